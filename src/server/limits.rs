@@ -1,0 +1,60 @@
+//! Every limit of the server, with its unit in its name.
+
+use std::time::Duration;
+
+/// What a connection, a lock and the server as a whole may use. The defaults are those of the command line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// The longest line, in bytes before its `\n`. A longer one is answered with an error and the connection is closed.
+    pub line_bytes_max: usize,
+    /// Connections at a time. One more is told so and closed.
+    pub connections_max: usize,
+    /// Locks that one connection may hold and wait for together.
+    pub connection_locks_max: usize,
+    /// Connections that may wait for one lock.
+    pub lock_waits_max: usize,
+    /// A connection that has sent nothing for so long is closed. None: never.
+    pub max_idle: Option<Duration>,
+    /// With so many bytes unsent, the requests of a connection are no longer carried out until it takes some.
+    pub outbox_pause_bytes: usize,
+    /// With so many bytes unsent, a connection is closed.
+    pub outbox_bytes_max: usize,
+    /// Bytes unsent on all connections together. Past it, the connection that owes most is closed.
+    pub outboxes_bytes_max: usize,
+    /// A connection that takes nothing of its output for so long is closed.
+    pub outbox_stall: Duration,
+    /// The largest listing, in bytes. A larger one is answered with an error.
+    pub reply_bytes_max: usize,
+    /// How long a connection that was closed with an error is still read from, so that the error reaches the peer.
+    pub linger: Duration,
+    /// Bytes read from one connection in one turn.
+    pub turn_read_bytes: usize,
+    /// Deadlines carried out in one turn.
+    pub turn_expiries_max: usize,
+    /// Once the deadlines of one turn have written so many bytes, the others wait for the next turn.
+    pub turn_expiry_bytes: usize,
+    /// Connections ended in one turn. What such a connection held is released, however much it is.
+    pub turn_ends_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            line_bytes_max: 64 << 10,
+            connections_max: 10_000,
+            connection_locks_max: 10_000,
+            lock_waits_max: 100_000,
+            max_idle: Some(Duration::from_secs(60)),
+            outbox_pause_bytes: 64 << 10,
+            outbox_bytes_max: 16 << 20,
+            outboxes_bytes_max: 256 << 20,
+            outbox_stall: Duration::from_secs(30),
+            reply_bytes_max: 4 << 20,
+            linger: Duration::from_secs(1),
+            turn_read_bytes: 16 << 10,
+            turn_expiries_max: 256,
+            turn_expiry_bytes: 1 << 20,
+            turn_ends_max: 128,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A slab whose keys carry a generation.
+//!
+//! A plain slab hands the number of a freed slot to the next value at once. Whoever still has the old number — an event
+//! of the same poll, a deadline, a lock's holder — would then reach a stranger. Here a key is the slot and the number
+//! of the insertion that filled it: a key that outlived its value finds nothing.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use slab::Slab;
+
+/// Names one value of a [`Slots<Tag, T>`](Slots). `Tag` keeps keys of different kinds apart at compile time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key<Tag> {
+    slot: u32,
+    generation: u32,
+    tag: PhantomData<Tag>,
+}
+
+impl<Tag> Key<Tag> {
+    /// The key as one number, for interfaces that carry a number along (a poll's token).
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+
+    /// The inverse of [`Key::to_bits`]. Bits that never were a key find nothing.
+    pub fn from_bits(bits: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves are taken apart")]
+        Key { slot: bits as u32, generation: (bits >> 32) as u32, tag: PhantomData }
+    }
+}
+
+impl<Tag> fmt::Debug for Key<Tag> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}
+
+/// Values of type `T` under keys of type [`Key<Tag>`]. All operations are O(1).
+///
+/// Generations are numbered by one counter for all slots. It wraps after 2^32 insertions: a key would have to be kept
+/// while exactly a multiple of that many values come and go to be mistaken for another.
+#[derive(Debug)]
+pub struct Slots<Tag, T> {
+    slab: Slab<(u32, T)>,
+    next_generation: u32,
+    tag: PhantomData<Tag>,
+}
+
+impl<Tag, T> Default for Slots<Tag, T> {
+    fn default() -> Self {
+        Slots { slab: Slab::new(), next_generation: 0, tag: PhantomData }
+    }
+}
+
+impl<Tag: Copy, T> Slots<Tag, T> {
+    /// Puts a value in and returns its key.
+    ///
+    /// # Panics
+    /// With 2^32 values in it.
+    pub fn insert(&mut self, value: T) -> Key<Tag> {
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let slot = u32::try_from(self.slab.insert((generation, value))).expect("fewer than 2^32 values");
+        Key { slot, generation, tag: PhantomData }
+    }
+
+    /// The value, if it is still there.
+    pub fn get(&self, key: Key<Tag>) -> Option<&T> {
+        match self.slab.get(key.slot as usize) {
+            Some((generation, value)) if *generation == key.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The value, if it is still there, to change it.
+    pub fn get_mut(&mut self, key: Key<Tag>) -> Option<&mut T> {
+        match self.slab.get_mut(key.slot as usize) {
+            Some((generation, value)) if *generation == key.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Takes the value out, if it is still there.
+    pub fn remove(&mut self, key: Key<Tag>) -> Option<T> {
+        self.get(key)?;
+        Some(self.slab.remove(key.slot as usize).1)
+    }
+
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.slab.is_empty()
+    }
+
+    /// All values, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (Key<Tag>, &T)> {
+        self.slab.iter().map(|(slot, (generation, value))| {
+            let slot = u32::try_from(slot).expect("insert saw to it");
+            (Key { slot, generation: *generation, tag: PhantomData }, value)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Tag {}
+
+    #[test]
+    fn a_key_that_outlived_its_value_finds_nothing_although_the_slot_is_taken_again() {
+        let mut slots: Slots<Tag, &str> = Slots::default();
+        let ann = slots.insert("ann");
+        assert_eq!(slots.remove(ann), Some("ann"));
+        let bob = slots.insert("bob");
+        assert_eq!(bob.slot, ann.slot, "the slot is used again, or this test shows nothing");
+        assert_eq!(slots.get(ann), None);
+        assert_eq!(slots.get_mut(ann), None);
+        assert_eq!(slots.remove(ann), None);
+        assert_eq!(slots.get(bob), Some(&"bob"));
+    }
+
+    #[test]
+    fn a_key_survives_the_way_through_a_number() {
+        let mut slots: Slots<Tag, u8> = Slots::default();
+        for value in 0..5 {
+            let key = slots.insert(value);
+            assert_eq!(slots.get(Key::from_bits(key.to_bits())), Some(&value));
+        }
+        assert_eq!(slots.get(Key::from_bits(u64::MAX)), None);
+    }
+}

@@ -1,0 +1,29 @@
+//! What travels: bytes into lines, lines into requests, replies into bytes. Knows no sockets, no locks and no time.
+
+pub mod json;
+pub mod line;
+pub mod peer;
+pub mod reply;
+pub mod request;
+pub mod transcript;
+
+/// What a client may put on a request so that it recognises the replies: a whole number below 2^53 or a short string.
+///
+/// `T` is how the string is kept: borrowed from the line, owned while a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Id<T> {
+    /// A whole number from 0 to 2^53 - 1; `2.0` is the number 2 and is sent back as `2`.
+    Number(u64),
+    /// A string of at most [`ID_BYTES_MAX`](request::ID_BYTES_MAX) bytes.
+    Text(T),
+}
+
+impl<T: AsRef<str>> Id<T> {
+    /// The same id, borrowed.
+    pub fn as_ref(&self) -> Id<&str> {
+        match self {
+            Id::Number(number) => Id::Number(*number),
+            Id::Text(text) => Id::Text(text.as_ref()),
+        }
+    }
+}

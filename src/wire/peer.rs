@@ -1,0 +1,98 @@
+//! The name of a connection as replies and listings show it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use super::json::push_u64;
+
+/// Who is at the other end. Kept for every session, so it is small; `Display` gives the name on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// `ip:port`
+    V4 {
+        /// The address.
+        ip: [u8; 4],
+        /// The port.
+        port: u16,
+    },
+    /// `[ip]:port`
+    V6 {
+        /// The address.
+        ip: [u8; 16],
+        /// The port.
+        port: u16,
+    },
+    /// `unix:N`: the connections on a UNIX socket have no address, so the server numbers them.
+    Unix(u64),
+}
+
+// One per session: part of the memory that an idle connection costs.
+const _: () = assert!(size_of::<Peer>() <= 24);
+
+impl Peer {
+    /// Appends the name to `out`. It never needs escaping.
+    pub fn push_to(self, out: &mut Vec<u8>) {
+        match self {
+            // By hand: a reply may carry a thousand of these, and `write!` takes five times as long.
+            Peer::V4 { ip, port } => {
+                for (index, part) in ip.into_iter().enumerate() {
+                    if index > 0 {
+                        out.push(b'.');
+                    }
+                    push_u64(out, part.into());
+                }
+                out.push(b':');
+                push_u64(out, port.into());
+            }
+            Peer::V6 { .. } => out.extend_from_slice(self.to_string().as_bytes()),
+            Peer::Unix(number) => {
+                out.extend_from_slice(b"unix:");
+                push_u64(out, number);
+            }
+        }
+    }
+}
+
+/// An IPv4 client of an IPv6 listener appears under its IPv4 address.
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        let port = address.port();
+        match address.ip().to_canonical() {
+            IpAddr::V4(ip) => Peer::V4 { ip: ip.octets(), port },
+            IpAddr::V6(ip) => Peer::V6 { ip: ip.octets(), port },
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Peer::V4 { ip, port } => SocketAddrV4::new(ip.into(), port).fmt(f),
+            Peer::V6 { ip, port } => SocketAddrV6::new(ip.into(), port, 0, 0).fmt(f),
+            Peer::Unix(number) => write!(f, "unix:{number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_named_as_the_protocol_says() {
+        for (address, name) in [
+            ("192.0.2.7:0", "192.0.2.7:0"),
+            ("127.0.0.1:65535", "127.0.0.1:65535"),
+            ("[::1]:51216", "[::1]:51216"),
+            ("[2001:db8::10]:80", "[2001:db8::10]:80"),
+            ("[::ffff:192.0.2.7]:9", "192.0.2.7:9"),
+        ] {
+            let peer = Peer::from(address.parse::<SocketAddr>().unwrap());
+            let mut out = Vec::new();
+            peer.push_to(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), name);
+            assert_eq!(peer.to_string(), name);
+        }
+        assert_eq!(Peer::Unix(12).to_string(), "unix:12");
+    }
+}

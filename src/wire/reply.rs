@@ -1,0 +1,351 @@
+//! What the server answers, and its encoding.
+
+use std::borrow::Cow;
+
+use super::Id;
+use super::json::{push_str, push_u64};
+use super::peer::Peer;
+
+/// Why a request was refused, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The line is not well-formed.
+    InvalidJson,
+    /// Well-formed, but not a request.
+    InvalidRequest,
+    /// No command of that name.
+    UnknownCommand,
+    /// The line is over the limit; the connection is closed.
+    LineTooLong,
+    /// The server has as many connections as it may have; the connection is closed.
+    TooManyConnections,
+    /// The connection holds and waits for as many locks as it may.
+    TooManyLocks,
+    /// As many connections wait for the lock as may.
+    TooManyWaits,
+    /// A listing is over the limit.
+    ReplyTooLarge,
+    /// A second `lock` with an `id`, or on a wait with one, for a name still waited for.
+    AlreadyQueued,
+    /// The server ends, and with it the wait.
+    ShuttingDown,
+}
+
+impl Reason {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::InvalidJson => "invalid_json",
+            Reason::InvalidRequest => "invalid_request",
+            Reason::UnknownCommand => "unknown_command",
+            Reason::LineTooLong => "line_too_long",
+            Reason::TooManyConnections => "too_many_connections",
+            Reason::TooManyLocks => "too_many_locks",
+            Reason::TooManyWaits => "too_many_waits",
+            Reason::ReplyTooLarge => "reply_too_large",
+            Reason::AlreadyQueued => "already_queued",
+            Reason::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
+/// One reply: what happened, and the id of the request that it belongs to.
+#[derive(Clone, Debug)]
+pub struct Reply<'a> {
+    /// The request's id, if it had one.
+    pub id: Option<Id<&'a str>>,
+    /// What happened.
+    pub outcome: Outcome<'a>,
+}
+
+/// What happened to a request. The names are those of the field `result`.
+#[derive(Clone, Debug)]
+pub enum Outcome<'a> {
+    /// The connection holds the lock now.
+    Acquired {
+        /// The lock.
+        name: &'a str,
+    },
+    /// The connection held the lock before.
+    AlreadyAcquired {
+        /// The lock.
+        name: &'a str,
+    },
+    /// The wait ended without the lock.
+    TimedOut {
+        /// The lock.
+        name: &'a str,
+        /// Who is on the lock, holder first; cut at the first [`QUEUE_PEERS_MAX`].
+        queue: &'a [Peer],
+    },
+    /// So many are on the lock already that the request did not wait.
+    QueueMaxed {
+        /// The lock.
+        name: &'a str,
+        /// Who is on the lock, holder first; cut at the first [`QUEUE_PEERS_MAX`].
+        queue: &'a [Peer],
+    },
+    /// The connection no longer holds the lock, or no longer waits for it.
+    Released {
+        /// The lock.
+        name: &'a str,
+    },
+    /// There was nothing to release.
+    ReleaseFailed {
+        /// The lock.
+        name: &'a str,
+    },
+    /// The wait was ended by an `unlock` or `reset` of the same connection. Sent for requests with an id only.
+    Cancelled {
+        /// The lock.
+        name: &'a str,
+    },
+    /// The connection holds nothing and waits for nothing.
+    ResetSucceeded,
+    /// The answer to a `keep_alive` with an id.
+    KeptAlive,
+    /// Every lock with its connections.
+    Locks(&'a Listing),
+    /// Every connection with its locks.
+    Connections(&'a Listing),
+    /// The locks of this connection.
+    MyLocks(&'a Listing),
+    /// The request was refused.
+    Error {
+        /// For programs.
+        reason: Reason,
+        /// For people.
+        message: Cow<'a, str>,
+        /// The lock that the request named, where it could be read.
+        name: Option<&'a str>,
+    },
+}
+
+/// How many connections `queue` names at most.
+pub const QUEUE_PEERS_MAX: usize = 1000;
+
+impl<'a> Reply<'a> {
+    /// A refusal that belongs to no request.
+    pub fn error(reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
+        Reply { id: None, outcome: Outcome::Error { reason, message: message.into(), name: None } }
+    }
+
+    /// Appends the reply as one line, `\n` included.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match &self.outcome {
+            Outcome::Acquired { name } => push_named(out, name, b",\"result\":\"acquired\""),
+            Outcome::AlreadyAcquired { name } => push_named(out, name, b",\"result\":\"already_acquired\""),
+            Outcome::TimedOut { name, queue } => {
+                push_named(out, name, b",\"result\":\"timed_out\"");
+                push_queue(out, queue);
+            }
+            Outcome::QueueMaxed { name, queue } => {
+                push_named(out, name, b",\"result\":\"queue_maxed\"");
+                push_queue(out, queue);
+            }
+            Outcome::Released { name } => push_named(out, name, b",\"result\":\"released\""),
+            Outcome::ReleaseFailed { name } => push_named(out, name, b",\"result\":\"release_failed\""),
+            Outcome::Cancelled { name } => push_named(out, name, b",\"result\":\"cancelled\""),
+            Outcome::ResetSucceeded => out.extend_from_slice(b"{\"result\":\"reset_succeeded\""),
+            Outcome::KeptAlive => out.extend_from_slice(b"{\"result\":\"kept_alive\""),
+            Outcome::Locks(value) => push_listing(out, value, b"{\"result\":\"locks\""),
+            Outcome::Connections(value) => push_listing(out, value, b"{\"result\":\"connections\""),
+            Outcome::MyLocks(value) => push_listing(out, value, b"{\"result\":\"my_locks\""),
+            Outcome::Error { reason, message, name } => {
+                out.extend_from_slice(b"{\"result\":\"error\",\"reason\":\"");
+                out.extend_from_slice(reason.as_str().as_bytes());
+                out.extend_from_slice(b"\",\"message\":");
+                push_str(out, message);
+                if let Some(name) = name {
+                    out.extend_from_slice(b",\"name\":");
+                    push_str(out, name);
+                }
+            }
+        }
+        match self.id {
+            None => {}
+            Some(Id::Number(number)) => {
+                out.extend_from_slice(b",\"id\":");
+                push_u64(out, number);
+            }
+            Some(Id::Text(text)) => {
+                out.extend_from_slice(b",\"id\":");
+                push_str(out, text);
+            }
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+fn push_named(out: &mut Vec<u8>, name: &str, rest: &[u8]) {
+    out.extend_from_slice(b"{\"name\":");
+    push_str(out, name);
+    out.extend_from_slice(rest);
+}
+
+fn push_queue(out: &mut Vec<u8>, queue: &[Peer]) {
+    out.extend_from_slice(b",\"queue\":[");
+    for (index, peer) in queue.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_peer(out, *peer);
+    }
+    out.push(b']');
+}
+
+fn push_peer(out: &mut Vec<u8>, peer: Peer) {
+    out.push(b'"');
+    peer.push_to(out);
+    out.push(b'"');
+}
+
+fn push_listing(out: &mut Vec<u8>, listing: &Listing, head: &[u8]) {
+    out.extend_from_slice(head);
+    out.extend_from_slice(b",\"value\":");
+    out.extend_from_slice(&listing.text);
+}
+
+/// The value of a listing, written piece by piece and given up when it becomes too large.
+#[derive(Debug, Default)]
+pub struct Listing {
+    text: Vec<u8>,
+    bytes_max: usize,
+}
+
+/// The listing has more bytes than a reply may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListingTooLarge;
+
+impl Listing {
+    /// An empty listing of at most `bytes_max` bytes. It may go over by one name before it says so.
+    pub fn new(bytes_max: usize) -> Self {
+        Listing { text: Vec::new(), bytes_max }
+    }
+
+    /// An object: for each item of `items`, `entry` writes a key with [`Listing::key`] and then its value.
+    ///
+    /// # Errors
+    /// [`ListingTooLarge`] as soon as the limit is passed; the text is then of no use.
+    pub fn object<I: Iterator>(
+        &mut self,
+        items: I,
+        entry: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
+    ) -> Result<(), ListingTooLarge> {
+        self.enclosed(b'{', items, entry, b'}')
+    }
+
+    /// An array: for each item of `items`, `element` writes one value.
+    ///
+    /// # Errors
+    /// [`ListingTooLarge`] as soon as the limit is passed; the text is then of no use.
+    pub fn array<I: Iterator>(
+        &mut self,
+        items: I,
+        element: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
+    ) -> Result<(), ListingTooLarge> {
+        self.enclosed(b'[', items, element, b']')
+    }
+
+    fn enclosed<I: Iterator>(
+        &mut self,
+        open: u8,
+        items: I,
+        mut item: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
+        close: u8,
+    ) -> Result<(), ListingTooLarge> {
+        self.text.push(open);
+        for (index, value) in items.enumerate() {
+            if index > 0 {
+                self.text.push(b',');
+            }
+            item(self, value)?;
+        }
+        self.text.push(close);
+        self.check()
+    }
+
+    /// A string as a key, with its colon.
+    pub fn key(&mut self, text: &str) {
+        push_str(&mut self.text, text);
+        self.text.push(b':');
+    }
+
+    /// A connection as a key, with its colon.
+    pub fn peer_key(&mut self, peer: Peer) {
+        push_peer(&mut self.text, peer);
+        self.text.push(b':');
+    }
+
+    /// A string as a value.
+    ///
+    /// # Errors
+    /// [`ListingTooLarge`] when the limit is passed.
+    pub fn string(&mut self, text: &str) -> Result<(), ListingTooLarge> {
+        push_str(&mut self.text, text);
+        self.check()
+    }
+
+    /// A connection as a value.
+    ///
+    /// # Errors
+    /// [`ListingTooLarge`] when the limit is passed.
+    pub fn peer(&mut self, peer: Peer) -> Result<(), ListingTooLarge> {
+        push_peer(&mut self.text, peer);
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), ListingTooLarge> {
+        if self.text.len() > self.bytes_max { Err(ListingTooLarge) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(id: Option<Id<&str>>, outcome: Outcome<'_>) -> String {
+        let mut out = Vec::new();
+        Reply { id, outcome }.encode(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_reply_is_one_line_of_json() {
+        assert_eq!(
+            encoded(None, Outcome::Acquired { name: "boss:17" }),
+            "{\"name\":\"boss:17\",\"result\":\"acquired\"}\n"
+        );
+        assert_eq!(
+            encoded(Some(Id::Number(7)), Outcome::TimedOut { name: "a\nb", queue: &[Peer::Unix(1), Peer::Unix(2)] }),
+            "{\"name\":\"a\\nb\",\"result\":\"timed_out\",\"queue\":[\"unix:1\",\"unix:2\"],\"id\":7}\n"
+        );
+        assert_eq!(
+            encoded(Some(Id::Text("x\"y")), Outcome::ResetSucceeded),
+            "{\"result\":\"reset_succeeded\",\"id\":\"x\\\"y\"}\n"
+        );
+        assert_eq!(
+            encoded(None, Outcome::Error { reason: Reason::InvalidJson, message: "no".into(), name: Some("\u{1}") }),
+            "{\"result\":\"error\",\"reason\":\"invalid_json\",\"message\":\"no\",\"name\":\"\\u0001\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_listing_stops_at_its_limit() {
+        let mut listing = Listing::new(20);
+        let written = listing.array(0.., |listing, number| listing.peer(Peer::Unix(number)));
+        assert_eq!(written, Err(ListingTooLarge));
+        assert!(listing.text.len() < 40);
+        let mut listing = Listing::new(21);
+        listing
+            .object(["a", "b"].iter(), |listing, name| {
+                listing.key(name);
+                listing.array(std::iter::once(name), |listing, name| listing.string(name))
+            })
+            .unwrap();
+        assert_eq!(
+            encoded(None, Outcome::Locks(&listing)),
+            "{\"result\":\"locks\",\"value\":{\"a\":[\"a\"],\"b\":[\"b\"]}}\n"
+        );
+    }
+}

@@ -1,0 +1,642 @@
+//! A line becomes a request, in one step, or an error that can be answered.
+//!
+//! The faults of a line are found in a fixed order: whether it is well-formed first, then its `id`, then its `name`, then
+//! the rest. So an error carries the `id` and the `name` wherever they could be read.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::Id;
+use super::reply::{Outcome, Reason, Reply};
+
+/// The longest name of a lock, in bytes of UTF-8.
+pub const NAME_BYTES_MAX: usize = 1024;
+/// The longest `id` that is a string, in bytes of UTF-8.
+pub const ID_BYTES_MAX: usize = 64;
+/// The largest whole number that a double holds exactly, with all those below it: 2^53 - 1.
+pub const WHOLE_NUMBER_MAX: u64 = (1 << 53) - 1;
+/// How deep arrays and objects may be nested, the request's own object counted.
+pub const NESTING_MAX: usize = 128;
+
+/// The name of a lock: 1 to [`NAME_BYTES_MAX`] bytes of UTF-8, any characters. Borrowed from the line unless it was
+/// written with an escape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockName<'a>(Cow<'a, str>);
+
+impl<'a> LockName<'a> {
+    /// Checks the length.
+    ///
+    /// # Errors
+    /// Says which of the two limits was missed.
+    pub fn new(name: impl Into<Cow<'a, str>>) -> Result<Self, &'static str> {
+        let name = name.into();
+        match name.len() {
+            0 => Err("name must not be empty"),
+            1..=NAME_BYTES_MAX => Ok(LockName(name)),
+            _ => Err("name must have at most 1024 bytes"),
+        }
+    }
+
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A request that can be carried out as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request<'a> {
+    /// Comes back with every reply to it.
+    pub id: Option<Id<Cow<'a, str>>>,
+    /// What is asked.
+    pub command: Command<'a>,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command<'a> {
+    /// Acquire a lock, or wait for it.
+    Lock(Lock<'a>),
+    /// Release a lock, or stop waiting for it.
+    Unlock {
+        /// The lock.
+        name: LockName<'a>,
+    },
+    /// Release every lock and leave every queue.
+    Reset,
+    /// List every lock with its connections.
+    Locks,
+    /// List every connection with its locks.
+    Connections,
+    /// List the locks of this connection.
+    MyLocks,
+    /// Nothing, but the connection is not idle.
+    KeepAlive,
+}
+
+/// The fields of `lock`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lock<'a> {
+    /// The lock.
+    pub name: LockName<'a>,
+    /// How long to wait at most, in nanoseconds; none: for ever. 0 never waits.
+    pub timeout_ns: Option<u64>,
+    /// Do not wait if so many connections, or more, are on the lock.
+    pub queue_max: Option<u64>,
+}
+
+/// A line that is no request: what to answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BadRequest<'a> {
+    /// For programs.
+    pub reason: Reason,
+    /// For people.
+    pub message: Cow<'static, str>,
+    /// The name, where it could be read.
+    pub name: Option<LockName<'a>>,
+    /// The id, where it could be read.
+    pub id: Option<Id<Cow<'a, str>>>,
+}
+
+impl BadRequest<'_> {
+    /// The answer to the line.
+    pub fn reply(&self) -> Reply<'_> {
+        Reply {
+            id: self.id.as_ref().map(Id::as_ref),
+            outcome: Outcome::Error {
+                reason: self.reason,
+                message: Cow::Borrowed(&self.message),
+                name: self.name.as_ref().map(LockName::as_str),
+            },
+        }
+    }
+}
+
+/// Parses one line, without its `\n`.
+///
+/// # Errors
+/// [`BadRequest`], which is what to answer.
+pub fn parse(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
+    let fields = match Fields::read(line) {
+        Ok(fields) => fields,
+        Err(Fault { reason, message }) => return Err(BadRequest { reason, message, name: None, id: None }),
+    };
+    let word = Text::read(fields.command);
+    let takes_name = !matches!(&word, Text::Is(word) if takes_no_name(word));
+    let takes_limits = matches!(&word, Text::Is(word) if word == "lock");
+    let counted = [
+        fields.command,
+        fields.id,
+        fields.name.filter(|_| takes_name),
+        fields.timeout.filter(|_| takes_limits),
+        fields.queue_max.filter(|_| takes_limits),
+    ];
+    let well_formed = counted.into_iter().flatten().try_for_each(check_surrogates);
+    let id = read_id(fields.id);
+    let name = if takes_name { read_name(fields.name) } else { Ok(None) };
+
+    let command = well_formed
+        .and(id.as_ref().map(drop).map_err(Fault::clone))
+        .and(name.clone())
+        .and_then(|name| read_command(&word, name, &fields));
+    let id = id.unwrap_or(None);
+    match command {
+        Ok(command) => Ok(Request { id, command }),
+        Err(Fault { reason, message }) => Err(BadRequest { reason, message, name: name.unwrap_or(None), id }),
+    }
+}
+
+/// The commands of which `name` is no field, so that whatever stands there is ignored.
+fn takes_no_name(command: &str) -> bool {
+    matches!(command, "reset" | "locks" | "connections" | "my_locks" | "keep_alive")
+}
+
+fn read_command<'a>(word: &Text<'a>, name: Option<LockName<'a>>, fields: &Fields<'a>) -> Result<Command<'a>, Fault> {
+    let word = match word {
+        Text::Is(word) => word.as_ref(),
+        Text::Absent => return Err(Fault::invalid_request("command is missing")),
+        Text::Other => return Err(Fault::invalid_request("command must be a string")),
+    };
+    let needs_name = || name.ok_or(Fault::invalid_request("name is missing"));
+    Ok(match word {
+        "lock" => Command::Lock(Lock {
+            name: needs_name()?,
+            timeout_ns: read_timeout(fields.timeout)?,
+            queue_max: read_queue_max(fields.queue_max)?,
+        }),
+        "unlock" => Command::Unlock { name: needs_name()? },
+        "reset" => Command::Reset,
+        "locks" => Command::Locks,
+        "connections" => Command::Connections,
+        "my_locks" => Command::MyLocks,
+        "keep_alive" => Command::KeepAlive,
+        unknown => {
+            // Cut short: the word may be as long as the line.
+            let shown: String = unknown.chars().take(32).collect();
+            let message = format!("there is no command {shown:?}").into();
+            return Err(Fault { reason: Reason::UnknownCommand, message });
+        }
+    })
+}
+
+fn read_id(raw: Option<&RawValue>) -> Result<Option<Id<Cow<'_, str>>>, Fault> {
+    if let Some(number) = raw.and_then(number) {
+        return match whole_number(number) {
+            Some(number) if number <= WHOLE_NUMBER_MAX => Ok(Some(Id::Number(number))),
+            _ => Err(Fault::invalid_request("id must be a whole number from 0 to 9007199254740991, or a string")),
+        };
+    }
+    match Text::read(raw) {
+        Text::Absent => Ok(None),
+        Text::Is(text) if text.len() <= ID_BYTES_MAX => Ok(Some(Id::Text(text))),
+        Text::Is(_) => Err(Fault::invalid_request("id must have at most 64 bytes")),
+        Text::Other => Err(Fault::invalid_request("id must be a string or a whole number")),
+    }
+}
+
+fn read_name(raw: Option<&RawValue>) -> Result<Option<LockName<'_>>, Fault> {
+    match Text::read(raw) {
+        Text::Absent => Ok(None),
+        Text::Is(text) => LockName::new(text).map(Some).map_err(Fault::invalid_request),
+        Text::Other => Err(Fault::invalid_request("name must be a string")),
+    }
+}
+
+fn read_timeout(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
+    let Some(raw) = present(raw) else { return Ok(None) };
+    let seconds = number(raw).ok_or(Fault::invalid_request("timeout must be a number of seconds"))?;
+    // Rounded up, so that a timeout above 0 does wait. The cast saturates: below 0 is 0, and 584 years are for ever.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates as wanted")]
+    Ok(Some((seconds * 1e9).ceil() as u64))
+}
+
+fn read_queue_max(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
+    let Some(raw) = present(raw) else { return Ok(None) };
+    let whole = number(raw).and_then(whole_number);
+    whole.map(Some).ok_or(Fault::invalid_request("queue_max must be a whole number, 0 or more"))
+}
+
+/// A field with the value `null` counts as absent.
+fn present(raw: Option<&RawValue>) -> Option<&RawValue> {
+    raw.filter(|raw| raw.get() != "null")
+}
+
+/// The value as a number, if it is one. That it is within the range of a double was seen to before.
+fn number(raw: &RawValue) -> Option<f64> {
+    matches!(raw.get().as_bytes()[0], b'-' | b'0'..=b'9').then(|| raw.get().parse().ok()).flatten()
+}
+
+/// `2`, `2.0` and `2e0` are all the whole number 2. One beyond 64 bits is the largest of them.
+fn whole_number(number: f64) -> Option<u64> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and saturates as said")]
+    (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
+}
+
+/// The value of a field that has to be a string.
+enum Text<'a> {
+    Absent,
+    Is(Cow<'a, str>),
+    Other,
+}
+
+impl<'a> Text<'a> {
+    fn read(raw: Option<&'a RawValue>) -> Self {
+        let Some(raw) = present(raw) else { return Text::Absent };
+        let Some(inner) = raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+            return Text::Other;
+        };
+        if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+            return Text::Is(Cow::Borrowed(inner));
+        }
+        // Only half a surrogate pair can be wrong with it, and that is a fault of the line by itself.
+        serde_json::from_str(raw.get()).map_or(Text::Other, |text| Text::Is(Cow::Owned(text)))
+    }
+}
+
+/// What is wrong with a line, before it is known whose answer that is.
+#[derive(Clone)]
+struct Fault {
+    reason: Reason,
+    message: Cow<'static, str>,
+}
+
+impl Fault {
+    fn invalid_json(message: impl Into<Cow<'static, str>>) -> Self {
+        Fault { reason: Reason::InvalidJson, message: message.into() }
+    }
+
+    fn invalid_request(message: &'static str) -> Self {
+        Fault { reason: Reason::InvalidRequest, message: message.into() }
+    }
+}
+
+/// The fields that mean something, as they stand in the line. Of a key that comes twice, the last.
+#[derive(Default)]
+struct Fields<'a> {
+    command: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
+    name: Option<&'a RawValue>,
+    timeout: Option<&'a RawValue>,
+    queue_max: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    /// Sees to it that the whole line is well-formed, what is ignored of it too.
+    fn read(line: &'a [u8]) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(line).map_err(|_| Fault::invalid_json("the line is not UTF-8"))?;
+        let ill_formed = |error: serde_json::Error| Fault::invalid_json(format!("the line is not JSON: {error}"));
+        if !text.trim_ascii_start().starts_with('{') {
+            let value: &RawValue = serde_json::from_str(text).map_err(ill_formed)?;
+            check_skipped(value.get(), 0)?;
+            return Err(Fault::invalid_request("a request must be an object"));
+        }
+        let mut collector = Collector { fields: Fields::default(), fault: None };
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        collector.collect(&mut deserializer).and_then(|()| deserializer.end()).map_err(ill_formed)?;
+        collector.fault.map_or(Ok(collector.fields), Err)
+    }
+}
+
+/// serde's derive refuses a key that comes twice, so this is written out. Values stay raw: what is wrong with one may
+/// only be said once the whole line is known to be well-formed.
+struct Collector<'a> {
+    fields: Fields<'a>,
+    /// The first value that is beyond the limits of what we take as well-formed.
+    fault: Option<Fault>,
+}
+
+impl<'a> Collector<'a> {
+    fn collect<D: Deserializer<'a>>(&mut self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a> Visitor<'a> for &mut Collector<'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(field) = map.next_key_seed(FieldSeed)? {
+            let value: &'a RawValue = map.next_value()?;
+            if self.fault.is_none() {
+                self.fault = check_skipped(value.get(), 1).err();
+            }
+            let place = match field {
+                Field::Command => &mut self.fields.command,
+                Field::Id => &mut self.fields.id,
+                Field::Name => &mut self.fields.name,
+                Field::Timeout => &mut self.fields.timeout,
+                Field::QueueMax => &mut self.fields.queue_max,
+                Field::Unknown => continue,
+            };
+            *place = Some(value);
+        }
+        Ok(())
+    }
+}
+
+enum Field {
+    Command,
+    Id,
+    Name,
+    Timeout,
+    QueueMax,
+    Unknown,
+}
+
+struct FieldSeed;
+
+impl<'de> DeserializeSeed<'de> for FieldSeed {
+    type Value = Field;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for FieldSeed {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Field, E> {
+        Ok(match key {
+            "command" => Field::Command,
+            "id" => Field::Id,
+            "name" => Field::Name,
+            "timeout" => Field::Timeout,
+            "queue_max" => Field::QueueMax,
+            _ => Field::Unknown,
+        })
+    }
+}
+
+/// A string that counts has to be text, which an escape that is half of a surrogate pair is not. (Where nobody looks at
+/// the string, it is left alone.)
+fn check_surrogates(value: &RawValue) -> Result<(), Fault> {
+    if memchr::memchr(b'\\', value.get().as_bytes()).is_none() {
+        return Ok(());
+    }
+    let decoded: Result<serde_json::Value, _> = serde_json::from_str(value.get());
+    decoded.map(drop).map_err(|_| Fault::invalid_json("an escape is half of a surrogate pair"))
+}
+
+/// serde_json steps over a value that nobody looks at without minding how deep it is or how large its numbers are. The
+/// answer must not hang on who looks, so both are checked here. `value` is known to be JSON, inside `depth` others.
+fn check_skipped(value: &str, mut depth: usize) -> Result<(), Fault> {
+    let bytes = value.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > NESTING_MAX {
+                    return Err(Fault::invalid_json("arrays and objects are nested deeper than 128"));
+                }
+            }
+            b'}' | b']' => depth -= 1,
+            b'-' | b'0'..=b'9' => {
+                let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+                let length = bytes[at..].iter().take_while(|byte| is_part(byte)).count();
+                if !value[at..at + length].parse::<f64>().is_ok_and(f64::is_finite) {
+                    return Err(Fault::invalid_json("a number is beyond a double"));
+                }
+                at += length;
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(name: &str) -> Lock<'_> {
+        Lock { name: LockName::new(name).unwrap(), timeout_ns: None, queue_max: None }
+    }
+
+    #[track_caller]
+    fn assert_lock(line: &str, expected: Lock<'_>) {
+        assert_eq!(parse(line.as_bytes()), Ok(Request { id: None, command: Command::Lock(expected) }), "{line}");
+    }
+
+    /// The reason and the message, with the name and the id that the error carries.
+    #[track_caller]
+    fn assert_bad(line: impl AsRef<[u8]>, reason: Reason, message: &str, name: Option<&str>, id: Option<Id<&str>>) {
+        let bad = parse(line.as_ref()).expect_err("a fault");
+        assert!(bad.message.contains(message), "{:?} says {:?}", String::from_utf8_lossy(line.as_ref()), bad.message);
+        let Reply { id: bad_id, outcome: Outcome::Error { reason: bad_reason, name: bad_name, .. } } = bad.reply()
+        else {
+            unreachable!("a bad request is answered with an error")
+        };
+        assert_eq!((bad_reason, bad_name, bad_id), (reason, name, id), "{:?}", String::from_utf8_lossy(line.as_ref()));
+    }
+
+    #[test]
+    fn the_original_clients_lines_are_understood() {
+        assert_lock(r#"{"command":"lock","name":"a","timeout":null,"queue_max":null}"#, lock("a"));
+        assert_lock(r#"{"name":"boss:17","command":"lock"}"#, lock("boss:17"));
+        assert_lock(
+            r#"{"command":"lock","name":"a","timeout":2.5,"queue_max":3}"#,
+            Lock { timeout_ns: Some(2_500_000_000), queue_max: Some(3), ..lock("a") },
+        );
+        for (line, command) in [
+            (r#"{"command":"unlock","name":"a"}"#, Command::Unlock { name: LockName::new("a").unwrap() }),
+            (r#" { "command" : "reset" } "#, Command::Reset),
+            ("{\"command\":\"locks\"}\r", Command::Locks),
+            (r#"{"command":"connections"}"#, Command::Connections),
+            (r#"{"command":"my_locks"}"#, Command::MyLocks),
+            (r#"{"command":"keep_alive"}"#, Command::KeepAlive),
+        ] {
+            assert_eq!(parse(line.as_bytes()), Ok(Request { id: None, command }), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_be_any_text_and_is_borrowed_where_it_can_be() {
+        for (written, name) in [
+            (r#""a""#, "a"),
+            (r#""\u00e9\"\\""#, "é\"\\"),
+            (r#""\ud83d\udd12""#, "🔒"),
+            (r#""\n\u0000""#, "\n\0"),
+            (r#"" ""#, " "),
+        ] {
+            assert_lock(&format!(r#"{{"command":"lock","name":{written}}}"#), lock(name));
+        }
+        let line = br#"{"command":"unlock","name":"borrowed"}"#;
+        let Ok(Request { command: Command::Unlock { name }, .. }) = parse(line) else { unreachable!() };
+        assert!(matches!(name.0, Cow::Borrowed(_)));
+        let longest = "x".repeat(NAME_BYTES_MAX);
+        assert_lock(&format!(r#"{{"command":"lock","name":"{longest}"}}"#), lock(&longest));
+    }
+
+    #[test]
+    fn of_a_key_that_comes_twice_the_last_counts_and_null_is_absent() {
+        assert_lock(r#"{"command":"reset","name":5,"name":"a","command":"lock"}"#, lock("a"));
+        assert_lock(r#"{"command":"lock","name":"a","timeout":1,"timeout":null}"#, lock("a"));
+        assert_lock(r#"{"command":"lock","\u006eame":"a","unknown":{"name":"b"},"id":null}"#, lock("a"));
+        assert_bad(r#"{"command":"lock","name":null}"#, Reason::InvalidRequest, "name is missing", None, None);
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_in_any_way() {
+        for (written, queue_max) in
+            [("2", 2), ("2.0", 2), ("2e0", 2), ("20E-1", 2), ("0", 0), ("-0", 0), ("-0.0", 0), ("1e300", u64::MAX)]
+        {
+            let line = format!(r#"{{"command":"lock","name":"a","queue_max":{written}}}"#);
+            assert_lock(&line, Lock { queue_max: Some(queue_max), ..lock("a") });
+        }
+        for written in ["-1", "1.5", "\"1\"", "true", "[1]", "{}", "1e-1"] {
+            let line = format!(r#"{{"command":"lock","name":"a","queue_max":{written}}}"#);
+            assert_bad(line, Reason::InvalidRequest, "queue_max must be a whole number", Some("a"), None);
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_any_number_of_seconds() {
+        for (written, timeout_ns) in [
+            ("0", 0),
+            ("-1", 0),
+            ("-1e300", 0),
+            ("1e-12", 1),
+            ("0.25", 250_000_000),
+            ("1e9", 1_000_000_000_000_000_000),
+            ("1e300", u64::MAX),
+        ] {
+            let line = format!(r#"{{"command":"lock","name":"a","timeout":{written}}}"#);
+            assert_lock(&line, Lock { timeout_ns: Some(timeout_ns), ..lock("a") });
+        }
+        for written in ["\"0.1\"", "true", "[]", "{}"] {
+            let line = format!(r#"{{"command":"lock","name":"a","timeout":{written},"queue_max":-1,"id":4}}"#);
+            assert_bad(line, Reason::InvalidRequest, "timeout must be", Some("a"), Some(Id::Number(4)));
+        }
+    }
+
+    #[test]
+    fn an_id_is_a_short_string_or_a_whole_number_that_a_double_holds() {
+        let longest = "é".repeat(ID_BYTES_MAX / 2);
+        for (written, id) in [
+            ("0".to_owned(), Id::Number(0)),
+            ("7.0".to_owned(), Id::Number(7)),
+            ("9007199254740991".to_owned(), Id::Number(WHOLE_NUMBER_MAX)),
+            ("\"\"".to_owned(), Id::Text("")),
+            (r#""\u0041""#.to_owned(), Id::Text("A")),
+            (format!("\"{longest}\""), Id::Text(&longest)),
+        ] {
+            let line = format!(r#"{{"command":"reset","id":{written}}}"#);
+            assert_eq!(parse(line.as_bytes()).unwrap().id.as_ref().map(Id::as_ref), Some(id), "{line}");
+        }
+        let too_long = format!("\"{longest}x\"");
+        for written in ["-1", "1.5", "9007199254740992", "1e300", "true", "[]", "{}", too_long.as_str()] {
+            let line = format!(r#"{{"command":"nonsense","name":"a","id":{written}}}"#);
+            assert_bad(line, Reason::InvalidRequest, "id must", Some("a"), None);
+        }
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_invalid_json() {
+        let deep = format!(r#"{{"command":"reset","x":{}{}}}"#, "[".repeat(128), "]".repeat(128));
+        for line in [
+            "{",
+            "}",
+            "hello",
+            "{\"command\":\"reset\"} x",
+            "{\"command\":\"reset\",}",
+            "{'command':1}",
+            "[1,]",
+            "nul",
+            "{\"command\":\"reset\",\"x\":\"\u{1}\"}",
+            "{\"command\":\"reset\",\"x\":\"\\q\"}",
+            "\u{feff}{}",
+            "{\"a\" 1}",
+            "{\"command\":\"reset\",\"x\":1e999}",
+            "{\"command\":\"reset\",\"x\":[-1e999]}",
+            "{\"command\":\"reset\",\"x\":01}",
+            "{\"command\":\"lock\",\"name\":\"a\",\"timeout\":1e999}",
+            "1e999",
+            "\u{c}{}",
+            &deep,
+        ] {
+            assert_bad(line, Reason::InvalidJson, "", None, None);
+        }
+        for line in [&b"{\"command\":\"reset\",\"x\":\"\xff\"}"[..], b"\xc3", b"{\"command\":\"reset\"}\0"] {
+            assert_bad(line, Reason::InvalidJson, "", None, None);
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_ill_formed_only_in_a_field_that_counts() {
+        for half in [r#""\ud800""#, r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud83dx""#, r#"["\ud800"]"#] {
+            assert_bad(
+                format!(r#"{{"command":"lock","name":{half},"id":1}}"#),
+                Reason::InvalidJson,
+                "surrogate",
+                None,
+                Some(Id::Number(1)),
+            );
+            assert_bad(format!(r#"{{"command":{half},"id":-1}}"#), Reason::InvalidJson, "surrogate", None, None);
+            assert_bad(
+                format!(r#"{{"command":"lock","name":"a","timeout":{half}}}"#),
+                Reason::InvalidJson,
+                "surrogate",
+                Some("a"),
+                None,
+            );
+            let ignored = format!(r#"{{"command":"reset","name":{half},"timeout":{half},"x":{half}}}"#);
+            assert_eq!(parse(ignored.as_bytes()), Ok(Request { id: None, command: Command::Reset }));
+        }
+    }
+
+    #[test]
+    fn nesting_is_taken_down_to_128_and_no_deeper() {
+        let nested = |depth: usize| format!(r#"{{"command":"reset","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(parse(nested(127).as_bytes()), Ok(Request { id: None, command: Command::Reset }));
+        assert_bad(nested(128), Reason::InvalidJson, "nested", None, None);
+        let brackets = format!(r#"{{"command":"reset","x":"{}"}}"#, "[".repeat(1000));
+        assert_eq!(parse(brackets.as_bytes()), Ok(Request { id: None, command: Command::Reset }));
+        assert_bad("[".repeat(128) + &"]".repeat(128), Reason::InvalidRequest, "object", None, None);
+        assert_bad("[".repeat(129) + &"]".repeat(129), Reason::InvalidJson, "nested", None, None);
+    }
+
+    #[test]
+    fn what_is_well_formed_but_no_request_says_what_is_wrong() {
+        for (line, message) in [
+            ("5", "object"),
+            ("null", "object"),
+            (r#"["command"]"#, "object"),
+            (r#""\ud800""#, "object"),
+            ("{}", "command is missing"),
+            (r#"{"command":null}"#, "command is missing"),
+            (r#"{"command":5}"#, "command must be a string"),
+            (r#"{"command":"lock"}"#, "name is missing"),
+            (r#"{"command":"unlock"}"#, "name is missing"),
+            (r#"{"command":"lock","name":5,"timeout":"x"}"#, "name must be a string"),
+            (r#"{"command":"lock","name":""}"#, "name must not be empty"),
+        ] {
+            assert_bad(line, Reason::InvalidRequest, message, None, None);
+        }
+        let too_long = format!(r#"{{"command":"lock","name":"{}"}}"#, "x".repeat(NAME_BYTES_MAX + 1));
+        assert_bad(too_long, Reason::InvalidRequest, "at most 1024 bytes", None, None);
+        let unknown = format!(r#"{{"command":"{}","name":"a","id":"b"}}"#, "y".repeat(1000));
+        assert_bad(unknown, Reason::UnknownCommand, "yyyy", Some("a"), Some(Id::Text("b")));
+        assert_bad(r#"{"command":"LOCK","name":"a"}"#, Reason::UnknownCommand, "LOCK", Some("a"), None);
+    }
+}
