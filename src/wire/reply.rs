@@ -25,7 +25,7 @@ pub enum Reason {
     TooManyWaits,
     /// A listing is over the limit.
     ReplyTooLarge,
-    /// A second `lock` with an `id`, or on a wait with one, for a name still waited for.
+    /// A second `lock`, with an `id`, for a name that the connection still waits for.
     AlreadyQueued,
     /// The server ends, and with it the wait.
     ShuttingDown,

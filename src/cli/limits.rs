@@ -1,0 +1,165 @@
+//! The options that set limits. Each is named after its field, with the unit in the name; the defaults are the fields'.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+
+use super::values::{Seconds, seconds_above_zero};
+use crate::net::{TcpOptions, descriptors};
+use crate::server::Limits;
+
+/// The accepts of one turn, after which the connections have theirs.
+const TURN_ACCEPTS_MAX: usize = 64;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct LimitOptions {
+    /// Longest line of a client, before its line end
+    #[arg(long, value_name = "BYTES", env = "OFFICER_LINE_BYTES_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().line_bytes_max, value_parser = from_1_to(1 << 30))]
+    line_bytes_max: usize,
+
+    /// Connections at a time [default: as many as the limit on descriptors allows, less a reserve]
+    #[arg(long, value_name = "COUNT", env = "OFFICER_CONNECTIONS_MAX", hide_env_values = true)]
+    #[arg(value_parser = count())]
+    connections_max: Option<usize>,
+
+    /// Locks that one connection may hold and wait for
+    #[arg(long, value_name = "COUNT", env = "OFFICER_CONNECTION_LOCKS_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().connection_locks_max, value_parser = count())]
+    connection_locks_max: usize,
+
+    /// Connections that may wait for one lock
+    #[arg(long, value_name = "COUNT", env = "OFFICER_LOCK_WAITS_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().lock_waits_max, value_parser = count())]
+    lock_waits_max: usize,
+
+    /// Unsent bytes after which a connection's requests have to wait
+    #[arg(long, value_name = "BYTES", env = "OFFICER_OUTBOX_PAUSE_BYTES", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().outbox_pause_bytes, value_parser = bytes())]
+    outbox_pause_bytes: usize,
+
+    /// Unsent bytes after which a connection is closed
+    #[arg(long, value_name = "BYTES", env = "OFFICER_OUTBOX_BYTES_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().outbox_bytes_max, value_parser = bytes())]
+    outbox_bytes_max: usize,
+
+    /// Unsent bytes of all connections, after which the one that owes most is closed
+    #[arg(long, value_name = "BYTES", env = "OFFICER_OUTBOXES_BYTES_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().outboxes_bytes_max, value_parser = bytes())]
+    outboxes_bytes_max: usize,
+
+    /// Time after which a connection that takes nothing of its output is closed
+    #[arg(long, value_name = "SECONDS", env = "OFFICER_OUTBOX_STALL_SECONDS", hide_env_values = true)]
+    #[arg(default_value_t = Seconds(Limits::default().outbox_stall), value_parser = seconds_above_zero)]
+    outbox_stall_seconds: Seconds,
+
+    /// Largest listing; a larger one is answered with an error
+    #[arg(long, value_name = "BYTES", env = "OFFICER_REPLY_BYTES_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().reply_bytes_max, value_parser = bytes())]
+    reply_bytes_max: usize,
+
+    /// Time that a connection closed with an error has to read the error; 0 gives none
+    #[arg(long, value_name = "SECONDS", env = "OFFICER_LINGER_SECONDS", hide_env_values = true)]
+    #[arg(default_value_t = Seconds(Limits::default().linger))]
+    linger_seconds: Seconds,
+
+    /// Bytes read from one connection in one turn
+    #[arg(long, value_name = "BYTES", env = "OFFICER_TURN_READ_BYTES", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().turn_read_bytes, value_parser = from_1_to(64 << 20))]
+    turn_read_bytes: usize,
+
+    /// Deadlines carried out in one turn
+    #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_EXPIRIES_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().turn_expiries_max, value_parser = count())]
+    turn_expiries_max: usize,
+
+    /// Bytes written by deadlines, after which the others wait for the next turn
+    #[arg(long, value_name = "BYTES", env = "OFFICER_TURN_EXPIRY_BYTES", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().turn_expiry_bytes, value_parser = bytes())]
+    turn_expiry_bytes: usize,
+
+    /// Connections ended in one turn
+    #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_ENDS_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().turn_ends_max, value_parser = count())]
+    turn_ends_max: usize,
+
+    /// Connections accepted in one turn
+    #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_ACCEPTS_MAX", hide_env_values = true)]
+    #[arg(default_value_t = TURN_ACCEPTS_MAX, value_parser = count())]
+    pub(super) turn_accepts_max: usize,
+
+    /// TCP: silence before the system asks whether a client is still there
+    #[arg(long, value_name = "SECONDS", env = "OFFICER_KEEPALIVE_IDLE_SECONDS", hide_env_values = true)]
+    #[arg(default_value_t = TcpOptions::default().keepalive_idle.as_secs(), value_parser = keepalive_seconds())]
+    keepalive_idle_seconds: u64,
+
+    /// TCP: time between two such questions
+    #[arg(long, value_name = "SECONDS", env = "OFFICER_KEEPALIVE_INTERVAL_SECONDS", hide_env_values = true)]
+    #[arg(default_value_t = TcpOptions::default().keepalive_interval.as_secs(), value_parser = keepalive_seconds())]
+    keepalive_interval_seconds: u64,
+
+    /// TCP: questions without an answer after which a client is gone
+    #[arg(long, value_name = "COUNT", env = "OFFICER_KEEPALIVE_PROBES", hide_env_values = true)]
+    #[arg(default_value_t = TcpOptions::default().keepalive_probes)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=127))]
+    keepalive_probes: u32,
+
+    /// TCP: time after which a client that acknowledges nothing is gone, where the system has such a limit; 0 leaves it
+    /// to the system
+    #[arg(long, value_name = "SECONDS", env = "OFFICER_USER_TIMEOUT_SECONDS", hide_env_values = true)]
+    #[arg(default_value_t = Seconds(TcpOptions::default().user_timeout))]
+    user_timeout_seconds: Seconds,
+}
+
+fn from_1_to(max: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=max)
+}
+
+/// What is counted is numbered with 32 bits.
+fn count() -> RangedU64ValueParser<usize> {
+    from_1_to(1 << 30)
+}
+
+/// More than a machine has, and so far from the largest number that sums of it are numbers.
+fn bytes() -> RangedU64ValueParser<usize> {
+    from_1_to(1 << 40)
+}
+
+/// What Linux takes.
+fn keepalive_seconds() -> RangedU64ValueParser<u64> {
+    RangedU64ValueParser::new().range(1..=32_767)
+}
+
+impl LimitOptions {
+    /// `descriptors` is the limit on them that is in force.
+    pub(super) fn limits(&self, max_idle: Option<Duration>, descriptors: u64) -> Limits {
+        Limits {
+            line_bytes_max: self.line_bytes_max,
+            connections_max: self.connections_max.unwrap_or_else(|| descriptors::connections_max_default(descriptors)),
+            connection_locks_max: self.connection_locks_max,
+            lock_waits_max: self.lock_waits_max,
+            max_idle,
+            outbox_pause_bytes: self.outbox_pause_bytes,
+            outbox_bytes_max: self.outbox_bytes_max,
+            outboxes_bytes_max: self.outboxes_bytes_max,
+            outbox_stall: self.outbox_stall_seconds.0,
+            reply_bytes_max: self.reply_bytes_max,
+            linger: self.linger_seconds.0,
+            turn_read_bytes: self.turn_read_bytes,
+            turn_expiries_max: self.turn_expiries_max,
+            turn_expiry_bytes: self.turn_expiry_bytes,
+            turn_ends_max: self.turn_ends_max,
+        }
+    }
+
+    pub(super) fn tcp(&self) -> TcpOptions {
+        TcpOptions {
+            keepalive_idle: Duration::from_secs(self.keepalive_idle_seconds),
+            keepalive_interval: Duration::from_secs(self.keepalive_interval_seconds),
+            keepalive_probes: self.keepalive_probes,
+            user_timeout: self.user_timeout_seconds.0,
+        }
+    }
+}

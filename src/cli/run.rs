@@ -1,0 +1,298 @@
+//! `officer run`: the server in the foreground.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+use log::LevelFilter;
+
+use super::Failure;
+use super::limits::LimitOptions;
+use super::values::{Mode, Seconds};
+use crate::net::{Config, Listen, Net, descriptors};
+use crate::server::Limits;
+
+/// The target of the warning that the server can be reached from outside, which is shown at every log level.
+const EXPOSED: &str = "officer::exposed";
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
+pub(super) struct Options {
+    /// Name or address to listen on
+    #[arg(short = 'h', long, env = "OFFICER_HOST", hide_env_values = true, default_value = "127.0.0.1")]
+    host: String,
+
+    /// TCP port; 0 takes a free one
+    #[arg(short, long, env = "OFFICER_PORT", hide_env_values = true, default_value_t = 11500)]
+    port: u16,
+
+    /// Kind of socket
+    #[arg(short = 'o', long, value_name = "TYPE", env = "OFFICER_SOCKET_TYPE", hide_env_values = true)]
+    #[arg(ignore_case = true, default_value = "TCP")]
+    socket_type: SocketType,
+
+    /// Socket file, for the type UNIX
+    #[arg(short = 'f', long, value_name = "PATH", env = "OFFICER_SOCKET_FILE", hide_env_values = true)]
+    #[arg(default_value = "/tmp/officer.sock")]
+    socket_file: PathBuf,
+
+    /// Permissions of the socket file, in octal; who may write to it may connect
+    #[arg(long, value_name = "MODE", env = "OFFICER_SOCKET_MODE", hide_env_values = true)]
+    #[arg(default_value_t = Mode(0o600))]
+    socket_mode: Mode,
+
+    /// What is written to stderr
+    #[arg(short, long, value_name = "LEVEL", env = "OFFICER_LOG_LEVEL", hide_env_values = true)]
+    #[arg(ignore_case = true, default_value = "error")]
+    log_level: LogLevel,
+
+    /// Log statistics every 5 seconds, at the level info
+    #[arg(short, long, env = "OFFICER_STATS", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    stats: bool,
+
+    /// Close a connection that has sent nothing for so long; 0 never does
+    #[arg(short, long, value_name = "SECONDS", env = "OFFICER_MAX_IDLE", hide_env_values = true)]
+    #[arg(default_value_t = Seconds(Limits::default().max_idle.unwrap_or_default()))]
+    max_idle: Seconds,
+
+    #[command(flatten)]
+    limits: LimitOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+enum SocketType {
+    Tcp,
+    Unix,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => LevelFilter::Error,
+            LogLevel::Warn => LevelFilter::Warn,
+            LogLevel::Info => LevelFilter::Info,
+            LogLevel::Debug => LevelFilter::Debug,
+            LogLevel::Trace => LevelFilter::Trace,
+        }
+    }
+}
+
+impl Options {
+    /// `descriptors` is the limit on them that is in force.
+    pub(super) fn config(self, descriptors: u64) -> Config {
+        let max_idle = Some(self.max_idle.0).filter(|time| *time > Duration::ZERO);
+        Config {
+            tcp: self.limits.tcp(),
+            limits: self.limits.limits(max_idle, descriptors),
+            turn_accepts_max: self.limits.turn_accepts_max,
+            stats: self.stats,
+            listen: match self.socket_type {
+                SocketType::Tcp => Listen::Tcp { host: self.host, port: self.port },
+                SocketType::Unix => Listen::Unix { path: self.socket_file, mode: self.socket_mode.0 },
+            },
+        }
+    }
+}
+
+/// Runs the server until a signal ends it.
+pub(super) fn run(options: Options) -> Result<(), Failure> {
+    log_to_stderr(options.log_level.into());
+    let mut net = Net::bind(options.config(descriptors::raise_limit())).map_err(Failure::Listen)?;
+    let address = net.address();
+    announce(&address);
+    if !net.is_loopback() {
+        log::warn!(
+            target: EXPOSED,
+            "anybody who reaches {address} can take locks; keep strangers away with a firewall, or listen on 127.0.0.1",
+        );
+    }
+    net.run().map_err(Failure::Poll)
+}
+
+fn log_to_stderr(level: LevelFilter) {
+    // The logger drops a line that it can't write, so a closed stderr stops nothing. It is set up already if a program
+    // that uses the library calls us, and then stays as it is.
+    let _ = env_logger::Builder::new()
+        .filter_level(level.min(LevelFilter::Warn))
+        .filter_module("officer", level)
+        .filter_module(EXPOSED, level.max(LevelFilter::Warn))
+        .format_timestamp_millis()
+        .try_init();
+}
+
+/// Tells whoever started the server, which may be a script that waits for just this line, where it is.
+fn announce(address: &str) {
+    // Not println!, which panics when nobody reads stdout: the server is there for its clients.
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "officer: listening on {address}").and_then(|()| stdout.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches, Parser};
+
+    use super::*;
+    use crate::net::TcpOptions;
+
+    #[derive(Parser)]
+    #[command(disable_help_flag = true, args_override_self = true)]
+    struct Run {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn parse(line: &[&str]) -> Result<Config, clap::Error> {
+        // Whatever the environment of the tests holds is none of their business.
+        let command = Run::command().mut_args(|option| option.env(None));
+        let matches = command.try_get_matches_from(["run"].iter().chain(line))?;
+        Ok(Run::from_arg_matches(&matches)?.options.config(1024))
+    }
+
+    fn config(line: &[&str]) -> Config {
+        parse(line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
+    }
+
+    #[test]
+    fn without_options_everything_has_its_default() {
+        let config = config(&[]);
+        assert_eq!(config.listen, Listen::Tcp { host: "127.0.0.1".to_owned(), port: 11500 });
+        assert_eq!(config.tcp, TcpOptions::default());
+        assert_eq!(config.limits, Limits { connections_max: 896, ..Limits::default() });
+        assert_eq!(config.turn_accepts_max, 64);
+        assert!(!config.stats);
+    }
+
+    #[test]
+    fn the_options_of_the_original_keep_their_letters() {
+        let tcp = config(&["-h", "::1", "-p", "0", "-o", "TCP", "-l", "debug", "-s", "-m", "1.5"]);
+        assert_eq!(tcp.listen, Listen::Tcp { host: "::1".to_owned(), port: 0 });
+        assert_eq!(tcp.limits.max_idle, Some(Duration::from_millis(1500)));
+        assert!(tcp.stats);
+
+        let unix = config(&["-o", "UNIX", "-f", "/run/officer", "--socket-mode", "0660"]);
+        assert_eq!(unix.listen, Listen::Unix { path: "/run/officer".into(), mode: 0o660 });
+        assert_eq!(
+            config(&["--socket-type", "unix"]).listen,
+            Listen::Unix { path: "/tmp/officer.sock".into(), mode: 0o600 }
+        );
+        for never in ["0", "0.0"] {
+            assert_eq!(config(&["--max-idle", never]).limits.max_idle, None);
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_flags_counts() {
+        assert_eq!(config(&["-p", "1", "--port", "2"]).listen, Listen::Tcp { host: "127.0.0.1".to_owned(), port: 2 });
+    }
+
+    #[test]
+    fn every_limit_is_an_option() {
+        let config = config(&[
+            "--line-bytes-max=1",
+            "--connections-max=2",
+            "--connection-locks-max=3",
+            "--lock-waits-max=4",
+            "--max-idle=5",
+            "--outbox-pause-bytes=6",
+            "--outbox-bytes-max=7",
+            "--outboxes-bytes-max=8",
+            "--outbox-stall-seconds=0.9",
+            "--reply-bytes-max=10",
+            "--linger-seconds=0",
+            "--turn-read-bytes=12",
+            "--turn-expiries-max=13",
+            "--turn-expiry-bytes=14",
+            "--turn-ends-max=15",
+            "--turn-accepts-max=16",
+            "--keepalive-idle-seconds=17",
+            "--keepalive-interval-seconds=18",
+            "--keepalive-probes=19",
+            "--user-timeout-seconds=0.02",
+        ]);
+        assert_eq!(
+            config.limits,
+            Limits {
+                line_bytes_max: 1,
+                connections_max: 2,
+                connection_locks_max: 3,
+                lock_waits_max: 4,
+                max_idle: Some(Duration::from_secs(5)),
+                outbox_pause_bytes: 6,
+                outbox_bytes_max: 7,
+                outboxes_bytes_max: 8,
+                outbox_stall: Duration::from_millis(900),
+                reply_bytes_max: 10,
+                linger: Duration::ZERO,
+                turn_read_bytes: 12,
+                turn_expiries_max: 13,
+                turn_expiry_bytes: 14,
+                turn_ends_max: 15,
+            }
+        );
+        assert_eq!(config.turn_accepts_max, 16);
+        assert_eq!(
+            config.tcp,
+            TcpOptions {
+                keepalive_idle: Duration::from_secs(17),
+                keepalive_interval: Duration::from_secs(18),
+                keepalive_probes: 19,
+                user_timeout: Duration::from_millis(20),
+            }
+        );
+    }
+
+    #[test]
+    fn values_out_of_bounds_are_refused() {
+        for line in [
+            ["--port", "65536"],
+            ["--port", "-1"],
+            ["--socket-type", "UDP"],
+            ["--socket-mode", "0999"],
+            ["--log-level", "silent"],
+            ["--max-idle", "-1"],
+            ["--max-idle", "a minute"],
+            ["--line-bytes-max", "0"],
+            ["--line-bytes-max", "1073741825"],
+            ["--line-bytes-max", "1.5"],
+            ["--connections-max", "0"],
+            ["--outbox-bytes-max", "18446744073709551616"],
+            ["--outbox-stall-seconds", "0"],
+            ["--linger-seconds", "nan"],
+            ["--turn-accepts-max", "0"],
+            ["--keepalive-idle-seconds", "0"],
+            ["--keepalive-idle-seconds", "32768"],
+            ["--keepalive-probes", "128"],
+            ["--user-timeout-seconds", "-0.1"],
+        ] {
+            let error = parse(&line).expect_err("an error").to_string();
+            let said = format!("error: invalid value '{}' for '{} <", line[1], line[0]);
+            assert!(error.starts_with(&said), "{line:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn log_levels_are_those_of_the_original_and_two_more() {
+        for (name, level) in [
+            ("error", LevelFilter::Error),
+            ("WARN", LevelFilter::Warn),
+            ("info", LevelFilter::Info),
+            ("Debug", LevelFilter::Debug),
+            ("trace", LevelFilter::Trace),
+        ] {
+            let matches = Run::command().get_matches_from(["run", "-l", name]);
+            assert_eq!(LevelFilter::from(Run::from_arg_matches(&matches).unwrap().options.log_level), level);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! A hash index: from a 64-bit hash to a number of whoever keeps the values.
+
+use hashbrown::HashTable;
+
+/// Finds numbers by hash. What a number stands for is compared by the caller.
+///
+/// It is split into 64 tables by the highest bits of the hash. Each grows by itself, and an entry is 8 bytes with its
+/// hash in it, so that growth reads nothing else: with a million entries the longest halt is that of moving 16,000.
+#[derive(Debug)]
+pub(super) struct Index {
+    shards: Box<[HashTable<Entry>; SHARDS]>,
+}
+
+const SHARDS: usize = 64;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// The lower half of the hash. The tables see it twice over, as they take bucket and tag from the two ends.
+    hash: u32,
+    number: u32,
+}
+
+impl Entry {
+    fn spread(&self) -> u64 {
+        u64::from(self.hash) << 32 | u64::from(self.hash)
+    }
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Index { shards: Box::new([const { HashTable::new() }; SHARDS]) }
+    }
+}
+
+impl Index {
+    /// The number with this hash for which `is_it` holds.
+    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let wanted = Entry { hash: lower(hash), number: 0 };
+        let shard = &self.shards[shard(hash)];
+        shard.find(wanted.spread(), |entry| entry.hash == wanted.hash && is_it(entry.number)).map(|entry| entry.number)
+    }
+
+    /// Adds a number that is not in it.
+    pub(super) fn insert(&mut self, hash: u64, number: u32) {
+        let entry = Entry { hash: lower(hash), number };
+        self.shards[shard(hash)].insert_unique(entry.spread(), entry, Entry::spread);
+    }
+
+    /// Takes a number out.
+    ///
+    /// # Panics
+    /// If it is not in it: the index and what it is an index of disagree.
+    pub(super) fn remove(&mut self, hash: u64, number: u32) {
+        let wanted = Entry { hash: lower(hash), number };
+        self.shards[shard(hash)]
+            .find_entry(wanted.spread(), |entry| entry.number == number)
+            .expect("the index knows what is removed")
+            .remove();
+    }
+
+    /// How many numbers are in it.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(HashTable::len).sum()
+    }
+}
+
+fn shard(hash: u64) -> usize {
+    usize::try_from(hash >> 58).expect("6 bits")
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+fn lower(hash: u64) -> u32 {
+    hash as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_one_hash_are_kept_apart() {
+        let mut index = Index::default();
+        for number in 0..1000 {
+            index.insert(7, number);
+        }
+        assert_eq!(index.len(), 1000);
+        for number in 0..1000 {
+            assert_eq!(index.find(7, |found| found == number), Some(number));
+            index.remove(7, number);
+            assert_eq!(index.find(7, |found| found == number), None);
+        }
+        assert_eq!(index.len(), 0);
+    }
+
+    #[test]
+    fn growth_loses_nothing() {
+        let mut index = Index::default();
+        let hash = |number: u32| u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for number in 0..100_000 {
+            index.insert(hash(number), number);
+        }
+        for number in 0..100_000 {
+            assert_eq!(index.find(hash(number), |found| found == number), Some(number));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The lock table: who holds each lock, who waits for it, and who is next.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::SessionKey;
+use super::deadline::Nanos;
+use super::index::Index;
+use super::place::{InQueue, InSession, List, Place, PlaceKey, Places, Standing, at, at_mut};
+
+/// Names a lock while it has holders or waiters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LockKey(u32);
+
+/// A lock that has holders or waiters. A free lock is an absent entry.
+#[derive(Debug)]
+struct Entry {
+    hash: u64,
+    /// UTF-8. Most names live in here.
+    name: SmallVec<[u8; 32]>,
+    holders: List<InQueue>,
+    waiters: List<InQueue>,
+    /// Whether the places are in the crowd index. Once they are, they stay in it until the lock is free.
+    is_crowded: bool,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 80);
+
+impl Entry {
+    fn places(&self) -> usize {
+        self.holders.len() + self.waiters.len()
+    }
+}
+
+/// With more places than this a lock's places are found by hash, not by looking at each.
+const CROWD: usize = 8;
+
+/// All locks that are not free, and all places on them.
+///
+/// The hash of names is keyed anew in every process, so nobody can choose names that collide.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    entries: Slab<Entry>,
+    places: Places,
+    /// From the hash of a name to its entry.
+    by_name: Index,
+    /// From the hash of lock and session to the place, for crowded locks only.
+    in_crowd: Index,
+    hash_key: RandomState,
+}
+
+impl Table {
+    /// The hash of a name: taken once per request, and passed along.
+    pub(super) fn hash(&self, name: &str) -> u64 {
+        let mut hasher = self.hash_key.build_hasher();
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+
+    pub(super) fn find(&self, hash: u64, name: &str) -> Option<LockKey> {
+        self.by_name.find(hash, |number| self.entries[number as usize].name.as_slice() == name.as_bytes()).map(LockKey)
+    }
+
+    /// Makes an entry for a free lock. The caller joins it at once.
+    pub(super) fn add(&mut self, hash: u64, name: &str) -> LockKey {
+        let entry = Entry {
+            hash,
+            name: SmallVec::from_slice(name.as_bytes()),
+            holders: List::default(),
+            waiters: List::default(),
+            is_crowded: false,
+        };
+        let number = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 locks");
+        self.by_name.insert(hash, number);
+        LockKey(number)
+    }
+
+    /// Forgets the entry of a lock that nobody holds and nobody waits for.
+    pub(super) fn remove_if_free(&mut self, lock: LockKey) {
+        if self.entry(lock).places() == 0 {
+            let entry = self.entries.remove(lock.0 as usize);
+            self.by_name.remove(entry.hash, lock.0);
+        }
+    }
+
+    pub(super) fn name(&self, lock: LockKey) -> &str {
+        std::str::from_utf8(&self.entry(lock).name).expect("a name was a str")
+    }
+
+    pub(super) fn holders(&self, lock: LockKey) -> usize {
+        self.entry(lock).holders.len()
+    }
+
+    pub(super) fn waiters(&self, lock: LockKey) -> usize {
+        self.entry(lock).waiters.len()
+    }
+
+    pub(super) fn place(&self, key: PlaceKey) -> &Place {
+        at(&self.places, key)
+    }
+
+    pub(super) fn place_mut(&mut self, key: PlaceKey) -> &mut Place {
+        at_mut(&mut self.places, key)
+    }
+
+    pub(super) fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The place of a session on a lock, in O(1) however many others there are.
+    pub(super) fn place_of(&self, lock: LockKey, session: SessionKey) -> Option<PlaceKey> {
+        let entry = self.entry(lock);
+        if entry.is_crowded {
+            let is_it = |number| {
+                let place = self.place(PlaceKey::new(number));
+                place.lock == lock && place.session == session
+            };
+            return self.in_crowd.find(self.crowd_hash(lock, session), is_it).map(PlaceKey::new);
+        }
+        self.on(lock).find(|(_, place)| place.session == session).map(|(key, _)| key)
+    }
+
+    /// All places on a lock: the holders, then the waiters in order.
+    pub(super) fn on(&self, lock: LockKey) -> impl Iterator<Item = (PlaceKey, &Place)> {
+        let entry = self.entry(lock);
+        entry.holders.iter(&self.places).chain(entry.waiters.iter(&self.places))
+    }
+
+    /// All locks.
+    pub(super) fn locks(&self) -> impl Iterator<Item = LockKey> {
+        self.entries.iter().map(|(number, _)| LockKey(u32::try_from(number).expect("add saw to it")))
+    }
+
+    /// Whether a newcomer would hold the lock at once.
+    pub(super) fn is_free_for_newcomer(&self, lock: LockKey) -> bool {
+        self.entry(lock).places() == 0
+    }
+
+    /// Adds a place for a session that has none on this lock.
+    pub(super) fn join(
+        &mut self,
+        lock: LockKey,
+        session: SessionKey,
+        of_session: &mut List<InSession>,
+        standing: Standing,
+        now: Nanos,
+    ) -> PlaceKey {
+        let index = self.places.insert(Place::new(lock, session, standing, now));
+        let key = PlaceKey::new(u32::try_from(index).expect("fewer than 2^32 places"));
+        let entry = &mut self.entries[lock.0 as usize];
+        let list = match standing {
+            Standing::Holding => &mut entry.holders,
+            Standing::Waiting => &mut entry.waiters,
+        };
+        list.push(&mut self.places, key);
+        of_session.push(&mut self.places, key);
+        self.join_crowd(lock, key);
+        key
+    }
+
+    /// Takes a place off its lock and out of its session. The lock's entry stays, for the caller to grant or remove.
+    pub(super) fn leave(&mut self, key: PlaceKey, of_session: &mut List<InSession>) -> Place {
+        let Place { lock, session, standing, .. } = *self.place(key);
+        let entry = &mut self.entries[lock.0 as usize];
+        let list = match standing {
+            Standing::Holding => &mut entry.holders,
+            Standing::Waiting => &mut entry.waiters,
+        };
+        list.remove(&mut self.places, key);
+        if entry.is_crowded {
+            self.in_crowd.remove(self.crowd_hash(lock, session), key.index());
+        }
+        of_session.remove(&mut self.places, key);
+        self.places.remove(key.index() as usize)
+    }
+
+    /// The head of the queue, if it fits the holders.
+    pub(super) fn next_grant(&self, lock: LockKey) -> Option<PlaceKey> {
+        let entry = self.entry(lock);
+        if entry.holders.is_empty() { entry.waiters.first() } else { None }
+    }
+
+    /// Makes the head of the queue a holder.
+    pub(super) fn grant(&mut self, key: PlaceKey, now: Nanos) {
+        let place = at_mut(&mut self.places, key);
+        assert_eq!(place.standing, Standing::Waiting, "only a waiter is granted");
+        (place.standing, place.since) = (Standing::Holding, now);
+        let entry = &mut self.entries[place.lock.0 as usize];
+        assert!(entry.holders.is_empty(), "an exclusive holder is alone");
+        entry.waiters.remove(&mut self.places, key);
+        entry.holders.push(&mut self.places, key);
+    }
+
+    fn entry(&self, lock: LockKey) -> &Entry {
+        &self.entries[lock.0 as usize]
+    }
+
+    fn join_crowd(&mut self, lock: LockKey, key: PlaceKey) {
+        let entry = &mut self.entries[lock.0 as usize];
+        if entry.is_crowded {
+            let session = at(&self.places, key).session;
+            self.in_crowd.insert(self.crowd_hash(lock, session), key.index());
+        } else if entry.places() > CROWD {
+            entry.is_crowded = true;
+            // The lists are walked, and the index filled, without a borrow of the whole table.
+            let Entry { holders, waiters, .. } = &self.entries[lock.0 as usize];
+            for (key, place) in holders.iter(&self.places).chain(waiters.iter(&self.places)) {
+                self.in_crowd.insert(self.hash_key.hash_one((lock.0, place.session.to_bits())), key.index());
+            }
+        }
+    }
+
+    fn crowd_hash(&self, lock: LockKey, session: SessionKey) -> u64 {
+        self.hash_key.hash_one((lock.0, session.to_bits()))
+    }
+
+    /// Checks the whole table against itself. `session_has` says whether a session's list has the place.
+    ///
+    /// # Panics
+    /// If anything contradicts.
+    pub(super) fn check_all(&self) {
+        assert_eq!(self.by_name.len(), self.entries.len(), "the index has every lock once");
+        let (mut seen, mut crowd) = (0, 0);
+        for lock in self.locks() {
+            let entry = self.entry(lock);
+            assert!(entry.places() > 0, "a free lock is an absent entry");
+            assert!(entry.holders.len() <= 1, "an exclusive holder is alone");
+            assert!(!entry.holders.is_empty() || entry.waiters.is_empty(), "a head that fits stays waiting");
+            assert_eq!(entry.hash, self.hash(self.name(lock)), "the hash is that of the name");
+            assert_eq!(self.find(entry.hash, self.name(lock)), Some(lock), "a lock is found by its name");
+            assert!(entry.is_crowded || entry.places() <= CROWD, "a crowd is in its index");
+            for (list, standing) in [(&entry.holders, Standing::Holding), (&entry.waiters, Standing::Waiting)] {
+                assert_eq!(list.iter(&self.places).count(), list.len(), "a list is as long as it says");
+                for (key, place) in list.iter(&self.places) {
+                    assert_eq!((place.lock, place.standing), (lock, standing), "a place is where it says");
+                    assert_eq!(self.place_of(lock, place.session), Some(key), "a session finds its place");
+                    seen += 1;
+                }
+            }
+            crowd += if entry.is_crowded { entry.places() } else { 0 };
+        }
+        assert_eq!(seen, self.places.len(), "every place is on a lock");
+        assert_eq!(crowd, self.in_crowd.len(), "the crowd index has the places of crowded locks");
+    }
+}

@@ -1,0 +1,56 @@
+//! How many descriptors the process may have, and how many of them are for connections.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// What "unlimited" counts as: more than any kernel gives to one process unless it is told to.
+const UNLIMITED: u64 = 1 << 20;
+
+/// Raises the limit on descriptors as far as the process may by itself, and returns the limit in force.
+///
+/// The usual soft limit of 1,024 is for programs that use `select`; we poll.
+pub fn raise_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let in_force = limit.current.unwrap_or(UNLIMITED);
+    let mut wanted = limit.maximum.unwrap_or(UNLIMITED);
+    // Some systems have a lower limit of their own than the hard one they report, and don't say where it is.
+    while wanted > in_force {
+        if setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).is_ok() {
+            return wanted;
+        }
+        wanted /= 2;
+    }
+    in_force
+}
+
+/// How many connections to admit when nobody said so: the limit on descriptors less a reserve.
+///
+/// The reserve is for what is open beside them: the three standard streams, the listener, the poll, the pipe that
+/// carries signals, a log; and above all for the connections that are one too many, which are accepted, told so and
+/// closed. Without it they would wait in the backlog without an answer.
+pub fn connections_max_default(limit: u64) -> usize {
+    let reserve = (limit / 4).min(128);
+    usize::try_from(limit - reserve).unwrap_or(usize::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        let raised = raise_limit();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current.unwrap_or(UNLIMITED), raised);
+        if cfg!(target_os = "linux") {
+            assert_eq!(limit.current, limit.maximum);
+        }
+        assert_eq!(raise_limit(), raised);
+    }
+
+    #[test]
+    fn a_reserve_is_left_for_what_is_open_beside_connections() {
+        for (limit, connections) in [(0, 1), (1, 1), (16, 12), (512, 384), (1024, 896), (1 << 20, (1 << 20) - 128)] {
+            assert_eq!(connections_max_default(limit), connections, "{limit}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The edge to the system: the poll, the listener, signals and the only clock. It moves events to the server and decides
+//! nothing that a test over memory sockets would miss.
+
+pub mod descriptors;
+mod listen;
+
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::UnixStream;
+use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+pub use self::listen::{BindError, Listen, Listener, Socket, TcpOptions};
+
+use crate::engine::deadline::Nanos;
+use crate::engine::{ConnectionKey, Stats};
+use crate::server::{Limits, Readiness, Server};
+use crate::slots::Key;
+
+/// What `officer run` is told by its flags.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Listen,
+    /// How TCP sockets are set up.
+    pub tcp: TcpOptions,
+    /// What clients may use.
+    pub limits: Limits,
+    /// Connections accepted in one turn.
+    pub turn_accepts_max: usize,
+    /// Whether to log a line of statistics every [`STATS_INTERVAL`].
+    pub stats: bool,
+}
+
+/// How often statistics are logged.
+pub const STATS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Connections' tokens are their keys, which never come near these: there are no 2^32 - 1 slots.
+const LISTENER: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(usize::MAX - 1);
+
+// A key is 64 bits and travels through a token.
+const _: () = assert!(usize::BITS >= 64, "Officer needs a 64-bit system");
+
+/// Events taken from one poll. What is left comes with the next: a turn has to end, for its replies to be written.
+const EVENTS_MAX: usize = 1024;
+
+/// After descriptors ran out, accepting is tried again so much later, if no connection has ended before.
+const ACCEPT_RETRY: Duration = Duration::from_millis(500);
+
+/// How long replies that are already decided may take to be written at the end.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
+
+/// The poll sleeps no longer than this; `epoll_wait` counts milliseconds in 32 bits.
+const SLEEP_MAX: Duration = Duration::from_secs(3600);
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Net {
+    poll: Poll,
+    listener: Listener,
+    signals: UnixStream,
+    server: Server<Socket>,
+    start: Instant,
+    turn_accepts_max: usize,
+    accepting: Accepting,
+    stats: Option<StatsLine>,
+}
+
+/// Whether there may be connections to accept. The poll announces only that some have come, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Accepting {
+    /// All were accepted; the poll announces the next.
+    Idle,
+    /// More may be waiting.
+    Pending,
+    /// More are waiting, but there were no descriptors for them. It is tried again at this time, or with fewer
+    /// connections than this.
+    OutOfDescriptors { retry_at: Nanos, connections: usize },
+}
+
+impl Net {
+    /// Binds the address and starts to listen. Clients can connect from here on; they are served by [`Net::run`].
+    ///
+    /// # Errors
+    /// [`BindError`], which says what to do.
+    pub fn bind(config: Config) -> Result<Self, BindError> {
+        let mut listener = Listener::bind(&config.listen, &config.tcp)?;
+        let poll = Poll::new()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let (receiver, sender) = StdUnixStream::pair()?;
+        receiver.set_nonblocking(true)?;
+        let mut signals = UnixStream::from_std(receiver);
+        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        signal_hook::low_level::pipe::register(SIGTERM, sender.try_clone()?)?;
+        signal_hook::low_level::pipe::register(SIGINT, sender)?;
+        Ok(Net {
+            poll,
+            listener,
+            signals,
+            server: Server::new(config.limits),
+            start: Instant::now(),
+            turn_accepts_max: config.turn_accepts_max,
+            accepting: Accepting::Pending,
+            stats: config.stats.then(StatsLine::default),
+        })
+    }
+
+    /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket.
+    pub fn address(&self) -> String {
+        self.listener.address()
+    }
+
+    /// Whether only programs on this machine can connect.
+    pub fn is_loopback(&self) -> bool {
+        self.listener.is_loopback()
+    }
+
+    /// Serves clients until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// Those of the poll itself, which do not happen on a working system.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            self.wait(&mut events)?;
+            let now = self.now();
+            let mut is_told_to_end = false;
+            for event in &events {
+                match event.token() {
+                    LISTENER if self.accepting == Accepting::Idle => self.accepting = Accepting::Pending,
+                    // Tried again at its own time: the newcomers of this event wait behind those that found no room.
+                    LISTENER => {}
+                    SIGNALS => is_told_to_end |= self.take_signal(),
+                    token => self.server.ready(connection_key(token), readiness(event)),
+                }
+            }
+            if is_told_to_end {
+                return self.shut_down(&mut events);
+            }
+            self.accept(now);
+            self.server.turn(now);
+            if let Some(stats) = &mut self.stats {
+                stats.log_if_due(now, self.server.stats(), self.server.connections());
+            }
+        }
+    }
+
+    fn now(&self) -> Nanos {
+        Nanos::try_from(self.start.elapsed().as_nanos()).expect("no process runs for 584 years")
+    }
+
+    /// Sleeps until something happens, or something is due.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let accept_at = match self.accepting {
+            Accepting::Idle => None,
+            Accepting::Pending => Some(0),
+            Accepting::OutOfDescriptors { connections, .. } if self.server.connections() < connections => Some(0),
+            Accepting::OutOfDescriptors { retry_at, .. } => Some(retry_at),
+        };
+        let stats_at = self.stats.as_ref().map(|stats| stats.due);
+        let next = [self.server.next_turn(), accept_at, stats_at].into_iter().flatten().min();
+        let timeout = match next {
+            // Nothing to be late for: spares the look at the clock.
+            Some(0) => Duration::ZERO,
+            Some(at) => Duration::from_nanos(at.saturating_sub(self.now())).min(SLEEP_MAX),
+            None => SLEEP_MAX,
+        };
+        self.poll(events, timeout)
+    }
+
+    fn poll(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
+        match self.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Accepts those that have come, up to the budget of a turn.
+    fn accept(&mut self, now: Nanos) {
+        match self.accepting {
+            Accepting::Idle => return,
+            Accepting::OutOfDescriptors { retry_at, connections }
+                if now < retry_at && self.server.connections() >= connections =>
+            {
+                return;
+            }
+            Accepting::Pending | Accepting::OutOfDescriptors { .. } => {}
+        }
+        for _ in 0..self.turn_accepts_max {
+            match self.listener.accept() {
+                Ok((socket, peer)) => {
+                    if let Some(key) = self.server.accept(socket, peer, now) {
+                        self.register(key);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.accepting = Accepting::Idle;
+                    return;
+                }
+                // The peer was gone before it was accepted, or a signal came; the next one may be there all the same.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if !matches!(self.accepting, Accepting::OutOfDescriptors { .. }) {
+                        log::error!(
+                            "cannot accept more connections: {error}; trying again when one ends and every {ACCEPT_RETRY:?}"
+                        );
+                    }
+                    self.accepting = Accepting::OutOfDescriptors {
+                        retry_at: now + nanos(ACCEPT_RETRY),
+                        connections: self.server.connections(),
+                    };
+                    return;
+                }
+            }
+        }
+        // Stays in its state if descriptors had run out: one success does not make the next failure worth a line.
+        if self.accepting == Accepting::Idle {
+            self.accepting = Accepting::Pending;
+        }
+    }
+
+    fn register(&mut self, key: ConnectionKey) {
+        let token = Token(usize::try_from(key.to_bits()).expect("64 bits, as asserted above"));
+        let socket = self.server.socket_mut(key).expect("it was just accepted");
+        // Both at once and for ever: edges cost nothing while nothing changes, and changing interests costs a call.
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(socket, token, interests) {
+            self.server.fail(key, error);
+        }
+    }
+
+    /// Whether a signal came that asks us to end.
+    fn take_signal(&mut self) -> bool {
+        matches!(self.signals.read(&mut [0; 64]), Ok(1..))
+    }
+
+    /// Writes what is decided, as far as the peers take it in time. Whoever is not yet accepted finds the port closed.
+    fn shut_down(&mut self, events: &mut Events) -> io::Result<()> {
+        log::info!("told to end: writing what is decided, then closing {} connections", self.server.connections());
+        let until = Instant::now() + SHUTDOWN_GRACE;
+        self.server.shut_down();
+        self.server.turn(self.now());
+        while self.server.unsent() > 0 && Instant::now() < until {
+            self.poll(events, Duration::from_millis(10))?;
+            for event in events.iter().filter(|event| event.token() != LISTENER && event.token() != SIGNALS) {
+                self.server.ready(connection_key(event.token()), readiness(event));
+            }
+            self.server.turn(self.now());
+        }
+        Ok(())
+    }
+}
+
+fn connection_key(token: Token) -> ConnectionKey {
+    Key::from_bits(token.0 as u64)
+}
+
+fn readiness(event: &Event) -> Readiness {
+    // An error is found by whoever reads or writes next; so both are tried.
+    let is_error = event.is_error();
+    Readiness {
+        is_readable: event.is_readable() || is_error,
+        is_writable: event.is_writable() || event.is_write_closed() || is_error,
+        is_read_closed: event.is_read_closed(),
+    }
+}
+
+/// Whether an error of accept is about the one connection only, so that the next can be tried.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+}
+
+fn nanos(duration: Duration) -> Nanos {
+    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+/// The line of statistics, as the original logs it.
+#[derive(Debug)]
+struct StatsLine {
+    due: Nanos,
+    acquires: u64,
+    since: Nanos,
+}
+
+impl Default for StatsLine {
+    fn default() -> Self {
+        StatsLine { due: nanos(STATS_INTERVAL), acquires: 0, since: 0 }
+    }
+}
+
+impl StatsLine {
+    fn log_if_due(&mut self, now: Nanos, stats: Stats, connections: usize) {
+        if now < self.due {
+            return;
+        }
+        let acquires = stats.acquires - self.acquires;
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let per_second = acquires as f64 / ((now - self.since) as f64 / 1e9);
+        log::info!(
+            "{} locks held, {} waiters, {connections} connections, {per_second:.1} acquires per second",
+            stats.held,
+            stats.waiting
+        );
+        *self = StatsLine { due: now + nanos(STATS_INTERVAL), acquires: stats.acquires, since: now };
+    }
+}

@@ -1,0 +1,219 @@
+//! One connection: its socket, what has arrived, what is to be sent, and how it ends. Knows no commands.
+
+use std::{fmt, io};
+
+use super::buffers::Buffer;
+use crate::engine::SessionKey;
+use crate::engine::deadline::{DeadlineKey, Nanos};
+use crate::wire::line::LineScanner;
+use crate::wire::peer::Peer;
+
+/// A connection and what the loop has to remember of it. Buffers are out of line: most connections are idle.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    pub(super) socket: S,
+    pub(super) peer: Peer,
+    /// None: never had one (there was no room), or it was ended.
+    pub(super) session: Option<SessionKey>,
+    /// What was received and not carried out: a partial line, or lines left when the output was too much.
+    pub(super) inbox: Option<Box<Inbox>>,
+    /// What was decided and not sent.
+    pub(super) outbox: Option<Box<Outbox>>,
+    /// When something was last received.
+    pub(super) last_input: Nanos,
+    /// When the peer last took output, or when there was output again after there had been none.
+    pub(super) last_progress: Nanos,
+    /// Fires no later than the earliest of its limits on time. It may fire earlier: then it is armed anew.
+    pub(super) deadline: Option<DeadlineKey>,
+    pub(super) phase: Phase,
+    pub(super) flags: Flags,
+}
+
+/// The way of a connection, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Requests are carried out.
+    Open,
+    /// It is to end, and waits for its turn; its session still holds what it holds.
+    Doomed { leave: Leave },
+    /// The session has ended. What was decided before is still sent.
+    Draining { leave: Leave },
+    /// All is sent and our side is closed. What still comes is dropped, so that no reset overtakes what was sent.
+    Lingering { until: Nanos },
+}
+
+/// How the socket is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// At once, unsent output is dropped.
+    Now,
+    /// When all is sent.
+    Sent,
+    /// When all is sent and the peer had a moment to read it, although it may still be sending.
+    Read,
+}
+
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the socket or a list")]
+pub(super) struct Flags {
+    /// The socket may have input that was not read.
+    pub(super) is_readable: bool,
+    /// The peer has closed its side: read on to the end although a read was short.
+    pub(super) is_read_closed: bool,
+    /// The socket takes nothing until the poll says so.
+    pub(super) is_blocked: bool,
+    /// It is on the list of those to be read.
+    pub(super) is_listed: bool,
+    /// It is on the list of those to be flushed.
+    pub(super) is_dirty: bool,
+    /// It is only there to be told that there is no room.
+    pub(super) is_turned_away: bool,
+}
+
+impl<S> Connection<S> {
+    pub(super) fn new(socket: S, peer: Peer, now: Nanos) -> Self {
+        Connection {
+            socket,
+            peer,
+            session: None,
+            inbox: None,
+            outbox: None,
+            last_input: now,
+            last_progress: now,
+            deadline: None,
+            phase: Phase::Open,
+            flags: Flags::default(),
+        }
+    }
+
+    /// A TCP socket that gives less than was asked for is empty, and an event follows when it is not. A UNIX socket may
+    /// give what was sent in one piece and have more.
+    pub(super) fn is_drained_by_short_read(&self) -> bool {
+        !matches!(self.peer, Peer::Unix(_)) && !self.flags.is_read_closed
+    }
+
+    pub(super) fn unsent(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.unsent().len())
+    }
+
+    /// Whether there is input to be carried out without reading.
+    pub(super) fn has_unscanned(&self) -> bool {
+        self.inbox.as_ref().is_some_and(|inbox| inbox.scanner.has_unscanned(&inbox.bytes))
+    }
+}
+
+/// Bytes received, and how far they were looked at.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    pub(super) bytes: Vec<u8>,
+    pub(super) scanner: LineScanner,
+}
+
+impl Inbox {
+    /// Drops what was carried out. Says whether anything is left.
+    pub(super) fn compact(&mut self) -> bool {
+        let left = self.scanner.rest(&self.bytes).len();
+        self.bytes.drain(..self.bytes.len() - left);
+        self.scanner = self.scanner.rebased();
+        left > 0
+    }
+}
+
+impl Buffer for Inbox {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.scanner = LineScanner::default();
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+/// Bytes to be sent. Invariant: `sent <= bytes.len()`.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pub(super) bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// Sent bytes at the front of an outbox are moved out from this many on, once they are half of it.
+const COMPACT_BYTES: usize = 64 << 10;
+
+impl Outbox {
+    pub(super) fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    pub(super) fn mark_sent(&mut self, bytes: usize) {
+        self.sent += bytes;
+        assert!(self.sent <= self.bytes.len(), "no more is sent than there was");
+        if self.sent >= COMPACT_BYTES && self.sent >= self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}
+
+impl Buffer for Outbox {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub enum Disconnect {
+    /// End of input.
+    PeerClosed,
+    /// A line over the limit.
+    LineTooLong,
+    /// There was no room for it.
+    TooManyConnections,
+    /// Nothing was received for the idle limit.
+    Idle,
+    /// It has too much unsent output.
+    OutboxFull,
+    /// All together have too much unsent output, and this one most.
+    OutboxesFull,
+    /// It took nothing of its output for the limit.
+    Stalled,
+    /// The socket failed.
+    Io(io::Error),
+}
+
+impl Disconnect {
+    pub(super) fn leave(&self) -> Leave {
+        match self {
+            Disconnect::PeerClosed => Leave::Sent,
+            Disconnect::LineTooLong | Disconnect::TooManyConnections => Leave::Read,
+            Disconnect::Idle
+            | Disconnect::OutboxFull
+            | Disconnect::OutboxesFull
+            | Disconnect::Stalled
+            | Disconnect::Io(_) => Leave::Now,
+        }
+    }
+}
+
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Disconnect::PeerClosed => f.write_str("the peer closed the connection"),
+            Disconnect::LineTooLong => f.write_str("it sent a line over the limit"),
+            Disconnect::TooManyConnections => f.write_str("there are as many connections as may be"),
+            Disconnect::Idle => f.write_str("it sent nothing for the idle limit"),
+            Disconnect::OutboxFull => f.write_str("its unsent output is over the limit"),
+            Disconnect::OutboxesFull => {
+                f.write_str("the unsent output of all is over the limit, and it had most of it")
+            }
+            Disconnect::Stalled => f.write_str("it took nothing of its output for the limit"),
+            Disconnect::Io(error) => write!(f, "the socket failed: {error}"),
+        }
+    }
+}

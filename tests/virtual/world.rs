@@ -1,0 +1,299 @@
+//! A server, its clients and a clock, all in memory.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Read, Write};
+use std::rc::Rc;
+use std::time::Duration;
+
+use officer::engine::ConnectionKey;
+use officer::server::{Limits, Readiness, Server, Socket};
+use officer::wire::peer::Peer;
+
+/// One of the clients of a [`World`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Client(pub(crate) usize);
+
+/// What a client received: who, and the line without its `\n`.
+pub(crate) type Received = (Client, String);
+
+/// A server with clients. After each step the server has done all it can do at that moment, and was checked in between.
+pub(crate) struct World {
+    pub(crate) server: Server<MemorySocket>,
+    now: Duration,
+    clients: Vec<Remote>,
+    /// Lines that clients received and no step has returned yet.
+    received: Vec<Received>,
+}
+
+/// The clients' end of a connection.
+struct Remote {
+    key: Option<ConnectionKey>,
+    wire: Rc<RefCell<Wire>>,
+    /// Received, and not yet a whole line.
+    partial: Vec<u8>,
+    name: String,
+}
+
+/// Both directions of a connection.
+#[derive(Default)]
+struct Wire {
+    to_server: VecDeque<u8>,
+    to_client: Vec<u8>,
+    /// How many bytes one read gives at most.
+    read_max: Option<usize>,
+    /// How many bytes the client's side takes before writes block.
+    room: Option<usize>,
+    client_has_closed: bool,
+    is_reset: bool,
+    server_has_closed_write: bool,
+    server_has_dropped: bool,
+}
+
+/// The server's end of a connection.
+pub(crate) struct MemorySocket(Rc<RefCell<Wire>>);
+
+impl Read for MemorySocket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        if wire.is_reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        if wire.to_server.is_empty() {
+            return if wire.client_has_closed { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+        }
+        let bytes = buffer.len().min(wire.read_max.unwrap_or(usize::MAX)).min(wire.to_server.len());
+        for (place, byte) in buffer.iter_mut().zip(wire.to_server.drain(..bytes)) {
+            *place = byte;
+        }
+        Ok(bytes)
+    }
+}
+
+impl Write for MemorySocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        assert!(!wire.server_has_closed_write, "written after the end");
+        if wire.is_reset {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let taken = bytes.len().min(wire.room.unwrap_or(usize::MAX));
+        if taken == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        wire.to_client.extend_from_slice(&bytes[..taken]);
+        wire.room = wire.room.map(|room| room - taken);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for MemorySocket {
+    fn close_write(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().server_has_closed_write = true;
+        Ok(())
+    }
+}
+
+impl Drop for MemorySocket {
+    fn drop(&mut self) {
+        self.0.borrow_mut().server_has_dropped = true;
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        World::with_limits(Limits::default())
+    }
+
+    pub(crate) fn with_limits(limits: Limits) -> Self {
+        World { server: Server::new(limits), now: Duration::ZERO, clients: Vec::new(), received: Vec::new() }
+    }
+
+    /// So many new clients, on TCP: `10.0.0.1:1`, `10.0.0.2:1` and so on. (Names only: nothing leaves the process.)
+    pub(crate) fn connect<const N: usize>(&mut self) -> [Client; N] {
+        std::array::from_fn(|_| {
+            let number = u8::try_from(self.clients.len() + 1).expect("few clients");
+            self.connect_as(Peer::V4 { ip: [10, 0, 0, number], port: 1 })
+        })
+    }
+
+    pub(crate) fn connect_as(&mut self, peer: Peer) -> Client {
+        let wire = Rc::new(RefCell::new(Wire::default()));
+        let key = self.server.accept(MemorySocket(Rc::clone(&wire)), peer, self.nanos());
+        self.clients.push(Remote { key, wire, partial: Vec::new(), name: peer.to_string() });
+        self.settle();
+        Client(self.clients.len() - 1)
+    }
+
+    /// The client's name in replies.
+    pub(crate) fn name(&self, client: Client) -> &str {
+        &self.clients[client.0].name
+    }
+
+    /// A client sends one line. Returns what all clients received after that.
+    pub(crate) fn say(&mut self, client: Client, line: &str) -> Vec<Received> {
+        self.send(client, format!("{line}\n").as_bytes())
+    }
+
+    /// A client sends bytes, whatever they are.
+    pub(crate) fn send(&mut self, client: Client, bytes: &[u8]) -> Vec<Received> {
+        self.put(client, bytes);
+        self.step()
+    }
+
+    /// Bytes arrive, but the server has not had its turn.
+    pub(crate) fn put(&mut self, client: Client, bytes: &[u8]) {
+        self.clients[client.0].wire.borrow_mut().to_server.extend(bytes);
+        self.event(client, Readiness { is_readable: true, ..Readiness::default() });
+    }
+
+    /// The client ends its input, and reads on.
+    pub(crate) fn half_close(&mut self, client: Client) -> Vec<Received> {
+        self.put_end(client);
+        self.step()
+    }
+
+    /// The end of input arrives, but the server has not had its turn.
+    pub(crate) fn put_end(&mut self, client: Client) {
+        self.clients[client.0].wire.borrow_mut().client_has_closed = true;
+        self.event(client, Readiness { is_readable: true, is_read_closed: true, ..Readiness::default() });
+    }
+
+    /// The client is gone from one moment to the next.
+    pub(crate) fn vanish(&mut self, client: Client) -> Vec<Received> {
+        self.put_reset(client);
+        self.step()
+    }
+
+    /// The connection is reset, but the server has not had its turn.
+    pub(crate) fn put_reset(&mut self, client: Client) {
+        self.clients[client.0].wire.borrow_mut().is_reset = true;
+        self.event(client, Readiness { is_readable: true, is_writable: true, is_read_closed: true });
+    }
+
+    /// From now on the client takes only so many bytes.
+    pub(crate) fn take_only(&mut self, client: Client, bytes: usize) {
+        self.clients[client.0].wire.borrow_mut().room = Some(bytes);
+    }
+
+    /// The client takes so many bytes more (none: all that comes).
+    pub(crate) fn take(&mut self, client: Client, bytes: Option<usize>) -> Vec<Received> {
+        self.put_room(client, bytes);
+        self.step()
+    }
+
+    /// There is room in the client's window, but the server has not had its turn.
+    pub(crate) fn put_room(&mut self, client: Client, bytes: Option<usize>) {
+        self.clients[client.0].wire.borrow_mut().room = bytes;
+        self.event(client, Readiness { is_writable: true, ..Readiness::default() });
+    }
+
+    /// A read gives so many bytes at most, as a UNIX socket may.
+    pub(crate) fn read_in_pieces(&mut self, client: Client, bytes: usize) {
+        self.clients[client.0].wire.borrow_mut().read_max = Some(bytes);
+    }
+
+    /// An event of the poll, which may come late.
+    pub(crate) fn event(&mut self, client: Client, readiness: Readiness) {
+        if let Some(key) = self.clients[client.0].key {
+            self.server.ready(key, readiness);
+        }
+    }
+
+    /// Time passes. What is due on the way happens at its own moment.
+    pub(crate) fn pass(&mut self, time: Duration) -> Vec<Received> {
+        let end = self.now + time;
+        self.settle();
+        while let Some(next) = self.server.next_turn().map(Duration::from_nanos)
+            && next <= end
+        {
+            self.now = self.now.max(next);
+            self.settle();
+        }
+        self.now = end;
+        self.step()
+    }
+
+    /// One turn of the server, no more.
+    pub(crate) fn turn(&mut self) {
+        self.server.turn(self.nanos());
+        self.server.check_all();
+        self.collect();
+    }
+
+    /// Turns until there is nothing to do. Returns what was received since the last step.
+    pub(crate) fn step(&mut self) -> Vec<Received> {
+        self.settle();
+        std::mem::take(&mut self.received)
+    }
+
+    /// Whether the server has closed the socket.
+    pub(crate) fn is_closed(&self, client: Client) -> bool {
+        self.clients[client.0].wire.borrow().server_has_dropped
+    }
+
+    /// Whether the server has closed its side, or all of the socket.
+    pub(crate) fn is_at_end(&self, client: Client) -> bool {
+        self.is_closed(client) || self.clients[client.0].wire.borrow().server_has_closed_write
+    }
+
+    /// Bytes that arrived at the server's socket and were not read.
+    pub(crate) fn unread(&self, client: Client) -> usize {
+        self.clients[client.0].wire.borrow().to_server.len()
+    }
+
+    fn settle(&mut self) {
+        // A bound only so that a server that never rests fails instead of hanging.
+        for _ in 0..1_000_000 {
+            self.turn();
+            if self.server.next_turn().is_none_or(|next| u128::from(next) > self.now.as_nanos()) {
+                return;
+            }
+        }
+        panic!("the server never comes to rest: {:?}", self.server);
+    }
+
+    fn collect(&mut self) {
+        for (number, client) in self.clients.iter_mut().enumerate() {
+            client.partial.append(&mut client.wire.borrow_mut().to_client);
+            while let Some(end) = client.partial.iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = client.partial.drain(..=end).collect();
+                let line = String::from_utf8(line[..end].to_vec()).expect("replies are UTF-8");
+                self.received.push((Client(number), line));
+            }
+        }
+    }
+
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.now.as_nanos()).expect("not so long")
+    }
+}
+
+impl std::fmt::Debug for MemorySocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("memory")
+    }
+}
+
+/// A `lock` request as the original's client writes it, with more fields behind the name.
+pub(crate) fn lock(name: &str, fields: &str) -> String {
+    request("lock", name, fields)
+}
+
+/// An `unlock` request.
+pub(crate) fn unlock(name: &str) -> String {
+    request("unlock", name, "")
+}
+
+fn request(command: &str, name: &str, fields: &str) -> String {
+    let mut line = format!(r#"{{"command":"{command}","name":{}"#, serde_json::json!(name));
+    if !fields.is_empty() {
+        write!(line, ",{fields}").expect("strings take all");
+    }
+    line + "}"
+}
