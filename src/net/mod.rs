@@ -3,6 +3,7 @@
 
 pub mod descriptors;
 mod listen;
+mod socket;
 
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -13,7 +14,8 @@ use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-pub use self::listen::{BindError, Listen, Listener, Socket, TcpOptions};
+pub use self::listen::{BindError, Listen, Listener, TcpOptions};
+pub use self::socket::Socket;
 
 use crate::engine::deadline::Nanos;
 use crate::engine::{ConnectionKey, Stats};

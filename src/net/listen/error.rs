@@ -1,0 +1,181 @@
+//! What can be in the way of listening.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use super::tcp::is_elsewhere;
+use super::unix::DIRECTORY_LOCK_TIMEOUT;
+
+/// Why the server can't listen. Each is one line that says what is wrong and what to do.
+#[derive(Debug)]
+pub enum BindError {
+    /// The host has no address.
+    HostUnknown {
+        /// As it was given.
+        host: String,
+        /// What the resolver says.
+        error: io::Error,
+    },
+    /// Another program listens there.
+    AddressInUse {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// Ports below 1024 are often kept for the system's own programs.
+    AddressForbidden {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The address is another machine's, or of a family that this machine does not have.
+    AddressElsewhere {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// Any other error of the system about a TCP address.
+    Address {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The path is no name of a file.
+    PathNoFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The path is longer than the system allows for a socket, which is about 100 bytes.
+    PathTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is no directory where the socket file should be.
+    DirectoryMissing {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// Another program keeps the directory locked.
+    DirectoryBusy {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// There is something else under the path, which we don't touch.
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A server is listening there.
+    PathInUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Permissions are missing.
+    PathForbidden {
+        /// The path.
+        path: PathBuf,
+        /// What we wanted to do with it.
+        step: &'static str,
+    },
+    /// Any other error of the system about a socket file.
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// What we wanted to do with it.
+        step: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// What the server needs beside its listener (the poll, the signals) can't be had.
+    Setup(io::Error),
+}
+
+impl BindError {
+    pub(super) fn tcp(address: SocketAddr, error: io::Error) -> BindError {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => BindError::AddressInUse { address },
+            io::ErrorKind::PermissionDenied => BindError::AddressForbidden { address },
+            _ if is_elsewhere(&error) => BindError::AddressElsewhere { address },
+            _ => BindError::Address { address, error },
+        }
+    }
+
+    pub(super) fn path(path: &Path, step: &'static str, error: io::Error) -> BindError {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::AddrInUse => BindError::PathInUse { path },
+            io::ErrorKind::PermissionDenied => BindError::PathForbidden { path, step },
+            _ => BindError::Path { path, step, error },
+        }
+    }
+}
+
+/// For what is set up beside the listener, which has its own variants.
+impl From<io::Error> for BindError {
+    fn from(error: io::Error) -> Self {
+        BindError::Setup(error)
+    }
+}
+
+/// Names and paths are shown with their control characters escaped, so that it stays one line.
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindError::HostUnknown { host, error } => {
+                write!(f, "the host {host:?} can't be resolved ({error}); choose another with --host")
+            }
+            BindError::AddressInUse { address } => {
+                write!(f, "{address} is in use by another program; stop it or choose another port with --port")
+            }
+            BindError::AddressForbidden { address } => {
+                write!(f, "no permission to listen on {address}; choose a port above 1023 with --port")
+            }
+            BindError::AddressElsewhere { address } => {
+                write!(f, "{} is no address of this machine; choose one that is with --host", address.ip())
+            }
+            BindError::Address { address, error } => {
+                write!(f, "can't listen on {address} ({error}); choose another with --host and --port")
+            }
+            BindError::PathNoFile { path } => {
+                write!(f, "{path:?} is not the name of a file; choose another with --socket-file")
+            }
+            BindError::PathTooLong { path } => {
+                write!(f, "{path:?} is too long for a socket; choose a shorter path with --socket-file")
+            }
+            BindError::DirectoryMissing { directory } => {
+                write!(f, "there is no directory {directory:?}; create it or choose another with --socket-file")
+            }
+            BindError::DirectoryBusy { directory } => {
+                let seconds = DIRECTORY_LOCK_TIMEOUT.as_secs();
+                write!(f, "another program has kept the directory {directory:?} locked for {seconds} s; ")?;
+                write!(f, "stop it or choose another directory with --socket-file")
+            }
+            BindError::NotASocket { path } => {
+                write!(f, "{path:?} exists and is not a socket; move it away or choose another with --socket-file")
+            }
+            BindError::PathInUse { path } => {
+                write!(f, "{path:?} is in use by another server; stop it or choose another with --socket-file")
+            }
+            BindError::PathForbidden { path, step } => {
+                write!(f, "no permission to {step} {path:?}; choose another with --socket-file")
+            }
+            BindError::Path { path, step, error } => {
+                write!(f, "can't {step} {path:?} ({error}); choose another with --socket-file")
+            }
+            BindError::Setup(error) => {
+                write!(f, "can't set up the poll loop ({error}); give the process more room, such as with ulimit -n")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            BindError::HostUnknown { error, .. }
+            | BindError::Address { error, .. }
+            | BindError::Path { error, .. }
+            | BindError::Setup(error) => Some(error),
+            _ => None,
+        }
+    }
+}

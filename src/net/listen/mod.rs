@@ -1,0 +1,147 @@
+//! Where clients come in: TCP and UNIX sockets, made so that each accepted connection is ready for use.
+
+mod error;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod unix;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+
+pub use self::error::BindError;
+pub use self::tcp::TcpOptions;
+
+use self::unix::SocketFile;
+use super::socket::Socket;
+use crate::wire::peer::Peer;
+
+/// Clients that the system keeps for us between two turns; after a restart of the network they all come at once. The
+/// system lowers it to its own limit.
+const BACKLOG: i32 = 4096;
+
+/// What to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// TCP, on the first address of the host that this machine has.
+    Tcp {
+        /// A name or an address; an IPv6 address may stand in brackets.
+        host: String,
+        /// The port; 0 takes a free one.
+        port: u16,
+    },
+    /// A UNIX socket.
+    Unix {
+        /// The socket file.
+        path: PathBuf,
+        /// Its permissions, such as `0o600`. Who may write to the file may connect.
+        mode: u32,
+    },
+}
+
+/// Bound, listening and nonblocking. A socket file goes when the listener does.
+#[derive(Debug)]
+pub struct Listener {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp {
+        listener: TcpListener,
+        address: SocketAddr,
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        options: TcpOptions,
+    },
+    Unix {
+        // In front of the listener, so that it is dropped first: while the listener lives, no successor takes the file
+        // for a stale one and the file's inode number is given to no other.
+        file: SocketFile,
+        listener: UnixListener,
+        accepted: u64,
+    },
+}
+
+impl Listener {
+    /// Binds and listens. Blocks while a name is resolved, and for a few seconds if another server is about to use the
+    /// same directory for its socket file.
+    ///
+    /// # Errors
+    /// [`BindError`] says what is in the way, and what to do about it.
+    pub fn bind(listen: &Listen, options: &TcpOptions) -> Result<Listener, BindError> {
+        match listen {
+            Listen::Tcp { host, port } => tcp::bind(host, *port, options),
+            Listen::Unix { path, mode } => unix::bind(path, *mode),
+        }
+    }
+
+    /// Accepts a connection, nonblocking as well.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none; otherwise what the system says, which may concern only this one connection.
+    pub fn accept(&mut self) -> io::Result<(Socket, Peer)> {
+        match &mut self.kind {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Kind::Tcp { listener, .. } => {
+                let (stream, address) = listener.accept()?;
+                Ok((Socket::Tcp(stream), Peer::from(address)))
+            }
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            Kind::Tcp { listener, options, .. } => {
+                let (stream, address) = listener.accept()?;
+                // Some systems refuse options on a connection that the peer has reset. Its first read will say so.
+                if let Err(error) = options.apply(&SockRef::from(&stream)) {
+                    log::debug!("{address}: socket options: {error}");
+                }
+                Ok((Socket::Tcp(stream), Peer::from(address)))
+            }
+            Kind::Unix { listener, accepted, .. } => {
+                let (stream, _) = listener.accept()?;
+                *accepted += 1;
+                Ok((Socket::Unix(stream), Peer::Unix(*accepted)))
+            }
+        }
+    }
+
+    /// Where clients reach it: `127.0.0.1:11500`, `[::1]:11500` or the socket's path.
+    pub fn address(&self) -> String {
+        match &self.kind {
+            Kind::Tcp { address, .. } => address.to_string(),
+            Kind::Unix { file, .. } => file.path().display().to_string(),
+        }
+    }
+
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        match &self.kind {
+            Kind::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
+            Kind::Unix { .. } => true,
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match &mut self.kind {
+            Kind::Tcp { listener, .. } => listener,
+            Kind::Unix { listener, .. } => listener,
+        }
+    }
+}
+
+impl Source for Listener {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.source().register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.source().reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+}

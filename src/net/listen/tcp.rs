@@ -1,0 +1,108 @@
+//! TCP: addresses of a host, and options that accepted connections inherit.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use mio::net::TcpListener;
+use socket2::{Domain, SockRef, TcpKeepalive, Type};
+
+use super::{BACKLOG, BindError, Kind, Listener};
+
+/// How soon a TCP connection is found dead whose peer went without a word, so that what it holds becomes free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// Silence before the system asks whether the peer is still there; whole seconds.
+    pub keepalive_idle: Duration,
+    /// Time between two such questions; whole seconds.
+    pub keepalive_interval: Duration,
+    /// Questions without an answer after which the connection is dead.
+    pub keepalive_probes: u32,
+    /// How long data may stay unacknowledged, on systems that have such a limit (Linux, Android). While data is on its
+    /// way no keep-alive is sent, so without it a peer that died just then is found after a quarter of an hour. Zero
+    /// leaves it to the system.
+    pub user_timeout: Duration,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        TcpOptions {
+            keepalive_idle: Duration::from_secs(15),
+            keepalive_interval: Duration::from_secs(5),
+            keepalive_probes: 3,
+            user_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl TcpOptions {
+    pub(super) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        // Replies are written once per turn, already gathered: Nagle would only add the peer's delayed acknowledgement.
+        socket.set_tcp_nodelay(true)?;
+        let keepalive = TcpKeepalive::new().with_time(self.keepalive_idle).with_interval(self.keepalive_interval);
+        socket.set_tcp_keepalive(&keepalive.with_retries(self.keepalive_probes))?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            // The system takes milliseconds as an int and refuses what does not fit.
+            let longest = Duration::from_millis(i32::MAX as u64);
+            socket.set_tcp_user_timeout(Some(self.user_timeout.min(longest)))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn bind(host: &str, port: u16, options: &TcpOptions) -> Result<Listener, BindError> {
+    let mut first_error = None;
+    for address in resolve(host, port)? {
+        match listen_tcp(address, options) {
+            Ok(listener) => return Ok(listener),
+            // Only an address that this machine does not have is passed over. Were one that is in use passed over too,
+            // a second server on `localhost` would take ::1, and each of the two would give away the same locks.
+            Err(error) if is_elsewhere(&error) => _ = first_error.get_or_insert((address, error)),
+            Err(error) => return Err(BindError::tcp(address, error)),
+        }
+    }
+    let (address, error) = first_error.expect("resolve returns an address or an error");
+    Err(BindError::tcp(address, error))
+}
+
+/// IPv4 first, otherwise in the resolver's order; never empty.
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let unknown = |error| BindError::HostUnknown { host: host.to_owned(), error };
+    let mut addresses: Vec<SocketAddr> = (bare, port).to_socket_addrs().map_err(unknown)?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    if addresses.is_empty() {
+        return Err(unknown(io::Error::new(io::ErrorKind::NotFound, "it has no address")));
+    }
+    Ok(addresses)
+}
+
+fn listen_tcp(address: SocketAddr, options: &TcpOptions) -> io::Result<Listener> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // A restarted server must not wait until the connections of the one before it have left TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    // Linux and Android hand these down to every accepted socket, which saves six system calls per connection; elsewhere
+    // they are set once more after each accept.
+    options.apply(&SockRef::from(&socket))?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from_std(socket.into());
+    Ok(Listener {
+        kind: Kind::Tcp {
+            address: listener.local_addr()?,
+            listener,
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            options: options.clone(),
+        },
+    })
+}
+
+/// The address is not of this machine, or of a family that its kernel does not have.
+pub(super) fn is_elsewhere(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error())
+        || error.raw_os_error() == Some(Errno::PROTONOSUPPORT.raw_os_error())
+}

@@ -1,0 +1,359 @@
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net as std_unix;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, SockRef, Type};
+
+use super::*;
+use crate::server::Socket as _;
+
+/// A directory of this test's own, with a short path: sockets allow no long ones.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Directory {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("officer-listen-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("officer.sock")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn tcp_on(host: &str, port: u16) -> Result<Listener, BindError> {
+    Listener::bind(&Listen::Tcp { host: host.to_owned(), port }, &TcpOptions::default())
+}
+
+fn unix_at(path: &Path) -> Result<Listener, BindError> {
+    Listener::bind(&Listen::Unix { path: path.to_owned(), mode: 0o600 }, &TcpOptions::default())
+}
+
+/// The error's one line.
+fn fault(result: Result<Listener, BindError>) -> String {
+    let line = result.expect_err("an error").to_string();
+    assert!(!line.contains('\n'), "{line}");
+    line
+}
+
+fn accept(listener: &mut Listener) -> (Socket, Peer) {
+    let give_up = Instant::now() + Duration::from_secs(5);
+    loop {
+        match listener.accept() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < give_up => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            result => return result.unwrap(),
+        }
+    }
+}
+
+#[test]
+fn an_accepted_tcp_connection_has_all_of_the_options() {
+    let options = TcpOptions {
+        keepalive_idle: Duration::from_secs(21),
+        keepalive_interval: Duration::from_secs(7),
+        keepalive_probes: 4,
+        user_timeout: Duration::from_millis(40_500),
+    };
+    for options in [TcpOptions::default(), options] {
+        let mut listener = Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let client = std::net::TcpStream::connect(listener.address()).unwrap();
+        let (mut socket, peer) = accept(&mut listener);
+        assert_eq!(peer, Peer::from(client.local_addr().unwrap()));
+        assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+
+        let Socket::Tcp(stream) = &socket else { panic!("a TCP socket") };
+        let options_of = SockRef::from(stream);
+        assert!(options_of.tcp_nodelay().unwrap());
+        assert!(options_of.keepalive().unwrap());
+        assert_eq!(options_of.tcp_keepalive_time().unwrap(), options.keepalive_idle);
+        assert_eq!(options_of.tcp_keepalive_interval().unwrap(), options.keepalive_interval);
+        assert_eq!(options_of.tcp_keepalive_retries().unwrap(), options.keepalive_probes);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert_eq!(options_of.tcp_user_timeout().unwrap(), Some(options.user_timeout));
+    }
+}
+
+#[test]
+fn user_timeouts_that_the_system_has_no_number_for_are_its_longest() {
+    let options = TcpOptions { user_timeout: Duration::MAX, ..TcpOptions::default() };
+    Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
+}
+
+#[test]
+fn bytes_go_both_ways_and_the_end_of_our_side_reaches_the_client() {
+    let directory = Directory::new();
+    let mut over_tcp = tcp_on("127.0.0.1", 0).unwrap();
+    let mut over_unix = unix_at(&directory.file()).unwrap();
+    let tcp_client = std::net::TcpStream::connect(over_tcp.address()).unwrap();
+    let unix_client = std_unix::UnixStream::connect(over_unix.address()).unwrap();
+
+    fn converse(mut client: impl Read + Write, mut server: Socket) {
+        client.write_all(b"ping").unwrap();
+        let mut received = [0; 4];
+        while let Err(error) = server.read_exact(&mut received) {
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        }
+        assert_eq!(&received, b"ping");
+        server.write_all(b"pong").unwrap();
+        server.flush().unwrap();
+        server.close_write().unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "pong");
+    }
+    converse(tcp_client, accept(&mut over_tcp).0);
+    converse(unix_client, accept(&mut over_unix).0);
+}
+
+#[test]
+fn a_listener_and_its_connections_are_reported_by_the_poll() {
+    let mut poll = mio::Poll::new().unwrap();
+    let mut events = mio::Events::with_capacity(8);
+    let mut listener = tcp_on("127.0.0.1", 0).unwrap();
+    poll.registry().register(&mut listener, Token(1), Interest::READABLE).unwrap();
+    let mut client = std::net::TcpStream::connect(listener.address()).unwrap();
+    poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
+    assert!(events.iter().any(|event| event.token() == Token(1) && event.is_readable()));
+
+    let (mut socket, _) = listener.accept().unwrap();
+    poll.registry().register(&mut socket, Token(2), Interest::WRITABLE).unwrap();
+    poll.registry().reregister(&mut socket, Token(3), Interest::READABLE).unwrap();
+    client.write_all(b"x").unwrap();
+    poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
+    assert!(events.iter().any(|event| event.token() == Token(3) && event.is_readable()));
+    poll.registry().deregister(&mut socket).unwrap();
+    poll.registry().deregister(&mut listener).unwrap();
+}
+
+#[test]
+fn addresses_are_shown_as_clients_write_them() {
+    let listener = tcp_on("localhost", 0).unwrap();
+    assert!(listener.address().starts_with("127.0.0.1:"), "{}", listener.address());
+    assert!(!listener.address().ends_with(":0"));
+    assert!(listener.is_loopback());
+    assert!(!tcp_on("0.0.0.0", 0).unwrap().is_loopback());
+
+    // Not every machine that runs tests has IPv6.
+    for host in ["::1", "[::1]"] {
+        match tcp_on(host, 0) {
+            Ok(listener) => {
+                assert!(listener.address().starts_with("[::1]:"), "{}", listener.address());
+                assert!(listener.is_loopback());
+            }
+            Err(error) => assert!(matches!(error, BindError::AddressElsewhere { .. }), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn an_ipv4_client_of_an_ipv6_listener_has_its_ipv4_name() {
+    let Ok(mut listener) = tcp_on("::", 0) else { return };
+    assert!(!listener.is_loopback());
+    let port = listener.address().rsplit_once(':').unwrap().1.parse().unwrap();
+    let Ok(client) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return };
+    assert_eq!(accept(&mut listener).1.to_string(), client.local_addr().unwrap().to_string());
+}
+
+#[test]
+fn a_tcp_address_that_can_not_be_had_is_explained() {
+    let listener = tcp_on("127.0.0.1", 0).unwrap();
+    let address = listener.address();
+    let port = address.rsplit_once(':').unwrap().1.parse().unwrap();
+    let taken = format!("{address} is in use by another program; stop it or choose another port with --port");
+    assert_eq!(fault(tcp_on("127.0.0.1", port)), taken);
+    // Not ::1 instead, which is free.
+    assert_eq!(fault(tcp_on("localhost", port)), taken);
+
+    assert_eq!(
+        fault(tcp_on("192.0.2.1", 0)),
+        "192.0.2.1 is no address of this machine; choose one that is with --host"
+    );
+    for host in ["", "no such\nhost", "host.invalid"] {
+        let line = fault(tcp_on(host, 0));
+        assert!(line.starts_with(&format!("the host {host:?} can't be resolved (")), "{line}");
+        assert!(line.ends_with("choose another with --host"), "{line}");
+    }
+}
+
+#[test]
+fn a_port_can_be_taken_again_at_once() {
+    let mut listener = tcp_on("127.0.0.1", 0).unwrap();
+    let port = listener.address().rsplit_once(':').unwrap().1.parse().unwrap();
+    let client = std::net::TcpStream::connect(listener.address()).unwrap();
+    // The server closes first, so TIME_WAIT is on its side.
+    drop(accept(&mut listener));
+    drop(listener);
+    drop(client);
+    tcp_on("127.0.0.1", port).unwrap();
+}
+
+#[test]
+fn unix_connections_are_numbered() {
+    let directory = Directory::new();
+    let mut listener = unix_at(&directory.file()).unwrap();
+    assert_eq!(listener.address(), directory.file().display().to_string());
+    assert!(listener.is_loopback());
+    for name in ["unix:1", "unix:2", "unix:3"] {
+        let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+        assert_eq!(accept(&mut listener).1.to_string(), name);
+    }
+}
+
+#[test]
+fn the_socket_file_has_exactly_its_mode() {
+    for mode in [0o600, 0o666, 0o620, 0o777] {
+        let directory = Directory::new();
+        let listen = Listen::Unix { path: directory.file(), mode };
+        let _listener = Listener::bind(&listen, &TcpOptions::default()).unwrap();
+        assert_eq!(fs::metadata(directory.file()).unwrap().permissions().mode() & 0o7777, mode);
+    }
+}
+
+#[test]
+fn a_stale_socket_file_is_replaced() {
+    let directory = Directory::new();
+    // std leaves the file behind, as a server does that is killed.
+    drop(std_unix::UnixListener::bind(directory.file()).unwrap());
+    assert!(directory.file().exists());
+    let mut listener = unix_at(&directory.file()).unwrap();
+    let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+    accept(&mut listener);
+}
+
+#[test]
+fn the_socket_file_of_a_live_server_is_not_touched() {
+    let directory = Directory::new();
+    let mut listener = unix_at(&directory.file()).unwrap();
+    let line = fault(unix_at(&directory.file()));
+    assert_eq!(
+        line,
+        format!("{:?} is in use by another server; stop it or choose another with --socket-file", directory.file())
+    );
+    accept(&mut listener); // the look that the second server took
+    let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+    accept(&mut listener);
+}
+
+#[test]
+fn a_live_server_with_a_full_backlog_is_not_taken_for_a_dead_one() {
+    let directory = Directory::new();
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    socket.bind(&SockAddr::unix(directory.file()).unwrap()).unwrap();
+    socket.listen(0).unwrap();
+    let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+    // Elsewhere a full backlog refuses, as a dead server does.
+    if cfg!(target_os = "linux") {
+        assert!(fault(unix_at(&directory.file())).contains("in use"));
+    }
+}
+
+#[test]
+fn a_socket_of_another_type_is_not_touched() {
+    let directory = Directory::new();
+    let _datagrams = std_unix::UnixDatagram::bind(directory.file()).unwrap();
+    assert!(fault(unix_at(&directory.file())).contains("in use"));
+    assert!(directory.file().exists());
+}
+
+#[test]
+fn what_is_not_a_socket_is_not_touched() {
+    let directory = Directory::new();
+    let says_so = |path: &Path| {
+        let line = fault(unix_at(path));
+        assert!(line.ends_with("exists and is not a socket; move it away or choose another with --socket-file"));
+    };
+    fs::write(directory.file(), "precious").unwrap();
+    says_so(&directory.file());
+    assert_eq!(fs::read_to_string(directory.file()).unwrap(), "precious");
+
+    fs::create_dir(directory.0.join("folder")).unwrap();
+    says_so(&directory.0.join("folder"));
+    assert!(directory.0.join("folder").is_dir());
+
+    // A link is not followed, even if a stale socket is at its end.
+    drop(std_unix::UnixListener::bind(directory.0.join("stale")).unwrap());
+    std::os::unix::fs::symlink("stale", directory.0.join("link")).unwrap();
+    says_so(&directory.0.join("link"));
+    assert!(directory.0.join("link").is_symlink() && directory.0.join("stale").exists());
+    says_so(Path::new("/"));
+}
+
+#[test]
+fn the_socket_file_goes_with_the_listener() {
+    let directory = Directory::new();
+    let listener = unix_at(&directory.file()).unwrap();
+    assert!(directory.file().exists());
+    drop(listener);
+    assert!(!directory.file().exists());
+}
+
+#[test]
+fn the_socket_file_of_a_successor_stays() {
+    let directory = Directory::new();
+    let listener = unix_at(&directory.file()).unwrap();
+    fs::remove_file(directory.file()).unwrap();
+    let mut successor = unix_at(&directory.file()).unwrap();
+    drop(listener);
+    let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+    accept(&mut successor);
+}
+
+#[test]
+fn of_servers_that_start_together_on_a_stale_file_one_wins() {
+    let directory = Directory::new();
+    for _ in 0..20 {
+        drop(std_unix::UnixListener::bind(directory.file()).unwrap());
+        let results: Vec<_> = thread::scope(|scope| {
+            let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| unix_at(&directory.file()))).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect()
+        });
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+        std_unix::UnixStream::connect(directory.file()).unwrap();
+    }
+}
+
+#[test]
+fn a_path_that_can_not_be_had_is_explained() {
+    let directory = Directory::new();
+    let missing = directory.0.join("missing");
+    assert_eq!(
+        fault(unix_at(&missing.join("officer.sock"))),
+        format!("there is no directory {missing:?}; create it or choose another with --socket-file")
+    );
+    fs::write(directory.0.join("flat"), "").unwrap();
+    assert!(fault(unix_at(&directory.0.join("flat/officer.sock"))).starts_with("there is no directory "));
+    assert!(fault(unix_at(&directory.0.join("x".repeat(200)))).contains("is too long for a socket"));
+    assert!(fault(unix_at(Path::new(""))).contains("is not the name of a file"));
+    assert!(fault(unix_at(Path::new("\0abstract"))).contains("is not the name of a file"));
+}
+
+#[test]
+fn a_directory_that_others_keep_locked_is_waited_for() {
+    let directory = Directory::new();
+    let lock = File::open(&directory.0).unwrap();
+    lock.lock().unwrap();
+    thread::scope(|scope| {
+        let start = scope.spawn(|| unix_at(&directory.file()));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!start.is_finished() && !directory.file().exists());
+        drop(lock);
+        start.join().unwrap().unwrap();
+    });
+}

@@ -1,0 +1,128 @@
+//! UNIX sockets: a file with its mode before anyone can connect, which never takes a live server's place.
+
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio::net::UnixListener;
+use socket2::{Domain, SockAddr, Type};
+
+use super::{BACKLOG, BindError, Kind, Listener};
+
+/// How long to wait for another server that is looking at the same socket file.
+pub(super) const DIRECTORY_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) fn bind(path: &Path, mode: u32) -> Result<Listener, BindError> {
+    // An empty path and one that starts with a zero byte would bind elsewhere than in the file system.
+    if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
+        return Err(BindError::PathNoFile { path: path.to_owned() });
+    }
+    let address = SockAddr::unix(path).map_err(|_| BindError::PathTooLong { path: path.to_owned() })?;
+    let _lock = lock_directory(path)?;
+    remove_stale(path, &address)?;
+
+    let failed = |step| move |error| BindError::path(path, step, error);
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed("create"))?;
+    socket.set_nonblocking(true).map_err(failed("create"))?;
+    socket.bind(&address).map_err(failed("create"))?;
+    let file = SocketFile::of(path).map_err(failed("look at"))?;
+    // Whatever mode the file had until here, nobody got in: before listen() the kernel refuses every connection.
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of"))?;
+    socket.listen(BACKLOG).map_err(failed("listen on"))?;
+    Ok(Listener { kind: Kind::Unix { file, listener: UnixListener::from_std(socket.into()), accepted: 0 } })
+}
+
+/// Keeps other servers from looking at the file while we do: between bind() and listen() it looks stale to them, and
+/// what one of two finds stale may already be the other's new file. The lock ends with the `File` that is returned.
+///
+/// A directory that we may not read, or a file system without such locks, does without.
+fn lock_directory(path: &Path) -> Result<Option<File>, BindError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => return Err(BindError::NotASocket { path: path.to_owned() }),
+    };
+    // Before it is opened: opening a FIFO would wait for a writer. Where we can't look, bind() says why.
+    match fs::metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => (),
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        _ => return Err(BindError::DirectoryMissing { directory: directory.to_owned() }),
+    }
+    let Ok(lock) = File::open(directory) else { return Ok(None) };
+    let give_up = Instant::now() + DIRECTORY_LOCK_TIMEOUT;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(Some(lock)),
+            Err(TryLockError::Error(_)) => return Ok(None),
+            Err(TryLockError::WouldBlock) if Instant::now() >= give_up => {
+                return Err(BindError::DirectoryBusy { directory: directory.to_owned() });
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Makes way for a new socket file, if what is there is one whose server is gone.
+fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), BindError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => (),
+        Ok(_) => return Err(BindError::NotASocket { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(BindError::path(path, "look at", error)),
+    }
+    let probe = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)
+        .and_then(|probe| probe.set_nonblocking(true).map(|()| probe))
+        .map_err(|error| BindError::path(path, "look at", error))?;
+    // Only a refusal says that nobody listens. A server with a full backlog would block, one that does not let us in
+    // denies permission, and one of another type of socket says so: all alive.
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => (),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(BindError::path(path, "see whether a server uses", error));
+        }
+        _ => return Err(BindError::PathInUse { path: path.to_owned() }),
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(BindError::path(path, "replace the stale file", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Our socket file, removed at the end unless another has taken its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<SocketFile> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(SocketFile { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours = |now: fs::Metadata| now.dev() == self.device && now.ino() == self.inode;
+        if fs::symlink_metadata(&self.path).is_ok_and(is_ours)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            log::warn!("the socket file {:?} stays behind: {error}", self.path);
+        }
+    }
+}
