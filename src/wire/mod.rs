@@ -1,4 +1,6 @@
 //! What travels: bytes into lines, lines into requests, replies into bytes. Knows no sockets, no locks and no time.
+//!
+#![doc = include_str!("PROTOCOL.md")]
 
 pub mod json;
 pub mod line;
