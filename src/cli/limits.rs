@@ -65,6 +65,11 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Seconds(Limits::default().linger))]
     linger_seconds: Seconds,
 
+    /// Let connections from other machines end others (`officer kick`)
+    #[arg(long, env = "OFFICER_KICK_FROM_ANYWHERE", hide_env_values = true)]
+    #[arg(value_parser = clap::builder::BoolishValueParser::new())]
+    kick_from_anywhere: bool,
+
     /// Bytes read from one connection in one turn
     #[arg(long, value_name = "BYTES", env = "OFFICER_TURN_READ_BYTES", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().turn_read_bytes, value_parser = from_1_to(64 << 20))]
@@ -147,6 +152,7 @@ impl LimitOptions {
             outbox_stall: self.outbox_stall_seconds.0,
             reply_bytes_max: self.reply_bytes_max,
             linger: self.linger_seconds.0,
+            kick_from_anywhere: self.kick_from_anywhere,
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,

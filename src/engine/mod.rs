@@ -8,8 +8,6 @@ mod session;
 mod stats;
 mod table;
 
-use std::borrow::Cow;
-
 use self::deadline::{Deadlines, Nanos};
 use self::place::{List, PlaceKey, Rare, Standing};
 use self::session::{Session, Sessions};
@@ -18,7 +16,7 @@ use crate::slots::Key;
 use crate::wire::Id;
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, QUEUE_PEERS_MAX, Reason, Reply};
-use crate::wire::request::{Command, Lock, Request};
+use crate::wire::request::{Lock, Operation};
 
 pub use self::session::SessionTag;
 pub use self::stats::Stats;
@@ -83,29 +81,48 @@ impl Engine {
 
     /// Begins a session.
     pub fn connect(&mut self, connection: ConnectionKey, peer: Peer) -> SessionKey {
-        self.sessions.insert(Session { connection, peer, places: List::default() })
+        self.sessions.insert(Session { connection, peer, client: None, places: List::default() })
     }
 
-    /// Carries out one request.
+    /// What listings show for the session beside the connection's name.
     ///
     /// # Panics
     /// If the session has ended.
-    pub fn request(&mut self, session: SessionKey, request: &Request<'_>, now: Nanos, replies: &mut impl Replies) {
-        let id = request.id.as_ref();
+    pub fn set_client(&mut self, session: SessionKey, client: &str) {
+        self.sessions.get_mut(session).client = (!client.is_empty()).then(|| client.into());
+    }
+
+    /// Carries out one request. Its id comes back with every reply to it.
+    ///
+    /// # Panics
+    /// If the session has ended.
+    pub fn request(
+        &mut self,
+        session: SessionKey,
+        operation: &Operation<'_>,
+        id: Option<Id<&str>>,
+        now: Nanos,
+        replies: &mut impl Replies,
+    ) {
         let connection = self.sessions.get(session).connection;
-        let mut answer = |outcome| replies.push(connection, &Reply { id: id.map(Id::as_ref), outcome });
-        match &request.command {
-            Command::Lock(lock) => self.lock(session, lock, id, now, replies),
-            Command::Unlock { name } => self.unlock(session, name.as_str(), id, now, replies),
-            Command::Reset => {
+        let mut answer = |outcome| replies.push(connection, &Reply { id, outcome });
+        match operation {
+            Operation::Lock(lock) => self.lock(session, lock, id, now, replies),
+            Operation::Unlock { name } => self.unlock(session, name.as_str(), id, now, replies),
+            Operation::Reset => {
                 self.leave_all(session, now, replies);
-                replies.push(connection, &Reply { id: id.map(Id::as_ref), outcome: Outcome::ResetSucceeded });
+                replies.push(connection, &Reply { id, outcome: Outcome::ResetSucceeded });
             }
-            Command::Locks => answer(listing::outcome(&self.list_locks(), Outcome::Locks)),
-            Command::Connections => answer(listing::outcome(&self.list_connections(), Outcome::Connections)),
-            Command::MyLocks => answer(listing::outcome(&self.list_locks_of(session), Outcome::MyLocks)),
-            Command::KeepAlive if id.is_some() => answer(Outcome::KeptAlive),
-            Command::KeepAlive => {}
+            Operation::Locks => answer(listing::outcome(&self.list_locks(), Outcome::Locks)),
+            Operation::LocksPage(page) => {
+                let page = self.list_page(page, now);
+                answer(listing::outcome(&page, |(value, next)| Outcome::LocksPage { value, next: *next }));
+            }
+            Operation::Connections => answer(listing::outcome(&self.list_connections(), Outcome::Connections)),
+            Operation::MyLocks => answer(listing::outcome(&self.list_locks_of(session), Outcome::MyLocks)),
+            Operation::KeepAlive if id.is_some() => answer(Outcome::KeptAlive),
+            Operation::KeepAlive => {}
+            Operation::Ping => answer(Outcome::Pong),
         }
     }
 
@@ -164,7 +181,7 @@ impl Engine {
         &mut self,
         session: SessionKey,
         request: &Lock<'_>,
-        id: Option<&Id<Cow<'_, str>>>,
+        id: Option<Id<&str>>,
         now: Nanos,
         replies: &mut impl Replies,
     ) {
@@ -211,7 +228,7 @@ impl Engine {
             },
         };
         let connection = self.sessions.get(session).connection;
-        replies.push(connection, &Reply { id: id.map(Id::as_ref), outcome });
+        replies.push(connection, &Reply { id, outcome });
     }
 
     /// What becomes of a request for a lock that is not free, from a session that is not on it.
@@ -242,7 +259,7 @@ impl Engine {
         lock: LockKey,
         session: SessionKey,
         timeout_ns: Option<Nanos>,
-        id: Option<&Id<Cow<'_, str>>>,
+        id: Option<Id<&str>>,
         now: Nanos,
     ) {
         let of_session = &mut self.sessions.get_mut(session).places;
@@ -269,7 +286,7 @@ impl Engine {
         &mut self,
         session: SessionKey,
         name: &str,
-        id: Option<&Id<Cow<'_, str>>>,
+        id: Option<Id<&str>>,
         now: Nanos,
         replies: &mut impl Replies,
     ) {
@@ -285,7 +302,7 @@ impl Engine {
             None => Outcome::ReleaseFailed { name },
         };
         let connection = self.sessions.get(session).connection;
-        replies.push(connection, &Reply { id: id.map(Id::as_ref), outcome });
+        replies.push(connection, &Reply { id, outcome });
     }
 
     fn leave_all(&mut self, session: SessionKey, now: Nanos, replies: &mut impl Replies) {
@@ -410,9 +427,9 @@ fn refusal<'a>(reason: Reason, message: &'static str, name: &'a str) -> Outcome<
     Outcome::Error { reason, message: message.into(), name: Some(name) }
 }
 
-fn owned(id: &Id<Cow<'_, str>>) -> Id<Box<str>> {
+fn owned(id: Id<&str>) -> Id<Box<str>> {
     match id {
-        Id::Number(number) => Id::Number(*number),
-        Id::Text(text) => Id::Text(text.as_ref().into()),
+        Id::Number(number) => Id::Number(number),
+        Id::Text(text) => Id::Text(text.into()),
     }
 }

@@ -16,11 +16,13 @@ pub(super) struct Session {
     pub(super) connection: ConnectionKey,
     /// Its name in replies and listings.
     pub(super) peer: Peer,
+    /// What the client calls itself.
+    pub(super) client: Option<Box<str>>,
     /// What it holds and waits for, in the order in which it asked.
     pub(super) places: List<InSession>,
 }
 
-const _: () = assert!(size_of::<Session>() <= 48);
+const _: () = assert!(size_of::<Session>() <= 64);
 
 /// All sessions.
 #[derive(Debug, Default)]

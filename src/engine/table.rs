@@ -14,6 +14,13 @@ use super::place::{InQueue, InSession, List, Place, PlaceKey, Places, Standing, 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LockKey(u32);
 
+impl LockKey {
+    /// Where the lock is in the table for as long as it exists.
+    pub(super) fn slot(self) -> u32 {
+        self.0
+    }
+}
+
 /// A lock that has holders or waiters. A free lock is an absent entry.
 #[derive(Debug)]
 struct Entry {
@@ -131,6 +138,14 @@ impl Table {
     /// All locks.
     pub(super) fn locks(&self) -> impl Iterator<Item = LockKey> {
         self.entries.iter().map(|(number, _)| LockKey(u32::try_from(number).expect("add saw to it")))
+    }
+
+    /// The locks in at most `slots` slots from `first` on, and the slot after these if there are any further ones.
+    pub(super) fn locks_between(&self, first: u32, slots: u32) -> (impl Iterator<Item = LockKey>, Option<u32>) {
+        let all = u32::try_from(self.entries.capacity()).expect("add saw to it");
+        let end = first.saturating_add(slots).min(all);
+        let locks = (first..end).filter(|slot| self.entries.contains(*slot as usize)).map(LockKey);
+        (locks, (end < all).then_some(end))
     }
 
     /// Whether a newcomer would hold the lock at once.

@@ -23,6 +23,8 @@ pub(super) struct Connection<S> {
     pub(super) last_input: Nanos,
     /// When the peer last took output, or when there was output again after there had been none.
     pub(super) last_progress: Nanos,
+    /// How long it may send nothing. The largest number: for ever.
+    pub(super) max_idle: Nanos,
     /// Fires no later than the earliest of its limits on time. It may fire earlier: then it is armed anew.
     pub(super) deadline: Option<DeadlineKey>,
     pub(super) phase: Phase,
@@ -71,7 +73,7 @@ pub(super) struct Flags {
 }
 
 impl<S> Connection<S> {
-    pub(super) fn new(socket: S, peer: Peer, now: Nanos) -> Self {
+    pub(super) fn new(socket: S, peer: Peer, max_idle: Nanos, now: Nanos) -> Self {
         Connection {
             socket,
             peer,
@@ -80,6 +82,7 @@ impl<S> Connection<S> {
             outbox: None,
             last_input: now,
             last_progress: now,
+            max_idle,
             deadline: None,
             phase: Phase::Open,
             flags: Flags::default(),
@@ -177,6 +180,11 @@ pub enum Disconnect {
     TooManyConnections,
     /// Nothing was received for the idle limit.
     Idle,
+    /// Somebody ended it by `kick`.
+    Kicked {
+        /// Who.
+        by: Peer,
+    },
     /// It has too much unsent output.
     OutboxFull,
     /// All together have too much unsent output, and this one most.
@@ -190,7 +198,7 @@ pub enum Disconnect {
 impl Disconnect {
     pub(super) fn leave(&self) -> Leave {
         match self {
-            Disconnect::PeerClosed => Leave::Sent,
+            Disconnect::PeerClosed | Disconnect::Kicked { .. } => Leave::Sent,
             Disconnect::LineTooLong | Disconnect::TooManyConnections => Leave::Read,
             Disconnect::Idle
             | Disconnect::OutboxFull
@@ -208,6 +216,7 @@ impl fmt::Display for Disconnect {
             Disconnect::LineTooLong => f.write_str("it sent a line over the limit"),
             Disconnect::TooManyConnections => f.write_str("there are as many connections as may be"),
             Disconnect::Idle => f.write_str("it sent nothing for the idle limit"),
+            Disconnect::Kicked { by } => write!(f, "{by} kicked it"),
             Disconnect::OutboxFull => f.write_str("its unsent output is over the limit"),
             Disconnect::OutboxesFull => {
                 f.write_str("the unsent output of all is over the limit, and it had most of it")

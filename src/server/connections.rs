@@ -71,7 +71,8 @@ impl<S: Socket> Connections<S> {
 
     pub(super) fn insert(&mut self, socket: S, peer: Peer) -> ConnectionKey {
         self.recorder.record(self.now, peer, What::Came, b"");
-        self.slots.insert(Connection::new(socket, peer, self.now))
+        let max_idle = self.limits.max_idle.map_or(Nanos::MAX, nanos);
+        self.slots.insert(Connection::new(socket, peer, max_idle, self.now))
     }
 
     pub(super) fn get(&self, key: ConnectionKey) -> Option<&Connection<S>> {
@@ -124,6 +125,12 @@ impl<S: Socket> Connections<S> {
     /// The list of those to be read, in exchange for an empty one.
     pub(super) fn take_listed(&mut self, empty: Vec<ConnectionKey>) -> Vec<ConnectionKey> {
         std::mem::replace(&mut self.listed, empty)
+    }
+
+    /// The connection of this name that clients know of.
+    pub(super) fn find(&self, peer: Peer) -> Option<ConnectionKey> {
+        let is_it = |connection: &Connection<S>| connection.peer == peer && connection.session.is_some();
+        self.slots.iter().find(|(_, connection)| is_it(connection)).map(|(key, _)| key)
     }
 
     pub(super) fn next_doomed(&mut self) -> Option<ConnectionKey> {
@@ -315,7 +322,7 @@ impl<S: Socket> Connections<S> {
     /// When the earliest limit on time is reached if nothing happens until then.
     fn due(&self, connection: &Connection<S>) -> Option<Nanos> {
         let stalled = || connection.last_progress.saturating_add(nanos(self.limits.outbox_stall));
-        let idle = self.limits.max_idle.map(|max_idle| connection.last_input.saturating_add(nanos(max_idle)));
+        let idle = Some(connection.last_input.saturating_add(connection.max_idle)).filter(|at| *at < Nanos::MAX);
         match connection.phase {
             Phase::Open if connection.unsent() > 0 => Some(idle.map_or(stalled(), |idle| idle.min(stalled()))),
             Phase::Open => idle,
@@ -419,6 +426,6 @@ impl<S: Socket> Connections<S> {
     }
 }
 
-fn nanos(duration: std::time::Duration) -> Nanos {
+pub(super) fn nanos(duration: std::time::Duration) -> Nanos {
     Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }

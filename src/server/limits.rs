@@ -27,6 +27,8 @@ pub struct Limits {
     pub reply_bytes_max: usize,
     /// How long a connection that was closed with an error is still read from, so that the error reaches the peer.
     pub linger: Duration,
+    /// Whether connections from other machines may end others.
+    pub kick_from_anywhere: bool,
     /// Bytes read from one connection in one turn.
     pub turn_read_bytes: usize,
     /// Deadlines carried out in one turn.
@@ -51,6 +53,7 @@ impl Default for Limits {
             outbox_stall: Duration::from_secs(30),
             reply_bytes_max: 4 << 20,
             linger: Duration::from_secs(1),
+            kick_from_anywhere: false,
             turn_read_bytes: 16 << 10,
             turn_expiries_max: 256,
             turn_expiry_bytes: 1 << 20,

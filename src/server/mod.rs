@@ -14,13 +14,14 @@ pub use self::connection::Disconnect;
 pub use self::limits::Limits;
 
 use self::connection::Phase;
-use self::connections::{Connections, Input};
+use self::connections::{Connections, Input, nanos};
 use crate::engine::deadline::Nanos;
-use crate::engine::{ConnectionKey, Engine, EngineLimits, Replies, Stats};
+use crate::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey, Stats};
+use crate::wire::Id;
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::peer::Peer;
-use crate::wire::reply::{Reason, Reply};
-use crate::wire::request;
+use crate::wire::reply::{HelloLimits, Outcome, Reason, Reply};
+use crate::wire::request::{self, Command, Hello};
 use crate::wire::transcript::What;
 
 /// What the server needs of a socket. Reading and writing never wait: they fail with
@@ -259,9 +260,65 @@ impl<S: Socket> Server<S> {
             }
             self.connections.recorder.record(now, peer, What::Received, line);
             match request::parse(line) {
-                Ok(request) => self.engine.request(session, &request, now, &mut self.connections),
+                Ok(request) => {
+                    let id = request.id.as_ref().map(Id::as_ref);
+                    match &request.command {
+                        Command::Locks(operation) => {
+                            self.engine.request(session, operation, id, now, &mut self.connections);
+                        }
+                        Command::Hello(hello) => self.hello(key, session, hello, id),
+                        Command::Kick { connection } => self.kick(key, connection, id),
+                    }
+                }
                 Err(bad) => self.connections.push(key, &bad.reply()),
             }
+        }
+    }
+
+    /// The client says who it is, and is told what it may do.
+    fn hello(&mut self, key: ConnectionKey, session: SessionKey, hello: &Hello<'_>, id: Option<Id<&str>>) {
+        if let Some(client) = &hello.client {
+            self.engine.set_client(session, client);
+        }
+        let limits = &self.connections.limits;
+        let max_idle_of_all = limits.max_idle.map_or(Nanos::MAX, nanos);
+        let mut hello_limits = HelloLimits {
+            line_bytes_max: limits.line_bytes_max,
+            connection_locks_max: limits.connection_locks_max,
+            lock_waits_max: limits.lock_waits_max,
+            reply_bytes_max: limits.reply_bytes_max,
+            max_idle_ns: None,
+        };
+        let connection = self.connections.known(key);
+        if let Some(max_idle) = hello.max_idle_ns {
+            connection.max_idle = max_idle.min(max_idle_of_all);
+        }
+        hello_limits.max_idle_ns = Some(connection.max_idle).filter(|max_idle| *max_idle < Nanos::MAX);
+        let outcome = Outcome::Hello { connection: connection.peer, limits: hello_limits };
+        self.connections.arm(key);
+        self.connections.push(key, &Reply { id, outcome });
+    }
+
+    /// Ends a connection that somebody names. Its locks have passed on before the answer is given, so whoever gets the
+    /// answer and asks next finds them so.
+    fn kick(&mut self, key: ConnectionKey, name: &str, id: Option<Id<&str>>) {
+        let by = self.connections.known(key).peer;
+        if !by.is_local() && !self.connections.limits.kick_from_anywhere {
+            let message = "kick is only for connections from this machine, unless the server is told otherwise";
+            let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), name: None };
+            return self.connections.push(key, &Reply { id, outcome });
+        }
+        let kicked = name.parse().ok().and_then(|peer| self.connections.find(peer));
+        // Who kicks itself is told so first; nothing is sent to it any more after that.
+        if kicked.is_none() || kicked == Some(key) {
+            let outcome = if kicked.is_some() { Outcome::Kicked } else { Outcome::KickFailed };
+            self.connections.push(key, &Reply { id, outcome });
+        }
+        let Some(kicked) = kicked else { return };
+        self.connections.doom(kicked, Disconnect::Kicked { by });
+        self.end_session(kicked);
+        if kicked != key {
+            self.connections.push(key, &Reply { id, outcome: Outcome::Kicked });
         }
     }
 
@@ -298,10 +355,14 @@ impl<S: Socket> Server<S> {
     fn close_doomed(&mut self) {
         for _ in 0..self.connections.limits.turn_ends_max {
             let Some(key) = self.connections.next_doomed() else { break };
-            if let Some(session) = self.connections.known(key).session.take() {
-                self.engine.disconnect(session, self.connections.now, &mut self.connections);
-            }
+            self.end_session(key);
             self.connections.begin_drain(key);
+        }
+    }
+
+    fn end_session(&mut self, key: ConnectionKey) {
+        if let Some(session) = self.connections.known(key).session.take() {
+            self.engine.disconnect(session, self.connections.now, &mut self.connections);
         }
     }
 

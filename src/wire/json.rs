@@ -52,6 +52,19 @@ pub fn push_u64(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// Appends a length of time as a number of seconds, down to milliseconds: `12.345`.
+pub fn push_seconds(out: &mut Vec<u8>, nanos: u64) {
+    let milliseconds = nanos / 1_000_000;
+    push_u64(out, milliseconds / 1000);
+    let thousandths = milliseconds % 1000;
+    if thousandths > 0 {
+        out.push(b'.');
+        for unit in [100, 10, 1] {
+            out.push(b'0' + u8::try_from(thousandths / unit % 10).expect("a digit"));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +78,17 @@ mod tests {
             push_str(&mut out, text);
             assert!(!out.iter().any(|&byte| byte < 0x20), "a control character got out: {out:?}");
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn seconds_are_written_down_to_milliseconds() {
+        for (nanos, written) in
+            [(0, "0"), (999_999, "0"), (1_000_000, "0.001"), (12_345_678_901, "12.345"), (60_000_000_000, "60")]
+        {
+            let mut out = Vec::new();
+            push_seconds(&mut out, nanos);
+            assert_eq!(String::from_utf8(out).unwrap(), written);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::str::FromStr;
 
 use super::json::push_u64;
 
@@ -53,6 +54,33 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Whether it is a program on this machine.
+    pub fn is_local(self) -> bool {
+        match self {
+            Peer::V4 { ip, .. } => IpAddr::from(ip).is_loopback(),
+            Peer::V6 { ip, .. } => IpAddr::from(ip).is_loopback(),
+            Peer::Unix(_) => true,
+        }
+    }
+}
+
+/// The inverse of `Display`: a connection as listings name it.
+impl FromStr for Peer {
+    type Err = NoPeer;
+
+    fn from_str(name: &str) -> Result<Self, NoPeer> {
+        match name.strip_prefix("unix:") {
+            Some(number) => number.parse().map(Peer::Unix).map_err(|_| NoPeer),
+            None => name.parse::<SocketAddr>().map(Peer::from).map_err(|_| NoPeer),
+        }
+    }
+}
+
+/// The text names no connection that there could be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoPeer;
+
 /// An IPv4 client of an IPv6 listener appears under its IPv4 address.
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
@@ -92,6 +120,11 @@ mod tests {
             peer.push_to(&mut out);
             assert_eq!(String::from_utf8(out).unwrap(), name);
             assert_eq!(peer.to_string(), name);
+            assert_eq!(name.parse(), Ok(peer));
+        }
+        assert_eq!("unix:12".parse(), Ok(Peer::Unix(12)));
+        for name in ["", "unix:", "unix:x", "127.0.0.1", "localhost:1"] {
+            assert_eq!(name.parse::<Peer>(), Err(NoPeer));
         }
         assert_eq!(Peer::Unix(12).to_string(), "unix:12");
     }

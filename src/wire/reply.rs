@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Id;
-use super::json::{push_str, push_u64};
+use super::json::{push_seconds, push_str, push_u64};
 use super::peer::Peer;
 
 /// Why a request was refused, for programs.
@@ -29,6 +29,8 @@ pub enum Reason {
     AlreadyQueued,
     /// The server ends, and with it the wait.
     ShuttingDown,
+    /// Not from where the connection comes from.
+    NotAllowed,
 }
 
 impl Reason {
@@ -45,6 +47,7 @@ impl Reason {
             Reason::ReplyTooLarge => "reply_too_large",
             Reason::AlreadyQueued => "already_queued",
             Reason::ShuttingDown => "shutting_down",
+            Reason::NotAllowed => "not_allowed",
         }
     }
 }
@@ -106,10 +109,30 @@ pub enum Outcome<'a> {
     KeptAlive,
     /// Every lock with its connections.
     Locks(&'a Listing),
+    /// Some locks with their connections.
+    LocksPage {
+        /// The locks.
+        value: &'a Listing,
+        /// Where the next page begins, if there may be more.
+        next: Option<u32>,
+    },
     /// Every connection with its locks.
     Connections(&'a Listing),
     /// The locks of this connection.
     MyLocks(&'a Listing),
+    /// The server is alive.
+    Pong,
+    /// Who the server is, and what it calls the connection.
+    Hello {
+        /// The connection's name.
+        connection: Peer,
+        /// What the connection may use.
+        limits: HelloLimits,
+    },
+    /// The connection was ended.
+    Kicked,
+    /// There was no such connection.
+    KickFailed,
     /// The request was refused.
     Error {
         /// For programs.
@@ -119,6 +142,21 @@ pub enum Outcome<'a> {
         /// The lock that the request named, where it could be read.
         name: Option<&'a str>,
     },
+}
+
+/// The limits that a client is told.
+#[derive(Clone, Copy, Debug)]
+pub struct HelloLimits {
+    /// The longest line, in bytes.
+    pub line_bytes_max: usize,
+    /// Locks that the connection may hold and wait for together.
+    pub connection_locks_max: usize,
+    /// Connections that may wait for one lock.
+    pub lock_waits_max: usize,
+    /// The largest listing, in bytes.
+    pub reply_bytes_max: usize,
+    /// The connection's idle limit, in nanoseconds. None: it has none.
+    pub max_idle_ns: Option<u64>,
 }
 
 /// How many connections `queue` names at most.
@@ -149,8 +187,20 @@ impl<'a> Reply<'a> {
             Outcome::ResetSucceeded => out.extend_from_slice(b"{\"result\":\"reset_succeeded\""),
             Outcome::KeptAlive => out.extend_from_slice(b"{\"result\":\"kept_alive\""),
             Outcome::Locks(value) => push_listing(out, value, b"{\"result\":\"locks\""),
+            Outcome::LocksPage { value, next } => {
+                push_listing(out, value, b"{\"result\":\"locks\"");
+                if let Some(next) = next {
+                    out.extend_from_slice(b",\"next\":\"");
+                    push_u64(out, (*next).into());
+                    out.push(b'"');
+                }
+            }
             Outcome::Connections(value) => push_listing(out, value, b"{\"result\":\"connections\""),
             Outcome::MyLocks(value) => push_listing(out, value, b"{\"result\":\"my_locks\""),
+            Outcome::Pong => out.extend_from_slice(b"{\"result\":\"pong\""),
+            Outcome::Hello { connection, limits } => push_hello(out, *connection, limits),
+            Outcome::Kicked => out.extend_from_slice(b"{\"result\":\"kicked\""),
+            Outcome::KickFailed => out.extend_from_slice(b"{\"result\":\"kick_failed\""),
             Outcome::Error { reason, message, name } => {
                 out.extend_from_slice(b"{\"result\":\"error\",\"reason\":\"");
                 out.extend_from_slice(reason.as_str().as_bytes());
@@ -200,6 +250,27 @@ fn push_peer(out: &mut Vec<u8>, peer: Peer) {
     out.push(b'"');
 }
 
+fn push_hello(out: &mut Vec<u8>, connection: Peer, limits: &HelloLimits) {
+    out.extend_from_slice(b"{\"result\":\"hello\",\"server\":\"officer\",\"version\":");
+    push_str(out, env!("CARGO_PKG_VERSION"));
+    out.extend_from_slice(b",\"connection\":");
+    push_peer(out, connection);
+    let counts = [
+        (&b",\"limits\":{\"line_bytes_max\":"[..], limits.line_bytes_max),
+        (b",\"connection_locks_max\":", limits.connection_locks_max),
+        (b",\"lock_waits_max\":", limits.lock_waits_max),
+        (b",\"reply_bytes_max\":", limits.reply_bytes_max),
+    ];
+    for (key, count) in counts {
+        out.extend_from_slice(key);
+        push_u64(out, count as u64);
+    }
+    out.extend_from_slice(b",\"max_idle\":");
+    // 0 means never, as in the server's own option.
+    push_seconds(out, limits.max_idle_ns.unwrap_or(0));
+    out.extend_from_slice(b"},\"resumed\":false");
+}
+
 fn push_listing(out: &mut Vec<u8>, listing: &Listing, head: &[u8]) {
     out.extend_from_slice(head);
     out.extend_from_slice(b",\"value\":");
@@ -232,7 +303,7 @@ impl Listing {
         items: I,
         entry: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
     ) -> Result<(), ListingTooLarge> {
-        self.enclosed(b'{', items, entry, b'}')
+        self.object_within(usize::MAX, items, entry).map(|_| ())
     }
 
     /// An array: for each item of `items`, `element` writes one value.
@@ -244,25 +315,60 @@ impl Listing {
         items: I,
         element: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
     ) -> Result<(), ListingTooLarge> {
-        self.enclosed(b'[', items, element, b']')
+        self.enclosed([b'[', b']'], usize::MAX, items, element).map(|_| ())
+    }
+
+    /// An object of as many of `items` as fit into `bytes`, give or take one. Returns the first item that it has not.
+    ///
+    /// # Errors
+    /// [`ListingTooLarge`] as soon as the listing's own limit is passed; the text is then of no use.
+    pub fn object_within<I: Iterator>(
+        &mut self,
+        bytes: usize,
+        items: I,
+        entry: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
+    ) -> Result<Option<I::Item>, ListingTooLarge> {
+        self.enclosed([b'{', b'}'], bytes, items, entry)
     }
 
     fn enclosed<I: Iterator>(
         &mut self,
-        open: u8,
+        [open, close]: [u8; 2],
+        bytes: usize,
         items: I,
         mut item: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
-        close: u8,
-    ) -> Result<(), ListingTooLarge> {
+    ) -> Result<Option<I::Item>, ListingTooLarge> {
+        let end = self.text.len().saturating_add(bytes);
+        let mut left = None;
         self.text.push(open);
         for (index, value) in items.enumerate() {
+            if self.text.len() >= end {
+                left = Some(value);
+                break;
+            }
             if index > 0 {
                 self.text.push(b',');
             }
             item(self, value)?;
         }
         self.text.push(close);
-        self.check()
+        self.check()?;
+        Ok(left)
+    }
+
+    /// A number as a value.
+    pub fn number(&mut self, number: u64) {
+        push_u64(&mut self.text, number);
+    }
+
+    /// A length of time in nanoseconds as a value in seconds.
+    pub fn seconds(&mut self, nanos: u64) {
+        push_seconds(&mut self.text, nanos);
+    }
+
+    /// Text that is JSON already: what stands between the values.
+    pub fn raw(&mut self, text: &str) {
+        self.text.extend_from_slice(text.as_bytes());
     }
 
     /// A string as a key, with its colon.

@@ -16,6 +16,10 @@ use super::reply::{Outcome, Reason, Reply};
 pub const NAME_BYTES_MAX: usize = 1024;
 /// The longest `id` that is a string, in bytes of UTF-8.
 pub const ID_BYTES_MAX: usize = 64;
+/// The longest `client` of a `hello`, in bytes of UTF-8.
+pub const CLIENT_BYTES_MAX: usize = 128;
+/// The most locks on one page of `locks`.
+pub const PAGE_LOCKS_MAX: u64 = 1000;
 /// The largest whole number that a double holds exactly, with all those below it: 2^53 - 1.
 pub const WHOLE_NUMBER_MAX: u64 = (1 << 53) - 1;
 /// How deep arrays and objects may be nested, the request's own object counted.
@@ -55,9 +59,23 @@ pub struct Request<'a> {
     pub command: Command<'a>,
 }
 
-/// What is asked.
+/// What is asked, by who carries it out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command<'a> {
+    /// Something about locks: for the engine.
+    Locks(Operation<'a>),
+    /// Say who the client is and learn who the server is: about the connection.
+    Hello(Hello<'a>),
+    /// End a connection.
+    Kick {
+        /// As listings name it.
+        connection: Cow<'a, str>,
+    },
+}
+
+/// What is asked of the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation<'a> {
     /// Acquire a lock, or wait for it.
     Lock(Lock<'a>),
     /// Release a lock, or stop waiting for it.
@@ -69,12 +87,16 @@ pub enum Command<'a> {
     Reset,
     /// List every lock with its connections.
     Locks,
+    /// List some locks, page by page.
+    LocksPage(Page<'a>),
     /// List every connection with its locks.
     Connections,
     /// List the locks of this connection.
     MyLocks,
     /// Nothing, but the connection is not idle.
     KeepAlive,
+    /// Say that the server is alive, in turn.
+    Ping,
 }
 
 /// The fields of `lock`.
@@ -86,6 +108,28 @@ pub struct Lock<'a> {
     pub timeout_ns: Option<u64>,
     /// Do not wait if so many connections, or more, are on the lock.
     pub queue_max: Option<u64>,
+}
+
+/// The fields of `locks`, where there are any.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<'a> {
+    /// Only locks whose names begin so.
+    pub prefix: Cow<'a, str>,
+    /// So many locks at most: 1 to [`PAGE_LOCKS_MAX`].
+    pub limit: usize,
+    /// Where the page before ended. 0 is the beginning.
+    pub after: u32,
+    /// Whether to say more of each lock than the names of its connections.
+    pub has_detail: bool,
+}
+
+/// The fields of `hello`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello<'a> {
+    /// What listings show for the connection: at most [`CLIENT_BYTES_MAX`] bytes. None leaves it as it is.
+    pub client: Option<Cow<'a, str>>,
+    /// The connection's own idle limit, in nanoseconds. None leaves it as it is.
+    pub max_idle_ns: Option<u64>,
 }
 
 /// A line that is no request: what to answer.
@@ -124,19 +168,17 @@ pub fn parse(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
         Ok(fields) => fields,
         Err(Fault { reason, message }) => return Err(BadRequest { reason, message, name: None, id: None }),
     };
-    let word = Text::read(fields.command);
-    let takes_name = !matches!(&word, Text::Is(word) if takes_no_name(word));
-    let takes_limits = matches!(&word, Text::Is(word) if word == "lock");
-    let counted = [
-        fields.command,
-        fields.id,
-        fields.name.filter(|_| takes_name),
-        fields.timeout.filter(|_| takes_limits),
-        fields.queue_max.filter(|_| takes_limits),
-    ];
-    let well_formed = counted.into_iter().flatten().try_for_each(check_surrogates);
-    let id = read_id(fields.id);
-    let name = if takes_name { read_name(fields.name) } else { Ok(None) };
+    let word = Text::read(fields.get(Field::Command));
+    let of_command = match &word {
+        Text::Is(word) => fields_of(word),
+        Text::Absent | Text::Other => None,
+    };
+    // Where it is not known what counts, the name does: it comes before the rest.
+    let of_command = of_command.unwrap_or(&[Field::Name]);
+    let counted = [Field::Command, Field::Id].iter().chain(of_command).filter_map(|field| fields.get(*field));
+    let well_formed = counted.into_iter().try_for_each(check_surrogates);
+    let id = read_id(fields.get(Field::Id));
+    let name = if of_command.contains(&Field::Name) { read_name(fields.get(Field::Name)) } else { Ok(None) };
 
     let command = well_formed
         .and(id.as_ref().map(drop).map_err(Fault::clone))
@@ -149,9 +191,17 @@ pub fn parse(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
     }
 }
 
-/// The commands of which `name` is no field, so that whatever stands there is ignored.
-fn takes_no_name(command: &str) -> bool {
-    matches!(command, "reset" | "locks" | "connections" | "my_locks" | "keep_alive")
+/// The fields of each command, beside `command` and `id`. All others are ignored. None: there is no such command.
+fn fields_of(command: &str) -> Option<&'static [Field]> {
+    Some(match command {
+        "lock" => &[Field::Name, Field::Timeout, Field::QueueMax],
+        "unlock" => &[Field::Name],
+        "locks" => &[Field::Prefix, Field::Limit, Field::After, Field::Detail],
+        "hello" => &[Field::Client, Field::MaxIdle],
+        "kick" => &[Field::Connection],
+        "reset" | "connections" | "my_locks" | "keep_alive" | "ping" => &[],
+        _ => return None,
+    })
 }
 
 fn read_command<'a>(word: &Text<'a>, name: Option<LockName<'a>>, fields: &Fields<'a>) -> Result<Command<'a>, Fault> {
@@ -162,17 +212,27 @@ fn read_command<'a>(word: &Text<'a>, name: Option<LockName<'a>>, fields: &Fields
     };
     let needs_name = || name.ok_or(Fault::invalid_request("name is missing"));
     Ok(match word {
-        "lock" => Command::Lock(Lock {
+        "lock" => Command::Locks(Operation::Lock(Lock {
             name: needs_name()?,
-            timeout_ns: read_timeout(fields.timeout)?,
-            queue_max: read_queue_max(fields.queue_max)?,
+            timeout_ns: read_timeout(fields.get(Field::Timeout))?,
+            queue_max: read_queue_max(fields.get(Field::QueueMax))?,
+        })),
+        "unlock" => Command::Locks(Operation::Unlock { name: needs_name()? }),
+        "reset" => Command::Locks(Operation::Reset),
+        "locks" => Command::Locks(read_page(fields)?.map_or(Operation::Locks, Operation::LocksPage)),
+        "connections" => Command::Locks(Operation::Connections),
+        "my_locks" => Command::Locks(Operation::MyLocks),
+        "keep_alive" => Command::Locks(Operation::KeepAlive),
+        "ping" => Command::Locks(Operation::Ping),
+        "hello" => Command::Hello(Hello {
+            client: read_client(fields.get(Field::Client))?,
+            max_idle_ns: read_max_idle(fields.get(Field::MaxIdle))?,
         }),
-        "unlock" => Command::Unlock { name: needs_name()? },
-        "reset" => Command::Reset,
-        "locks" => Command::Locks,
-        "connections" => Command::Connections,
-        "my_locks" => Command::MyLocks,
-        "keep_alive" => Command::KeepAlive,
+        "kick" => match Text::read(fields.get(Field::Connection)) {
+            Text::Is(connection) => Command::Kick { connection },
+            Text::Absent => return Err(Fault::invalid_request("connection is missing")),
+            Text::Other => return Err(Fault::invalid_request("connection must be a string")),
+        },
         unknown => {
             // Cut short: the word may be as long as the line.
             let shown: String = unknown.chars().take(32).collect();
@@ -208,15 +268,69 @@ fn read_name(raw: Option<&RawValue>) -> Result<Option<LockName<'_>>, Fault> {
 fn read_timeout(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
     let Some(raw) = present(raw) else { return Ok(None) };
     let seconds = number(raw).ok_or(Fault::invalid_request("timeout must be a number of seconds"))?;
-    // Rounded up, so that a timeout above 0 does wait. The cast saturates: below 0 is 0, and 584 years are for ever.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates as wanted")]
-    Ok(Some((seconds * 1e9).ceil() as u64))
+    Ok(Some(nanos(seconds)))
 }
 
 fn read_queue_max(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
     let Some(raw) = present(raw) else { return Ok(None) };
     let whole = number(raw).and_then(whole_number);
     whole.map(Some).ok_or(Fault::invalid_request("queue_max must be a whole number, 0 or more"))
+}
+
+/// None if no field asks for a page.
+fn read_page<'a>(fields: &Fields<'a>) -> Result<Option<Page<'a>>, Fault> {
+    let prefix = match Text::read(fields.get(Field::Prefix)) {
+        Text::Absent => None,
+        Text::Is(prefix) => Some(prefix),
+        Text::Other => return Err(Fault::invalid_request("prefix must be a string")),
+    };
+    let limit = match present(fields.get(Field::Limit)).map(|raw| number(raw).and_then(whole_number)) {
+        None => None,
+        Some(Some(limit @ 1..=PAGE_LOCKS_MAX)) => usize::try_from(limit).ok(),
+        Some(_) => return Err(Fault::invalid_request("limit must be a whole number from 1 to 1000")),
+    };
+    let after = match Text::read(fields.get(Field::After)) {
+        Text::Absent => None,
+        Text::Is(after) => Some(after.parse().ok()),
+        Text::Other => Some(None),
+    };
+    if after == Some(None) {
+        return Err(Fault::invalid_request("after must be the next of a page"));
+    }
+    let has_detail = match present(fields.get(Field::Detail)).map(RawValue::get) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Fault::invalid_request("detail must be true or false")),
+    };
+    let is_page = prefix.is_some() || limit.is_some() || after.is_some() || has_detail;
+    Ok(is_page.then(|| Page {
+        prefix: prefix.unwrap_or_default(),
+        limit: limit.unwrap_or(usize::try_from(PAGE_LOCKS_MAX).expect("a small number")),
+        after: after.flatten().unwrap_or(0),
+        has_detail,
+    }))
+}
+
+fn read_client(raw: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Fault> {
+    match Text::read(raw) {
+        Text::Absent => Ok(None),
+        Text::Is(client) if client.len() <= CLIENT_BYTES_MAX => Ok(Some(client)),
+        Text::Is(_) => Err(Fault::invalid_request("client must have at most 128 bytes")),
+        Text::Other => Err(Fault::invalid_request("client must be a string")),
+    }
+}
+
+fn read_max_idle(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
+    let Some(raw) = present(raw) else { return Ok(None) };
+    let seconds = number(raw).filter(|seconds| *seconds > 0.0);
+    let seconds = seconds.ok_or(Fault::invalid_request("max_idle must be a number of seconds above 0"))?;
+    Ok(Some(nanos(seconds)))
+}
+
+/// Rounded up, so that a time above 0 does not become none. The cast saturates: below 0 is 0, and 584 years are for ever.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates as wanted")]
+fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9).ceil() as u64
 }
 
 /// A field with the value `null` counts as absent.
@@ -273,17 +387,54 @@ impl Fault {
     }
 }
 
-/// The fields that mean something, as they stand in the line. Of a key that comes twice, the last.
+/// The fields that mean something to some command, as they stand in the line. Of a key that comes twice, the last.
 #[derive(Default)]
-struct Fields<'a> {
-    command: Option<&'a RawValue>,
-    id: Option<&'a RawValue>,
-    name: Option<&'a RawValue>,
-    timeout: Option<&'a RawValue>,
-    queue_max: Option<&'a RawValue>,
+struct Fields<'a>([Option<&'a RawValue>; FIELDS]);
+
+/// A field that some command has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Command,
+    Id,
+    Name,
+    Timeout,
+    QueueMax,
+    Prefix,
+    Limit,
+    After,
+    Detail,
+    Client,
+    MaxIdle,
+    Connection,
+}
+
+const FIELDS: usize = Field::Connection as usize + 1;
+
+impl Field {
+    fn of_key(key: &str) -> Option<Self> {
+        Some(match key {
+            "command" => Field::Command,
+            "id" => Field::Id,
+            "name" => Field::Name,
+            "timeout" => Field::Timeout,
+            "queue_max" => Field::QueueMax,
+            "prefix" => Field::Prefix,
+            "limit" => Field::Limit,
+            "after" => Field::After,
+            "detail" => Field::Detail,
+            "client" => Field::Client,
+            "max_idle" => Field::MaxIdle,
+            "connection" => Field::Connection,
+            _ => return None,
+        })
+    }
 }
 
 impl<'a> Fields<'a> {
+    fn get(&self, field: Field) -> Option<&'a RawValue> {
+        self.0[field as usize]
+    }
+
     /// Sees to it that the whole line is well-formed, what is ignored of it too.
     fn read(line: &'a [u8]) -> Result<Self, Fault> {
         let text = std::str::from_utf8(line).map_err(|_| Fault::invalid_json("the line is not UTF-8"))?;
@@ -327,55 +478,33 @@ impl<'a> Visitor<'a> for &mut Collector<'a> {
             if self.fault.is_none() {
                 self.fault = check_skipped(value.get(), 1).err();
             }
-            let place = match field {
-                Field::Command => &mut self.fields.command,
-                Field::Id => &mut self.fields.id,
-                Field::Name => &mut self.fields.name,
-                Field::Timeout => &mut self.fields.timeout,
-                Field::QueueMax => &mut self.fields.queue_max,
-                Field::Unknown => continue,
-            };
-            *place = Some(value);
+            if let Some(field) = field {
+                self.fields.0[field as usize] = Some(value);
+            }
         }
         Ok(())
     }
 }
 
-enum Field {
-    Command,
-    Id,
-    Name,
-    Timeout,
-    QueueMax,
-    Unknown,
-}
-
 struct FieldSeed;
 
 impl<'de> DeserializeSeed<'de> for FieldSeed {
-    type Value = Field;
+    type Value = Option<Field>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Field, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Field>, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for FieldSeed {
-    type Value = Field;
+    type Value = Option<Field>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E>(self, key: &str) -> Result<Field, E> {
-        Ok(match key {
-            "command" => Field::Command,
-            "id" => Field::Id,
-            "name" => Field::Name,
-            "timeout" => Field::Timeout,
-            "queue_max" => Field::QueueMax,
-            _ => Field::Unknown,
-        })
+    fn visit_str<E>(self, key: &str) -> Result<Option<Field>, E> {
+        Ok(Field::of_key(key))
     }
 }
 
@@ -435,7 +564,11 @@ mod tests {
 
     #[track_caller]
     fn assert_lock(line: &str, expected: Lock<'_>) {
-        assert_eq!(parse(line.as_bytes()), Ok(Request { id: None, command: Command::Lock(expected) }), "{line}");
+        assert_eq!(
+            parse(line.as_bytes()),
+            Ok(Request { id: None, command: Command::Locks(Operation::Lock(expected)) }),
+            "{line}"
+        );
     }
 
     /// The reason and the message, with the name and the id that the error carries.
@@ -459,14 +592,14 @@ mod tests {
             Lock { timeout_ns: Some(2_500_000_000), queue_max: Some(3), ..lock("a") },
         );
         for (line, command) in [
-            (r#"{"command":"unlock","name":"a"}"#, Command::Unlock { name: LockName::new("a").unwrap() }),
-            (r#" { "command" : "reset" } "#, Command::Reset),
-            ("{\"command\":\"locks\"}\r", Command::Locks),
-            (r#"{"command":"connections"}"#, Command::Connections),
-            (r#"{"command":"my_locks"}"#, Command::MyLocks),
-            (r#"{"command":"keep_alive"}"#, Command::KeepAlive),
+            (r#"{"command":"unlock","name":"a"}"#, Operation::Unlock { name: LockName::new("a").unwrap() }),
+            (r#" { "command" : "reset" } "#, Operation::Reset),
+            ("{\"command\":\"locks\"}\r", Operation::Locks),
+            (r#"{"command":"connections"}"#, Operation::Connections),
+            (r#"{"command":"my_locks"}"#, Operation::MyLocks),
+            (r#"{"command":"keep_alive"}"#, Operation::KeepAlive),
         ] {
-            assert_eq!(parse(line.as_bytes()), Ok(Request { id: None, command }), "{line}");
+            assert_eq!(parse(line.as_bytes()), Ok(Request { id: None, command: Command::Locks(command) }), "{line}");
         }
     }
 
@@ -482,7 +615,9 @@ mod tests {
             assert_lock(&format!(r#"{{"command":"lock","name":{written}}}"#), lock(name));
         }
         let line = br#"{"command":"unlock","name":"borrowed"}"#;
-        let Ok(Request { command: Command::Unlock { name }, .. }) = parse(line) else { unreachable!() };
+        let Ok(Request { command: Command::Locks(Operation::Unlock { name }), .. }) = parse(line) else {
+            unreachable!()
+        };
         assert!(matches!(name.0, Cow::Borrowed(_)));
         let longest = "x".repeat(NAME_BYTES_MAX);
         assert_lock(&format!(r#"{{"command":"lock","name":"{longest}"}}"#), lock(&longest));
@@ -601,17 +736,17 @@ mod tests {
                 None,
             );
             let ignored = format!(r#"{{"command":"reset","name":{half},"timeout":{half},"x":{half}}}"#);
-            assert_eq!(parse(ignored.as_bytes()), Ok(Request { id: None, command: Command::Reset }));
+            assert_eq!(parse(ignored.as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
         }
     }
 
     #[test]
     fn nesting_is_taken_down_to_128_and_no_deeper() {
         let nested = |depth: usize| format!(r#"{{"command":"reset","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
-        assert_eq!(parse(nested(127).as_bytes()), Ok(Request { id: None, command: Command::Reset }));
+        assert_eq!(parse(nested(127).as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
         assert_bad(nested(128), Reason::InvalidJson, "nested", None, None);
         let brackets = format!(r#"{{"command":"reset","x":"{}"}}"#, "[".repeat(1000));
-        assert_eq!(parse(brackets.as_bytes()), Ok(Request { id: None, command: Command::Reset }));
+        assert_eq!(parse(brackets.as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
         assert_bad("[".repeat(128) + &"]".repeat(128), Reason::InvalidRequest, "object", None, None);
         assert_bad("[".repeat(129) + &"]".repeat(129), Reason::InvalidJson, "nested", None, None);
     }
