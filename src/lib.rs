@@ -18,6 +18,7 @@
 //! memory and in virtual time.
 
 pub mod cli;
+pub mod client;
 pub mod engine;
 pub mod net;
 pub mod server;

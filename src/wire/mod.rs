@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("PROTOCOL.md")]
 
+pub mod answer;
 pub mod json;
 pub mod line;
 pub mod peer;

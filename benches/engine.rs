@@ -1,0 +1,152 @@
+//! What locks cost without sockets: each turn is a request carried out and its replies encoded.
+
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::wire::peer::Peer;
+use officer::wire::reply::Reply;
+use officer::wire::request::{Request, parse};
+
+/// Encodes into the same bytes again and again, as a connection's outbox does.
+#[derive(Default)]
+struct Encoded {
+    out: Vec<u8>,
+    count: u64,
+}
+
+impl Replies for Encoded {
+    fn push(&mut self, _: ConnectionKey, reply: &Reply<'_>) {
+        self.out.clear();
+        reply.encode(&mut self.out);
+        self.count += 1;
+    }
+}
+
+struct Bench {
+    engine: Engine,
+    replies: Encoded,
+    connections: u16,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let limits =
+            EngineLimits { session_locks_max: usize::MAX, lock_waits_max: usize::MAX, reply_bytes_max: usize::MAX };
+        Bench { engine: Engine::new(limits), replies: Encoded::default(), connections: 0 }
+    }
+
+    fn connect(&mut self) -> SessionKey {
+        self.connections += 1;
+        let peer = Peer::V4 { ip: [10, 0, 0, 1], port: self.connections };
+        self.engine.connect(ConnectionKey::from_bits(self.connections.into()), peer)
+    }
+
+    fn request(&mut self, session: SessionKey, request: &Request<'_>) {
+        self.engine.request(session, request, 0, &mut self.replies);
+    }
+
+    /// Somebody takes `count` locks and keeps them.
+    fn hold(&mut self, count: u32) {
+        let keeper = self.connect();
+        for number in 0..count {
+            let line = format!(r#"{{"command":"lock","name":"held:{number}"}}"#);
+            self.request(keeper, &parse(line.as_bytes()).expect("a request"));
+        }
+        assert_eq!(self.engine.stats().held, u64::from(count));
+    }
+}
+
+const LOCK: &[u8] = br#"{"command":"lock","name":"boss:17"}"#;
+const LOCK_TIMED: &[u8] = br#"{"command":"lock","name":"boss:17","timeout":5}"#;
+const UNLOCK: &[u8] = br#"{"command":"unlock","name":"boss:17"}"#;
+
+/// A lock and its unlock by one session, while others hold `held` other locks.
+fn lock_and_unlock(group: &mut BenchmarkGroup<'_, WallTime>, held: u32) {
+    let mut bench = Bench::new();
+    bench.hold(held);
+    let ann = bench.connect();
+    let (lock, unlock) = (parse(LOCK).expect("a request"), parse(UNLOCK).expect("a request"));
+    group.bench_function(format!("lock_unlock_beside_{held}"), |bencher| {
+        bencher.iter(|| {
+            bench.request(ann, &lock);
+            bench.request(ann, &unlock);
+        });
+    });
+    assert_eq!(bench.engine.stats().held, u64::from(held));
+}
+
+/// The same, but the names go round, as where each lock is another player's: memory is not in the cache.
+fn lock_and_unlock_many_names(group: &mut BenchmarkGroup<'_, WallTime>, held: u32) {
+    const NAMES: u32 = 100_000;
+    let mut bench = Bench::new();
+    bench.hold(held);
+    let ann = bench.connect();
+    let line = |command: &str, number: u32| format!(r#"{{"command":"{command}","name":"player:{number}"}}"#);
+    let lines: Vec<[String; 2]> =
+        (0..NAMES).map(|number| ["lock", "unlock"].map(|command| line(command, number))).collect();
+    let requests: Vec<[Request<'_>; 2]> =
+        lines.iter().map(|pair| pair.each_ref().map(|line| parse(line.as_bytes()).expect("a request"))).collect();
+    let mut next = requests.iter().cycle();
+    group.bench_function(format!("lock_unlock_100000_names_beside_{held}"), |bencher| {
+        bencher.iter(|| {
+            let [lock, unlock] = next.next().expect("a circle has no end");
+            bench.request(ann, lock);
+            bench.request(ann, unlock);
+        });
+    });
+}
+
+/// One waits, the other releases, and so on in turns: each iteration is one lock, one unlock and one grant.
+fn hand_over(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, lock: &[u8]) {
+    let mut bench = Bench::new();
+    let (mut holder, mut waiter) = (bench.connect(), bench.connect());
+    let (lock, unlock) = (parse(lock).expect("a request"), parse(UNLOCK).expect("a request"));
+    bench.request(holder, &lock);
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            bench.request(waiter, &lock);
+            bench.request(holder, &unlock);
+            std::mem::swap(&mut holder, &mut waiter);
+        });
+    });
+    assert_eq!(bench.engine.stats().held, 1, "the lock went from one to the other");
+}
+
+/// The whole way of a line without a socket: parsed, carried out, answered.
+fn from_line_to_reply(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let mut bench = Bench::new();
+    let ann = bench.connect();
+    group.bench_function("parse_lock_unlock", |bencher| {
+        bencher.iter(|| {
+            for line in [LOCK, UNLOCK] {
+                bench.request(ann, &parse(line).expect("a request"));
+            }
+        });
+    });
+    assert!(bench.replies.count > 0, "every request is answered");
+}
+
+fn engine(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("engine");
+    group.throughput(Throughput::Elements(1));
+    for held in [0, 1000, 1_000_000] {
+        lock_and_unlock(&mut group, held);
+    }
+    for held in [0, 1_000_000] {
+        lock_and_unlock_many_names(&mut group, held);
+    }
+    hand_over(&mut group, "hand_over", LOCK);
+    hand_over(&mut group, "hand_over_timed", LOCK_TIMED);
+    from_line_to_reply(&mut group);
+    group.finish();
+}
+
+/// Short: the whole file runs in half a minute.
+fn config() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
+}
+
+criterion_group! { name = engine_benches; config = config(); targets = engine }
+criterion_main!(engine_benches);

@@ -1,0 +1,80 @@
+//! What a line costs on its way in and a reply on its way out.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use officer::wire::Id;
+use officer::wire::peer::Peer;
+use officer::wire::reply::{Outcome, Reason, Reply};
+use officer::wire::request::parse;
+
+/// Each form of a request, and the faults that cost most.
+const LINES: [(&str, &str); 13] = [
+    ("lock", r#"{"command":"lock","name":"boss:17"}"#),
+    ("lock_timeout", r#"{"command":"lock","name":"boss:17","timeout":0.25}"#),
+    ("lock_all_fields", r#"{"command":"lock","name":"boss:17","timeout":5,"queue_max":100,"id":123456}"#),
+    // The original's client sends the fields it was not given as null.
+    ("lock_nulls", r#"{"command":"lock","name":"boss:17","timeout":null,"queue_max":null}"#),
+    ("lock_escaped_name", r#"{"command":"lock","name":"caf\u00e9 \ud83d\udd12"}"#),
+    ("unlock", r#"{"command":"unlock","name":"boss:17"}"#),
+    ("reset", r#"{"command":"reset"}"#),
+    ("locks", r#"{"command":"locks"}"#),
+    ("connections", r#"{"command":"connections"}"#),
+    ("my_locks", r#"{"command":"my_locks"}"#),
+    ("keep_alive", r#"{"command":"keep_alive"}"#),
+    ("unknown_command", r#"{"command":"lick","name":"boss:17"}"#),
+    ("ill_formed", r#"{"command":"lock","name":"boss:17""#),
+];
+
+fn parse_requests(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("parse");
+    for (form, line) in LINES {
+        group.throughput(Throughput::Bytes(line.len() as u64));
+        group.bench_function(form, |bencher| bencher.iter(|| parse(black_box(line.as_bytes())).is_ok()));
+    }
+    group.finish();
+}
+
+fn encode_replies(criterion: &mut Criterion) {
+    let peers: Vec<Peer> = (0..10).map(|last| Peer::V4 { ip: [192, 168, 100, last], port: 40_000 }).collect();
+    let name = "boss:17";
+    let message = "timeout must be a number of seconds";
+    let replies = [
+        ("acquired", None, Outcome::Acquired { name }),
+        ("acquired_id", Some(Id::Number(123_456)), Outcome::Acquired { name }),
+        ("acquired_escaped_name", None, Outcome::Acquired { name: "a \"boss\"\n" }),
+        ("released", None, Outcome::Released { name }),
+        ("timed_out_queue_of_10", None, Outcome::TimedOut { name, queue: &peers }),
+        ("reset_succeeded", None, Outcome::ResetSucceeded),
+        (
+            "error",
+            Some(Id::Text("a-1")),
+            Outcome::Error { reason: Reason::InvalidRequest, message: message.into(), name: Some(name) },
+        ),
+    ];
+    let mut group = criterion.benchmark_group("encode");
+    let mut out = Vec::new();
+    for (kind, id, outcome) in replies {
+        let reply = Reply { id, outcome };
+        out.clear();
+        reply.encode(&mut out);
+        group.throughput(Throughput::Bytes(out.len() as u64));
+        group.bench_function(kind, |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                black_box(&reply).encode(&mut out);
+                out.len()
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Short: the whole file runs in half a minute.
+fn config() -> Criterion {
+    Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
+}
+
+criterion_group! { name = wire; config = config(); targets = parse_requests, encode_replies }
+criterion_main!(wire);

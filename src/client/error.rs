@@ -1,0 +1,86 @@
+//! What can go wrong for a client.
+
+use std::{fmt, io};
+
+/// Why a call of the client did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The wait ended without the lock.
+    TimedOut {
+        /// The connections on the lock, the holder first.
+        queue: Vec<String>,
+    },
+    /// So many were on the lock that the call did not wait.
+    QueueMaxed {
+        /// The connections on the lock, the holder first.
+        queue: Vec<String>,
+    },
+    /// The wait was ended by a [`reset`](super::Client::reset) of this client.
+    Cancelled,
+    /// The hold that the call was about is gone, by a `reset` or an `unlock`; nothing was done.
+    NotHeld,
+    /// The server refused the request.
+    Server {
+        /// For programs, such as `too_many_locks`.
+        reason: String,
+        /// For people.
+        message: String,
+    },
+    /// There is no connection to the server.
+    Connect {
+        /// Where it should be.
+        address: String,
+        /// What the system says.
+        message: String,
+        /// The kind of that.
+        kind: io::ErrorKind,
+    },
+    /// The connection was lost, and with it every lock that the client held. It is not made anew behind the back of a
+    /// program that held or waited for something: see [`reconnect`](super::Client::reconnect).
+    ConnectionLost {
+        /// How.
+        reason: String,
+    },
+    /// The server sent what no Officer server sends.
+    Unexpected {
+        /// The line, cut at 200 characters.
+        line: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::TimedOut { queue } => {
+                write!(f, "the lock could not be had in time")?;
+                write_queue(f, queue)
+            }
+            Error::QueueMaxed { queue } => {
+                write!(f, "the lock's queue is full")?;
+                write_queue(f, queue)
+            }
+            Error::Cancelled => f.write_str("the wait was cancelled"),
+            Error::NotHeld => f.write_str("the lock is not held any more"),
+            Error::Server { reason, message } => write!(f, "the server refuses: {message} ({reason})"),
+            Error::Connect { address, message, .. } => write!(f, "no connection to {address}: {message}"),
+            Error::ConnectionLost { reason } => write!(f, "the connection was lost, and all locks with it: {reason}"),
+            Error::Unexpected { line } => write!(f, "the server sent what was not expected: {line}"),
+        }
+    }
+}
+
+fn write_queue(f: &mut fmt::Formatter<'_>, queue: &[String]) -> fmt::Result {
+    match queue {
+        [] => Ok(()),
+        [holder] => write!(f, "; it is held by {holder}"),
+        [holder, waiters @ ..] => write!(f, "; it is held by {holder}, and {} wait for it", waiters.len()),
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Error {
+    pub(super) fn unexpected(line: &str) -> Self {
+        Error::Unexpected { line: line.chars().take(200).collect() }
+    }
+}

@@ -1,0 +1,287 @@
+//! The connection itself: making it, writing to it, and the thread that reads it and keeps it alive.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::error::Error;
+use super::options::{Address, Options};
+use super::shared::Shared;
+use crate::wire::answer::Answer;
+
+/// A request, with the fields that it has.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Request<'a> {
+    pub(super) command: &'static str,
+    pub(super) id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) timeout: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) queue_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) connection: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prefix: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<bool>,
+}
+
+impl Request<'_> {
+    pub(super) fn line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).expect("strings and numbers are JSON");
+        line.push(b'\n');
+        line
+    }
+}
+
+/// A line from the server that is longer than this is none.
+const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// A connected socket of either kind.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Connects within a time, to the first address of the host that answers.
+    fn connect(address: &Address, timeout: Duration) -> io::Result<Self> {
+        match address {
+            Address::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
+            Address::Tcp(host, port) => {
+                let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
+                for address in (host.as_str(), *port).to_socket_addrs()? {
+                    match TcpStream::connect_timeout(&address, timeout) {
+                        Ok(stream) => {
+                            // Requests are small, and each is waited for.
+                            stream.set_nodelay(true)?;
+                            return Ok(Stream::Tcp(stream));
+                        }
+                        Err(error) => last = error,
+                    }
+                }
+                Err(last)
+            }
+        }
+    }
+
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
+            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
+        }
+    }
+
+    fn set_timeouts(&self, read: Duration, write: Duration) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => {
+                stream.set_read_timeout(Some(read))?;
+                stream.set_write_timeout(Some(write))
+            }
+            Stream::Unix(stream) => {
+                stream.set_read_timeout(Some(read))?;
+                stream.set_write_timeout(Some(write))
+            }
+        }
+    }
+
+    /// Ends both directions, for all clones: whoever reads finds the end.
+    pub(super) fn shut_down(&self) {
+        // A socket that is not connected any more is as good as shut down.
+        let _ = match self {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.read(buffer),
+            Stream::Unix(stream) => stream.read(buffer),
+        }
+    }
+
+    pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.write_all(bytes),
+            Stream::Unix(stream) => stream.write_all(bytes),
+        }
+    }
+}
+
+/// Lines out of a stream.
+#[derive(Debug)]
+struct Lines {
+    stream: Stream,
+    bytes: Vec<u8>,
+    scanned: usize,
+}
+
+/// What reading for a while gave.
+enum Heard {
+    Line(Vec<u8>),
+    /// Something, but no whole line yet.
+    Part,
+    Nothing,
+}
+
+impl Lines {
+    fn next(&mut self) -> io::Result<Heard> {
+        loop {
+            if let Some(distance) = memchr::memchr(b'\n', &self.bytes[self.scanned..]) {
+                let rest = self.bytes.split_off(self.scanned + distance + 1);
+                let mut line = std::mem::replace(&mut self.bytes, rest);
+                line.pop();
+                self.scanned = 0;
+                return Ok(Heard::Line(line));
+            }
+            self.scanned = self.bytes.len();
+            if self.scanned > LINE_BYTES_MAX {
+                return Err(io::Error::new(ErrorKind::InvalidData, "the server sent a line without an end"));
+            }
+            let mut buffer = [0; 16 << 10];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection")),
+                Ok(read) => {
+                    self.bytes.extend_from_slice(&buffer[..read]);
+                    if !buffer[..read].contains(&b'\n') {
+                        return Ok(Heard::Part);
+                    }
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    return Ok(Heard::Nothing);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// A new connection whose server has said hello.
+#[derive(Debug)]
+pub(super) struct Link {
+    lines: Lines,
+    /// What the server calls it.
+    pub(super) connection: String,
+    pulse: Pulse,
+}
+
+/// When keep-alives are sent and missed. Together the three make up the interval within which a loss is noticed.
+#[derive(Clone, Copy, Debug)]
+struct Pulse {
+    /// Without anything heard for so long, a keep-alive is sent.
+    ask_after: Duration,
+    /// So long an answer may take.
+    answer_within: Duration,
+    /// How often that is looked at. Counts twice.
+    tick: Duration,
+}
+
+impl Pulse {
+    fn of_interval(interval: Duration) -> Self {
+        Pulse { ask_after: interval * 3 / 8, answer_within: interval * 3 / 8, tick: interval / 8 }
+    }
+}
+
+impl Link {
+    /// Connects and says hello.
+    pub(super) fn connect(options: &Options) -> Result<Self, Error> {
+        let failed = |error: io::Error| Error::Connect {
+            address: options.address.to_string(),
+            message: error.to_string(),
+            kind: error.kind(),
+        };
+        let mut stream = Stream::connect(&options.address, options.connect_timeout).map_err(failed)?;
+        stream.set_timeouts(options.connect_timeout, options.connect_timeout).map_err(failed)?;
+        let hello = Request { command: "hello", client: options.name.as_deref(), ..Request::default() };
+        stream.write_all(&hello.line()).map_err(failed)?;
+        let give_up = Instant::now() + options.connect_timeout;
+        let mut lines = Lines { stream, bytes: Vec::new(), scanned: 0 };
+        let line = loop {
+            match lines.next().map_err(failed)? {
+                Heard::Line(line) => break line,
+                Heard::Part if Instant::now() < give_up => {}
+                Heard::Part | Heard::Nothing => {
+                    return Err(failed(io::Error::new(ErrorKind::TimedOut, "the server does not answer")));
+                }
+            }
+        };
+        let hello = read_answer(&line)?;
+        match hello.result.as_str() {
+            "hello" => {}
+            "error" => return Err(Error::Server { reason: hello.reason, message: hello.message }),
+            _ => return Err(Error::unexpected(&String::from_utf8_lossy(&line))),
+        }
+        // A server that closes idle connections sooner is told oftener that this one is not.
+        let max_idle = Duration::try_from_secs_f64(hello.limits.max_idle).ok().filter(|limit| !limit.is_zero());
+        let interval = max_idle.map_or(options.keep_alive, |max_idle| options.keep_alive.min(max_idle));
+        let pulse = Pulse::of_interval(interval);
+        lines.stream.set_timeouts(pulse.tick, pulse.answer_within).map_err(failed)?;
+        Ok(Link { lines, connection: hello.connection, pulse })
+    }
+
+    /// The half that writes.
+    pub(super) fn writer(&self) -> io::Result<Stream> {
+        self.lines.stream.try_clone()
+    }
+
+    /// Reads until the connection is lost, in a thread of its own.
+    pub(super) fn read(self, shared: Arc<Shared>, epoch: u64) -> io::Result<()> {
+        let thread = thread::Builder::new().name("officer-client".to_owned());
+        thread.spawn(move || {
+            let error = self.read_until_lost(&shared, epoch);
+            shared.lose(epoch, error);
+        })?;
+        Ok(())
+    }
+
+    fn read_until_lost(mut self, shared: &Shared, epoch: u64) -> Error {
+        let mut heard_at = Instant::now();
+        let mut asked_at = None;
+        loop {
+            match self.lines.next() {
+                Ok(Heard::Line(line)) => {
+                    (heard_at, asked_at) = (Instant::now(), None);
+                    match read_answer(&line) {
+                        Ok(answer) => shared.answer(epoch, answer),
+                        Err(error) => return Error::ConnectionLost { reason: error.to_string() },
+                    }
+                }
+                Ok(Heard::Part) => (heard_at, asked_at) = (Instant::now(), None),
+                Ok(Heard::Nothing) => {}
+                Err(error) => return Error::ConnectionLost { reason: error.to_string() },
+            }
+            match asked_at {
+                Some(asked_at) if Instant::now() >= asked_at + self.pulse.answer_within => {
+                    return Error::ConnectionLost { reason: "the server does not answer keep-alives".to_owned() };
+                }
+                // What was sent meanwhile keeps the connection from being idle, but says nothing about the server.
+                None if heard_at.elapsed() >= self.pulse.ask_after => {
+                    asked_at = Some(Instant::now());
+                    let keep_alive = Request { command: "keep_alive", ..Request::default() };
+                    if let Err(error) = shared.write(epoch, &keep_alive.line()) {
+                        return error;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn read_answer(line: &[u8]) -> Result<Answer, Error> {
+    serde_json::from_slice(line).map_err(|_| Error::unexpected(&String::from_utf8_lossy(line)))
+}

@@ -1,0 +1,128 @@
+//! What the server tells about locks and connections. Of a client with a namespace only what is in it, without it.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use super::error::Error;
+use super::link::Request;
+use super::state::CallKind;
+use super::{Client, LockDetail, NameListing};
+
+impl Client {
+    /// Every lock with its connections, the holder first. It is fetched page by page, so that a server with very many
+    /// locks is not held up; what changes meanwhile may or may not be in it.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`] and [`Error::Server`].
+    pub fn locks(&self) -> Result<NameListing, Error> {
+        let mut all = NameListing::new();
+        let mut after = None;
+        loop {
+            let (page, next) = self.page("", after.as_deref(), None)?;
+            all.extend(page);
+            after = next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The locks whose names begin so, with all that the server tells of them, fetched as they are asked for.
+    pub fn locks_with_detail(&self, prefix: &str) -> Locks<'_> {
+        Locks { client: self, prefix: prefix.to_owned(), page: Vec::new().into_iter(), after: After::Beginning }
+    }
+
+    /// Every connection that holds or waits for anything, with the names of that.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`], and [`Error::Server`] with the reason `reply_too_large` if it is too much for one
+    /// reply.
+    pub fn connections(&self) -> Result<NameListing, Error> {
+        let all: NameListing = self.listing("connections")?;
+        let own = |(connection, names)| (connection, self.of_namespace(names));
+        Ok(all.into_iter().map(own).filter(|(_, names)| !names.is_empty()).collect())
+    }
+
+    /// What this client holds or waits for.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`] and [`Error::Server`].
+    pub fn my_locks(&self) -> Result<Vec<String>, Error> {
+        Ok(self.of_namespace(self.listing("my_locks")?))
+    }
+
+    fn of_namespace(&self, names: Vec<String>) -> Vec<String> {
+        names.iter().filter_map(|name| self.without_namespace(name)).map(str::to_owned).collect()
+    }
+
+    fn listing<T: DeserializeOwned>(&self, command: &'static str) -> Result<T, Error> {
+        let answer = self.shared().ask(CallKind::Other, Request { command, ..Request::default() })?;
+        read(answer.value)
+    }
+
+    /// One page, and where the next begins.
+    fn page<V: DeserializeOwned>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        detail: Option<bool>,
+    ) -> Result<(BTreeMap<String, V>, Option<String>), Error> {
+        let prefix = self.with_namespace(prefix);
+        let request = Request { command: "locks", prefix: Some(&prefix), after, detail, ..Request::default() };
+        let answer = self.shared().ask(CallKind::Other, request)?;
+        let page: BTreeMap<String, V> = read(answer.value)?;
+        let own = page.into_iter().filter_map(|(name, of)| Some((self.without_namespace(&name)?.to_owned(), of)));
+        Ok((own.collect(), answer.next))
+    }
+}
+
+fn read<T: DeserializeOwned>(value: Option<serde_json::Value>) -> Result<T, Error> {
+    let value = value.unwrap_or_default();
+    let shown = value.to_string();
+    serde_json::from_value(value).map_err(|_| Error::unexpected(&shown))
+}
+
+/// Locks of a server, a page at a time.
+#[derive(Debug)]
+pub struct Locks<'a> {
+    client: &'a Client,
+    prefix: String,
+    page: std::vec::IntoIter<(String, LockDetail)>,
+    after: After,
+}
+
+/// Which page comes next.
+#[derive(Debug)]
+enum After {
+    Beginning,
+    Page(String),
+    End,
+}
+
+impl Iterator for Locks<'_> {
+    type Item = Result<(String, LockDetail), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(lock) = self.page.next() {
+                return Some(Ok(lock));
+            }
+            let after = match &self.after {
+                After::Beginning => None,
+                After::Page(after) => Some(after.as_str()),
+                After::End => return None,
+            };
+            match self.client.page(&self.prefix, after, Some(true)) {
+                Ok((page, next)) => {
+                    self.page = page.into_iter().collect::<Vec<_>>().into_iter();
+                    self.after = next.map_or(After::End, After::Page);
+                }
+                Err(error) => {
+                    self.after = After::End;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! A blocking client on plain sockets.
+//!
+//! ```
+//! use officer::client::{Client, Error, LockOptions};
+//! use std::time::Duration;
+//!
+//! # use officer::net::{Config, Listen, Net};
+//! # let listen = Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
+//! # let (tcp, limits) = Default::default();
+//! # let mut net = Net::bind(Config { listen, tcp, limits, turn_accepts_max: 64, stats: false }).unwrap();
+//! # let address = net.address();
+//! # std::thread::spawn(move || net.run());
+//! // The address is that of the server: "127.0.0.1:11500", or the path of a socket.
+//! let client = Client::connect(address)?;
+//! let guard = client.lock("boss:17")?;
+//! // Nobody else is here now.
+//! guard.release()?;
+//!
+//! match client.lock_with("boss:17", LockOptions::timeout(Duration::from_secs(5))) {
+//!     Ok(_guard) => println!("got it"),
+//!     Err(Error::TimedOut { queue }) => println!("held by {}", queue[0]),
+//!     Err(error) => return Err(error),
+//! }
+//!
+//! let loot = client.with_lock("boss:17", LockOptions::no_wait(), || 42)?;
+//! assert_eq!(loot, 42);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! One [`Client`] serves any number of threads over one connection; clone it, or share a reference. To the server it is
+//! one holder. So that two threads never enter the same lock together, the client lets one of them ask for it, and the
+//! others wait in the client until that one has released it; then the next asks, behind whoever queued at the server.
+//!
+//! **A lost connection means lost locks.** The server releases everything the moment that the connection goes. Calls in
+//! progress then fail with [`Error::ConnectionLost`], and every guard says [`is_lost`](Guard::is_lost). A client that held
+//! or waited for something stays without a connection until the program says [`reconnect`](Client::reconnect); one on
+//! which nothing hung makes a new connection with the next call. A thread of the client's own sends keep-alives, also
+//! while locks wait and while the program computes, and notices a connection that has died without a word.
+
+mod error;
+mod guard;
+mod link;
+mod listing;
+mod options;
+mod shared;
+mod state;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use self::error::Error;
+pub use self::guard::Guard;
+pub use self::listing::Locks;
+pub use self::options::{Address, DEFAULT_PORT, LockOptions, Options};
+pub use crate::wire::answer::{LockDetail, NameListing, PlaceDetail};
+
+use self::link::Request;
+use self::shared::Shared;
+use self::state::{CallKind, Turn};
+
+/// A connection to an Officer server, for any number of threads. Clones share it; it is closed with the last of them and
+/// of their guards.
+#[derive(Clone, Debug)]
+pub struct Client {
+    closer: Arc<Closer>,
+}
+
+/// The reading thread has the shared part too, so the connection is closed by who uses it.
+#[derive(Debug)]
+struct Closer(Arc<Shared>);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.0.close("the client was dropped");
+    }
+}
+
+impl Client {
+    /// Connects with the defaults of [`Options`].
+    ///
+    /// # Errors
+    /// Those of [`Options::connect`].
+    pub fn connect(address: impl Into<Address>) -> Result<Self, Error> {
+        Options::new(address).connect()
+    }
+
+    fn with_options(options: Options) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::new(options));
+        shared.ensure_link()?;
+        Ok(Client { closer: Arc::new(Closer(shared)) })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.closer.0
+    }
+
+    /// Acquires a lock, waiting for as long as it takes.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`], [`Error::Cancelled`] and [`Error::Server`].
+    pub fn lock(&self, name: &str) -> Result<Guard, Error> {
+        self.lock_with(name, LockOptions::default())
+    }
+
+    /// Acquires a lock. A thread that holds it already gets one more guard at once.
+    ///
+    /// # Errors
+    /// Those of [`Client::lock`], [`Error::TimedOut`] and [`Error::QueueMaxed`]. Where another thread of this client is
+    /// in the way, the `queue` of these two has this connection's name for each of its threads.
+    pub fn lock_with(&self, name: &str, options: LockOptions) -> Result<Guard, Error> {
+        let name = self.with_namespace(name);
+        // A time too far away to be told is no limit.
+        let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let shared = self.shared();
+        let epoch = shared.ensure_link()?;
+        let mut state = shared.state();
+        let ticket = state.line_up(&name);
+        let mut is_newcomer = true;
+        let turn = loop {
+            if let Err(error) = state.check_link(epoch) {
+                break Err(error);
+            }
+            let ahead = match state.turn(&name, ticket) {
+                Turn::Nested(hold) => break Ok(Some(hold)),
+                Turn::Ask => break Ok(None),
+                Turn::Wait { ahead } => ahead,
+            };
+            let queue = || vec![state.connection.clone(); ahead];
+            if is_newcomer && options.queue_max.is_some_and(|queue_max| ahead as u64 >= queue_max) {
+                break Err(Error::QueueMaxed { queue: queue() });
+            }
+            is_newcomer = false;
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            state = match left {
+                Some(Duration::ZERO) => break Err(Error::TimedOut { queue: queue() }),
+                Some(left) => {
+                    let woken = shared.changed().wait_timeout(state, left);
+                    woken.unwrap_or_else(std::sync::PoisonError::into_inner).0
+                }
+                None => shared.changed().wait(state).unwrap_or_else(std::sync::PoisonError::into_inner),
+            };
+        };
+        state.step_out(&name, ticket);
+        match turn {
+            Ok(Some(hold)) => {
+                state.nest(&name);
+                drop(state);
+                return Ok(Guard::new(self.clone(), name, hold, epoch));
+            }
+            Ok(None) => state.own(&name),
+            Err(error) => {
+                drop(state);
+                // Who stood behind this thread may be the first now.
+                shared.changed().notify_all();
+                return Err(error);
+            }
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64());
+        let request = Request {
+            command: "lock",
+            name: Some(&name),
+            timeout: left,
+            queue_max: options.queue_max,
+            ..Request::default()
+        };
+        let answer = shared.send(epoch, state, CallKind::Lock { name: name.clone() }, request)?;
+        let answer = shared.wait(&answer)?;
+        match answer.result.as_str() {
+            "acquired" | "already_acquired" => {
+                let state = shared.state();
+                // It may be gone again: by a reset of another thread, or with the connection.
+                state.check_link(epoch)?;
+                let hold = state.hold_of_this_thread(&name).ok_or(Error::NotHeld)?;
+                drop(state);
+                Ok(Guard::new(self.clone(), name, hold, epoch))
+            }
+            "timed_out" => Err(Error::TimedOut { queue: answer.queue }),
+            "queue_maxed" => Err(Error::QueueMaxed { queue: answer.queue }),
+            "cancelled" => Err(Error::Cancelled),
+            _ => Err(Error::unexpected(&format!("{answer:?}"))),
+        }
+    }
+
+    /// Runs a closure while it holds a lock. Calls within the closure for the same lock release it only with the
+    /// outermost.
+    ///
+    /// # Errors
+    /// Those of [`Client::lock_with`], and then the closure has not run; or that the lock was lost while it ran
+    /// ([`Error::ConnectionLost`], [`Error::NotHeld`]), and then its result is gone, as it can't be trusted. A program that
+    /// wants it all the same uses a [`Guard`].
+    pub fn with_lock<T>(&self, name: &str, options: LockOptions, closure: impl FnOnce() -> T) -> Result<T, Error> {
+        let guard = self.lock_with(name, options)?;
+        let result = closure();
+        guard.release()?;
+        Ok(result)
+    }
+
+    /// Releases a lock that this thread holds, whatever guards there are: those are then lost. Says whether it was held.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`] and [`Error::Server`].
+    pub fn unlock(&self, name: &str) -> Result<bool, Error> {
+        let name = self.with_namespace(name);
+        let shared = self.shared();
+        let epoch = shared.ensure_link()?;
+        let state = shared.state();
+        if state.hold_of_this_thread(&name).is_none() {
+            return Ok(false);
+        }
+        let request = Request { command: "unlock", name: Some(&name), ..Request::default() };
+        let answer = shared.send(epoch, state, CallKind::Unlock { name: name.clone() }, request)?;
+        Ok(shared.wait(&answer)?.result == "released")
+    }
+
+    /// Gives up everything: the locks of all threads, and their waits, which end with [`Error::Cancelled`].
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`] and [`Error::Server`].
+    pub fn reset(&self) -> Result<(), Error> {
+        self.expect("reset_succeeded", CallKind::Reset, Request { command: "reset", ..Request::default() })
+    }
+
+    /// How long the server takes to answer.
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`] and [`Error::Server`].
+    pub fn ping(&self) -> Result<Duration, Error> {
+        let start = Instant::now();
+        self.expect("pong", CallKind::Other, Request { command: "ping", ..Request::default() })?;
+        Ok(start.elapsed())
+    }
+
+    /// Ends a connection, by the name that listings give it. Its locks have passed on when this returns. Says whether
+    /// there was one.
+    ///
+    /// # Errors
+    /// [`Error::Server`] with the reason `not_allowed` from another machine, unless the server was told otherwise;
+    /// [`Error::ConnectionLost`].
+    pub fn kick(&self, connection: &str) -> Result<bool, Error> {
+        let request = Request { command: "kick", connection: Some(connection), ..Request::default() };
+        let answer = self.shared().ask(CallKind::Other, request)?;
+        match answer.result.as_str() {
+            "kicked" => Ok(true),
+            "kick_failed" => Ok(false),
+            _ => Err(Error::unexpected(&format!("{answer:?}"))),
+        }
+    }
+
+    /// What the server calls this connection.
+    pub fn connection_name(&self) -> String {
+        self.shared().state().connection.clone()
+    }
+
+    /// Closes the connection, which gives up everything, and makes a new one.
+    ///
+    /// # Errors
+    /// Those of [`Options::connect`]; the client is then without a connection.
+    pub fn reconnect(&self) -> Result<(), Error> {
+        self.shared().reconnect()
+    }
+
+    /// Closes the connection, which gives up everything. Calls fail until [`Client::reconnect`].
+    pub fn disconnect(&self) {
+        self.shared().close("the program closed it");
+    }
+
+    /// Whether there is no connection, as far as is known.
+    pub fn is_lost(&self) -> bool {
+        !matches!(self.shared().state().link, state::LinkState::Up)
+    }
+
+    /// Waits until the connection that there is now is lost, for so long at most. Says whether it is.
+    pub fn wait_until_lost(&self, timeout: Duration) -> bool {
+        let shared = self.shared();
+        let state = shared.state();
+        let epoch = state.epoch;
+        let waited = shared.changed().wait_timeout_while(state, timeout, |state| state.check_link(epoch).is_ok());
+        let (state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        state.check_link(epoch).is_err()
+    }
+
+    fn expect(&self, result: &str, kind: CallKind, request: Request<'_>) -> Result<(), Error> {
+        let answer = self.shared().ask(kind, request)?;
+        if answer.result == result { Ok(()) } else { Err(Error::unexpected(&format!("{answer:?}"))) }
+    }
+
+    fn with_namespace(&self, name: &str) -> String {
+        match &self.shared().options.namespace {
+            Some(namespace) => format!("{namespace}:{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// None: the name is of another namespace.
+    fn without_namespace<'a>(&self, name: &'a str) -> Option<&'a str> {
+        match &self.shared().options.namespace {
+            Some(namespace) => name.strip_prefix(namespace.as_str())?.strip_prefix(':'),
+            None => Some(name),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! How to reach a server, and how to ask for a lock.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Client, Error};
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A host and a port.
+    Tcp(String, u16),
+    /// The path of a UNIX socket.
+    Unix(PathBuf),
+}
+
+/// The port of a server that was told no other.
+pub const DEFAULT_PORT: u16 = 11500;
+
+/// `host:port`, `host` or `[ip]:port`; what has a `/` in it is the path of a UNIX socket.
+impl From<&str> for Address {
+    fn from(text: &str) -> Self {
+        if text.contains('/') {
+            return Address::Unix(text.into());
+        }
+        let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        match text.rsplit_once(':') {
+            // A lone IPv6 address is full of colons.
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
+                Ok(port) => Address::Tcp(bare(host), port),
+                Err(_) => Address::Tcp(text.to_owned(), DEFAULT_PORT),
+            },
+            _ => Address::Tcp(bare(text), DEFAULT_PORT),
+        }
+    }
+}
+
+impl From<(&str, u16)> for Address {
+    fn from((host, port): (&str, u16)) -> Self {
+        Address::Tcp(host.to_owned(), port)
+    }
+}
+
+impl From<String> for Address {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<PathBuf> for Address {
+    fn from(path: PathBuf) -> Self {
+        Address::Unix(path)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Called when a connection is found lost.
+type OnLost = Arc<dyn Fn(&Error) + Send + Sync>;
+
+/// How a [`Client`] behaves. Made from the address; [`Options::connect`] makes the client.
+#[derive(Clone)]
+pub struct Options {
+    pub(super) address: Address,
+    pub(super) namespace: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) keep_alive: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) on_lost: Option<OnLost>,
+}
+
+impl Options {
+    /// The defaults: no namespace, no name, a keep-alive within every 10 s, 10 s to connect.
+    pub fn new(address: impl Into<Address>) -> Self {
+        Options {
+            address: address.into(),
+            namespace: None,
+            name: None,
+            keep_alive: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            on_lost: None,
+        }
+    }
+
+    /// Put in front of every name, with a `:` between, and taken off in answers. Clients of different namespaces never
+    /// meet.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// What the server's listings show for this client beside its address; at most 128 bytes.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The longest time for which a lost connection stays unnoticed. Half as often a keep-alive is sent, and it has to be
+    /// answered within the other half. At least 10 ms.
+    #[must_use]
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.keep_alive = interval.max(Duration::from_millis(10));
+        self
+    }
+
+    /// How long making the connection may take, with the server's first answer.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Called once, from the client's own thread, at the moment that a connection is found lost; with the
+    /// [`Error::ConnectionLost`] that all calls get. It must not call the client.
+    #[must_use]
+    pub fn on_lost(mut self, callback: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.on_lost = Some(Arc::new(callback));
+        self
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if nobody answers; [`Error::Unexpected`] if it is no Officer server that does;
+    /// [`Error::Server`] if there is no room for one more connection.
+    pub fn connect(self) -> Result<Client, Error> {
+        Client::with_options(self)
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("address", &self.address)
+            .field("namespace", &self.namespace)
+            .field("name", &self.name)
+            .field("keep_alive", &self.keep_alive)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How to ask for a lock. The default waits for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LockOptions {
+    /// The longest wait. None: for ever; zero: not at all.
+    pub timeout: Option<Duration>,
+    /// Do not wait if so many, the holder counted, are on the lock already.
+    pub queue_max: Option<u64>,
+}
+
+impl LockOptions {
+    /// Waits so long at most.
+    pub fn timeout(timeout: Duration) -> Self {
+        LockOptions { timeout: Some(timeout), queue_max: None }
+    }
+
+    /// Does not wait.
+    pub fn no_wait() -> Self {
+        LockOptions::timeout(Duration::ZERO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_people_write_it_and_written_so() {
+        for (text, address, written) in [
+            ("db1", Address::Tcp("db1".into(), 11500), "db1:11500"),
+            ("db1:99", Address::Tcp("db1".into(), 99), "db1:99"),
+            ("[::1]:99", Address::Tcp("::1".into(), 99), "[::1]:99"),
+            ("::1", Address::Tcp("::1".into(), 11500), "[::1]:11500"),
+            ("[::1]", Address::Tcp("::1".into(), 11500), "[::1]:11500"),
+            ("./officer.sock", Address::Unix("./officer.sock".into()), "./officer.sock"),
+        ] {
+            assert_eq!(Address::from(text), address);
+            assert_eq!(address.to_string(), written);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What all clones of a client, their guards and the reading thread share.
+
+use std::io::ErrorKind;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::error::Error;
+use super::link::{Link, Request, Stream};
+use super::options::Options;
+use super::state::{CallKind, LinkState, State};
+use crate::wire::answer::Answer;
+
+/// The one connection of a client, and everything about it.
+pub(super) struct Shared {
+    pub(super) options: Options,
+    state: Mutex<State>,
+    /// Something in the state has changed that a thread may wait for.
+    changed: Condvar,
+    /// The half that writes, with its epoch. A mutex of its own: a slow server must not hold up who only looks.
+    writer: Mutex<Option<(u64, Stream)>>,
+    /// Held while a connection is made, so that it is made once.
+    connecting: Mutex<()>,
+}
+
+impl Shared {
+    pub(super) fn new(options: Options) -> Self {
+        Shared {
+            options,
+            state: Mutex::new(State::new()),
+            changed: Condvar::new(),
+            writer: Mutex::new(None),
+            connecting: Mutex::new(()),
+        }
+    }
+
+    /// The state is in order between any two statements that could panic, so a poisoned mutex is as good as any.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Option<(u64, Stream)>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn changed(&self) -> &Condvar {
+        &self.changed
+    }
+
+    /// Sees to it that there is a connection: makes a new one if the last was lost while nothing hung on it. Returns the
+    /// epoch that a call begins in.
+    pub(super) fn ensure_link(self: &Arc<Self>) -> Result<u64, Error> {
+        let check = || match &self.state().link {
+            LinkState::Up => Ok(true),
+            LinkState::Lost { was_busy: false, .. } => Ok(false),
+            LinkState::Lost { error, .. } => Err(error.clone()),
+        };
+        if !check()? {
+            let _connecting = self.connecting.lock().unwrap_or_else(PoisonError::into_inner);
+            if !check()? {
+                self.connect()?;
+            }
+        }
+        Ok(self.state().epoch)
+    }
+
+    /// Closes the connection, if there is one, and makes a new one.
+    pub(super) fn reconnect(self: &Arc<Self>) -> Result<(), Error> {
+        let _connecting = self.connecting.lock().unwrap_or_else(PoisonError::into_inner);
+        self.close("the program asked for a new one");
+        self.connect()
+    }
+
+    fn connect(self: &Arc<Self>) -> Result<(), Error> {
+        let link = Link::connect(&self.options)?;
+        let setup = |error: std::io::Error| Error::Connect {
+            address: self.options.address.to_string(),
+            message: error.to_string(),
+            kind: error.kind(),
+        };
+        let writer = link.writer().map_err(setup)?;
+        let epoch = {
+            // Both at once: a call finds either no connection or one that it can write to.
+            let mut slot = self.writer();
+            let epoch = self.state().renew(link.connection.clone());
+            *slot = Some((epoch, writer));
+            epoch
+        };
+        link.read(Arc::clone(self), epoch).map_err(|error| {
+            self.close("its thread could not be started");
+            setup(error)
+        })
+    }
+
+    /// Closes the connection on purpose: nobody is called back, and no new one is made until that is asked for.
+    pub(super) fn close(&self, reason: &str) {
+        if let Some((_, stream)) = self.writer().take() {
+            stream.shut_down();
+        }
+        let mut state = self.state();
+        if matches!(state.link, LinkState::Up) {
+            state.lose(Error::ConnectionLost { reason: reason.to_owned() });
+        }
+        if let LinkState::Lost { was_busy, .. } = &mut state.link {
+            *was_busy = true;
+        }
+        state.epoch += 1;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// The connection of an epoch was found lost.
+    pub(super) fn lose(&self, epoch: u64, error: Error) {
+        let mut writer = self.writer();
+        if let Some((_, stream)) = writer.take_if(|(of, _)| *of == epoch) {
+            stream.shut_down();
+        }
+        drop(writer);
+        let mut state = self.state();
+        if state.epoch != epoch || !matches!(state.link, LinkState::Up) {
+            return;
+        }
+        state.lose(error.clone());
+        drop(state);
+        self.changed.notify_all();
+        if let Some(on_lost) = &self.options.on_lost {
+            on_lost(&error);
+        }
+    }
+
+    /// Writes a line to the connection of an epoch. If that fails the connection is lost.
+    pub(super) fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error> {
+        let mut writer = self.writer();
+        let result = match writer.as_mut() {
+            Some((of, stream)) if *of == epoch => stream.write_all(line),
+            _ => return Err(self.state().loss()),
+        };
+        drop(writer);
+        result.map_err(|error| {
+            let reason = match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => "the server takes no requests".to_owned(),
+                _ => error.to_string(),
+            };
+            let error = Error::ConnectionLost { reason };
+            self.lose(epoch, error.clone());
+            error
+        })
+    }
+
+    /// Applies an answer, and wakes whoever waits for what it changes.
+    pub(super) fn answer(&self, epoch: u64, answer: Answer) {
+        let mut state = self.state();
+        if state.epoch == epoch {
+            state.answer(answer);
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Sends a request. The answer comes through the receiver, or never: then the connection was lost.
+    pub(super) fn send(
+        &self,
+        epoch: u64,
+        mut state: MutexGuard<'_, State>,
+        kind: CallKind,
+        mut request: Request<'_>,
+    ) -> Result<Receiver<Answer>, Error> {
+        state.check_link(epoch)?;
+        let (sender, receiver) = sync_channel(1);
+        request.id = state.call(kind, sender);
+        drop(state);
+        self.write(epoch, &request.line())?;
+        Ok(receiver)
+    }
+
+    /// Waits for the answer to a request. Errors that the server answers are errors here.
+    pub(super) fn wait(&self, receiver: &Receiver<Answer>) -> Result<Answer, Error> {
+        let answer = receiver.recv().map_err(|_| self.state().loss())?;
+        match answer.result.as_str() {
+            "error" => Err(Error::Server { reason: answer.reason, message: answer.message }),
+            _ => Ok(answer),
+        }
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(super) fn ask(self: &Arc<Self>, kind: CallKind, request: Request<'_>) -> Result<Answer, Error> {
+        let epoch = self.ensure_link()?;
+        let receiver = self.send(epoch, self.state(), kind, request)?;
+        self.wait(&receiver)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,461 @@
+//! In the steady state a lock and its unlock allocate nothing, and who has left leaves no memory behind.
+//!
+//! The allocator counts per thread: each test sees what it did itself, whatever the others do meanwhile.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read, Write};
+
+use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::server::{Limits, Readiness, Server, Socket};
+use officer::wire::peer::Peer;
+use officer::wire::reply::Reply;
+use officer::wire::request::parse;
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
+
+/// The system's allocator, with a count of what goes through it.
+mod counting {
+    #![allow(unsafe_code, reason = "an allocator can't be written without; all of it is the system's, unchanged")]
+
+    use std::alloc::{GlobalAlloc, Layout, System};
+
+    use super::{ALLOCATIONS, LIVE_BYTES};
+
+    pub(super) struct Counting;
+
+    // SAFETY: every call is passed on to `System` as it came. Counting touches two `Cell`s of the thread that need
+    // neither allocation nor a destructor, so it can't come back here.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            count(layout.size(), 0);
+            // SAFETY: the caller keeps the contract, which is the same.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            LIVE_BYTES.set(LIVE_BYTES.get().wrapping_sub(layout.size()));
+            // SAFETY: as above.
+            unsafe { System.dealloc(pointer, layout) }
+        }
+
+        unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            count(size, layout.size());
+            // SAFETY: as above.
+            unsafe { System.realloc(pointer, layout, size) }
+        }
+    }
+
+    fn count(added: usize, freed: usize) {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        LIVE_BYTES.set(LIVE_BYTES.get().wrapping_add(added).wrapping_sub(freed));
+    }
+}
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// May wrap, as a thread frees what another one has allocated. Differences are right.
+    static LIVE_BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How often `work` allocates.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+/// Rounds before the steady state: buffers, tables and pools have then grown to what the rounds need.
+const WARM_UP_ROUNDS: usize = 4;
+const ROUNDS: usize = 100;
+
+/// Asserts that `round` allocates nothing once it has been done a few times.
+fn assert_steady(what: &str, mut round: impl FnMut()) {
+    (0..WARM_UP_ROUNDS).for_each(|_| round());
+    let count = allocations(|| (0..ROUNDS).for_each(|_| round()));
+    assert_eq!(count, 0, "{what}: {count} allocations in {ROUNDS} rounds");
+}
+
+/// Names of every length that has to do without an allocation.
+fn names() -> impl Iterator<Item = String> {
+    (1..=31).map(|length| "n".repeat(length))
+}
+
+fn request(command: &str, name: &str, fields: &str) -> String {
+    format!("{{\"command\":\"{command}\",\"name\":\"{name}\"{fields}}}\n")
+}
+
+fn peer(number: u16) -> Peer {
+    Peer::V4 { ip: [10, 0, 0, 1], port: number }
+}
+
+#[test]
+fn the_allocator_counts_and_knows_what_is_freed() {
+    let live = LIVE_BYTES.get();
+    let mut kept = Vec::new();
+    assert_eq!(allocations(|| kept.reserve_exact(1000)), 1);
+    assert_eq!(allocations(|| kept.extend([b'x'; 1001])), 1, "growing is an allocation");
+    assert!(LIVE_BYTES.get() - live >= 1001);
+    drop(kept);
+    assert_eq!(LIVE_BYTES.get(), live);
+}
+
+/// Encodes every reply over the one before, as if it were sent at once.
+#[derive(Default)]
+struct Encoded {
+    out: Vec<u8>,
+    count: usize,
+}
+
+impl Replies for Encoded {
+    fn push(&mut self, _: ConnectionKey, reply: &Reply<'_>) {
+        self.out.clear();
+        reply.encode(&mut self.out);
+        self.count += 1;
+    }
+}
+
+/// An engine that is spoken to in lines.
+struct Desk {
+    engine: Engine,
+    replies: Encoded,
+    now: u64,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let limits = EngineLimits { session_locks_max: 1000, lock_waits_max: 1000, reply_bytes_max: 1 << 20 };
+        Desk { engine: Engine::new(limits), replies: Encoded::default(), now: 0 }
+    }
+
+    fn connect(&mut self, number: u16) -> SessionKey {
+        self.engine.connect(ConnectionKey::from_bits(number.into()), peer(number))
+    }
+
+    /// Carries out a line and asserts how many replies, to whomever, that made.
+    fn say(&mut self, session: SessionKey, line: &str, replies: usize) {
+        let request = parse(line.trim_ascii_end().as_bytes()).expect("a request");
+        self.replies.count = 0;
+        self.engine.request(session, &request, self.now, &mut self.replies);
+        assert_eq!(self.replies.count, replies, "{line}");
+    }
+
+    fn pass(&mut self, nanos: u64, replies: usize) {
+        self.now += nanos;
+        self.replies.count = 0;
+        while self.engine.expire_next(self.now, &mut self.replies) {}
+        assert_eq!(self.replies.count, replies);
+    }
+}
+
+#[test]
+fn the_engine_locks_and_unlocks_without_an_allocation() {
+    for name in names() {
+        let mut desk = Desk::new();
+        let [ann, bob] = [1, 2].map(|number| desk.connect(number));
+        let (lock, unlock) = (request("lock", &name, ""), request("unlock", &name, ""));
+        let timed = request("lock", &name, ",\"timeout\":5,\"queue_max\":9");
+        assert_steady("uncontended", || {
+            desk.say(ann, &lock, 1);
+            desk.say(ann, &unlock, 1);
+        });
+        assert_steady("hand-over", || {
+            desk.say(ann, &lock, 1);
+            desk.say(bob, &lock, 0);
+            desk.say(ann, &unlock, 2);
+            desk.say(bob, &unlock, 1);
+        });
+        assert_steady("a timed wait that is granted", || {
+            desk.say(ann, &lock, 1);
+            desk.say(bob, &timed, 0);
+            desk.pass(1_000_000_000, 0);
+            desk.say(ann, &unlock, 2);
+            desk.say(bob, &unlock, 1);
+        });
+        assert_steady("a timed wait that times out", || {
+            desk.say(ann, &lock, 1);
+            desk.say(bob, &timed, 0);
+            desk.pass(5_000_000_000, 1);
+            desk.say(ann, &unlock, 1);
+        });
+        desk.engine.check_all();
+    }
+}
+
+#[test]
+fn the_engine_takes_ever_new_names_without_an_allocation() {
+    let mut desk = Desk::new();
+    let ann = desk.connect(1);
+    let lines: Vec<[String; 2]> = (0..5000)
+        .map(|number| ["lock", "unlock"].map(|command| request(command, &format!("boss:{number}"), "")))
+        .collect();
+    // The hash spreads names over the parts of the index. After so many of them every part has been used.
+    let (first, others) = lines.split_at(3000);
+    let mut each = |lines: &[[String; 2]]| {
+        for line in lines.iter().flatten() {
+            desk.say(ann, line, 1);
+        }
+    };
+    each(first);
+    assert_eq!(allocations(|| each(others)), 0);
+}
+
+/// The server's end of a connection, with room for all that these tests send and receive.
+struct MemorySocket {
+    arrived: Vec<u8>,
+    read: usize,
+    sent: Vec<u8>,
+}
+
+impl MemorySocket {
+    fn new() -> Self {
+        MemorySocket { arrived: Vec::with_capacity(4096), read: 0, sent: Vec::with_capacity(4096) }
+    }
+}
+
+impl Read for MemorySocket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let unread = &self.arrived[self.read..];
+        if unread.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let bytes = buffer.len().min(unread.len());
+        buffer[..bytes].copy_from_slice(&unread[..bytes]);
+        self.read += bytes;
+        if self.read == self.arrived.len() {
+            self.arrived.clear();
+            self.read = 0;
+        }
+        Ok(bytes)
+    }
+}
+
+impl Write for MemorySocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        assert!(self.sent.len() + bytes.len() <= self.sent.capacity(), "the socket itself must not allocate");
+        self.sent.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for MemorySocket {
+    fn close_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A server, its clients' hands and a clock.
+struct World {
+    server: Server<MemorySocket>,
+    now: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        World { server: Server::new(Limits::default()), now: 0 }
+    }
+
+    fn connect(&mut self, number: u16) -> ConnectionKey {
+        self.server.accept(MemorySocket::new(), peer(number), self.now).expect("there is room")
+    }
+
+    /// Bytes arrive. The server has its turn later.
+    fn put(&mut self, client: ConnectionKey, bytes: &str) {
+        let socket = self.server.socket_mut(client).expect("the connection is there");
+        socket.arrived.extend_from_slice(bytes.as_bytes());
+        self.server.ready(client, Readiness { is_readable: true, ..Readiness::default() });
+    }
+
+    fn send(&mut self, client: ConnectionKey, bytes: &str) {
+        self.put(client, bytes);
+        self.turns();
+    }
+
+    fn turns(&mut self) {
+        self.server.turn(self.now);
+        while self.server.next_turn().is_some_and(|next| next <= self.now) {
+            self.server.turn(self.now);
+        }
+    }
+
+    /// Asserts that the client has received so many replies since it was last asked, all of them with this in it.
+    fn assert_received(&mut self, client: ConnectionKey, part: &str, count: usize) {
+        let socket = self.server.socket_mut(client).expect("the connection is there");
+        let received = str::from_utf8(&socket.sent).expect("replies are UTF-8");
+        assert!(received.lines().all(|line| line.contains(part)), "{part} was expected in {received}");
+        assert_eq!(received.lines().count(), count, "{received}");
+        socket.sent.clear();
+    }
+
+    /// The connection breaks.
+    fn vanish(&mut self, client: ConnectionKey) {
+        self.server.fail(client, ErrorKind::ConnectionReset.into());
+    }
+}
+
+#[test]
+fn the_server_locks_and_unlocks_without_an_allocation() {
+    for name in names() {
+        let mut world = World::new();
+        let [ann, bob] = [1, 2].map(|number| world.connect(number));
+        let (lock, unlock) = (request("lock", &name, ""), request("unlock", &name, ""));
+        let timed = request("lock", &name, ",\"timeout\":5,\"queue_max\":9");
+        assert_steady("uncontended", || {
+            world.send(ann, &lock);
+            world.assert_received(ann, "\"acquired\"", 1);
+            world.send(ann, &unlock);
+            world.assert_received(ann, "\"released\"", 1);
+        });
+        assert_steady("hand-over", || {
+            world.send(ann, &lock);
+            world.send(bob, &lock);
+            world.assert_received(ann, "\"acquired\"", 1);
+            world.assert_received(bob, "", 0);
+            world.send(ann, &unlock);
+            world.assert_received(ann, "\"released\"", 1);
+            world.assert_received(bob, "\"acquired\"", 1);
+            world.send(bob, &unlock);
+            world.assert_received(bob, "\"released\"", 1);
+        });
+        assert_steady("a timed wait that is granted", || {
+            world.send(ann, &lock);
+            world.send(bob, &timed);
+            world.now += 1_000_000_000;
+            world.turns();
+            world.send(ann, &unlock);
+            world.assert_received(bob, "\"acquired\"", 1);
+            world.send(bob, &unlock);
+            world.assert_received(bob, "\"released\"", 1);
+            world.assert_received(ann, "", 2);
+        });
+        assert_steady("a timed wait that times out", || {
+            world.send(ann, &lock);
+            world.send(bob, &timed);
+            world.now += 5_000_000_000;
+            world.turns();
+            world.assert_received(bob, "\"timed_out\"", 1);
+            world.send(ann, &unlock);
+            world.assert_received(ann, "", 2);
+        });
+        assert_steady("all in one turn", || {
+            world.put(ann, &lock);
+            world.put(bob, &lock);
+            world.put(ann, &unlock);
+            world.put(bob, &unlock);
+            world.turns();
+            world.assert_received(ann, "", 2);
+            world.assert_received(bob, "", 2);
+        });
+        world.server.check_all();
+    }
+}
+
+#[test]
+fn lines_that_arrive_in_pieces_allocate_nothing() {
+    let mut world = World::new();
+    let [ann, bob] = [1, 2].map(|number| world.connect(number));
+    // A lock for each: who waits while his own unlock arrives has one reply less.
+    let [anns, bobs] = ['a', 'b'].map(|end| {
+        let name = "n".repeat(30) + &end.to_string();
+        request("lock", &name, ",\"timeout\":5") + &request("unlock", &name, "")
+    });
+    let (mut cut, mut other) = (0, 0);
+    assert_steady("two clients whose pieces come in turns", || {
+        cut = cut % (anns.len() - 1) + 1;
+        other = (other + 7) % (bobs.len() - 1) + 1;
+        world.send(ann, &anns[..cut]);
+        world.send(bob, &bobs[..other]);
+        world.send(ann, &anns[cut..]);
+        world.send(bob, &bobs[other..]);
+        world.assert_received(ann, "", 2);
+        world.assert_received(bob, "", 2);
+    });
+    assert_steady("byte by byte", || {
+        for at in 0..anns.len() {
+            world.send(ann, &anns[at..=at]);
+        }
+        world.assert_received(ann, "", 2);
+    });
+    world.server.check_all();
+}
+
+const CLIENTS: u16 = 100;
+/// How many of the clients want the same lock.
+const ON_ONE_LOCK: u16 = 4;
+
+/// Asserts that `round` leaves the memory each time as it left it the first time.
+fn assert_nothing_grows(mut round: impl FnMut()) {
+    round();
+    let live = LIVE_BYTES.get();
+    for number in 2..=50 {
+        round();
+        let more = LIVE_BYTES.get().wrapping_sub(live);
+        assert_eq!(more.cast_signed(), 0, "bytes kept after round {number} that were not after round 1");
+    }
+}
+
+#[test]
+fn the_engine_is_as_small_after_all_have_left_as_after_the_first_time() {
+    let mut desk = Desk::new();
+    assert_nothing_grows(|| {
+        let sessions: Vec<SessionKey> = (0..CLIENTS).map(|number| desk.connect(number)).collect();
+        for (number, session) in (0..).zip(&sessions) {
+            let is_first = number % ON_ONE_LOCK == 0;
+            // Too long to live inside the entry, and with an id: memory of their own.
+            let name = format!("{}:{}", "long".repeat(10), number / ON_ONE_LOCK);
+            let line = request("lock", &name, ",\"timeout\":5,\"id\":\"an id of some length\"");
+            desk.say(*session, &line, usize::from(is_first));
+        }
+        assert_eq!(desk.engine.stats().waiting, u64::from(CLIENTS - CLIENTS / ON_ONE_LOCK));
+        for session in sessions {
+            desk.engine.disconnect(session, desk.now, &mut desk.replies);
+        }
+        assert!(desk.engine.is_empty());
+    });
+}
+
+#[test]
+fn the_server_is_as_small_after_all_have_left_as_after_the_first_time() {
+    let mut world = World::new();
+    assert_nothing_grows(|| {
+        let clients: Vec<ConnectionKey> = (0..CLIENTS).map(|number| world.connect(number)).collect();
+        for (number, client) in (0..).zip(&clients) {
+            let name = format!("{}:{}", "long".repeat(10), number / ON_ONE_LOCK);
+            world.send(*client, &request("lock", &name, ",\"timeout\":5,\"id\":\"an id of some length\""));
+            // And a line that it will never end.
+            world.send(*client, "{\"command\":\"reset\"");
+        }
+        assert_eq!(world.server.stats().waiting, u64::from(CLIENTS - CLIENTS / ON_ONE_LOCK));
+        for client in clients {
+            world.vanish(client);
+        }
+        world.turns();
+        assert!(world.server.is_empty());
+    });
+}
+
+#[test]
+fn what_a_crowd_needed_is_used_again_by_the_next_crowd() {
+    let mut desk = Desk::new();
+    let lock = request("lock", "boss:17", ",\"timeout\":5");
+    let mut round = || {
+        let sessions: Vec<SessionKey> = (0..CLIENTS).map(|number| desk.connect(number)).collect();
+        for (index, session) in sessions.iter().enumerate() {
+            desk.say(*session, &lock, usize::from(index == 0));
+        }
+        for session in sessions {
+            desk.engine.disconnect(session, desk.now, &mut desk.replies);
+        }
+        assert!(desk.engine.is_empty());
+    };
+    round();
+    let live = LIVE_BYTES.get();
+    (0..500).for_each(|_| round());
+    // Each crowd is spread anew over the parts of its index, and each part keeps what it once needed, some hundred bytes.
+    let more = LIVE_BYTES.get().wrapping_sub(live);
+    assert!(more.cast_signed() < 20_000, "{more} bytes more after 500 crowds than after one");
+}
