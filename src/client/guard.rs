@@ -4,8 +4,7 @@ use std::marker::PhantomData;
 
 use super::Client;
 use super::error::Error;
-use super::link::Request;
-use super::state::{CallKind, Given};
+use super::state::Given;
 
 /// A lock that this thread holds. It is released when the last guard for it ends; a thread that asks again for what it
 /// holds gets one more guard.
@@ -55,9 +54,7 @@ impl Guard {
             Given::Gone => Err(Error::NotHeld),
             Given::Inner => Ok(()),
             Given::Last => {
-                let kind = CallKind::Unlock { name: self.name.clone() };
-                let request = Request { command: "unlock", name: Some(&self.name), ..Request::default() };
-                let answer = shared.send(self.epoch, state, kind, request)?;
+                let answer = shared.unlock(self.epoch, state, &self.name)?;
                 match shared.wait(&answer)?.result.as_str() {
                     "released" => Ok(()),
                     _ => Err(Error::NotHeld),
@@ -75,10 +72,8 @@ impl Drop for Guard {
         let shared = self.client.shared();
         let mut state = shared.state();
         if state.check_link(self.epoch).is_ok() && state.give(&self.name, self.hold) == Given::Last {
-            let kind = CallKind::Unlock { name: self.name.clone() };
-            let request = Request { command: "unlock", name: Some(&self.name), ..Request::default() };
             // Nobody waits for the answer. If it can't be sent the connection is lost, and the lock with it.
-            let _ = shared.send(self.epoch, state, kind, request);
+            let _ = shared.unlock(self.epoch, state, &self.name);
         }
     }
 }

@@ -207,8 +207,7 @@ impl Client {
         if state.hold_of_this_thread(&name).is_none() {
             return Ok(false);
         }
-        let request = Request { command: "unlock", name: Some(&name), ..Request::default() };
-        let answer = shared.send(epoch, state, CallKind::Unlock { name: name.clone() }, request)?;
+        let answer = shared.unlock(epoch, state, &name)?;
         Ok(shared.wait(&answer)?.result == "released")
     }
 

@@ -172,6 +172,24 @@ impl Shared {
         Ok(receiver)
     }
 
+    /// Sends the request to release a name that this thread owns.
+    pub(super) fn unlock(
+        &self,
+        epoch: u64,
+        state: MutexGuard<'_, State>,
+        name: &str,
+    ) -> Result<Receiver<Answer>, Error> {
+        let request = Request { command: "unlock", name: Some(name), ..Request::default() };
+        let receiver = self.send(epoch, state, CallKind::Unlock { name: name.to_owned() }, request)?;
+        let mut state = self.state();
+        if state.check_link(epoch).is_ok() {
+            state.let_go(name);
+            drop(state);
+            self.changed.notify_all();
+        }
+        Ok(receiver)
+    }
+
     /// Waits for the answer to a request. Errors that the server answers are errors here.
     pub(super) fn wait(&self, receiver: &Receiver<Answer>) -> Result<Answer, Error> {
         let answer = receiver.recv().map_err(|_| self.state().loss())?;

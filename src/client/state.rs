@@ -205,12 +205,17 @@ impl State {
         }
     }
 
+    /// The request to release a name is written. Whoever asks for it now comes after that, so the next thread may.
+    pub(super) fn let_go(&mut self, name: &str) {
+        self.owned.remove(name);
+    }
+
     /// Notes a request that is about to be sent.
     pub(super) fn call(&mut self, kind: CallKind, answer: SyncSender<Answer>) -> u64 {
         if let CallKind::Unlock { name } = &kind
             && let Some(owned) = self.owned.get_mut(name)
         {
-            // No guard is given out any more, but no other thread asks either until the server has let go.
+            // No guard is given out any more, but no other thread asks either until this is on its way: see `let_go`.
             owned.hold = None;
         }
         let id = self.next_id;
@@ -229,10 +234,9 @@ impl State {
                 (owned.hold, owned.depth) = (Some(self.next_hold), 1);
             }
             (CallKind::Lock { name }, _) => drop(self.owned.remove(name)),
-            (CallKind::Unlock { name }, _) => drop(self.owned.remove(name)),
             // What is still being asked for was cancelled, and is answered so by itself.
             (CallKind::Reset, "reset_succeeded") => self.owned.retain(|_, owned| owned.hold.is_none()),
-            (CallKind::Reset | CallKind::Other, _) => {}
+            (CallKind::Unlock { .. } | CallKind::Reset | CallKind::Other, _) => {}
         }
         // A caller that is gone is none to be told.
         let _ = call.answer.send(answer);
