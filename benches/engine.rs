@@ -5,9 +5,10 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
-use officer::wire::request::{Request, parse};
+use officer::wire::request::{Command, Request, parse};
 
 /// Encodes into the same bytes again and again, as a connection's outbox does.
 #[derive(Default)]
@@ -44,7 +45,8 @@ impl Bench {
     }
 
     fn request(&mut self, session: SessionKey, request: &Request<'_>) {
-        self.engine.request(session, request, 0, &mut self.replies);
+        let Command::Locks(operation) = &request.command else { unreachable!("the engine knows nothing else") };
+        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), 0, &mut self.replies);
     }
 
     /// Somebody takes `count` locks and keeps them.

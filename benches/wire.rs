@@ -10,7 +10,7 @@ use officer::wire::reply::{Outcome, Reason, Reply};
 use officer::wire::request::parse;
 
 /// Each form of a request, and the faults that cost most.
-const LINES: [(&str, &str); 13] = [
+const LINES: [(&str, &str); 17] = [
     ("lock", r#"{"command":"lock","name":"boss:17"}"#),
     ("lock_timeout", r#"{"command":"lock","name":"boss:17","timeout":0.25}"#),
     ("lock_all_fields", r#"{"command":"lock","name":"boss:17","timeout":5,"queue_max":100,"id":123456}"#),
@@ -20,9 +20,13 @@ const LINES: [(&str, &str); 13] = [
     ("unlock", r#"{"command":"unlock","name":"boss:17"}"#),
     ("reset", r#"{"command":"reset"}"#),
     ("locks", r#"{"command":"locks"}"#),
+    ("locks_page", r#"{"command":"locks","prefix":"boss:","limit":100,"after":"1200","detail":true}"#),
     ("connections", r#"{"command":"connections"}"#),
     ("my_locks", r#"{"command":"my_locks"}"#),
     ("keep_alive", r#"{"command":"keep_alive"}"#),
+    ("ping", r#"{"command":"ping"}"#),
+    ("hello", r#"{"command":"hello","client":"match server 4","max_idle":20}"#),
+    ("kick", r#"{"command":"kick","connection":"192.168.100.7:40000"}"#),
     ("unknown_command", r#"{"command":"lick","name":"boss:17"}"#),
     ("ill_formed", r#"{"command":"lock","name":"boss:17""#),
 ];

@@ -7,9 +7,10 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
 use officer::server::{Limits, Readiness, Server, Socket};
+use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
-use officer::wire::request::parse;
+use officer::wire::request::{Command, parse};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -135,8 +136,9 @@ impl Desk {
     /// Carries out a line and asserts how many replies, to whomever, that made.
     fn say(&mut self, session: SessionKey, line: &str, replies: usize) {
         let request = parse(line.trim_ascii_end().as_bytes()).expect("a request");
+        let Command::Locks(operation) = &request.command else { unreachable!("the engine knows nothing else") };
         self.replies.count = 0;
-        self.engine.request(session, &request, self.now, &mut self.replies);
+        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut self.replies);
         assert_eq!(self.replies.count, replies, "{line}");
     }
 

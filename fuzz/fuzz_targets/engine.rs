@@ -1,0 +1,249 @@
+//! The engine answers any sequence of operations as the naive model does, and is in order after each.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::wire::Id;
+use officer::wire::peer::Peer;
+use officer::wire::reply::Reply;
+use officer::wire::request::{Command, parse};
+use officer::wire::transcript::What;
+use officer_fuzz::model::{Limits, Model, Said, Seat, comparable};
+use officer_fuzz::script::{Operation, SEATS, operations};
+use officer_fuzz::transcript;
+use serde_json::{Map, Value, json};
+
+fuzz_target!(init: transcript::print_on_panic(), |data: &[u8]| {
+    transcript::begin();
+    let mut both = Both::new(data.first() == Some(&b'!'));
+    for operation in operations(data) {
+        both.carry_out(operation);
+        both.check();
+    }
+    both.end();
+});
+
+/// The engine and the model, side by side.
+struct Both {
+    engine: Engine,
+    model: Model,
+    seats: Vec<Option<Sitting>>,
+    connections: u64,
+    now: u64,
+}
+
+/// Who is connected now.
+struct Sitting {
+    connection: ConnectionKey,
+    session: SessionKey,
+    peer: Peer,
+}
+
+/// Records who was sent what.
+#[derive(Default)]
+struct Recorded(Vec<(ConnectionKey, Vec<u8>)>);
+
+impl Replies for Recorded {
+    fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>) {
+        let mut line = Vec::new();
+        reply.encode(&mut line);
+        assert_eq!(line.pop(), Some(b'\n'));
+        self.0.push((to, line));
+    }
+}
+
+impl Both {
+    fn new(has_small_limits: bool) -> Self {
+        let limits = if has_small_limits {
+            Limits { connection_locks_max: 3, lock_waits_max: 4, reply_bytes_max: 100 }
+        } else {
+            Limits { connection_locks_max: 100, lock_waits_max: 100, reply_bytes_max: 1 << 20 }
+        };
+        let of_engine = EngineLimits {
+            session_locks_max: limits.connection_locks_max,
+            lock_waits_max: limits.lock_waits_max,
+            reply_bytes_max: limits.reply_bytes_max,
+        };
+        Both {
+            engine: Engine::new(of_engine),
+            model: Model::new(limits),
+            seats: (0..SEATS).map(|_| None).collect(),
+            connections: 0,
+            now: 0,
+        }
+    }
+
+    fn carry_out(&mut self, operation: Operation) {
+        match operation {
+            Operation::Connect(seat) => self.connect(seat),
+            Operation::Request(seat, request) => {
+                self.connect(seat);
+                let replies = self.say(seat, &request.line());
+                let expected = self.model.request(seat, &request, self.now);
+                self.compare(replies, expected);
+            }
+            Operation::Disconnect(seat) => self.disconnect(seat),
+            Operation::Label(seat, label) => {
+                self.connect(seat);
+                self.model.set_label(seat, &label);
+                self.engine.set_client(self.sitting(seat).session, &label);
+            }
+            Operation::Pages { seat, prefix, limit, has_detail } => {
+                self.connect(seat);
+                self.go_through_pages(seat, prefix, limit, has_detail);
+            }
+            Operation::Pass(nanos) => self.now += nanos,
+            Operation::TimeOutNext => {
+                self.time_out_next();
+            }
+            Operation::TimeOutAll => while self.time_out_next() {},
+            Operation::ShutDown => {
+                let mut replies = Recorded::default();
+                self.engine.announce_shutdown(&mut replies);
+                // In whatever order: they come from many requests.
+                let sorted = |mut said: Said| {
+                    said.sort_by_key(|(seat, reply)| (*seat, reply.to_string()));
+                    said
+                };
+                let said = sorted(self.received(replies));
+                assert_eq!(said, sorted(self.model.shut_down()));
+            }
+        }
+    }
+
+    fn connect(&mut self, seat: Seat) {
+        if self.seats[seat].is_some() {
+            return;
+        }
+        self.connections += 1;
+        let number = u8::try_from(seat).expect("few seats");
+        let peer = match seat % 3 {
+            0 => Peer::V4 { ip: [10, 0, 0, number], port: 4000 },
+            1 => Peer::Unix(self.connections),
+            _ => Peer::V6 { ip: [number; 16], port: 4000 },
+        };
+        let connection = ConnectionKey::from_bits(self.connections << 32 | seat as u64);
+        let session = self.engine.connect(connection, peer);
+        self.seats[seat] = Some(Sitting { connection, session, peer });
+        self.model.connect(seat, peer.to_string());
+        transcript::record(self.now, &peer.to_string(), What::Came, b"");
+    }
+
+    fn disconnect(&mut self, seat: Seat) {
+        let Some(Sitting { session, peer, .. }) = self.seats[seat].take() else { return };
+        transcript::record(self.now, &peer.to_string(), What::Ended, b"the script says so");
+        let mut replies = Recorded::default();
+        let (held, waiting) = self.model.held_and_waiting();
+        let places = self.engine.disconnect(session, self.now, &mut replies);
+        let expected = self.model.disconnect(seat, self.now);
+        self.compare(replies, expected);
+        let (held_then, waiting_then) = self.model.held_and_waiting();
+        assert_eq!(places, (held + waiting) - (held_then + waiting_then), "how many holds and waits ended");
+    }
+
+    fn time_out_next(&mut self) -> bool {
+        let mut replies = Recorded::default();
+        let was_due = self.engine.expire_next(self.now, &mut replies);
+        let expected = self.model.time_out_next(self.now);
+        assert_eq!(was_due, expected.is_some(), "whether a wait times out");
+        self.compare(replies, expected.unwrap_or_default());
+        was_due
+    }
+
+    /// Sends a line to the engine.
+    fn say(&mut self, seat: Seat, line: &str) -> Recorded {
+        let Sitting { session, peer, .. } = *self.sitting(seat);
+        transcript::record(self.now, &peer.to_string(), What::Received, line.as_bytes());
+        let request = parse(line.as_bytes()).expect("the model's requests are in order");
+        let Command::Locks(operation) = &request.command else { panic!("no request for the engine: {request:?}") };
+        let mut replies = Recorded::default();
+        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut replies);
+        replies
+    }
+
+    /// The replies as values, with whom they went to.
+    fn received(&self, replies: Recorded) -> Said {
+        let mut said = Vec::new();
+        for (connection, line) in replies.0 {
+            let is_it = |sitting: &&Sitting| sitting.connection == connection;
+            let seat = self.seats.iter().position(|sitting| sitting.as_ref().filter(is_it).is_some());
+            let seat = seat.expect("a reply goes to somebody who is there");
+            transcript::record(self.now, &self.sitting(seat).peer.to_string(), What::Sent, &line);
+            let reply: Value = serde_json::from_slice(&line).expect("a reply is well-formed");
+            said.push((seat, comparable(reply)));
+        }
+        said
+    }
+
+    /// Everybody has received what he should, in that order.
+    fn compare(&self, replies: Recorded, mut expected: Said) {
+        let mut said = self.received(replies);
+        for (_, reply) in &mut expected {
+            *reply = comparable(reply.take());
+        }
+        // Stable: only the order of each receiver's own counts.
+        said.sort_by_key(|(seat, _)| *seat);
+        expected.sort_by_key(|(seat, _)| *seat);
+        assert_eq!(said, expected, "what was said, and what should have been");
+    }
+
+    /// Of the locks, each is listed exactly once.
+    fn go_through_pages(&mut self, seat: Seat, prefix: &str, limit: usize, has_detail: bool) {
+        let expected = self.model.pages(prefix, has_detail, self.now);
+        let mut listed = Map::new();
+        let mut after = None;
+        loop {
+            let request = json!({
+                "command": "locks", "prefix": prefix, "limit": limit, "detail": has_detail, "after": after, "id": 1
+            });
+            let said = self.say(seat, &request.to_string());
+            let (_, reply) = self.received(said).pop().expect("an answer");
+            assert_eq!(reply["id"], 1);
+            if reply["result"] == "error" {
+                let bytes_max = self.model.limits().reply_bytes_max;
+                assert_eq!(reply["reason"], "reply_too_large");
+                assert!(Value::Object(expected).to_string().len() > bytes_max, "there is room for all of it");
+                return;
+            }
+            assert_eq!(reply["result"], "locks");
+            let page = reply["value"].as_object().expect("a page is an object");
+            assert!(page.len() <= limit, "a page keeps to its limit");
+            for (name, value) in page {
+                assert_eq!(listed.insert(name.clone(), value.clone()), None, "{name:?} is listed twice");
+            }
+            match &reply["next"] {
+                Value::Null => break,
+                next => assert_ne!(Some(next), after.replace(next.clone()).as_ref(), "the pages stand still"),
+            }
+        }
+        assert_eq!(Value::Object(listed), Value::Object(expected), "the pages together");
+    }
+
+    fn check(&self) {
+        self.engine.check_all();
+        let stats = self.engine.stats();
+        let counts = self.model.counts;
+        assert_eq!(
+            (stats.acquires, stats.releases, stats.timeouts, stats.queue_maxed),
+            (counts.acquires, counts.releases, counts.timeouts, counts.queue_maxed),
+            "the counters"
+        );
+        let (held, waiting) = self.model.held_and_waiting();
+        assert_eq!((stats.held, stats.waiting), (held as u64, waiting as u64), "the gauges");
+        assert_eq!(self.engine.next_deadline(), self.model.next_timeout(), "the next deadline");
+    }
+
+    /// All go, and nothing is left.
+    fn end(&mut self) {
+        for seat in 0..SEATS {
+            self.disconnect(seat);
+            self.check();
+        }
+        assert!(self.engine.is_empty());
+    }
+
+    fn sitting(&self, seat: Seat) -> &Sitting {
+        self.seats[seat].as_ref().expect("the client is connected")
+    }
+}

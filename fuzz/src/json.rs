@@ -1,0 +1,204 @@
+//! JSON as the protocol takes it: read by recursion, nothing borrowed.
+
+use serde_json::Value;
+
+/// Arrays and objects may be nested so deep, inclusive.
+const NESTING_MAX: usize = 128;
+
+/// A string, unless an escape in it is half of a surrogate pair.
+pub type Text = Option<String>;
+
+/// Any JSON value. Keys are in the order of the text, and may come twice.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(Text),
+    Array(Vec<Json>),
+    Object(Vec<(Text, Json)>),
+}
+
+impl Json {
+    /// Reads a whole line. None: it is not well-formed.
+    pub fn read(line: &[u8]) -> Option<Json> {
+        let text = str::from_utf8(line).ok()?;
+        let mut reader = Reader { rest: text };
+        let value = reader.value(0)?;
+        reader.skip_space();
+        reader.rest.is_empty().then_some(value)
+    }
+
+    /// Whether any string in it, keys too, has half of a surrogate pair.
+    pub fn has_half_pair(&self) -> bool {
+        match self {
+            Json::Null | Json::Bool(_) | Json::Number(_) => false,
+            Json::Text(text) => text.is_none(),
+            Json::Array(items) => items.iter().any(Json::has_half_pair),
+            Json::Object(fields) => fields.iter().any(|(key, value)| key.is_none() || value.has_half_pair()),
+        }
+    }
+
+    fn depth(&self) -> usize {
+        match self {
+            Json::Array(items) => 1 + items.iter().map(Json::depth).max().unwrap_or(0),
+            Json::Object(fields) => 1 + fields.iter().map(|(_, value)| value.depth()).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    fn is(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Json::Null, Value::Null) => true,
+            (Json::Bool(mine), Value::Bool(theirs)) => mine == theirs,
+            (Json::Number(mine), Value::Number(theirs)) => Some(*mine) == theirs.as_f64(),
+            (Json::Text(mine), Value::String(theirs)) => mine.as_ref() == Some(theirs),
+            (Json::Array(mine), Value::Array(theirs)) => {
+                mine.len() == theirs.len() && mine.iter().zip(theirs).all(|(mine, theirs)| mine.is(theirs))
+            }
+            // The last of a key that comes twice.
+            (Json::Object(mine), Value::Object(theirs)) => {
+                mine.iter().all(|(key, _)| key.as_ref().is_some_and(|key| theirs.contains_key(key)))
+                    && theirs.iter().all(|(key, theirs)| {
+                        let mine = mine.iter().rfind(|(mine, _)| mine.as_ref() == Some(key));
+                        mine.is_some_and(|(_, mine)| mine.is(theirs))
+                    })
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The second opinion: where `serde_json` has the same rules it has to come to the same.
+pub fn assert_serde_agrees(line: &[u8], mine: Option<&Json>) {
+    let theirs: Result<Value, _> = serde_json::from_slice(line);
+    match (mine, theirs) {
+        (None, Err(_)) => {}
+        (Some(mine), Ok(theirs)) => assert!(mine.is(&theirs), "read as {mine:?} and as {theirs:?}"),
+        (Some(mine), Err(error)) => {
+            // It takes one level less, and no half pairs.
+            assert!(mine.has_half_pair() || mine.depth() >= NESTING_MAX, "serde_json refuses it: {error}");
+        }
+        (None, Ok(theirs)) => panic!("serde_json takes it: {theirs:?}"),
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+}
+
+impl Reader<'_> {
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+    }
+
+    fn take(&mut self, expected: &str) -> Option<()> {
+        self.rest = self.rest.strip_prefix(expected)?;
+        Some(())
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let mut rest = self.rest.chars();
+        let character = rest.next()?;
+        self.rest = rest.as_str();
+        Some(character)
+    }
+
+    /// A value inside `depth` others.
+    fn value(&mut self, depth: usize) -> Option<Json> {
+        self.skip_space();
+        match self.rest.chars().next()? {
+            '"' => self.text().map(Json::Text),
+            '[' | '{' if depth == NESTING_MAX => None,
+            '[' => self.items('[', ']', |reader| reader.value(depth + 1)).map(Json::Array),
+            '{' => self.items('{', '}', |reader| reader.field(depth + 1)).map(Json::Object),
+            '-' | '0'..='9' => self.number().map(Json::Number),
+            _ => {
+                let words = [("null", Json::Null), ("true", Json::Bool(true)), ("false", Json::Bool(false))];
+                words.into_iter().find_map(|(word, value)| self.take(word).map(|()| value))
+            }
+        }
+    }
+
+    fn items<T>(&mut self, open: char, close: char, item: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        assert_eq!(self.next(), Some(open));
+        let mut items = Vec::new();
+        self.skip_space();
+        if self.rest.starts_with(close) {
+            self.next();
+            return Some(items);
+        }
+        loop {
+            items.push(item(self)?);
+            self.skip_space();
+            match self.next()? {
+                ',' => self.skip_space(),
+                end if end == close => return Some(items),
+                _ => return None,
+            }
+        }
+    }
+
+    fn field(&mut self, depth: usize) -> Option<(Text, Json)> {
+        let key = self.text()?;
+        self.skip_space();
+        self.take(":")?;
+        Some((key, self.value(depth)?))
+    }
+
+    fn digits(&mut self) -> Option<&str> {
+        let length = self.rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (digits, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        (length > 0).then_some(digits)
+    }
+
+    fn number(&mut self) -> Option<f64> {
+        let whole = self.rest;
+        let _ = self.take("-");
+        let digits = self.digits()?;
+        if digits.len() > 1 && digits.starts_with('0') {
+            return None;
+        }
+        if self.take(".").is_some() {
+            self.digits()?;
+        }
+        if self.take("e").or_else(|| self.take("E")).is_some() {
+            let _ = self.take("-").or_else(|| self.take("+"));
+            self.digits()?;
+        }
+        let written = &whole[..whole.len() - self.rest.len()];
+        written.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// Outer none: not well-formed. Inner none: half of a surrogate pair.
+    fn text(&mut self) -> Option<Text> {
+        self.take("\"")?;
+        let mut units: Vec<u16> = Vec::new();
+        loop {
+            match self.next()? {
+                '"' => return Some(String::from_utf16(&units).ok()),
+                '\\' => units.push(self.escape()?),
+                '\0'..='\x1f' => return None,
+                character => units.extend_from_slice(character.encode_utf16(&mut [0; 2])),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Option<u16> {
+        Some(match self.next()? {
+            'u' => {
+                let digits = self.rest.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+                self.rest = &self.rest[4..];
+                u16::from_str_radix(digits, 16).expect("four hexadecimal digits")
+            }
+            'b' => 8,
+            'f' => 12,
+            'n' => 10,
+            'r' => 13,
+            't' => 9,
+            same @ ('"' | '\\' | '/') => same as u16,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,13 @@
+//! What the fuzz targets compare Officer with: written a second time, from the protocol, with lists and plain loops.
+//!
+//! Slow and simple is the point. Nothing here shares a type or a trick with what it judges, so that both being wrong in
+//! the same way is unlikely.
+
+#![forbid(unsafe_code)]
+
+pub mod framing;
+pub mod json;
+pub mod model;
+pub mod request;
+pub mod script;
+pub mod transcript;

@@ -1,0 +1,162 @@
+//! Operations as text: one a line, every line of bytes is one or nothing. What a fuzzer cuts and joins stays a script,
+//! and a seed can be written by hand:
+//!
+//! ```text
+//! l0a       client 0 locks a
+//! l1at4q9   client 1 locks a, with the timeout TIMEOUTS[4] and queue_max 9
+//! l1ai7     … with the id 7; I7 is the id "id-7"
+//! u0a       unlock    r0 reset      d0 disconnect    c0 connect
+//! L0 C0 M0  locks, connections, my_locks             k0 keep_alive    g0 ping
+//! h0x       client 0 calls itself x
+//! w0a3      client 0 goes through the pages of locks that begin as the name a does, 3 locks a page; W0a3 with details
+//! p4        a quarter of a second passes, four times. Nothing times out by that.
+//! e         the next wait times out if its time is up; E: all of them
+//! s         those who wait are told that the server ends
+//! ```
+//!
+//! A client that is not connected connects when it first does something. A digit stands for itself, a letter for its
+//! place in the alphabet, any other byte for its number; all of them modulo how many there are to choose from.
+
+use serde_json::json;
+
+use crate::model::{Ask, Request, Seat, Timeout};
+
+/// One operation.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    Connect(Seat),
+    Request(Seat, Request),
+    Disconnect(Seat),
+    Label(Seat, String),
+    /// Go through all pages.
+    Pages {
+        seat: Seat,
+        prefix: &'static str,
+        limit: usize,
+        has_detail: bool,
+    },
+    /// So many nanoseconds pass.
+    Pass(u64),
+    TimeOutNext,
+    TimeOutAll,
+    ShutDown,
+}
+
+/// More than the server keeps in a plain list.
+pub const SEATS: usize = 24;
+
+const NAMES: [&str; 8] = [
+    "a",
+    "b",
+    "boss:17",
+    "caf\u{e9} \"\\\n\u{1}\u{1f512}",
+    "boss:18",
+    "0123456789012345678901234567890",
+    "a name that is too long to live inside an entry",
+    "\u{0}",
+];
+
+const SECOND: u64 = 1_000_000_000;
+
+const TIMEOUTS: [Timeout; 10] = [
+    Timeout { written: "0", nanos: 0 },
+    Timeout { written: "0.25", nanos: SECOND / 4 },
+    Timeout { written: "0.5", nanos: SECOND / 2 },
+    Timeout { written: "0.75", nanos: SECOND / 4 * 3 },
+    Timeout { written: "1", nanos: SECOND },
+    Timeout { written: "2.0", nanos: 2 * SECOND },
+    Timeout { written: "1e300", nanos: u64::MAX },
+    Timeout { written: "1e-12", nanos: 1 },
+    Timeout { written: "-1.5", nanos: 0 },
+    Timeout { written: "1e9", nanos: 1_000_000_000 * SECOND },
+];
+
+/// All operations of a script.
+pub fn operations(script: &[u8]) -> impl Iterator<Item = Operation> {
+    script.split(|&byte| byte == b'\n').filter_map(|line| operation(Bytes(line)))
+}
+
+fn operation(mut line: Bytes<'_>) -> Option<Operation> {
+    let kind = line.0.first().copied()?;
+    line.0 = &line.0[1..];
+    match kind {
+        b'p' => return Some(Operation::Pass(line.choice(36) as u64 * (SECOND / 4))),
+        b'e' => return Some(Operation::TimeOutNext),
+        b'E' => return Some(Operation::TimeOutAll),
+        b's' => return Some(Operation::ShutDown),
+        _ => {}
+    }
+    let seat = line.choice(SEATS);
+    let ask = match kind {
+        b'c' => return Some(Operation::Connect(seat)),
+        b'd' => return Some(Operation::Disconnect(seat)),
+        b'h' => {
+            let label = char::from(b'a' + u8::try_from(line.choice(26)).expect("a letter"));
+            return Some(Operation::Label(seat, label.to_string().repeat(line.choice(4))));
+        }
+        b'w' | b'W' => {
+            let prefix = ["", "a", "boss:", "boss:17"][line.choice(4)];
+            return Some(Operation::Pages { seat, prefix, limit: 1 + line.choice(8), has_detail: kind == b'W' });
+        }
+        b'l' => {
+            let name = line.name();
+            let (timeout, queue_max) = line.limits();
+            Ask::Lock { name, timeout, queue_max }
+        }
+        b'u' => Ask::Unlock { name: line.name() },
+        b'r' => Ask::Reset,
+        b'L' => Ask::Locks,
+        b'C' => Ask::Connections,
+        b'M' => Ask::MyLocks,
+        b'k' => Ask::KeepAlive,
+        b'g' => Ask::Ping,
+        _ => return None,
+    };
+    let id = match line.next() {
+        Some(b'i') => Some(json!(line.choice(36))),
+        Some(b'I') => Some(json!(format!("id-{}", line.choice(36)))),
+        _ => None,
+    };
+    Some(Operation::Request(seat, Request { ask, id }))
+}
+
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    /// A number below `of`. The end of the line stands for 0.
+    fn choice(&mut self, of: usize) -> usize {
+        let number = match self.next().unwrap_or(b'0') {
+            digit @ b'0'..=b'9' => digit - b'0',
+            letter @ b'a'..=b'z' => letter - b'a',
+            other => other,
+        };
+        usize::from(number) % of
+    }
+
+    fn name(&mut self) -> String {
+        NAMES[self.choice(NAMES.len())].to_owned()
+    }
+
+    fn limits(&mut self) -> (Option<Timeout>, Option<u64>) {
+        let (mut timeout, mut queue_max) = (None, None);
+        loop {
+            match self.0.first() {
+                Some(b't') => {
+                    self.next();
+                    timeout = Some(TIMEOUTS[self.choice(TIMEOUTS.len())]);
+                }
+                Some(b'q') => {
+                    self.next();
+                    queue_max = Some(self.choice(16) as u64);
+                }
+                _ => return (timeout, queue_max),
+            }
+        }
+    }
+}
