@@ -1,1 +1,239 @@
+//! How many connections, locks and waits there may be, how large a reply, and how long a silence.
 
+use std::time::Duration;
+
+use officer::server::Limits;
+
+use crate::words::{
+    CONNECTIONS, KEEP_ALIVE, LOCKS, MY_LOCKS, RESET, RESET_SUCCEEDED, acquired, already_acquired, error, listing, lock,
+    queue_maxed, released, timed_out, unlock, with,
+};
+use crate::world::{Client, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+const NANOSECOND: Duration = Duration::from_nanos(1);
+
+fn no_room() -> String {
+    error("too_many_connections", "the server has as many connections as it may have")
+}
+
+#[test]
+fn one_connection_too_many_is_told_so_and_closed() {
+    let mut world = World::with_limits(Limits { connections_max: 2, ..Limits::default() });
+    let [ann, bob, carl] = world.connect();
+    assert_eq!(world.step(), [(carl, no_room())]);
+    assert!(world.is_at_end(carl) && !world.is_closed(carl), "it has a moment to read that");
+    assert_eq!(world.server.connections(), 2);
+    assert_eq!(world.say(carl, &lock("db", "")), [], "it is not served");
+    assert_eq!(world.say(ann, &lock("db", "")), [(ann, acquired("db"))]);
+    world.pass(SECOND);
+    assert!(world.is_closed(carl) && !world.is_at_end(ann) && !world.is_at_end(bob));
+}
+
+#[test]
+fn there_is_room_again_when_one_has_gone() {
+    let mut world = World::with_limits(Limits { connections_max: 2, ..Limits::default() });
+    let [ann, _, _] = world.connect();
+    world.step();
+    world.vanish(ann);
+    let [dora, emil] = world.connect();
+    assert_eq!(world.step(), [(emil, no_room())]);
+    assert_eq!(world.say(dora, RESET), [(dora, RESET_SUCCEEDED.to_owned())], "those turned away take no room");
+}
+
+#[test]
+fn with_64_connections_being_told_that_there_is_no_room_more_are_closed_without_a_word() {
+    let mut world = World::with_limits(Limits { connections_max: 1, ..Limits::default() });
+    let [ann] = world.connect();
+    let turned_away = world.connect_many(64);
+    assert_eq!(world.step().len(), 64);
+    let [late] = world.connect();
+    assert_eq!(world.step(), []);
+    assert!(world.is_closed(late));
+    assert!(turned_away.iter().all(|client| !world.is_closed(*client)));
+    // One of them reads it and goes, so another can be told.
+    world.half_close(turned_away[10]);
+    let [told, not_told] = world.connect();
+    assert_eq!(world.step(), [(told, no_room())]);
+    assert!(world.is_closed(not_told));
+    world.pass(SECOND);
+    assert!(turned_away.iter().all(|client| world.is_closed(*client)));
+    let [told] = world.connect();
+    assert_eq!(world.step(), [(told, no_room())]);
+    assert_eq!(world.say(ann, RESET), [(ann, RESET_SUCCEEDED.to_owned())]);
+}
+
+#[test]
+fn locks_held_and_waited_for_count_together_against_the_limit_of_a_connection() {
+    let mut world = World::with_limits(Limits { connection_locks_max: 3, ..Limits::default() });
+    let [ann, bob] = world.connect();
+    let refused = |name: &str| {
+        let message = "the connection holds and waits for as many locks as it may";
+        with(&error("too_many_locks", message), &format!(r#""name":"{name}""#))
+    };
+    world.say(bob, &lock("b", ""));
+    world.say(ann, &lock("a", ""));
+    world.say(ann, &lock("c", ""));
+    assert_eq!(world.say(ann, &lock("b", r#""timeout":9"#)), [], "the third, which waits");
+    assert_eq!(world.say(ann, &lock("d", "")), [(ann, refused("d"))]);
+    assert_eq!(world.say(ann, &lock("d", r#""timeout":0,"queue_max":0"#)), [(ann, refused("d"))]);
+    // Those that it has already are no more than before.
+    assert_eq!(world.say(ann, &lock("a", "")), [(ann, already_acquired("a"))]);
+    assert_eq!(world.say(ann, &lock("b", "")), []);
+    assert_eq!(world.say(bob, &lock("d", "")), [(bob, acquired("d"))], "the limit is each connection's own");
+    assert_eq!(world.say(ann, MY_LOCKS), [(ann, listing("my_locks", r#"["a","c","b"]"#))]);
+    // Room again, by an unlock and by a timeout.
+    world.say(ann, &unlock("a"));
+    assert_eq!(world.say(ann, &lock("e", "")), [(ann, acquired("e"))]);
+    assert_eq!(world.pass(9 * SECOND), [(ann, timed_out("b", &["10.0.0.2:1"]))]);
+    assert_eq!(world.say(ann, &lock("f", "")), [(ann, acquired("f"))]);
+    assert_eq!(world.say(ann, &lock("g", "")), [(ann, refused("g"))]);
+}
+
+#[test]
+fn as_many_may_wait_for_one_lock_as_the_limit_says() {
+    let mut world = World::with_limits(Limits { lock_waits_max: 2, ..Limits::default() });
+    let [ann, bob, carl, dora] = world.connect();
+    for client in [ann, bob, carl] {
+        world.say(client, &lock("db", ""));
+    }
+    let refused = with(&error("too_many_waits", "as many wait for this lock as may"), r#""name":"db""#);
+    assert_eq!(world.say(dora, &lock("db", "")), [(dora, refused.clone())]);
+    assert_eq!(world.say(dora, &lock("db", r#""timeout":5,"queue_max":100"#)), [(dora, refused)]);
+    // Who would not wait is not refused, nor is who waits already.
+    let queue = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"];
+    assert_eq!(world.say(dora, &lock("db", r#""timeout":0"#)), [(dora, timed_out("db", &queue))]);
+    assert_eq!(world.say(dora, &lock("db", r#""queue_max":3"#)), [(dora, queue_maxed("db", &queue))]);
+    assert_eq!(world.say(bob, &lock("db", "")), []);
+    assert_eq!(world.say(dora, &lock("other", "")), [(dora, acquired("other"))]);
+    // Room again.
+    assert_eq!(world.say(ann, &unlock("db")), [(ann, released("db")), (bob, acquired("db"))]);
+    assert_eq!(world.say(dora, &lock("db", "")), []);
+}
+
+#[test]
+fn a_listing_over_the_limit_is_refused_and_one_of_exactly_the_limit_is_not() {
+    let value_of_locks = r#"{"db":["10.0.0.1:1"]}"#;
+    let value_of_connections = r#"{"10.0.0.1:1":["db"]}"#;
+    let value_of_my_locks = r#"["db"]"#;
+    for (request, result, value) in [
+        (LOCKS, "locks", value_of_locks),
+        (CONNECTIONS, "connections", value_of_connections),
+        (MY_LOCKS, "my_locks", value_of_my_locks),
+    ] {
+        for (reply_bytes_max, is_refused) in [(value.len(), false), (value.len() - 1, true)] {
+            let mut world = World::with_limits(Limits { reply_bytes_max, ..Limits::default() });
+            let [ann] = world.connect();
+            world.say(ann, &lock("db", ""));
+            let received = world.say(ann, request);
+            if is_refused {
+                let [(_, reply)] = &received[..] else { panic!("one answer") };
+                assert!(reply.starts_with(r#"{"result":"error","reason":"reply_too_large","message":""#), "{reply}");
+            } else {
+                assert_eq!(received, [(ann, listing(result, value))]);
+            }
+            assert_eq!(world.say(ann, &unlock("db")), [(ann, released("db"))], "the connection stays");
+            assert_eq!(world.say(ann, MY_LOCKS), [(ann, listing("my_locks", "[]"))], "there is room for what is left");
+        }
+    }
+}
+
+#[test]
+fn who_sends_nothing_for_the_limit_is_closed_and_its_locks_pass_on() {
+    let mut world = World::with_limits(Limits { max_idle: Some(20 * SECOND), ..Limits::default() });
+    let [ann, bob] = world.connect();
+    world.say(ann, &lock("db", ""));
+    world.pass(SECOND);
+    world.say(bob, &lock("db", ""));
+    assert_eq!(world.pass(19 * SECOND - NANOSECOND), []);
+    assert!(!world.is_closed(ann));
+    assert_eq!(world.pass(NANOSECOND), [(bob, acquired("db"))]);
+    assert!(world.is_closed(ann));
+    world.pass(SECOND - NANOSECOND);
+    assert!(!world.is_closed(bob), "a grant is not activity, and no reason either");
+    world.pass(NANOSECOND);
+    assert!(world.is_closed(bob));
+}
+
+#[test]
+fn whatever_is_sent_counts_as_activity() {
+    let mut world = World::with_limits(Limits { max_idle: Some(20 * SECOND), ..Limits::default() });
+    let [ann, bob] = world.connect();
+    for sent in [KEEP_ALIVE, "nonsense", "", r#"{"command":"lock","name":"db"}"#, LOCKS, "\r"] {
+        world.pass(20 * SECOND - NANOSECOND);
+        world.send(ann, format!("{sent}\n").as_bytes());
+    }
+    // A part of a line as well.
+    world.pass(20 * SECOND - NANOSECOND);
+    world.send(ann, b"{");
+    world.pass(20 * SECOND - NANOSECOND);
+    assert!(!world.is_closed(ann) && world.is_closed(bob));
+    world.pass(NANOSECOND);
+    assert!(world.is_closed(ann));
+}
+
+#[test]
+fn what_arrives_at_the_last_moment_counts() {
+    let mut world = World::with_limits(Limits { max_idle: Some(20 * SECOND), ..Limits::default() });
+    let [ann] = world.connect();
+    world.oversleep(30 * SECOND);
+    assert_eq!(world.say(ann, RESET), [(ann, RESET_SUCCEEDED.to_owned())], "it was there when the server looked");
+    world.pass(20 * SECOND - NANOSECOND);
+    assert!(!world.is_closed(ann));
+}
+
+#[test]
+fn waiting_is_no_activity_and_its_answer_is_none_either() {
+    let mut world = World::with_limits(Limits { max_idle: Some(20 * SECOND), ..Limits::default() });
+    let [ann, bob, carl] = world.connect();
+    world.say(ann, &lock("db", ""));
+    world.say(bob, &lock("db", ""));
+    world.say(carl, &lock("db", r#""timeout":15"#));
+    for _ in 0..3 {
+        world.pass(5 * SECOND);
+        world.say(ann, KEEP_ALIVE);
+    }
+    assert_eq!(world.step(), []);
+    world.pass(5 * SECOND);
+    assert!(world.is_closed(bob) && world.is_closed(carl) && !world.is_closed(ann));
+    assert_eq!(world.say(ann, LOCKS), [(ann, listing("locks", r#"{"db":["10.0.0.1:1"]}"#))]);
+}
+
+#[test]
+fn without_an_idle_limit_nobody_is_idle() {
+    let mut world = World::with_limits(Limits { max_idle: None, ..Limits::default() });
+    let [ann] = world.connect();
+    world.say(ann, &lock("db", ""));
+    world.pass(100 * 365 * 86_400 * SECOND);
+    assert_eq!(world.say(ann, &unlock("db")), [(ann, released("db"))]);
+}
+
+#[test]
+fn a_paused_connection_with_unread_input_is_not_idle() {
+    // It has sent something; that it does not read its replies is another limit's business.
+    let mut world = World::with_limits(Limits {
+        max_idle: Some(20 * SECOND),
+        outbox_stall: 1_000 * SECOND,
+        outbox_pause_bytes: 1,
+        ..Limits::default()
+    });
+    let paused = |world: &mut World, sent: &str| -> Client {
+        let [client] = world.connect();
+        world.take_only(client, 0);
+        world.send(client, sent.as_bytes());
+        client
+    };
+    let reset = RESET.to_owned() + "\n";
+    let has_all_carried_out = paused(&mut world, &reset);
+    let has_lines_left = paused(&mut world, &reset.repeat(2));
+    let has_unread_input = paused(&mut world, &reset);
+    world.send(has_unread_input, reset.as_bytes());
+    assert!(world.unread(has_unread_input) > 0 && world.unread(has_lines_left) == 0);
+    world.pass(100 * SECOND);
+    assert!(world.is_closed(has_all_carried_out), "this one is silent");
+    assert!(!world.is_closed(has_lines_left) && !world.is_closed(has_unread_input));
+    assert_eq!(world.take(has_lines_left, None).len(), 2);
+    assert_eq!(world.take(has_unread_input, None).len(), 2);
+    world.pass(20 * SECOND);
+    assert!(world.is_closed(has_lines_left) && world.is_closed(has_unread_input), "now they are silent");
+}

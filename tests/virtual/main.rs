@@ -1,7 +1,17 @@
 //! The server over sockets made of memory and in virtual time: what `officer run` runs, without the system around it.
 
+mod bad_requests;
+mod budgets;
 mod conversations;
+mod departures;
+mod framing;
+mod ids;
 mod limits;
 mod original;
+mod output;
+mod queues;
 mod random;
+mod sockets;
+mod transcript;
+mod words;
 mod world;

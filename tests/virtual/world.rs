@@ -1,8 +1,9 @@
 //! A server, its clients and a clock, all in memory.
+//!
+//! When a [`World`] goes, all its clients vanish, and nothing may be left of them: every conversation ends so.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) struct World {
     clients: Vec<Remote>,
     /// Lines that clients received and no step has returned yet.
     received: Vec<Received>,
+    is_shut_down: bool,
 }
 
 /// The clients' end of a connection.
@@ -47,6 +49,10 @@ struct Wire {
     room: Option<usize>,
     client_has_closed: bool,
     is_reset: bool,
+    /// So many calls are interrupted before the next one that is carried out.
+    interruptions: usize,
+    takes_nothing_for_ever: bool,
+    refuses_half_close: bool,
     server_has_closed_write: bool,
     server_has_dropped: bool,
 }
@@ -54,9 +60,22 @@ struct Wire {
 /// The server's end of a connection.
 pub(crate) struct MemorySocket(Rc<RefCell<Wire>>);
 
+impl Wire {
+    fn interrupt(&mut self) -> io::Result<()> {
+        match self.interruptions.checked_sub(1) {
+            Some(left) => {
+                self.interruptions = left;
+                Err(ErrorKind::Interrupted.into())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Read for MemorySocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.0.borrow_mut();
+        wire.interrupt()?;
         if wire.is_reset {
             return Err(ErrorKind::ConnectionReset.into());
         }
@@ -75,8 +94,12 @@ impl Write for MemorySocket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut wire = self.0.borrow_mut();
         assert!(!wire.server_has_closed_write, "written after the end");
+        wire.interrupt()?;
         if wire.is_reset {
             return Err(ErrorKind::BrokenPipe.into());
+        }
+        if wire.takes_nothing_for_ever {
+            return Ok(0);
         }
         let taken = bytes.len().min(wire.room.unwrap_or(usize::MAX));
         if taken == 0 {
@@ -94,7 +117,11 @@ impl Write for MemorySocket {
 
 impl Socket for MemorySocket {
     fn close_write(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().server_has_closed_write = true;
+        let mut wire = self.0.borrow_mut();
+        if wire.refuses_half_close {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        wire.server_has_closed_write = true;
         Ok(())
     }
 }
@@ -111,23 +138,43 @@ impl World {
     }
 
     pub(crate) fn with_limits(limits: Limits) -> Self {
-        World { server: Server::new(limits), now: Duration::ZERO, clients: Vec::new(), received: Vec::new() }
+        World {
+            server: Server::new(limits),
+            now: Duration::ZERO,
+            clients: Vec::new(),
+            received: Vec::new(),
+            is_shut_down: false,
+        }
     }
 
     /// So many new clients, on TCP: `10.0.0.1:1`, `10.0.0.2:1` and so on. (Names only: nothing leaves the process.)
     pub(crate) fn connect<const N: usize>(&mut self) -> [Client; N] {
-        std::array::from_fn(|_| {
-            let number = u8::try_from(self.clients.len() + 1).expect("few clients");
-            self.connect_as(Peer::V4 { ip: [10, 0, 0, number], port: 1 })
-        })
+        std::array::from_fn(|_| self.connect_as(self.next_peer()))
+    }
+
+    /// As [`World::connect`], for numbers that a test computes.
+    pub(crate) fn connect_many(&mut self, count: usize) -> Vec<Client> {
+        (0..count).map(|_| self.connect_as(self.next_peer())).collect()
     }
 
     pub(crate) fn connect_as(&mut self, peer: Peer) -> Client {
+        let client = self.arrive(peer);
+        self.settle();
+        client
+    }
+
+    /// A client is accepted, but the server has not had its turn.
+    pub(crate) fn arrive(&mut self, peer: Peer) -> Client {
         let wire = Rc::new(RefCell::new(Wire::default()));
         let key = self.server.accept(MemorySocket(Rc::clone(&wire)), peer, self.nanos());
         self.clients.push(Remote { key, wire, partial: Vec::new(), name: peer.to_string() });
-        self.settle();
         Client(self.clients.len() - 1)
+    }
+
+    /// Who comes next on TCP.
+    pub(crate) fn next_peer(&self) -> Peer {
+        let [_, high, middle, low] = u32::try_from(self.clients.len() + 1).expect("few clients").to_be_bytes();
+        Peer::V4 { ip: [10, high, middle, low], port: 1 }
     }
 
     /// The client's name in replies.
@@ -148,8 +195,13 @@ impl World {
 
     /// Bytes arrive, but the server has not had its turn.
     pub(crate) fn put(&mut self, client: Client, bytes: &[u8]) {
-        self.clients[client.0].wire.borrow_mut().to_server.extend(bytes);
+        self.put_silently(client, bytes);
         self.event(client, Readiness { is_readable: true, ..Readiness::default() });
+    }
+
+    /// Bytes arrive, and no event says so.
+    pub(crate) fn put_silently(&mut self, client: Client, bytes: &[u8]) {
+        self.clients[client.0].wire.borrow_mut().to_server.extend(bytes);
     }
 
     /// The client ends its input, and reads on.
@@ -160,8 +212,13 @@ impl World {
 
     /// The end of input arrives, but the server has not had its turn.
     pub(crate) fn put_end(&mut self, client: Client) {
-        self.clients[client.0].wire.borrow_mut().client_has_closed = true;
+        self.put_end_silently(client);
         self.event(client, Readiness { is_readable: true, is_read_closed: true, ..Readiness::default() });
+    }
+
+    /// The end of input arrives, and no event says so.
+    pub(crate) fn put_end_silently(&mut self, client: Client) {
+        self.clients[client.0].wire.borrow_mut().client_has_closed = true;
     }
 
     /// The client is gone from one moment to the next.
@@ -172,8 +229,35 @@ impl World {
 
     /// The connection is reset, but the server has not had its turn.
     pub(crate) fn put_reset(&mut self, client: Client) {
-        self.clients[client.0].wire.borrow_mut().is_reset = true;
+        self.put_reset_silently(client);
         self.event(client, Readiness { is_readable: true, is_writable: true, is_read_closed: true });
+    }
+
+    /// The connection is reset, and no event says so: whoever reads or writes next finds out.
+    pub(crate) fn put_reset_silently(&mut self, client: Client) {
+        self.clients[client.0].wire.borrow_mut().is_reset = true;
+    }
+
+    /// The next reads and writes of the client's connection, so many in all, are interrupted.
+    pub(crate) fn interrupt(&mut self, client: Client, times: usize) {
+        self.clients[client.0].wire.borrow_mut().interruptions = times;
+    }
+
+    /// From now on a write to the client succeeds with no bytes at all.
+    pub(crate) fn take_nothing_for_ever(&mut self, client: Client) {
+        self.clients[client.0].wire.borrow_mut().takes_nothing_for_ever = true;
+    }
+
+    /// The system will not close the server's side of this connection alone.
+    pub(crate) fn refuse_half_close(&mut self, client: Client) {
+        self.clients[client.0].wire.borrow_mut().refuses_half_close = true;
+    }
+
+    /// The socket fails outside of reading and writing.
+    pub(crate) fn fail(&mut self, client: Client, error: ErrorKind) -> Vec<Received> {
+        let key = self.clients[client.0].key.expect("it was accepted");
+        self.server.fail(key, error.into());
+        self.step()
     }
 
     /// From now on the client takes only so many bytes.
@@ -219,11 +303,30 @@ impl World {
         self.step()
     }
 
+    /// What is due on the way is left for the next turn, as on a machine that was asleep.
+    pub(crate) fn oversleep(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// The server is told to end, and has written what it can.
+    pub(crate) fn shut_down(&mut self) -> Vec<Received> {
+        self.server.shut_down();
+        self.is_shut_down = true;
+        self.turn();
+        std::mem::take(&mut self.received)
+    }
+
     /// One turn of the server, no more.
     pub(crate) fn turn(&mut self) {
         self.server.turn(self.nanos());
         self.server.check_all();
         self.collect();
+    }
+
+    /// One turn. Returns what was received since the last step.
+    pub(crate) fn step_once(&mut self) -> Vec<Received> {
+        self.turn();
+        std::mem::take(&mut self.received)
     }
 
     /// Turns until there is nothing to do. Returns what was received since the last step.
@@ -245,6 +348,16 @@ impl World {
     /// Bytes that arrived at the server's socket and were not read.
     pub(crate) fn unread(&self, client: Client) -> usize {
         self.clients[client.0].wire.borrow().to_server.len()
+    }
+
+    /// Bytes that a client has received of a line that is not whole yet.
+    pub(crate) fn partial(&self, client: Client) -> usize {
+        self.clients[client.0].partial.len()
+    }
+
+    /// The time since the start.
+    pub(crate) fn now(&self) -> Duration {
+        self.now
     }
 
     fn settle(&mut self) {
@@ -274,26 +387,21 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() || self.is_shut_down {
+            return;
+        }
+        (0..self.clients.len()).for_each(|number| self.put_reset(Client(number)));
+        self.settle();
+        assert!(self.server.is_empty(), "everybody is gone, and something is left: {:?}", self.server);
+        let is_closed = |client: &Remote| client.wire.borrow().server_has_dropped;
+        assert!(self.clients.iter().all(is_closed), "everybody is gone, and a socket is open");
+    }
+}
+
 impl std::fmt::Debug for MemorySocket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("memory")
     }
-}
-
-/// A `lock` request as the original's client writes it, with more fields behind the name.
-pub(crate) fn lock(name: &str, fields: &str) -> String {
-    request("lock", name, fields)
-}
-
-/// An `unlock` request.
-pub(crate) fn unlock(name: &str) -> String {
-    request("unlock", name, "")
-}
-
-fn request(command: &str, name: &str, fields: &str) -> String {
-    let mut line = format!(r#"{{"command":"{command}","name":{}"#, serde_json::json!(name));
-    if !fields.is_empty() {
-        write!(line, ",{fields}").expect("strings take all");
-    }
-    line + "}"
 }

@@ -1,0 +1,237 @@
+//! A small client that speaks lines, and never waits for ever.
+
+use std::fmt::Display;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// How long anything may take that is going to happen. Far more than it needs: a loaded machine is no failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// One connection.
+pub(crate) struct Client {
+    stream: BufReader<Stream>,
+}
+
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Client {
+    pub(crate) fn connect(address: &Address) -> io::Result<Client> {
+        let stream = match address {
+            Address::Tcp(address) => Stream::Tcp(TcpStream::connect(address)?),
+            Address::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
+        };
+        let client = Client { stream: BufReader::new(stream) };
+        client.set_patience(PATIENCE);
+        Ok(client)
+    }
+
+    fn set_patience(&self, time: Duration) {
+        match self.stream.get_ref() {
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(time)).and(stream.set_write_timeout(Some(PATIENCE))),
+            Stream::Unix(stream) => stream.set_read_timeout(Some(time)).and(stream.set_write_timeout(Some(PATIENCE))),
+        }
+        .unwrap();
+    }
+
+    /// The name by which the server has to know a TCP connection.
+    pub(crate) fn tcp_name(&self) -> String {
+        match self.stream.get_ref() {
+            Stream::Tcp(stream) => stream.local_addr().unwrap().to_string(),
+            Stream::Unix(_) => panic!("only the server knows the names of UNIX connections"),
+        }
+    }
+
+    /// The name by which the server knows it.
+    pub(crate) fn name(&mut self) -> String {
+        if let Stream::Tcp(_) = self.stream.get_ref() {
+            return self.tcp_name();
+        }
+        // A lock that nobody else asks for, as a place in memory is used once at a time.
+        let own = format!("who am I: {self:p}");
+        self.acquire(&own);
+        let name = self.locks()[&own][0].as_str().unwrap().to_owned();
+        self.release(&own);
+        name
+    }
+
+    /// Sends one request.
+    pub(crate) fn send(&mut self, request: impl Display) {
+        self.write(format!("{request}\n").as_bytes());
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.try_write(bytes).expect("the server takes what is sent");
+    }
+
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.stream.get_mut() {
+            Stream::Tcp(stream) => stream.write_all(bytes),
+            Stream::Unix(stream) => stream.write_all(bytes),
+        }
+    }
+
+    /// The next line, without its end.
+    pub(crate) fn receive_line(&mut self) -> String {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(1..) if line.ends_with('\n') => {}
+            result => panic!("expected a line, got {result:?}: {line:?}"),
+        }
+        line.pop();
+        line
+    }
+
+    pub(crate) fn receive(&mut self) -> Value {
+        let line = self.receive_line();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    /// Sends one request and receives one reply.
+    pub(crate) fn ask(&mut self, request: impl Display) -> Value {
+        self.send(request);
+        self.receive()
+    }
+
+    /// The next reply, or nothing if the connection ends instead.
+    pub(crate) fn receive_or_end(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(1..) if line.ends_with('\n') => Some(serde_json::from_str(&line).unwrap()),
+            Ok(_) => None,
+            Err(error) if is_end(&error) => None,
+            Err(error) => panic!("neither a reply nor the end: {error}"),
+        }
+    }
+
+    /// Reads on until the connection ends, and returns what came before.
+    pub(crate) fn receive_until_end(&mut self) -> Vec<Value> {
+        std::iter::from_fn(|| self.receive_or_end()).collect()
+    }
+
+    /// Nothing more comes, and the server has closed its side.
+    pub(crate) fn expect_end(&mut self) {
+        assert_eq!(self.receive_until_end(), Vec::<Value>::new());
+    }
+
+    /// Whether it is still open, without a word, after so long.
+    pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.set_patience(time);
+        let result = self.stream.fill_buf().map(<[u8]>::len);
+        self.set_patience(PATIENCE);
+        result.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+    }
+
+    /// Waits until there is something to read, and leaves most of it in the system.
+    pub(crate) fn wait_for_output(&mut self) {
+        assert!(!self.stream.fill_buf().unwrap().is_empty());
+    }
+
+    /// Reads at most so much of what is there, and drops it.
+    pub(crate) fn read_some(&mut self, bytes: usize) -> usize {
+        self.stream.read(&mut vec![0; bytes]).unwrap()
+    }
+
+    /// Says that nothing more comes from this side.
+    pub(crate) fn close_write(&self) {
+        match self.stream.get_ref() {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+        .unwrap();
+    }
+
+    /// Goes without the orderly end: the server gets an error instead of an end of input, where the system has that.
+    pub(crate) fn cut(self) {
+        if let Stream::Tcp(stream) = self.stream.get_ref() {
+            socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+
+    pub(crate) fn acquire(&mut self, name: &str) {
+        assert_eq!(self.ask(lock(name)), json!({"name": name, "result": "acquired"}));
+    }
+
+    pub(crate) fn release(&mut self, name: &str) {
+        assert_eq!(self.ask(unlock(name)), json!({"name": name, "result": "released"}));
+    }
+
+    /// Asks for a lock that somebody holds. Returns once the server has put it into the queue.
+    pub(crate) fn queue_for(&mut self, name: &str) {
+        self.send(lock(name));
+        assert!(self.my_locks().contains(&name.into()), "{name:?} is waited for");
+    }
+
+    pub(crate) fn expect_acquired(&mut self, name: &str) {
+        assert_eq!(self.receive(), json!({"name": name, "result": "acquired"}));
+    }
+
+    /// All that was sent before has been carried out without an answer.
+    pub(crate) fn expect_nothing_before_now(&mut self) {
+        self.my_locks();
+    }
+
+    pub(crate) fn my_locks(&mut self) -> Vec<Value> {
+        let reply = self.ask(r#"{"command":"my_locks"}"#);
+        assert_eq!(reply["result"], "my_locks", "{reply}");
+        reply["value"].as_array().unwrap().clone()
+    }
+
+    pub(crate) fn locks(&mut self) -> Value {
+        let mut reply = self.ask(r#"{"command":"locks"}"#);
+        assert_eq!(reply["result"], "locks", "{reply}");
+        reply["value"].take()
+    }
+
+    pub(crate) fn connections(&mut self) -> Value {
+        let mut reply = self.ask(r#"{"command":"connections"}"#);
+        assert_eq!(reply["result"], "connections", "{reply}");
+        reply["value"].take()
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.read(buffer),
+            Stream::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+/// Whether an error of a socket means that the other side is gone.
+pub(crate) fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
+}
+
+pub(crate) fn lock(name: &str) -> Value {
+    json!({"command": "lock", "name": name})
+}
+
+pub(crate) fn unlock(name: &str) -> Value {
+    json!({"command": "unlock", "name": name})
+}
+
+/// Looks again and again until something is so, which it has to be soon.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let give_up = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < give_up, "in {PATIENCE:?} it did not come about that {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,74 @@
+//! Connections that are silent.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::server::Server;
+
+const KEEP_ALIVE: &str = r#"{"command":"keep_alive"}"#;
+
+#[test]
+fn a_silent_connection_is_closed_and_its_lock_passes_on() {
+    for server in [Server::tcp(&["-m", "0.4", "-l", "info"]), Server::unix(&["--max-idle=0.4", "-l", "info"])] {
+        let [mut ann, mut eve] = [server.connect(), server.connect()];
+        let asked = Instant::now();
+        ann.acquire("db");
+        // One that has never said anything is no exception.
+        eve.expect_end();
+        ann.expect_end();
+        assert!(asked.elapsed() >= Duration::from_millis(400), "{:?}", asked.elapsed());
+        assert_eq!(server.connect().locks(), json!({}));
+        server.log().wait_for("ended: it sent nothing for the idle limit");
+    }
+}
+
+#[test]
+fn keep_alive_keeps_a_connection_and_waiting_does_not() {
+    let server = Server::tcp(&["-m", "1"]);
+    let [mut holder, mut keen, mut still] = [server.connect(), server.connect(), server.connect()];
+    holder.acquire("db");
+    still.queue_for("db");
+    keen.queue_for("db");
+    let is_closed = thread::spawn(move || {
+        still.expect_end();
+        Instant::now()
+    });
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(2500) {
+        holder.send(KEEP_ALIVE);
+        keen.send(KEEP_ALIVE);
+        thread::sleep(Duration::from_millis(50));
+    }
+    let closed = is_closed.join().unwrap().duration_since(started);
+    assert!(closed < Duration::from_millis(2500), "the one that only waited was closed");
+    assert_eq!(holder.locks(), json!({"db": [holder.name(), keen.name()]}));
+    holder.release("db");
+    keen.expect_acquired("db");
+}
+
+#[test]
+fn half_a_line_is_a_sign_of_life_but_no_more_than_one() {
+    let server = Server::tcp(&["-m", "0.5"]);
+    let mut ann = server.connect();
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(800) {
+        ann.write(b" ");
+        thread::sleep(Duration::from_millis(20));
+    }
+    ann.acquire("db");
+    ann.write(b"{\"command\":");
+    ann.expect_end();
+}
+
+#[test]
+fn without_an_idle_limit_no_connection_is_closed() {
+    for limit in ["0", "0.0", "1e300"] {
+        let server = Server::tcp(&["-m", limit]);
+        let mut ann = server.connect();
+        ann.acquire("db");
+        assert!(ann.is_silent_for(Duration::from_millis(300)), "{limit}");
+        assert_eq!(ann.my_locks(), ["db"]);
+    }
+}

@@ -1,0 +1,189 @@
+//! What the server writes to stderr, and that nothing depends on who reads it.
+
+use std::process::Stdio;
+
+use officer::wire::transcript::{Record, What};
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::client::lock;
+use crate::server::{Server, officer, officer_after};
+
+/// The records of one connection in a log.
+fn records_of(name: &str, log: &[String]) -> Vec<(What, String)> {
+    let records = log.iter().filter_map(|line| Record::parse(line));
+    let of_it = records.filter(|record| record.peer == name);
+    of_it.map(|record| (record.what, String::from_utf8(record.bytes).unwrap())).collect()
+}
+
+#[test]
+fn at_debug_every_line_that_is_received_and_sent_is_a_record() {
+    for server in [Server::tcp(&["-l", "debug"]), Server::unix(&["-l", "DEBUG"])] {
+        let [mut ann, mut bob] = [server.connect(), server.connect()];
+        // The connections on a UNIX socket are numbered in the order in which they come.
+        let names = match server.address() {
+            crate::client::Address::Tcp(_) => [ann.tcp_name(), bob.tcp_name()],
+            crate::client::Address::Unix(_) => ["unix:1".to_owned(), "unix:2".to_owned()],
+        };
+        let mut said = [vec![], vec![]];
+        {
+            let [by_ann, by_bob] = &mut said;
+            let mut say = |request: &str| {
+                ann.send(request);
+                let reply = ann.receive_line();
+                by_ann.extend([(What::Received, request.to_owned()), (What::Sent, reply)]);
+            };
+            say(r#"{"command":"lock","name":"db"}"#);
+            say(r#"{"command":"lock","name":"line\nbreak \u001b[31m é 🔒 \\x41"}"#);
+            say("{\"command\":\"lock\",\"name\":\"\u{2028}\u{85}\"}");
+            say("rubbish \u{1b}[31m \\x41\t");
+            say(r#"{"command":"my_locks"}"#);
+            bob.send(lock("db"));
+            by_bob.push((What::Received, lock("db").to_string()));
+            bob.expect_nothing_before_now();
+            say(r#"{"command":"unlock","name":"db"}"#);
+            let granted = bob.receive_line();
+            by_bob.push((What::Sent, granted));
+        }
+        ann.close_write();
+        ann.expect_end();
+        let log = server.end();
+        for line in &log {
+            assert!(!line.chars().any(|c| c.is_control() || c == '\u{2028}'), "{line:?}");
+            let is_record = Record::parse(line).is_some();
+            assert!(is_record || line.contains(" ended: ") || line.contains("told to end"), "{line}");
+        }
+        let of_ann = records_of(&names[0], &log);
+        assert_eq!(of_ann[0], (What::Came, String::new()));
+        assert_eq!(of_ann[1..of_ann.len() - 1], said[0]);
+        assert_eq!(of_ann.last().unwrap(), &(What::Ended, "the peer closed the connection".to_owned()));
+        let of_bob = records_of(&names[1], &log);
+        assert!(said[1].iter().all(|record| of_bob.contains(record)), "{of_bob:?}");
+    }
+}
+
+#[test]
+fn at_debug_bytes_that_are_no_text_come_back_from_the_record() {
+    let server = Server::tcp(&["-l", "debug"]);
+    let mut ann = server.connect();
+    let line: Vec<u8> = (0..=255).filter(|byte| *byte != b'\n').collect();
+    ann.write(&[&line, &b"\n"[..]].concat());
+    assert_eq!(ann.receive()["reason"], "invalid_json");
+    let log = server.end();
+    let received: Vec<_> =
+        log.iter().filter_map(|line| Record::parse(line)).filter(|record| record.what == What::Received).collect();
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].bytes, line);
+}
+
+#[test]
+fn at_info_it_says_why_a_connection_ended_and_nothing_of_what_it_said() {
+    let server = Server::tcp(&["-l", "info", "--line-bytes-max", "50", "--connections-max", "2"]);
+    let [mut ann, mut bob] = [server.connect(), server.connect()];
+    ann.acquire("db");
+    assert_eq!(server.connect().receive()["reason"], "too_many_connections");
+    server.log().wait_for("there are as many connections as may be");
+    bob.send("x".repeat(51));
+    server.log().wait_for(&format!("{} ended: it sent a line over the limit", bob.tcp_name()));
+    let name = ann.tcp_name();
+    drop(ann);
+    server.log().wait_for(&format!("{name} ended: the peer closed the connection"));
+    let mut eve = server.connect();
+    eve.acquire("db");
+    let name = eve.tcp_name();
+    eve.cut();
+    server.log().wait_for(&format!("{name} ended: the socket failed"));
+    let log = server.end();
+    assert!(!log.iter().any(|line| line.contains("\"db\"") || Record::parse(line).is_some()), "{log:?}");
+}
+
+#[test]
+fn at_the_default_level_an_ordinary_life_is_not_worth_a_line() {
+    let server = Server::tcp(&[]);
+    let mut ann = server.connect();
+    ann.acquire("db");
+    ann.ask("rubbish");
+    ann.cut();
+    assert_eq!(server.end(), Vec::<String>::new());
+}
+
+#[test]
+fn whoever_opens_the_server_to_other_machines_is_warned() {
+    for level in ["error", "warn", "debug"] {
+        let server = Server::start(&mut officer(&["run", "-h", "0.0.0.0", "-p", "0", "-l", level]));
+        let port = server.port();
+        let warning = server.log().wait_for("WARN");
+        assert!(warning.contains(&format!("0.0.0.0:{port}")), "{warning}");
+        assert!(warning.contains("can take locks"), "{warning}");
+        let local = crate::client::Address::Tcp(format!("127.0.0.1:{port}").parse().unwrap());
+        crate::client::Client::connect(&local).unwrap().acquire("db");
+    }
+    for server in Server::of_every_kind() {
+        server.connect().acquire("db");
+        assert_eq!(server.end(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn statistics_are_logged_every_five_seconds() {
+    let mut command = officer(&["run", "-p", "0", "-l", "info"]);
+    let server = Server::start(command.env("OFFICER_STATS", "true"));
+    let silent = Server::tcp(&["-s"]);
+    let [mut ann, mut bob] = [server.connect(), server.connect()];
+    for _ in 0..100 {
+        ann.acquire("db");
+        ann.release("db");
+    }
+    ann.acquire("db");
+    ann.acquire("other");
+    bob.queue_for("db");
+    let line = server.log().wait_for("acquires per second");
+    let said = line.split_once("] ").unwrap().1;
+    let rate = said.strip_prefix("2 locks held, 1 waiters, 2 connections, ").unwrap_or_else(|| panic!("{line}"));
+    let rate: f64 = rate.strip_suffix(" acquires per second").unwrap().parse().unwrap();
+    // 102 in 5 seconds, and a loaded machine may have been late.
+    assert!((5.0..=20.5).contains(&rate), "{line}");
+    // Only at info.
+    assert_eq!(silent.end(), Vec::<String>::new());
+}
+
+#[test]
+fn nobody_has_to_read_the_log() {
+    // Closed from the start.
+    let server = Server::start_without_log(&mut officer_after("exec 2>&-;", &["run", "-p", "0", "-l", "debug"]));
+    let mut ann = server.connect();
+    ann.acquire("db");
+    drop(ann);
+    server.connect().acquire("other");
+    drop(server);
+
+    // A pipe whose reader has gone.
+    let mut command = officer(&["run", "-p", "0", "-l", "debug"]);
+    let mut server = Server::start_without_log(command.stderr(Stdio::piped()));
+    drop(server.take_stderr());
+    let mut ann = server.connect();
+    for _ in 0..100 {
+        ann.acquire("db");
+        ann.release("db");
+    }
+    server.signal(Signal::TERM);
+    assert!(server.wait().0.success());
+}
+
+#[test]
+fn a_log_that_nobody_reads_is_no_reason_to_stop_for_ever() {
+    let mut command = officer(&["run", "-p", "0", "-l", "debug"]);
+    let mut server = Server::start_without_log(command.stderr(Stdio::piped()));
+    let stderr = server.take_stderr();
+    // More than a pipe has room for. Then the reader goes.
+    let mut ann = server.connect();
+    ann.write("{\"command\":\"lock\",\"name\":\"db\"}\n".repeat(2000).as_bytes());
+    drop(stderr);
+    ann.expect_acquired("db");
+    for _ in 1..2000 {
+        assert_eq!(ann.receive(), json!({"name": "db", "result": "already_acquired"}));
+    }
+    drop(ann);
+    server.signal(Signal::TERM);
+    assert!(server.wait().0.success());
+}

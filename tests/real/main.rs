@@ -1,0 +1,16 @@
+//! The program itself, as people run it: `officer run` in a process of its own, over real TCP and UNIX sockets.
+
+mod bad_input;
+mod client;
+mod conversations;
+mod descriptors;
+mod end;
+mod framing;
+mod idle;
+mod limits;
+mod logs;
+mod options;
+mod output;
+mod server;
+mod start;
+mod story;

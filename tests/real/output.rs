@@ -1,0 +1,141 @@
+//! Peers that do not take their output: what becomes of them, and that nobody else suffers.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::client::{Client, eventually, lock};
+use crate::server::Server;
+
+const MY_LOCKS: &str = "{\"command\":\"my_locks\"}\n";
+
+/// Long names, so that each `my_locks` has a reply of 100 KB. The system's own buffers take some of these.
+fn hold_much(client: &mut Client, whose: &str) {
+    let names: Vec<String> = (0..100).map(|number| format!("{whose} {number} {}", "x".repeat(1000))).collect();
+    let requests: String = names.iter().map(|name| format!("{}\n", lock(name))).collect();
+    client.write(requests.as_bytes());
+    names.iter().for_each(|name| client.expect_acquired(name));
+}
+
+/// Without it, requests wait before a connection owes too much.
+const NO_PAUSE: [&str; 2] = ["--outbox-pause-bytes", "1000000000"];
+
+fn of_both_kinds(options: &[&str]) -> [Server; 2] {
+    [Server::tcp(options), Server::unix(options)]
+}
+
+#[test]
+fn requests_of_a_peer_that_does_not_read_wait_until_it_reads() {
+    const REPLIES: usize = 400;
+    for server in of_both_kinds(&["--outbox-bytes-max", "1000000"]) {
+        let [mut deaf, mut eve] = [server.connect(), server.connect()];
+        hold_much(&mut deaf, "deaf");
+        deaf.write(format!("{}{}\n", MY_LOCKS.repeat(REPLIES), lock("late")).as_bytes());
+        deaf.wait_for_output();
+        // The first turn would have carried out all of it. Each of these is a turn in which the others are served.
+        for _ in 0..100 {
+            eve.acquire("late");
+            eve.release("late");
+        }
+        if cfg!(target_os = "linux") {
+            assert!(server.peak_memory_bytes() < 20 << 20, "{}", server.peak_memory_bytes());
+        }
+        // 40 MB, in order and complete.
+        for _ in 0..REPLIES {
+            assert_eq!(deaf.receive()["value"].as_array().unwrap().len(), 100);
+        }
+        deaf.expect_acquired("late");
+        let reply = eve.ask(json!({"command": "lock", "name": "late", "timeout": 0}));
+        assert_eq!(reply, json!({"name": "late", "result": "timed_out", "queue": [deaf.name()]}));
+    }
+}
+
+#[test]
+fn a_peer_that_owes_too_much_is_disconnected_and_its_lock_passes_on() {
+    for server in of_both_kinds(&[&["--outbox-bytes-max", "1000000", "-l", "info"], &NO_PAUSE[..]].concat()) {
+        let [mut deaf, mut bob, mut eve] = [server.connect(), server.connect(), server.connect()];
+        deaf.acquire("db");
+        hold_much(&mut deaf, "deaf");
+        eve.acquire("other");
+        bob.queue_for("db");
+        deaf.write(MY_LOCKS.repeat(400).as_bytes());
+        bob.expect_acquired("db");
+        assert!(deaf.receive_until_end().len() < 400);
+        server.log().wait_for("its unsent output is over the limit");
+        assert_eq!(server.log().count(" ended: "), 1);
+        assert_eq!(eve.my_locks(), ["other"]);
+        assert_eq!(eve.locks(), json!({"db": [bob.name()], "other": [eve.name()]}));
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_for_too_long_is_disconnected_and_its_lock_passes_on() {
+    for server in of_both_kinds(&["--outbox-stall-seconds", "0.5", "-l", "info"]) {
+        let [mut deaf, mut bob] = [server.connect(), server.connect()];
+        deaf.acquire("db");
+        hold_much(&mut deaf, "deaf");
+        bob.queue_for("db");
+        let sent = Instant::now();
+        deaf.write(MY_LOCKS.repeat(400).as_bytes());
+        bob.expect_acquired("db");
+        assert!(sent.elapsed() >= Duration::from_millis(500), "{:?}", sent.elapsed());
+        server.log().wait_for("it took nothing of its output for the limit");
+        assert_eq!(bob.locks(), json!({"db": [bob.name()]}));
+        assert!(deaf.receive_until_end().len() < 400);
+    }
+}
+
+#[test]
+fn a_peer_that_reads_slowly_is_not_one_that_reads_nothing() {
+    let server = Server::unix(&["--outbox-stall-seconds", "0.6"]);
+    let mut slow = server.connect();
+    slow.acquire("db");
+    hold_much(&mut slow, "slow");
+    slow.write(MY_LOCKS.repeat(30).as_bytes());
+    slow.close_write();
+    // The pace of a slow reader: 3 MB at 2 MB per second.
+    let (mut read, started) = (0, Instant::now());
+    loop {
+        match slow.read_some(100 << 10) {
+            0 => break,
+            bytes => read += bytes,
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(read > 3_000_000, "{read}");
+    assert!(started.elapsed() > Duration::from_millis(600), "so slowly that it would have been stalled");
+}
+
+#[test]
+fn if_all_together_owe_too_much_the_one_that_owes_most_goes() {
+    let limits = ["--outbox-bytes-max", "1000000000", "--outboxes-bytes-max", "6000000", "-l", "info"];
+    for server in of_both_kinds(&[&limits[..], &NO_PAUSE].concat()) {
+        let [mut little, mut much, mut bob, mut eve] = [(); 4].map(|()| server.connect());
+        much.acquire("much");
+        little.acquire("little");
+        hold_much(&mut much, "much");
+        hold_much(&mut little, "little");
+        bob.queue_for("much");
+        // Both are deaf. One owes 1 MB, less what the system takes, and then the other as much as it can.
+        little.write(format!("{}{}\n", MY_LOCKS.repeat(10), lock("marker")).as_bytes());
+        let is_held = json!({"command": "lock", "name": "marker", "queue_max": 1});
+        eventually("the replies of the first are decided", || {
+            let reply = eve.ask(&is_held);
+            if reply["result"] == "acquired" {
+                eve.release("marker");
+            }
+            reply["result"] == "queue_maxed"
+        });
+        much.write(MY_LOCKS.repeat(400).as_bytes());
+        bob.expect_acquired("much");
+        server.log().wait_for("the unsent output of all is over the limit, and it had most of it");
+        assert_eq!(server.log().count(" ended: "), 1);
+        assert!(much.receive_until_end().len() < 400);
+        // The other gets all that it is owed, and keeps its locks.
+        for _ in 0..10 {
+            assert_eq!(little.receive()["value"].as_array().unwrap().len(), 101);
+        }
+        little.expect_acquired("marker");
+        assert_eq!(little.my_locks().len(), 102);
+    }
+}

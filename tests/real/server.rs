@@ -1,0 +1,312 @@
+//! `officer run` as a process: started, listened to, and ended with the test.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use std::{env, fs, process, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::client::{Address, Client, PATIENCE};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_officer");
+
+/// A server that runs. It is ended with SIGTERM when this is dropped, and has to end well.
+pub(crate) struct Server {
+    child: Child,
+    address: Address,
+    stdout: Receiver<String>,
+    log: Log,
+    /// The test has seen its end.
+    is_over: bool,
+    _directory: Option<Directory>,
+}
+
+impl Server {
+    /// On a free port of 127.0.0.1.
+    pub(crate) fn tcp(options: &[&str]) -> Server {
+        Server::start(officer(&["run", "-p", "0"]).args(options))
+    }
+
+    /// On a UNIX socket in a directory of its own.
+    pub(crate) fn unix(options: &[&str]) -> Server {
+        let directory = Directory::new();
+        let file = directory.file("officer.sock");
+        let mut server = Server::start(officer(&["run", "-o", "UNIX", "-f"]).arg(&file).args(options));
+        assert_eq!(server.address, Address::Unix(file));
+        server._directory = Some(directory);
+        server
+    }
+
+    /// On IPv6, if this machine has it.
+    pub(crate) fn ipv6(options: &[&str]) -> Option<Server> {
+        if let Err(error) = TcpListener::bind("[::1]:0") {
+            eprintln!("skipped: this machine has no IPv6 ({error})");
+            return None;
+        }
+        Some(Server::start(officer(&["run", "-h", "::1", "-p", "0"]).args(options)))
+    }
+
+    /// One of each kind.
+    pub(crate) fn of_every_kind() -> impl Iterator<Item = Server> {
+        [Server::tcp(&[]), Server::unix(&[])].into_iter().chain(Server::ipv6(&[]))
+    }
+
+    /// Starts the command and waits until it says that it listens.
+    pub(crate) fn start(command: &mut Command) -> Server {
+        let mut child = spawn(command.stderr(Stdio::piped()));
+        let stderr = child.stderr.take().unwrap();
+        Server::started(child, Log::of(stderr))
+    }
+
+    /// Starts the command, whose stderr is somebody else's.
+    pub(crate) fn start_without_log(command: &mut Command) -> Server {
+        Server::started(spawn(command), Log::default())
+    }
+
+    fn started(mut child: Child, log: Log) -> Server {
+        let (sender, stdout) = mpsc::channel();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut server =
+            Server { child, address: Address::Unix(PathBuf::new()), stdout, log, is_over: false, _directory: None };
+        let line = server.stdout.recv_timeout(PATIENCE).expect("the server says that it listens");
+        let address = line.strip_prefix("officer: listening on ").unwrap_or_else(|| panic!("{line:?}"));
+        server.address = match address.parse() {
+            Ok(address) => Address::Tcp(address),
+            Err(_) => Address::Unix(address.into()),
+        };
+        server
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(&self.address).expect("the server takes connections")
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The port, as the options take it.
+    pub(crate) fn port(&self) -> String {
+        match self.address {
+            Address::Tcp(address) => address.port().to_string(),
+            Address::Unix(_) => panic!("a UNIX socket has no port"),
+        }
+    }
+
+    /// The socket file.
+    pub(crate) fn file(&self) -> &Path {
+        match &self.address {
+            Address::Unix(path) => path,
+            Address::Tcp(_) => panic!("no socket file"),
+        }
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Takes stderr out of the hands of the log.
+    pub(crate) fn take_stderr(&mut self) -> Option<process::ChildStderr> {
+        self.child.stderr.take()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the end. Returns the status, and what was written to stdout after the first line.
+    pub(crate) fn wait(&mut self) -> (ExitStatus, Vec<String>) {
+        let status = wait(&mut self.child);
+        self.is_over = true;
+        self.log.wait_for_end();
+        (status, self.stdout.iter().collect())
+    }
+
+    /// Ends it, and returns all lines that it has logged.
+    pub(crate) fn end(mut self) -> Vec<String> {
+        self.signal(Signal::TERM);
+        assert!(self.wait().0.success());
+        self.log.lines()
+    }
+
+    /// What a file of this process in /proc says.
+    pub(crate) fn proc(&self, file: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
+    }
+
+    /// The most memory that it had so far, in bytes.
+    pub(crate) fn peak_memory_bytes(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+    }
+
+    /// The processor time that it has used, in hundredths of a second.
+    pub(crate) fn processor_ticks(&self) -> u64 {
+        let stat = self.proc("stat");
+        // The name in parentheses may hold anything; the times are the 14th and 15th fields.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            eprintln!("the server's log:");
+            self.log.lines().iter().rev().take(40).rev().for_each(|line| eprintln!("  {line:.300}"));
+            return;
+        }
+        if !self.is_over {
+            // One that has ended by itself is a zombie still, so the signal has somewhere to go.
+            self.signal(Signal::TERM);
+            assert!(wait(&mut self.child).success(), "the server ends well");
+        }
+    }
+}
+
+/// The lines of a server's stderr, as they come.
+#[derive(Clone, Default)]
+pub(crate) struct Log {
+    lines: Arc<(Mutex<Lines>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Lines {
+    so_far: Vec<String>,
+    /// More may come.
+    is_open: bool,
+}
+
+impl Log {
+    fn of(stderr: impl Read + Send + 'static) -> Log {
+        let log = Log::default();
+        log.lines.0.lock().unwrap().is_open = true;
+        let lines = log.lines.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.0.lock().unwrap().so_far.push(line);
+                lines.1.notify_all();
+            }
+            lines.0.lock().unwrap().is_open = false;
+            lines.1.notify_all();
+        });
+        log
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.0.lock().unwrap().so_far.clone()
+    }
+
+    /// How many lines contain this.
+    pub(crate) fn count(&self, part: &str) -> usize {
+        self.lines().iter().filter(|line| line.contains(part)).count()
+    }
+
+    /// Waits for a line that contains this.
+    pub(crate) fn wait_for(&self, part: &str) -> String {
+        let find = |lines: &Lines| lines.so_far.iter().find(|line| line.contains(part)).cloned();
+        let lines = self.wait_while(|lines| lines.is_open && find(lines).is_none());
+        find(&lines).unwrap_or_else(|| panic!("no line of the log contains {part:?}"))
+    }
+
+    fn wait_for_end(&self) {
+        assert!(!self.wait_while(|lines| lines.is_open).is_open, "stderr is still open");
+    }
+
+    fn wait_while(&self, is_to_wait: impl Fn(&Lines) -> bool) -> MutexGuard<'_, Lines> {
+        let (lines, news) = &*self.lines;
+        news.wait_timeout_while(lines.lock().unwrap(), PATIENCE, |lines| is_to_wait(lines)).unwrap().0
+    }
+}
+
+/// The program with these arguments, and with nothing for it in the environment.
+pub(crate) fn officer(args: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    forget_options(&mut command);
+    command.args(args);
+    command
+}
+
+/// The program, started by a shell that first does something else.
+pub(crate) fn officer_after(shell: &str, args: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    forget_options(&mut command);
+    command.arg("-c").arg(format!("{shell} exec \"$0\" \"$@\"")).arg(PROGRAM).args(args);
+    command
+}
+
+fn forget_options(command: &mut Command) {
+    let of_ours = |name: &OsStr| name.to_string_lossy().starts_with("OFFICER_");
+    for (name, _) in env::vars_os().filter(|(name, _)| of_ours(name)) {
+        command.env_remove(name);
+    }
+}
+
+/// Runs a command that is to end by itself, soon.
+pub(crate) fn run(command: &mut Command) -> Output {
+    let mut child = spawn(command.stderr(Stdio::piped()));
+    let read = |mut stream: Box<dyn Read + Send>| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).map(|_| bytes).unwrap()
+        })
+    };
+    let stdout = read(Box::new(child.stdout.take().unwrap()));
+    let stderr = read(Box::new(child.stderr.take().unwrap()));
+    let status = wait(&mut child);
+    Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program starts")
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > give_up {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the program did not end in {PATIENCE:?}");
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A directory of its own for each test that needs one.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new() -> Directory {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        // Short: a socket's path has room for about 100 bytes.
+        let name = format!("officer-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

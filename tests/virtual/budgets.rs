@@ -1,0 +1,167 @@
+//! What one turn does at most, so that nobody waits long for the others.
+
+use std::time::Duration;
+
+use officer::server::Limits;
+
+use crate::words::{RESET, RESET_SUCCEEDED, acquired, lock, release_failed, released, timed_out, unlock};
+use crate::world::{Received, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn who_sends_much_leaves_the_others_their_turn_in_between() {
+    let line = unlock("x") + "\n";
+    let lines_per_turn = 4;
+    let turn_read_bytes = lines_per_turn * line.len();
+    let mut world = World::with_limits(Limits { turn_read_bytes, ..Limits::default() });
+    let [ann, bob] = world.connect();
+    world.put(ann, line.repeat(20).as_bytes());
+    for turn in 1..=5 {
+        let mut expected = vec![(ann, release_failed("x")); lines_per_turn];
+        world.put(bob, format!("{RESET}\n").as_bytes());
+        expected.push((bob, RESET_SUCCEEDED.to_owned()));
+        assert_eq!(world.step_once(), expected, "turn {turn}");
+        assert_eq!(world.unread(ann), (20 - turn * lines_per_turn) * line.len());
+    }
+    assert_eq!(world.step(), []);
+}
+
+#[test]
+fn a_connection_with_unread_input_is_served_again_without_an_event() {
+    let mut world = World::with_limits(Limits { turn_read_bytes: 10, ..Limits::default() });
+    let [ann, bob] = world.connect();
+    world.put(ann, (unlock("x") + "\n").repeat(50).as_bytes());
+    world.turn();
+    assert_eq!(world.server.next_turn(), Some(0), "the poll must not sleep");
+    assert_eq!(world.step(), vec![(ann, release_failed("x")); 50]);
+    assert_eq!(world.say(bob, RESET).len(), 1);
+    assert!(world.server.next_turn().is_some_and(|next| next > 0), "but for the idle limit");
+}
+
+#[test]
+fn all_lines_of_one_read_are_carried_out_in_one_turn() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    world.put(ann, "{\"command\":\"unlock\",\"name\":\"x\"}\n".repeat(400).as_bytes());
+    assert_eq!(world.step_once(), vec![(ann, release_failed("x")); 400]);
+}
+
+#[test]
+fn a_turn_ends_so_many_waits_and_no_more() {
+    let mut world = World::with_limits(Limits { turn_expiries_max: 3, ..Limits::default() });
+    let [ann, zoe] = world.connect();
+    world.say(ann, &lock("db", ""));
+    let waiters = world.connect_many(10);
+    for client in &waiters {
+        world.say(*client, &lock("db", r#""timeout":1"#));
+    }
+    world.oversleep(SECOND);
+    let mut order = Vec::new();
+    for expected in [3, 3] {
+        // Requests go on in between.
+        world.put(zoe, format!("{RESET}\n").as_bytes());
+        let received = world.step_once();
+        assert_eq!(received.len(), expected + 1);
+        assert!(received.contains(&(zoe, RESET_SUCCEEDED.to_owned())));
+        order.extend(received.into_iter().map(|(client, _)| client).filter(|client| *client != zoe));
+        assert!(world.server.next_turn().is_some_and(|next| Duration::from_nanos(next) <= world.now()));
+    }
+    // Who is granted in between does not time out, although its time is over.
+    world.put(ann, format!("{}\n", unlock("db")).as_bytes());
+    let received = world.step_once();
+    assert_eq!(received[..2], [(ann, released("db")), (waiters[6], acquired("db"))]);
+    let rest: Vec<Received> = world.step();
+    order.extend(received[2..].iter().chain(&rest).map(|(client, _)| *client));
+    let in_order: Vec<_> = waiters.iter().copied().filter(|client| *client != waiters[6]).collect();
+    assert_eq!(order, in_order);
+}
+
+#[test]
+fn a_turn_closes_so_many_idle_connections_and_no_more() {
+    let mut world = World::with_limits(Limits { turn_expiries_max: 3, ..Limits::default() });
+    world.connect_many(10);
+    world.oversleep(60 * SECOND);
+    for left in [7, 4, 1, 0, 0] {
+        world.turn();
+        assert_eq!(world.server.connections(), left);
+    }
+}
+
+#[test]
+fn idle_connections_do_not_use_up_what_is_for_waits() {
+    let mut world = World::with_limits(Limits { turn_expiries_max: 1, ..Limits::default() });
+    let clients = world.connect_many(6);
+    for client in &clients[..2] {
+        world.say(*client, &lock("db", r#""timeout":70"#));
+    }
+    world.pass(30 * SECOND);
+    for client in &clients[..2] {
+        world.say(*client, r#"{"command":"keep_alive"}"#);
+    }
+    world.oversleep(45 * SECOND);
+    let received = world.step_once();
+    assert_eq!(received, [(clients[1], timed_out("db", &["10.0.0.1:1"]))]);
+}
+
+#[test]
+fn a_turn_writes_so_many_bytes_for_what_is_due_and_then_leaves_the_rest() {
+    let one = timed_out("db", &["10.0.0.1:1"]).len() + 1;
+    // The limit is looked at before each: the one that passes it is the last.
+    for (turn_expiry_bytes, per_turn) in [(1, 1), (one, 1), (one + 1, 2), (3 * one, 3)] {
+        let mut world = World::with_limits(Limits { turn_expiry_bytes, ..Limits::default() });
+        let [ann] = world.connect();
+        let waiters = world.connect_many(6);
+        for (number, client) in waiters.iter().enumerate() {
+            let name = format!("d{number}");
+            world.say(ann, &lock(&name, ""));
+            world.say(*client, &lock(&name, r#""timeout":1"#));
+        }
+        world.oversleep(SECOND);
+        let mut left = 6;
+        while left > 0 {
+            let received = world.step_once();
+            assert_eq!(received.len(), per_turn.min(left));
+            left -= received.len();
+        }
+    }
+}
+
+#[test]
+fn a_turn_ends_so_many_sessions_each_of_them_whole() {
+    let mut world = World::with_limits(Limits { turn_ends_max: 2, ..Limits::default() });
+    let holders = world.connect_many(5);
+    let [zoe] = world.connect();
+    for client in &holders {
+        for number in 0..3 {
+            world.say(*client, &lock(&format!("{} {number}", client.0), ""));
+        }
+    }
+    for client in &holders {
+        world.put_reset(*client);
+    }
+    // The first two go in the very turn that finds them; then two in each.
+    for left in [9, 3, 0] {
+        world.put(zoe, format!("{RESET}\n").as_bytes());
+        assert_eq!(world.step_once(), [(zoe, RESET_SUCCEEDED.to_owned())], "the others are served meanwhile");
+        assert_eq!(world.server.stats().held, left);
+        assert!(left == 0 || world.server.next_turn() == Some(0), "the poll must not sleep");
+    }
+    assert!(holders.iter().all(|client| world.is_closed(*client)));
+}
+
+#[test]
+fn a_session_that_waits_for_its_end_is_granted_a_lock_only_to_pass_it_on() {
+    let mut world = World::with_limits(Limits { turn_ends_max: 1, ..Limits::default() });
+    let [ann, bob, carl, dora] = world.connect();
+    for client in [ann, bob, carl, dora] {
+        world.say(client, &lock("db", ""));
+    }
+    for client in [ann, bob, carl] {
+        world.put_end(client);
+    }
+    assert_eq!(world.step_once(), []);
+    assert_eq!(world.step_once(), []);
+    assert_eq!(world.step_once(), [(dora, acquired("db"))]);
+    assert_eq!(world.server.stats().acquires, 4);
+}

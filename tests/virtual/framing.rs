@@ -1,0 +1,259 @@
+//! Bytes into lines, however they arrive: the server's side of it, with the connection's end and the limit.
+
+use std::time::Duration;
+
+use officer::server::Limits;
+use officer::wire::peer::Peer;
+
+use crate::words::{RESET_SUCCEEDED, acquired, error, listing, lock, release_failed, released, unlock};
+use crate::world::{Received, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Requests with all that may stand between them and in them.
+const SAID: &str = concat!(
+    "{\"command\":\"lock\",\"name\":\"é🔒\"}\n",
+    "\n",
+    " \t\r\n",
+    "{\"command\":\"my_locks\"}\r\n",
+    "{\"command\":\"unlock\",\"name\":\"\\u00e9\\ud83d\\udd12\"}\n",
+    "hello\n",
+    "\r\n\n\n",
+    " { \"command\" : \"reset\" } \n",
+);
+
+fn answers() -> Vec<String> {
+    vec![
+        acquired("é🔒"),
+        listing("my_locks", "[\"é🔒\"]"),
+        released("é🔒"),
+        error("invalid_json", "the line is not JSON: expected value at line 1 column 1"),
+        RESET_SUCCEEDED.to_owned(),
+    ]
+}
+
+fn lines(received: Vec<Received>) -> Vec<String> {
+    received.into_iter().map(|(_, line)| line).collect()
+}
+
+/// The same over each kind of socket.
+fn peers() -> [Peer; 2] {
+    [Peer::V4 { ip: [10, 0, 0, 1], port: 1 }, Peer::Unix(1)]
+}
+
+#[test]
+fn many_lines_in_one_read_are_answered_in_their_order() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    assert_eq!(lines(world.send(ann, SAID.as_bytes())), answers());
+}
+
+#[test]
+fn a_line_may_be_cut_in_every_place() {
+    for peer in peers() {
+        for cut in 1..SAID.len() {
+            let mut world = World::new();
+            let ann = world.connect_as(peer);
+            let mut received = world.send(ann, &SAID.as_bytes()[..cut]);
+            received.extend(world.pass(SECOND));
+            received.extend(world.send(ann, &SAID.as_bytes()[cut..]));
+            assert_eq!(lines(received), answers(), "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn lines_may_come_in_pieces_of_any_size() {
+    for peer in peers() {
+        for size in 1..50 {
+            let mut world = World::new();
+            let ann = world.connect_as(peer);
+            let received = SAID.as_bytes().chunks(size).flat_map(|piece| world.send(ann, piece)).collect();
+            assert_eq!(lines(received), answers(), "pieces of {size}");
+        }
+    }
+}
+
+#[test]
+fn reads_may_give_pieces_of_any_size() {
+    for size in 1..50 {
+        // A UNIX socket may give less than it has.
+        let mut world = World::new();
+        let ann = world.connect_as(Peer::Unix(1));
+        world.read_in_pieces(ann, size);
+        assert_eq!(lines(world.send(ann, SAID.as_bytes())), answers(), "pieces of {size}");
+        // A full buffer may leave more on any socket.
+        let mut world = World::with_limits(Limits { turn_read_bytes: size, ..Limits::default() });
+        let [ann] = world.connect();
+        assert_eq!(lines(world.send(ann, SAID.as_bytes())), answers(), "buffers of {size}");
+    }
+}
+
+#[test]
+fn a_line_is_carried_out_when_its_end_comes_and_not_before() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    assert_eq!(world.send(ann, br#"{"command":"reset"}"#), []);
+    assert_eq!(world.pass(30 * SECOND), []);
+    assert_eq!(world.send(ann, b"\r"), []);
+    assert_eq!(world.send(ann, b"\n"), [(ann, RESET_SUCCEEDED.to_owned())]);
+}
+
+#[test]
+fn a_partial_last_line_is_dropped_and_the_lines_before_it_are_carried_out() {
+    for peer in peers() {
+        let mut world = World::new();
+        let ann = world.connect_as(peer);
+        let [bob] = world.connect();
+        world.say(ann, &lock("db", ""));
+        world.say(bob, &lock("db", ""));
+        // All of it is there when the server looks.
+        let input = format!("{}\n{}\n{}", lock("a", ""), unlock("b"), unlock("db"));
+        world.put(ann, input.as_bytes());
+        world.put_end(ann);
+        assert_eq!(
+            world.step(),
+            [(ann, acquired("a")), (ann, release_failed("b")), (bob, acquired("db"))],
+            "and db passes on by the end, not by the unlock"
+        );
+        assert!(world.is_closed(ann));
+        assert_eq!(world.say(bob, r#"{"command":"locks"}"#).len(), 1);
+        assert_eq!(world.say(bob, &lock("a", r#""timeout":0"#)), [(bob, acquired("a"))]);
+    }
+}
+
+#[test]
+fn the_end_right_behind_a_line_or_in_the_midst_of_the_first_one_is_an_end() {
+    let mut world = World::new();
+    let [ann, bob, carl] = world.connect();
+    assert_eq!(world.half_close(ann), []);
+    world.send(bob, b"{\"command\":");
+    assert_eq!(world.half_close(bob), []);
+    world.put(carl, b"{\"command\":\"reset\"}\n");
+    world.put_end(carl);
+    assert_eq!(world.step(), [(carl, RESET_SUCCEEDED.to_owned())]);
+    assert!([ann, bob, carl].into_iter().all(|client| world.is_closed(client)));
+}
+
+/// A `reset` of exactly so many bytes.
+fn reset_of(bytes: usize) -> String {
+    let frame = r#"{"command":"reset","x":""}"#;
+    format!(r#"{{"command":"reset","x":"{}"}}"#, "x".repeat(bytes - frame.len()))
+}
+
+#[test]
+fn a_line_of_exactly_the_limit_is_taken() {
+    for (limits, bytes) in [(Limits::default(), 65_536), (Limits { line_bytes_max: 100, ..Limits::default() }, 100)] {
+        for step in [1_000, 40, bytes + 1] {
+            let mut world = World::with_limits(limits.clone());
+            let [ann] = world.connect();
+            let line = reset_of(bytes) + "\n" + &reset_of(bytes) + "\n";
+            let received: Vec<Received> =
+                line.as_bytes().chunks(step).flat_map(|piece| world.send(ann, piece)).collect();
+            assert_eq!(lines(received), [RESET_SUCCEEDED, RESET_SUCCEEDED]);
+            assert!(!world.is_at_end(ann));
+        }
+    }
+}
+
+#[test]
+fn a_line_over_the_limit_is_refused_after_what_was_decided_and_ends_the_connection() {
+    for step in [1, 7, 1_000] {
+        let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
+        let [ann, bob] = world.connect();
+        world.say(bob, &lock("wanted", ""));
+        let input = format!("{}\n{}\n{}\n{}\n", lock("db", ""), lock("wanted", ""), reset_of(101), lock("never", ""));
+        assert_eq!(world.say(bob, &lock("other", "")), [(bob, acquired("other"))]);
+        let received: Vec<Received> = input.as_bytes().chunks(step).flat_map(|piece| world.send(ann, piece)).collect();
+        assert_eq!(
+            received,
+            [(ann, acquired("db")), (ann, error("line_too_long", "a line may have at most 100 bytes"))]
+        );
+        // Our side is closed, the locks and waits are gone at once, and what is still sent is dropped.
+        assert!(world.is_at_end(ann) && !world.is_closed(ann));
+        assert_eq!(
+            world.say(bob, r#"{"command":"locks"}"#),
+            [(bob, listing("locks", r#"{"wanted":["10.0.0.2:1"],"other":["10.0.0.2:1"]}"#))]
+        );
+        assert_eq!(world.say(ann, &lock("never", "")), []);
+        assert_eq!(world.unread(ann), 0);
+        assert_eq!(world.pass(SECOND - Duration::from_nanos(1)), []);
+        assert!(!world.is_closed(ann));
+        assert_eq!(world.pass(Duration::from_nanos(1)), []);
+        assert!(world.is_closed(ann));
+    }
+}
+
+#[test]
+fn the_end_of_a_line_over_the_limit_is_not_waited_for() {
+    let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
+    let [ann] = world.connect();
+    assert_eq!(world.send(ann, &[b'x'; 100]), []);
+    assert_eq!(world.send(ann, b"x"), [(ann, error("line_too_long", "a line may have at most 100 bytes"))]);
+}
+
+#[test]
+fn a_connection_that_was_refused_a_line_is_closed_when_its_peer_has_closed_too() {
+    let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
+    let [ann, bob, carl] = world.connect();
+    for client in [ann, bob, carl] {
+        world.send(client, &[b'x'; 200]);
+        assert!(world.is_at_end(client) && !world.is_closed(client));
+    }
+    world.half_close(ann);
+    world.vanish(bob);
+    assert!(world.is_closed(ann) && world.is_closed(bob) && !world.is_closed(carl));
+    // The end may already be there with the line.
+    let [dora] = world.connect();
+    world.put(dora, &[b'x'; 200]);
+    world.put_end(dora);
+    assert_eq!(world.step(), [(dora, error("line_too_long", "a line may have at most 100 bytes"))]);
+    assert!(world.is_closed(dora));
+}
+
+#[test]
+fn how_long_a_refused_connection_is_read_from_is_a_limit_of_its_own_that_input_does_not_lengthen() {
+    let linger = Duration::from_millis(70);
+    let mut world = World::with_limits(Limits { line_bytes_max: 100, linger, ..Limits::default() });
+    let [ann] = world.connect();
+    world.send(ann, &[b'x'; 200]);
+    for _ in 0..6 {
+        assert_eq!(world.pass(linger / 7), []);
+        assert_eq!(world.send(ann, &[b'x'; 200]), []);
+        assert!(!world.is_closed(ann));
+    }
+    world.pass(linger / 7);
+    assert!(world.is_closed(ann));
+}
+
+#[test]
+fn a_refused_connection_is_closed_at_once_where_its_side_cannot_be_closed_alone() {
+    let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
+    let [ann] = world.connect();
+    world.refuse_half_close(ann);
+    assert_eq!(world.send(ann, &[b'x'; 200]).len(), 1);
+    assert!(world.is_closed(ann));
+}
+
+#[test]
+fn a_line_that_never_ends_takes_no_memory_to_speak_of() {
+    let mut world = World::with_limits(Limits { line_bytes_max: 1_000, turn_read_bytes: 100, ..Limits::default() });
+    let [ann] = world.connect();
+    // Everything that the server remembers, written out.
+    let remembered = |world: &World| format!("{:?}", world.server).len();
+    let before = remembered(&world);
+    world.put(ann, &vec![b'x'; 1 << 20]);
+    let mut most = 0;
+    while !world.is_at_end(ann) {
+        world.turn();
+        most = most.max(remembered(&world));
+        assert!((1 << 20) - world.unread(ann) <= 1_100, "it stops reading once the line is too long");
+    }
+    // A byte is written out as `120, `.
+    assert!(most <= before + 5 * 1_100 + 1_000, "{most} of {before}");
+    while world.unread(ann) > 0 {
+        world.turn();
+        assert!(remembered(&world) <= before + 5 * 1_100 + 1_000, "what is dropped is not kept");
+    }
+    assert_eq!(world.step().len(), 1);
+}

@@ -1,0 +1,262 @@
+//! Transcripts, replayed: what a log says of a server happens again to a new one, which must send the same.
+//!
+//! A transcript is what the server logs at debug, one line for everything that crosses a connection's edge
+//! ([`officer::wire::transcript`]). Paste the lines as they are, and other lines of the log between them if it is easier:
+//! only transcript lines are looked at.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use officer::server::{Disconnect, Limits};
+use officer::wire::peer::Peer;
+use officer::wire::transcript::{Record, What};
+
+use crate::world::{Client, World};
+
+/// What a server did in several turns, one right after the other, may happen in one.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// What was sent to each connection, by the order of their coming, and when.
+type Sent = BTreeMap<usize, Vec<(Duration, String)>>;
+
+/// Connects, sends and ends at the times of the transcript, and asserts that the server sends what stands in it.
+///
+/// A connection that the transcript does not show coming is there from its first line on. What a transcript does not
+/// say: when a peer took its output. So it cannot bring about that a connection is closed for not taking it. And the
+/// server has its turns when the one of the transcript had them, so it is as late as that one.
+pub(crate) fn replay(transcript: &str) {
+    replay_within(Limits::default(), transcript);
+}
+
+/// As [`replay`], with the limits of the server that wrote the transcript.
+pub(crate) fn replay_within(limits: Limits, transcript: &str) {
+    let line_bytes_max = limits.line_bytes_max;
+    // What was read in one turn is read in one turn, although its parts had come before.
+    let mut world = World::with_limits(Limits { turn_read_bytes: 1 << 20, ..limits });
+    let records: Vec<_> = transcript.lines().filter_map(record).collect();
+    assert!(!records.is_empty(), "there is no transcript in this");
+    let mut clients: HashMap<String, Client> = HashMap::new();
+    let (mut expected, mut sent) = (Sent::new(), Sent::new());
+    let mut ended = Vec::new();
+    for turn in records.chunk_by(|one, other| one.at_ns == other.at_ns) {
+        let at = Duration::from_nanos(turn[0].at_ns);
+        world.oversleep(at.checked_sub(world.now()).expect("the lines are in the order of their times"));
+        for Record { peer, what, bytes, .. } in turn {
+            if *what == What::Came || !clients.contains_key(peer) {
+                clients.insert(peer.clone(), world.arrive(parse_peer(peer)));
+            }
+            let client = clients[peer];
+            match what {
+                What::Came => {}
+                What::Received => world.put(client, &[bytes, &b"\n"[..]].concat()),
+                What::Sent => {
+                    let line = String::from_utf8(bytes.clone()).expect("replies are UTF-8");
+                    expected.entry(client.0).or_default().push((at, line));
+                }
+                What::Ended => {
+                    ended.push(client);
+                    end(&mut world, client, &String::from_utf8_lossy(bytes), line_bytes_max);
+                }
+            }
+        }
+        for (client, line) in world.step() {
+            sent.entry(client.0).or_default().push((at, line));
+        }
+    }
+    assert_same(&expected, &sent);
+    for client in ended {
+        assert!(world.is_at_end(client), "{} has not ended", world.name(client));
+    }
+}
+
+/// Brings about an end for the reason that the transcript gives.
+fn end(world: &mut World, client: Client, why: &str, line_bytes_max: usize) {
+    if why == Disconnect::PeerClosed.to_string() {
+        world.put_end(client);
+    } else if why == Disconnect::LineTooLong.to_string() {
+        // The line itself is not in the transcript, and its end need not come.
+        world.put(client, &vec![b'x'; line_bytes_max + 1]);
+    } else if why.starts_with("the socket failed") {
+        world.put_reset(client);
+    }
+    // Otherwise it is the server that ends it.
+}
+
+fn assert_same(expected: &Sent, sent: &Sent) {
+    let lines = |sent: &Sent| -> BTreeMap<usize, Vec<String>> {
+        let lines = |lines: &Vec<(Duration, String)>| lines.iter().map(|(_, line)| line.clone()).collect();
+        sent.iter().map(|(client, sent)| (*client, lines(sent))).collect()
+    };
+    assert_eq!(lines(expected), lines(sent), "expected is what the transcript says, by connection");
+    for ((expected_at, line), (at, _)) in expected.values().flatten().zip(sent.values().flatten()) {
+        assert!(expected_at.abs_diff(*at) < SLACK, "sent at {at:?} instead of {expected_at:?}: {line}");
+    }
+}
+
+/// The record in a line. Nothing if the line is another one of the log.
+fn record(line: &str) -> Option<Record<String, Vec<u8>>> {
+    let line = line.trim_start();
+    let record = Record::parse(line);
+    assert!(record.is_some() || !line.contains("officer::transcript] @"), "no record: {line}");
+    assert!(!line.ends_with(" [cut]"), "this line is not whole: {line}");
+    record
+}
+
+fn parse_peer(name: &str) -> Peer {
+    match name.strip_prefix("unix:") {
+        Some(number) => Peer::Unix(number.parse().expect("a number")),
+        None => Peer::from(name.parse::<SocketAddr>().expect("an address")),
+    }
+}
+
+mod tests {
+    use std::cell::RefCell;
+    use std::panic::catch_unwind;
+    use std::sync::Once;
+
+    use super::*;
+    use crate::words::{LOCKS, MY_LOCKS, RESET, lock, unlock};
+
+    const HAND_OVER: &str = r#"
+        @0.000000000 127.0.0.1:40312 +
+        @0.000120000 127.0.0.1:40312 < {"command":"lock","name":"db"}
+        @0.000120000 127.0.0.1:40312 > {"name":"db","result":"acquired"}
+        @1.000000000 [::1]:40313 +
+        @1.000000000 unix:1 +
+        @1.500000000 [::1]:40313 < {"command":"lock","name":"db"}
+        @1.600000000 unix:1 < {"command":"lock","name":"db","timeout":1}
+        @2.600031000 unix:1 > {"name":"db","result":"timed_out","queue":["127.0.0.1:40312","[::1]:40313"]}
+        @5.250000000 127.0.0.1:40312 - the peer closed the connection
+        @5.250000000 [::1]:40313 > {"name":"db","result":"acquired"}
+        @60.100000000 unix:1 < {"command":"keep_alive"}
+        @61.500090000 [::1]:40313 - it sent nothing for the idle limit
+    "#;
+
+    #[test]
+    fn a_transcript_is_replayed() {
+        replay(HAND_OVER);
+    }
+
+    #[test]
+    fn a_transcript_is_replayed_as_it_stands_in_the_log() {
+        replay(
+            r#"
+[2026-11-24T00:18:34.229Z INFO  officer::net] told nothing yet
+[2026-11-24T00:18:35.235Z DEBUG officer::transcript] @1.005741033 127.0.0.1:33868 + 
+[2026-11-24T00:18:35.236Z DEBUG officer::transcript] @1.006901482 127.0.0.1:33868 < {"command":"lock","name":"db"}
+[2026-11-24T00:18:35.236Z DEBUG officer::transcript] @1.006901482 127.0.0.1:33868 > {"name":"db","result":"acquired"}
+[2026-11-24T00:18:35.240Z DEBUG officer::transcript] @1.010200133 127.0.0.1:33870 +
+[2026-11-24T00:18:35.241Z DEBUG officer::transcript] @1.011200133 127.0.0.1:33870 < {"command":"lock","name":"db"} \x0d
+[2026-11-24T00:18:36.302Z INFO  officer::server::connections] 127.0.0.1:33868 ended: the peer closed the connection
+[2026-11-24T00:18:36.302Z DEBUG officer::transcript] @2.072113640 127.0.0.1:33868 - the peer closed the connection
+[2026-11-24T00:18:36.302Z DEBUG officer::transcript] @2.072113640 127.0.0.1:33870 > {"name":"db","result":"acquired"}
+[2026-11-24T00:18:36.400Z DEBUG officer::transcript] @2.170000000 127.0.0.1:33870 < \xff\x00
+[2026-11-24T00:18:36.400Z DEBUG officer::transcript] @2.170000000 127.0.0.1:33870 > {"result":"error","reason":"invalid_json","message":"the line is not UTF-8"}
+"#,
+        );
+    }
+
+    #[test]
+    fn a_transcript_may_begin_in_the_middle() {
+        let middle: String = HAND_OVER.lines().filter(|line| !line.ends_with('+')).collect::<Vec<_>>().join("\n");
+        assert!(!middle.contains('+'));
+        replay(&middle);
+    }
+
+    #[test]
+    fn a_transcript_that_another_server_would_have_written_is_found_out() {
+        let is_refused = |from: &str, to: &str| {
+            let transcript = HAND_OVER.replacen(from, to, 1);
+            assert_ne!(transcript, HAND_OVER, "{from} stands in it");
+            catch_unwind(|| replay(&transcript)).is_err()
+        };
+        // Another answer, none, one before its time, one too many, another end.
+        assert!(is_refused(r#"{"name":"db","result":"acquired"}"#, r#"{"name":"db","result":"released"}"#));
+        assert!(is_refused(
+            "[::1]:40313 > {\"name\":\"db\",\"result\":\"acquired\"}",
+            "unix:1 < {\"command\":\"reset\"}"
+        ));
+        assert!(is_refused("@2.600031000", "@2.500031000"));
+        assert!(is_refused("@60.100000000 unix:1 <", "@60.100000000 unix:1 >"));
+        assert!(is_refused("unix:1 < {\"command\":\"keep_alive\"}", "unix:1 - it sent nothing for the idle limit"));
+        assert!(!is_refused("it sent nothing for the idle limit", "somebody wrote this in other words"));
+    }
+
+    #[test]
+    fn what_the_server_logs_can_be_replayed() {
+        let limits = Limits {
+            line_bytes_max: 100,
+            connections_max: 4,
+            max_idle: Some(Duration::from_secs(9)),
+            ..Limits::default()
+        };
+        let transcript = logged(|| {
+            let mut world = World::with_limits(limits.clone());
+            let [ann, bob, carl] = world.connect();
+            let dora = world.connect_as(Peer::Unix(1));
+            world.say(ann, &lock("d\"b", ""));
+            world.say(bob, &lock("d\"b", r#""timeout":1.5,"id":"b""#));
+            world.say(carl, &lock("d\"b", ""));
+            world.send(dora, b"\xfe\\x41\n\nhello\r\n");
+            world.pass(Duration::from_secs(2));
+            let [_turned_away] = world.connect();
+            world.say(dora, LOCKS);
+            world.send(dora, &[b'y'; 1_000]);
+            world.pass(Duration::from_secs(2));
+            world.say(carl, MY_LOCKS);
+            world.vanish(ann);
+            world.pass(Duration::from_secs(1));
+            // Several lines and the end, all within one turn or the next.
+            world.put(bob, format!("{}\n{RESET}\n", unlock("d\"b")).as_bytes());
+            world.half_close(bob);
+            world.pass(Duration::from_secs(20));
+        });
+        for what in [" + ", " < ", " > ", " - "] {
+            assert!(transcript.contains(what.trim_end()), "{transcript}");
+        }
+        assert_eq!(transcript.matches(" +\n").count(), 5, "{transcript}");
+        assert_eq!(transcript.matches(" - ").count(), 5, "{transcript}");
+        replay_within(limits, &transcript);
+    }
+
+    /// The transcript of what happens in `conversation`, as a log would have it.
+    fn logged(conversation: impl FnOnce()) -> String {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| {
+            log::set_logger(&PerThread).expect("no other logger");
+            log::set_max_level(log::LevelFilter::Debug);
+        });
+        LINES.set(Some(String::new()));
+        conversation();
+        LINES.take().expect("nobody else takes it")
+    }
+
+    thread_local! {
+        /// What is logged on this thread, while somebody wants it.
+        static LINES: RefCell<Option<String>> = const { RefCell::new(None) };
+    }
+
+    struct PerThread;
+
+    impl log::Log for PerThread {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            LINES.with_borrow(Option::is_some)
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            LINES.with_borrow_mut(|lines| {
+                if let Some(lines) = lines {
+                    *lines += &format!(
+                        "[2026-11-24T00:18:35.235Z {} {}] {}\n",
+                        record.level(),
+                        record.target(),
+                        record.args()
+                    );
+                }
+            });
+        }
+
+        fn flush(&self) {}
+    }
+}
