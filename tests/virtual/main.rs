@@ -7,6 +7,7 @@ mod departures;
 mod framing;
 mod ids;
 mod limits;
+mod operators;
 mod original;
 mod output;
 mod queues;

@@ -1,0 +1,337 @@
+//! What a person or a program asks about the server itself: `ping`, `hello`, `kick`, and the locks page by page.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use officer::server::Limits;
+use officer::wire::peer::Peer;
+use serde_json::{Value, json};
+
+use crate::words::{LOCKS, acquired, error, listing, lock, unlock, with};
+use crate::world::{Client, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+const PING: &str = r#"{"command":"ping"}"#;
+const PONG: &str = r#"{"result":"pong"}"#;
+const KICKED: &str = r#"{"result":"kicked"}"#;
+const KICK_FAILED: &str = r#"{"result":"kick_failed"}"#;
+
+fn kick(connection: &str) -> String {
+    format!(r#"{{"command":"kick","connection":"{connection}"}}"#)
+}
+
+/// The one reply that a request gets, as JSON.
+fn ask(world: &mut World, client: Client, line: &str) -> Value {
+    let received = world.say(client, line);
+    let [(to, reply)] = received.as_slice() else { panic!("one reply to {line}: {received:?}") };
+    assert_eq!(*to, client);
+    serde_json::from_str(reply).expect("a reply is JSON")
+}
+
+/// A client on the machine of the server.
+fn local(world: &mut World, port: u16) -> Client {
+    world.connect_as(Peer::V4 { ip: [127, 0, 0, 1], port })
+}
+
+#[test]
+fn a_ping_is_answered_in_turn() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    let lines = format!("{}\n{PING}\n{}\n", lock("db", ""), with(PING, r#""id":"x""#));
+    let pong_with_id = with(PONG, r#""id":"x""#);
+    assert_eq!(world.send(ann, lines.as_bytes()), [(ann, acquired("db")), (ann, PONG.to_owned()), (ann, pong_with_id)]);
+}
+
+#[test]
+fn hello_tells_who_is_there_and_what_is_allowed() {
+    let mut world = World::with_limits(Limits { connection_locks_max: 7, ..Limits::default() });
+    let [ann] = world.connect();
+    assert_eq!(
+        ask(&mut world, ann, r#"{"command":"hello","id":4}"#),
+        json!({
+            "result": "hello",
+            "id": 4,
+            "server": "officer",
+            "version": env!("CARGO_PKG_VERSION"),
+            "connection": "10.0.0.1:1",
+            "resumed": false,
+            "limits": {
+                "line_bytes_max": 65536,
+                "connection_locks_max": 7,
+                "lock_waits_max": 100_000,
+                "reply_bytes_max": 4_194_304,
+                "max_idle": 60
+            }
+        })
+    );
+}
+
+#[test]
+fn a_client_shortens_its_own_idle_limit_and_can_not_lengthen_it() {
+    let mut world = World::new();
+    let [ann, bob, carl] = world.connect();
+    let mut max_idle_after = |client, seconds: &str| {
+        let line = format!(r#"{{"command":"hello","max_idle":{seconds}}}"#);
+        ask(&mut world, client, &line)["limits"]["max_idle"].clone()
+    };
+    assert_eq!(max_idle_after(ann, "2.5"), json!(2.5));
+    assert_eq!(max_idle_after(ann, "null"), json!(2.5), "what is absent stays as it is");
+    assert_eq!(max_idle_after(bob, "1e300"), json!(60));
+    world.pass(SECOND * 2);
+    assert!(!world.is_closed(ann));
+    world.pass(SECOND / 2);
+    assert!(world.is_closed(ann));
+    world.pass(SECOND * 57);
+    assert!(!world.is_closed(bob) && !world.is_closed(carl));
+    world.pass(SECOND);
+    assert!(world.is_closed(bob) && world.is_closed(carl));
+}
+
+#[test]
+fn an_idle_limit_can_be_set_where_the_server_has_none() {
+    let mut world = World::with_limits(Limits { max_idle: None, ..Limits::default() });
+    let [ann, bob] = world.connect();
+    assert_eq!(ask(&mut world, bob, r#"{"command":"hello"}"#)["limits"]["max_idle"], json!(0));
+    ask(&mut world, ann, r#"{"command":"hello","max_idle":5}"#);
+    world.pass(SECOND * 5);
+    assert!(world.is_closed(ann) && !world.is_closed(bob));
+}
+
+#[test]
+fn what_hello_can_not_take_is_refused() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    for (fields, message) in [
+        (r#""max_idle":0"#.to_owned(), "max_idle must be a number of seconds above 0"),
+        (r#""max_idle":-1"#.to_owned(), "max_idle must be a number of seconds above 0"),
+        (r#""max_idle":"5""#.to_owned(), "max_idle must be a number of seconds above 0"),
+        (r#""client":5"#.to_owned(), "client must be a string"),
+        (format!(r#""client":"{}""#, "x".repeat(129)), "client must have at most 128 bytes"),
+    ] {
+        let line = with(r#"{"command":"hello"}"#, &fields);
+        assert_eq!(world.say(ann, &line), [(ann, error("invalid_request", message))]);
+    }
+}
+
+#[test]
+fn a_kick_passes_the_locks_on_before_it_is_answered() {
+    let mut world = World::new();
+    let [ann, bob] = world.connect();
+    let admin = local(&mut world, 9);
+    world.say(ann, &lock("db", ""));
+    world.say(bob, &lock("db", ""));
+    let lines = format!("{}\n{LOCKS}\n", kick("10.0.0.1:1"));
+    assert_eq!(
+        world.send(admin, lines.as_bytes()),
+        [(bob, acquired("db")), (admin, KICKED.to_owned()), (admin, listing("locks", r#"{"db":["10.0.0.2:1"]}"#)),]
+    );
+    assert!(world.is_closed(ann));
+    assert_eq!(world.say(admin, &kick("10.0.0.1:1")), [(admin, KICK_FAILED.to_owned())], "it is gone");
+}
+
+#[test]
+fn a_kicked_waiter_leaves_its_queues() {
+    let mut world = World::new();
+    let [ann, bob, carl] = world.connect();
+    let admin = local(&mut world, 9);
+    for client in [ann, bob, carl] {
+        world.say(client, &lock("db", ""));
+    }
+    assert_eq!(world.say(admin, &kick("10.0.0.2:1")), [(admin, KICKED.to_owned())]);
+    assert_eq!(world.say(ann, &unlock("db"))[1], (carl, acquired("db")));
+}
+
+#[test]
+fn who_is_not_there_is_not_kicked() {
+    let mut world = World::new();
+    let admin = local(&mut world, 9);
+    for name in ["10.0.0.1:1", "unix:1", "nonsense", ""] {
+        assert_eq!(world.say(admin, &kick(name)), [(admin, KICK_FAILED.to_owned())], "{name}");
+    }
+    let line = r#"{"command":"kick"}"#;
+    assert_eq!(world.say(admin, line), [(admin, error("invalid_request", "connection is missing"))]);
+    let line = r#"{"command":"kick","connection":5}"#;
+    assert_eq!(world.say(admin, line), [(admin, error("invalid_request", "connection must be a string"))]);
+}
+
+#[test]
+fn a_connection_that_kicks_itself_is_told_so_and_ended() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    let admin = local(&mut world, 9);
+    world.say(admin, &lock("db", ""));
+    world.say(ann, &lock("db", ""));
+    let lines = format!("{}\n{PING}\n", kick("127.0.0.1:9"));
+    assert_eq!(world.send(admin, lines.as_bytes()), [(ann, acquired("db")), (admin, KICKED.to_owned())]);
+    assert!(world.is_closed(admin));
+}
+
+#[test]
+fn kicking_is_for_this_machine_unless_the_server_is_told_otherwise() {
+    for (is_from_anywhere, peer, is_allowed) in [
+        (false, Peer::V4 { ip: [127, 3, 2, 1], port: 9 }, true),
+        (false, "[::1]:9".parse().expect("a name"), true),
+        (false, Peer::Unix(9), true),
+        (false, Peer::V4 { ip: [10, 0, 0, 9], port: 9 }, false),
+        (false, "[2001:db8::1]:9".parse().expect("a name"), false),
+        (true, Peer::V4 { ip: [10, 0, 0, 9], port: 9 }, true),
+    ] {
+        let mut world = World::with_limits(Limits { kick_from_anywhere: is_from_anywhere, ..Limits::default() });
+        let [ann] = world.connect();
+        let admin = world.connect_as(peer);
+        let reply = ask(&mut world, admin, &with(&kick("10.0.0.1:1"), r#""id":1"#));
+        let expected = if is_allowed { "kicked" } else { "error" };
+        assert_eq!((&reply["result"], &reply["id"]), (&json!(expected), &json!(1)), "{peer}");
+        assert_eq!(reply["reason"], if is_allowed { Value::Null } else { json!("not_allowed") });
+        assert_eq!(world.is_closed(ann), is_allowed);
+    }
+}
+
+/// Goes through all pages. What each request has beside `after` is `fields`.
+fn all_pages(
+    world: &mut World,
+    client: Client,
+    fields: &str,
+    mut between: impl FnMut(&mut World),
+) -> HashMap<String, u32> {
+    let mut seen = HashMap::new();
+    let mut after = String::new();
+    loop {
+        let page = ask(world, client, &format!(r#"{{"command":"locks",{fields}{after}}}"#));
+        for name in page["value"].as_object().expect("a page").keys() {
+            *seen.entry(name.clone()).or_insert(0) += 1;
+        }
+        match page["next"].as_str() {
+            Some(next) => after = format!(r#","after":"{next}""#),
+            None => return seen,
+        }
+        between(world);
+    }
+}
+
+#[test]
+fn a_page_has_as_many_locks_as_were_asked_for() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    (0..5).for_each(|number| drop(world.say(ann, &lock(&format!("n{number}"), ""))));
+    let page = ask(&mut world, ann, r#"{"command":"locks","limit":2}"#);
+    assert_eq!(page["value"].as_object().expect("a page").len(), 2);
+    let whole = ask(&mut world, ann, r#"{"command":"locks","limit":5}"#);
+    assert_eq!(whole["value"].as_object().expect("a page").len(), 5);
+    assert_eq!(whole["next"], Value::Null, "there is no more");
+    assert_eq!(ask(&mut world, ann, LOCKS)["next"], Value::Null, "what was asked for without any field is all of it");
+}
+
+#[test]
+fn a_lock_that_is_there_all_the_while_is_on_exactly_one_page() {
+    let mut world = World::new();
+    let [ann, bob] = world.connect();
+    (0..50).for_each(|number| drop(world.say(ann, &lock(&format!("stays{number}"), ""))));
+    for number in 0..50 {
+        world.say(bob, &lock(&format!("goes{number}"), ""));
+    }
+    let mut number = 0;
+    let seen = all_pages(&mut world, ann, r#""limit":7"#, |world| {
+        world.say(bob, &unlock(&format!("goes{number}")));
+        world.say(bob, &lock(&format!("comes{number}"), ""));
+        number += 1;
+    });
+    for number in 0..50 {
+        assert_eq!(seen.get(&format!("stays{number}")), Some(&1));
+    }
+    assert!(number > 5, "there was something between the pages");
+}
+
+#[test]
+fn pages_are_of_one_prefix() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    for name in ["boss:1", "boss:2", "chest:1", "bos"] {
+        world.say(ann, &lock(name, ""));
+    }
+    let seen = all_pages(&mut world, ann, r#""prefix":"boss:","limit":1"#, |_| {});
+    assert_eq!(seen, HashMap::from([("boss:1".to_owned(), 1), ("boss:2".to_owned(), 1)]));
+    assert_eq!(all_pages(&mut world, ann, r#""prefix":"""#, |_| {}).len(), 4);
+}
+
+#[test]
+fn a_page_ends_early_rather_than_cost_too_much() {
+    let mut world = World::with_limits(Limits { connection_locks_max: 100_000, ..Limits::default() });
+    let [ann] = world.connect();
+    for number in 0..25_000 {
+        world.put(ann, format!("{}\n", lock(&format!("n{number}"), "")).as_bytes());
+    }
+    world.step();
+    // Nothing has this prefix, and yet it takes more than one look.
+    let page = ask(&mut world, ann, r#"{"command":"locks","prefix":"x"}"#);
+    assert_eq!(page["value"], json!({}));
+    assert!(page["next"].is_string(), "{page}");
+    assert_eq!(all_pages(&mut world, ann, r#""prefix":"x""#, |_| {}).len(), 0);
+    // Each name is longer than a hundredth of what a page has room for.
+    let long = "y".repeat(1000);
+    (0..200).for_each(|number| drop(world.say(ann, &lock(&format!("{long}{number}"), ""))));
+    let mut pages = 0;
+    let seen = all_pages(&mut world, ann, r#""prefix":"y""#, |_| pages += 1);
+    assert_eq!(seen.len(), 200);
+    assert!(pages >= 3, "{pages}");
+}
+
+#[test]
+fn detail_tells_who_for_how_long() {
+    let mut world = World::new();
+    let [ann, bob] = world.connect();
+    ask(&mut world, ann, r#"{"command":"hello","client":"crafting \"7\""}"#);
+    world.say(ann, &lock("db", ""));
+    world.pass(SECOND);
+    world.say(bob, &lock("db", ""));
+    world.pass(SECOND * 3 / 2);
+    assert_eq!(
+        ask(&mut world, bob, r#"{"command":"locks","detail":true}"#),
+        json!({"result": "locks", "value": {"db": {
+            "holders": [{"connection": "10.0.0.1:1", "client": "crafting \"7\"", "mode": "exclusive", "held_for": 2.5}],
+            "waiters": [{"connection": "10.0.0.2:1", "mode": "exclusive", "waited_for": 1.5}],
+            "waiting": 1
+        }}})
+    );
+    ask(&mut world, ann, r#"{"command":"hello","client":""}"#);
+    let page = ask(&mut world, bob, r#"{"command":"locks","detail":true}"#);
+    assert_eq!(page["value"]["db"]["holders"][0]["client"], Value::Null, "a name can be taken back");
+    world.say(ann, &unlock("db"));
+    let page = ask(&mut world, bob, r#"{"command":"locks","detail":true}"#);
+    assert_eq!(page["value"]["db"]["holders"][0]["held_for"], json!(0), "counted from the grant");
+}
+
+#[test]
+fn detail_lists_a_thousand_waiters_and_counts_all() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    world.say(ann, &lock("db", ""));
+    for client in world.connect_many(1001) {
+        world.put(client, format!("{}\n", lock("db", "")).as_bytes());
+    }
+    world.step();
+    let page = ask(&mut world, ann, r#"{"command":"locks","detail":true}"#);
+    let detail = &page["value"]["db"];
+    assert_eq!(detail["waiters"].as_array().expect("a list").len(), 1000);
+    assert_eq!(detail["waiting"], json!(1001));
+}
+
+#[test]
+fn what_is_no_page_is_refused() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    for (field, message) in [
+        (r#""prefix":5"#, "prefix must be a string"),
+        (r#""limit":0"#, "limit must be a whole number from 1 to 1000"),
+        (r#""limit":1001"#, "limit must be a whole number from 1 to 1000"),
+        (r#""limit":"5""#, "limit must be a whole number from 1 to 1000"),
+        (r#""after":"x""#, "after must be the next of a page"),
+        (r#""after":5"#, "after must be the next of a page"),
+        (r#""detail":1"#, "detail must be true or false"),
+    ] {
+        assert_eq!(world.say(ann, &with(LOCKS, field)), [(ann, error("invalid_request", message))], "{field}");
+    }
+    for field in [r#""after":"4294967295""#, r#""limit":1000.0"#, r#""detail":false"#] {
+        assert_eq!(ask(&mut world, ann, &with(LOCKS, field))["value"], json!({}), "{field}");
+    }
+}
