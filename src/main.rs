@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match officer::cli::run(std::env::args_os()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => {
             // Not eprintln!, which panics when nobody reads stderr any more.
             let _ = writeln!(io::stderr(), "officer: {failure}");

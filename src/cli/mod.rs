@@ -1,57 +1,24 @@
 //! The command line: flags into a configuration, and the configuration into one of the commands.
 
+mod address;
+mod failure;
+mod kick;
 mod limits;
+mod listing;
+mod lock;
+mod ping;
 mod run;
+mod shown;
 mod values;
 
 use std::ffi::{OsStr, OsString};
-use std::{env, fmt, io};
+use std::process::ExitCode;
+use std::{env, io};
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
-use crate::net::BindError;
-
-/// Why the program ends otherwise than well. `Display` gives one line that says what to do.
-#[derive(Debug)]
-pub enum Failure {
-    /// The command line, or the environment, asks for what does not exist.
-    Usage(String),
-    /// The server can't listen.
-    Listen(BindError),
-    /// The poll itself failed while the server ran.
-    Poll(io::Error),
-}
-
-impl Failure {
-    /// The exit status: 2 for a command line that has to be written differently, 1 for everything else.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Failure::Usage(_) => 2,
-            Failure::Listen(_) | Failure::Poll(_) => 1,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Usage(line) => f.write_str(line),
-            Failure::Listen(error) => error.fmt(f),
-            Failure::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
-        }
-    }
-}
-
-impl std::error::Error for Failure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Failure::Usage(_) => None,
-            Failure::Listen(error) => Some(error),
-            Failure::Poll(error) => Some(error),
-        }
-    }
-}
+pub use self::failure::Failure;
 
 /// A lock server: named locks over TCP or a UNIX socket, one holder at a time, the others in order.
 //
@@ -72,23 +39,49 @@ struct Cli {
 enum Command {
     /// Run the server in the foreground
     Run(run::Options),
+    /// Run a command while holding a lock
+    Lock(lock::Options),
+    /// List the locks, and who holds them
+    Locks(listing::locks::Options),
+    /// List the connections that hold or wait for locks
+    Connections(listing::connections::Options),
+    /// End a connection, so that its locks pass on
+    Kick(kick::Options),
+    /// Ask whether the server is alive
+    Ping(ping::Options),
 }
 
 /// Carries out the command that the arguments ask for; the first of them is the program's name. A command that runs a
-/// server returns when the server ends.
+/// server returns when the server ends. The exit status is not always success: `officer lock` has that of its command.
 ///
 /// # Errors
 /// [`Failure`] says what went wrong, and which exit status it stands for.
-pub fn run(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
+pub fn run(args: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
     let args = without_separator(args);
     match Cli::try_parse_from(&args) {
-        Ok(Cli { command: Command::Run(options), .. }) => run::run(options),
+        Ok(Cli { command, .. }) => carry_out(command),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // Whoever closed stdout does not want to read it.
             let _ = error.print();
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Err(error) => Err(Failure::Usage(usage_line(&error, &args))),
+    }
+}
+
+fn carry_out(command: Command) -> Result<ExitCode, Failure> {
+    let done = match command {
+        Command::Run(options) => run::run(options),
+        Command::Lock(options) => return lock::run(options),
+        Command::Locks(options) => listing::locks::run(&options),
+        Command::Connections(options) => listing::connections::run(&options),
+        Command::Kick(options) => kick::run(&options),
+        Command::Ping(options) => ping::run(&options),
+    };
+    match done {
+        // Whoever closed stdout, as `head` does, has read enough.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        done => done.map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -107,13 +100,25 @@ fn is_run(args: &[OsString]) -> bool {
     args.get(1).is_some_and(|command| command == "run")
 }
 
+/// The command that was asked for, if there is such a one.
+fn command_of(args: &[OsString]) -> Option<&str> {
+    let command = args.get(1)?.to_str()?;
+    Cli::command().find_subcommand(command).is_some().then_some(command)
+}
+
+/// `officer lock boss:17 ls`: `flock` and others have no `--` there.
+fn is_command_without_separator(error: &clap::Error, args: &[OsString]) -> bool {
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+    command_of(args) == Some("lock") && !argument.starts_with('-')
+}
+
 /// An error of clap, which has several lines, as one. Its tip about what was meant is kept.
 fn usage_line(error: &clap::Error, args: &[OsString]) -> String {
     let rendered = error.render().to_string();
     let mut line = String::new();
     let said = rendered.lines().map(str::trim).take_while(|part| !part.starts_with("Usage:"));
     for part in said.filter(|part| !part.is_empty() && !part.starts_with("For more information")) {
-        // clap would have an unknown option passed as a value, behind `--`. No command takes it there.
+        // clap would have an unknown option passed as a value, behind `--`. Only the command of `lock` goes there.
         if part.starts_with("tip: to pass ") {
             continue;
         }
@@ -131,7 +136,13 @@ fn usage_line(error: &clap::Error, args: &[OsString]) -> String {
         line.push_str(&variable);
         line.push_str(" in the environment");
     }
-    line.push_str(if is_run(args) { "; see 'officer run --help'" } else { "; see 'officer --help'" });
+    if error.kind() == ErrorKind::UnknownArgument && is_command_without_separator(error, args) {
+        line.push_str("; what is to run comes after '--'");
+    }
+    match command_of(args) {
+        Some(command) => line.push_str(&format!("; see 'officer {command} --help'")),
+        None => line.push_str("; see 'officer --help'"),
+    }
     line
 }
 
@@ -150,8 +161,6 @@ fn variable_name(long: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     /// What comes of a command line, without running it.
@@ -190,7 +199,7 @@ mod tests {
         for line in
             [&["run", "--", "-p", "7", "-s"][..], &["run", "-p", "7", "--", "-s"], &["run", "-p", "7", "-s", "--"]]
         {
-            let Command::Run(options) = parse(line).unwrap().command;
+            let Command::Run(options) = parse(line).unwrap().command else { panic!("{line:?}") };
             let config = options.config(1024);
             assert!(config.stats, "{line:?}");
         }
@@ -202,7 +211,7 @@ mod tests {
         for (line, expected) in [
             (
                 &[][..],
-                "'officer' requires a subcommand but one was not provided [subcommands: run, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, lock, locks, connections, kick, ping, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),
@@ -215,6 +224,15 @@ mod tests {
             (
                 &["run", "-p", "x\n\x07y"],
                 "invalid value 'x y' for '--port <PORT>': invalid digit found in string; see 'officer run --help'",
+            ),
+            (
+                &["lock", "boss:17", "ls", "-l"],
+                "unexpected argument 'ls' found; what is to run comes after '--'; see 'officer lock --help'",
+            ),
+            (
+                &["lock", "boss:17", "--tiemout", "5", "--", "ls"],
+                "unexpected argument '--tiemout' found; tip: a similar argument exists: '--timeout'; \
+                 see 'officer lock --help'",
             ),
             (
                 &["run", "-l", "loud"],
@@ -243,12 +261,5 @@ mod tests {
         assert_eq!(variable_at_fault(&error, variables("soon")).as_deref(), Some("OFFICER_MAX_IDLE"));
         assert_eq!(variable_at_fault(&error, variables("60")), None);
         assert_eq!(variable_at_fault(&error, |_| None), None);
-    }
-
-    #[test]
-    fn failures_have_their_exit_status() {
-        assert_eq!(Failure::Usage(String::new()).exit_code(), 2);
-        assert_eq!(Failure::Poll(io::ErrorKind::Other.into()).exit_code(), 1);
-        assert_eq!(Failure::Listen(BindError::Setup(io::ErrorKind::Other.into())).exit_code(), 1);
     }
 }

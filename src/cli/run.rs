@@ -1,7 +1,6 @@
 //! `officer run`: the server in the foreground.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -9,9 +8,10 @@ use clap::{Args, ValueEnum};
 use log::LevelFilter;
 
 use super::Failure;
+use super::address::AddressOptions;
 use super::limits::LimitOptions;
 use super::values::{Mode, Seconds};
-use crate::net::{Config, Listen, Net, descriptors};
+use crate::net::{Config, Net, descriptors};
 use crate::server::Limits;
 
 /// The target of the warning that the server can be reached from outside, which is shown at every log level.
@@ -20,23 +20,8 @@ const EXPOSED: &str = "officer::exposed";
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
 pub(super) struct Options {
-    /// Name or address to listen on
-    #[arg(short = 'h', long, env = "OFFICER_HOST", hide_env_values = true, default_value = "127.0.0.1")]
-    host: String,
-
-    /// TCP port; 0 takes a free one
-    #[arg(short, long, env = "OFFICER_PORT", hide_env_values = true, default_value_t = 11500)]
-    port: u16,
-
-    /// Kind of socket
-    #[arg(short = 'o', long, value_name = "TYPE", env = "OFFICER_SOCKET_TYPE", hide_env_values = true)]
-    #[arg(ignore_case = true, default_value = "TCP")]
-    socket_type: SocketType,
-
-    /// Socket file, for the type UNIX
-    #[arg(short = 'f', long, value_name = "PATH", env = "OFFICER_SOCKET_FILE", hide_env_values = true)]
-    #[arg(default_value = "/tmp/officer.sock")]
-    socket_file: PathBuf,
+    #[command(flatten)]
+    address: AddressOptions,
 
     /// Permissions of the socket file, in octal; who may write to it may connect
     #[arg(long, value_name = "MODE", env = "OFFICER_SOCKET_MODE", hide_env_values = true)]
@@ -59,13 +44,6 @@ pub(super) struct Options {
 
     #[command(flatten)]
     limits: LimitOptions,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-#[value(rename_all = "UPPER")]
-enum SocketType {
-    Tcp,
-    Unix,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -98,10 +76,7 @@ impl Options {
             limits: self.limits.limits(max_idle, descriptors),
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
-            listen: match self.socket_type {
-                SocketType::Tcp => Listen::Tcp { host: self.host, port: self.port },
-                SocketType::Unix => Listen::Unix { path: self.socket_file, mode: self.socket_mode.0 },
-            },
+            listen: self.address.listen(self.socket_mode),
         }
     }
 }
@@ -144,7 +119,7 @@ mod tests {
     use clap::{CommandFactory, FromArgMatches, Parser};
 
     use super::*;
-    use crate::net::TcpOptions;
+    use crate::net::{Listen, TcpOptions};
 
     #[derive(Parser)]
     #[command(disable_help_flag = true, args_override_self = true)]

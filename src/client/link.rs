@@ -2,12 +2,14 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::error::Error;
 use super::options::{Address, Options};
@@ -48,6 +50,11 @@ impl Request<'_> {
 /// A line from the server that is longer than this is none.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
+/// The time left. Sockets take no 0.
+fn until(give_up: Instant) -> Duration {
+    give_up.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+}
+
 /// A connected socket of either kind.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -56,14 +63,23 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Connects within a time, to the first address of the host that answers.
-    fn connect(address: &Address, timeout: Duration) -> io::Result<Self> {
+    /// Connects, to the first address of the host that answers.
+    fn connect(address: &Address, give_up: Instant) -> io::Result<Self> {
         match address {
-            Address::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
+            Address::Unix(path) => {
+                // The limit on writing is one on connecting, too: a server that accepts nobody has a line before it.
+                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+                socket.set_write_timeout(Some(until(give_up)))?;
+                socket.connect(&SockAddr::unix(path)?).map_err(|error| match error.kind() {
+                    ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "the server accepts no connection"),
+                    _ => error,
+                })?;
+                Ok(Stream::Unix(OwnedFd::from(socket).into()))
+            }
             Address::Tcp(host, port) => {
                 let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
                 for address in (host.as_str(), *port).to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, timeout) {
+                    match TcpStream::connect_timeout(&address, until(give_up)) {
                         Ok(stream) => {
                             // Requests are small, and each is waited for.
                             stream.set_nodelay(true)?;
@@ -176,13 +192,15 @@ pub(super) struct Link {
     lines: Lines,
     /// What the server calls it.
     pub(super) connection: String,
+    /// The longest line that it takes, with its end.
+    pub(super) line_bytes_max: usize,
     pulse: Pulse,
 }
 
 /// When keep-alives are sent and missed. Together the three make up the interval within which a loss is noticed.
 #[derive(Clone, Copy, Debug)]
 struct Pulse {
-    /// Without anything heard for so long, a keep-alive is sent.
+    /// So long after a keep-alive comes the next.
     ask_after: Duration,
     /// So long an answer may take.
     answer_within: Duration,
@@ -204,13 +222,15 @@ impl Link {
             message: error.to_string(),
             kind: error.kind(),
         };
-        let mut stream = Stream::connect(&options.address, options.connect_timeout).map_err(failed)?;
-        stream.set_timeouts(options.connect_timeout, options.connect_timeout).map_err(failed)?;
-        let hello = Request { command: "hello", client: options.name.as_deref(), ..Request::default() };
-        stream.write_all(&hello.line()).map_err(failed)?;
         let give_up = Instant::now() + options.connect_timeout;
+        let mut stream = Stream::connect(&options.address, give_up).map_err(failed)?;
+        stream.set_timeouts(until(give_up), until(give_up)).map_err(failed)?;
+        let hello = Request { command: "hello", client: options.name.as_deref(), ..Request::default() };
+        // A server without room may be gone before this is written. What it said is there to read all the same.
+        let _ = stream.write_all(&hello.line());
         let mut lines = Lines { stream, bytes: Vec::new(), scanned: 0 };
         let line = loop {
+            lines.stream.set_timeouts(until(give_up), until(give_up)).map_err(failed)?;
             match lines.next().map_err(failed)? {
                 Heard::Line(line) => break line,
                 Heard::Part if Instant::now() < give_up => {}
@@ -230,7 +250,9 @@ impl Link {
         let interval = max_idle.map_or(options.keep_alive, |max_idle| options.keep_alive.min(max_idle));
         let pulse = Pulse::of_interval(interval);
         lines.stream.set_timeouts(pulse.tick, pulse.answer_within).map_err(failed)?;
-        Ok(Link { lines, connection: hello.connection, pulse })
+        // With its end. An answer without the limit is no reason to send nothing.
+        let line_bytes_max = hello.limits.line_bytes_max.map_or(usize::MAX, |max| max.saturating_add(1));
+        Ok(Link { lines, connection: hello.connection, line_bytes_max, pulse })
     }
 
     /// The half that writes.
@@ -249,34 +271,33 @@ impl Link {
     }
 
     fn read_until_lost(mut self, shared: &Shared, epoch: u64) -> Error {
-        let mut heard_at = Instant::now();
-        let mut asked_at = None;
+        let mut asked_at = Instant::now();
+        let mut is_asked = false;
         loop {
             match self.lines.next() {
                 Ok(Heard::Line(line)) => {
-                    (heard_at, asked_at) = (Instant::now(), None);
+                    is_asked = false;
                     match read_answer(&line) {
                         Ok(answer) => shared.answer(epoch, answer),
                         Err(error) => return Error::ConnectionLost { reason: error.to_string() },
                     }
                 }
-                Ok(Heard::Part) => (heard_at, asked_at) = (Instant::now(), None),
+                Ok(Heard::Part) => is_asked = false,
                 Ok(Heard::Nothing) => {}
                 Err(error) => return Error::ConnectionLost { reason: error.to_string() },
             }
-            match asked_at {
-                Some(asked_at) if Instant::now() >= asked_at + self.pulse.answer_within => {
-                    return Error::ConnectionLost { reason: "the server does not answer keep-alives".to_owned() };
+            let now = Instant::now();
+            if is_asked && now >= asked_at + self.pulse.answer_within {
+                return Error::ConnectionLost { reason: "the server does not answer keep-alives".to_owned() };
+            }
+            // Whatever else comes and goes: what was sent meanwhile says nothing about the server, and what was heard
+            // does not keep the connection from being idle for it.
+            if !is_asked && now >= asked_at + self.pulse.ask_after {
+                (asked_at, is_asked) = (now, true);
+                let keep_alive = Request { command: "keep_alive", ..Request::default() };
+                if let Err(error) = shared.write(epoch, &keep_alive.line()) {
+                    return error;
                 }
-                // What was sent meanwhile keeps the connection from being idle, but says nothing about the server.
-                None if heard_at.elapsed() >= self.pulse.ask_after => {
-                    asked_at = Some(Instant::now());
-                    let keep_alive = Request { command: "keep_alive", ..Request::default() };
-                    if let Err(error) = shared.write(epoch, &keep_alive.line()) {
-                        return error;
-                    }
-                }
-                _ => {}
             }
         }
     }

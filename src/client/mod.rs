@@ -106,7 +106,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of [`Client::lock`], [`Error::TimedOut`] and [`Error::QueueMaxed`]. Where another thread of this client is
-    /// in the way, the `queue` of these two has this connection's name for each of its threads.
+    /// in the way, only its threads are counted, and the `queue` of these two has this connection's name for each.
     pub fn lock_with(&self, name: &str, options: LockOptions) -> Result<Guard, Error> {
         let name = self.with_namespace(name);
         // A time too far away to be told is no limit.
@@ -123,6 +123,7 @@ impl Client {
             let ahead = match state.turn(&name, ticket) {
                 Turn::Nested(hold) => break Ok(Some(hold)),
                 Turn::Ask => break Ok(None),
+                Turn::Cancelled => break Err(Error::Cancelled),
                 Turn::Wait { ahead } => ahead,
             };
             let queue = || vec![state.connection.clone(); ahead];
@@ -147,7 +148,7 @@ impl Client {
                 drop(state);
                 return Ok(Guard::new(self.clone(), name, hold, epoch));
             }
-            Ok(None) => state.own(&name),
+            Ok(None) => {}
             Err(error) => {
                 drop(state);
                 // Who stood behind this thread may be the first now.
@@ -163,14 +164,15 @@ impl Client {
             queue_max: options.queue_max,
             ..Request::default()
         };
-        let answer = shared.send(epoch, state, CallKind::Lock { name: name.clone() }, request)?;
-        let answer = shared.wait(&answer)?;
+        let answer = shared.send(epoch, state, CallKind::Lock { name: name.clone() }, request);
+        // If it was not sent, who stood behind this thread may be the first now.
+        let answer = shared.wait(&answer.inspect_err(|_| shared.changed().notify_all())?)?;
         match answer.result.as_str() {
             "acquired" | "already_acquired" => {
                 let state = shared.state();
-                // It may be gone again: by a reset of another thread, or with the connection.
+                // It may be gone again: with the connection, or by a reset of another thread.
                 state.check_link(epoch)?;
-                let hold = state.hold_of_this_thread(&name).ok_or(Error::NotHeld)?;
+                let hold = state.hold_of_this_thread(&name).ok_or(Error::Cancelled)?;
                 drop(state);
                 Ok(Guard::new(self.clone(), name, hold, epoch))
             }

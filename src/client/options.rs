@@ -65,6 +65,9 @@ impl fmt::Display for Address {
     }
 }
 
+/// As good as for ever, and small enough to calculate with.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Called when a connection is found lost.
 type OnLost = Arc<dyn Fn(&Error) + Send + Sync>;
 
@@ -107,23 +110,25 @@ impl Options {
         self
     }
 
-    /// The longest time for which a lost connection stays unnoticed. Half as often a keep-alive is sent, and it has to be
-    /// answered within the other half. At least 10 ms.
+    /// The longest time for which a lost connection stays unnoticed: a keep-alive is sent more than twice as often, and has
+    /// to be answered within the rest. At least 10 ms. A server that closes idle connections sooner gets them as often as
+    /// it needs them.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
-        self.keep_alive = interval.max(Duration::from_millis(10));
+        self.keep_alive = interval.clamp(Duration::from_millis(10), FOREVER);
         self
     }
 
     /// How long making the connection may take, with the server's first answer.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout.max(Duration::from_millis(1));
+        self.connect_timeout = timeout.clamp(Duration::from_millis(1), FOREVER);
         self
     }
 
-    /// Called once, from the client's own thread, at the moment that a connection is found lost; with the
-    /// [`Error::ConnectionLost`] that all calls get. It must not call the client.
+    /// Called once for each connection at the moment that it is found lost, with the [`Error::ConnectionLost`] that all
+    /// calls get; not if the program itself ends it. The thread is the one that finds it so: the client's own, or one
+    /// whose request can't be sent. It must not call the client.
     #[must_use]
     pub fn on_lost(mut self, callback: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.on_lost = Some(Arc::new(callback));

@@ -16,11 +16,14 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Something in the state has changed that a thread may wait for.
     changed: Condvar,
-    /// The half that writes, with its epoch. A mutex of its own: a slow server must not hold up who only looks.
-    writer: Mutex<Option<(u64, Stream)>>,
+    /// The half that writes, with its epoch. A mutex of its own: a slow server must not hold up who only looks. It is
+    /// locked before the state, and there exactly while the state's link is up.
+    writer: Mutex<Writer>,
     /// Held while a connection is made, so that it is made once.
     connecting: Mutex<()>,
 }
+
+type Writer = Option<(u64, Stream)>;
 
 impl Shared {
     pub(super) fn new(options: Options) -> Self {
@@ -38,7 +41,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writer(&self) -> MutexGuard<'_, Option<(u64, Stream)>> {
+    fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -71,6 +74,7 @@ impl Shared {
     }
 
     fn connect(self: &Arc<Self>) -> Result<(), Error> {
+        let before = self.state().epoch;
         let link = Link::connect(&self.options)?;
         let setup = |error: std::io::Error| Error::Connect {
             address: self.options.address.to_string(),
@@ -81,7 +85,12 @@ impl Shared {
         let epoch = {
             // Both at once: a call finds either no connection or one that it can write to.
             let mut slot = self.writer();
-            let epoch = self.state().renew(link.connection.clone());
+            let mut state = self.state();
+            // Closed on purpose while this one was being made: that stays so.
+            if state.epoch != before {
+                return Err(state.loss());
+            }
+            let epoch = state.renew(link.connection.clone(), link.line_bytes_max);
             *slot = Some((epoch, writer));
             epoch
         };
@@ -93,9 +102,7 @@ impl Shared {
 
     /// Closes the connection on purpose: nobody is called back, and no new one is made until that is asked for.
     pub(super) fn close(&self, reason: &str) {
-        if let Some((_, stream)) = self.writer().take() {
-            stream.shut_down();
-        }
+        let mut writer = self.writer();
         let mut state = self.state();
         if matches!(state.link, LinkState::Up) {
             state.lose(Error::ConnectionLost { reason: reason.to_owned() });
@@ -105,22 +112,29 @@ impl Shared {
         }
         state.epoch += 1;
         drop(state);
+        if let Some((_, stream)) = writer.take() {
+            stream.shut_down();
+        }
+        drop(writer);
         self.changed.notify_all();
     }
 
     /// The connection of an epoch was found lost.
     pub(super) fn lose(&self, epoch: u64, error: Error) {
-        let mut writer = self.writer();
-        if let Some((_, stream)) = writer.take_if(|(of, _)| *of == epoch) {
-            stream.shut_down();
-        }
-        drop(writer);
+        self.lose_with_writer(self.writer(), epoch, error);
+    }
+
+    fn lose_with_writer(&self, mut writer: MutexGuard<'_, Writer>, epoch: u64, error: Error) {
         let mut state = self.state();
         if state.epoch != epoch || !matches!(state.link, LinkState::Up) {
             return;
         }
         state.lose(error.clone());
         drop(state);
+        if let Some((_, stream)) = writer.take() {
+            stream.shut_down();
+        }
+        drop(writer);
         self.changed.notify_all();
         if let Some(on_lost) = &self.options.on_lost {
             on_lost(&error);
@@ -134,14 +148,14 @@ impl Shared {
             Some((of, stream)) if *of == epoch => stream.write_all(line),
             _ => return Err(self.state().loss()),
         };
-        drop(writer);
         result.map_err(|error| {
             let reason = match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => "the server takes no requests".to_owned(),
                 _ => error.to_string(),
             };
             let error = Error::ConnectionLost { reason };
-            self.lose(epoch, error.clone());
+            // Without letting go of the writer: the next thread would only try the same for as long again.
+            self.lose_with_writer(writer, epoch, error.clone());
             error
         })
     }
@@ -165,10 +179,17 @@ impl Shared {
         mut request: Request<'_>,
     ) -> Result<Receiver<Answer>, Error> {
         state.check_link(epoch)?;
+        request.id = state.next_id();
+        let line = request.line();
+        // The server would close the connection for it, and the locks of all threads would be lost.
+        if line.len() > state.line_bytes_max {
+            let message = format!("a request has at most {} bytes", state.line_bytes_max);
+            return Err(Error::Server { reason: "line_too_long".to_owned(), message });
+        }
         let (sender, receiver) = sync_channel(1);
-        request.id = state.call(kind, sender);
+        state.call(request.id, kind, sender);
         drop(state);
-        self.write(epoch, &request.line())?;
+        self.write(epoch, &line)?;
         Ok(receiver)
     }
 

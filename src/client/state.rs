@@ -20,13 +20,18 @@ pub(super) struct State {
     pub(super) connection: String,
     /// How the last connection that was lost was lost.
     last_loss: Option<Error>,
+    /// The longest line that the server takes.
+    pub(super) line_bytes_max: usize,
     calls: HashMap<u64, Call>,
-    next_id: u64,
+    /// The last that was given out.
+    last_id: u64,
     /// Names that a thread of this client holds or asks the server for.
     owned: HashMap<String, Owned>,
     /// Threads that wait for another thread of this client, by ticket.
     waiting: HashMap<String, VecDeque<u64>>,
     next_ticket: u64,
+    /// Tickets up to this one were given up by a `reset`.
+    cancelled_ticket: u64,
     next_hold: u64,
 }
 
@@ -74,6 +79,8 @@ pub(super) enum Turn {
     Ask,
     /// Others in this client come first: so many are on the name.
     Wait { ahead: usize },
+    /// A `reset` has ended its wait.
+    Cancelled,
 }
 
 /// Whether a guard was the last of its hold.
@@ -96,12 +103,14 @@ impl State {
             epoch: 0,
             connection: String::new(),
             last_loss: None,
+            line_bytes_max: usize::MAX,
             calls: HashMap::new(),
-            // 0 is that of keep-alives, whose answers nobody waits for.
-            next_id: 1,
+            // That of keep-alives, whose answers nobody waits for.
+            last_id: 0,
             owned: HashMap::new(),
             waiting: HashMap::new(),
             next_ticket: 0,
+            cancelled_ticket: 0,
             next_hold: 0,
         }
     }
@@ -136,9 +145,10 @@ impl State {
     }
 
     /// There is a new connection. Returns its epoch.
-    pub(super) fn renew(&mut self, connection: String) -> u64 {
+    pub(super) fn renew(&mut self, connection: String, line_bytes_max: usize) -> u64 {
         self.link = LinkState::Up;
         self.connection = connection;
+        self.line_bytes_max = line_bytes_max;
         self.epoch += 1;
         self.epoch
     }
@@ -154,6 +164,9 @@ impl State {
     pub(super) fn turn(&self, name: &str, ticket: u64) -> Turn {
         let queue = self.waiting.get(name).expect("the ticket is in its queue");
         let position = queue.iter().position(|waiting| *waiting == ticket).expect("the ticket is in its queue");
+        if ticket <= self.cancelled_ticket {
+            return Turn::Cancelled;
+        }
         match self.owned.get(name) {
             // Its own hold: waiting for itself would be for ever.
             Some(Owned { thread, hold: Some(hold), .. }) if *thread == thread::current().id() => Turn::Nested(*hold),
@@ -173,7 +186,7 @@ impl State {
     }
 
     /// The thread is about to ask the server.
-    pub(super) fn own(&mut self, name: &str) {
+    fn own(&mut self, name: &str) {
         let owned = Owned { thread: thread::current().id(), hold: None, depth: 0 };
         let before = self.owned.insert(name.to_owned(), owned);
         assert!(before.is_none(), "two threads of one client own {name:?}");
@@ -210,18 +223,27 @@ impl State {
         self.owned.remove(name);
     }
 
+    /// An id for a request.
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
     /// Notes a request that is about to be sent.
-    pub(super) fn call(&mut self, kind: CallKind, answer: SyncSender<Answer>) -> u64 {
-        if let CallKind::Unlock { name } = &kind
-            && let Some(owned) = self.owned.get_mut(name)
-        {
-            // No guard is given out any more, but no other thread asks either until this is on its way: see `let_go`.
-            owned.hold = None;
+    pub(super) fn call(&mut self, id: u64, kind: CallKind, answer: SyncSender<Answer>) {
+        match &kind {
+            CallKind::Lock { name } => self.own(name),
+            CallKind::Unlock { name } => {
+                // No guard is given out any more, but no other thread asks either until this is on its way: see `let_go`.
+                if let Some(owned) = self.owned.get_mut(name) {
+                    owned.hold = None;
+                }
+            }
+            // Already now: the next in a line must not ask behind the `reset` as soon as that has freed the name.
+            CallKind::Reset => self.cancelled_ticket = self.next_ticket,
+            CallKind::Other => {}
         }
-        let id = self.next_id;
-        self.next_id += 1;
         self.calls.insert(id, Call { kind, answer });
-        id
     }
 
     /// Applies an answer and passes it on. Nothing happens for an id that nobody waits for.

@@ -34,6 +34,8 @@ pub struct Answer {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct AnswerLimits {
+    /// The longest line that the server takes, in bytes without its end.
+    pub line_bytes_max: Option<usize>,
     /// Seconds after which a silent connection is closed. 0: never.
     pub max_idle: f64,
 }

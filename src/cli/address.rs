@@ -1,0 +1,89 @@
+//! Where the server is: the same options for the server itself and for every command that asks it something.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+use super::values::{Mode, Seconds, seconds_above_zero};
+use crate::client::{Address, Client, DEFAULT_PORT, Options};
+use crate::net::Listen;
+
+#[derive(Args, Debug)]
+pub(super) struct AddressOptions {
+    /// Name or address that the server listens on
+    #[arg(short = 'h', long, env = "OFFICER_HOST", hide_env_values = true, default_value = "127.0.0.1")]
+    host: String,
+
+    /// TCP port; a server takes a free one for 0
+    #[arg(short, long, env = "OFFICER_PORT", hide_env_values = true, default_value_t = DEFAULT_PORT)]
+    port: u16,
+
+    /// Kind of socket
+    #[arg(short = 'o', long, value_name = "TYPE", env = "OFFICER_SOCKET_TYPE", hide_env_values = true)]
+    #[arg(ignore_case = true, default_value = "TCP")]
+    socket_type: SocketType,
+
+    /// Socket file, for the type UNIX
+    #[arg(short = 'f', long, value_name = "PATH", env = "OFFICER_SOCKET_FILE", hide_env_values = true)]
+    #[arg(default_value = "/tmp/officer.sock")]
+    socket_file: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+enum SocketType {
+    Tcp,
+    Unix,
+}
+
+impl AddressOptions {
+    /// For the server. `mode` is that of the socket file.
+    pub(super) fn listen(self, mode: Mode) -> Listen {
+        match self.socket_type {
+            SocketType::Tcp => Listen::Tcp { host: self.host, port: self.port },
+            SocketType::Unix => Listen::Unix { path: self.socket_file, mode: mode.0 },
+        }
+    }
+
+    /// For a client.
+    fn address(&self) -> Address {
+        match self.socket_type {
+            SocketType::Tcp => Address::Tcp(self.host.clone(), self.port),
+            SocketType::Unix => Address::Unix(self.socket_file.clone()),
+        }
+    }
+}
+
+/// How a command reaches the server.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Server")]
+pub(super) struct ServerOptions {
+    #[command(flatten)]
+    address: AddressOptions,
+
+    /// How long making the connection may take, with the server's first answer
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds_above_zero)]
+    connect_timeout: Seconds,
+}
+
+impl ServerOptions {
+    /// The address as messages show it.
+    pub(super) fn shown(&self) -> String {
+        self.address.address().to_string()
+    }
+
+    /// Connects to it.
+    pub(super) fn connect(&self) -> Result<Client, Failure> {
+        self.client_options().connect().map_err(|error| self.failure(error))
+    }
+
+    pub(super) fn client_options(&self) -> Options {
+        Options::new(self.address.address()).connect_timeout(self.connect_timeout.0)
+    }
+
+    /// What a call of the client could not do.
+    pub(super) fn failure(&self, error: crate::client::Error) -> Failure {
+        Failure::Server { address: self.shown(), error }
+    }
+}

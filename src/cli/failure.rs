@@ -1,0 +1,197 @@
+//! Why the program ends otherwise than well: one line for people, and an exit status for programs.
+
+use std::{fmt, io};
+
+use super::shown::Shown;
+use crate::client::Error;
+use crate::net::BindError;
+
+/// The exit status of commands that reach no server, or that it refuses (`EX_UNAVAILABLE` of `sysexits.h`).
+pub(super) const UNAVAILABLE: u8 = 69;
+/// That of `officer lock` when the lock was lost.
+pub(super) const LOST: u8 = 73;
+/// That of `officer kick` where it is not allowed (`EX_NOPERM`).
+pub(super) const NOT_ALLOWED: u8 = 77;
+
+/// Why the program ends otherwise than well. `Display` gives one line that says what to do.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line, or the environment, asks for what does not exist.
+    Usage(String),
+    /// The server can't listen.
+    Listen(BindError),
+    /// The poll itself failed while the server ran.
+    Poll(io::Error),
+    /// The server can't be asked, or refuses.
+    Server {
+        /// Where it should be.
+        address: String,
+        /// What the client says.
+        error: Error,
+    },
+    /// The lock could not be had in time, or its queue was full.
+    Conflict {
+        /// The lock.
+        name: String,
+        /// What the client says.
+        error: Error,
+        /// The exit status that was asked for.
+        exit_code: u8,
+    },
+    /// The lock was lost.
+    Lost {
+        /// The lock.
+        name: String,
+        /// When, and what that means.
+        when: &'static str,
+        /// How.
+        error: Error,
+    },
+    /// The command that was to run with the lock could not be started.
+    NotStarted {
+        /// The command.
+        command: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The system lets the program not do what every program may.
+    System(io::Error),
+    /// There is no such connection to end.
+    NoConnection(String),
+    /// The output can't be written.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// The exit status. Help texts list those of each command.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Usage(_) => 2,
+            Failure::Server { error: Error::Server { reason, .. }, .. } if reason == "not_allowed" => NOT_ALLOWED,
+            Failure::Server { .. } => UNAVAILABLE,
+            Failure::Conflict { exit_code, .. } => *exit_code,
+            Failure::Lost { .. } => LOST,
+            // As shells have it.
+            Failure::NotStarted { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
+            Failure::NotStarted { .. } => 126,
+            Failure::Listen(_)
+            | Failure::Poll(_)
+            | Failure::System(_)
+            | Failure::NoConnection(_)
+            | Failure::Output(_) => 1,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Usage(line) => f.write_str(line),
+            Failure::Listen(error) => error.fmt(f),
+            Failure::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
+            Failure::Server { address, error } => write_server(f, address, error),
+            Failure::Conflict { name, error, .. } => {
+                write!(f, "'{}': {}; see 'officer locks --waiters'", Shown(name), Shown(&error.to_string()))
+            }
+            Failure::Lost { name, when, error } => {
+                let reason = match error {
+                    Error::ConnectionLost { reason } => reason.clone(),
+                    error => error.to_string(),
+                };
+                write!(f, "the lock '{}' was lost {when}: {}", Shown(name), Shown(&reason))
+            }
+            Failure::NotStarted { command, error } => {
+                write!(f, "the command '{}' can't be started: {error}", Shown(command))
+            }
+            Failure::System(error) => write!(f, "the system refuses: {error}"),
+            Failure::NoConnection(connection) => write!(
+                f,
+                "there is no connection '{}'; 'officer connections' lists those that hold or wait for locks",
+                Shown(connection)
+            ),
+            Failure::Output(error) => write!(f, "the output can't be written: {error}"),
+        }
+    }
+}
+
+fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt::Result {
+    let address = Shown(address);
+    match error {
+        Error::Connect { message, kind, .. } => {
+            write!(f, "no connection to {address}: {}; ", Shown(message))?;
+            f.write_str(match kind {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                    "start a server there with 'officer run', or say where it is with -h and -p, or -o UNIX and -f"
+                }
+                io::ErrorKind::PermissionDenied => "the server's --socket-mode says who may connect",
+                _ => "check that it is the address of an Officer server, and that it runs",
+            })
+        }
+        Error::Unexpected { line } => {
+            write!(f, "what listens on {address} is no Officer server, check the address; it sent: {}", Shown(line))
+        }
+        Error::ConnectionLost { reason } => {
+            write!(f, "the connection to {address} was lost: {}; try again", Shown(reason))
+        }
+        Error::Server { reason, message } => {
+            write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason))?;
+            f.write_str(match reason.as_str() {
+                "not_allowed" => "; run this on the server's own machine",
+                "too_many_connections" | "shutting_down" => "; try again later",
+                _ => "",
+            })
+        }
+        error => write!(f, "{}", Shown(&error.to_string())),
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Failure::Usage(_) | Failure::NoConnection(_) => None,
+            Failure::Listen(error) => Some(error),
+            Failure::Server { error, .. } | Failure::Conflict { error, .. } | Failure::Lost { error, .. } => {
+                Some(error)
+            }
+            Failure::Poll(error)
+            | Failure::NotStarted { error, .. }
+            | Failure::System(error)
+            | Failure::Output(error) => Some(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_have_their_exit_status() {
+        let other = || io::Error::from(io::ErrorKind::Other);
+        let server = |reason: &str| Failure::Server {
+            address: String::new(),
+            error: Error::Server { reason: reason.to_owned(), message: String::new() },
+        };
+        let not_started = |kind: io::ErrorKind| Failure::NotStarted { command: String::new(), error: kind.into() };
+        for (failure, exit_code) in [
+            (Failure::Usage(String::new()), 2),
+            (Failure::Poll(other()), 1),
+            (Failure::Listen(BindError::Setup(other())), 1),
+            (Failure::Output(other()), 1),
+            (Failure::NoConnection(String::new()), 1),
+            (server("not_allowed"), 77),
+            (server("too_many_connections"), 69),
+            (not_started(io::ErrorKind::NotFound), 127),
+            (not_started(io::ErrorKind::PermissionDenied), 126),
+        ] {
+            assert_eq!(failure.exit_code(), exit_code, "{failure}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_peer_sends_a_failure_is_one_line() {
+        let error = Error::Unexpected { line: "\x1b[2J\nHTTP/1.1".to_owned() };
+        let line = Failure::Server { address: "db1:80".to_owned(), error }.to_string();
+        assert!(line.ends_with(r"it sent: \u{1b}[2J\nHTTP/1.1"), "{line}");
+    }
+}

@@ -1,0 +1,40 @@
+//! `officer kick`: frees what a stuck client holds.
+
+use std::io::{self, Write};
+
+use clap::Args;
+
+use super::Failure;
+use super::address::ServerOptions;
+use super::shown::Shown;
+
+const AFTER: &str = "\
+The connection is closed. Its locks pass on to whoever waits for them, and its places in queues are gone. A server takes \
+this from its own machine only, unless it runs with --kick-from-anywhere.
+
+Exit status:
+  0   the connection was ended
+  1   there is no such connection
+  2   the command line is wrong
+  69  there is no connection to a server
+  77  not allowed from this machine";
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true, after_help = AFTER)]
+pub(super) struct Options {
+    /// Name of the connection, as the listings give it
+    connection: String,
+
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let client = options.server.connect()?;
+    if !client.kick(&options.connection).map_err(|error| options.server.failure(error))? {
+        return Err(Failure::NoConnection(options.connection.clone()));
+    }
+    let connection = Shown(&options.connection);
+    writeln!(io::stdout(), "{connection} was ended: its locks have passed on, its places in queues are gone")
+        .map_err(Failure::Output)
+}

@@ -1,0 +1,203 @@
+//! `officer connections`: who is in the locks.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::table::Table;
+use super::{output, tell_empty, write_json};
+use crate::cli::Failure;
+use crate::cli::address::ServerOptions;
+use crate::cli::shown::Shown;
+use crate::client::{LockDetail, PlaceDetail};
+
+const AFTER: &str = r#"With --json every connection is one line, and one JSON object, where times are seconds:
+  {"connection":"127.0.0.1:40312","client":"4711@web1 deploy.sh",
+   "holds":[{"name":"boss:17","held_for":12.5}],
+   "waits_for":[{"name":"boss:18","waited_for":3.2}]}
+
+Exit status:
+  0   the connections were listed, be there some or none
+  1   the output could not be written
+  2   the command line is wrong
+  69  there is no connection to a server"#;
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true, after_help = AFTER)]
+pub(in crate::cli) struct Options {
+    /// Look only at the locks whose names begin so
+    #[arg(default_value = "", hide_default_value = true)]
+    prefix: String,
+
+    /// List all locks of each connection, not only the first
+    #[arg(long)]
+    locks: bool,
+
+    /// For programs: lines of JSON, with all locks
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+/// What one connection has. The server tells it lock by lock, so this is collected: for a table without --locks, only
+/// as much of it as is shown.
+#[derive(Debug, Default)]
+struct Connection {
+    client: Option<String>,
+    holds: Names,
+    waits_for: Names,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    /// The first only, unless all are shown.
+    names: Vec<Name>,
+    count: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Name {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_for: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waited_for: Option<f64>,
+}
+
+/// One line of JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    connection: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
+    holds: &'a [Name],
+    waits_for: &'a [Name],
+}
+
+pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
+    let client = options.server.connect()?;
+    let mut all = All { has_every_name: options.locks || options.json, ..All::default() };
+    for lock in client.locks_with_detail(&options.prefix) {
+        let (name, detail) = lock.map_err(|error| options.server.failure(error))?;
+        all.add(&name, detail);
+    }
+    let mut out = output();
+    if options.json {
+        for (connection, of) in &all.connections {
+            let (holds, waits_for) = (&of.holds.names, &of.waits_for.names);
+            write_json(&mut out, &Line { connection, client: of.client.as_deref(), holds, waits_for })?;
+        }
+        out.flush().map_err(Failure::Output)?;
+    } else {
+        let mut table = Table::new(out, ["CONNECTION", "CLIENT", "HOLDS", "WAITS FOR"]);
+        for (connection, of) in &all.connections {
+            of.rows(connection).try_for_each(|row| table.row(row)).map_err(Failure::Output)?;
+        }
+        if !table.finish().map_err(Failure::Output)? {
+            tell_empty(&options.prefix);
+        }
+    }
+    if all.unlisted > 0 {
+        let unlisted = all.unlisted;
+        let _ = writeln!(io::stderr(), "officer: {unlisted} more wait: a server lists the first 1,000 of each lock");
+    }
+    Ok(())
+}
+
+/// The connections in the locks.
+#[derive(Debug, Default)]
+struct All {
+    connections: BTreeMap<String, Connection>,
+    has_every_name: bool,
+    /// Waiters that the server did not name.
+    unlisted: u64,
+}
+
+impl All {
+    fn add(&mut self, name: &str, detail: LockDetail) {
+        self.unlisted += detail.waiting.saturating_sub(detail.waiters.len() as u64);
+        for place in detail.holders {
+            self.add_place(name, place, |connection| &mut connection.holds);
+        }
+        for place in detail.waiters {
+            self.add_place(name, place, |connection| &mut connection.waits_for);
+        }
+    }
+
+    fn add_place(&mut self, name: &str, place: PlaceDetail, names: impl Fn(&mut Connection) -> &mut Names) {
+        let connection = self.connections.entry(place.connection).or_default();
+        connection.client = place.client;
+        let names = names(connection);
+        names.count += 1;
+        if self.has_every_name || names.count == 1 {
+            let name = name.to_owned();
+            names.names.push(Name { name, held_for: place.held_for, waited_for: place.waited_for });
+        }
+    }
+}
+
+impl Connection {
+    /// A row with the first names, and more for those beyond that are shown.
+    fn rows<'a>(&'a self, connection: &'a str) -> impl Iterator<Item = [String; 4]> + 'a {
+        let rows = self.holds.names.len().max(self.waits_for.names.len());
+        (0..rows).map(move |index| {
+            let (connection, client) = match index {
+                0 => (Shown(connection).to_string(), Shown(self.client.as_deref().unwrap_or("-")).to_string()),
+                _ => (String::new(), String::new()),
+            };
+            [connection, client, self.holds.cell(index), self.waits_for.cell(index)]
+        })
+    }
+}
+
+impl Names {
+    fn cell(&self, index: usize) -> String {
+        match self.names.get(index) {
+            Some(Name { name, .. }) if self.count > self.names.len() => {
+                format!("{} and {} more", Shown(name), self.count - self.names.len())
+            }
+            Some(Name { name, .. }) => Shown(name).to_string(),
+            None if index == 0 => "-".to_owned(),
+            None => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(connection: &str) -> PlaceDetail {
+        PlaceDetail { connection: connection.to_owned(), ..PlaceDetail::default() }
+    }
+
+    fn rows(has_every_name: bool) -> Vec<[String; 4]> {
+        let mut all = All { has_every_name, ..All::default() };
+        for (name, waiting) in [("a", 1), ("b", 3), ("c", 1)] {
+            all.add(name, LockDetail { holders: vec![place("ann")], waiters: vec![place("bob")], waiting });
+        }
+        assert_eq!(all.unlisted, 2);
+        all.add("d", LockDetail { holders: vec![place("bob")], ..LockDetail::default() });
+        all.connections.iter().flat_map(|(name, connection)| connection.rows(name)).collect()
+    }
+
+    #[test]
+    fn a_connection_has_one_row_or_one_for_each_of_its_locks() {
+        assert_eq!(rows(false), [["ann", "-", "a and 2 more", "-"], ["bob", "-", "d", "a and 2 more"]]);
+        assert_eq!(
+            rows(true),
+            [
+                ["ann", "-", "a", "-"],
+                ["", "", "b", ""],
+                ["", "", "c", ""],
+                ["bob", "-", "d", "a"],
+                ["", "", "", "b"],
+                ["", "", "", "c"],
+            ]
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! Signals that are sent to us, and dying of one.
+
+use std::fs::{self, File};
+use std::io;
+use std::process::ExitCode;
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use rustix::process::{Pid, getpgid, getpgrp};
+use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+
+use super::Event;
+
+/// What ends a program that does not care, and can be asked for by anybody.
+const PASSED_ON: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM];
+
+/// From now on signals are events.
+pub(super) fn listen(events: Sender<Event>) -> io::Result<()> {
+    let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
+    // A command starts with the defaults for what we listen to. What `nohup`, or the `&` of a script, has had ignored is
+    // to stay so for the command, thus we do not listen to that.
+    let wanted = PASSED_ON.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+    // The end of a command can't be told where SIGCHLD is ignored.
+    let mut signals = Signals::new(wanted.chain([SIGCHLD]))?;
+    thread::Builder::new().name("officer-signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            if events.send(Event::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// The signals that are ignored, a bit for each, from Linux's `status` of a process. Elsewhere none are known.
+fn ignored(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Whether it only says that something happened to a child.
+pub(super) fn is_of_a_child(signal: i32) -> bool {
+    signal == SIGCHLD
+}
+
+/// Whether the command has got this signal already, because a terminal sends it to the whole process group in its
+/// foreground. Programs take a second Ctrl-C for impatience, and end without cleaning up. (A `kill -INT` of officer alone
+/// looks just the same, and is lost on the command as long as it is in the foreground; TERM is not.)
+pub(super) fn came_from_the_terminal_to_all(signal: i32, command: Pid) -> bool {
+    let terminal_sends = matches!(signal, SIGINT | SIGQUIT);
+    terminal_sends && is_in_foreground() && getpgid(Some(command)) == Ok(getpgrp())
+}
+
+/// Whether we are what a person at the terminal talks to.
+pub(super) fn is_in_foreground() -> bool {
+    let terminal = File::open("/dev/tty");
+    terminal.is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal) == Ok(getpgrp()))
+}
+
+/// What a shell shows for a process that died of a signal.
+pub(super) fn exit_code(signal: i32) -> ExitCode {
+    ExitCode::from(128 + (signal & 0x7f) as u8)
+}
+
+/// Ends this process by a signal, as if it did not listen to it. A shell sees then that it was Ctrl-C, and ends the script
+/// or loop that we are in; a supervisor sees that its SIGTERM did what it should. Returns only if that fails.
+pub(super) fn die_of(signal: i32) -> ExitCode {
+    let _ = signal_hook::low_level::emulate_default_handler(signal);
+    exit_code(signal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_status() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000440\n";
+        assert_eq!(ignored(status), 1 << (SIGHUP - 1) | 1 << 12);
+        assert_eq!(ignored(""), 0);
+    }
+}

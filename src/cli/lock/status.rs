@@ -1,0 +1,200 @@
+//! What is said on stderr: with `-v` what happens, and on a terminal, in a line that comes and goes, how long it takes.
+
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use super::signals;
+use crate::cli::shown::{Shown, Span};
+use crate::client::{Client, PlaceDetail};
+
+/// To the first column, and nothing after it.
+const ERASE: &str = "\r\x1b[K";
+
+/// What is said, and what is drawn.
+#[derive(Debug)]
+pub(super) struct Status {
+    name: String,
+    is_verbose: bool,
+    /// Whether stderr is a terminal that knows how to erase.
+    is_terminal: bool,
+    is_drawn: bool,
+    /// What takes its time, and since when.
+    doing: String,
+    since: Instant,
+}
+
+impl Status {
+    pub(super) fn new(name: &str, address: &str, is_verbose: bool) -> Self {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal.is_empty() || terminal == "dumb");
+        Status {
+            name: Shown(name).to_string(),
+            is_verbose,
+            is_terminal: io::stderr().is_terminal() && !is_dumb,
+            is_drawn: false,
+            doing: format!("connecting to {}", Shown(address)),
+            since: Instant::now(),
+        }
+    }
+
+    /// The lock is being waited for.
+    pub(super) fn wait(&mut self) {
+        self.doing = format!("waiting for '{}'", self.name);
+        self.since = Instant::now();
+    }
+
+    pub(super) fn ahead(&mut self, who: &str) {
+        let line = format!("{}, {who}", self.doing);
+        self.say(&line);
+    }
+
+    pub(super) fn acquired(&mut self) {
+        self.erase();
+        if self.is_verbose {
+            let line = format!("acquired '{}' after {}", self.name, Span(self.since.elapsed()));
+            self.say(&line);
+        }
+    }
+
+    pub(super) fn released(&mut self, held: Duration) {
+        if self.is_verbose {
+            let line = format!("released '{}' after {}", self.name, Span(held));
+            self.say(&line);
+        }
+    }
+
+    /// A line that stays.
+    pub(super) fn say(&mut self, line: &impl Display) {
+        self.erase();
+        // Nobody has to read it.
+        let _ = writeln!(io::stderr(), "officer: {line}");
+    }
+
+    /// Draws how long it takes, in whole seconds. Returns the time until that changes.
+    pub(super) fn tick(&mut self) -> Duration {
+        let elapsed = self.since.elapsed();
+        let seconds = elapsed.as_secs();
+        // What a job in the background writes ends up in what the person types for the shell.
+        if self.is_terminal && seconds > 0 && signals::is_in_foreground() {
+            let line = format!("officer: {} for {}", self.doing, Seconds(seconds));
+            let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col));
+            self.draw(&cut(&line, if columns == 0 { 80 } else { columns }));
+        }
+        Duration::from_secs(seconds + 1) - elapsed
+    }
+
+    fn draw(&mut self, line: &str) {
+        self.is_drawn = true;
+        let mut stderr = io::stderr().lock();
+        // Erased after it is written: erased before, it would flicker.
+        let _ = write!(stderr, "\r{line}\x1b[K").and_then(|()| stderr.flush());
+    }
+
+    /// Leaves the terminal as it was.
+    pub(super) fn erase(&mut self) {
+        if std::mem::take(&mut self.is_drawn) {
+            let mut stderr = io::stderr().lock();
+            let _ = stderr.write_all(ERASE.as_bytes()).and_then(|()| stderr.flush());
+        }
+    }
+}
+
+/// Whole seconds, as [`Span`] has them from 10 on.
+struct Seconds(u64);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0..10 => write!(f, "{}s", self.0),
+            seconds => Span(Duration::from_secs(seconds)).fmt(f),
+        }
+    }
+}
+
+/// The line without its middle, if it is too long: one that wraps could not be erased, and its end is what changes.
+fn cut(line: &str, columns: usize) -> String {
+    // The last column stays free: some terminals wrap as soon as it is written. What is not ASCII may take two.
+    let width = |character: char| if character.is_ascii() { 1 } else { 2 };
+    let room = columns.saturating_sub(1);
+    if line.chars().map(width).sum::<usize>() <= room {
+        return line.to_owned();
+    }
+    let end_room = (room / 2).min(12);
+    let mut end: Vec<char> = Vec::new();
+    let mut used = 2;
+    for character in line.chars().rev() {
+        if used + width(character) > end_room {
+            break;
+        }
+        used += width(character);
+        end.push(character);
+    }
+    let mut cut = String::new();
+    for character in line.chars() {
+        if used + width(character) > room {
+            break;
+        }
+        used += width(character);
+        cut.push(character);
+    }
+    if room >= 2 {
+        cut.push('…');
+    }
+    cut.extend(end.iter().rev());
+    cut
+}
+
+/// Who holds a lock that this client waits for, and how many wait before it. None: it can't be told, or nobody does.
+pub(super) fn who_is_ahead(client: &Client, name: &str) -> Option<String> {
+    let us = client.connection_name();
+    let (_, lock) = client.locks_with_detail(name).map_while(Result::ok).find(|(found, _)| found == name)?;
+    let holder = lock.holders.iter().find(|holder| holder.connection != us)?;
+    let position = lock.waiters.iter().position(|waiter| waiter.connection == us);
+    let ahead = position.map_or(lock.waiting, |position| position as u64);
+    Some(describe(holder, ahead))
+}
+
+fn describe(holder: &PlaceDetail, ahead: u64) -> String {
+    let mut line = format!("held by {}", Shown(&holder.connection));
+    if let Some(client) = &holder.client {
+        line.push_str(&format!(" ({})", Shown(client)));
+    }
+    if let Some(held_for) = holder.held_for {
+        line.push_str(&format!(" for {}", Span::of_seconds(held_for)));
+    }
+    match ahead {
+        0 => {}
+        1 => line.push_str("; 1 waits before us"),
+        ahead => line.push_str(&format!("; {ahead} wait before us")),
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_does_not_fit_keeps_its_end() {
+        let line = "officer: waiting for 'boss:17' for 12s";
+        assert_eq!(cut(line, 80), line);
+        assert_eq!(cut(line, line.len() + 1), line);
+        assert_eq!(cut(line, 24), "officer: wai…' for 12s");
+        for columns in 0..50 {
+            assert!(cut(line, columns).chars().count() <= columns.saturating_sub(1), "{columns}");
+            assert!(cut("官官官官官官官官", columns).chars().count() * 2 <= columns, "{columns}");
+        }
+    }
+
+    #[test]
+    fn who_is_ahead_is_told_in_one_line() {
+        let holder = PlaceDetail {
+            connection: "unix:3".to_owned(),
+            client: Some("a\nb".to_owned()),
+            held_for: Some(12.0),
+            ..PlaceDetail::default()
+        };
+        assert_eq!(describe(&holder, 2), r"held by unix:3 (a\nb) for 12s; 2 wait before us");
+        assert_eq!(describe(&PlaceDetail { client: None, held_for: None, ..holder }, 0), "held by unix:3");
+    }
+}

@@ -1,0 +1,93 @@
+//! Names and times as people are shown them.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+/// Text from elsewhere, as one line that leaves the terminal as it is. What a terminal or a line would act on is written as
+/// an escape of Rust's, and so is the `\`, so that two names never look the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown<'a>(pub(super) &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '\\' => f.write_str("\\\\")?,
+                character if is_acted_on(character) => {
+                    character.escape_default().try_for_each(|part| f.write_char(part))?;
+                }
+                character => f.write_char(character)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Controls, the ends of lines, and what can't be seen or changes the direction of what can.
+fn is_acted_on(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(character, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A time in the two units that count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span(pub(super) Duration);
+
+impl Span {
+    /// A time as servers tell it.
+    pub(super) fn of_seconds(seconds: f64) -> Self {
+        Span(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        match seconds {
+            // Cut, not rounded: there is no time at which "10.0s" is right.
+            0..10 => write!(f, "{seconds}.{}s", self.0.subsec_millis() / 100),
+            10..60 => write!(f, "{seconds}s"),
+            60..3600 => write!(f, "{}m{:02}s", seconds / 60, seconds % 60),
+            3600..86_400 => write!(f, "{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+            _ => write!(f, "{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_acts_on_is_escaped() {
+        for (name, shown) in [
+            ("boss:17", "boss:17"),
+            ("größe \"ü\" 龍", "größe \"ü\" 龍"),
+            ("a\nb\tc", r"a\nb\tc"),
+            ("\x1b[2J\u{9b}", r"\u{1b}[2J\u{9b}"),
+            ("a\u{202e}b\u{200b}", r"a\u{202e}b\u{200b}"),
+            (r"a\nb", r"a\\nb"),
+        ] {
+            assert_eq!(Shown(name).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn times_have_two_units_at_most() {
+        for (millis, shown) in [
+            (0, "0.0s"),
+            (9_999, "9.9s"),
+            (10_000, "10s"),
+            (59_999, "59s"),
+            (60_000, "1m00s"),
+            (3_599_000, "59m59s"),
+            (3_600_000, "1h00m"),
+            (86_399_000, "23h59m"),
+            (266_400_000, "3d02h"),
+        ] {
+            assert_eq!(Span(Duration::from_millis(millis)).to_string(), shown);
+        }
+        assert_eq!(Span::of_seconds(-1.0).to_string(), "0.0s");
+    }
+}

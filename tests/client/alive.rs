@@ -1,0 +1,158 @@
+//! Keep-alives: what they keep, and what they find.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use officer::client::{Error, LockOptions};
+use rustix::process::Signal;
+
+use super::fake::Fake;
+use super::server::Server;
+use super::{LIMIT, assert_lost, connections_on, lock_in_a_thread, task, until};
+
+/// The interval of the tests, and what a busy machine may add to it.
+const INTERVAL: Duration = Duration::from_millis(400);
+const SLACK: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_client_that_waits_or_computes_is_not_idle() {
+    let server = Server::with(&["-p", "0", "-m", "1"]);
+    // Its own interval is longer than what the server allows: it learns that with the hello.
+    let [ann, bob, eve] = [server.connect(), server.connect(), server.connect()];
+    let guard = ann.lock("boss").expect("the lock");
+    let waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
+    until("bob waits", || connections_on(&ann, "boss").len() == 2);
+    // Ann computes, bob waits, and eve does nothing at all.
+    assert!(!ann.wait_until_lost(Duration::from_millis(2_500)));
+    assert!(!bob.is_lost() && !eve.is_lost());
+    guard.release().expect("held");
+    waiter.end().expect("the lock");
+}
+
+#[test]
+fn a_server_that_stops_is_noticed_within_the_interval() {
+    let server = Server::start();
+    let count = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&count);
+    let on_lost = move |error: &Error| {
+        assert!(matches!(error, Error::ConnectionLost { .. }), "{error:?}");
+        counter.fetch_add(1, Ordering::Relaxed);
+    };
+    let ann = server.options().keep_alive(INTERVAL).on_lost(on_lost).connect().expect("a connection");
+    let bob = server.connect();
+    let other = bob.lock("loot").expect("the lock");
+    let guard = ann.lock("boss").expect("the lock");
+    let waiter = lock_in_a_thread(&ann, "loot", LockOptions::default());
+    until("ann waits", || connections_on(&bob, "loot").len() == 2);
+    // Alive for longer than the interval.
+    assert!(!ann.wait_until_lost(INTERVAL * 2));
+
+    server.signal(Signal::STOP);
+    let start = Instant::now();
+    let caller = ann.clone();
+    let call = task(move || caller.ping());
+    assert!(ann.wait_until_lost(LIMIT));
+    let took = start.elapsed();
+    assert!(took < INTERVAL + SLACK, "{took:?}");
+    assert!(guard.is_lost());
+    assert_lost(waiter.end());
+    assert_lost(call.end());
+    assert_lost(guard.release());
+    until("it is told", || count.load(Ordering::Relaxed) == 1);
+    // The other client has not noticed yet.
+    assert!(!other.is_lost());
+
+    // To make a new connection takes a server, too.
+    let reconnecting = ann.clone();
+    server.signal(Signal::CONT);
+    task(move || reconnecting.reconnect()).end().expect("the server is there");
+    let _ = lock_in_a_thread(&ann, "boss", LockOptions::timeout(LIMIT)).end().expect("the lock");
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_server_that_reads_and_says_nothing_is_noticed_within_the_interval() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect_with(fake.options().keep_alive(INTERVAL));
+    let start = Instant::now();
+    let call = lock_in_a_thread(&client, "boss", LockOptions::default());
+    let error = call.end().unwrap_err();
+    let took = start.elapsed();
+    assert!(took > INTERVAL / 2 && took < INTERVAL + SLACK, "{took:?}");
+    assert_eq!(error, Error::ConnectionLost { reason: "the server does not answer keep-alives".to_owned() });
+    assert_eq!(peer.request()["command"], "lock");
+    assert_eq!(peer.line().map(|line| line["command"].clone()), Some("keep_alive".into()));
+    assert_eq!(peer.line(), None);
+}
+
+#[test]
+fn a_server_that_takes_nothing_more_is_noticed() {
+    let fake = Fake::new();
+    let (client, _peer) = fake.connect_with(fake.options().keep_alive(INTERVAL));
+    // Far more than there is room for on the way.
+    let name = "x".repeat(1_000_000);
+    let calls: Vec<_> = (0..16).map(|_| (client.clone(), name.clone())).collect();
+    let start = Instant::now();
+    let calls = calls.into_iter().map(|(client, name)| task(move || client.kick(&name)));
+    for call in calls.collect::<Vec<_>>() {
+        assert_lost(call.end());
+    }
+    let took = start.elapsed();
+    // One that can't write is enough: the others don't try for as long one after the other.
+    assert!(took < INTERVAL + SLACK, "{took:?}");
+}
+
+#[test]
+fn a_call_waits_for_as_long_as_the_server_is_alive() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect_with(fake.options().keep_alive(INTERVAL));
+    let call = lock_in_a_thread(&client, "boss", LockOptions::default());
+    let request = peer.request();
+    let start = Instant::now();
+    while start.elapsed() < INTERVAL * 3 {
+        let line = peer.line().expect("the connection is alive");
+        assert_eq!(line["command"], "keep_alive");
+        peer.answer_to(&line, r#"{"result":"kept_alive"}"#);
+    }
+    peer.answer_to(&request, r#"{"result":"timed_out"}"#);
+    assert_eq!(call.end(), Err(Error::TimedOut { queue: Vec::new() }));
+}
+
+#[test]
+fn a_client_that_hears_much_and_says_nothing_is_not_idle() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect_with(fake.options().keep_alive(INTERVAL));
+    let start = Instant::now();
+    let talker = task(move || {
+        let mut keep_alives = 0;
+        // More often than a silence is looked at.
+        while start.elapsed() < INTERVAL * 2 {
+            peer.say(r#"{"result":"news"}"#);
+            thread::sleep(Duration::from_millis(2));
+        }
+        drop(client);
+        while let Some(line) = peer.line() {
+            assert_eq!(line["command"], "keep_alive");
+            keep_alives += 1;
+        }
+        keep_alives
+    });
+    assert!(talker.end() >= 2);
+}
+
+#[test]
+fn a_long_line_that_comes_slowly_is_a_sign_of_life() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect_with(fake.options().keep_alive(INTERVAL));
+    let call = task(move || client.ping());
+    let request = peer.request();
+    let start = Instant::now();
+    while start.elapsed() < INTERVAL * 3 {
+        peer.write(b" ").expect("the client listens");
+        thread::sleep(Duration::from_millis(5));
+    }
+    peer.answer_to(&request, r#"{"result":"pong"}"#);
+    call.end().expect("an answer");
+}

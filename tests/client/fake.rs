@@ -1,0 +1,144 @@
+//! A server that says what the test tells it to say.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use officer::client::{Client, Error, Options};
+use serde_json::Value;
+
+use super::{LIMIT, Task, task};
+
+pub(crate) const HELLO: &str = r#"{"result":"hello","id":0,"connection":"me","limits":{"max_idle":0}}"#;
+
+pub(crate) struct Fake {
+    listener: TcpListener,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a listener");
+        Fake { listener }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.listener.local_addr().expect("an address").to_string()
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options::new(self.address())
+    }
+
+    /// A client with its connection.
+    pub(crate) fn connect(&self) -> (Client, Peer) {
+        self.connect_with(self.options())
+    }
+
+    pub(crate) fn connect_with(&self, options: Options) -> (Client, Peer) {
+        let client = task(move || options.connect());
+        let peer = self.welcome();
+        (client.end().expect("a connection"), peer)
+    }
+
+    /// The result of connecting to a server whose answer to the hello is this.
+    pub(crate) fn connect_to(&self, answer: &str) -> Result<Client, Error> {
+        let client = self.connecting();
+        let mut peer = self.accept();
+        assert_eq!(peer.request()["command"], "hello");
+        peer.say(answer);
+        client.end()
+    }
+
+    pub(crate) fn connecting(&self) -> Task<Result<Client, Error>> {
+        let options = self.options();
+        task(move || options.connect())
+    }
+
+    /// Accepts a connection and says hello.
+    pub(crate) fn welcome(&self) -> Peer {
+        let mut peer = self.accept();
+        assert_eq!(peer.request()["command"], "hello");
+        peer.say(HELLO);
+        peer
+    }
+
+    pub(crate) fn accept(&self) -> Peer {
+        let start = Instant::now();
+        loop {
+            if let Some(peer) = self.try_accept() {
+                return peer;
+            }
+            assert!(start.elapsed() < LIMIT, "nobody connects");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// A connection that is there already.
+    pub(crate) fn try_accept(&self) -> Option<Peer> {
+        match self.listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).expect("a socket");
+                stream.set_nodelay(true).expect("a socket");
+                stream.set_read_timeout(Some(LIMIT)).expect("a socket");
+                Some(Peer { lines: BufReader::new(stream) })
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A client, seen from its server.
+pub(crate) struct Peer {
+    lines: BufReader<TcpStream>,
+}
+
+impl Peer {
+    /// The next line, or that there will be none.
+    pub(crate) fn line(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        match self.lines.read_line(&mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(serde_json::from_str(&line).expect("a request")),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("no request: {error}"),
+        }
+    }
+
+    /// The next request that is more than a sign of life.
+    pub(crate) fn request(&mut self) -> Value {
+        loop {
+            let request = self.line().expect("the client has closed the connection");
+            if request["command"] != "keep_alive" {
+                return request;
+            }
+        }
+    }
+
+    /// Reads a request, and answers it so, with its id.
+    pub(crate) fn answer(&mut self, command: &str, answer: &str) -> Value {
+        let request = self.request();
+        assert_eq!(request["command"], command);
+        self.answer_to(&request, answer);
+        request
+    }
+
+    pub(crate) fn answer_to(&mut self, request: &Value, answer: &str) {
+        let answer = answer.strip_prefix('{').expect("an object");
+        self.say(&format!(r#"{{"id":{},{answer}"#, request["id"]));
+    }
+
+    pub(crate) fn say(&mut self, line: &str) {
+        self.write(format!("{line}\n").as_bytes()).expect("the client listens");
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.lines.get_mut().write_all(bytes)
+    }
+
+    pub(crate) fn close(self) {
+        let _ = self.lines.get_ref().shutdown(Shutdown::Both);
+    }
+}

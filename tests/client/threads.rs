@@ -1,0 +1,398 @@
+//! One client for many threads.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+use officer::client::{Client, Error, Guard, LockOptions, Locks, Options};
+
+use super::server::Server;
+use super::{LIMIT, assert_lost, connections_on, lock_in_a_thread, task, threads_on, until};
+
+const fn assert_send_and_sync<T: Send + Sync>() {}
+
+const _: () = assert_send_and_sync::<Client>();
+const _: () = assert_send_and_sync::<Options>();
+const _: () = assert_send_and_sync::<LockOptions>();
+const _: () = assert_send_and_sync::<Error>();
+const _: () = assert_send_and_sync::<Locks<'static>>();
+
+/// Does not compile once a guard can go to another thread: then it could be either of the two.
+trait StaysHere<Which> {
+    const IT_DOES: () = ();
+}
+struct OfThoseThatGo;
+impl<T> StaysHere<()> for T {}
+impl<T: Send> StaysHere<OfThoseThatGo> for T {}
+const _: () = <Guard as StaysHere<_>>::IT_DOES;
+
+/// Numbers that nothing protects but the locks of the test: adding reads and writes in two steps, with time between.
+#[derive(Default)]
+struct Counters([AtomicU64; 3]);
+
+impl Counters {
+    fn add(&self, number: usize) {
+        let before = self.0[number].load(Ordering::Relaxed);
+        thread::yield_now();
+        self.0[number].store(before + 1, Ordering::Relaxed);
+    }
+
+    fn sum(&self) -> u64 {
+        self.0.iter().map(|counter| counter.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// So many threads of each client lock one of three names in a loop and count.
+fn count_together(clients: &[Client], threads: usize, rounds: usize) {
+    let counters = Arc::new(Counters::default());
+    let tasks: Vec<_> = (0..threads * clients.len())
+        .map(|number| {
+            let (client, counters) = (clients[number % clients.len()].clone(), Arc::clone(&counters));
+            task(move || {
+                for round in 0..rounds {
+                    let which = (number + round) % 3;
+                    let name = ["a", "b", "c"][which];
+                    match round % 3 {
+                        0 => client.with_lock(name, LockOptions::default(), || counters.add(which)).expect("the lock"),
+                        1 => {
+                            let guard = client.lock(name).expect("the lock");
+                            counters.add(which);
+                            drop(guard);
+                        }
+                        _ => {
+                            let guard = client.lock(name).expect("the lock");
+                            counters.add(which);
+                            assert!(!guard.is_lost());
+                            assert_eq!(client.unlock(name), Ok(true));
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    tasks.into_iter().for_each(super::Task::end);
+    assert_eq!(counters.sum(), (threads * clients.len() * rounds) as u64);
+    for client in clients {
+        assert_eq!(client.my_locks(), Ok(Vec::new()));
+    }
+}
+
+#[test]
+fn fifty_threads_of_one_client_never_enter_a_lock_together() {
+    let server = Server::start();
+    count_together(&[server.connect()], 50, 60);
+}
+
+#[test]
+fn two_clients_of_25_threads_never_enter_a_lock_together() {
+    let server = Server::start();
+    count_together(&[server.connect(), server.connect()], 25, 60);
+}
+
+#[test]
+fn threads_that_give_up_all_the_time_leave_nothing_behind() {
+    let server = Server::start();
+    let clients = [server.connect(), server.connect()];
+    let counters = Arc::new(Counters::default());
+    let tasks: Vec<_> = (0..30)
+        .map(|number| {
+            let (client, counters) = (clients[number % 2].clone(), Arc::clone(&counters));
+            task(move || {
+                let mut had = 0;
+                for round in 0..60_u64 {
+                    let timeout = Some(Duration::from_micros(round * 37 % 2_000));
+                    let queue_max = (round % 4 == 0).then_some(3);
+                    match client.lock_with("a", LockOptions { timeout, queue_max }) {
+                        Ok(guard) => {
+                            counters.add(0);
+                            had += 1;
+                            guard.release().expect("held");
+                        }
+                        Err(Error::TimedOut { queue } | Error::QueueMaxed { queue }) => assert!(!queue.is_empty()),
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+                had
+            })
+        })
+        .collect();
+    let had: u64 = tasks.into_iter().map(super::Task::end).sum();
+    assert_eq!(counters.sum(), had);
+    assert_eq!(clients[0].locks().map(|locks| locks.len()), Ok(0));
+    for client in &clients {
+        lock_in_a_thread(client, "a", LockOptions::no_wait()).end().expect("free");
+    }
+}
+
+#[test]
+fn threads_of_a_client_get_a_lock_in_the_order_in_which_they_asked() {
+    let server = Server::start();
+    let client = server.connect();
+    let guard = client.lock("boss").expect("the lock");
+    let (sender, order) = channel();
+    for number in 1..=5 {
+        let (client_of_it, sender) = (client.clone(), sender.clone());
+        thread::spawn(move || client_of_it.with_lock("boss", LockOptions::default(), || sender.send(number)));
+        until("the thread waits", || threads_on(&client, "boss") == number + 1);
+    }
+    guard.release().expect("held");
+    for number in 1..=5 {
+        assert_eq!(order.recv_timeout(LIMIT), Ok(number));
+    }
+}
+
+#[test]
+fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
+    let server = Server::start();
+    let [ann, bob] = [server.connect(), server.connect()];
+    let guard = ann.lock("boss").expect("the lock");
+    let second = lock_in_a_thread(&ann, "boss", LockOptions::default());
+    until("the second thread waits", || threads_on(&ann, "boss") == 2);
+    let other = bob.clone();
+    let (sender, bob_has_it) = channel();
+    let (let_go, may_go) = channel::<()>();
+    let other = task(move || {
+        other.with_lock("boss", LockOptions::default(), || {
+            sender.send(()).expect("the test waits");
+            may_go.recv_timeout(LIMIT).expect("the test says so");
+        })
+    });
+    until("bob waits", || connections_on(&bob, "boss").len() == 2);
+    guard.release().expect("held");
+    // Bob was there before the second thread asked the server.
+    bob_has_it.recv_timeout(LIMIT).expect("bob's turn");
+    until("the second thread waits at the server", || connections_on(&bob, "boss").len() == 2);
+    let_go.send(()).expect("bob waits");
+    other.end().expect("the lock");
+    second.end().expect("the lock");
+}
+
+#[test]
+fn a_thread_that_gives_up_leaves_both_queues() {
+    let server = Server::start();
+    let [ann, bob] = [server.connect(), server.connect()];
+    let guard = ann.lock("boss").expect("the lock");
+    let anns = ann.connection_name();
+    let bobs = bob.connection_name();
+
+    let at_the_server = lock_in_a_thread(&bob, "boss", LockOptions::timeout(Duration::from_millis(300)));
+    until("it waits at the server", || connections_on(&ann, "boss").len() == 2);
+    let in_the_client = lock_in_a_thread(&bob, "boss", LockOptions::timeout(Duration::from_millis(30)));
+    let behind_both = lock_in_a_thread(&bob, "boss", LockOptions::timeout(LIMIT));
+    let Err(Error::TimedOut { queue }) = in_the_client.end() else { panic!("it can't have the lock") };
+    assert!(!queue.is_empty() && queue.iter().all(|connection| *connection == bobs), "{queue:?}");
+    assert_eq!(at_the_server.end(), Err(Error::TimedOut { queue: vec![anns.clone()] }));
+    // The next asks in their place.
+    until("the last waits at the server", || connections_on(&ann, "boss") == [&*anns, &*bobs]);
+    guard.release().expect("held");
+    behind_both.end().expect("the lock");
+    assert_eq!(ann.locks().map(|locks| locks.len()), Ok(0));
+}
+
+#[test]
+fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
+    let server = Server::start();
+    let client = server.connect();
+    let name = client.connection_name();
+    let _guard = client.lock("boss").expect("the lock");
+    let ask = |queue_max| {
+        let options = LockOptions { timeout: Some(Duration::ZERO), queue_max: Some(queue_max) };
+        lock_in_a_thread(&client, "boss", options).end()
+    };
+    assert_eq!(ask(0), Err(Error::QueueMaxed { queue: vec![name.clone()] }));
+    assert_eq!(ask(1), Err(Error::QueueMaxed { queue: vec![name.clone()] }));
+    assert_eq!(ask(2), Err(Error::TimedOut { queue: vec![name.clone()] }));
+    let _waiter = lock_in_a_thread(&client, "boss", LockOptions::default());
+    until("a thread waits", || threads_on(&client, "boss") == 2);
+    assert_eq!(ask(2), Err(Error::QueueMaxed { queue: vec![name.clone(); 2] }));
+    assert_eq!(ask(3), Err(Error::TimedOut { queue: vec![name; 2] }));
+    // It holds the lock itself, so there is nobody before it.
+    let nested = LockOptions { timeout: Some(Duration::ZERO), queue_max: Some(0) };
+    client.lock_with("boss", nested).expect("held").release().expect("held");
+}
+
+#[test]
+fn another_thread_can_release_nothing() {
+    let server = Server::start();
+    let client = server.connect();
+    let guard = client.lock("boss").expect("the lock");
+    let other = client.clone();
+    assert_eq!(task(move || other.unlock("boss")).end(), Ok(false));
+    assert!(!guard.is_lost());
+    assert_eq!(client.my_locks(), Ok(vec!["boss".to_owned()]));
+    guard.release().expect("held");
+}
+
+#[test]
+fn a_reset_ends_the_holds_and_waits_of_all_threads() {
+    let server = Server::start();
+    let [ann, bob] = [server.connect(), server.connect()];
+    let guard = ann.lock("boss").expect("the lock");
+    let loot = bob.lock("loot").expect("the lock");
+    let at_the_server = lock_in_a_thread(&bob, "boss", LockOptions::default());
+    until("a thread waits at the server", || connections_on(&ann, "boss").len() == 2);
+    let in_the_client =
+        ["boss", "boss", "loot", "loot"].map(|name| lock_in_a_thread(&bob, name, LockOptions::default()));
+    until("threads wait in the client", || threads_on(&bob, "boss") == 3 && threads_on(&bob, "loot") == 3);
+
+    let resetter = bob.clone();
+    task(move || resetter.reset()).end().expect("an answer");
+    assert!(loot.is_lost());
+    assert_eq!(loot.release(), Err(Error::NotHeld));
+    assert_eq!(at_the_server.end(), Err(Error::Cancelled));
+    for waiter in in_the_client {
+        assert_eq!(waiter.end(), Err(Error::Cancelled));
+    }
+    assert_eq!(bob.my_locks(), Ok(Vec::new()));
+    assert!(!guard.is_lost());
+    // Who asks after it waits as ever.
+    let waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
+    until("it waits", || connections_on(&ann, "boss").len() == 2);
+    guard.release().expect("held");
+    waiter.end().expect("the lock");
+}
+
+#[test]
+fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
+    let server = Server::start();
+    let client = server.connect();
+    let (sender, is_held) = channel();
+    let (go, may_panic) = channel::<()>();
+    let panicking = client.clone();
+    let thread = thread::spawn(move || {
+        let _ = panicking.with_lock("boss", LockOptions::default(), || {
+            sender.send(()).expect("the test waits");
+            may_panic.recv_timeout(LIMIT).expect("the test says so");
+            panic!("the boss has eaten us");
+        });
+    });
+    is_held.recv_timeout(LIMIT).expect("the lock");
+    let next = lock_in_a_thread(&client, "boss", LockOptions::default());
+    until("the next waits", || threads_on(&client, "boss") == 2);
+    go.send(()).expect("it waits for that");
+    next.end().expect("the lock");
+    assert!(thread.join().is_err());
+}
+
+#[test]
+fn a_guard_outlives_what_is_left_of_its_client() {
+    let server = Server::start();
+    let [ann, bob] = [server.connect(), server.connect()];
+    let guard = ann.lock("boss").expect("the lock");
+    drop(ann);
+    assert!(!guard.is_lost());
+    let held = bob.lock_with("boss", LockOptions::no_wait()).unwrap_err();
+    assert!(matches!(held, Error::TimedOut { .. }));
+    drop(guard);
+    bob.lock_with("boss", LockOptions::timeout(LIMIT)).expect("the lock").release().expect("held");
+}
+
+/// Everything at once, with a connection that comes and goes. What may happen to a call is checked, and that nothing hangs
+/// and no name stays taken.
+#[test]
+fn nothing_hangs_and_no_name_stays_taken_whatever_happens_together() {
+    let server = Server::start();
+    let [client, observer] = [server.connect(), server.connect()];
+    let is_over = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> = (0..20)
+        .map(|number: usize| {
+            let (client, is_over) = (client.clone(), Arc::clone(&is_over));
+            task(move || {
+                let mut random = fastrand::Rng::with_seed(number as u64);
+                let mut had = 0_u64;
+                while !is_over.load(Ordering::Relaxed) {
+                    let name = ["a", "b", "c"][random.usize(..3)];
+                    let options = LockOptions {
+                        timeout: random.bool().then(|| Duration::from_micros(random.u64(..3_000))),
+                        queue_max: (random.u8(..4) == 0).then(|| random.u64(..4)),
+                    };
+                    let result = client.lock_with(name, options).and_then(|guard| {
+                        had += 1;
+                        match random.u8(..4) {
+                            0 => client.unlock(name).map(drop),
+                            1 => client.with_lock(name, LockOptions::no_wait(), || ()),
+                            2 => Ok(drop(guard)),
+                            _ => guard.release(),
+                        }
+                    });
+                    match result {
+                        Ok(()) | Err(Error::Cancelled | Error::NotHeld | Error::ConnectionLost { .. }) => {}
+                        Err(Error::TimedOut { .. } | Error::QueueMaxed { .. }) => {}
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+                had
+            })
+        })
+        .collect();
+    let mut random = fastrand::Rng::with_seed(4711);
+    for _ in 0..60 {
+        thread::sleep(Duration::from_millis(random.u64(..20)));
+        match random.u8(..4) {
+            0 | 1 => drop(client.reset()),
+            2 => drop(observer.kick(&client.connection_name())),
+            _ => client.disconnect(),
+        }
+        if client.is_lost() || random.bool() {
+            client.reconnect().expect("the server is there");
+        }
+    }
+    is_over.store(true, Ordering::Relaxed);
+    // Those that wait without a limit do so for each other, so they all come to an end.
+    let had: u64 = workers.into_iter().map(super::Task::end).sum();
+    assert!(had > 100, "{had}");
+    client.reconnect().expect("the server is there");
+    for name in ["a", "b", "c"] {
+        client.lock_with(name, LockOptions::timeout(LIMIT)).expect("free").release().expect("held");
+    }
+    assert_eq!(observer.locks().map(|locks| locks.len()), Ok(0));
+}
+
+#[test]
+fn threads_that_find_the_connection_gone_make_one_new_one_together() {
+    let server = Server::start();
+    let [client, observer] = [server.connect(), server.connect()];
+    let first = client.connection_name();
+    observer.kick(&first).expect("an answer");
+    assert!(client.wait_until_lost(LIMIT));
+    let start = Arc::new(Barrier::new(20));
+    let names: Vec<_> = (0..20)
+        .map(|_| {
+            let (client, start) = (client.clone(), Arc::clone(&start));
+            task(move || {
+                start.wait();
+                client.lock("boss").and_then(Guard::release).map(|()| client.connection_name())
+            })
+        })
+        .collect();
+    for name in names {
+        assert_eq!(name.end(), Ok(client.connection_name()));
+    }
+    assert_ne!(client.connection_name(), first);
+}
+
+#[test]
+fn all_that_wait_are_told_of_a_loss() {
+    let server = Server::start();
+    let [ann, bob] = [server.connect(), server.connect()];
+    let _guard = ann.lock("boss").expect("the lock");
+    let mut waiters = vec![lock_in_a_thread(&bob, "boss", LockOptions::default())];
+    until("a thread waits at the server", || connections_on(&ann, "boss").len() == 2);
+    for _ in 0..10 {
+        waiters.push(lock_in_a_thread(&bob, "boss", LockOptions::default()));
+        waiters.push(lock_in_a_thread(&bob, "boss", LockOptions::timeout(LIMIT * 2)));
+    }
+    until("threads wait in the client", || threads_on(&bob, "boss") == 21);
+    ann.kick(&bob.connection_name()).expect("an answer");
+    for waiter in waiters {
+        assert_lost(waiter.end());
+    }
+    // Nothing of them is left when there is a connection again.
+    bob.reconnect().expect("the server is there");
+    assert_eq!(
+        lock_in_a_thread(&bob, "boss", LockOptions::no_wait()).end(),
+        Err(Error::TimedOut { queue: vec![ann.connection_name()] })
+    );
+}
