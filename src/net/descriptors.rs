@@ -28,7 +28,8 @@ pub fn raise_limit() -> u64 {
 /// carries signals, a log; and above all for the connections that are one too many, which are accepted, told so and
 /// closed. Without it they would wait in the backlog without an answer.
 pub fn connections_max_default(limit: u64) -> usize {
-    let reserve = (limit / 4).min(128);
+    // 16 are open anyway. Where there are few, half of them is as much as a reserve may take.
+    let reserve = (16 + limit / 8).min(128).min(limit / 2);
     usize::try_from(limit - reserve).unwrap_or(usize::MAX).max(1)
 }
 
@@ -49,7 +50,9 @@ mod tests {
 
     #[test]
     fn a_reserve_is_left_for_what_is_open_beside_connections() {
-        for (limit, connections) in [(0, 1), (1, 1), (16, 12), (512, 384), (1024, 896), (1 << 20, (1 << 20) - 128)] {
+        for (limit, connections) in
+            [(0, 1), (1, 1), (16, 8), (40, 20), (512, 432), (1024, 896), (1 << 20, (1 << 20) - 128)]
+        {
             assert_eq!(connections_max_default(limit), connections, "{limit}");
         }
     }

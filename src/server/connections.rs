@@ -346,9 +346,19 @@ impl<S: Socket> Connections<S> {
         let is_stalled = connection.unsent() > 0 && stalled_since >= nanos(self.limits.outbox_stall);
         match connection.phase {
             Phase::Lingering { until } if until <= now => self.remove(key),
-            Phase::Open | Phase::Draining { .. } if is_stalled => self.doom(key, Disconnect::Stalled),
+            Phase::Open | Phase::Draining { .. } if is_stalled => self.end_if_stalled(key),
             Phase::Open if self.due(connection).is_some_and(|due| due <= now) => self.doom(key, Disconnect::Idle),
             _ => self.arm(key),
+        }
+    }
+
+    /// The poll says that a socket takes something only when a good part of its buffer is free, and a slow peer may not have
+    /// come so far: it is tried once before the peer counts as one that takes nothing.
+    fn end_if_stalled(&mut self, key: ConnectionKey) {
+        self.known(key).flags.is_blocked = false;
+        self.flush(key);
+        if self.get(key).is_some_and(|connection| connection.unsent() > 0 && connection.last_progress < self.now) {
+            self.doom(key, Disconnect::Stalled);
         }
     }
 

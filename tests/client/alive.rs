@@ -68,7 +68,7 @@ fn a_server_that_stops_is_noticed_within_the_interval() {
     let reconnecting = ann.clone();
     server.signal(Signal::CONT);
     task(move || reconnecting.reconnect()).end().expect("the server is there");
-    let _ = lock_in_a_thread(&ann, "boss", LockOptions::timeout(LIMIT)).end().expect("the lock");
+    lock_in_a_thread(&ann, "boss", LockOptions::timeout(LIMIT)).end().expect("the lock");
     assert_eq!(count.load(Ordering::Relaxed), 1);
 }
 

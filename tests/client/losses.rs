@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use super::fake::{Fake, HELLO};
 use super::server::{Server, own_host};
-use super::{LIMIT, assert_lost, connections_on, lock_in_a_thread, task, threads_on, until};
+use super::{Call, LIMIT, assert_lost, connections_on, lock_in_a_thread, task, threads_on, until};
 
 /// Counts how often a client is said to have lost its connection.
 fn counting(options: Options) -> (Options, Arc<AtomicU32>) {
@@ -43,7 +43,7 @@ fn a_connection_that_is_cut_before_the_hello_is_answered_is_none() {
 
 #[test]
 fn a_call_whose_answer_does_not_come_whole_fails() {
-    let calls: [fn(&Client) -> Result<(), Error>; 7] = [
+    let calls: [Call; 7] = [
         |client| client.lock("boss").map(drop),
         |client| client.reset(),
         |client| client.ping().map(drop),

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 use officer::client::{Client, Error, Guard, LockOptions};
 
+/// Some call of a client, of which only matters whether it fails.
+type Call = fn(&Client) -> Result<(), Error>;
+
 /// What should happen at once may take so long on a busy machine. Only a test that fails waits for it.
 const LIMIT: Duration = Duration::from_secs(20);
 

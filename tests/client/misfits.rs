@@ -9,7 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::fake::Fake;
 use super::server::socket_path;
-use super::{LIMIT, assert_lost, lock_in_a_thread, task};
+use super::{Call, LIMIT, assert_lost, lock_in_a_thread, task};
 
 #[track_caller]
 fn connect_kind(error: Error) -> ErrorKind {
@@ -112,7 +112,7 @@ fn an_unknown_result_is_an_error_and_the_lock_may_be_asked_for_again() {
     peer.answer("unlock", r#"{"result":"released"}"#);
     call.end().expect("the lock");
 
-    let calls: [fn(&Client) -> Result<(), Error>; 6] = [
+    let calls: [Call; 6] = [
         |client| client.ping().map(drop),
         |client| client.reset(),
         |client| client.kick("somebody").map(drop),

@@ -313,7 +313,10 @@ fn nothing_hangs_and_no_name_stays_taken_whatever_happens_together() {
                         match random.u8(..4) {
                             0 => client.unlock(name).map(drop),
                             1 => client.with_lock(name, LockOptions::no_wait(), || ()),
-                            2 => Ok(drop(guard)),
+                            2 => {
+                                drop(guard);
+                                Ok(())
+                            }
                             _ => guard.release(),
                         }
                     });

@@ -207,9 +207,15 @@ impl Client {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(buffer),
-            Stream::Unix(stream) => stream.read(buffer),
+        loop {
+            let result = match self {
+                Stream::Tcp(stream) => stream.read(buffer),
+                Stream::Unix(stream) => stream.read(buffer),
+            };
+            // A read with a timeout is interrupted by whatever stops and continues the process.
+            if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
+                return result;
+            }
         }
     }
 }

@@ -68,15 +68,18 @@ fn requests_are_answered_and_then_the_connection_ends_when_input_ends() {
 #[test]
 fn large_replies_are_written_whole_although_input_has_ended() {
     const REPLIES: usize = 300;
-    for server in Server::of_every_kind() {
+    // Carried out bit by bit as the output is taken, and all at once.
+    let at_once = ["--outbox-pause-bytes", "1000000000"];
+    for server in Server::of_every_kind().chain([Server::tcp(&at_once), Server::unix(&at_once)]) {
         let mut ann = server.connect();
         let names: Vec<String> = (0..50).map(|number| format!("{number} {}", "x".repeat(1000))).collect();
         names.iter().for_each(|name| ann.acquire(name));
         ann.write("{\"command\":\"my_locks\"}\n".repeat(REPLIES).as_bytes());
         ann.close_write();
-        // Others are served while this one has 15 MB to read.
+        // Others are served while this one has 15 MB to read. Each of these is a turn of the server's.
         ann.wait_for_output();
-        server.connect().acquire("db");
+        let mut bob = server.connect();
+        (0..10).for_each(|_| bob.expect_nothing_before_now());
         let replies = ann.receive_until_end();
         assert_eq!(replies.len(), REPLIES);
         assert!(replies.iter().all(|reply| reply["value"].as_array().is_some_and(|value| value.len() == 50)));

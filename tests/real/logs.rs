@@ -166,6 +166,8 @@ fn nobody_has_to_read_the_log() {
         ann.acquire("db");
         ann.release("db");
     }
+    drop(ann);
+    server.connect().acquire("db");
     server.signal(Signal::TERM);
     assert!(server.wait().0.success());
 }

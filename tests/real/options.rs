@@ -66,7 +66,7 @@ fn a_server_can_be_set_up_by_the_environment_alone() {
     let file = directory.file("from environment");
     let mut command = officer(&["run"]);
     command.env("OFFICER_SOCKET_TYPE", "UNIX").env("OFFICER_SOCKET_FILE", &file).env("OFFICER_SOCKET_MODE", "0640");
-    command.env("OFFICER_MAX_IDLE", "0.2").env("OFFICER_LOG_LEVEL", "info").env("OFFICER_CONNECTION_LOCKS_MAX", "1");
+    command.env("OFFICER_MAX_IDLE", "0.5").env("OFFICER_LOG_LEVEL", "info").env("OFFICER_CONNECTION_LOCKS_MAX", "1");
     let server = Server::start(&mut command);
     assert_eq!(*server.address(), Address::Unix(file.clone()));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o640);

@@ -87,7 +87,8 @@ fn a_peer_that_takes_nothing_for_too_long_is_disconnected_and_its_lock_passes_on
 
 #[test]
 fn a_peer_that_reads_slowly_is_not_one_that_reads_nothing() {
-    let server = Server::unix(&["--outbox-stall-seconds", "0.6"]);
+    // Without a pause, so that it owes something all the while.
+    let server = Server::unix(&[&["--outbox-stall-seconds", "0.6"], &NO_PAUSE[..]].concat());
     let mut slow = server.connect();
     slow.acquire("db");
     hold_much(&mut slow, "slow");

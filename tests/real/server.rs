@@ -216,12 +216,13 @@ impl Log {
     /// Waits for a line that contains this.
     pub(crate) fn wait_for(&self, part: &str) -> String {
         let find = |lines: &Lines| lines.so_far.iter().find(|line| line.contains(part)).cloned();
-        let lines = self.wait_while(|lines| lines.is_open && find(lines).is_none());
-        find(&lines).unwrap_or_else(|| panic!("no line of the log contains {part:?}"))
+        let found = find(&self.wait_while(|lines| lines.is_open && find(lines).is_none()));
+        found.unwrap_or_else(|| panic!("no line of the log contains {part:?}"))
     }
 
     fn wait_for_end(&self) {
-        assert!(!self.wait_while(|lines| lines.is_open).is_open, "stderr is still open");
+        let is_open = self.wait_while(|lines| lines.is_open).is_open;
+        assert!(!is_open, "stderr is still open");
     }
 
     fn wait_while(&self, is_to_wait: impl Fn(&Lines) -> bool) -> MutexGuard<'_, Lines> {

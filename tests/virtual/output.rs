@@ -231,6 +231,20 @@ fn whoever_takes_a_little_in_time_is_not_closed() {
 }
 
 #[test]
+fn whoever_made_room_that_the_poll_did_not_tell_of_is_not_closed() {
+    let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, ..limits() });
+    let [ann] = world.connect();
+    world.take_only(ann, 0);
+    world.say(ann, &lock("db", ""));
+    // A system tells of room only when there is a good part of a buffer.
+    world.take_only(ann, 1);
+    world.pass(10 * SECOND);
+    assert!(!world.is_closed(ann));
+    world.pass(10 * SECOND);
+    assert!(world.is_closed(ann));
+}
+
+#[test]
 fn the_time_counts_from_when_there_was_output_and_not_from_before() {
     let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, ..limits() });
     let [ann] = world.connect();

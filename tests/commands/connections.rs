@@ -1,0 +1,47 @@
+//! `officer connections`.
+
+use officer::client::Options;
+use serde_json::Value;
+
+use crate::program::{Program, run};
+use crate::server::{Server, wait_for_count};
+
+#[test]
+fn connections_are_listed_with_what_they_hold_and_wait_for() {
+    let server = Server::tcp();
+    let ann = Options::new(server.client_address()).name("ann").connect().unwrap();
+    let _guards = [ann.lock("a").unwrap(), ann.lock("b").unwrap()];
+    let _waiter = Program::start(&mut server.lock(&["--client", "bob", "b"], &["true"]));
+    wait_for_count(&ann, "b", 2);
+    let name = ann.connection_name();
+
+    let rows = |args: &[&str]| {
+        let lines = run(&mut server.officer("connections", args)).expect_success();
+        assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["CONNECTION", "CLIENT", "HOLDS", "WAITS", "FOR"]);
+        lines[1..].iter().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>()
+    };
+    let all = rows(&[]);
+    assert_eq!(all.len(), 2);
+    let first = &all.iter().find(|row| row[0] == name).unwrap()[1..];
+    assert!(
+        [["ann", "a", "and", "1", "more", "-"], ["ann", "b", "and", "1", "more", "-"]].iter().any(|row| row == first)
+    );
+    assert_eq!(all.iter().find(|row| row[0] != name).unwrap()[1..], ["bob", "-", "b"]);
+    assert_eq!(rows(&["a"]), [[name.as_str(), "ann", "a", "-"]]);
+    assert_eq!(rows(&["--locks"]).len(), 3);
+
+    let lines = run(&mut server.officer("connections", &["--json"])).expect_success();
+    let all: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let first = all.iter().find(|connection| connection["connection"] == name).unwrap();
+    assert_eq!((&first["client"], first["holds"].as_array().unwrap().len()), (&"ann".into(), 2));
+    let second = all.iter().find(|connection| connection["client"] == "bob").unwrap();
+    assert_eq!(second["waits_for"][0]["name"], "b");
+    assert!(second["waits_for"][0]["waited_for"].is_number());
+}
+
+#[test]
+fn where_nothing_is_locked_nobody_is_listed() {
+    let server = Server::tcp();
+    let end = run(&mut server.officer("connections", &[]));
+    assert!(end.status.success() && end.stdout.is_empty() && end.stderr.len() == 1, "{end:?}");
+}

@@ -1,0 +1,28 @@
+//! `officer kick`.
+
+use crate::program::{Program, officer, run};
+use crate::server::{Server, wait_for_count};
+
+#[test]
+fn the_lock_of_who_is_kicked_passes_on() {
+    for server in [Server::tcp(), Server::unix()] {
+        let stuck = server.client();
+        let guard = stuck.lock("x").unwrap();
+        let waiter = Program::start(&mut server.lock(&["x"], &["echo", "ran"]));
+        wait_for_count(&server.client(), "x", 2);
+        let name = stuck.connection_name();
+        let lines = run(&mut server.officer("kick", &[&name])).expect_success();
+        assert_eq!(lines, [format!("{name} was ended: its locks have passed on, its places in queues are gone")]);
+        assert_eq!(waiter.end().expect_success(), ["ran"]);
+        assert!(guard.release().is_err());
+    }
+}
+
+#[test]
+fn who_is_not_there_can_not_be_kicked() {
+    let server = Server::tcp();
+    for name in ["127.0.0.1:1", "unix:1", "boss\n", ""] {
+        run(&mut server.officer("kick", &[name])).expect_failure(1, "'officer connections' lists those");
+    }
+    run(&mut officer(&["kick"])).expect_failure(2, "<CONNECTION>");
+}

@@ -1,0 +1,201 @@
+//! The program with some arguments, in a process of its own.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::{PATIENCE, eventually};
+
+pub(crate) const PATH: &str = env!("CARGO_BIN_EXE_officer");
+
+/// A process that runs. It is killed with what it has started when this is dropped before it was waited for.
+pub(crate) struct Program {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+    is_over: bool,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) status: ExitStatus,
+    /// What no test has read before.
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
+}
+
+impl End {
+    /// As a shell shows it.
+    pub(crate) fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap())
+    }
+
+    /// Checks that it ended so, having said one line.
+    #[track_caller]
+    pub(crate) fn expect_failure(&self, code: i32, said: &str) {
+        assert_eq!(self.code(), code, "{self:?}");
+        assert!(self.stdout.is_empty(), "{self:?}");
+        let [line] = self.stderr.as_slice() else { panic!("not one line: {self:?}") };
+        assert!(line.starts_with("officer: ") && line.contains(said), "{said:?} is not in {line:?}");
+    }
+
+    /// Checks that it ended well and without a word. Returns what it printed.
+    #[track_caller]
+    pub(crate) fn expect_success(self) -> Vec<String> {
+        assert!(self.status.success() && self.stderr.is_empty(), "{self:?}");
+        self.stdout
+    }
+}
+
+/// The program with these arguments, and with nothing for it in the environment.
+pub(crate) fn officer(args: &[&str]) -> Command {
+    let mut command = Command::new(PATH);
+    command.args(args);
+    forget_options(&mut command);
+    command
+}
+
+/// A line for the shell, in which `officer` is the program.
+pub(crate) fn shell(line: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("officer() {{ {PATH} \"$@\"; }}; {line}")]);
+    forget_options(&mut command);
+    command
+}
+
+fn forget_options(command: &mut Command) {
+    let of_ours = |name: &OsStr| name.to_string_lossy().starts_with("OFFICER_");
+    for (name, _) in env::vars_os().filter(|(name, _)| of_ours(name)) {
+        command.env_remove(name);
+    }
+}
+
+impl Program {
+    pub(crate) fn start(command: &mut Command) -> Program {
+        // In a group of its own, so that it is not in the foreground of the terminal that the tests may run in.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        Program { child, stdout, stderr, is_over: false }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line that it prints.
+    #[track_caller]
+    pub(crate) fn line(&self) -> String {
+        self.stdout.next().expect("a line on stdout")
+    }
+
+    /// The next line that it says on stderr.
+    #[track_caller]
+    pub(crate) fn said(&self) -> String {
+        self.stderr.next().expect("a line on stderr")
+    }
+
+    /// Types something.
+    pub(crate) fn input(&mut self, text: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn take_input(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// To what it has started too, as a terminal does it.
+    pub(crate) fn signal_all(&self, signal: Signal) {
+        kill_process_group(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> End {
+        let give_up = Instant::now() + PATIENCE;
+        let mut status = None;
+        eventually("the program ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some() || Instant::now() > give_up
+        });
+        self.is_over = true;
+        let status = status.expect("the program ended");
+        End { status, stdout: self.stdout.rest(), stderr: self.stderr.rest() }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Runs a command that ends by itself.
+#[track_caller]
+pub(crate) fn run(command: &mut Command) -> End {
+    let mut program = Program::start(command);
+    drop(program.take_input());
+    program.end()
+}
+
+/// Lines as they come, without the empty ones.
+struct Lines(Receiver<String>);
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Lines {
+        // With a bound, so that what is not read fills the pipe, as it does for a program in a real pipeline.
+        let (sender, lines) = sync_channel(16 << 10);
+        thread::spawn(move || {
+            let mut bytes = BufReader::new(stream).bytes().map_while(Result::ok).peekable();
+            while bytes.peek().is_some() {
+                // A line that is drawn over ends with a carriage return.
+                let line = bytes.by_ref().take_while(|byte| !matches!(byte, b'\n' | b'\r')).collect();
+                let line = String::from_utf8(line).unwrap();
+                if !line.is_empty() && sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Lines(lines)
+    }
+
+    /// None: there are no more.
+    fn next(&self) -> Option<String> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no line in {PATIENCE:?}"),
+        }
+    }
+
+    fn rest(&self) -> Vec<String> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+}
+
+/// Whether there is such a process, and it has not ended.
+pub(crate) fn is_alive(id: &str) -> bool {
+    let process = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
+    if rustix::process::test_kill_process(process).is_err() {
+        return false;
+    }
+    // One that has ended may wait for its parent to look.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+    !stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with(['Z', 'X']))
+}

@@ -1,0 +1,64 @@
+//! `officer lock` on a terminal. `script` of util-linux makes one.
+
+use std::process::{Command, Stdio};
+
+use crate::program::{PATH, Program};
+use crate::server::{Server, wait_for_count};
+
+/// Runs a line of the shell on a terminal of its own, where there is a `script` that can.
+fn on_a_terminal(line: &str) -> Option<Command> {
+    let version = Command::new("script").arg("--version").stdout(Stdio::piped()).stderr(Stdio::null()).output();
+    if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
+        eprintln!("skipped: this machine has no script of util-linux");
+        return None;
+    }
+    let mut command = Command::new("script");
+    command.args(["-qec", line, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
+    Some(command)
+}
+
+#[test]
+fn a_line_shows_how_long_it_waits_and_is_erased() {
+    let server = Server::tcp();
+    let holder = server.client();
+    let guard = holder.lock("x").unwrap();
+    let line = format!("exec {PATH} lock {} x -- echo ran", server.options().join(" "));
+    let Some(mut command) = on_a_terminal(&line) else { return };
+    let program = Program::start(&mut command);
+    wait_for_count(&holder, "x", 2);
+    assert_eq!(program.line(), "officer: waiting for 'x' for 1s\x1b[K");
+    assert_eq!(program.line(), "officer: waiting for 'x' for 2s\x1b[K");
+    guard.release().unwrap();
+    let drawn = program.end().expect_success();
+    assert_eq!(drawn.last().unwrap(), "\x1b[Kran", "{drawn:?}");
+}
+
+#[test]
+fn ctrl_c_reaches_a_command_once() {
+    let server = Server::tcp();
+    let script = "trap \"echo got INT\" INT; echo ready; read line; echo read $line";
+    let line = format!("exec {PATH} lock {} x -- sh -c '{script}'", server.options().join(" "));
+    let Some(mut command) = on_a_terminal(&line) else { return };
+    let mut program = Program::start(&mut command);
+    assert_eq!(program.line(), "ready");
+    program.input("\x03");
+    while !program.line().contains("got INT") {}
+    program.input("\n");
+    let rest = program.end().stdout.join("\n");
+    assert!(!rest.contains("got INT"), "{rest:?}");
+}
+
+#[test]
+fn ctrl_c_ends_a_wait_and_the_loop_that_it_is_in() {
+    let server = Server::tcp();
+    let holder = server.client();
+    let _guard = holder.lock("x").unwrap();
+    let line = format!("for i in 1 2 3; do {PATH} lock {} x -- echo ran; done", server.options().join(" "));
+    let Some(mut command) = on_a_terminal(&line) else { return };
+    let mut program = Program::start(&mut command);
+    wait_for_count(&holder, "x", 2);
+    program.input("\x03");
+    let end = program.end();
+    assert!(!end.status.success() && !end.stdout.join("\n").contains("ran"), "{end:?}");
+    wait_for_count(&holder, "x", 1);
+}
