@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use officer::client::{Client, Error, Guard, LockOptions, Options};
+use officer::client::{Error, Guard, LockOptions, Options};
 use rustix::process::Signal;
 
 use super::fake::{Fake, HELLO};

@@ -67,7 +67,7 @@ fn the_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
 #[test]
 fn few_descriptors_leave_room_to_tell_those_who_are_too_many() {
     let server = Server::start(&mut officer_after("ulimit -n 64 &&", &["run", "-p", "0", "-l", "info"]));
-    let mut clients: Vec<Client> = (0..48).map(|_| server.connect()).collect();
+    let mut clients: Vec<Client> = (0..40).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(|client| assert!(client.my_locks().is_empty()));
     let reply = server.connect().receive();
     assert_eq!(reply["reason"], "too_many_connections", "{reply}");
