@@ -174,9 +174,11 @@ impl<S: Socket> Connections<S> {
                 connection.phase = Phase::Doomed { leave: why.leave() };
                 self.doomed.push_back(key);
             }
-            // It ended before, and now there is no use in waiting until all is sent or read.
+            // It ended before, for the reason that was logged then, and now there is no use in waiting until all is sent
+            // or read.
             Phase::Doomed { .. } if why.leave() == Leave::Now => {
                 connection.phase = Phase::Doomed { leave: Leave::Now };
+                return self.drop_outbox(key);
             }
             Phase::Draining { .. } | Phase::Lingering { .. } if why.leave() == Leave::Now => {
                 return self.remove(key);

@@ -153,7 +153,7 @@ fn asking_again_while_waiting_joins_the_wait() {
 
         // The first of them that has a timeout sets it.
         ann.queue_for("db");
-        ann.send(json!({"command": "lock", "name": "db", "timeout": 0.05, "queue_max": 0}));
+        ann.send(json!({"command": "lock", "name": "db", "timeout": 1, "queue_max": 0}));
         ann.send(json!({"command": "lock", "name": "db", "timeout": 1000}));
         assert_eq!(ann.my_locks(), ["db"]);
         assert_eq!(ann.receive(), json!({"name": "db", "result": "timed_out", "queue": [bob.name()]}));
@@ -166,7 +166,7 @@ fn an_unlock_ends_a_wait_without_another_answer() {
     for server in Server::of_every_kind() {
         let [mut ann, mut bob, mut eve] = [server.connect(), server.connect(), server.connect()];
         ann.acquire("db");
-        bob.send(json!({"command": "lock", "name": "db", "timeout": 0.05}));
+        bob.send(json!({"command": "lock", "name": "db", "timeout": 1}));
         bob.expect_nothing_before_now();
         eve.queue_for("db");
         bob.release("db");
@@ -174,7 +174,7 @@ fn an_unlock_ends_a_wait_without_another_answer() {
         eve.expect_acquired("db");
         // Its timer went with the wait: it would be due long before this one.
         assert_eq!(
-            ann.ask(json!({"command": "lock", "name": "db", "timeout": 0.1})),
+            ann.ask(json!({"command": "lock", "name": "db", "timeout": 1.1})),
             json!({"name": "db", "result": "timed_out", "queue": [eve.name()]})
         );
         bob.expect_nothing_before_now();

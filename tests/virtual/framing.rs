@@ -252,6 +252,7 @@ fn a_line_that_never_ends_takes_no_memory_to_speak_of() {
     // A byte is written out as `120, `.
     assert!(most <= before + 5 * 1_100 + 1_000, "{most} of {before}");
     while world.unread(ann) > 0 {
+        assert!(!world.is_closed(ann), "it is read from until the peer has closed");
         world.turn();
         assert!(remembered(&world) <= before + 5 * 1_100 + 1_000, "what is dropped is not kept");
     }

@@ -164,6 +164,15 @@ fn a_grant_to_one_that_overflows_by_it_passes_on_at_once() {
 }
 
 #[test]
+fn nothing_more_of_what_was_read_is_carried_out_once_the_connection_owes_too_much() {
+    let mut world = World::with_limits(Limits { outbox_bytes_max: 10, ..limits() });
+    let [ann] = world.connect();
+    world.send(ann, format!("{RESET}\n{}\n", lock("db", "")).as_bytes());
+    assert!(world.is_closed(ann));
+    assert_eq!(world.server.stats().acquires, 0);
+}
+
+#[test]
 fn when_all_together_owe_too_much_the_one_that_owes_most_goes() {
     let one = wire_bytes(&acquired("a"));
     let mut world = World::with_limits(Limits { outboxes_bytes_max: 6 * one, ..limits() });

@@ -220,6 +220,24 @@ mod tests {
         replay_within(limits, &transcript);
     }
 
+    #[test]
+    fn a_connection_ends_once_although_a_second_reason_turns_up_before_its_session_has_ended() {
+        let transcript = logged(|| {
+            let mut world = World::with_limits(Limits { turn_ends_max: 1, ..Limits::default() });
+            let [ann, bob] = world.connect();
+            world.take_only(bob, 0);
+            world.say(bob, RESET);
+            world.put_end(ann);
+            world.put_end(bob);
+            // Ann's session ends in this turn, Bob's in the next; until then his output is found to go nowhere.
+            world.take_nothing_for_ever(bob);
+            world.put_room(bob, None);
+            world.step();
+        });
+        let ends: Vec<&str> = transcript.lines().filter(|line| line.contains(" 10.0.0.2:1 - ")).collect();
+        assert_eq!(ends.len(), 1, "{transcript}");
+    }
+
     /// The transcript of what happens in `conversation`, as a log would have it.
     fn logged(conversation: impl FnOnce()) -> String {
         static INSTALLED: Once = Once::new();
