@@ -359,8 +359,12 @@ impl<S: Socket> Connections<S> {
     fn end_if_stalled(&mut self, key: ConnectionKey) {
         self.known(key).flags.is_blocked = false;
         self.flush(key);
-        if self.get(key).is_some_and(|connection| connection.unsent() > 0 && connection.last_progress < self.now) {
-            self.doom(key, Disconnect::Stalled);
+        match self.get(key) {
+            Some(connection) if connection.unsent() > 0 && connection.last_progress < self.now => {
+                self.doom(key, Disconnect::Stalled);
+            }
+            Some(_) => self.arm(key),
+            None => {}
         }
     }
 

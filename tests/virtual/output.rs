@@ -254,6 +254,20 @@ fn whoever_made_room_that_the_poll_did_not_tell_of_is_not_closed() {
 }
 
 #[test]
+fn whoever_took_everything_unnoticed_still_has_its_idle_limit() {
+    let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, max_idle: Some(60 * SECOND), ..limits() });
+    let [ann] = world.connect();
+    world.take_only(ann, 0);
+    world.say(ann, &lock("db", ""));
+    world.take_only(ann, 1_000);
+    assert_eq!(world.pass(10 * SECOND), [(ann, acquired("db"))]);
+    world.pass(50 * SECOND - NANOSECOND);
+    assert!(!world.is_closed(ann));
+    world.pass(NANOSECOND);
+    assert!(world.is_closed(ann));
+}
+
+#[test]
 fn the_time_counts_from_when_there_was_output_and_not_from_before() {
     let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, ..limits() });
     let [ann] = world.connect();
