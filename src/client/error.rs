@@ -73,6 +73,7 @@ fn write_queue(f: &mut fmt::Formatter<'_>, queue: &[String]) -> fmt::Result {
     match queue {
         [] => Ok(()),
         [holder] => write!(f, "; it is held by {holder}"),
+        [holder, _] => write!(f, "; it is held by {holder}, and 1 waits for it"),
         [holder, waiters @ ..] => write!(f, "; it is held by {holder}, and {} wait for it", waiters.len()),
     }
 }

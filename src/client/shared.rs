@@ -181,8 +181,9 @@ impl Shared {
         state.check_link(epoch)?;
         request.id = state.next_id();
         let line = request.line();
-        // The server would close the connection for it, and the locks of all threads would be lost.
-        if line.len() > state.line_bytes_max {
+        // The server would close the connection for it, and the locks of all threads would be lost. (A release has to go
+        // out at any price.)
+        if line.len() > state.line_bytes_max && !matches!(kind, CallKind::Unlock { .. }) {
             let message = format!("a request has at most {} bytes", state.line_bytes_max);
             return Err(Error::Server { reason: "line_too_long".to_owned(), message });
         }

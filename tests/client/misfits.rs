@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use officer::client::{Client, Error, LockOptions, Options};
@@ -9,7 +10,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::fake::Fake;
 use super::server::socket_path;
-use super::{Call, LIMIT, assert_lost, lock_in_a_thread, task};
+use super::{Call, LIMIT, assert_lost, lock_in_a_thread, task, threads_on, until};
 
 #[track_caller]
 fn connect_kind(error: Error) -> ErrorKind {
@@ -270,17 +271,24 @@ fn a_request_is_what_the_protocol_says() {
 }
 
 #[test]
-fn a_guard_that_ends_does_not_wait_for_the_server() {
+fn a_guard_that_ends_does_not_wait_for_the_server_and_nor_does_the_next_thread() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
+    let (go, may_go) = channel::<()>();
     let locker = client.clone();
-    let call = task(move || locker.lock("boss").map(drop));
+    let call = task(move || {
+        let guard = locker.lock("boss").expect("the lock");
+        may_go.recv_timeout(LIMIT).expect("the test says so");
+        drop(guard);
+    });
     peer.answer("lock", r#"{"result":"acquired"}"#);
-    call.end().expect("the lock");
+    let next = lock_in_a_thread(&client, "boss", LockOptions::timeout(LIMIT));
+    until("it waits", || threads_on(&client, "boss") == 2);
+    go.send(()).expect("it waits for that");
+    call.end();
     let first = peer.request();
     assert_eq!(first["command"], "unlock");
-    // And the next asks behind that without waiting, either.
-    let next = lock_in_a_thread(&client, "boss", LockOptions::default());
+    // The next asks behind that, before it is answered.
     let second = peer.request();
     assert_eq!(second["command"], "lock");
     peer.answer_to(&first, r#"{"result":"released"}"#);

@@ -255,6 +255,28 @@ fn a_reset_ends_the_holds_and_waits_of_all_threads() {
 }
 
 #[test]
+fn who_asks_anew_behind_threads_whose_wait_was_ended_gets_the_lock() {
+    let server = Server::start();
+    let client = server.connect();
+    for round in 0..20 {
+        let guard = client.lock("boss").expect("the lock");
+        let waiters: Vec<_> = (0..30).map(|_| lock_in_a_thread(&client, "boss", LockOptions::default())).collect();
+        until("they wait", || threads_on(&client, "boss") == 31);
+        match round % 2 {
+            0 => client.reset().expect("an answer"),
+            _ => client.reconnect().expect("the server is there"),
+        }
+        // They are on their way out of the line, and have to make room.
+        client.lock_with("boss", LockOptions::timeout(LIMIT)).expect("the lock").release().expect("held");
+        for waiter in waiters {
+            let error = waiter.end().unwrap_err();
+            assert!(matches!(error, Error::Cancelled | Error::ConnectionLost { .. }), "{error:?}");
+        }
+        drop(guard);
+    }
+}
+
+#[test]
 fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
     let server = Server::start();
     let client = server.connect();

@@ -41,11 +41,11 @@ fn ctrl_c_reaches_a_command_once() {
     let Some(mut command) = on_a_terminal(&line) else { return };
     let mut program = Program::start(&mut command);
     assert_eq!(program.line(), "ready");
-    program.input("\x03");
-    while !program.line().contains("got INT") {}
-    program.input("\n");
-    let rest = program.end().stdout.join("\n");
-    assert!(!rest.contains("got INT"), "{rest:?}");
+    // In one piece: after a signal some shells read on, and some do not, and then there is nobody to type for.
+    program.input("\x03\n");
+    let end = program.end();
+    let count = end.stdout.iter().filter(|line| line.ends_with("got INT")).count();
+    assert_eq!(count, 1, "{end:?}");
 }
 
 #[test]
