@@ -9,6 +9,7 @@ mod framing;
 mod idle;
 mod limits;
 mod logs;
+mod memory;
 mod options;
 mod output;
 mod server;
