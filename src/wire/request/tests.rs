@@ -1,0 +1,215 @@
+use super::*;
+
+fn lock(name: &str) -> Lock<'_> {
+    Lock { name: LockName::new(name).unwrap(), timeout_ns: None, queue_max: None }
+}
+
+#[track_caller]
+fn assert_lock(line: &str, expected: Lock<'_>) {
+    assert_eq!(
+        parse(line.as_bytes()),
+        Ok(Request { id: None, command: Command::Locks(Operation::Lock(expected)) }),
+        "{line}"
+    );
+}
+
+/// The reason and the message, with the name and the id that the error carries.
+#[track_caller]
+fn assert_bad(line: impl AsRef<[u8]>, reason: Reason, message: &str, name: Option<&str>, id: Option<Id<&str>>) {
+    let bad = parse(line.as_ref()).expect_err("a fault");
+    assert!(bad.message.contains(message), "{:?} says {:?}", String::from_utf8_lossy(line.as_ref()), bad.message);
+    let Reply { id: bad_id, outcome: Outcome::Error { reason: bad_reason, name: bad_name, .. } } = bad.reply() else {
+        unreachable!("a bad request is answered with an error")
+    };
+    assert_eq!((bad_reason, bad_name, bad_id), (reason, name, id), "{:?}", String::from_utf8_lossy(line.as_ref()));
+}
+
+#[test]
+fn the_original_clients_lines_are_understood() {
+    assert_lock(r#"{"command":"lock","name":"a","timeout":null,"queue_max":null}"#, lock("a"));
+    assert_lock(r#"{"name":"boss:17","command":"lock"}"#, lock("boss:17"));
+    assert_lock(
+        r#"{"command":"lock","name":"a","timeout":2.5,"queue_max":3}"#,
+        Lock { timeout_ns: Some(2_500_000_000), queue_max: Some(3), ..lock("a") },
+    );
+    for (line, command) in [
+        (r#"{"command":"unlock","name":"a"}"#, Operation::Unlock { name: LockName::new("a").unwrap() }),
+        (r#" { "command" : "reset" } "#, Operation::Reset),
+        ("{\"command\":\"locks\"}\r", Operation::Locks),
+        (r#"{"command":"connections"}"#, Operation::Connections),
+        (r#"{"command":"my_locks"}"#, Operation::MyLocks),
+        (r#"{"command":"keep_alive"}"#, Operation::KeepAlive),
+    ] {
+        assert_eq!(parse(line.as_bytes()), Ok(Request { id: None, command: Command::Locks(command) }), "{line}");
+    }
+}
+
+#[test]
+fn a_name_may_be_any_text_and_is_borrowed_where_it_can_be() {
+    for (written, name) in [
+        (r#""a""#, "a"),
+        (r#""\u00e9\"\\""#, "é\"\\"),
+        (r#""\ud83d\udd12""#, "🔒"),
+        (r#""\n\u0000""#, "\n\0"),
+        (r#"" ""#, " "),
+    ] {
+        assert_lock(&format!(r#"{{"command":"lock","name":{written}}}"#), lock(name));
+    }
+    let line = br#"{"command":"unlock","name":"borrowed"}"#;
+    let Ok(Request { command: Command::Locks(Operation::Unlock { name }), .. }) = parse(line) else { unreachable!() };
+    assert!(matches!(name.0, Cow::Borrowed(_)));
+    let longest = "x".repeat(NAME_BYTES_MAX);
+    assert_lock(&format!(r#"{{"command":"lock","name":"{longest}"}}"#), lock(&longest));
+}
+
+#[test]
+fn of_a_key_that_comes_twice_the_last_counts_and_null_is_absent() {
+    assert_lock(r#"{"command":"reset","name":5,"name":"a","command":"lock"}"#, lock("a"));
+    assert_lock(r#"{"command":"lock","name":"a","timeout":1,"timeout":null}"#, lock("a"));
+    assert_lock(r#"{"command":"lock","\u006eame":"a","unknown":{"name":"b"},"id":null}"#, lock("a"));
+    assert_bad(r#"{"command":"lock","name":null}"#, Reason::InvalidRequest, "name is missing", None, None);
+}
+
+#[test]
+fn whole_numbers_may_be_written_in_any_way() {
+    for (written, queue_max) in
+        [("2", 2), ("2.0", 2), ("2e0", 2), ("20E-1", 2), ("0", 0), ("-0", 0), ("-0.0", 0), ("1e300", u64::MAX)]
+    {
+        let line = format!(r#"{{"command":"lock","name":"a","queue_max":{written}}}"#);
+        assert_lock(&line, Lock { queue_max: Some(queue_max), ..lock("a") });
+    }
+    for written in ["-1", "1.5", "\"1\"", "true", "[1]", "{}", "1e-1"] {
+        let line = format!(r#"{{"command":"lock","name":"a","queue_max":{written}}}"#);
+        assert_bad(line, Reason::InvalidRequest, "queue_max must be a whole number", Some("a"), None);
+    }
+}
+
+#[test]
+fn a_timeout_is_any_number_of_seconds() {
+    for (written, timeout_ns) in [
+        ("0", 0),
+        ("-1", 0),
+        ("-1e300", 0),
+        ("1e-12", 1),
+        ("0.25", 250_000_000),
+        ("1e9", 1_000_000_000_000_000_000),
+        ("1e300", u64::MAX),
+    ] {
+        let line = format!(r#"{{"command":"lock","name":"a","timeout":{written}}}"#);
+        assert_lock(&line, Lock { timeout_ns: Some(timeout_ns), ..lock("a") });
+    }
+    for written in ["\"0.1\"", "true", "[]", "{}"] {
+        let line = format!(r#"{{"command":"lock","name":"a","timeout":{written},"queue_max":-1,"id":4}}"#);
+        assert_bad(line, Reason::InvalidRequest, "timeout must be", Some("a"), Some(Id::Number(4)));
+    }
+}
+
+#[test]
+fn an_id_is_a_short_string_or_a_whole_number_that_a_double_holds() {
+    let longest = "é".repeat(ID_BYTES_MAX / 2);
+    for (written, id) in [
+        ("0".to_owned(), Id::Number(0)),
+        ("7.0".to_owned(), Id::Number(7)),
+        ("9007199254740991".to_owned(), Id::Number(WHOLE_NUMBER_MAX)),
+        ("\"\"".to_owned(), Id::Text("")),
+        (r#""\u0041""#.to_owned(), Id::Text("A")),
+        (format!("\"{longest}\""), Id::Text(&longest)),
+    ] {
+        let line = format!(r#"{{"command":"reset","id":{written}}}"#);
+        assert_eq!(parse(line.as_bytes()).unwrap().id.as_ref().map(Id::as_ref), Some(id), "{line}");
+    }
+    let too_long = format!("\"{longest}x\"");
+    for written in ["-1", "1.5", "9007199254740992", "1e300", "true", "[]", "{}", too_long.as_str()] {
+        let line = format!(r#"{{"command":"nonsense","name":"a","id":{written}}}"#);
+        assert_bad(line, Reason::InvalidRequest, "id must", Some("a"), None);
+    }
+}
+
+#[test]
+fn what_is_not_well_formed_is_invalid_json() {
+    let deep = format!(r#"{{"command":"reset","x":{}{}}}"#, "[".repeat(128), "]".repeat(128));
+    for line in [
+        "{",
+        "}",
+        "hello",
+        "{\"command\":\"reset\"} x",
+        "{\"command\":\"reset\",}",
+        "{'command':1}",
+        "[1,]",
+        "nul",
+        "{\"command\":\"reset\",\"x\":\"\u{1}\"}",
+        "{\"command\":\"reset\",\"x\":\"\\q\"}",
+        "\u{feff}{}",
+        "{\"a\" 1}",
+        "{\"command\":\"reset\",\"x\":1e999}",
+        "{\"command\":\"reset\",\"x\":[-1e999]}",
+        "{\"command\":\"reset\",\"x\":01}",
+        "{\"command\":\"lock\",\"name\":\"a\",\"timeout\":1e999}",
+        "1e999",
+        "\u{c}{}",
+        &deep,
+    ] {
+        assert_bad(line, Reason::InvalidJson, "", None, None);
+    }
+    for line in [&b"{\"command\":\"reset\",\"x\":\"\xff\"}"[..], b"\xc3", b"{\"command\":\"reset\"}\0"] {
+        assert_bad(line, Reason::InvalidJson, "", None, None);
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_is_ill_formed_only_in_a_field_that_counts() {
+    for half in [r#""\ud800""#, r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud83dx""#, r#"["\ud800"]"#] {
+        assert_bad(
+            format!(r#"{{"command":"lock","name":{half},"id":1}}"#),
+            Reason::InvalidJson,
+            "surrogate",
+            None,
+            Some(Id::Number(1)),
+        );
+        assert_bad(format!(r#"{{"command":{half},"id":-1}}"#), Reason::InvalidJson, "surrogate", None, None);
+        assert_bad(
+            format!(r#"{{"command":"lock","name":"a","timeout":{half}}}"#),
+            Reason::InvalidJson,
+            "surrogate",
+            Some("a"),
+            None,
+        );
+        let ignored = format!(r#"{{"command":"reset","name":{half},"\ud800":1,"x":{half}}}"#);
+        assert_eq!(parse(ignored.as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
+    }
+}
+
+#[test]
+fn nesting_is_taken_down_to_128_and_no_deeper() {
+    let nested = |depth: usize| format!(r#"{{"command":"reset","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(parse(nested(127).as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
+    assert_bad(nested(128), Reason::InvalidJson, "nested", None, None);
+    let brackets = format!(r#"{{"command":"reset","x":"{}"}}"#, "[".repeat(1000));
+    assert_eq!(parse(brackets.as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
+    assert_bad("[".repeat(128) + &"]".repeat(128), Reason::InvalidRequest, "object", None, None);
+    assert_bad("[".repeat(129) + &"]".repeat(129), Reason::InvalidJson, "nested", None, None);
+}
+
+#[test]
+fn what_is_well_formed_but_no_request_says_what_is_wrong() {
+    for (line, message) in [
+        ("5", "object"),
+        ("null", "object"),
+        (r#"["command"]"#, "object"),
+        (r#""\ud800""#, "object"),
+        ("{}", "command is missing"),
+        (r#"{"command":null}"#, "command is missing"),
+        (r#"{"command":5}"#, "command must be a string"),
+        (r#"{"command":"lock"}"#, "name is missing"),
+        (r#"{"command":"unlock"}"#, "name is missing"),
+        (r#"{"command":"lock","name":5,"timeout":"x"}"#, "name must be a string"),
+        (r#"{"command":"lock","name":""}"#, "name must not be empty"),
+    ] {
+        assert_bad(line, Reason::InvalidRequest, message, None, None);
+    }
+    let too_long = format!(r#"{{"command":"lock","name":"{}"}}"#, "x".repeat(NAME_BYTES_MAX + 1));
+    assert_bad(too_long, Reason::InvalidRequest, "at most 1024 bytes", None, None);
+    let unknown = format!(r#"{{"command":"{}","name":"a","id":"b"}}"#, "y".repeat(1000));
+    assert_bad(unknown, Reason::UnknownCommand, "yyyy", Some("a"), Some(Id::Text("b")));
+    assert_bad(r#"{"command":"LOCK","name":"a"}"#, Reason::UnknownCommand, "LOCK", Some("a"), None);
+}
