@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use officer::client::{Client, Error, Guard, LockOptions, Locks, Options};
 
@@ -27,6 +27,12 @@ struct OfThoseThatGo;
 impl<T> StaysHere<()> for T {}
 impl<T: Send> StaysHere<OfThoseThatGo> for T {}
 const _: () = <Guard as StaysHere<_>>::IT_DOES;
+
+/// A client that sends no keep-alive within a test: each answer wakes the threads that wait in a client, so one that was
+/// forgotten would go on a few seconds later as if nothing had been.
+fn quiet(server: &Server) -> Client {
+    server.options().keep_alive(Duration::MAX).connect().expect("a connection")
+}
 
 /// Numbers that nothing protects but the locks of the test: adding reads and writes in two steps, with time between.
 #[derive(Default)]
@@ -82,19 +88,19 @@ fn count_together(clients: &[Client], threads: usize, rounds: usize) {
 #[test]
 fn fifty_threads_of_one_client_never_enter_a_lock_together() {
     let server = Server::start();
-    count_together(&[server.connect()], 50, 60);
+    count_together(&[quiet(&server)], 50, 60);
 }
 
 #[test]
 fn two_clients_of_25_threads_never_enter_a_lock_together() {
     let server = Server::start();
-    count_together(&[server.connect(), server.connect()], 25, 60);
+    count_together(&[quiet(&server), quiet(&server)], 25, 60);
 }
 
 #[test]
 fn threads_that_give_up_all_the_time_leave_nothing_behind() {
     let server = Server::start();
-    let clients = [server.connect(), server.connect()];
+    let clients = [quiet(&server), quiet(&server)];
     let counters = Arc::new(Counters::default());
     let tasks: Vec<_> = (0..30)
         .map(|number| {
@@ -129,7 +135,7 @@ fn threads_that_give_up_all_the_time_leave_nothing_behind() {
 #[test]
 fn threads_of_a_client_get_a_lock_in_the_order_in_which_they_asked() {
     let server = Server::start();
-    let client = server.connect();
+    let client = quiet(&server);
     let guard = client.lock("boss").expect("the lock");
     let (sender, order) = channel();
     for number in 1..=5 {
@@ -146,7 +152,7 @@ fn threads_of_a_client_get_a_lock_in_the_order_in_which_they_asked() {
 #[test]
 fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
     let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let second = lock_in_a_thread(&ann, "boss", LockOptions::default());
     until("the second thread waits", || threads_on(&ann, "boss") == 2);
@@ -172,7 +178,7 @@ fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
 #[test]
 fn a_thread_that_gives_up_leaves_both_queues() {
     let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let anns = ann.connection_name();
     let bobs = bob.connection_name();
@@ -194,7 +200,7 @@ fn a_thread_that_gives_up_leaves_both_queues() {
 #[test]
 fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
     let server = Server::start();
-    let client = server.connect();
+    let client = quiet(&server);
     let name = client.connection_name();
     let _guard = client.lock("boss").expect("the lock");
     let ask = |queue_max| {
@@ -216,7 +222,7 @@ fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
 #[test]
 fn another_thread_can_release_nothing() {
     let server = Server::start();
-    let client = server.connect();
+    let client = quiet(&server);
     let guard = client.lock("boss").expect("the lock");
     let other = client.clone();
     assert_eq!(task(move || other.unlock("boss")).end(), Ok(false));
@@ -228,7 +234,7 @@ fn another_thread_can_release_nothing() {
 #[test]
 fn a_reset_ends_the_holds_and_waits_of_all_threads() {
     let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let loot = bob.lock("loot").expect("the lock");
     let at_the_server = lock_in_a_thread(&bob, "boss", LockOptions::default());
@@ -257,7 +263,7 @@ fn a_reset_ends_the_holds_and_waits_of_all_threads() {
 #[test]
 fn who_asks_anew_behind_threads_whose_wait_was_ended_gets_the_lock() {
     let server = Server::start();
-    let client = server.connect();
+    let client = quiet(&server);
     for round in 0..20 {
         let guard = client.lock("boss").expect("the lock");
         let waiters: Vec<_> = (0..30).map(|_| lock_in_a_thread(&client, "boss", LockOptions::default())).collect();
@@ -267,7 +273,9 @@ fn who_asks_anew_behind_threads_whose_wait_was_ended_gets_the_lock() {
             _ => client.reconnect().expect("the server is there"),
         }
         // They are on their way out of the line, and have to make room.
+        let start = Instant::now();
         client.lock_with("boss", LockOptions::timeout(LIMIT)).expect("the lock").release().expect("held");
+        assert!(start.elapsed() < LIMIT, "it was not told that it is its turn");
         for waiter in waiters {
             let error = waiter.end().unwrap_err();
             assert!(matches!(error, Error::Cancelled | Error::ConnectionLost { .. }), "{error:?}");
@@ -279,7 +287,7 @@ fn who_asks_anew_behind_threads_whose_wait_was_ended_gets_the_lock() {
 #[test]
 fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
     let server = Server::start();
-    let client = server.connect();
+    let client = quiet(&server);
     let (sender, is_held) = channel();
     let (go, may_panic) = channel::<()>();
     let panicking = client.clone();
@@ -301,7 +309,7 @@ fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
 #[test]
 fn a_guard_outlives_what_is_left_of_its_client() {
     let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     drop(ann);
     assert!(!guard.is_lost());
@@ -316,7 +324,7 @@ fn a_guard_outlives_what_is_left_of_its_client() {
 #[test]
 fn nothing_hangs_and_no_name_stays_taken_whatever_happens_together() {
     let server = Server::start();
-    let [client, observer] = [server.connect(), server.connect()];
+    let [client, observer] = [quiet(&server), quiet(&server)];
     let is_over = Arc::new(AtomicBool::new(false));
     let workers: Vec<_> = (0..20)
         .map(|number: usize| {
@@ -378,7 +386,7 @@ fn nothing_hangs_and_no_name_stays_taken_whatever_happens_together() {
 #[test]
 fn threads_that_find_the_connection_gone_make_one_new_one_together() {
     let server = Server::start();
-    let [client, observer] = [server.connect(), server.connect()];
+    let [client, observer] = [quiet(&server), quiet(&server)];
     let first = client.connection_name();
     observer.kick(&first).expect("an answer");
     assert!(client.wait_until_lost(LIMIT));
@@ -401,7 +409,7 @@ fn threads_that_find_the_connection_gone_make_one_new_one_together() {
 #[test]
 fn all_that_wait_are_told_of_a_loss() {
     let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let [ann, bob] = [quiet(&server), quiet(&server)];
     let _guard = ann.lock("boss").expect("the lock");
     let mut waiters = vec![lock_in_a_thread(&bob, "boss", LockOptions::default())];
     until("a thread waits at the server", || connections_on(&ann, "boss").len() == 2);
