@@ -218,6 +218,7 @@ impl Fields<'_> {
             return Err(Wrong);
         }
         let after = match self.text("after")? {
+            Some(after) if after.starts_with('+') || (after.starts_with('0') && after != "0") => return Err(Wrong),
             Some(after) => Some(after.parse::<u32>().map_err(|_| Wrong)?),
             None => None,
         };

@@ -70,10 +70,12 @@ impl FromStr for Peer {
     type Err = NoPeer;
 
     fn from_str(name: &str) -> Result<Self, NoPeer> {
-        match name.strip_prefix("unix:") {
-            Some(number) => number.parse().map(Peer::Unix).map_err(|_| NoPeer),
-            None => name.parse::<SocketAddr>().map(Peer::from).map_err(|_| NoPeer),
-        }
+        let peer = match name.strip_prefix("unix:") {
+            Some(number) => number.parse().ok().map(Peer::Unix),
+            None => name.parse::<SocketAddr>().ok().map(Peer::from),
+        };
+        // There are many ways to write an IPv6 address. Of the others, std would take `+5` and `007` for numbers as well.
+        peer.filter(|peer| name.starts_with('[') || peer.to_string() == name).ok_or(NoPeer)
     }
 }
 
@@ -123,7 +125,17 @@ mod tests {
             assert_eq!(name.parse(), Ok(peer));
         }
         assert_eq!("unix:12".parse(), Ok(Peer::Unix(12)));
-        for name in ["", "unix:", "unix:x", "127.0.0.1", "localhost:1"] {
+        for name in [
+            "",
+            "unix:",
+            "unix:x",
+            "unix:+12",
+            "unix:012",
+            "127.0.0.1",
+            "127.0.0.1:080",
+            "127.0.0.1:+80",
+            "localhost:1",
+        ] {
             assert_eq!(name.parse::<Peer>(), Err(NoPeer));
         }
         assert_eq!(Peer::Unix(12).to_string(), "unix:12");

@@ -291,7 +291,8 @@ fn read_page<'a>(fields: &Fields<'a>) -> Result<Option<Page<'a>>, Fault> {
     };
     let after = match Text::read(fields.get(Field::After)) {
         Text::Absent => None,
-        Text::Is(after) => Some(after.parse().ok()),
+        // As it was sent: `+5` and `007` were not.
+        Text::Is(after) => Some(after.parse().ok().filter(|slot: &u32| slot.to_string() == after)),
         Text::Other => Some(None),
     };
     if after == Some(None) {

@@ -148,6 +148,12 @@ fn who_is_not_there_is_not_kicked() {
     for name in ["10.0.0.1:1", "unix:1", "nonsense", ""] {
         assert_eq!(world.say(admin, &kick(name)), [(admin, KICK_FAILED.to_owned())], "{name}");
     }
+    // Nor by a name that only a lenient reader takes for his.
+    world.connect_as(Peer::Unix(5));
+    for name in ["unix:+5", "unix:05", "127.0.0.1:09", "127.0.0.1:+9"] {
+        assert_eq!(world.say(admin, &kick(name)), [(admin, KICK_FAILED.to_owned())], "{name}");
+    }
+    assert_eq!(world.say(admin, &kick("unix:5")), [(admin, KICKED.to_owned())]);
     let line = r#"{"command":"kick"}"#;
     assert_eq!(world.say(admin, line), [(admin, error("invalid_request", "connection is missing"))]);
     let line = r#"{"command":"kick","connection":5}"#;
@@ -326,6 +332,8 @@ fn what_is_no_page_is_refused() {
         (r#""limit":1001"#, "limit must be a whole number from 1 to 1000"),
         (r#""limit":"5""#, "limit must be a whole number from 1 to 1000"),
         (r#""after":"x""#, "after must be the next of a page"),
+        (r#""after":"+5""#, "after must be the next of a page"),
+        (r#""after":"007""#, "after must be the next of a page"),
         (r#""after":5"#, "after must be the next of a page"),
         (r#""detail":1"#, "detail must be true or false"),
     ] {
