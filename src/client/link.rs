@@ -304,5 +304,5 @@ impl Link {
 }
 
 fn read_answer(line: &[u8]) -> Result<Answer, Error> {
-    serde_json::from_slice(line).map_err(|_| Error::unexpected(&String::from_utf8_lossy(line)))
+    Answer::read(line).ok_or_else(|| Error::unexpected(&String::from_utf8_lossy(line)))
 }

@@ -30,6 +30,15 @@ pub struct Answer {
     pub limits: AnswerLimits,
 }
 
+impl Answer {
+    /// Reads one line, without its `\n`. None: it is no answer of any server.
+    pub fn read(line: &[u8]) -> Option<Self> {
+        // What serde makes of a struct takes an array of its fields as well.
+        let is_object = line.trim_ascii_start().starts_with(b"{");
+        is_object.then(|| serde_json::from_slice(line).ok()).flatten()
+    }
+}
+
 /// The limits in the answer to a `hello` that a client has to keep to.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -73,3 +82,17 @@ pub struct PlaceDetail {
 
 /// A listing of names: of the connections of each lock, or of the locks of each connection.
 pub type NameListing = BTreeMap<String, Vec<String>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_an_object_whatever_else_could_be_read_as_one() {
+        let answer = Answer::read(br#" {"result":"acquired","name":"boss:17","id":7,"newer":[1e999]}"#).unwrap();
+        assert_eq!((answer.result.as_str(), answer.name.as_deref(), answer.id), ("acquired", Some("boss:17"), Some(7)));
+        for line in ["", "acquired", "null", "{", "[]", r#"["acquired",7,"boss:17"]"#, r#"{"result":5}"#] {
+            assert!(Answer::read(line.as_bytes()).is_none(), "{line}");
+        }
+    }
+}
