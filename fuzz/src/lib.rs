@@ -5,9 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answer;
+pub mod deadlines;
 pub mod framing;
 pub mod json;
+pub mod memory;
 pub mod model;
+pub mod pieces;
+pub mod reply;
 pub mod request;
 pub mod script;
 pub mod transcript;

@@ -1,0 +1,8 @@
+//! Every reply is one line that reads back as the JSON that it should be, and the client understands it.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use officer_fuzz::reply::Said;
+
+fuzz_target!(|said: Said| said.check());

@@ -1,0 +1,71 @@
+//! What is read of a server's line, and of the names of connections in it.
+
+use std::collections::BTreeMap;
+
+use officer::wire::answer::{Answer, LockDetail, NameListing};
+use officer::wire::peer::Peer;
+use serde_json::Value;
+
+use crate::json::Json;
+
+/// Of a line that is read as an answer, each field is what stands in the line.
+pub fn check_answer(line: &[u8]) {
+    let Some(answer) = Answer::read(line) else { return };
+    let shown = line.escape_ascii();
+    // Not what we take as JSON only where the client looks at nothing: a number beyond a double in a field of a newer
+    // server.
+    let Some(read) = Json::read(line) else { return };
+    let Json::Object(fields) = read else { panic!("no object is an answer: {shown}") };
+    let field = |key: &str| {
+        let found = fields.iter().find(|(found, _)| found.as_deref() == Some(key));
+        found.map(|(_, value)| value).filter(|value| **value != Json::Null)
+    };
+    let text = |key: &str| match field(key) {
+        Some(Json::Text(text)) => text.clone(),
+        None => None,
+        Some(other) => panic!("{key} is {other:?}: {shown}"),
+    };
+    for (key, read) in [
+        ("result", &answer.result),
+        ("reason", &answer.reason),
+        ("message", &answer.message),
+        ("connection", &answer.connection),
+    ] {
+        assert_eq!(*read, text(key).unwrap_or_default(), "{key} of {shown}");
+    }
+    assert_eq!((&answer.name, &answer.next), (&text("name"), &text("next")), "{shown}");
+    #[expect(clippy::cast_precision_loss, reason = "the other side has lost as much")]
+    let id = answer.id.map(|id| Json::Number(id as f64));
+    assert_eq!(id.as_ref(), field("id"), "{shown}");
+    let queue = answer.queue.iter().map(|peer| Json::Text(Some(peer.clone()))).collect();
+    assert_eq!(&Json::Array(queue), field("queue").unwrap_or(&Json::Array(Vec::new())), "{shown}");
+    match (&answer.value, field("value")) {
+        (Some(value), Some(read)) => {
+            assert!(read.is(value), "{shown}");
+            check_listings(value);
+        }
+        (value, read) => assert_eq!((value.is_none(), read.is_none()), (true, true), "{shown}"),
+    }
+}
+
+/// A listing of one kind or another, or none. What is written of it again is the same.
+fn check_listings(value: &Value) {
+    let _: Result<NameListing, _> = serde_json::from_value(value.clone());
+    let _: Result<Vec<String>, _> = serde_json::from_value(value.clone());
+    let Ok(locks) = serde_json::from_value::<BTreeMap<String, LockDetail>>(value.clone()) else { return };
+    let written = serde_json::to_string(&locks).expect("a listing can be written");
+    assert_eq!(serde_json::from_str::<BTreeMap<String, LockDetail>>(&written).expect("and read"), locks);
+}
+
+/// A name of a connection is the only one that it has, but for the many ways to write an address.
+pub fn check_peer(name: &[u8]) {
+    let Some((name, peer)) = str::from_utf8(name).ok().and_then(|name| Some((name, name.parse::<Peer>().ok()?))) else {
+        return;
+    };
+    let mut pushed = Vec::new();
+    peer.push_to(&mut pushed);
+    let shown = peer.to_string();
+    assert_eq!(pushed, shown.as_bytes(), "both ways to write a name");
+    assert_eq!(shown.parse(), Ok(peer), "a name as it is written names the same");
+    assert!(name.starts_with('[') || name == shown, "{name:?} is not the name of {shown}");
+}

@@ -1,0 +1,247 @@
+//! The same bytes to the same server, in other pieces.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use officer::engine::{ConnectionKey, Stats};
+use officer::server::{Limits, Readiness, Server};
+use officer::wire::peer::Peer;
+
+use crate::memory::{MemorySocket, Wire};
+
+/// What a client sends, and one way for it to arrive: the first line of an input says both.
+#[derive(Debug)]
+pub struct Sent<'a> {
+    /// What is sent.
+    pub bytes: &'a [u8],
+    /// Whether the client ends its input after that.
+    pub has_end: bool,
+    line_bytes_max: usize,
+    way: Way<'a>,
+}
+
+/// How bytes arrive, are read, and how what is said is taken. Nothing of it may be seen in what is said.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    /// The lengths of the pieces, over and over. Nothing: line by line.
+    pieces: &'a [u8],
+    /// The server has only one turn between two pieces, not as many as it wants.
+    is_hurried: bool,
+    /// The last piece and the end come together.
+    ends_at_once: bool,
+    /// Every second call of the system is interrupted by a signal.
+    has_signals: bool,
+    /// One read gives so many bytes at most, where the socket is one that may give less than it has.
+    read_max: usize,
+    /// The client takes so many bytes at a time.
+    window: usize,
+    turn_read_bytes: usize,
+    outbox_pause_bytes: usize,
+}
+
+/// Line by line, with time for all of it.
+pub const SLOWLY: Way<'_> = Way {
+    pieces: &[],
+    is_hurried: false,
+    ends_at_once: false,
+    has_signals: false,
+    read_max: usize::MAX,
+    window: usize::MAX,
+    turn_read_bytes: 16 << 10,
+    outbox_pause_bytes: 64 << 10,
+};
+
+/// All that a read takes, at once.
+const AT_ONCE: Way<'_> = Way { pieces: &[0], ends_at_once: true, ..SLOWLY };
+
+/// One byte a read, and few bytes taken of what is said.
+const BY_BYTES: Way<'_> = Way {
+    pieces: &[1],
+    is_hurried: true,
+    read_max: 1,
+    window: 31,
+    turn_read_bytes: 1,
+    outbox_pause_bytes: 1,
+    ..SLOWLY
+};
+
+impl<'a> Sent<'a> {
+    /// The bytes of the first line are, each left out or 0 for what is usual: a letter for the limit on lines, in steps
+    /// of 8 bytes; flags; how much a turn reads; what pauses the connection; what a read gives; what the client takes;
+    /// and the lengths of the pieces, over and over.
+    pub fn of(data: &'a [u8]) -> Self {
+        let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
+        let (head, bytes) = (&data[..end], data.get(end + 1..).unwrap_or_default());
+        let at = |index: usize| head.get(index).copied().unwrap_or(0);
+        let number = |index: usize, usual: usize| Some(usize::from(at(index))).filter(|&n| n > 0).unwrap_or(usual);
+        let has_flag = |flag: u8| at(1) & flag != 0;
+        Sent {
+            bytes,
+            has_end: has_flag(1),
+            line_bytes_max: match at(0) {
+                letter @ b'a'..=b'z' => usize::from(letter - b'a') * 8,
+                _ => 64 << 10,
+            },
+            way: Way {
+                pieces: head.get(6..).filter(|pieces| !pieces.is_empty()).unwrap_or(&[0]),
+                ends_at_once: has_flag(2),
+                is_hurried: has_flag(4),
+                has_signals: has_flag(8),
+                turn_read_bytes: number(2, SLOWLY.turn_read_bytes),
+                outbox_pause_bytes: number(3, SLOWLY.outbox_pause_bytes),
+                read_max: number(4, usize::MAX),
+                window: number(5, usize::MAX),
+            },
+        }
+    }
+
+    /// The ways that have to come to what [`SLOWLY`] comes to.
+    pub fn ways(&self) -> [Way<'a>; 4] {
+        // The input's own way, and one with the pieces alone.
+        [AT_ONCE, BY_BYTES, self.way, Way { pieces: self.way.pieces, is_hurried: self.way.is_hurried, ..SLOWLY }]
+    }
+
+    fn pieces(&self, way: &Way<'_>) -> Vec<&'a [u8]> {
+        if way.pieces.is_empty() {
+            return self.bytes.split_inclusive(|&byte| byte == b'\n').collect();
+        }
+        let (mut left, mut pieces) = (self.bytes, Vec::new());
+        let mut lengths = way.pieces.iter().map(|&length| if length == 0 { usize::MAX } else { length.into() }).cycle();
+        while !left.is_empty() {
+            let length = lengths.next().expect("they come over and over").min(left.len());
+            let (piece, rest) = left.split_at(length);
+            pieces.push(piece);
+            left = rest;
+        }
+        pieces
+    }
+}
+
+/// Who the client is, and who else is there: on sockets that are empty after a short read, and on those that are not.
+pub const ON_TCP: [Peer; 2] = [Peer::V4 { ip: [127, 0, 0, 1], port: 1 }, Peer::V4 { ip: [127, 0, 0, 1], port: 2 }];
+pub const ON_UNIX: [Peer; 2] = [Peer::Unix(1), Peer::Unix(2)];
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the client was told.
+    pub to_client: String,
+    /// What the other one was told, who held the lock `b` from the beginning and released it at the end.
+    pub to_other: String,
+    /// Whether each of them is still connected.
+    pub are_connected: [bool; 2],
+    pub stats: Stats,
+}
+
+/// The bytes go to a server of their own.
+pub fn answers(sent: &Sent<'_>, way: &Way<'_>, peers: [Peer; 2]) -> Outcome {
+    let limits = Limits {
+        line_bytes_max: sent.line_bytes_max,
+        turn_read_bytes: way.turn_read_bytes,
+        outbox_pause_bytes: way.outbox_pause_bytes,
+        ..Limits::default()
+    };
+    let mut room = Room { server: Server::new(limits), window: way.window };
+    // The other one keeps to the limits.
+    let has_lines = sent.line_bytes_max >= 64;
+    let [client, other] = peers.map(|peer| room.connect(peer));
+    if has_lines {
+        room.say(&other, b"{\"command\":\"lock\",\"name\":\"b\"}\n");
+    }
+    client.wire.borrow_mut().has_signals = way.has_signals;
+    if matches!(peers[0], Peer::Unix(_)) {
+        client.wire.borrow_mut().read_max = way.read_max;
+    }
+    client.wire.borrow_mut().room = way.window;
+    let pieces = sent.pieces(way);
+    for (index, piece) in pieces.iter().enumerate() {
+        let is_end = sent.has_end && way.ends_at_once && index + 1 == pieces.len();
+        client.wire.borrow_mut().has_ended = is_end;
+        room.put(&client, piece);
+        if way.is_hurried {
+            room.server.turn(NOW);
+        } else {
+            room.settle(&client);
+        }
+    }
+    room.settle(&client);
+    client.wire.borrow_mut().has_ended = sent.has_end;
+    room.put(&client, b"");
+    room.settle(&client);
+    if has_lines {
+        room.say(&other, b"{\"command\":\"connections\"}\n{\"command\":\"lock\",\"name\":\"a\"}\n");
+        room.say(&other, b"{\"command\":\"unlock\",\"name\":\"b\"}\n{\"command\":\"locks\"}\n");
+        room.settle(&client);
+    }
+    let stats = room.server.stats();
+    let are_connected = [&client, &other].map(|seat| room.server.socket_mut(seat.key).is_some());
+    for seat in [&client, &other] {
+        seat.wire.borrow_mut().is_reset = true;
+        room.put(seat, b"");
+    }
+    room.settle(&client);
+    assert!(room.server.is_empty(), "everybody is gone, and something is left");
+    let [to_client, to_other] = [client, other].map(|seat| seat.received());
+    Outcome { to_client, to_other, are_connected, stats }
+}
+
+struct Seat {
+    key: ConnectionKey,
+    wire: Rc<RefCell<Wire>>,
+}
+
+impl Seat {
+    fn received(&self) -> String {
+        String::from_utf8(self.wire.borrow().from_server.clone()).expect("replies are UTF-8")
+    }
+}
+
+struct Room {
+    server: Server<MemorySocket>,
+    window: usize,
+}
+
+/// It never changes: that something waits is to be seen by what comes after it.
+const NOW: u64 = 1_000;
+
+impl Room {
+    fn connect(&mut self, peer: Peer) -> Seat {
+        let wire = Rc::new(RefCell::new(Wire::default()));
+        let key = self.server.accept(MemorySocket(Rc::clone(&wire)), peer, NOW).expect("there is room");
+        Seat { key, wire }
+    }
+
+    /// Bytes arrive, or the end, or a reset: the poll tells of it.
+    fn put(&mut self, seat: &Seat, bytes: &[u8]) {
+        let mut wire = seat.wire.borrow_mut();
+        wire.to_server.extend(bytes);
+        let is_read_closed = wire.has_ended || wire.is_reset;
+        let is_readable = !bytes.is_empty() || is_read_closed;
+        drop(wire);
+        self.server.ready(seat.key, Readiness { is_readable, is_writable: false, is_read_closed });
+    }
+
+    fn say(&mut self, seat: &Seat, lines: &[u8]) {
+        self.put(seat, lines);
+        self.settle(seat);
+    }
+
+    /// Until the server rests, with this one taking all that it is told, a window at a time.
+    fn settle(&mut self, seat: &Seat) {
+        // A bound only so that a server that never rests fails instead of hanging.
+        for _ in 0..10_000_000 {
+            self.server.turn(NOW);
+            if self.server.next_turn().is_some_and(|next| next <= NOW) {
+                continue;
+            }
+            let has_room = seat.wire.borrow().room > 0;
+            if has_room {
+                // Not after every turn: that is most of the time then.
+                return self.server.check_all();
+            }
+            seat.wire.borrow_mut().room = self.window;
+            self.server.ready(seat.key, Readiness { is_writable: true, ..Readiness::default() });
+        }
+        panic!("the server never comes to rest");
+    }
+}
