@@ -47,7 +47,7 @@ impl AddressOptions {
     }
 
     /// For a client.
-    fn address(&self) -> Address {
+    pub(super) fn address(&self) -> Address {
         match self.socket_type {
             SocketType::Tcp => Address::Tcp(self.host.clone(), self.port),
             SocketType::Unix => Address::Unix(self.socket_file.clone()),

@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use super::bench::BenchError;
 use super::shown::Shown;
 use crate::client::Error;
 use crate::net::BindError;
@@ -58,6 +59,8 @@ pub enum Failure {
     System(io::Error),
     /// There is no such connection to end.
     NoConnection(String),
+    /// What `officer bench` measures can't be measured, or not be believed.
+    Bench(BenchError),
     /// The output can't be written.
     Output(io::Error),
 }
@@ -69,6 +72,7 @@ impl Failure {
             Failure::Usage(_) => 2,
             Failure::Server { error: Error::Server { reason, .. }, .. } if reason == "not_allowed" => NOT_ALLOWED,
             Failure::Server { .. } => UNAVAILABLE,
+            Failure::Bench(BenchError::Connect { .. }) => UNAVAILABLE,
             Failure::Conflict { exit_code, .. } => *exit_code,
             Failure::Lost { .. } => LOST,
             // As shells have it.
@@ -78,6 +82,7 @@ impl Failure {
             | Failure::Poll(_)
             | Failure::System(_)
             | Failure::NoConnection(_)
+            | Failure::Bench(_)
             | Failure::Output(_) => 1,
         }
     }
@@ -109,6 +114,7 @@ impl fmt::Display for Failure {
                 "there is no connection '{}'; 'officer connections' lists those that hold or wait for locks",
                 Shown(connection)
             ),
+            Failure::Bench(error) => error.fmt(f),
             Failure::Output(error) => write!(f, "the output can't be written: {error}"),
         }
     }
@@ -150,6 +156,7 @@ impl std::error::Error for Failure {
         match self {
             Failure::Usage(_) | Failure::NoConnection(_) => None,
             Failure::Listen(error) => Some(error),
+            Failure::Bench(error) => Some(error),
             Failure::Server { error, .. } | Failure::Conflict { error, .. } | Failure::Lost { error, .. } => {
                 Some(error)
             }

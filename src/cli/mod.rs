@@ -1,6 +1,7 @@
 //! The command line: flags into a configuration, and the configuration into one of the commands.
 
 mod address;
+mod bench;
 mod failure;
 mod kick;
 mod limits;
@@ -18,6 +19,7 @@ use std::{env, io};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
+pub use self::bench::BenchError;
 pub use self::failure::Failure;
 
 /// A lock server: named locks over TCP or a UNIX socket, one holder at a time, the others in order.
@@ -49,6 +51,8 @@ enum Command {
     Kick(kick::Options),
     /// Ask whether the server is alive
     Ping(ping::Options),
+    /// Measure how much a server can do, and what it takes
+    Bench(bench::Options),
 }
 
 /// Carries out the command that the arguments ask for; the first of them is the program's name. A command that runs a
@@ -77,6 +81,7 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Connections(options) => listing::connections::run(&options),
         Command::Kick(options) => kick::run(&options),
         Command::Ping(options) => ping::run(&options),
+        Command::Bench(options) => bench::run(options),
     };
     match done {
         // Whoever closed stdout, as `head` does, has read enough.
@@ -211,7 +216,7 @@ mod tests {
         for (line, expected) in [
             (
                 &[][..],
-                "'officer' requires a subcommand but one was not provided [subcommands: run, lock, locks, connections, kick, ping, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, lock, locks, connections, kick, ping, bench, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),

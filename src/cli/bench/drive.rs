@@ -1,0 +1,191 @@
+//! The loop that every workload runs in: one thread, one poll, as the server has it.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::{Events, Poll};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::process;
+use super::progress::Progress;
+use super::tally::Tally;
+use crate::cli::Failure;
+
+/// Events taken from one poll.
+const EVENTS_MAX: usize = 1024;
+/// The poll sleeps no longer, so that the bar moves.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// How long what was begun may take to be done when the time is over. It is not counted, but the server is left as it was
+/// found.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Time as all of this counts it: in nanoseconds, since it began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Clock(Instant::now())
+    }
+
+    pub(super) fn now(self) -> u64 {
+        self.0.elapsed().as_nanos() as u64
+    }
+}
+
+/// What a workload does when something happens.
+pub(super) trait Workload {
+    /// Begins on all connections.
+    fn start(&mut self, clock: Clock, tally: &mut Tally);
+    /// Something happened on a connection.
+    fn ready(&mut self, event: &Event, clock: Clock, tally: &mut Tally);
+    /// Begins nothing new.
+    fn stop(&mut self);
+    /// Whether there is nothing that is still to be answered.
+    fn is_idle(&self) -> bool;
+}
+
+/// How long it is done.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Plan {
+    /// For a time, after another that is not counted.
+    Time { warm_up: Duration, measured: Duration },
+    /// Until so much is done.
+    Count(u64),
+}
+
+/// What a measurement took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spent {
+    pub(super) time: Duration,
+    /// Processor time of the load generator.
+    pub(super) own: Duration,
+    /// Processor time of the server, if it can be told.
+    pub(super) server: Option<Duration>,
+    /// Whether it was ended by a signal before it was through.
+    pub(super) is_interrupted: bool,
+}
+
+/// Runs a workload, as long as it is planned or until Ctrl-C.
+pub(super) fn drive(
+    workload: &mut impl Workload,
+    poll: &mut Poll,
+    plan: Plan,
+    server: Option<u32>,
+    tally: &mut Tally,
+) -> Result<Spent, Failure> {
+    let interrupted = interruption().map_err(Failure::System)?;
+    let mut events = Events::with_capacity(EVENTS_MAX);
+    let clock = Clock::start();
+    let (begin_at, end_at) = match plan {
+        Plan::Time { warm_up, measured } => (nanos(warm_up), nanos(warm_up + measured)),
+        Plan::Count(_) => (0, u64::MAX),
+    };
+    let mut progress = match plan {
+        Plan::Time { .. } => Progress::new("measuring", end_at),
+        Plan::Count(count) => Progress::new("measuring", count),
+    };
+    let mut begun = Marks::take(server);
+    let mut has_begun = begin_at == 0;
+    workload.start(clock, tally);
+    let is_interrupted = loop {
+        let now = clock.now();
+        if !has_begun && now >= begin_at {
+            has_begun = true;
+            tally.begin();
+            begun = Marks::take(server);
+        }
+        let is_interrupted = interrupted.load(Ordering::Relaxed);
+        if now >= end_at || workload.is_idle() || is_interrupted {
+            break is_interrupted;
+        }
+        let step = if end_at == u64::MAX { tally.operations } else { now };
+        progress.tick(now, step, || rate(tally.operations, begun.at.elapsed()));
+        let next = if has_begun { end_at } else { begin_at };
+        turn(workload, poll, &mut events, Duration::from_nanos(next - now), clock, tally)?;
+    };
+    let spent = Spent { is_interrupted, ..begun.spent(server) };
+    tally.end();
+    drain(workload, poll, &mut events, clock, tally)?;
+    Ok(spent)
+}
+
+fn turn(
+    workload: &mut impl Workload,
+    poll: &mut Poll,
+    events: &mut Events,
+    sleep: Duration,
+    clock: Clock,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    match poll.poll(events, Some(sleep.min(SLEEP_MAX))) {
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+        result => result.map_err(Failure::System)?,
+    }
+    for event in events.iter() {
+        workload.ready(event, clock, tally);
+    }
+    Ok(())
+}
+
+fn drain(
+    workload: &mut impl Workload,
+    poll: &mut Poll,
+    events: &mut Events,
+    clock: Clock,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
+    workload.stop();
+    let give_up = clock.now() + nanos(DRAIN_MAX);
+    while !workload.is_idle() && clock.now() < give_up {
+        turn(workload, poll, events, SLEEP_MAX, clock, tally)?;
+    }
+    Ok(())
+}
+
+/// Becomes true when somebody wants us to end. A second signal ends us at once.
+fn interruption() -> io::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))?;
+        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+    }
+    Ok(flag)
+}
+
+/// Where the clocks stood.
+#[derive(Clone, Copy, Debug)]
+struct Marks {
+    at: Instant,
+    own: Duration,
+    server: Option<Duration>,
+}
+
+impl Marks {
+    fn take(server: Option<u32>) -> Self {
+        // A server that has ended meanwhile is noticed by its connections.
+        let server = server.and_then(|pid| process::cpu_time(pid).ok());
+        Marks { at: Instant::now(), own: process::own_cpu_time(), server }
+    }
+
+    fn spent(self, server: Option<u32>) -> Spent {
+        let now = Marks::take(server);
+        Spent {
+            time: now.at - self.at,
+            own: now.own.saturating_sub(self.own),
+            server: now.server.zip(self.server).map(|(now, then)| now.saturating_sub(then)),
+            is_interrupted: false,
+        }
+    }
+}
+
+fn rate(operations: u64, time: Duration) -> String {
+    format!("{:.0} per second", operations as f64 / time.as_secs_f64().max(1e-3))
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,95 @@
+//! Why a measurement can't be made, or can't be believed.
+
+use std::fmt;
+use std::io;
+
+use crate::cli::shown::Shown;
+
+/// Why a measurement can't be made, or can't be believed. `Display` gives one line that says what to do.
+#[derive(Debug)]
+pub enum BenchError {
+    /// There is no connection to the server.
+    Connect {
+        /// Where it should be.
+        address: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// More connections than a process may have descriptors.
+    Descriptors {
+        /// Connections that were asked for.
+        wanted: usize,
+        /// The limit on descriptors.
+        limit: usize,
+    },
+    /// The server's process can't be looked at.
+    Process {
+        /// Its id.
+        pid: u32,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The CPU to keep to does not exist, or is not ours.
+    Pin {
+        /// Its number.
+        cpu: usize,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The server answered something else than it should.
+    WrongAnswers {
+        /// How often.
+        count: u64,
+        /// The first of them.
+        first: String,
+    },
+    /// Connections ended that should not.
+    Lost {
+        /// How many.
+        count: u64,
+        /// How the first of them ended.
+        first: String,
+    },
+}
+
+impl fmt::Display for BenchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BenchError::Connect { address, error } => write!(
+                f,
+                "no connection to {}: {error}; start the server there, or say where it is with -h and -p, or -o UNIX and -f",
+                Shown(address)
+            ),
+            BenchError::Descriptors { wanted, limit } => write!(
+                f,
+                "{wanted} connections are too many for one process, which may have {limit} here; \
+                 raise the limit ('ulimit -n'), or share them among several with --processes"
+            ),
+            BenchError::Process { pid, error } => {
+                write!(f, "the process {pid} can't be looked at: {error}; --server-pid must be that of the server")
+            }
+            BenchError::Pin { cpu, error } => {
+                write!(f, "can't keep to CPU {cpu}: {error}; 'nproc' tells how many there are")
+            }
+            BenchError::WrongAnswers { count, first } => write!(
+                f,
+                "the server gave {count} wrong answers, so the figures mean nothing; the first was: {}",
+                Shown(first)
+            ),
+            BenchError::Lost { count, first } => {
+                write!(f, "{count} connections were lost, so the figures mean little; the first: {}", Shown(first))
+            }
+        }
+    }
+}
+
+impl std::error::Error for BenchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            BenchError::Connect { error, .. } | BenchError::Process { error, .. } | BenchError::Pin { error, .. } => {
+                Some(error)
+            }
+            BenchError::Descriptors { .. } | BenchError::WrongAnswers { .. } | BenchError::Lost { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `officer bench floor`: servers that only answer. What they do a second is what the system allows, and what they need
+//! is what any server needs.
+
+mod echo;
+mod serve;
+
+use clap::{Args, Subcommand};
+
+use super::{BenchError, process};
+use crate::cli::Failure;
+use crate::cli::address::AddressOptions;
+use crate::cli::values::Mode;
+use crate::net::{Listen, descriptors};
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Command {
+    /// Answer every line with one and the same, whatever it says
+    Echo(Options),
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Options {
+    #[command(flatten)]
+    address: AddressOptions,
+
+    /// CPU to keep to
+    #[arg(long, value_name = "CPU")]
+    pin: Option<usize>,
+}
+
+impl Options {
+    fn listen(self) -> Result<Listen, Failure> {
+        descriptors::raise_limit();
+        if let Some(cpu) = self.pin {
+            process::pin(cpu).map_err(|error| Failure::Bench(BenchError::Pin { cpu, error }))?;
+        }
+        Ok(self.address.listen(Mode(0o600)))
+    }
+}
+
+pub(super) fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Echo(options) => serve::serve(&options.listen()?, echo::Echo),
+    }
+}

@@ -1,0 +1,42 @@
+//! `officer bench`: load for a lock server, and what it costs there. For others too, and for servers that do nothing but
+//! answer, so that a figure has something to be compared with.
+
+mod drive;
+mod error;
+mod floor;
+mod options;
+mod pair;
+mod process;
+mod progress;
+mod report;
+mod script;
+mod tally;
+mod target;
+
+use clap::{Args, Subcommand};
+
+pub use self::error::BenchError;
+
+use super::Failure;
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Each connection locks and unlocks keys of its own
+    Pair(pair::Options),
+    /// Be a server that only answers: what the system itself allows
+    #[command(subcommand)]
+    Floor(floor::Command),
+}
+
+pub(super) fn run(options: Options) -> Result<(), Failure> {
+    match options.command {
+        Command::Pair(options) => pair::run(&options),
+        Command::Floor(command) => floor::run(command),
+    }
+}

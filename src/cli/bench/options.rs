@@ -1,0 +1,90 @@
+//! What all workloads are told.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+
+use super::target::Target;
+use super::{BenchError, process};
+use crate::cli::address::AddressOptions;
+use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::net::descriptors;
+
+/// Descriptors that are no connections: the standard streams, the poll, files of /proc that are looked at.
+const DESCRIPTORS_RESERVED: usize = 32;
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Server")]
+pub(super) struct TargetOptions {
+    #[command(flatten)]
+    pub(super) address: AddressOptions,
+
+    /// Process of the server, whose processor time and memory are shown [default: the one that listens there, if it is on
+    /// this machine and may be looked for]
+    #[arg(long, value_name = "PID")]
+    pub(super) server_pid: Option<u32>,
+}
+
+impl TargetOptions {
+    pub(super) fn target(&self) -> Result<Target, BenchError> {
+        Target::resolve(&self.address.address())
+    }
+
+    /// The server's process, if it can be told.
+    pub(super) fn server(&self, target: &Target) -> Result<Option<u32>, BenchError> {
+        match self.server_pid {
+            Some(pid) => match process::cpu_time(pid) {
+                Ok(_) => Ok(Some(pid)),
+                Err(error) => Err(BenchError::Process { pid, error }),
+            },
+            None => Ok(target.local().and_then(process::listener)),
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Load")]
+pub(super) struct LoadOptions {
+    /// Connections
+    #[arg(short, long, value_name = "COUNT", default_value = "50", value_parser = count())]
+    pub(super) connections: usize,
+
+    /// How long it is measured
+    #[arg(short, long, value_name = "SECONDS", default_value = "5", value_parser = seconds_above_zero)]
+    pub(super) seconds: Seconds,
+
+    /// Time before that for everything to warm up
+    #[arg(long, value_name = "SECONDS", default_value = "0.5")]
+    pub(super) warm_up: Seconds,
+
+    /// CPU that the load generator keeps to
+    #[arg(long, value_name = "CPU")]
+    pub(super) pin: Option<usize>,
+
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+pub(super) fn count() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=10_000_000)
+}
+
+impl LoadOptions {
+    /// Sees to it that the process may do what it is asked for.
+    pub(super) fn prepare(&self) -> Result<(), BenchError> {
+        if let Some(cpu) = self.pin {
+            process::pin(cpu).map_err(|error| BenchError::Pin { cpu, error })?;
+        }
+        let limit = usize::try_from(descriptors::raise_limit()).unwrap_or(usize::MAX);
+        if self.connections.saturating_add(DESCRIPTORS_RESERVED) > limit {
+            return Err(BenchError::Descriptors { wanted: self.connections, limit });
+        }
+        Ok(())
+    }
+
+    pub(super) fn measured(&self) -> Duration {
+        self.seconds.0
+    }
+}

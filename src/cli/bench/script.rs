@@ -1,0 +1,148 @@
+//! What a connection says over and over, and what it has to hear: both made beforehand, so that while it is measured a
+//! request is a slice to write, and an answer a slice to compare.
+
+use std::ops::Range;
+
+use clap::ValueEnum;
+
+/// What the server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Protocol {
+    /// Officer's own
+    Officer,
+    /// SET key value NX PX 30000, and DEL key
+    Redis,
+    /// add and delete, of the text protocol
+    Memcached,
+    /// What 'officer bench floor' answers to Officer's requests
+    Floor,
+}
+
+/// What a floor answers to every line: as long as Officer's answers to our requests.
+pub(super) const FLOOR_LINE: &[u8] = b"{\"name\":\"bench:00000000\",\"result\":\"acquired\"}\n";
+
+/// The name of a key, always of the same length.
+fn key(number: usize) -> String {
+    format!("bench:{number:08}")
+}
+
+/// Something to say, and what it is answered.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) request: Vec<u8>,
+    pub(super) reply: Vec<u8>,
+}
+
+impl Protocol {
+    /// Takes a lock that is free, or will be.
+    pub(super) fn lock(self, number: usize) -> Exchange {
+        let key = key(number);
+        let (request, reply) = match self {
+            Protocol::Officer => (officer_request("lock", &key), officer_reply("acquired", &key)),
+            Protocol::Floor => (officer_request("lock", &key), floor_line()),
+            // What a client of Redis sends that takes a lock: a value of its own, and a lease.
+            Protocol::Redis => {
+                (redis_request(&["SET", &key, &format!("{number:016x}"), "NX", "PX", "30000"]), "+OK\r\n".to_owned())
+            }
+            Protocol::Memcached => (format!("add {key} 0 30 16\r\n{number:016x}\r\n"), "STORED\r\n".to_owned()),
+        };
+        Exchange { request: request.into_bytes(), reply: reply.into_bytes() }
+    }
+
+    /// Releases a lock that is held.
+    pub(super) fn unlock(self, number: usize) -> Exchange {
+        let key = key(number);
+        let (request, reply) = match self {
+            Protocol::Officer => (officer_request("unlock", &key), officer_reply("released", &key)),
+            Protocol::Floor => (officer_request("unlock", &key), floor_line()),
+            Protocol::Redis => (redis_request(&["DEL", &key]), ":1\r\n".to_owned()),
+            Protocol::Memcached => (format!("delete {key}\r\n"), "DELETED\r\n".to_owned()),
+        };
+        Exchange { request: request.into_bytes(), reply: reply.into_bytes() }
+    }
+}
+
+fn officer_request(command: &str, key: &str) -> String {
+    format!("{{\"command\":\"{command}\",\"name\":\"{key}\"}}\n")
+}
+
+fn officer_reply(result: &str, key: &str) -> String {
+    format!("{{\"name\":\"{key}\",\"result\":\"{result}\"}}\n")
+}
+
+fn floor_line() -> String {
+    String::from_utf8(FLOOR_LINE.to_vec()).expect("it is ASCII")
+}
+
+fn redis_request(words: &[&str]) -> String {
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    request
+}
+
+/// A round of pairs, a lock and its unlock for each key, that is begun anew when it is through.
+///
+/// Every pair has the same length, as have the answers to it: where a pair begins is its number times that.
+#[derive(Debug)]
+pub(super) struct Script {
+    /// The round, and as much of the next as is written at once: wherever it begins, that lies in one piece.
+    requests: Box<[u8]>,
+    round_request_len: u64,
+    replies: Box<[u8]>,
+    pub(super) lock_request_len: u64,
+    pub(super) pair_request_len: u64,
+    pub(super) lock_reply_len: u64,
+    pub(super) pair_reply_len: u64,
+}
+
+impl Script {
+    /// For these keys, of which there is at least one, when so many pairs may be in flight.
+    pub(super) fn pairs(protocol: Protocol, keys: Range<usize>, in_flight: usize) -> Script {
+        let (mut requests, mut replies) = (Vec::new(), Vec::new());
+        let (lock, unlock) = (protocol.lock(keys.start), protocol.unlock(keys.start));
+        for number in keys {
+            for exchange in [protocol.lock(number), protocol.unlock(number)] {
+                requests.extend(exchange.request);
+                replies.extend(exchange.reply);
+            }
+        }
+        let round_request_len = requests.len();
+        let pair_request_len = lock.request.len() + unlock.request.len();
+        for at in 0..in_flight * pair_request_len {
+            requests.push(requests[at]);
+        }
+        Script {
+            requests: requests.into(),
+            round_request_len: round_request_len as u64,
+            replies: replies.into(),
+            lock_request_len: lock.request.len() as u64,
+            pair_request_len: pair_request_len as u64,
+            lock_reply_len: lock.reply.len() as u64,
+            pair_reply_len: (lock.reply.len() + unlock.reply.len()) as u64,
+        }
+    }
+
+    /// What is to be said from here on, as far as it lies in one piece, which is at least what may be in flight.
+    pub(super) fn requests_from(&self, position: u64) -> &[u8] {
+        &self.requests[(position % self.round_request_len) as usize..]
+    }
+
+    /// What is to be heard from here on, as far as it lies in one piece.
+    pub(super) fn replies_from(&self, position: u64) -> &[u8] {
+        &self.replies[(position % self.replies.len() as u64) as usize..]
+    }
+
+    /// The line that was heard instead of what should have come: `heard` begins at `position`, and is not as it should be.
+    pub(super) fn wrong_line(&self, position: u64, heard: &[u8]) -> String {
+        let wanted = self.replies_from(position);
+        let same = wanted.iter().zip(heard).take_while(|(wanted, heard)| wanted == heard).count();
+        let at = (position % self.replies.len() as u64) as usize;
+        let line_start = self.replies[..at + same].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let rest = &heard[same..];
+        let line_end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let line = [&self.replies[line_start..at + same], &rest[..line_end]].concat();
+        String::from_utf8_lossy(&line).trim_end().to_owned()
+    }
+}

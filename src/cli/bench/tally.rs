@@ -1,0 +1,66 @@
+//! What is counted while it is measured.
+
+use hdrhistogram::Histogram;
+
+/// Latencies beyond this are counted as this: a minute.
+const LATENCY_MAX: u64 = 60_000_000_000;
+/// Latencies are kept to a thousandth.
+const DIGITS: u8 = 3;
+
+/// A histogram of latencies in nanoseconds.
+pub(super) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX, DIGITS).expect("the bounds are in order")
+}
+
+/// What has happened so far.
+#[derive(Debug)]
+pub(super) struct Tally {
+    /// Pairs, or whatever the workload counts.
+    pub(super) operations: u64,
+    /// How long each took, in nanoseconds.
+    pub(super) latency: Histogram<u64>,
+    is_open: bool,
+    /// Answers that were not as they should be, and the first of them. They are no operations.
+    pub(super) wrong: Faults,
+    /// Connections that ended before we ended them.
+    pub(super) lost: Faults,
+}
+
+/// Things that should not happen.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    pub(super) count: u64,
+    pub(super) first: Option<String>,
+}
+
+impl Faults {
+    pub(super) fn add(&mut self, what: impl Into<String>) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| what.into());
+    }
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        Tally { operations: 0, latency: latencies(), is_open: true, wrong: Faults::default(), lost: Faults::default() }
+    }
+
+    /// Operations that were begun together and are done together.
+    pub(super) fn done(&mut self, count: u64, nanos: u64) {
+        if self.is_open {
+            self.operations += count;
+            self.latency.saturating_record_n(nanos, count);
+        }
+    }
+
+    /// Forgets what was done while everything warmed up, but no fault.
+    pub(super) fn begin(&mut self) {
+        self.operations = 0;
+        self.latency.reset();
+    }
+
+    /// What is done from now on is not counted.
+    pub(super) fn end(&mut self) {
+        self.is_open = false;
+    }
+}
