@@ -9,6 +9,7 @@ use mio::event::Event;
 use mio::{Events, Poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::options::LoadOptions;
 use super::process;
 use super::progress::Progress;
 use super::tally::Tally;
@@ -57,6 +58,13 @@ pub(super) enum Plan {
     Count(u64),
 }
 
+impl Plan {
+    pub(super) fn new(count: Option<u64>, load: &LoadOptions) -> Self {
+        let time = Plan::Time { warm_up: load.warm_up.0, measured: load.seconds.0 };
+        count.map_or(time, Plan::Count)
+    }
+}
+
 /// What a measurement took.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spent {
@@ -65,6 +73,8 @@ pub(super) struct Spent {
     pub(super) own: Duration,
     /// Processor time of the server, if it can be told.
     pub(super) server: Option<Duration>,
+    /// Processes that made the load.
+    pub(super) processes: usize,
     /// Whether it was ended by a signal before it was through.
     pub(super) is_interrupted: bool,
 }
@@ -177,6 +187,7 @@ impl Marks {
             time: now.at - self.at,
             own: now.own.saturating_sub(self.own),
             server: now.server.zip(self.server).map(|(now, then)| now.saturating_sub(then)),
+            processes: 1,
             is_interrupted: false,
         }
     }

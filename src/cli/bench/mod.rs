@@ -1,9 +1,12 @@
 //! `officer bench`: load for a lock server, and what it costs there. For others too, and for servers that do nothing but
 //! answer, so that a figure has something to be compared with.
 
+mod closed_loop;
+mod connection;
 mod drive;
 mod error;
 mod floor;
+mod handoff;
 mod options;
 mod pair;
 mod process;
@@ -29,6 +32,8 @@ pub(super) struct Options {
 enum Command {
     /// Each connection locks and unlocks keys of its own
     Pair(pair::Options),
+    /// Locks go from hand to hand
+    Handoff(handoff::Options),
     /// Be a server that only answers: what the system itself allows
     #[command(subcommand)]
     Floor(floor::Command),
@@ -37,6 +42,7 @@ enum Command {
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     match options.command {
         Command::Pair(options) => pair::run(&options),
+        Command::Handoff(options) => handoff::run(&options),
         Command::Floor(command) => floor::run(command),
     }
 }

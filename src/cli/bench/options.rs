@@ -1,7 +1,5 @@
 //! What all workloads are told.
 
-use std::time::Duration;
-
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
@@ -67,24 +65,26 @@ pub(super) struct LoadOptions {
     pub(super) json: bool,
 }
 
+/// What the connection of this number does of a whole.
+pub(super) fn share(whole: u64, connections: usize, number: usize) -> u64 {
+    let (connections, number) = (connections as u64, number as u64);
+    whole / connections + u64::from(number < whole % connections)
+}
+
 pub(super) fn count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=10_000_000)
 }
 
 impl LoadOptions {
-    /// Sees to it that the process may do what it is asked for.
-    pub(super) fn prepare(&self) -> Result<(), BenchError> {
+    /// Sees to it that the process may do what it is asked for, with so many connections.
+    pub(super) fn prepare(&self, connections: usize) -> Result<(), BenchError> {
         if let Some(cpu) = self.pin {
             process::pin(cpu).map_err(|error| BenchError::Pin { cpu, error })?;
         }
         let limit = usize::try_from(descriptors::raise_limit()).unwrap_or(usize::MAX);
-        if self.connections.saturating_add(DESCRIPTORS_RESERVED) > limit {
-            return Err(BenchError::Descriptors { wanted: self.connections, limit });
+        if connections.saturating_add(DESCRIPTORS_RESERVED) > limit {
+            return Err(BenchError::Descriptors { wanted: connections, limit });
         }
         Ok(())
-    }
-
-    pub(super) fn measured(&self) -> Duration {
-        self.seconds.0
     }
 }

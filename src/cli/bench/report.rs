@@ -1,86 +1,113 @@
 //! What was measured, as people and as programs read it.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
 use super::drive::Spent;
 use super::process;
-use super::script::Protocol;
 use super::tally::Tally;
 use super::{BenchError, Failure};
 
 /// From this share of its CPU on, the load generator may be what the figures measure.
 const BUSY: f64 = 0.95;
 
-/// What was measured.
+/// What was measured. The lines for people come in the order in which they were added.
 #[derive(Debug)]
 pub(super) struct Report {
     figures: Map<String, Value>,
-    wrong: Option<BenchError>,
+    lines: Vec<String>,
+    fault: Option<BenchError>,
     is_generator_the_limit: bool,
 }
 
 impl Report {
-    pub(super) fn new(
-        workload: &str,
-        protocol: Protocol,
-        address: &str,
-        tally: &Tally,
-        spent: Spent,
-        server: Option<u32>,
-    ) -> Self {
-        let seconds = spent.time.as_secs_f64();
-        let share = |time: std::time::Duration| time.as_secs_f64() / seconds;
-        let operations = tally.operations.max(1) as f64;
-        let micros = |quantile: f64| tally.latency.value_at_quantile(quantile) as f64 / 1e3;
+    pub(super) fn new(workload: &str, address: &str) -> Self {
         let mut figures = Map::new();
         figures.insert("workload".into(), workload.into());
-        figures.insert("protocol".into(), format!("{protocol:?}").to_lowercase().into());
         figures.insert("address".into(), address.into());
-        figures.insert("seconds".into(), seconds.into());
-        figures.insert("interrupted".into(), spent.is_interrupted.into());
-        figures.insert("pairs".into(), tally.operations.into());
-        figures.insert("pairs_per_second".into(), (tally.operations as f64 / seconds).into());
-        figures.insert(
-            "latency_us".into(),
-            json!({
-                "p50": micros(0.5),
-                "p99": micros(0.99),
-                "p99_9": micros(0.999),
-                "max": tally.latency.max() as f64 / 1e3,
-            }),
-        );
-        let server_share = spent.server.map(share);
-        let process = server.map(|pid| {
-            json!({
-                "pid": pid,
-                "cpu": server_share,
-                "cpu_us_per_pair": spent.server.map(|time| time.as_secs_f64() * 1e6 / operations),
-                "resident_bytes": process::resident_bytes(pid).ok(),
-            })
-        });
-        figures.insert("server".into(), process.unwrap_or(Value::Null));
-        let is_generator_the_limit = share(spent.own) >= BUSY && server_share.is_none_or(|server| server < BUSY);
-        figures.insert("generator".into(), json!({ "cpu": share(spent.own), "is_limit": is_generator_the_limit }));
-        figures.insert("wrong_answers".into(), tally.wrong.count.into());
-        figures.insert("lost_connections".into(), tally.lost.count.into());
-        Report { figures, wrong: fault(tally), is_generator_the_limit }
+        Report { figures, lines: Vec::new(), fault: None, is_generator_the_limit: false }
     }
 
+    /// A figure that only programs read.
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.figures.insert(name.into(), value.into());
         self
     }
 
+    /// A line that only people read.
+    pub(super) fn line(mut self, name: &str, text: String) -> Self {
+        self.lines.push(format!("{name:<12} {text}"));
+        self
+    }
+
+    /// Pairs of lock and unlock, and what they took.
+    pub(super) fn with_pairs(self, tally: &Tally, spent: Spent, server: Option<u32>) -> Self {
+        let seconds = spent.time.as_secs_f64();
+        let rate = tally.operations as f64 / seconds.max(1e-9);
+        let mut report = self
+            .with("seconds", seconds)
+            .with("interrupted", spent.is_interrupted)
+            .with("pairs", tally.operations)
+            .with("pairs_per_second", rate)
+            .line("throughput", format!("{rate:.0} pairs per second ({} in {seconds:.2} s)", tally.operations))
+            .with_latency("latency", &tally.latency);
+        if let Some(hand_overs) = &tally.hand_overs {
+            report = report.with_latency("hand_over", &hand_overs.latency);
+        }
+        report.with_processes(tally.operations, spent, server).with_faults(tally)
+    }
+
+    /// The percentiles of a histogram of nanoseconds.
+    pub(super) fn with_latency(self, name: &str, latency: &Histogram<u64>) -> Self {
+        let micros = |nanos: u64| nanos as f64 / 1e3;
+        let [p50, p99, p99_9] = [0.5, 0.99, 0.999].map(|quantile| micros(latency.value_at_quantile(quantile)));
+        let max = micros(latency.max());
+        let text = format!("p50 {p50:.1} µs, p99 {p99:.1} µs, p99.9 {p99_9:.1} µs, max {max:.1} µs");
+        self.line(&name.replace('_', "-"), text)
+            .with(&format!("{name}_us"), json!({ "p50": p50, "p99": p99, "p99_9": p99_9, "max": max }))
+    }
+
+    /// What the server and the load generator used.
+    fn with_processes(mut self, operations: u64, spent: Spent, server: Option<u32>) -> Self {
+        let share = |time: Duration| time.as_secs_f64() / spent.time.as_secs_f64().max(1e-9);
+        let own = share(spent.own);
+        let server_share = spent.server.map(share);
+        self.is_generator_the_limit = own >= BUSY * spent.processes as f64 && server_share.is_none_or(|cpu| cpu < BUSY);
+        if let Some((pid, time)) = server.zip(spent.server) {
+            let micros = (operations > 0).then(|| time.as_secs_f64() * 1e6 / operations as f64);
+            let resident = process::resident_bytes(pid).ok();
+            let each = micros.map_or(String::new(), |micros| format!(", {micros:.2} µs per pair"));
+            let memory = resident.map_or(String::new(), |bytes| format!(", {:.1} MiB resident", mebibytes(bytes)));
+            let text = format!("{:.0} % of a CPU{each}{memory} (process {pid})", share(time) * 100.0);
+            self = self.line("server", text).with(
+                "server",
+                json!({ "pid": pid, "cpu": share(time), "cpu_us_per_pair": micros, "resident_bytes": resident }),
+            );
+        } else {
+            self = self.with("server", Value::Null);
+        }
+        let figures = json!({ "cpu": own, "processes": spent.processes, "is_limit": self.is_generator_the_limit });
+        self.line("generator", format!("{:.0} % of a CPU", own * 100.0)).with("generator", figures)
+    }
+
+    /// What should not have happened.
+    pub(super) fn with_faults(mut self, tally: &Tally) -> Self {
+        self.fault = fault(tally);
+        self.with("wrong_answers", tally.wrong.count).with("lost_connections", tally.lost.count)
+    }
+
+    /// Prints one line of JSON, or some for people.
     pub(super) fn print(&self, is_json: bool) -> Result<(), Failure> {
-        let text = if is_json { Value::Object(self.figures.clone()).to_string() } else { self.text() };
+        let text = if is_json { Value::Object(self.figures.clone()).to_string() } else { self.lines.join("\n") };
         writeln!(io::stdout(), "{text}").map_err(Failure::Output)?;
-        if self.is_generator_the_limit {
+        if self.is_generator_the_limit && !is_json {
             let _ = writeln!(
                 io::stderr(),
-                "officer: the load generator used its CPU to the full, and the server did not: the rate is the generator's; \
-                 the server's time per pair counts"
+                "officer: the load generator used its CPU to the full, and the server did not: the rate is the \
+                 generator's, so go by the server's time per pair, or use --processes"
             );
         }
         Ok(())
@@ -88,45 +115,12 @@ impl Report {
 
     /// Whether the figures can be believed.
     pub(super) fn verdict(self) -> Result<(), Failure> {
-        self.wrong.map_or(Ok(()), |error| Err(Failure::Bench(error)))
+        self.fault.map_or(Ok(()), |error| Err(error.into()))
     }
+}
 
-    fn text(&self) -> String {
-        let number = |path: &str| self.figures_at(path).and_then(Value::as_f64);
-        let mut lines = vec![format!(
-            "{:<12} {:.0} pairs in {:.2} s, {:.0} per second",
-            "throughput",
-            number("/pairs").unwrap_or(0.0),
-            number("/seconds").unwrap_or(0.0),
-            number("/pairs_per_second").unwrap_or(0.0)
-        )];
-        let latency = |name: &str| number(&format!("/latency_us/{name}")).unwrap_or(0.0);
-        lines.push(format!(
-            "{:<12} p50 {:.1} µs, p99 {:.1} µs, p99.9 {:.1} µs, max {:.1} µs",
-            "latency",
-            latency("p50"),
-            latency("p99"),
-            latency("p99_9"),
-            latency("max")
-        ));
-        if let Some(cpu) = number("/server/cpu") {
-            lines.push(format!(
-                "{:<12} {:.2} µs of CPU per pair, {:.0} % of a CPU, {:.1} MiB resident",
-                "server",
-                number("/server/cpu_us_per_pair").unwrap_or(0.0),
-                cpu * 100.0,
-                number("/server/resident_bytes").unwrap_or(0.0) / 1048576.0
-            ));
-        }
-        lines.push(format!("{:<12} {:.0} % of a CPU", "generator", number("/generator/cpu").unwrap_or(0.0) * 100.0));
-        lines.join("\n")
-    }
-
-    fn figures_at(&self, path: &str) -> Option<&Value> {
-        let mut steps = path.split('/').skip(1);
-        let first = self.figures.get(steps.next()?)?;
-        steps.try_fold(first, |value, step| value.get(step))
-    }
+pub(super) fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 fn fault(tally: &Tally) -> Option<BenchError> {

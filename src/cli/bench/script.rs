@@ -34,6 +34,11 @@ pub(super) struct Exchange {
 }
 
 impl Protocol {
+    /// As the option has it.
+    pub(super) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
     /// Takes a lock that is free, or will be.
     pub(super) fn lock(self, number: usize) -> Exchange {
         let key = key(number);
@@ -91,6 +96,7 @@ pub(super) struct Script {
     requests: Box<[u8]>,
     round_request_len: u64,
     replies: Box<[u8]>,
+    pub(super) first_key: usize,
     pub(super) lock_request_len: u64,
     pub(super) pair_request_len: u64,
     pub(super) lock_reply_len: u64,
@@ -101,6 +107,7 @@ impl Script {
     /// For these keys, of which there is at least one, when so many pairs may be in flight.
     pub(super) fn pairs(protocol: Protocol, keys: Range<usize>, in_flight: usize) -> Script {
         let (mut requests, mut replies) = (Vec::new(), Vec::new());
+        let first_key = keys.start;
         let (lock, unlock) = (protocol.lock(keys.start), protocol.unlock(keys.start));
         for number in keys {
             for exchange in [protocol.lock(number), protocol.unlock(number)] {
@@ -117,6 +124,7 @@ impl Script {
             requests: requests.into(),
             round_request_len: round_request_len as u64,
             replies: replies.into(),
+            first_key,
             lock_request_len: lock.request.len() as u64,
             pair_request_len: pair_request_len as u64,
             lock_reply_len: lock.reply.len() as u64,

@@ -19,6 +19,8 @@ pub(super) struct Tally {
     pub(super) operations: u64,
     /// How long each took, in nanoseconds.
     pub(super) latency: Histogram<u64>,
+    /// How long after each grant of a lock the next one came, for workloads that hand locks around.
+    pub(super) hand_overs: Option<HandOvers>,
     is_open: bool,
     /// Answers that were not as they should be, and the first of them. They are no operations.
     pub(super) wrong: Faults,
@@ -42,7 +44,14 @@ impl Faults {
 
 impl Tally {
     pub(super) fn new() -> Self {
-        Tally { operations: 0, latency: latencies(), is_open: true, wrong: Faults::default(), lost: Faults::default() }
+        Tally {
+            operations: 0,
+            latency: latencies(),
+            hand_overs: None,
+            is_open: true,
+            wrong: Faults::default(),
+            lost: Faults::default(),
+        }
     }
 
     /// Operations that were begun together and are done together.
@@ -53,14 +62,46 @@ impl Tally {
         }
     }
 
+    /// A lock was granted. Whoever got it hands it on at once.
+    pub(super) fn granted(&mut self, lock: usize, now: u64) {
+        if let Some(hand_overs) = &mut self.hand_overs
+            && self.is_open
+        {
+            hand_overs.granted(lock, now);
+        }
+    }
+
     /// Forgets what was done while everything warmed up, but no fault.
     pub(super) fn begin(&mut self) {
         self.operations = 0;
         self.latency.reset();
+        if let Some(hand_overs) = &mut self.hand_overs {
+            hand_overs.latency.reset();
+        }
     }
 
     /// What is done from now on is not counted.
     pub(super) fn end(&mut self) {
         self.is_open = false;
+    }
+}
+
+/// Locks that go from hand to hand.
+#[derive(Debug)]
+pub(super) struct HandOvers {
+    pub(super) latency: Histogram<u64>,
+    /// When each was granted last.
+    granted_at: Vec<Option<u64>>,
+}
+
+impl HandOvers {
+    pub(super) fn new(locks: usize) -> Self {
+        HandOvers { latency: latencies(), granted_at: vec![None; locks] }
+    }
+
+    fn granted(&mut self, lock: usize, now: u64) {
+        if let Some(then) = self.granted_at[lock].replace(now) {
+            self.latency.saturating_record(now - then);
+        }
     }
 }

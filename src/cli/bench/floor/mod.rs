@@ -2,10 +2,12 @@
 //! is what any server needs.
 
 mod echo;
+mod ring;
 mod serve;
 
 use clap::{Args, Subcommand};
 
+use super::options::count;
 use super::{BenchError, process};
 use crate::cli::Failure;
 use crate::cli::address::AddressOptions;
@@ -16,6 +18,9 @@ use crate::net::{Listen, descriptors};
 pub(in crate::cli) enum Command {
     /// Answer every line with one and the same, whatever it says
     Echo(Options),
+    /// Hand locks around without looking at what is sent: a line from whoever has the lock releases it, and one from
+    /// anybody else asks for it
+    Ring(RingOptions),
 }
 
 #[derive(Args, Debug)]
@@ -26,6 +31,16 @@ pub(in crate::cli) struct Options {
     /// CPU to keep to
     #[arg(long, value_name = "CPU")]
     pin: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct RingOptions {
+    #[command(flatten)]
+    options: Options,
+
+    /// Locks; connections belong to them in turn, in the order in which they come
+    #[arg(short, long, value_name = "COUNT", default_value = "1", value_parser = count())]
+    locks: usize,
 }
 
 impl Options {
@@ -41,5 +56,6 @@ impl Options {
 pub(super) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Echo(options) => serve::serve(&options.listen()?, echo::Echo),
+        Command::Ring(RingOptions { options, locks }) => serve::serve(&options.listen()?, ring::Rings::new(locks)),
     }
 }

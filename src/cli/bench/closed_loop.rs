@@ -1,0 +1,75 @@
+//! The load of `pair` and `handoff`: every connection asks again as soon as it is answered.
+
+use mio::event::Event;
+use mio::{Interest, Poll, Token};
+
+use super::connection::Connection;
+use super::drive::{Clock, Workload};
+use super::script::Script;
+use super::tally::Tally;
+use super::target::Target;
+use crate::cli::Failure;
+
+/// More than a server writes at once.
+const READ_BYTES: usize = 256 << 10;
+
+pub(super) struct ClosedLoop {
+    connections: Vec<Connection>,
+    /// Connections that wait for an answer.
+    busy: usize,
+    buffer: Vec<u8>,
+}
+
+impl ClosedLoop {
+    pub(super) fn new() -> Self {
+        ClosedLoop { connections: Vec::new(), busy: 0, buffer: vec![0; READ_BYTES] }
+    }
+
+    /// Makes one more connection.
+    pub(super) fn connect(
+        &mut self,
+        target: &Target,
+        poll: &Poll,
+        script: Script,
+        in_flight: usize,
+        quota: u64,
+    ) -> Result<(), Failure> {
+        let mut socket = target.connect().map_err(Failure::Bench)?;
+        let token = Token(self.connections.len());
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut socket, token, interests).map_err(Failure::System)?;
+        self.connections.push(Connection::new(socket, script, in_flight as u64, quota));
+        Ok(())
+    }
+}
+
+impl Workload for ClosedLoop {
+    fn start(&mut self, clock: Clock, tally: &mut Tally) {
+        for connection in &mut self.connections {
+            let result = connection.go_on(clock.now());
+            self.busy += usize::from(connection.settle(result, tally));
+        }
+    }
+
+    fn ready(&mut self, event: &Event, clock: Clock, tally: &mut Tally) {
+        let connection = &mut self.connections[event.token().0];
+        if connection.is_idle() {
+            // It has nothing to wait for, so it is over, or was ended by the server, and is not needed any more.
+            return;
+        }
+        let result = connection.ready(event, clock, tally, &mut self.buffer);
+        if !connection.settle(result, tally) {
+            self.busy -= 1;
+        }
+    }
+
+    fn stop(&mut self) {
+        for connection in &mut self.connections {
+            connection.stop();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.busy == 0
+    }
+}

@@ -1,0 +1,203 @@
+//! A connection that goes through its script, over and over.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+
+use mio::event::Event;
+
+use super::drive::Clock;
+use super::script::Script;
+use super::tally::Tally;
+use crate::net::Socket;
+
+/// Why a connection is of no use any more.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It was answered something else than it should have been.
+    Wrong(String),
+    /// It has ended.
+    Lost(String),
+}
+
+/// A connection, and where it is in its script. All positions are counted in bytes from its beginning.
+pub(super) struct Connection {
+    /// None: it is of no use any more.
+    socket: Option<Socket>,
+    script: Script,
+    in_flight: u64,
+    /// Pairs that it is to begin in all.
+    quota: u64,
+    begun: u64,
+    done: u64,
+    /// Pairs that were begun together, and when: the oldest first.
+    flights: VecDeque<Flight>,
+    /// Invariant: sent <= to_send; received <= to_receive, which is the length of the answers to `to_send`.
+    sent: u64,
+    to_send: u64,
+    received: u64,
+    to_receive: u64,
+}
+
+struct Flight {
+    at: u64,
+    pairs: u64,
+}
+
+impl Connection {
+    pub(super) fn new(socket: Socket, script: Script, in_flight: u64, quota: u64) -> Self {
+        Connection {
+            socket: Some(socket),
+            script,
+            in_flight,
+            quota,
+            begun: 0,
+            done: 0,
+            flights: VecDeque::new(),
+            sent: 0,
+            to_send: 0,
+            received: 0,
+            to_receive: 0,
+        }
+    }
+
+    /// Begins no more pairs.
+    pub(super) fn stop(&mut self) {
+        self.quota = self.begun;
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.socket.is_none() || self.received == self.to_receive
+    }
+
+    /// Whether it still waits for something, after what has just been tried.
+    pub(super) fn settle(&mut self, result: Result<(), Fault>, tally: &mut Tally) -> bool {
+        match result {
+            Ok(()) => {}
+            Err(Fault::Wrong(line)) => {
+                tally.wrong.add(line);
+                self.socket = None;
+            }
+            Err(Fault::Lost(reason)) => {
+                tally.lost.add(reason);
+                self.socket = None;
+            }
+        }
+        !self.is_idle()
+    }
+
+    pub(super) fn ready(
+        &mut self,
+        event: &Event,
+        clock: Clock,
+        tally: &mut Tally,
+        buffer: &mut [u8],
+    ) -> Result<(), Fault> {
+        // Most events say that there are answers, and that there is still room to write, which was never in doubt.
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            loop {
+                let count = self.read(buffer)?;
+                let is_waiting = self.received < self.lock_received();
+                self.hear(&buffer[..count])?;
+                let now = clock.now();
+                if is_waiting && self.received >= self.lock_received() {
+                    tally.granted(self.script.first_key, now);
+                }
+                self.land(now, tally);
+                self.go_on(now)?;
+                // A short read has taken all that there was, and what comes later comes with an event of its own; except
+                // the end, which may have come already.
+                if count == 0 || (count < buffer.len() && !event.is_read_closed()) {
+                    break;
+                }
+            }
+        }
+        if self.sent < self.to_send { self.write() } else { Ok(()) }
+    }
+
+    /// What will have been received when the lock of the first pair in flight is answered.
+    fn lock_received(&self) -> u64 {
+        self.done * self.script.pair_reply_len + self.script.lock_reply_len
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Fault> {
+        let Some(socket) = &mut self.socket else { return Ok(0) };
+        loop {
+            match socket.read(buffer) {
+                Ok(0) => return Err(Fault::Lost("the server closed the connection".to_owned())),
+                Ok(count) => return Ok(count),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Fault::Lost(error.to_string())),
+            }
+        }
+    }
+
+    /// Compares what has come with what should.
+    fn hear(&mut self, mut heard: &[u8]) -> Result<(), Fault> {
+        while !heard.is_empty() {
+            let wanted = self.script.replies_from(self.received);
+            let len = wanted.len().min(heard.len()).min((self.to_receive - self.received) as usize);
+            if len == 0 {
+                return Err(Fault::Wrong(format!(
+                    "an answer to nothing: {}",
+                    String::from_utf8_lossy(heard).trim_end()
+                )));
+            }
+            if wanted[..len] != heard[..len] {
+                return Err(Fault::Wrong(self.script.wrong_line(self.received, heard)));
+            }
+            self.received += len as u64;
+            heard = &heard[len..];
+        }
+        Ok(())
+    }
+
+    /// Counts the pairs that are done.
+    fn land(&mut self, now: u64, tally: &mut Tally) {
+        let mut landed = self.received / self.script.pair_reply_len - self.done;
+        self.done += landed;
+        while landed > 0 {
+            let flight = self.flights.front_mut().expect("what was received does not exceed what was asked for");
+            let pairs = landed.min(flight.pairs);
+            tally.done(pairs, now - flight.at);
+            flight.pairs -= pairs;
+            landed -= pairs;
+            if flight.pairs == 0 {
+                self.flights.pop_front();
+            }
+        }
+    }
+
+    /// Asks for as much as may be in flight.
+    pub(super) fn go_on(&mut self, now: u64) -> Result<(), Fault> {
+        let pairs = (self.in_flight - (self.begun - self.done)).min(self.quota.saturating_sub(self.begun));
+        if pairs > 0 {
+            self.begun += pairs;
+            self.flights.push_back(Flight { at: now, pairs });
+        }
+        self.to_send = self.begun * self.script.pair_request_len;
+        self.to_receive = self.begun * self.script.pair_reply_len;
+        let lock_received = self.lock_received();
+        if self.in_flight == 1 && self.begun > self.done && self.received < lock_received {
+            // The unlock has to wait for the lock's answer.
+            self.to_send -= self.script.pair_request_len - self.script.lock_request_len;
+            self.to_receive = lock_received;
+        }
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), Fault> {
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        while self.sent < self.to_send {
+            let piece = self.script.requests_from(self.sent);
+            let len = piece.len().min((self.to_send - self.sent) as usize);
+            match socket.write(&piece[..len]) {
+                Ok(count) => self.sent += count as u64,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Fault::Lost(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+}
