@@ -1,5 +1,6 @@
 //! Where the server is: the same options for the server itself and for every command that asks it something.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -44,6 +45,15 @@ impl AddressOptions {
             SocketType::Tcp => Listen::Tcp { host: self.host, port: self.port },
             SocketType::Unix => Listen::Unix { path: self.socket_file, mode: mode.0 },
         }
+    }
+
+    /// As another process of this program has to be given them.
+    pub(super) fn to_args(&self) -> Vec<OsString> {
+        let place: [OsString; 4] = match self.socket_type {
+            SocketType::Tcp => ["-h".into(), self.host.clone().into(), "-p".into(), self.port.to_string().into()],
+            SocketType::Unix => ["-o".into(), "UNIX".into(), "-f".into(), self.socket_file.clone().into()],
+        };
+        place.to_vec()
     }
 
     /// For a client.

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -157,7 +158,7 @@ fn drain(
 }
 
 /// Becomes true when somebody wants us to end. A second signal ends us at once.
-fn interruption() -> io::Result<Arc<AtomicBool>> {
+pub(super) fn interruption() -> io::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))?;
@@ -166,22 +167,35 @@ fn interruption() -> io::Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
+/// Lets time pass. Returns how much it was.
+pub(super) fn pass(time: Duration, what: &'static str, interrupted: &AtomicBool) -> Duration {
+    const STEP: Duration = Duration::from_millis(50);
+    let start = Instant::now();
+    let mut progress = Progress::new(what, time.as_millis() as u64);
+    while start.elapsed() < time && !interrupted.load(Ordering::Relaxed) {
+        let elapsed = start.elapsed();
+        progress.tick(elapsed.as_nanos() as u64, elapsed.as_millis() as u64, String::new);
+        thread::sleep(STEP.min(time - elapsed.min(time)));
+    }
+    start.elapsed()
+}
+
 /// Where the clocks stood.
 #[derive(Clone, Copy, Debug)]
-struct Marks {
+pub(super) struct Marks {
     at: Instant,
     own: Duration,
     server: Option<Duration>,
 }
 
 impl Marks {
-    fn take(server: Option<u32>) -> Self {
+    pub(super) fn take(server: Option<u32>) -> Self {
         // A server that has ended meanwhile is noticed by its connections.
         let server = server.and_then(|pid| process::cpu_time(pid).ok());
         Marks { at: Instant::now(), own: process::own_cpu_time(), server }
     }
 
-    fn spent(self, server: Option<u32>) -> Spent {
+    pub(super) fn spent(self, server: Option<u32>) -> Spent {
         let now = Marks::take(server);
         Spent {
             time: now.at - self.at,
@@ -197,6 +211,6 @@ fn rate(operations: u64, time: Duration) -> String {
     format!("{:.0} per second", operations as f64 / time.as_secs_f64().max(1e-3))
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -43,6 +43,8 @@ pub enum BenchError {
         /// The first of them.
         first: String,
     },
+    /// A process that makes the load can't go on; what it said.
+    Worker(String),
     /// Connections ended that should not.
     Lost {
         /// How many.
@@ -76,6 +78,7 @@ impl fmt::Display for BenchError {
                 "the server gave {count} wrong answers, so the figures mean nothing; the first was: {}",
                 Shown(first)
             ),
+            BenchError::Worker(said) => write!(f, "{}", Shown(said)),
             BenchError::Lost { count, first } => {
                 write!(f, "{count} connections were lost, so the figures mean little; the first: {}", Shown(first))
             }
@@ -89,7 +92,10 @@ impl std::error::Error for BenchError {
             BenchError::Connect { error, .. } | BenchError::Process { error, .. } | BenchError::Pin { error, .. } => {
                 Some(error)
             }
-            BenchError::Descriptors { .. } | BenchError::WrongAnswers { .. } | BenchError::Lost { .. } => None,
+            BenchError::Worker(_)
+            | BenchError::Descriptors { .. }
+            | BenchError::WrongAnswers { .. }
+            | BenchError::Lost { .. } => None,
         }
     }
 }

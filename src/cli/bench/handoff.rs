@@ -5,7 +5,7 @@ use mio::Poll;
 
 use super::closed_loop::ClosedLoop;
 use super::drive::{self, Plan};
-use super::options::{LoadOptions, TargetOptions, count, share};
+use super::options::{LoadOptions, TargetOptions, count, prepare, share};
 use super::report::Report;
 use super::script::{Protocol, Script};
 use super::tally::{HandOvers, Tally};
@@ -51,7 +51,7 @@ enum Queueing {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    options.load.prepare(options.load.connections)?;
+    prepare(options.load.pin, options.load.connections)?;
     let target = options.target.target()?;
     let server = options.target.server(&target)?;
     let connections = options.load.connections;

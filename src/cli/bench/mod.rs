@@ -3,16 +3,20 @@
 
 mod closed_loop;
 mod connection;
+mod crew;
 mod drive;
 mod error;
 mod floor;
 mod handoff;
+mod hold;
+mod holders;
 mod options;
 mod pair;
 mod process;
 mod progress;
 mod report;
 mod script;
+mod storm;
 mod tally;
 mod target;
 
@@ -34,6 +38,10 @@ enum Command {
     Pair(pair::Options),
     /// Locks go from hand to hand
     Handoff(handoff::Options),
+    /// Many connections hold a lock each, and are silent
+    Hold(hold::Options),
+    /// Many connections end at once, while another client goes on
+    Storm(storm::Options),
     /// Be a server that only answers: what the system itself allows
     #[command(subcommand)]
     Floor(floor::Command),
@@ -43,6 +51,8 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     match options.command {
         Command::Pair(options) => pair::run(&options),
         Command::Handoff(options) => handoff::run(&options),
+        Command::Hold(options) => hold::run(&options),
+        Command::Storm(options) => storm::run(&options),
         Command::Floor(command) => floor::run(command),
     }
 }

@@ -75,16 +75,19 @@ pub(super) fn count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=10_000_000)
 }
 
-impl LoadOptions {
-    /// Sees to it that the process may do what it is asked for, with so many connections.
-    pub(super) fn prepare(&self, connections: usize) -> Result<(), BenchError> {
-        if let Some(cpu) = self.pin {
-            process::pin(cpu).map_err(|error| BenchError::Pin { cpu, error })?;
-        }
-        let limit = usize::try_from(descriptors::raise_limit()).unwrap_or(usize::MAX);
-        if connections.saturating_add(DESCRIPTORS_RESERVED) > limit {
-            return Err(BenchError::Descriptors { wanted: connections, limit });
-        }
-        Ok(())
+/// Processes that make the load.
+pub(super) fn processes() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=256)
+}
+
+/// Sees to it that this process may do what it is asked for, with so many connections.
+pub(super) fn prepare(pin: Option<usize>, connections: usize) -> Result<(), BenchError> {
+    if let Some(cpu) = pin {
+        process::pin(cpu).map_err(|error| BenchError::Pin { cpu, error })?;
     }
+    let limit = usize::try_from(descriptors::raise_limit()).unwrap_or(usize::MAX);
+    if connections.saturating_add(DESCRIPTORS_RESERVED) > limit {
+        return Err(BenchError::Descriptors { wanted: connections, limit });
+    }
+    Ok(())
 }

@@ -1,11 +1,17 @@
 //! `officer bench pair`: each connection locks and unlocks keys of its own.
 
+use std::env;
+use std::ffi::OsString;
+use std::time::Duration;
+
 use clap::Args;
 use mio::Poll;
+use serde_json::json;
 
 use super::closed_loop::ClosedLoop;
-use super::drive::{self, Plan};
-use super::options::{LoadOptions, TargetOptions, count, share};
+use super::crew::{self, Crew, Worker};
+use super::drive::{self, Marks, Plan, Spent, nanos};
+use super::options::{LoadOptions, TargetOptions, count, prepare, processes, share};
 use super::report::Report;
 use super::script::{Protocol, Script};
 use super::tally::Tally;
@@ -42,30 +48,104 @@ pub(super) struct Options {
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pairs: Option<u64>,
 
+    /// Processes that share the connections: one may have only so many descriptors, and use only one CPU
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = processes(), help_heading = "Load")]
+    processes: usize,
+
+    #[arg(long, hide = true)]
+    worker: Option<Worker>,
+
     /// What the server speaks
     #[arg(long, value_name = "PROTOCOL", default_value = "officer", help_heading = "Server")]
     protocol: Protocol,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    options.load.prepare(options.load.connections)?;
+    match options.worker {
+        Some(worker) => work(options, worker),
+        None => measure(options),
+    }
+}
+
+fn measure(options: &Options) -> Result<(), Failure> {
+    prepare(options.load.pin, options.load.connections.div_ceil(options.processes))?;
     let target = options.target.target()?;
     let server = options.target.server(&target)?;
-    let connections = options.load.connections;
-    let mut poll = Poll::new().map_err(Failure::System)?;
-    let mut load = ClosedLoop::new();
-    let keys = options.keys();
-    for number in 0..connections {
-        let script = Script::pairs(options.protocol, number * keys..(number + 1) * keys, options.in_flight);
-        let quota = options.pairs.map_or(u64::MAX, |pairs| share(pairs, connections, number));
-        load.connect(&target, &poll, script, options.in_flight, quota)?;
-    }
-    let plan = Plan::new(options.pairs, &options.load);
     let mut tally = Tally::new();
-    let spent = drive::drive(&mut load, &mut poll, plan, server, &mut tally)?;
+    let spent = if options.processes > 1 {
+        share_out(options, server, &mut tally)?
+    } else {
+        let (mut load, mut poll) = connect(options, &target, Worker { number: 0, of: 1 })?;
+        let plan = Plan::new(options.pairs, &options.load);
+        drive::drive(&mut load, &mut poll, plan, server, &mut tally)?
+    };
     let report = options.report(&target).with_pairs(&tally, spent, server);
     report.print(options.load.json)?;
     report.verdict()
+}
+
+/// Makes a worker's part of the connections.
+fn connect(options: &Options, target: &Target, worker: Worker) -> Result<(ClosedLoop, Poll), Failure> {
+    let poll = Poll::new().map_err(Failure::System)?;
+    let mut load = ClosedLoop::new();
+    let (connections, keys) = (options.load.connections, options.keys());
+    for number in worker.part(0..connections) {
+        let script = Script::pairs(options.protocol, number * keys..(number + 1) * keys, options.in_flight);
+        let quota = options.pairs.map_or(u64::MAX, |pairs| share(pairs, connections, number));
+        load.connect(target, &poll, script, options.in_flight, quota)?;
+    }
+    Ok((load, poll))
+}
+
+/// Has several processes make the load, and adds up what they have measured.
+fn share_out(options: &Options, server: Option<u32>, tally: &mut Tally) -> Result<Spent, Failure> {
+    let interrupted = drive::interruption().map_err(Failure::System)?;
+    let args: Vec<OsString> = env::args_os().skip(1).collect();
+    let mut crew = Crew::start(&args, options.processes)?;
+    crew.ask("connect")?;
+    crew.order("go")?;
+    if options.pairs.is_none() {
+        drive::pass(options.load.warm_up.0, "warming up", &interrupted);
+    }
+    let begun = Marks::take(server);
+    if options.pairs.is_none() {
+        drive::pass(options.load.seconds.0, "measuring", &interrupted);
+    }
+    let ended = begun.spent(server);
+    let mut spent = Spent { own: Duration::ZERO, time: Duration::ZERO, processes: options.processes, ..ended };
+    for answer in crew.answers()? {
+        spent.own += Duration::from_nanos(answer["own"].as_u64().unwrap_or(0));
+        spent.time = spent.time.max(Duration::from_nanos(answer["time"].as_u64().unwrap_or(0)));
+        spent.is_interrupted |= answer["interrupted"].as_bool().unwrap_or(false);
+        tally.add(&answer);
+    }
+    if options.pairs.is_some() {
+        spent.server = begun.spent(server).server;
+    }
+    Ok(spent)
+}
+
+/// Measures a part, when it is told to.
+fn work(options: &Options, worker: Worker) -> Result<(), Failure> {
+    prepare(options.load.pin, options.load.connections.div_ceil(worker.of))?;
+    let target = options.target.target()?.from(worker.number);
+    let (mut load, mut poll) = connect(options, &target, worker)?;
+    crew::obey(|order| {
+        if order == "connect" {
+            return Ok(json!({}));
+        }
+        let plan = match options.pairs {
+            Some(pairs) => Plan::Count(worker.part(0..usize::try_from(pairs).unwrap_or(usize::MAX)).len() as u64),
+            None => Plan::new(None, &options.load),
+        };
+        let mut tally = Tally::new();
+        let spent = drive::drive(&mut load, &mut poll, plan, None, &mut tally)?;
+        let mut answer = tally.to_json();
+        answer["own"] = nanos(spent.own).into();
+        answer["time"] = nanos(spent.time).into();
+        answer["interrupted"] = spent.is_interrupted.into();
+        Ok(answer)
+    })
 }
 
 impl Options {

@@ -1,6 +1,7 @@
 //! What is counted while it is measured.
 
 use hdrhistogram::Histogram;
+use serde_json::{Value, json};
 
 /// Latencies beyond this are counted as this: a minute.
 const LATENCY_MAX: u64 = 60_000_000_000;
@@ -77,6 +78,31 @@ impl Tally {
         self.latency.reset();
         if let Some(hand_overs) = &mut self.hand_overs {
             hand_overs.latency.reset();
+        }
+    }
+
+    /// For another process to [`add`](Tally::add).
+    pub(super) fn to_json(&self) -> Value {
+        let recorded = self.latency.iter_recorded();
+        let latency: Vec<_> = recorded.map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+        let faults = |faults: &Faults| json!({ "count": faults.count, "first": faults.first });
+        let (wrong, lost) = (faults(&self.wrong), faults(&self.lost));
+        json!({ "operations": self.operations, "latency": latency, "wrong": wrong, "lost": lost })
+    }
+
+    /// Adds what another process has counted.
+    pub(super) fn add(&mut self, other: &Value) {
+        self.operations += other["operations"].as_u64().unwrap_or(0);
+        for step in other["latency"].as_array().into_iter().flatten() {
+            if let (Some(nanos), Some(count)) = (step[0].as_u64(), step[1].as_u64()) {
+                self.latency.saturating_record_n(nanos, count);
+            }
+        }
+        for (faults, other) in [(&mut self.wrong, &other["wrong"]), (&mut self.lost, &other["lost"])] {
+            faults.count += other["count"].as_u64().unwrap_or(0);
+            if faults.first.is_none() {
+                faults.first = other["first"].as_str().map(str::to_owned);
+            }
         }
     }
 

@@ -1,10 +1,13 @@
 //! Where the load goes.
 
-use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Type};
 
 use super::BenchError;
 use crate::client::Address;
@@ -18,6 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Target {
     shown: String,
     place: Place,
+    /// Where connections come from: an address of this machine has only so many ports.
+    source: Option<Ipv4Addr>,
 }
 
 #[derive(Debug)]
@@ -41,7 +46,17 @@ impl Target {
                 Place::Tcp(first.map_err(|error| BenchError::Connect { address: shown.clone(), error })?)
             }
         };
-        Ok(Target { shown, place })
+        Ok(Target { shown, place, source: None })
+    }
+
+    /// For the process of this number. On the loopback network each has an address of its own to connect from, for from
+    /// one address there are about 28,000 connections to one port.
+    pub(super) fn from(mut self, process: usize) -> Self {
+        let is_loopback = matches!(&self.place, Place::Tcp(SocketAddr::V4(address)) if address.ip().is_loopback());
+        if let (true, Ok(process @ 1..)) = (is_loopback, u8::try_from(process)) {
+            self.source = Some(Ipv4Addr::new(127, 0, 1, process));
+        }
+        self
     }
 
     /// The address as messages show it.
@@ -57,7 +72,12 @@ impl Target {
     fn try_connect(&self) -> io::Result<Socket> {
         match &self.place {
             Place::Tcp(address) => {
-                let stream = TcpStream::connect_timeout(address, CONNECT_TIMEOUT)?;
+                let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
+                if let Some(source) = self.source {
+                    socket.bind(&SocketAddr::from((source, 0)).into())?;
+                }
+                socket.connect_timeout(&(*address).into(), CONNECT_TIMEOUT)?;
+                let stream = TcpStream::from(socket);
                 // Requests are written whole: Nagle would only add the server's delayed acknowledgement.
                 stream.set_nodelay(true)?;
                 stream.set_nonblocking(true)?;
@@ -88,4 +108,20 @@ pub(super) enum Local<'a> {
     Port(u16),
     /// A socket file.
     File(&'a std::path::Path),
+}
+
+/// Writes all of it to a socket that may not take it at once.
+pub(super) fn write_all(socket: &mut Socket, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
+    let give_up = Instant::now() + patience;
+    while !bytes.is_empty() {
+        match socket.write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < give_up => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

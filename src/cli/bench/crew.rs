@@ -1,0 +1,153 @@
+//! Processes of this program that do the work for this one: several, so that there can be more connections than one may
+//! have descriptors, or one that can be killed.
+//!
+//! They take orders, a line each, on stdin, and answer each with a line of JSON on stdout.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::Range;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use super::BenchError;
+use crate::cli::Failure;
+
+/// Which worker a process is, and of how many: `0/4` is the first of four.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Worker {
+    pub(super) number: usize,
+    pub(super) of: usize,
+}
+
+impl Worker {
+    /// Its part of some numbers.
+    pub(super) fn part(self, numbers: Range<usize>) -> Range<usize> {
+        let len = numbers.len();
+        let at = |number: usize| numbers.start + (len as u128 * number as u128 / self.of as u128) as usize;
+        at(self.number)..at(self.number + 1)
+    }
+}
+
+impl FromStr for Worker {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (number, of) = text.split_once('/').ok_or("not a worker, such as 0/4")?;
+        match (number.parse(), of.parse()) {
+            (Ok(number), Ok(of)) if number < of => Ok(Worker { number, of }),
+            _ => Err("not a worker, such as 0/4"),
+        }
+    }
+}
+
+impl fmt::Display for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+/// Workers that run. They are ended when this is dropped.
+pub(super) struct Crew {
+    members: Vec<Member>,
+}
+
+struct Member {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Crew {
+    /// Starts so many, each with these arguments and the number that it has.
+    pub(super) fn start(args: &[OsString], count: usize) -> Result<Crew, Failure> {
+        let program = env::current_exe().map_err(Failure::System)?;
+        let mut members = Vec::with_capacity(count);
+        for number in 0..count {
+            let mut command = Command::new(&program);
+            command.args(args).arg("--worker").arg(Worker { number, of: count }.to_string());
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().map_err(Failure::System)?;
+            let orders = child.stdin.take();
+            let answers = BufReader::new(child.stdout.take().expect("it was asked for"));
+            members.push(Member { child, orders, answers });
+        }
+        Ok(Crew { members })
+    }
+
+    /// Gives an order to all, and waits for none of them.
+    pub(super) fn order(&mut self, order: &str) -> Result<(), Failure> {
+        for member in &mut self.members {
+            member.order(order)?;
+        }
+        Ok(())
+    }
+
+    /// What each of them answers to its oldest order.
+    pub(super) fn answers(&mut self) -> Result<Vec<Value>, Failure> {
+        self.members.iter_mut().map(Member::answer).collect()
+    }
+
+    /// Gives an order to all, and waits for the answers.
+    pub(super) fn ask(&mut self, order: &str) -> Result<Vec<Value>, Failure> {
+        self.order(order)?;
+        self.answers()
+    }
+
+    /// Ends all of them without a warning, so that the system closes their connections.
+    pub(super) fn kill(&mut self) -> Result<(), Failure> {
+        self.members.iter_mut().try_for_each(|member| member.child.kill()).map_err(Failure::System)
+    }
+}
+
+impl Member {
+    fn order(&mut self, order: &str) -> Result<(), Failure> {
+        let orders = self.orders.as_mut().expect("it is open until the end");
+        // One that has ended says why, which is found out with its answer.
+        match writeln!(orders, "{order}").and_then(|()| orders.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::System(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn answer(&mut self) -> Result<Value, Failure> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).map_err(Failure::System)?;
+        match serde_json::from_str(&line) {
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                let mut said = String::new();
+                if let Some(stderr) = &mut self.child.stderr {
+                    let _ = stderr.read_to_string(&mut said);
+                }
+                let said = said.lines().next().unwrap_or("it ended without a word");
+                Err(BenchError::Worker(said.trim_start_matches("officer: ").to_owned()).into())
+            }
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for member in &mut self.members {
+            // At the end of its orders a worker ends, having released what it holds where that is not done by itself. One
+            // that does not is ended.
+            member.orders = None;
+            let _ = member.child.kill();
+            let _ = member.child.wait();
+        }
+    }
+}
+
+/// In a worker: carries out orders until there are no more.
+pub(super) fn obey(mut carry_out: impl FnMut(&str) -> Result<Value, Failure>) -> Result<(), Failure> {
+    for order in io::stdin().lines() {
+        let answer = carry_out(&order.map_err(Failure::System)?)?;
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{answer}").and_then(|()| stdout.flush()).map_err(Failure::Output)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `officer bench storm`: very many connections end at once, while somebody else wants to go on.
+
+use std::ffi::OsString;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use hdrhistogram::Histogram;
+use mio::{Events, Interest, Poll, Token};
+use serde_json::{Value, json};
+
+use self::probe::Probe;
+use self::waiters::Waiters;
+use super::crew::Crew;
+use super::drive::{self, Marks, Spent};
+use super::options::{self, TargetOptions, count};
+use super::report::Report;
+use super::tally::{Tally, latencies};
+use super::{Failure, hold};
+use crate::cli::values::{Seconds, seconds_above_zero};
+
+mod probe;
+mod waiters;
+
+const MEASURED: &str = "\
+What is measured: a process makes the connections, each of which holds its locks; for each lock another connection waits. \
+The process is killed, so that all of its connections end at once, and the time until the last waiter has its lock is \
+taken. Meanwhile, and for some seconds before, another client locks and unlocks a key of its own every millisecond. Its \
+latency is corrected for coordinated omission: a pair that took 5 ms counts as those of 4, 3, 2 and 1 ms too that could \
+not begin meanwhile.";
+
+/// The connections that wait, of which each may wait for so many locks. The server's limit is 10,000.
+const WAITS_MAX: usize = 5000;
+/// How long the last waiter may have to wait.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Args, Debug)]
+#[command(after_help = MEASURED)]
+pub(super) struct Options {
+    #[command(flatten)]
+    target: TargetOptions,
+
+    /// Connections that end
+    #[arg(short, long, value_name = "COUNT", default_value = "15000", value_parser = count(), help_heading = "Load")]
+    connections: usize,
+
+    /// Locks that each of them holds
+    #[arg(short, long, value_name = "COUNT", default_value = "5", help_heading = "Load")]
+    #[arg(value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
+    locks: usize,
+
+    /// How long the other client is measured before
+    #[arg(short, long, value_name = "SECONDS", default_value = "2", help_heading = "Load")]
+    #[arg(value_parser = seconds_above_zero)]
+    seconds: Seconds,
+
+    /// CPU that the load generator keeps to
+    #[arg(long, value_name = "CPU", help_heading = "Load")]
+    pin: Option<usize>,
+
+    /// Print one line of JSON
+    #[arg(long, help_heading = "Load")]
+    json: bool,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    options::prepare(options.pin, options.connections)?;
+    let target = options.target.target()?;
+    let server = options.target.server(&target)?;
+    let interrupted = drive::interruption().map_err(Failure::System)?;
+    let mut crew = Crew::start(&holder_args(options), 1)?;
+    let took = hold::open(&mut crew, 0..options.connections)?;
+
+    let mut poll = Poll::new().map_err(Failure::System)?;
+    let locks = options.connections * options.locks;
+    let mut waiters = Waiters::new(&target, locks, WAITS_MAX)?;
+    waiters.register(&poll)?;
+    // Its key is behind those that are held.
+    let mut probe = Probe::new(&target, locks)?;
+    poll.registry().register(probe.socket(), PROBE, Interest::READABLE).map_err(Failure::System)?;
+
+    let mut events = Events::with_capacity(1024);
+    let mut watch =
+        |until: &dyn Fn(&Waiters, &Histogram<u64>) -> bool, waiters: &mut Waiters| -> Result<Histogram<u64>, Failure> {
+            let mut latency = latencies();
+            while !until(waiters, &latency) && !interrupted.load(Ordering::Relaxed) {
+                let sleep = probe.go_on()?;
+                match poll.poll(&mut events, Some(sleep)) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                    result => result.map_err(Failure::System)?,
+                }
+                for event in &events {
+                    match event.token() {
+                        PROBE => probe.hear(&mut latency)?,
+                        token => waiters.hear(token.0)?,
+                    }
+                }
+            }
+            Ok(latency)
+        };
+    let calm_until = Instant::now() + options.seconds.0;
+    let calm = watch(&|_, _| Instant::now() >= calm_until, &mut waiters)?;
+    let begun = Marks::take(server);
+    crew.kill()?;
+    let give_up = Instant::now() + PATIENCE;
+    let is_over = |waiters: &Waiters, latency: &Histogram<u64>| {
+        // However small the storm is, the other client is seen to have come through.
+        (waiters.granted() == locks && !latency.is_empty()) || Instant::now() >= give_up
+    };
+    let storm = watch(&is_over, &mut waiters)?;
+    let spent = Spent { is_interrupted: interrupted.load(Ordering::Relaxed), ..begun.spent(server) };
+    let mut tally = Tally::new();
+    let missing = locks - waiters.granted();
+    if missing > 0 && !spent.is_interrupted {
+        tally.wrong.add(format!("none, for {missing} of {locks} waits, in {PATIENCE:?}"));
+    }
+
+    let rate = options.connections as f64 / took.as_secs_f64();
+    let ends = options.connections as f64 / spent.time.as_secs_f64();
+    let millis = spent.time.as_secs_f64() * 1e3;
+    let cpu = spent.server.map(|time| time.as_secs_f64() * 1e6 / options.connections as f64);
+    let process = server.map(|pid| json!({ "pid": pid, "cpu_us_per_connection": cpu }));
+    let mut report = Report::new("storm", target.shown())
+        .with("protocol", "officer")
+        .with("connections", options.connections)
+        .with("locks", options.locks)
+        .with("grants", waiters.granted())
+        .with("interrupted", spent.is_interrupted)
+        .with("connections_per_second", rate)
+        .with("ends_per_second", ends)
+        .with("storm_ms", millis)
+        .with("server", process.unwrap_or(Value::Null))
+        .line("made", format!("{rate:.0} connections per second, a lock taken by each"))
+        .line("ended", format!("{} grants after {millis:.0} ms, {ends:.0} connections per second", waiters.granted()));
+    if let Some(cpu) = cpu {
+        report = report.line("server", format!("{cpu:.1} µs of CPU for the end of each"));
+    }
+    let report = report.with_latency("before", &calm).with_latency("meanwhile", &storm).with_faults(&tally);
+    report.print(options.json)?;
+    report.verdict()
+}
+
+/// The poll's name for the probe. The waiters' are their numbers.
+const PROBE: Token = Token(usize::MAX);
+
+/// What the process that holds is told.
+fn holder_args(options: &Options) -> Vec<OsString> {
+    let mut args: Vec<OsString> = ["bench", "hold"].map(OsString::from).to_vec();
+    args.extend(options.target.address.to_args());
+    args.extend(["--connections".into(), options.connections.to_string().into()]);
+    args.extend(["--locks".into(), options.locks.to_string().into()]);
+    if let Some(cpu) = options.pin {
+        args.extend(["--pin".into(), cpu.to_string().into()]);
+    }
+    args
+}

@@ -1,0 +1,113 @@
+//! A client that goes on while others end.
+
+use std::io::{ErrorKind, Read, Write};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::cli::Failure;
+use crate::cli::bench::BenchError;
+use crate::cli::bench::drive::nanos;
+use crate::cli::bench::script::{Exchange, Protocol};
+use crate::cli::bench::target::Target;
+use crate::net::Socket;
+
+/// The time from one pair to the next, if the server keeps up.
+const INTERVAL: Duration = Duration::from_millis(1);
+
+pub(super) struct Probe {
+    socket: Socket,
+    lock: Exchange,
+    unlock: Exchange,
+    state: State,
+    heard: usize,
+    /// When the next pair is to begin, or the one that is on its way was.
+    due: Instant,
+    begun: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Idle,
+    Locking,
+    Unlocking,
+}
+
+impl Probe {
+    pub(super) fn new(target: &Target, key: usize) -> Result<Self, Failure> {
+        let (lock, unlock) = (Protocol::Officer.lock(key), Protocol::Officer.unlock(key));
+        let now = Instant::now();
+        let socket = target.connect()?;
+        Ok(Probe { socket, lock, unlock, state: State::Idle, heard: 0, due: now, begun: now })
+    }
+
+    pub(super) fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// Begins a pair if it is time for one. Returns how long nothing will have to be done.
+    pub(super) fn go_on(&mut self) -> Result<Duration, Failure> {
+        const ANSWER_COMES: Duration = Duration::from_millis(100);
+        if self.state != State::Idle {
+            return Ok(ANSWER_COMES);
+        }
+        let now = Instant::now();
+        if now < self.due {
+            return Ok(self.due - now);
+        }
+        (self.begun, self.state) = (now, State::Locking);
+        self.write()?;
+        Ok(ANSWER_COMES)
+    }
+
+    fn write(&mut self) -> Result<(), Failure> {
+        self.heard = 0;
+        let request = if self.state == State::Locking { &self.lock.request } else { &self.unlock.request };
+        match self.socket.write(request) {
+            Ok(count) if count == request.len() => Ok(()),
+            Ok(_) => Err(lost("the server does not read")),
+            Err(error) => Err(lost(&error.to_string())),
+        }
+    }
+
+    /// Takes an answer, and the latency when it was the last of a pair.
+    pub(super) fn hear(&mut self, latency: &mut Histogram<u64>) -> Result<(), Failure> {
+        let mut buffer = [0; 4096];
+        loop {
+            let count = match self.socket.read(&mut buffer) {
+                Ok(0) => return Err(lost("the server closed the connection")),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(lost(&error.to_string())),
+            };
+            let wanted = match self.state {
+                State::Idle => &[][..],
+                State::Locking => &self.lock.reply,
+                State::Unlocking => &self.unlock.reply,
+            };
+            if !wanted[self.heard..].starts_with(&buffer[..count]) {
+                let first = String::from_utf8_lossy(&buffer[..count]).trim_end().to_owned();
+                return Err(BenchError::WrongAnswers { count: 1, first }.into());
+            }
+            self.heard += count;
+            if self.heard < wanted.len() {
+                continue;
+            }
+            if self.state == State::Locking {
+                self.state = State::Unlocking;
+                self.write()?;
+                continue;
+            }
+            self.state = State::Idle;
+            let now = Instant::now();
+            // What a client would have met that had come while this one was waiting is counted as well.
+            let _ = latency.record_correct(nanos(now - self.begun), nanos(INTERVAL));
+            self.due = now.max(self.due + INTERVAL);
+        }
+    }
+}
+
+fn lost(how: &str) -> Failure {
+    BenchError::Lost { count: 1, first: how.to_owned() }.into()
+}

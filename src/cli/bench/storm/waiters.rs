@@ -1,0 +1,113 @@
+//! Connections that wait for what others hold.
+
+use std::io::{ErrorKind, Read};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio::{Interest, Poll, Token};
+
+use crate::cli::Failure;
+use crate::cli::bench::BenchError;
+use crate::cli::bench::script::Protocol;
+use crate::cli::bench::target::{Target, write_all};
+use crate::net::Socket;
+
+/// How long the server may take until all wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What each line with which a wait ends has to end with.
+const GRANTED: &[u8] = b"\"result\":\"acquired\"}";
+
+pub(super) struct Waiters {
+    waiters: Vec<Waiter>,
+    granted: usize,
+    buffer: Vec<u8>,
+}
+
+struct Waiter {
+    socket: Socket,
+    /// A line that has not come whole.
+    partial: Vec<u8>,
+}
+
+impl Waiters {
+    /// Has each of so many locks waited for. None of the connections waits for more than a number of them.
+    pub(super) fn new(target: &Target, locks: usize, waits_max: usize) -> Result<Self, Failure> {
+        let mut waiters = Vec::new();
+        for first in (0..locks).step_by(waits_max) {
+            let mut request = Vec::new();
+            for lock in first..locks.min(first + waits_max) {
+                request.extend(Protocol::Officer.lock(lock).request);
+            }
+            // It is answered when all before it has been carried out.
+            request.extend(b"{\"command\":\"ping\"}\n");
+            let mut socket = target.connect()?;
+            write_all(&mut socket, &request, PATIENCE).map_err(|error| lost(&error.to_string()))?;
+            wait_for_pong(&mut socket)?;
+            waiters.push(Waiter { socket, partial: Vec::new() });
+        }
+        Ok(Waiters { waiters, granted: 0, buffer: vec![0; 64 << 10] })
+    }
+
+    pub(super) fn register(&mut self, poll: &Poll) -> Result<(), Failure> {
+        for (number, waiter) in self.waiters.iter_mut().enumerate() {
+            poll.registry().register(&mut waiter.socket, Token(number), Interest::READABLE).map_err(Failure::System)?;
+        }
+        Ok(())
+    }
+
+    /// Waits that have ended with the lock.
+    pub(super) fn granted(&self) -> usize {
+        self.granted
+    }
+
+    pub(super) fn hear(&mut self, number: usize) -> Result<(), Failure> {
+        let waiter = &mut self.waiters[number];
+        loop {
+            let count = match waiter.socket.read(&mut self.buffer) {
+                Ok(0) => return Err(lost("the server closed a connection that waits")),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(lost(&error.to_string())),
+            };
+            waiter.partial.extend(&self.buffer[..count]);
+            let Some(end) = memchr::memrchr(b'\n', &waiter.partial) else { continue };
+            for line in waiter.partial[..end].split(|byte| *byte == b'\n') {
+                if !line.ends_with(GRANTED) {
+                    let first = String::from_utf8_lossy(line).into_owned();
+                    return Err(BenchError::WrongAnswers { count: 1, first }.into());
+                }
+                self.granted += 1;
+            }
+            waiter.partial.drain(..=end);
+        }
+    }
+}
+
+/// Any other answer is one to a lock that should have had to wait.
+fn wait_for_pong(socket: &mut Socket) -> Result<(), Failure> {
+    let give_up = Instant::now() + PATIENCE;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\n") {
+        let mut buffer = [0; 4096];
+        match socket.read(&mut buffer) {
+            Ok(0) => return Err(lost("the server closed a connection that waits")),
+            Ok(count) => answer.extend(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < give_up => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(lost(&error.to_string())),
+        }
+    }
+    if answer != b"{\"result\":\"pong\"}\n" {
+        let first = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
+        return Err(BenchError::WrongAnswers { count: 1, first }.into());
+    }
+    Ok(())
+}
+
+fn lost(how: &str) -> Failure {
+    BenchError::Lost { count: 1, first: how.to_owned() }.into()
+}
