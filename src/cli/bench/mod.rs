@@ -17,6 +17,7 @@ mod progress;
 mod report;
 mod script;
 mod storm;
+mod table;
 mod tally;
 mod target;
 
@@ -42,6 +43,8 @@ enum Command {
     Hold(hold::Options),
     /// Many connections end at once, while another client goes on
     Storm(storm::Options),
+    /// All of this, beside Redis, memcached and the floors, as a table
+    Table(table::Options),
     /// Be a server that only answers: what the system itself allows
     #[command(subcommand)]
     Floor(floor::Command),
@@ -53,6 +56,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
         Command::Handoff(options) => handoff::run(&options),
         Command::Hold(options) => hold::run(&options),
         Command::Storm(options) => storm::run(&options),
+        Command::Table(options) => table::run(&options),
         Command::Floor(command) => floor::run(command),
     }
 }
