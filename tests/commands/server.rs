@@ -66,6 +66,11 @@ impl Server {
         self.officer("lock", &[args, &["--"], command].concat())
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.program.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         self.program.signal(signal);
     }

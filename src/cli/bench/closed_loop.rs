@@ -32,13 +32,13 @@ impl ClosedLoop {
         poll: &Poll,
         script: Script,
         in_flight: usize,
-        quota: u64,
+        quota: usize,
     ) -> Result<(), Failure> {
         let mut socket = target.connect().map_err(Failure::Bench)?;
         let token = Token(self.connections.len());
         let interests = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut socket, token, interests).map_err(Failure::System)?;
-        self.connections.push(Connection::new(socket, script, in_flight as u64, quota));
+        self.connections.push(Connection::new(socket, script, in_flight, quota));
         Ok(())
     }
 }

@@ -24,27 +24,29 @@ pub(super) struct Connection {
     /// None: it is of no use any more.
     socket: Option<Socket>,
     script: Script,
-    in_flight: u64,
+    in_flight: usize,
     /// Pairs that it is to begin in all.
-    quota: u64,
-    begun: u64,
-    done: u64,
+    quota: usize,
+    begun: usize,
+    done: usize,
     /// Pairs that were begun together, and when: the oldest first.
     flights: VecDeque<Flight>,
     /// Invariant: sent <= to_send; received <= to_receive, which is the length of the answers to `to_send`.
-    sent: u64,
-    to_send: u64,
-    received: u64,
-    to_receive: u64,
+    sent: usize,
+    to_send: usize,
+    received: usize,
+    to_receive: usize,
+    /// A line that is not what should have come, as far as it has.
+    wrong: Vec<u8>,
 }
 
 struct Flight {
     at: u64,
-    pairs: u64,
+    pairs: usize,
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket, script: Script, in_flight: u64, quota: u64) -> Self {
+    pub(super) fn new(socket: Socket, script: Script, in_flight: usize, quota: usize) -> Self {
         Connection {
             socket: Some(socket),
             script,
@@ -57,6 +59,7 @@ impl Connection {
             to_send: 0,
             received: 0,
             to_receive: 0,
+            wrong: Vec::new(),
         }
     }
 
@@ -115,7 +118,7 @@ impl Connection {
     }
 
     /// What will have been received when the lock of the first pair in flight is answered.
-    fn lock_received(&self) -> u64 {
+    fn lock_received(&self) -> usize {
         self.done * self.script.pair_reply_len + self.script.lock_reply_len
     }
 
@@ -123,6 +126,9 @@ impl Connection {
         let Some(socket) = &mut self.socket else { return Ok(0) };
         loop {
             match socket.read(buffer) {
+                Ok(0) if !self.wrong.is_empty() => {
+                    return Err(Fault::Wrong(String::from_utf8_lossy(&self.wrong).into_owned()));
+                }
                 Ok(0) => return Err(Fault::Lost("the server closed the connection".to_owned())),
                 Ok(count) => return Ok(count),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
@@ -134,9 +140,12 @@ impl Connection {
 
     /// Compares what has come with what should.
     fn hear(&mut self, mut heard: &[u8]) -> Result<(), Fault> {
+        if !self.wrong.is_empty() {
+            return self.hear_wrong(heard);
+        }
         while !heard.is_empty() {
             let wanted = self.script.replies_from(self.received);
-            let len = wanted.len().min(heard.len()).min((self.to_receive - self.received) as usize);
+            let len = wanted.len().min(heard.len()).min(self.to_receive - self.received);
             if len == 0 {
                 return Err(Fault::Wrong(format!(
                     "an answer to nothing: {}",
@@ -144,12 +153,25 @@ impl Connection {
                 )));
             }
             if wanted[..len] != heard[..len] {
-                return Err(Fault::Wrong(self.script.wrong_line(self.received, heard)));
+                self.wrong = self.script.wrong_line(self.received, heard);
+                return self.hear_wrong(&[]);
             }
-            self.received += len as u64;
+            self.received += len;
             heard = &heard[len..];
         }
         Ok(())
+    }
+
+    /// Takes more of a wrong line, which is told when it is whole.
+    fn hear_wrong(&mut self, heard: &[u8]) -> Result<(), Fault> {
+        const LINE_MAX: usize = 1000;
+        self.wrong.extend(heard);
+        let end = self.wrong.iter().position(|byte| *byte == b'\n');
+        if end.is_none() && self.wrong.len() < LINE_MAX {
+            return Ok(());
+        }
+        self.wrong.truncate(end.unwrap_or(LINE_MAX));
+        Err(Fault::Wrong(String::from_utf8_lossy(&self.wrong).trim_end().to_owned()))
     }
 
     /// Counts the pairs that are done.
@@ -159,7 +181,7 @@ impl Connection {
         while landed > 0 {
             let flight = self.flights.front_mut().expect("what was received does not exceed what was asked for");
             let pairs = landed.min(flight.pairs);
-            tally.done(pairs, now - flight.at);
+            tally.done(pairs as u64, now - flight.at);
             flight.pairs -= pairs;
             landed -= pairs;
             if flight.pairs == 0 {
@@ -190,9 +212,9 @@ impl Connection {
         let Some(socket) = &mut self.socket else { return Ok(()) };
         while self.sent < self.to_send {
             let piece = self.script.requests_from(self.sent);
-            let len = piece.len().min((self.to_send - self.sent) as usize);
+            let len = piece.len().min(self.to_send - self.sent);
             match socket.write(&piece[..len]) {
-                Ok(count) => self.sent += count as u64,
+                Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(Fault::Lost(error.to_string())),

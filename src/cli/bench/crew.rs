@@ -27,7 +27,7 @@ impl Worker {
     /// Its part of some numbers.
     pub(super) fn part(self, numbers: Range<usize>) -> Range<usize> {
         let len = numbers.len();
-        let at = |number: usize| numbers.start + (len as u128 * number as u128 / self.of as u128) as usize;
+        let at = |number: usize| numbers.start + len / self.of * number + (len % self.of) * number / self.of;
         at(self.number)..at(self.number + 1)
     }
 }

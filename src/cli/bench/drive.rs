@@ -34,7 +34,7 @@ impl Clock {
     }
 
     pub(super) fn now(self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
+        nanos(self.0.elapsed())
     }
 }
 
@@ -56,11 +56,11 @@ pub(super) enum Plan {
     /// For a time, after another that is not counted.
     Time { warm_up: Duration, measured: Duration },
     /// Until so much is done.
-    Count(u64),
+    Count(usize),
 }
 
 impl Plan {
-    pub(super) fn new(count: Option<u64>, load: &LoadOptions) -> Self {
+    pub(super) fn new(count: Option<usize>, load: &LoadOptions) -> Self {
         let time = Plan::Time { warm_up: load.warm_up.0, measured: load.seconds.0 };
         count.map_or(time, Plan::Count)
     }
@@ -91,16 +91,14 @@ pub(super) fn drive(
     let interrupted = interruption().map_err(Failure::System)?;
     let mut events = Events::with_capacity(EVENTS_MAX);
     let clock = Clock::start();
-    let (begin_at, end_at) = match plan {
-        Plan::Time { warm_up, measured } => (nanos(warm_up), nanos(warm_up + measured)),
-        Plan::Count(_) => (0, u64::MAX),
+    let (begin_at, measured, steps) = match plan {
+        Plan::Time { warm_up, measured } => (nanos(warm_up), nanos(measured), nanos(warm_up + measured)),
+        Plan::Count(count) => (0, u64::MAX, count as u64),
     };
-    let mut progress = match plan {
-        Plan::Time { .. } => Progress::new("measuring", end_at),
-        Plan::Count(count) => Progress::new("measuring", count),
-    };
+    let mut progress = Progress::new("measuring", steps);
     let mut begun = Marks::take(server);
     let mut has_begun = begin_at == 0;
+    let mut end_at = clock.now().saturating_add(measured);
     workload.start(clock, tally);
     let is_interrupted = loop {
         let now = clock.now();
@@ -108,15 +106,16 @@ pub(super) fn drive(
             has_begun = true;
             tally.begin();
             begun = Marks::take(server);
+            end_at = clock.now().saturating_add(measured);
         }
         let is_interrupted = interrupted.load(Ordering::Relaxed);
-        if now >= end_at || workload.is_idle() || is_interrupted {
+        if (has_begun && now >= end_at) || workload.is_idle() || is_interrupted {
             break is_interrupted;
         }
-        let step = if end_at == u64::MAX { tally.operations } else { now };
+        let step = if matches!(plan, Plan::Count(_)) { tally.operations } else { now };
         progress.tick(now, step, || rate(tally.operations, begun.at.elapsed()));
         let next = if has_begun { end_at } else { begin_at };
-        turn(workload, poll, &mut events, Duration::from_nanos(next - now), clock, tally)?;
+        turn(workload, poll, &mut events, Duration::from_nanos(next.saturating_sub(now)), clock, tally)?;
     };
     let spent = Spent { is_interrupted, ..begun.spent(server) };
     tally.end();
@@ -171,10 +170,10 @@ pub(super) fn interruption() -> io::Result<Arc<AtomicBool>> {
 pub(super) fn pass(time: Duration, what: &'static str, interrupted: &AtomicBool) -> Duration {
     const STEP: Duration = Duration::from_millis(50);
     let start = Instant::now();
-    let mut progress = Progress::new(what, time.as_millis() as u64);
+    let mut progress = Progress::new(what, nanos(time));
     while start.elapsed() < time && !interrupted.load(Ordering::Relaxed) {
         let elapsed = start.elapsed();
-        progress.tick(elapsed.as_nanos() as u64, elapsed.as_millis() as u64, String::new);
+        progress.tick(nanos(elapsed), nanos(elapsed), String::new);
         thread::sleep(STEP.min(time - elapsed.min(time)));
     }
     start.elapsed()

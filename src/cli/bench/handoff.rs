@@ -5,7 +5,7 @@ use mio::Poll;
 
 use super::closed_loop::ClosedLoop;
 use super::drive::{self, Plan};
-use super::options::{LoadOptions, TargetOptions, count, prepare, share};
+use super::options::{LoadOptions, TargetOptions, count, pairs, prepare, share};
 use super::report::Report;
 use super::script::{Protocol, Script};
 use super::tally::{HandOvers, Tally};
@@ -33,8 +33,8 @@ pub(super) struct Options {
 
     /// Hand-overs to do, of all locks together, instead of a time
     #[arg(long, value_name = "COUNT", conflicts_with = "seconds", help_heading = "Load")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    pairs: Option<u64>,
+    #[arg(value_parser = pairs())]
+    pairs: Option<usize>,
 
     /// What the server speaks; only these can wait
     #[arg(long, value_name = "PROTOCOL", default_value = "officer", help_heading = "Server")]
@@ -64,7 +64,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     for number in 0..connections {
         let lock = number % options.locks;
         let script = Script::pairs(protocol, lock..lock + 1, 1);
-        let quota = options.pairs.map_or(u64::MAX, |pairs| share(pairs, connections, number));
+        let quota = options.pairs.map_or(usize::MAX, |pairs| share(pairs, connections, number));
         load.connect(&target, &poll, script, 1, quota)?;
     }
     let plan = Plan::new(options.pairs, &options.load);

@@ -28,6 +28,7 @@ pub use self::error::BenchError;
 use super::Failure;
 
 #[derive(Args, Debug)]
+#[command(arg_required_else_help = false)]
 pub(super) struct Options {
     #[command(subcommand)]
     command: Command,
@@ -46,7 +47,7 @@ enum Command {
     /// All of this, beside Redis, memcached and the floors, as a table
     Table(table::Options),
     /// Be a server that only answers: what the system itself allows
-    #[command(subcommand)]
+    #[command(subcommand, arg_required_else_help = false)]
     Floor(floor::Command),
 }
 

@@ -66,13 +66,17 @@ pub(super) struct LoadOptions {
 }
 
 /// What the connection of this number does of a whole.
-pub(super) fn share(whole: u64, connections: usize, number: usize) -> u64 {
-    let (connections, number) = (connections as u64, number as u64);
-    whole / connections + u64::from(number < whole % connections)
+pub(super) fn share(whole: usize, connections: usize, number: usize) -> usize {
+    whole / connections + usize::from(number < whole % connections)
 }
 
 pub(super) fn count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=10_000_000)
+}
+
+/// Pairs to do.
+pub(super) fn pairs() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1 << 50)
 }
 
 /// Processes that make the load.

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::closed_loop::ClosedLoop;
 use super::crew::{self, Crew, Worker};
 use super::drive::{self, Marks, Plan, Spent, nanos};
-use super::options::{LoadOptions, TargetOptions, count, prepare, processes, share};
+use super::options::{LoadOptions, TargetOptions, count, pairs, prepare, processes, share};
 use super::report::Report;
 use super::script::{Protocol, Script};
 use super::tally::Tally;
@@ -45,8 +45,8 @@ pub(super) struct Options {
 
     /// Pairs to do, of all connections together, instead of a time
     #[arg(long, value_name = "COUNT", conflicts_with = "seconds", help_heading = "Load")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    pairs: Option<u64>,
+    #[arg(value_parser = pairs())]
+    pairs: Option<usize>,
 
     /// Processes that share the connections: one may have only so many descriptors, and use only one CPU
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = processes(), help_heading = "Load")]
@@ -91,7 +91,7 @@ fn connect(options: &Options, target: &Target, worker: Worker) -> Result<(Closed
     let (connections, keys) = (options.load.connections, options.keys());
     for number in worker.part(0..connections) {
         let script = Script::pairs(options.protocol, number * keys..(number + 1) * keys, options.in_flight);
-        let quota = options.pairs.map_or(u64::MAX, |pairs| share(pairs, connections, number));
+        let quota = options.pairs.map_or(usize::MAX, |pairs| share(pairs, connections, number));
         load.connect(target, &poll, script, options.in_flight, quota)?;
     }
     Ok((load, poll))
@@ -135,7 +135,7 @@ fn work(options: &Options, worker: Worker) -> Result<(), Failure> {
             return Ok(json!({}));
         }
         let plan = match options.pairs {
-            Some(pairs) => Plan::Count(worker.part(0..usize::try_from(pairs).unwrap_or(usize::MAX)).len() as u64),
+            Some(pairs) => Plan::Count(worker.part(0..pairs).len()),
             None => Plan::new(None, &options.load),
         };
         let mut tally = Tally::new();

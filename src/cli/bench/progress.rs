@@ -1,11 +1,9 @@
 //! A bar while it takes its time, on a terminal only.
 
-use std::time::Duration;
-
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How often it is drawn: often enough to be seen to live, and no burden.
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL_NANOS: u64 = 100_000_000;
 
 /// How far a measurement has come.
 #[derive(Debug)]
@@ -26,7 +24,7 @@ impl Progress {
 
     /// Shows how far it is, if it is time for that. `now` is in nanoseconds.
     pub(super) fn tick(&mut self, now: u64, step: u64, message: impl FnOnce() -> String) {
-        if now.saturating_sub(self.drawn_at) >= INTERVAL.as_nanos() as u64 && !self.bar.is_hidden() {
+        if now.saturating_sub(self.drawn_at) >= INTERVAL_NANOS && !self.bar.is_hidden() {
             self.drawn_at = now;
             self.bar.set_message(message());
             self.bar.set_position(step);

@@ -94,13 +94,13 @@ fn redis_request(words: &[&str]) -> String {
 pub(super) struct Script {
     /// The round, and as much of the next as is written at once: wherever it begins, that lies in one piece.
     requests: Box<[u8]>,
-    round_request_len: u64,
+    round_request_len: usize,
     replies: Box<[u8]>,
     pub(super) first_key: usize,
-    pub(super) lock_request_len: u64,
-    pub(super) pair_request_len: u64,
-    pub(super) lock_reply_len: u64,
-    pub(super) pair_reply_len: u64,
+    pub(super) lock_request_len: usize,
+    pub(super) pair_request_len: usize,
+    pub(super) lock_reply_len: usize,
+    pub(super) pair_reply_len: usize,
 }
 
 impl Script {
@@ -122,35 +122,33 @@ impl Script {
         }
         Script {
             requests: requests.into(),
-            round_request_len: round_request_len as u64,
+            round_request_len,
             replies: replies.into(),
             first_key,
-            lock_request_len: lock.request.len() as u64,
-            pair_request_len: pair_request_len as u64,
-            lock_reply_len: lock.reply.len() as u64,
-            pair_reply_len: (lock.reply.len() + unlock.reply.len()) as u64,
+            lock_request_len: lock.request.len(),
+            pair_request_len,
+            lock_reply_len: lock.reply.len(),
+            pair_reply_len: lock.reply.len() + unlock.reply.len(),
         }
     }
 
     /// What is to be said from here on, as far as it lies in one piece, which is at least what may be in flight.
-    pub(super) fn requests_from(&self, position: u64) -> &[u8] {
-        &self.requests[(position % self.round_request_len) as usize..]
+    pub(super) fn requests_from(&self, position: usize) -> &[u8] {
+        &self.requests[position % self.round_request_len..]
     }
 
     /// What is to be heard from here on, as far as it lies in one piece.
-    pub(super) fn replies_from(&self, position: u64) -> &[u8] {
-        &self.replies[(position % self.replies.len() as u64) as usize..]
+    pub(super) fn replies_from(&self, position: usize) -> &[u8] {
+        &self.replies[position % self.replies.len()..]
     }
 
-    /// The line that was heard instead of what should have come: `heard` begins at `position`, and is not as it should be.
-    pub(super) fn wrong_line(&self, position: u64, heard: &[u8]) -> String {
+    /// What was heard instead of what should have come, from the beginning of its line: `heard` begins at `position`, and
+    /// is not as it should be.
+    pub(super) fn wrong_line(&self, position: usize, heard: &[u8]) -> Vec<u8> {
         let wanted = self.replies_from(position);
         let same = wanted.iter().zip(heard).take_while(|(wanted, heard)| wanted == heard).count();
-        let at = (position % self.replies.len() as u64) as usize;
-        let line_start = self.replies[..at + same].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let rest = &heard[same..];
-        let line_end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-        let line = [&self.replies[line_start..at + same], &rest[..line_end]].concat();
-        String::from_utf8_lossy(&line).trim_end().to_owned()
+        let at = position % self.replies.len() + same;
+        let line_start = self.replies[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        [&self.replies[line_start..at], &heard[same..]].concat()
     }
 }

@@ -67,9 +67,7 @@ struct Cell {
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let limit = descriptors::raise_limit();
-    let is_wanted =
-        |row: &&Row| options.only.is_empty() || options.only.iter().any(|part| row.name.contains(part.as_str()));
-    let rows: Vec<&Row> = ROWS.iter().filter(is_wanted).collect();
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| is_wanted(row, &options.only)).collect();
     if rows.is_empty() {
         let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
         let line = format!("no row has such a name; there are {}; see 'officer bench table --help'", names.join(", "));
@@ -104,6 +102,12 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     drop(progress);
     let text = if options.json { to_json(&measured).to_string() } else { shown::markdown(&measured, options.rounds) };
     writeln!(io::stdout(), "{}", text.trim_end()).map_err(Failure::Output)
+}
+
+/// `pair-1` is the row of that name, and not all whose names begin so; `pair` is all of them.
+fn is_wanted(row: &Row, only: &[String]) -> bool {
+    let is_name = |text: &String| ROWS.iter().any(|row| row.name == text);
+    only.is_empty() || only.iter().any(|text| row.name == text || (!is_name(text) && row.name.contains(text.as_str())))
 }
 
 fn say(line: &str) {

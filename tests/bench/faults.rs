@@ -1,0 +1,91 @@
+//! What can go wrong: it is told in one line, and never counted.
+
+use serde_json::Value;
+
+use crate::program::{officer, run, shell};
+use crate::stand_in;
+
+#[test]
+fn wrong_answers_are_told_and_not_counted() {
+    let refuse = |_: &str| Some("{\"name\":\"bench:00000000\",\"queue\":[],\"result\":\"timed_out\"}\n".to_owned());
+    let error = |_: &str| Some("{\"result\":\"error\",\"reason\":\"too_many_locks\",\"message\":\"no\"}\n".to_owned());
+    let twice = |line: &str| stand_in::grant(line).map(|answer| answer.repeat(2));
+    let first_only = |line: &str| {
+        if line.contains("unlock") {
+            Some("{\"name\":\"bench:00000000\",\"result\":\"release_failed\"}\n".to_owned())
+        } else {
+            stand_in::grant(line)
+        }
+    };
+    for (port, said) in [
+        (stand_in::start(refuse).0, "timed_out"),
+        (stand_in::start(error).0, "too_many_locks"),
+        (stand_in::start(twice).0, "an answer to nothing"),
+        (stand_in::start(first_only).0, "release_failed"),
+    ] {
+        for (workload, processes) in [("pair", "1"), ("pair", "2")] {
+            let args =
+                ["bench", workload, "-p", &port, "-c", "2", "--seconds", "1000", "--json", "--processes", processes];
+            let end = run(&mut officer(&args));
+            assert_eq!(end.code(), 1, "{end:?}");
+            let figures: Value = serde_json::from_str(&end.stdout[0]).unwrap();
+            assert_eq!(figures["wrong_answers"], 2, "{figures}");
+            assert_eq!(figures["pairs"], 0, "{figures}");
+            let [line] = end.stderr.as_slice() else { panic!("{end:?}") };
+            assert!(line.contains("wrong answers") && line.contains(said), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_answer_among_many_right_ones_is_found() {
+    let (port, heard) = stand_in::start(|line| {
+        let is_wrong = line.contains("unlock") && line.contains("bench:00000002");
+        stand_in::grant(line).map(|answer| if is_wrong { answer.replace("released", "Released") } else { answer })
+    });
+    let end = run(&mut officer(&["bench", "pair", "-p", &port, "-c", "4", "-i", "1", "--pairs", "40", "--json"]));
+    assert_eq!(end.code(), 1, "{end:?}");
+    let figures: Value = serde_json::from_str(&end.stdout[0]).unwrap();
+    assert_eq!(figures["wrong_answers"], 1, "{figures}");
+    assert_eq!(figures["pairs"], 30, "{figures}");
+    assert_eq!(heard.lock().unwrap().len(), 62);
+    assert!(end.stderr[0].contains(r#"{"name":"bench:00000002","result":"Released"}"#), "{end:?}");
+}
+
+#[test]
+fn lost_connections_are_told() {
+    let (port, _) = stand_in::start(|_| None);
+    let end = run(&mut officer(&["bench", "pair", "-p", &port, "-c", "3", "--seconds", "1000", "--json"]));
+    assert_eq!(end.code(), 1, "{end:?}");
+    let figures: Value = serde_json::from_str(&end.stdout[0]).unwrap();
+    assert_eq!(figures["lost_connections"], 3, "{figures}");
+    for workload in ["hold", "storm"] {
+        let end = run(&mut officer(&["bench", workload, "-p", &port, "-c", "3"]));
+        end.expect_failure(1, "1 connections were lost");
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_is_told_in_one_line() {
+    for (args, code, said) in [
+        (&["pair", "-p", "1"][..], 69, "no connection to 127.0.0.1:1: "),
+        (&["pair", "-p", "1", "--processes", "2"], 1, "no connection to 127.0.0.1:1: "),
+        (&["handoff", "-p", "1"], 69, "no connection to 127.0.0.1:1: "),
+        (&["hold", "-p", "1"], 1, "no connection to 127.0.0.1:1: "),
+        (&["storm", "-p", "1"], 1, "no connection to 127.0.0.1:1: "),
+        (&["pair", "-o", "UNIX", "-f", "/nowhere/officer.sock"], 69, "no connection to /nowhere/officer.sock: "),
+        (&["pair", "--connections", "9000000"], 1, "9000000 connections are too many for one process"),
+        (&["pair", "--server-pid", "4000000000"], 1, "the process 4000000000 can't be looked at: "),
+        (&["pair", "--pin", "1000"], 1, "can't keep to CPU 1000: "),
+        (&["floor", "echo", "-p", "0", "--pin", "5000"], 1, "can't keep to CPU 5000: "),
+        (&["pair", "-c", "0"], 2, "'0' for '--connections <COUNT>'"),
+        (&["pair", "--pairs", "5", "--seconds", "5"], 2, "cannot be used with"),
+        (&["handoff", "--protocol", "redis"], 2, "'redis' for '--protocol <PROTOCOL>'"),
+        (&["juggle"], 2, "unrecognized subcommand 'juggle'"),
+        (&[], 2, "requires a subcommand"),
+        (&["table", "--only", "nothing"], 2, "no row has such a name; there are pair-1, "),
+    ] {
+        run(&mut officer(&[&["bench"], args].concat())).expect_failure(code, said);
+    }
+    run(&mut shell("ulimit -n 100; officer bench pair -c 200")).expect_failure(1, "may have 100 here");
+}

@@ -1,0 +1,168 @@
+//! Each workload, against a server of ours and against one that keeps a count.
+
+use std::collections::HashMap;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::program::{Program, officer};
+use crate::server::Server;
+use crate::{bench, eventually, expect_latency, number, stand_in};
+
+fn bench_of(server: &Server, workload: &str, args: &[&str]) -> Value {
+    bench(&[&[workload], server.options().as_slice(), args].concat())
+}
+
+#[test]
+fn as_many_pairs_are_done_as_were_asked_for() {
+    for args in [
+        &["-c", "7", "--pairs", "1000"][..],
+        &["-c", "3", "--pairs", "1000", "--in-flight", "16"],
+        &["-c", "3", "--pairs", "1000", "--in-flight", "16", "--keys", "5"],
+        &["-c", "1", "--pairs", "1000", "--in-flight", "3000"],
+        &["-c", "20", "--pairs", "3"],
+        &["-c", "7", "--pairs", "1000", "--processes", "3"],
+    ] {
+        let (port, heard) = stand_in::start(stand_in::grant);
+        let figures = bench(&[&["pair", "-p", &port], args].concat());
+        let wanted: u64 = args[3].parse().unwrap();
+        assert_eq!(figures["pairs"], wanted, "{args:?}: {figures}");
+        assert_eq!(figures["wrong_answers"], 0);
+        assert_eq!(figures["lost_connections"], 0);
+        expect_latency(&figures, "latency_us");
+        // The server has seen that many, each key locked and unlocked in turn.
+        let heard = heard.lock().unwrap();
+        assert_eq!(heard.len() as u64, 2 * wanted, "{args:?}");
+        let mut held: HashMap<String, bool> = HashMap::new();
+        for line in heard.iter() {
+            let request: Value = serde_json::from_str(line).unwrap();
+            let is_lock = request["command"] == "lock";
+            let before = held.insert(request["name"].to_string(), is_lock);
+            assert_eq!(before.unwrap_or(false), !is_lock, "{args:?}: {line}");
+        }
+        assert!(held.values().all(|is_held| !is_held), "{args:?}: {held:?}");
+    }
+}
+
+#[test]
+fn keys_are_taken_in_turn_and_belong_to_one_connection() {
+    let (port, heard) = stand_in::start(stand_in::grant);
+    bench(&["pair", "-p", &port, "-c", "2", "--keys", "3", "--pairs", "60"]);
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for line in heard.lock().unwrap().iter() {
+        *counts.entry(line.clone()).or_default() += 1;
+    }
+    assert_eq!(counts.len(), 2 * 2 * 3, "{counts:?}");
+    assert!(counts.values().all(|count| *count == 10), "{counts:?}");
+}
+
+#[test]
+fn figures_of_a_time_agree_with_each_other() {
+    for (server, args) in [
+        (Server::tcp(), &["-c", "5"][..]),
+        (Server::unix(), &["-c", "5", "--in-flight", "16"]),
+        (Server::tcp(), &["-c", "6", "--processes", "2"]),
+    ] {
+        let figures = bench_of(&server, "pair", &[args, &["--seconds", "0.3", "--warm-up", "0.1"]].concat());
+        let [pairs, seconds, rate] = ["/pairs", "/seconds", "/pairs_per_second"].map(|path| number(&figures, path));
+        assert!(pairs > 0.0 && seconds >= 0.3, "{figures}");
+        assert!((pairs / seconds / rate - 1.0).abs() < 1e-6, "{figures}");
+        expect_latency(&figures, "latency_us");
+        assert_eq!(figures["wrong_answers"], 0);
+        assert_eq!(figures["interrupted"], false);
+        // The server is found by what it listens on.
+        assert_eq!(figures["server"]["pid"], server.id(), "{figures}");
+        let micros = number(&figures, "/server/cpu_us_per_pair");
+        let cpu = number(&figures, "/server/cpu");
+        assert!(micros > 0.0 && (micros * pairs / 1e6 / seconds / cpu - 1.0).abs() < 1e-6, "{figures}");
+        assert!(number(&figures, "/server/resident_bytes") > 1e5, "{figures}");
+        assert!(number(&figures, "/generator/cpu") > 0.0, "{figures}");
+        // Whoever was half way through a pair has finished it.
+        assert_eq!(server.client().locks().unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn people_get_lines_and_none_of_them_is_json() {
+    let server = Server::tcp();
+    let mut command =
+        officer(&[&["bench", "pair"], server.options().as_slice(), &["-c", "2", "--pairs", "50"]].concat());
+    let printed = crate::program::run(&mut command);
+    assert!(printed.status.success(), "{printed:?}");
+    let names: Vec<_> = printed.stdout.iter().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["throughput", "latency", "server", "generator"], "{printed:?}");
+    assert!(printed.stdout[0].contains("(50 in "), "{printed:?}");
+}
+
+#[test]
+fn locks_are_handed_around() {
+    let server = Server::tcp();
+    let figures = bench_of(&server, "handoff", &["-c", "10", "--locks", "3", "--pairs", "500"]);
+    assert_eq!(figures["pairs"], 500);
+    expect_latency(&figures, "hand_over_us");
+    expect_latency(&figures, "latency_us");
+    // A connection stands in the queue while others have the lock.
+    assert!(number(&figures, "/latency_us/p50") > number(&figures, "/hand_over_us/p50"), "{figures}");
+    let figures = bench_of(&server, "handoff", &["-c", "6", "--seconds", "0.2", "--warm-up", "0"]);
+    assert!(number(&figures, "/pairs") > 0.0, "{figures}");
+    assert_eq!(server.client().locks().unwrap().len(), 0);
+}
+
+#[test]
+fn connections_hold_their_locks_while_they_are_silent() {
+    for (processes, locks) in [("1", 1), ("3", 4)] {
+        let server = Server::tcp();
+        let per_connection = locks.to_string();
+        let args = ["-c", "40", "--first", "10", "--seconds", "1000", "--json"];
+        let more = ["--locks", &per_connection, "--processes", processes];
+        let program =
+            Program::start(&mut officer(&[&["bench", "hold"], server.options().as_slice(), &args, &more].concat()));
+        let client = server.client();
+        eventually("all are held", || client.locks().unwrap().len() == 40 * locks);
+        let holders = client.connections().unwrap();
+        assert_eq!(holders.len(), 40);
+        assert!(holders.values().all(|held| held.len() == locks), "{holders:?}");
+        program.signal(Signal::INT);
+        let printed = program.end().expect_success();
+        let figures: Value = serde_json::from_str(&printed[0]).unwrap();
+        assert_eq!(figures["interrupted"], true);
+        assert!(number(&figures, "/connections_per_second") > 0.0);
+        assert!(number(&figures, "/server/idle_cpu") >= 0.0);
+        assert!(figures["server"]["bytes_per_connection"].is_number(), "{figures}");
+        eventually("all are released", || client.locks().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn every_waiter_gets_its_lock_when_the_holders_end() {
+    let server = Server::tcp();
+    let figures = bench_of(&server, "storm", &["-c", "30", "--locks", "3", "--seconds", "0.2"]);
+    assert_eq!(figures["grants"], 90);
+    assert_eq!(figures["wrong_answers"], 0);
+    expect_latency(&figures, "before_us");
+    expect_latency(&figures, "meanwhile_us");
+    assert!(number(&figures, "/storm_ms") > 0.0);
+    assert!(number(&figures, "/server/cpu_us_per_connection") >= 0.0);
+    let client = server.client();
+    eventually("nothing is held", || client.locks().unwrap().is_empty());
+}
+
+#[test]
+fn ctrl_c_ends_it_with_what_was_measured() {
+    for more in [&[][..], &["--processes", "2"]] {
+        let server = Server::tcp();
+        let args = ["-c", "4", "--seconds", "1000", "--warm-up", "0", "--json"];
+        let mut command = officer(&[&["bench", "pair"], server.options().as_slice(), &args, more].concat());
+        let program = Program::start(&mut command);
+        let client = server.client();
+        eventually("it is under way", || !client.locks().unwrap().is_empty());
+        // To all, as a terminal does it.
+        program.signal_all(Signal::INT);
+        let printed = program.end().expect_success();
+        let figures: Value = serde_json::from_str(&printed[0]).unwrap();
+        assert_eq!(figures["interrupted"], true, "{figures}");
+        assert!(number(&figures, "/pairs") > 0.0, "{figures}");
+        assert!(number(&figures, "/seconds") < 1000.0, "{figures}");
+        eventually("nothing is held", || client.locks().unwrap().is_empty());
+    }
+}
