@@ -97,6 +97,18 @@ impl Crew {
         self.answers()
     }
 
+    /// Gives no more orders: each ends when it has carried out those that it has.
+    pub(super) fn dismiss(&mut self) {
+        for member in &mut self.members {
+            member.orders = None;
+        }
+    }
+
+    /// Whether all of them have ended.
+    pub(super) fn have_ended(&mut self) -> bool {
+        self.members.iter_mut().all(|member| matches!(member.child.try_wait(), Ok(Some(_))))
+    }
+
     /// Ends all of them without a warning, so that the system closes their connections.
     pub(super) fn kill(&mut self) -> Result<(), Failure> {
         self.members.iter_mut().try_for_each(|member| member.child.kill()).map_err(Failure::System)

@@ -166,12 +166,12 @@ pub(super) fn interruption() -> io::Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// Lets time pass. Returns how much it was.
-pub(super) fn pass(time: Duration, what: &'static str, interrupted: &AtomicBool) -> Duration {
+/// Lets time pass, until something is over. Returns how much it was.
+pub(super) fn pass(time: Duration, what: &'static str, mut is_over: impl FnMut() -> bool) -> Duration {
     const STEP: Duration = Duration::from_millis(50);
     let start = Instant::now();
     let mut progress = Progress::new(what, nanos(time));
-    while start.elapsed() < time && !interrupted.load(Ordering::Relaxed) {
+    while start.elapsed() < time && !is_over() {
         let elapsed = start.elapsed();
         progress.tick(nanos(elapsed), nanos(elapsed), String::new);
         thread::sleep(STEP.min(time - elapsed.min(time)));

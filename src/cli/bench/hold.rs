@@ -91,7 +91,7 @@ fn measure(options: &Options) -> Result<(), Failure> {
     let first_memory = memory(server);
     took += open(&mut crew, first..options.connections)?;
     let (all_memory, open_cpu) = (memory(server), cpu(server));
-    let silent = drive::pass(options.seconds.0, "silent", &interrupted);
+    let silent = drive::pass(options.seconds.0, "silent", || interrupted.load(Ordering::Relaxed));
     let idle = cpu(server).zip(open_cpu).map(|(now, then)| now.saturating_sub(then));
     crew.ask("release")?;
 

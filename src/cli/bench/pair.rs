@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Args;
@@ -104,12 +105,14 @@ fn share_out(options: &Options, server: Option<u32>, tally: &mut Tally) -> Resul
     let mut crew = Crew::start(&args, options.processes)?;
     crew.ask("connect")?;
     crew.order("go")?;
+    // Who meets with nothing but wrong answers ends before its time.
+    crew.dismiss();
     if options.pairs.is_none() {
-        drive::pass(options.load.warm_up.0, "warming up", &interrupted);
+        drive::pass(options.load.warm_up.0, "warming up", || interrupted.load(Ordering::Relaxed) || crew.have_ended());
     }
     let begun = Marks::take(server);
     if options.pairs.is_none() {
-        drive::pass(options.load.seconds.0, "measuring", &interrupted);
+        drive::pass(options.load.seconds.0, "measuring", || interrupted.load(Ordering::Relaxed) || crew.have_ended());
     }
     let ended = begun.spent(server);
     let mut spent = Spent { own: Duration::ZERO, time: Duration::ZERO, processes: options.processes, ..ended };
