@@ -67,6 +67,7 @@ impl Server {
     }
 
     /// Its process.
+    #[allow(dead_code, reason = "tests/bench, which shares this file, asks for it")]
     pub(crate) fn id(&self) -> u32 {
         self.program.id()
     }
