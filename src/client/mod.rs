@@ -50,7 +50,7 @@ use std::time::{Duration, Instant};
 
 pub use self::error::Error;
 pub use self::guard::Guard;
-pub use self::listing::Locks;
+pub use self::listing::{Locks, LocksPage};
 pub use self::options::{Address, DEFAULT_PORT, LockOptions, Options};
 pub use crate::wire::answer::{LockDetail, NameListing, PlaceDetail};
 
