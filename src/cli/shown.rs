@@ -23,11 +23,15 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Controls, the ends of lines, and what can't be seen or changes the direction of what can.
+/// Controls, the ends of lines, and what can't be seen, changes the direction of what can, or its width, which terminals
+/// don't agree on: all that Unicode calls default-ignorable is among it.
 fn is_acted_on(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(character, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        || matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}')
+        || matches!(character, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(character, '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
+        || matches!(character, '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}')
+        || matches!(character, '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A time in the two units that count.
@@ -67,6 +71,7 @@ mod tests {
             ("a\nb\tc", r"a\nb\tc"),
             ("\x1b[2J\u{9b}", r"\u{1b}[2J\u{9b}"),
             ("a\u{202e}b\u{200b}", r"a\u{202e}b\u{200b}"),
+            ("\u{2602}\u{fe0f}\u{3164}", "\u{2602}\\u{fe0f}\\u{3164}"),
             (r"a\nb", r"a\\nb"),
         ] {
             assert_eq!(Shown(name).to_string(), shown);
