@@ -63,6 +63,8 @@ pub enum Failure {
     Bench(BenchError),
     /// The output can't be written.
     Output(io::Error),
+    /// The terminal can't be drawn on, or its keys not be read.
+    Terminal(io::Error),
 }
 
 impl Failure {
@@ -83,7 +85,8 @@ impl Failure {
             | Failure::System(_)
             | Failure::NoConnection(_)
             | Failure::Bench(_)
-            | Failure::Output(_) => 1,
+            | Failure::Output(_)
+            | Failure::Terminal(_) => 1,
         }
     }
 }
@@ -116,6 +119,9 @@ impl fmt::Display for Failure {
             ),
             Failure::Bench(error) => error.fmt(f),
             Failure::Output(error) => write!(f, "the output can't be written: {error}"),
+            Failure::Terminal(error) => {
+                write!(f, "the terminal can't be used: {error}; 'officer top --once' prints one screen as text")
+            }
         }
     }
 }
@@ -169,7 +175,8 @@ impl std::error::Error for Failure {
             Failure::Poll(error)
             | Failure::NotStarted { error, .. }
             | Failure::System(error)
-            | Failure::Output(error) => Some(error),
+            | Failure::Output(error)
+            | Failure::Terminal(error) => Some(error),
         }
     }
 }

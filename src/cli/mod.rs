@@ -10,6 +10,7 @@ mod lock;
 mod ping;
 mod run;
 mod shown;
+mod top;
 mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -53,6 +54,8 @@ enum Command {
     Ping(ping::Options),
     /// Measure how much a server can do, and what it takes
     Bench(bench::Options),
+    /// Watch the locks of a server, full screen
+    Top(top::Options),
 }
 
 /// Carries out the command that the arguments ask for; the first of them is the program's name. A command that runs a
@@ -82,11 +85,16 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Kick(options) => kick::run(&options),
         Command::Ping(options) => ping::run(&options),
         Command::Bench(options) => bench::run(options),
+        Command::Top(options) => return quiet_if_closed(top::run(&options)),
     };
+    quiet_if_closed(done.map(|()| ExitCode::SUCCESS))
+}
+
+/// Whoever closed stdout, as `head` does, has read enough.
+fn quiet_if_closed(done: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
     match done {
-        // Whoever closed stdout, as `head` does, has read enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        done => done.map(|()| ExitCode::SUCCESS),
+        done => done,
     }
 }
 
@@ -217,6 +225,7 @@ mod tests {
             (
                 &[][..],
                 "'officer' requires a subcommand but one was not provided [subcommands: run, lock, locks, connections, kick, ping, bench, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, lock, locks, connections, kick, ping, top, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),

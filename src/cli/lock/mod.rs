@@ -6,7 +6,7 @@
 
 mod command;
 mod holder;
-mod signals;
+pub(super) mod signals;
 mod status;
 mod tree;
 

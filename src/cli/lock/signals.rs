@@ -65,7 +65,7 @@ pub(super) fn exit_code(signal: i32) -> ExitCode {
 
 /// Ends this process by a signal, as if it did not listen to it. A shell sees then that it was Ctrl-C, and ends the script
 /// or loop that we are in; a supervisor sees that its SIGTERM did what it should. Returns only if that fails.
-pub(super) fn die_of(signal: i32) -> ExitCode {
+pub(in crate::cli) fn die_of(signal: i32) -> ExitCode {
     let _ = signal_hook::low_level::emulate_default_handler(signal);
     exit_code(signal)
 }

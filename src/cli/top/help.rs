@@ -1,0 +1,36 @@
+//! What the keys are called on the screen.
+
+use super::text::{fit, width};
+
+/// The last line below the locks. The first hints stay when there is little room, and so does the last.
+pub(super) const LIST_HINTS: [&str; 7] =
+    ["Enter: queue", "k: kick", "/: filter", "< >: sort", "r: reverse", "q: leave", "?: help"];
+/// The last line below a queue.
+pub(super) const QUEUE_HINTS: [&str; 4] = ["Esc: back", "k: kick", "q: leave", "?: help"];
+
+const KEYS: [(&str, &str); 12] = [
+    ("Up Down PgUp PgDn Home End", "move; the first row stays the first"),
+    ("Enter", "show the lock's queue: who holds it, who waits"),
+    ("k", "kick the holder, or whoever is marked in a queue"),
+    ("/", "only what has a text in lock, holder or client"),
+    ("< > Left Right", "sort by the column beside"),
+    ("r", "sort the other way round"),
+    ("Esc", "back: out of a queue, a filter, the program"),
+    ("q Ctrl-C", "leave"),
+    ("Ctrl-L", "draw anew"),
+    ("HELD", "for how long the holder has had the lock"),
+    ("WAITERS", "how many wait for it"),
+    ("LONGEST", "for how long the first of them has waited"),
+];
+
+/// The help, as lines of at most so many columns.
+pub(super) fn lines(columns: usize) -> Vec<String> {
+    let head = "officer top: the locks of a server. Any key goes back.".to_owned();
+    let left = if columns >= 70 { 28 } else { KEYS.iter().map(|(key, _)| width(key)).min().unwrap_or(0).max(10) };
+    let mut lines = vec![fit(&head, columns), String::new()];
+    for (key, does) in KEYS {
+        let key = format!("{key:left$} ");
+        lines.push(fit(&format!("{key}{does}"), columns));
+    }
+    lines
+}

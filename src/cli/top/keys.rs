@@ -1,0 +1,118 @@
+//! What the keys do.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use super::model::{Model, Over};
+use super::poller::Order;
+use super::row::{Moment, Sort};
+
+/// What is to be done for a key, beyond what the model has done.
+#[derive(Debug)]
+pub(super) enum Action {
+    Nothing,
+    Order(Order),
+    /// Draw all of the screen, whatever the terminal has on it.
+    Redraw,
+    Leave,
+}
+
+/// Takes a key, on a screen with so many rows of a table.
+pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment) -> Action {
+    if key.kind == KeyEventKind::Release {
+        return Action::Nothing;
+    }
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        return match key.code {
+            KeyCode::Char('c') => Action::Leave,
+            KeyCode::Char('l') => Action::Redraw,
+            KeyCode::Char('u') if model.over == Over::Filter => filter(model, String::new()),
+            _ => Action::Nothing,
+        };
+    }
+    match model.over {
+        Over::Nothing => {
+            model.clear_message();
+            press_in_table(model, key.code, height, now)
+        }
+        Over::Help => {
+            model.over = Over::Nothing;
+            if key.code == KeyCode::Char('q') { Action::Leave } else { Action::Nothing }
+        }
+        Over::Filter => press_in_filter(model, key.code),
+        Over::Question(_) => match std::mem::replace(&mut model.over, Over::Nothing) {
+            Over::Question(target) if matches!(key.code, KeyCode::Char('y' | 'Y')) => {
+                Action::Order(Order::Kick(target))
+            }
+            _ => Action::Nothing,
+        },
+    }
+}
+
+fn press_in_table(model: &mut Model, code: KeyCode, height: usize, now: Moment) -> Action {
+    let page = isize::try_from(height.max(1)).unwrap_or(isize::MAX);
+    match code {
+        KeyCode::Char('q') => return Action::Leave,
+        KeyCode::Char('?') | KeyCode::F(1) => model.over = Over::Help,
+        KeyCode::Up => model.go(-1, height),
+        KeyCode::Down => model.go(1, height),
+        KeyCode::PageUp => model.go(-page, height),
+        KeyCode::PageDown | KeyCode::Char(' ') => model.go(page, height),
+        KeyCode::Home => model.go(isize::MIN, height),
+        KeyCode::End => model.go(isize::MAX, height),
+        KeyCode::Char('k') => match model.target() {
+            Some(target) => model.over = Over::Question(target),
+            None => model.tell("Here is nobody to kick".to_owned(), now),
+        },
+        _ if model.queue.is_some() => {
+            if matches!(code, KeyCode::Esc | KeyCode::Enter | KeyCode::Backspace) {
+                model.queue = None;
+                return Action::Order(model.order());
+            }
+        }
+        KeyCode::Esc if model.filter.is_empty() => return Action::Leave,
+        KeyCode::Esc => return filter(model, String::new()),
+        KeyCode::Enter if model.open_queue() => return Action::Order(model.order()),
+        KeyCode::Char('/') => model.over = Over::Filter,
+        KeyCode::Char('<' | ',') | KeyCode::Left => return sort(model, model.next_sort(-1)),
+        KeyCode::Char('>' | '.') | KeyCode::Right => return sort(model, model.next_sort(1)),
+        KeyCode::Char('r') => return sort(model, Sort { is_descending: !model.sort.is_descending, ..model.sort }),
+        _ => {}
+    }
+    Action::Nothing
+}
+
+fn press_in_filter(model: &mut Model, code: KeyCode) -> Action {
+    match code {
+        KeyCode::Enter | KeyCode::Down => {
+            model.over = Over::Nothing;
+            Action::Nothing
+        }
+        KeyCode::Esc => {
+            model.over = Over::Nothing;
+            filter(model, String::new())
+        }
+        KeyCode::Backspace => {
+            let mut text = model.filter.clone();
+            text.pop();
+            filter(model, text)
+        }
+        KeyCode::Char(character) => filter(model, format!("{}{character}", model.filter)),
+        _ => Action::Nothing,
+    }
+}
+
+fn filter(model: &mut Model, text: String) -> Action {
+    if text == model.filter {
+        return Action::Nothing;
+    }
+    model.filter_by(text);
+    Action::Order(model.order())
+}
+
+fn sort(model: &mut Model, sort: Sort) -> Action {
+    if sort == model.sort {
+        return Action::Nothing;
+    }
+    model.sort_by(sort);
+    Action::Order(model.order())
+}

@@ -1,0 +1,339 @@
+//! What is known, and what the person wants to see of it. Nothing here knows of a terminal, or asks the time.
+
+use std::time::Duration;
+
+use super::poller::{Counts, Kicked, Look, News, Order, Picture, Target};
+use super::row::{Column, Filter, Moment, Row, Sort};
+use crate::cli::failure::Failure;
+use crate::cli::shown::{Shown, Span};
+use crate::client::{Error, LockDetail};
+
+/// For how many seconds the last line tells what came of something.
+const MESSAGE_SECONDS: f64 = 10.0;
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Model {
+    /// Where the server is.
+    pub(super) address: String,
+    /// The locks' names begin so.
+    pub(super) prefix: String,
+    pub(super) sort: Sort,
+    /// As it was typed.
+    pub(super) filter: String,
+    /// None: nothing has been seen yet.
+    pub(super) picture: Option<Picture>,
+    /// The picture is one of the order in force and the filter in force.
+    pub(super) is_current: bool,
+    pub(super) rows: Selection,
+    /// The lock whose queue is looked at.
+    pub(super) queue: Option<Queue>,
+    pub(super) over: Over,
+    /// None: the server answers.
+    pub(super) loss: Option<Loss>,
+    /// What came of something, and until when that is told.
+    message: Option<(String, Moment)>,
+    /// The number of the last order.
+    number: u64,
+}
+
+/// The server does not answer.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub(super) since: Moment,
+    pub(super) reason: String,
+    pub(super) retry_at: Moment,
+}
+
+/// What has the keys for itself.
+#[derive(Debug, PartialEq)]
+pub(super) enum Over {
+    Nothing,
+    Help,
+    /// The filter is being typed.
+    Filter,
+    /// Whether to kick.
+    Question(Target),
+}
+
+/// The queue of one lock.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) name: String,
+    /// None: it has not been seen yet.
+    pub(super) seen: Option<Seen>,
+    pub(super) rows: Selection,
+    after: Option<std::sync::Arc<str>>,
+}
+
+/// What was seen of a lock at a moment.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) detail: LockDetail,
+    pub(super) at: Moment,
+}
+
+impl Seen {
+    /// Those on the lock that the server does not list have a row together.
+    fn row_count(&self) -> usize {
+        let listed = self.detail.waiters.len();
+        self.detail.holders.len() + listed + usize::from(self.detail.waiting > listed as u64)
+    }
+}
+
+/// The row that keys are for, and the rows that are on the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Selection {
+    pub(super) selected: usize,
+    /// The first row on the screen.
+    pub(super) top: usize,
+}
+
+impl Selection {
+    /// Moves it by so many rows of `count`, of which the screen has `height`.
+    fn go(&mut self, by: isize, count: usize, height: usize) {
+        self.selected = self.selected.saturating_add_signed(by);
+        self.keep_within(count, height);
+    }
+
+    pub(super) fn keep_within(&mut self, count: usize, height: usize) {
+        self.selected = self.selected.min(count.saturating_sub(1));
+        let first = (self.selected + 1).saturating_sub(height.max(1));
+        self.top = self.top.clamp(first, self.selected).min(count.saturating_sub(height));
+    }
+}
+
+impl Model {
+    pub(super) fn new(address: String, prefix: String, sort: Sort, filter: String) -> Self {
+        Model {
+            address,
+            prefix,
+            sort,
+            filter,
+            picture: None,
+            is_current: false,
+            rows: Selection::default(),
+            queue: None,
+            over: Over::Nothing,
+            loss: None,
+            message: None,
+            number: 0,
+        }
+    }
+
+    /// What the server is to be asked now.
+    pub(super) fn order(&mut self) -> Order {
+        self.number += 1;
+        let look = match &self.queue {
+            Some(queue) => Look::AtOne { name: queue.name.clone(), after: queue.after.clone() },
+            None => Look::AtAll { filter: Filter::new(&self.filter), sort: self.sort },
+        };
+        Order::Look(self.number, look)
+    }
+
+    /// Takes in what the poller tells.
+    pub(super) fn learn(&mut self, news: News, now: Moment) {
+        match news {
+            News::All(number, picture) => {
+                self.loss = None;
+                if number == self.number {
+                    self.take(picture);
+                }
+            }
+            News::One(number, detail, at) => {
+                self.loss = None;
+                if let Some(queue) = self.queue.as_mut().filter(|_| number == self.number) {
+                    queue.seen = Some(Seen { detail: detail.unwrap_or_default(), at });
+                }
+            }
+            News::Lost { error, retry_in } => {
+                let since = self.loss.as_ref().map_or(now, |loss| loss.since);
+                self.loss = Some(Loss { since, reason: reason(error), retry_at: now + retry_in.as_secs_f64() });
+            }
+            News::Kick(target, kicked) => self.tell(told(&target, kicked, &self.address), now),
+        }
+    }
+
+    /// The row under the cursor keeps it, wherever it has gone; the first place is kept as a place.
+    pub(super) fn take(&mut self, picture: Picture) {
+        let selected = self.selected().map(|row| row.name.clone());
+        self.picture = Some(picture);
+        self.is_current = true;
+        self.select(selected);
+    }
+
+    fn select(&mut self, name: Option<String>) {
+        if self.rows.selected > 0
+            && let Some(index) = self.list().iter().position(|row| Some(&row.name) == name.as_ref())
+        {
+            // Without moving what is around it.
+            self.rows.top = (self.rows.top + index).saturating_sub(self.rows.selected);
+            self.rows.selected = index;
+        }
+    }
+
+    /// The rows of the list.
+    pub(super) fn list(&self) -> &[Row] {
+        self.picture.as_ref().map_or(&[], |picture| &picture.rows)
+    }
+
+    pub(super) fn selected(&self) -> Option<&Row> {
+        self.list().get(self.rows.selected)
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.picture.as_ref().map(|picture| picture.counts).unwrap_or_default()
+    }
+
+    /// The moment that times are told for: with a server that is gone, its locks are held no longer.
+    pub(super) fn shown_at(&self, now: Moment) -> Moment {
+        self.loss.as_ref().map_or(now, |loss| loss.since.min(now))
+    }
+
+    pub(super) fn message(&self, now: Moment) -> Option<&str> {
+        self.message.as_ref().filter(|(_, until)| now < *until).map(|(message, _)| message.as_str())
+    }
+
+    pub(super) fn tell(&mut self, message: String, now: Moment) {
+        self.message = Some((message, now + MESSAGE_SECONDS));
+    }
+
+    pub(super) fn clear_message(&mut self) {
+        self.message = None;
+    }
+
+    /// Moves the cursor, on a screen with so many rows.
+    pub(super) fn go(&mut self, by: isize, height: usize) {
+        let count = self.row_count();
+        self.selection().go(by, count, height);
+    }
+
+    /// After anything that may have changed the rows, or the screen.
+    pub(super) fn keep_within(&mut self, height: usize) {
+        let count = self.row_count();
+        self.selection().keep_within(count, height);
+    }
+
+    fn row_count(&self) -> usize {
+        match &self.queue {
+            Some(queue) => queue.seen.as_ref().map_or(0, |seen| seen.row_count()),
+            None => self.list().len(),
+        }
+    }
+
+    fn selection(&mut self) -> &mut Selection {
+        match &mut self.queue {
+            Some(queue) => &mut queue.rows,
+            None => &mut self.rows,
+        }
+    }
+
+    /// Another order of rows. What is there is in it at once; which rows are the first in it is for the server to tell.
+    pub(super) fn sort_by(&mut self, sort: Sort) {
+        self.sort = sort;
+        self.is_current = false;
+        let selected = self.selected().map(|row| row.name.clone());
+        if let Some(picture) = &mut self.picture {
+            picture.rows.sort_by(|one, other| sort.compare(one, other));
+        }
+        self.select(selected);
+    }
+
+    /// The column beside the one that the rows are sorted by.
+    pub(super) fn next_sort(&self, by: isize) -> Sort {
+        let at = Column::ALL.iter().position(|column| *column == self.sort.column).unwrap_or(0);
+        let next = at.saturating_add_signed(by).min(Column::ALL.len() - 1);
+        if next == at { self.sort } else { Sort::by(Column::ALL[next]) }
+    }
+
+    /// Another filter. What is there is filtered at once.
+    pub(super) fn filter_by(&mut self, text: String) {
+        let filter = Filter::new(&text);
+        self.filter = text;
+        self.is_current = false;
+        self.rows = Selection::default();
+        if let Some(picture) = &mut self.picture {
+            picture.rows.retain(|row| filter.takes(row));
+        }
+    }
+
+    /// Shows the queue of the lock under the cursor. Says whether there is one.
+    pub(super) fn open_queue(&mut self) -> bool {
+        let Some(row) = self.selected() else { return false };
+        let (name, after) = (row.name.clone(), row.after.clone());
+        self.queue = Some(Queue { name, after, seen: None, rows: Selection::default() });
+        true
+    }
+
+    /// Who is to be kicked: the holder of the lock under the cursor, or who is under it in a queue.
+    pub(super) fn target(&self) -> Option<Target> {
+        let Some(queue) = &self.queue else {
+            let row = self.selected()?;
+            let holder = row.holder.as_ref()?;
+            return Some(Target {
+                lock: row.name.clone(),
+                after: row.after.clone(),
+                connection: holder.connection.clone(),
+                client: holder.client.clone(),
+                is_holder: true,
+                since: holder.since,
+            });
+        };
+        let Seen { detail, at } = queue.seen.as_ref()?;
+        let index = queue.rows.selected;
+        let (place, is_holder) = match detail.holders.get(index) {
+            Some(holder) => (holder, true),
+            None => (detail.waiters.get(index - detail.holders.len())?, false),
+        };
+        let time = if is_holder { place.held_for } else { place.waited_for };
+        Some(Target {
+            lock: queue.name.clone(),
+            after: queue.after.clone(),
+            connection: place.connection.clone(),
+            client: place.client.clone(),
+            is_holder,
+            since: at - time.unwrap_or(0.0),
+        })
+    }
+}
+
+/// The question before a kick.
+pub(super) fn question(target: &Target, now: Moment) -> String {
+    let client = target.client.as_ref().map(|client| format!(" ({})", Shown(client))).unwrap_or_default();
+    let does = if target.is_holder { "holds" } else { "waits for" };
+    let time = Span::of_seconds(now - target.since);
+    let (connection, lock) = (Shown(&target.connection), Shown(&target.lock));
+    format!(
+        "Kick {connection}{client}, which {does} '{lock}' for {time}? All its locks pass on. y: yes, any other key: no"
+    )
+}
+
+fn told(target: &Target, kicked: Kicked, address: &str) -> String {
+    let (connection, lock) = (Shown(&target.connection), Shown(&target.lock));
+    match kicked {
+        Kicked::Yes => format!("{connection} was ended: its locks have passed on, its places in queues are gone"),
+        Kicked::Gone => format!("{connection} was gone already"),
+        Kicked::Changed if target.is_holder => {
+            format!("Not kicked: {connection} has let go of '{lock}' meanwhile; look who holds it now")
+        }
+        Kicked::Changed => format!("Not kicked: {connection} does not wait for '{lock}' any more"),
+        Kicked::Failed(error) => {
+            format!("Not kicked: {}", Failure::Server { address: address.to_owned(), error })
+        }
+    }
+}
+
+fn reason(error: Error) -> String {
+    let reason = match error {
+        Error::ConnectionLost { reason } => reason,
+        Error::Connect { message, .. } => message,
+        error => error.to_string(),
+    };
+    Shown(&reason).to_string()
+}
+
+/// For how long a picture was being taken, when that is worth a word.
+pub(super) fn took(picture: &Picture) -> Option<Duration> {
+    let took = Duration::try_from_secs_f64(picture.ended - picture.began).unwrap_or_default();
+    (took >= Duration::from_millis(500)).then_some(took)
+}

@@ -1,0 +1,278 @@
+//! A lock as one row, the orders that rows can have, and the first rows of very many.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use crate::client::{LockDetail, PlaceDetail};
+
+/// Seconds since the program began to look. What began before that is negative.
+pub(super) type Moment = f64;
+
+/// What a row shows of a lock.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    pub(super) name: String,
+    /// The first of its holders. None: it is free, but not yet somebody's turn who also waits for another lock.
+    pub(super) holder: Option<Holder>,
+    pub(super) holders: usize,
+    pub(super) waiters: u64,
+    /// When the longest wait began.
+    pub(super) waited_since: Option<Moment>,
+    /// The `after` of the page that it was seen on.
+    pub(super) after: Option<Arc<str>>,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Holder {
+    pub(super) connection: String,
+    pub(super) client: Option<String>,
+    pub(super) since: Moment,
+}
+
+impl Row {
+    /// A lock that the server told of at a moment.
+    pub(super) fn new(name: String, detail: LockDetail, at: Moment, after: Option<Arc<str>>) -> Self {
+        let waited = |waiter: &PlaceDetail| at - waiter.waited_for.unwrap_or(0.0);
+        Row {
+            name,
+            waited_since: detail.waiters.iter().map(waited).min_by(f64::total_cmp),
+            holders: detail.holders.len(),
+            holder: detail.holders.into_iter().next().map(|place| Holder {
+                since: at - place.held_for.unwrap_or(0.0),
+                connection: place.connection,
+                client: place.client,
+            }),
+            waiters: detail.waiting,
+            after,
+        }
+    }
+
+    fn holder_text(&self) -> &str {
+        self.holder.as_ref().map_or("", |holder| &holder.connection)
+    }
+
+    fn client_text(&self) -> &str {
+        self.holder.as_ref().and_then(|holder| holder.client.as_deref()).unwrap_or("")
+    }
+
+    fn held_since(&self) -> Moment {
+        self.holder.as_ref().map_or(f64::INFINITY, |holder| holder.since)
+    }
+}
+
+/// A column of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Column {
+    /// The lock's name
+    Lock,
+    /// The holder's address
+    Holder,
+    /// What the holder calls itself
+    Client,
+    /// For how long it is held
+    Held,
+    /// How many wait for it
+    Waiters,
+    /// For how long the first of them waits
+    Longest,
+}
+
+impl Column {
+    /// In the order in which they stand.
+    pub(super) const ALL: [Column; 6] =
+        [Column::Lock, Column::Holder, Column::Client, Column::Held, Column::Waiters, Column::Longest];
+
+    /// Whether it holds numbers, of which the largest are looked for first.
+    pub(super) fn is_number(self) -> bool {
+        matches!(self, Column::Held | Column::Waiters | Column::Longest)
+    }
+
+    /// Smallest first.
+    fn compare(self, one: &Row, other: &Row) -> Ordering {
+        match self {
+            Column::Lock => one.name.cmp(&other.name),
+            Column::Holder => one.holder_text().cmp(other.holder_text()),
+            Column::Client => one.client_text().cmp(other.client_text()),
+            // Who began later holds for less.
+            Column::Held => other.held_since().total_cmp(&one.held_since()),
+            Column::Waiters => one.waiters.cmp(&other.waiters),
+            Column::Longest => {
+                let since = |row: &Row| row.waited_since.unwrap_or(f64::INFINITY);
+                since(other).total_cmp(&since(one))
+            }
+        }
+    }
+}
+
+/// An order of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sort {
+    pub(super) column: Column,
+    pub(super) is_descending: bool,
+}
+
+impl Sort {
+    /// The order that people look for in a column.
+    pub(super) fn by(column: Column) -> Self {
+        Sort { column, is_descending: column.is_number() }
+    }
+
+    /// No two locks are alike in this: equal rows keep their places from one look to the next.
+    pub(super) fn compare(self, one: &Row, other: &Row) -> Ordering {
+        let by_column = self.column.compare(one, other);
+        let by_column = if self.is_descending { by_column.reverse() } else { by_column };
+        by_column
+            .then_with(|| Column::Longest.compare(one, other).reverse())
+            .then_with(|| Column::Held.compare(one, other).reverse())
+            .then_with(|| one.name.cmp(&other.name))
+    }
+}
+
+/// Text that is looked for in locks, holders and clients, whatever the case of its letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Filter(String);
+
+impl Filter {
+    pub(super) fn new(text: &str) -> Self {
+        Filter(text.to_lowercase())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a row has the text in it.
+    pub(super) fn takes(&self, row: &Row) -> bool {
+        self.is_empty()
+            || [row.name.as_str(), row.holder_text(), row.client_text()]
+                .iter()
+                .any(|text| text.to_lowercase().contains(&self.0))
+    }
+}
+
+/// The first rows in some order, of however many are added.
+#[derive(Clone, Debug)]
+pub(super) struct First {
+    sort: Sort,
+    max: usize,
+    rows: Vec<Row>,
+}
+
+impl First {
+    /// At most `max` of them.
+    pub(super) fn new(sort: Sort, max: usize) -> Self {
+        First { sort, max, rows: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, row: Row) {
+        self.rows.push(row);
+        // Seldom: what one cut costs is spread over the rows that were added since the last.
+        if self.rows.len() >= self.max * 2 {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.rows.len() > self.max {
+            self.rows.select_nth_unstable_by(self.max, |one, other| self.sort.compare(one, other));
+            self.rows.truncate(self.max);
+        }
+    }
+
+    /// In order.
+    pub(super) fn sorted(&self) -> Vec<Row> {
+        let mut first = self.clone();
+        first.cut();
+        first.rows.sort_unstable_by(|one, other| self.sort.compare(one, other));
+        first.rows
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A lock held by `holder` for so many seconds, with waits of so many; at the moment 0.
+    pub(in crate::cli::top) fn row(name: &str, holder: &str, held_for: f64, waits: &[f64]) -> Row {
+        let place = |connection: &str| PlaceDetail { connection: connection.to_owned(), ..PlaceDetail::default() };
+        let client = Some(format!("client of {holder}"));
+        let holders = vec![PlaceDetail { held_for: Some(held_for), client, ..place(holder) }];
+        let waiters: Vec<_> =
+            waits.iter().map(|wait| PlaceDetail { waited_for: Some(*wait), ..place("waiter") }).collect();
+        let waiting = waiters.len() as u64;
+        Row::new(name.to_owned(), LockDetail { holders, waiters, waiting }, 0.0, None)
+    }
+
+    fn names(rows: &[Row]) -> String {
+        rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn rows() -> [Row; 4] {
+        let free = Row { holder: None, holders: 0, ..row("free", "", 0.0, &[1.0]) };
+        [
+            row("b", "10.0.0.2", 5.0, &[]),
+            row("a", "10.0.0.3", 50.0, &[2.0, 1.0]),
+            row("c", "10.0.0.1", 0.5, &[40.0]),
+            free,
+        ]
+    }
+
+    #[test]
+    fn rows_are_sorted_by_any_column_in_both_directions() {
+        for (column, expected) in [
+            (Column::Lock, "a b c free"),
+            (Column::Holder, "free c b a"),
+            (Column::Client, "free c b a"),
+            (Column::Held, "a b c free"),
+            (Column::Waiters, "a c free b"),
+            (Column::Longest, "c a free b"),
+        ] {
+            let sort = Sort::by(column);
+            let mut rows = rows();
+            rows.sort_by(|one, other| sort.compare(one, other));
+            assert_eq!(names(&rows), expected, "{column:?}");
+            let sort = Sort { is_descending: !sort.is_descending, ..sort };
+            rows.sort_by(|one, other| sort.compare(one, other));
+            let last = rows.last().unwrap();
+            let other_way: Vec<&str> = expected.split(' ').collect();
+            assert_eq!(last.name, other_way[0], "{column:?}");
+        }
+    }
+
+    #[test]
+    fn equal_rows_are_told_apart_by_their_wait_then_their_hold_then_their_name() {
+        let sort = Sort::by(Column::Holder);
+        let mut rows =
+            [row("d", "x", 1.0, &[]), row("c", "x", 1.0, &[]), row("b", "x", 9.0, &[]), row("e", "x", 1.0, &[3.0])];
+        rows.sort_by(|one, other| sort.compare(one, other));
+        assert_eq!(names(&rows), "e b c d");
+    }
+
+    #[test]
+    fn the_first_of_very_many_rows_are_kept_whatever_their_order() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for sort in [Sort::by(Column::Longest), Sort::by(Column::Lock)] {
+            let mut all: Vec<Row> = (0..1000)
+                .map(|number| row(&format!("{number:04}"), "x", 1.0, &[f64::from(random.u32(0..400))]))
+                .collect();
+            let mut first = First::new(sort, 30);
+            for row in &all {
+                first.add(row.clone());
+                assert!(first.rows.len() < 60);
+            }
+            all.sort_by(|one, other| sort.compare(one, other));
+            assert_eq!(first.sorted(), all[..30]);
+        }
+    }
+
+    #[test]
+    fn a_filter_looks_at_locks_holders_and_clients_in_any_case() {
+        let row = row("Boss:17", "10.0.0.9", 1.0, &[]);
+        for (text, takes) in [("", true), ("boss", true), ("0.9", true), ("CLIENT OF", true), ("mail", false)] {
+            assert_eq!(Filter::new(text).takes(&row), takes, "{text}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The terminal: taken over, and given back whatever happens.
+
+use std::io::{self, IsTerminal, Stdout};
+use std::panic;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Once};
+use std::thread;
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event;
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::Event;
+
+/// The whole terminal, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Screen {
+    pub(super) terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    /// Takes the terminal over.
+    pub(super) fn take() -> io::Result<Self> {
+        restore_at_panics();
+        enable_raw_mode()?;
+        let taken = execute!(io::stdout(), EnterAlternateScreen)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        match taken {
+            Ok(terminal) => Ok(Screen { terminal }),
+            Err(error) => {
+                restore();
+                Err(error)
+            }
+        }
+    }
+
+    /// Sees to it that the next drawing draws everything.
+    pub(super) fn wipe(&mut self) -> io::Result<()> {
+        // Not `clear`, which asks the terminal where its cursor is: the thread that reads the keys would get the answer.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Gives the terminal back. More often than once does no harm.
+fn restore() {
+    // A terminal that is gone is not missed.
+    let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
+    let _ = disable_raw_mode();
+}
+
+/// What a panic says is for the screen that people see afterwards.
+fn restore_at_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = Arc::new(panic::take_hook());
+        panic::set_hook(Box::new(move |panic| {
+            restore();
+            before(panic);
+        }));
+    });
+}
+
+/// Whether there is a terminal to draw on.
+pub(super) fn is_there() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// From now on keys and new sizes are events.
+pub(super) fn listen_to_keys(events: Sender<Event>) -> io::Result<()> {
+    thread::Builder::new().name("officer-keys".to_owned()).spawn(move || {
+        loop {
+            let (event, is_over) = match event::read() {
+                Ok(event) => (Event::Input(event), false),
+                Err(error) => (Event::InputFailed(error), true),
+            };
+            if events.send(event).is_err() || is_over {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// From now on signals that end a program are events.
+pub(super) fn listen_to_signals(events: Sender<Event>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
+    thread::Builder::new().name("officer-signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            if events.send(Event::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Text that fits into so many columns of a terminal.
+
+use std::fmt;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Stands for what was left out. In ASCII: there are terminals that have no other characters, or show them wider.
+const CUT: char = '~';
+
+/// The columns that a text takes.
+pub(super) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// The text in at most so many columns. What is too wide loses its middle: names that begin alike differ at the end.
+pub(super) fn fit(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let Some(left) = columns.checked_sub(1) else { return String::new() };
+    let end = left / 2;
+    let begin = left - end;
+    let mut fitted = String::new();
+    let mut taken = 0;
+    fitted.extend(text.chars().take_while(|character| {
+        taken += character.width().unwrap_or(0);
+        taken <= begin
+    }));
+    fitted.push(CUT);
+    let mut taken = 0;
+    let tail = text.char_indices().rev().take_while(|(_, character)| {
+        taken += character.width().unwrap_or(0);
+        taken <= end
+    });
+    let at = tail.last().map_or(text.len(), |(at, _)| at);
+    fitted.push_str(&text[at..]);
+    fitted
+}
+
+/// The text as lines of at most so many columns, broken between words where there are some.
+pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let word = fit(word, columns);
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            *line = word;
+        } else if width(line) + 1 + width(&word) <= columns {
+            line.push(' ');
+            line.push_str(&word);
+        } else {
+            lines.push(word);
+        }
+    }
+    lines
+}
+
+/// A number with its thousands apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Count(pub(super) u64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (index, digit) in digits.char_indices() {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_wide_loses_its_middle() {
+        for (text, columns, fitted) in [
+            ("boss:17", 7, "boss:17"),
+            ("boss:17", 6, "bos~17"),
+            ("boss:17", 1, "~"),
+            ("boss:17", 0, ""),
+            ("\u{9f8d}\u{9f8d}\u{9f8d}", 6, "\u{9f8d}\u{9f8d}\u{9f8d}"),
+            ("\u{9f8d}\u{9f8d}\u{9f8d}", 5, "\u{9f8d}~\u{9f8d}"),
+            ("\u{9f8d}\u{9f8d}\u{9f8d}", 4, "\u{9f8d}~"),
+            ("\u{9f8d}\u{9f8d}\u{9f8d}", 2, "~"),
+            ("e\u{301}e\u{301}e\u{301}", 3, "e\u{301}e\u{301}e\u{301}"),
+        ] {
+            assert_eq!(fit(text, columns), fitted);
+            assert!(width(&fit(text, columns)) <= columns);
+        }
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrap("kick it now, please", 8), ["kick it", "now,", "please"]);
+        assert_eq!(wrap("abcdefghij k", 5), ["ab~ij", "k"]);
+        assert_eq!(wrap("", 5), [""]);
+        assert_eq!(wrap("ab", 0), [""]);
+    }
+
+    #[test]
+    fn numbers_have_their_thousands_apart() {
+        for (number, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(Count(number).to_string(), shown);
+        }
+    }
+}

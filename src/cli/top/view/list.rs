@@ -1,0 +1,162 @@
+//! The table of locks.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
+
+use super::{Slot, Theme, mark};
+use crate::cli::shown::{Shown, Span};
+use crate::cli::top::model::Model;
+use crate::cli::top::row::{Column, Moment, Row};
+use crate::cli::top::text::{Count, width};
+
+/// Columns of numbers have the width of their heads.
+const HEADS: [(Column, &str); 6] = [
+    (Column::Lock, "LOCK"),
+    (Column::Holder, "HOLDER"),
+    (Column::Client, "CLIENT"),
+    (Column::Held, "HELD"),
+    (Column::Waiters, "WAITERS"),
+    (Column::Longest, "LONGEST"),
+];
+/// What a narrow screen does without, first to last.
+const DISPENSABLE: [Column; 5] = [Column::Client, Column::Longest, Column::Waiters, Column::Held, Column::Holder];
+/// The widest time, but for those that are longer than 99 days: "59m59s".
+pub(super) const TIME_WIDTH: usize = 6;
+/// A name needs so many columns to be told from others.
+const LOCK_WIDTH_MIN: usize = 9;
+/// What is left of a client's name when the lock's needs the room.
+const CLIENT_WIDTH_MIN: usize = 12;
+/// What an IPv4 address with its port needs.
+pub(super) const HOLDER_WIDTH_MIN: usize = 15;
+pub(super) const HOLDER_WIDTH_MAX: usize = 47;
+
+/// What stands above a column.
+pub(super) fn head_of(column: Column) -> &'static str {
+    HEADS.iter().find(|(of, _)| *of == column).map_or("", |(_, head)| head)
+}
+
+/// What the widest texts of the rows on the screen need.
+#[derive(Clone, Copy, Debug)]
+struct Needs {
+    lock: usize,
+    holder: usize,
+    client: usize,
+}
+
+/// Where the columns stand. The lock has what the others leave; when that is too little, the client has less.
+fn slots(columns: usize, needs: Needs) -> Vec<(Column, Slot)> {
+    let gap = if columns < 60 { 1 } else { 2 };
+    let mut shown = Column::ALL.to_vec();
+    let holder = needs.holder.clamp(HOLDER_WIDTH_MIN, HOLDER_WIDTH_MAX).min((columns / 3).max(HOLDER_WIDTH_MIN));
+    let mut client = needs.client.clamp(head_of(Column::Client).len(), (columns / 4).max(CLIENT_WIDTH_MIN));
+    let width_of = |column: Column, client: usize| match column {
+        Column::Lock => 0,
+        Column::Holder => holder,
+        Column::Client => client,
+        Column::Held => TIME_WIDTH,
+        Column::Waiters | Column::Longest => head_of(column).len(),
+    };
+    let taken = |shown: &[Column], client: usize| {
+        shown.iter().map(|column| width_of(*column, client) + gap).sum::<usize>() - gap
+    };
+    let missing = (taken(&shown, client) + needs.lock).saturating_sub(columns);
+    client -= missing.min(client.saturating_sub(CLIENT_WIDTH_MIN));
+    for dispensable in DISPENSABLE {
+        if taken(&shown, client) + LOCK_WIDTH_MIN <= columns {
+            break;
+        }
+        shown.retain(|column| *column != dispensable);
+    }
+    let lock = columns.saturating_sub(taken(&shown, client));
+    let mut x = 0;
+    let slot = |column: Column| {
+        let width = if column == Column::Lock { lock } else { width_of(column, client) };
+        let slot = Slot { x, width, is_number: column.is_number() };
+        x += width + gap;
+        (column, slot)
+    };
+    shown.into_iter().map(slot).collect()
+}
+
+/// Draws the heads and the rows.
+pub(super) fn draw(buffer: &mut Buffer, model: &Model, now: Moment, theme: Theme, head_at: Option<Rect>, at: Rect) {
+    let rows = model.list();
+    let shown: Vec<Cells> =
+        rows.iter().skip(model.rows.top).take(usize::from(at.height)).map(|row| Cells::of(row, now)).collect();
+    let widest = |cell: fn(&Cells) -> &str| shown.iter().map(|cells| width(cell(cells))).max().unwrap_or(0);
+    let columns = usize::from(at.width);
+    let needs = Needs {
+        lock: widest(|cells| &cells.lock),
+        holder: widest(|cells| &cells.holder),
+        client: widest(|cells| &cells.client),
+    };
+    let slots = slots(columns, needs);
+    if let Some(head_at) = head_at {
+        for (column, slot) in &slots {
+            let is_sorted = theme.is_live && *column == model.sort.column;
+            let style = theme.head().add_modifier(if is_sorted { Modifier::REVERSED } else { Modifier::UNDERLINED });
+            slot.put(buffer, head_at.y, head_of(*column), style);
+        }
+    }
+    for (y, (index, cells)) in (at.y..).zip((model.rows.top..).zip(&shown)) {
+        let style = if rows[index].waiters > 0 { theme.colored(Color::Yellow) } else { Style::new() };
+        for (column, slot) in &slots {
+            slot.put(buffer, y, cells.text(*column), style);
+        }
+        if theme.is_live && index == model.rows.selected {
+            mark(buffer, y);
+        }
+    }
+    if rows.is_empty() && model.picture.as_ref().is_some_and(|picture| picture.is_complete) && at.height > 0 {
+        let nothing = match model.counts().locks {
+            0 if model.prefix.is_empty() => "Nobody holds a lock.",
+            0 => "Nobody holds a lock whose name begins so.",
+            _ => "No lock, holder or client has the text of the filter in it.",
+        };
+        buffer.set_stringn(0, at.y, nothing, columns, Style::new());
+    }
+}
+
+/// The texts of a row.
+struct Cells {
+    lock: String,
+    holder: String,
+    client: String,
+    held: String,
+    waiters: String,
+    longest: String,
+}
+
+impl Cells {
+    fn of(row: &Row, now: Moment) -> Self {
+        let nobody = || "-".to_owned();
+        let since = |since: Moment| Span::of_seconds(now - since).to_string();
+        let others = match row.holders {
+            0 | 1 => String::new(),
+            holders => format!(" +{}", holders - 1),
+        };
+        let holder = row.holder.as_ref();
+        Cells {
+            lock: Shown(&row.name).to_string(),
+            holder: holder.map_or_else(nobody, |holder| format!("{}{others}", Shown(&holder.connection))),
+            client: holder
+                .and_then(|holder| holder.client.as_ref())
+                .map_or_else(nobody, |client| Shown(client).to_string()),
+            held: holder.map_or_else(nobody, |holder| since(holder.since)),
+            waiters: Count(row.waiters).to_string(),
+            longest: row.waited_since.map_or_else(nobody, since),
+        }
+    }
+
+    fn text(&self, column: Column) -> &str {
+        match column {
+            Column::Lock => &self.lock,
+            Column::Holder => &self.holder,
+            Column::Client => &self.client,
+            Column::Held => &self.held,
+            Column::Waiters => &self.waiters,
+            Column::Longest => &self.longest,
+        }
+    }
+}

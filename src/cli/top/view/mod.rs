@@ -1,0 +1,200 @@
+//! The screen: a function of what is known, the time and the size.
+//!
+//! From top to bottom: where the server is and how much there is; how good the picture is, and what is sorted and
+//! filtered; the table; the last line with the keys, or with what has to be said. On a very low screen the table is what
+//! remains. All marks are ASCII, which every terminal has.
+
+mod list;
+mod queue;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
+
+use self::status::{state, title};
+use super::help;
+use super::model::{Model, Over, question};
+use super::row::Moment;
+use super::text::{fit, width, wrap};
+use crate::cli::shown::Shown;
+
+/// How things look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Theme {
+    /// Not with `NO_COLOR`.
+    pub(super) has_color: bool,
+    /// Not for a screen that is printed as text.
+    pub(super) is_live: bool,
+}
+
+impl Theme {
+    fn colored(self, color: Color) -> Style {
+        if self.has_color { Style::new().fg(color) } else { Style::new() }
+    }
+
+    fn alarm(self) -> Style {
+        self.colored(Color::Red).add_modifier(Modifier::BOLD)
+    }
+
+    fn head(self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+}
+
+/// Rows of the table on a screen of this size.
+pub(super) fn table_height(model: &Model, area: Rect, now: Moment) -> usize {
+    let parts = Parts::of(area.height, &bottom(model, area.width, now));
+    usize::from(parts.rows)
+}
+
+/// How the lines of the screen are given out.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    /// Lines above the table: 2, or fewer.
+    top: u16,
+    has_head: bool,
+    rows: u16,
+    bottom: u16,
+}
+
+impl Parts {
+    fn of(height: u16, bottom: &[String]) -> Self {
+        let wanted = u16::try_from(bottom.len()).unwrap_or(u16::MAX);
+        // The state comes first, then one row, then what the last line says, then the heads.
+        let top = if height >= 5 { 2 } else { 1.min(height) };
+        let left = height - top;
+        let bottom = wanted.min(left.saturating_sub(1));
+        let left = left - bottom;
+        let has_head = left >= 2;
+        Parts { top, has_head, rows: left - u16::from(has_head), bottom }
+    }
+}
+
+/// Draws all of it.
+pub(super) fn draw(buffer: &mut Buffer, model: &Model, theme: Theme, now: Moment) {
+    let area = buffer.area;
+    if area.is_empty() {
+        return;
+    }
+    if model.over == Over::Help {
+        return draw_help(buffer, theme);
+    }
+    let bottom = if theme.is_live { bottom(model, area.width, now) } else { Vec::new() };
+    let parts = Parts::of(area.height, &bottom);
+    let alarm = if model.loss.is_some() { theme.alarm() } else { Style::new() };
+    let tops = match model.loss {
+        // The one line that a very low screen has says the worst.
+        Some(_) if parts.top == 1 => [(state(model, now), alarm), Default::default()],
+        _ => [(title(model), theme.head()), (state(model, now), alarm)],
+    };
+    for (y, (line, style)) in (0..parts.top).zip(tops) {
+        put(buffer, y, &line, style);
+    }
+    let at = |y: u16, height: u16| Rect { y, height, ..area };
+    let rows_at = at(parts.top + u16::from(parts.has_head), parts.rows);
+    let head_at = parts.has_head.then(|| at(parts.top, 1));
+    match &model.queue {
+        Some(queue) => queue::draw(buffer, queue, model.shown_at(now), theme, head_at, rows_at),
+        None => list::draw(buffer, model, model.shown_at(now), theme, head_at, rows_at),
+    }
+    let style = match model.over {
+        Over::Question(_) => theme.alarm(),
+        _ if model.over == Over::Nothing && model.message(now).is_none() => theme.colored(Color::Cyan),
+        _ => Style::new().add_modifier(Modifier::BOLD),
+    };
+    for (y, line) in (area.height - parts.bottom..area.height).zip(&bottom) {
+        put(buffer, y, line, style);
+    }
+}
+
+fn put(buffer: &mut Buffer, y: u16, line: &str, style: Style) {
+    let columns = usize::from(buffer.area.width);
+    buffer.set_stringn(0, y, line, columns, style);
+}
+
+/// What the last lines say.
+fn bottom(model: &Model, columns: u16, now: Moment) -> Vec<String> {
+    let columns = usize::from(columns);
+    match &model.over {
+        Over::Question(target) => wrap(&question(target, model.shown_at(now)), columns),
+        Over::Filter => vec![fit(&format!("/{}_   Enter: keep it, Esc: no filter", Shown(&model.filter)), columns)],
+        Over::Nothing | Over::Help => match model.message(now) {
+            Some(message) => wrap(message, columns),
+            None if model.queue.is_some() => vec![hints(&help::QUEUE_HINTS, columns)],
+            None => vec![hints(&help::LIST_HINTS, columns)],
+        },
+    }
+}
+
+/// As many of the hints as there is room for; the last is always there.
+fn hints(hints: &[&str], columns: usize) -> String {
+    let Some((last, others)) = hints.split_last() else { return String::new() };
+    let mut line = String::new();
+    for hint in others {
+        if width(&line) + width(hint) + 2 + width(last) > columns {
+            break;
+        }
+        line.push_str(hint);
+        line.push_str("  ");
+    }
+    line.push_str(last);
+    line
+}
+
+/// Where a cell is in its line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Slot {
+    x: usize,
+    width: usize,
+    /// Numbers stand at its right end.
+    is_number: bool,
+}
+
+impl Slot {
+    fn put(self, buffer: &mut Buffer, y: u16, text: &str, style: Style) {
+        let text = fit(text, self.width);
+        let indent = if self.is_number { self.width - width(&text) } else { 0 };
+        let Ok(x) = u16::try_from(self.x + indent) else { return };
+        if x < buffer.area.width {
+            buffer.set_stringn(x, y, text, self.width, style);
+        }
+    }
+}
+
+/// The row that keys are for.
+fn mark(buffer: &mut Buffer, y: u16) {
+    let row = Rect { x: 0, y, width: buffer.area.width, height: 1 };
+    buffer.set_style(row, Style::new().add_modifier(Modifier::REVERSED));
+}
+
+fn draw_help(buffer: &mut Buffer, theme: Theme) {
+    let columns = usize::from(buffer.area.width);
+    let lines = help::lines(columns);
+    for (y, line) in (0..buffer.area.height).zip(lines) {
+        let style = if y == 0 { theme.head() } else { Style::new() };
+        put(buffer, y, &line, style);
+    }
+}
+
+/// What is drawn, as lines of plain text.
+pub(super) fn text(buffer: &Buffer) -> Vec<String> {
+    let columns = usize::from(buffer.area.width);
+    buffer
+        .content
+        .chunks(columns.max(1))
+        .map(|cells| {
+            let mut line = String::new();
+            let mut x = 0;
+            while let Some(cell) = cells.get(x) {
+                line.push_str(cell.symbol());
+                // A wide character has the next cell, too.
+                x += width(cell.symbol()).max(1);
+            }
+            line.truncate(line.trim_end().len());
+            line
+        })
+        .collect()
+}

@@ -1,0 +1,97 @@
+//! The lines above the table.
+
+use super::list::head_of;
+use crate::cli::shown::{Shown, Span};
+use crate::cli::top::model::{Model, took};
+use crate::cli::top::row::Moment;
+use crate::cli::top::text::Count;
+
+/// Where this is, and how much there is.
+pub(super) fn title(model: &Model) -> String {
+    if let Some(queue) = &model.queue {
+        let waiting = queue.seen.as_ref().map_or(0, |seen| seen.detail.waiting);
+        return match &queue.seen {
+            Some(seen) if seen.detail.holders.is_empty() && waiting == 0 => {
+                format!("'{}' is free: nobody holds it or waits for it", Shown(&queue.name))
+            }
+            Some(_) => format!("'{}': {}", Shown(&queue.name), counted(waiting, "waiter", "waiters")),
+            None => format!("'{}'", Shown(&queue.name)),
+        };
+    }
+    if model.picture.is_none() {
+        return format!("looking at the locks of {}", Shown(&model.address));
+    }
+    let counts = model.counts();
+    let mut line = counted(counts.locks, "lock", "locks");
+    if !model.prefix.is_empty() {
+        line.push_str(&format!(" '{}...'", Shown(&model.prefix)));
+    }
+    match counts.waiters {
+        0 => line.push_str(", nobody waits"),
+        waiters => {
+            let waiters = counted(waiters, "waiter", "waiters");
+            line.push_str(&format!(", {waiters} for {} of them", Count(counts.wanted)));
+        }
+    }
+    // Last: the person knows, and a narrow screen has no room for it.
+    line.push_str(&format!("; {}", Shown(&model.address)));
+    line
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", Count(count), if count == 1 { one } else { many })
+}
+
+/// How good the picture is; then what is sorted and filtered.
+pub(super) fn state(model: &Model, now: Moment) -> String {
+    if let Some(loss) = &model.loss {
+        let gone_for = Span::of_seconds(now - loss.since);
+        let retry = match loss.retry_at - now {
+            left if left > 0.0 => format!("next try in {}", Span::of_seconds(left)),
+            _ => "trying".to_owned(),
+        };
+        return format!("NO SERVER for {gone_for}: {}; {retry}; below is what was seen last", loss.reason);
+    }
+    if let Some(queue) = &model.queue {
+        return match &queue.seen {
+            Some(seen) => freshness(now - seen.at, "seen"),
+            None => "looking at its queue".to_owned(),
+        };
+    }
+    let Some(picture) = &model.picture else { return String::new() };
+    let mut parts = Vec::new();
+    parts.push(match took(picture) {
+        _ if !picture.is_complete => format!("{} so far", counted(picture.counts.locks, "lock", "locks")),
+        _ if !model.is_current => "looking again".to_owned(),
+        Some(took) => {
+            let ago = Span::of_seconds(now - picture.ended);
+            format!("seen within {:.1} s, {ago} ago", took.as_secs_f64())
+        }
+        None => freshness(now - picture.ended, "seen"),
+    });
+    let order = match (model.sort.column.is_number(), model.sort.is_descending) {
+        (true, true) => "largest first",
+        (true, false) => "smallest first",
+        (false, true) => "Z to A",
+        (false, false) => "A to Z",
+    };
+    parts.push(format!("by {}, {order}", head_of(model.sort.column)));
+    if !model.filter.is_empty() {
+        let taken =
+            if picture.is_complete && model.is_current { picture.counts.taken } else { picture.rows.len() as u64 };
+        parts.push(format!("{} with '{}'", Count(taken), Shown(&model.filter)));
+    }
+    if model.rows.selected > 0 {
+        parts.push(format!("row {} of {}", Count(model.rows.selected as u64 + 1), Count(picture.rows.len() as u64)));
+    }
+    parts.join("; ")
+}
+
+/// A picture is live unless the server takes its time.
+fn freshness(age: Moment, verb: &str) -> String {
+    if age < 3.0 {
+        "live".to_owned()
+    } else {
+        format!("{verb} {} ago: the server is slow to answer", Span::of_seconds(age))
+    }
+}
