@@ -1,0 +1,113 @@
+//! `officer top --once`, and where there is no terminal.
+
+use std::net::TcpListener;
+
+use crate::server::{Server, officer, run};
+use crate::{holder, options, waiter};
+
+/// Runs it for a server, with a screen of this size. Returns what it printed.
+#[track_caller]
+fn once(server: &Server, size: (&str, &str), args: &[&str]) -> Vec<String> {
+    let mut command = officer(&["top", "--once"]);
+    command.args(options(server)).args(args).env("COLUMNS", size.0).env("LINES", size.1);
+    let output = run(&mut command);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// The words of a line, where a table has at least two spaces between columns.
+fn words(line: &str) -> Vec<&str> {
+    line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn one_screen_is_printed_as_text() {
+    for server in Server::of_every_kind() {
+        let mut ann = holder(&server, "boss:17", "ann");
+        let _others = [holder(&server, "mail", "bob"), waiter(&server, "boss:17"), waiter(&server, "boss:17")];
+        let lines = once(&server, ("100", "20"), &[]);
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert!(lines[0].starts_with("2 locks, 2 waiters for 1 of them; "), "{lines:?}");
+        assert_eq!(words(&lines[2]), ["LOCK", "HOLDER", "CLIENT", "HELD", "WAITERS", "LONGEST"]);
+        let name = ann.locks()["boss:17"][0].as_str().unwrap().to_owned();
+        let row = words(&lines[3]);
+        assert_eq!((&row[..3], row[4]), (&["boss:17", &name, "ann"][..], "2"));
+        assert_eq!(words(&lines[4])[4..], ["0", "-"]);
+    }
+}
+
+#[test]
+fn the_screen_has_the_first_rows_and_tells_how_many_more_there_are() {
+    let server = Server::tcp(&[]);
+    let mut ann = holder(&server, "first", "ann");
+    (0..30).for_each(|number| ann.acquire(&format!("lock {number:02}")));
+    let _waiter = waiter(&server, "lock 20");
+    let lines = once(&server, ("80", "10"), &[]);
+    assert_eq!((lines.len(), lines[9].as_str()), (10, "and 25 more"));
+    assert!(lines[3].starts_with("lock 20 "), "{lines:?}");
+    assert!(lines.iter().all(|line| line.len() <= 80), "{lines:?}");
+    let lines = once(&server, ("80", "100"), &["--sort", "lock", "--reverse"]);
+    assert_eq!(lines.len(), 3 + 31);
+    assert!(lines[3].starts_with("lock 29 ") && lines[33].starts_with("first "), "{lines:?}");
+    let lines = once(&server, ("80", "100"), &["--sort", "lock", "--filter", "CK 0", "lock"]);
+    assert_eq!(lines.len(), 3 + 10);
+    assert!(lines[0].starts_with("30 locks 'lock...'") && lines[1].ends_with("10 with 'CK 0'"), "{lines:?}");
+    assert_eq!(once(&server, ("80", "24"), &["nothing"])[3], "Nobody holds a lock whose name begins so.");
+}
+
+#[test]
+fn more_locks_than_one_screen_could_ever_have_are_counted() {
+    let server = Server::tcp(&[]);
+    let mut ann = holder(&server, "first", "ann");
+    (0..2999).for_each(|number| ann.acquire(&format!("lock {number:04}")));
+    let lines = once(&server, ("80", "5000"), &["--sort", "lock"]);
+    assert!(lines[0].starts_with("3,000 locks"), "{:?}", lines[0]);
+    assert_eq!((lines.len(), lines.last().unwrap().as_str()), (3 + 1000 + 1, "and 2,000 more"));
+    assert!(lines[1002].starts_with("lock 0998 "), "{:?}", lines[1002]);
+}
+
+#[test]
+fn a_name_leaves_the_terminal_and_the_table_as_they_are() {
+    let server = Server::tcp(&[]);
+    let wide = "\u{9f8d}".repeat(100);
+    let _holders = [holder(&server, "a\nb\x1b[2J\u{202e}", "me\x07"), holder(&server, &wide, &wide[..60])];
+    let lines = once(&server, ("80", "24"), &["--sort", "lock"]);
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    assert!(lines[3].starts_with(r"a\nb\u") && lines[3].contains(r"me\u{7}"), "{lines:?}");
+    // Half as many characters as columns.
+    assert!(lines[4].chars().count() < 70 && lines[4].contains('~'), "{lines:?}");
+    assert!(!lines.concat().contains(char::is_control));
+}
+
+#[test]
+fn where_nobody_answers_it_says_so_in_one_line() {
+    let port = TcpListener::bind("127.67.89.11:0").unwrap().local_addr().unwrap().port().to_string();
+    let output = run(officer(&["top", "--once", "-h", "127.67.89.11", "-p", &port]).env("COLUMNS", "80"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(69), 0, 1), "{said}");
+    assert!(said.contains("start a server there with 'officer run'"), "{said}");
+}
+
+#[test]
+fn without_a_terminal_there_is_no_full_screen() {
+    let server = Server::tcp(&[]);
+    let output = run(officer(&["top"]).args(options(&server)));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(2), 0, 1), "{said}");
+    assert!(said.contains("'officer top --once'"), "{said}");
+}
+
+#[test]
+fn an_output_that_can_not_be_written_is_a_failure() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let server = Server::tcp(&[]);
+    let line = "exec > /dev/full;";
+    let args: Vec<String> = ["top", "--once"].map(str::to_owned).into_iter().chain(options(&server)).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let output = run(&mut crate::server::officer_after(line, &args));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the output can't be written: "), "{said}");
+}
