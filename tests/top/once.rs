@@ -25,7 +25,7 @@ fn one_screen_is_printed_as_text() {
     for server in Server::of_every_kind() {
         let mut ann = holder(&server, "boss:17", "ann");
         let _others = [holder(&server, "mail", "bob"), waiter(&server, "boss:17"), waiter(&server, "boss:17")];
-        let lines = once(&server, ("100", "20"), &[]);
+        let lines = once(&server, ("120", "20"), &[]);
         assert_eq!(lines.len(), 5, "{lines:?}");
         assert!(lines[0].starts_with("2 locks, 2 waiters for 1 of them; "), "{lines:?}");
         assert_eq!(words(&lines[2]), ["LOCK", "HOLDER", "CLIENT", "HELD", "WAITERS", "LONGEST"]);

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Stdout};
 use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Once};
 use std::thread;
@@ -28,6 +29,7 @@ impl Screen {
     pub(super) fn take() -> io::Result<Self> {
         restore_at_panics();
         enable_raw_mode()?;
+        IS_TAKEN.store(true, Ordering::SeqCst);
         let taken = execute!(io::stdout(), EnterAlternateScreen)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match taken {
@@ -53,8 +55,15 @@ impl Drop for Screen {
     }
 }
 
-/// Gives the terminal back. More often than once does no harm.
+/// The terminal is ours.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Gives the terminal back, if it was not given back before: leaving the alternate screen moves the cursor, and what a
+/// panic has said would be written over.
 fn restore() {
+    if !IS_TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     // A terminal that is gone is not missed.
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();

@@ -46,7 +46,7 @@ struct Needs {
 
 /// Where the columns stand. The lock has what the others leave; when that is too little, the client has less.
 fn slots(columns: usize, needs: Needs) -> Vec<(Column, Slot)> {
-    let gap = if columns < 60 { 1 } else { 2 };
+    let gap = if columns < 100 { 1 } else { 2 };
     let mut shown = Column::ALL.to_vec();
     let holder = needs.holder.clamp(HOLDER_WIDTH_MIN, HOLDER_WIDTH_MAX).min((columns / 3).max(HOLDER_WIDTH_MIN));
     let mut client = needs.client.clamp(head_of(Column::Client).len(), (columns / 4).max(CLIENT_WIDTH_MIN));

@@ -71,10 +71,10 @@ fn a_screen_shows_who_holds_for_how_long_and_how_many_wait() {
         [
             "3 locks, 3 waiters for 2 of them; db1:11500",
             "live; by LONGEST, largest first",
-            "LOCK             HOLDER           CLIENT                  HELD  WAITERS  LONGEST",
-            "boss:17          127.0.0.1:40312  client of ~0.1:40312   1m16s        2    1m02s",
-            "raid:\u{9f8d}          127.0.0.1:40318  client of ~0.1:40318    4.2s        1     1.5s",
-            "mail             127.0.0.1:40320  client of ~0.1:40320    1.0s        0        -",
+            "LOCK                 HOLDER          CLIENT                 HELD WAITERS LONGEST",
+            "boss:17              127.0.0.1:40312 client of ~0.1:40312  1m16s       2   1m02s",
+            "raid:\u{9f8d}              127.0.0.1:40318 client of ~0.1:40318   4.2s       1    1.5s",
+            "mail                 127.0.0.1:40320 client of ~0.1:40320   1.0s       0       -",
             "",
             "Enter: queue  k: kick  /: filter  < >: sort  r: reverse  q: leave  ?: help",
         ]
