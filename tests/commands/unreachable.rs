@@ -19,6 +19,7 @@ fn every_command_fails(options: &[&str], said: &str) {
         &["connections"],
         &["kick", "127.0.0.1:1"],
         &["ping"],
+        &["top", "--once"],
     ] {
         let args = [&args[..1], options, &args[1..]].concat();
         run(&mut officer(&args)).expect_failure(69, said);
