@@ -224,8 +224,7 @@ mod tests {
         for (line, expected) in [
             (
                 &[][..],
-                "'officer' requires a subcommand but one was not provided [subcommands: run, lock, locks, connections, kick, ping, bench, help]; see 'officer --help'",
-                "'officer' requires a subcommand but one was not provided [subcommands: run, lock, locks, connections, kick, ping, top, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, lock, locks, connections, kick, ping, bench, top, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),
