@@ -10,6 +10,8 @@ pub mod deadlines;
 pub mod framing;
 pub mod json;
 pub mod memory;
+/// One model for both: the simulation has it too.
+#[path = "../../tests/simulation/model.rs"]
 pub mod model;
 pub mod pieces;
 pub mod reply;

@@ -17,8 +17,6 @@
 //! A client that is not connected connects when it first does something. A digit stands for itself, a letter for its
 //! place in the alphabet, any other byte for its number; all of them modulo how many there are to choose from.
 
-use serde_json::json;
-
 use crate::model::{Ask, Request, Seat, Timeout};
 
 /// One operation.
@@ -113,8 +111,8 @@ fn operation(mut line: Bytes<'_>) -> Option<Operation> {
         _ => return None,
     };
     let id = match line.next() {
-        Some(b'i') => Some(json!(line.choice(36))),
-        Some(b'I') => Some(json!(format!("id-{}", line.choice(36)))),
+        Some(b'i') => Some(line.choice(36).to_string()),
+        Some(b'I') => Some(format!("\"id-{}\"", line.choice(36))),
         _ => None,
     };
     Some(Operation::Request(seat, Request { ask, id }))

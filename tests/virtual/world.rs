@@ -3,14 +3,15 @@
 //! When a [`World`] goes, all its clients vanish, and nothing may be left of them: every conversation ends so.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
 use officer::engine::ConnectionKey;
-use officer::server::{Limits, Readiness, Server, Socket};
+use officer::server::{Limits, Readiness, Server};
 use officer::wire::peer::Peer;
+
+use crate::memory::{MemorySocket, Wire};
 
 /// One of the clients of a [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,100 +37,6 @@ struct Remote {
     /// Received, and not yet a whole line.
     partial: Vec<u8>,
     name: String,
-}
-
-/// Both directions of a connection.
-#[derive(Default)]
-struct Wire {
-    to_server: VecDeque<u8>,
-    to_client: Vec<u8>,
-    /// How many bytes one read gives at most.
-    read_max: Option<usize>,
-    /// How many bytes the client's side takes before writes block.
-    room: Option<usize>,
-    client_has_closed: bool,
-    is_reset: bool,
-    /// So many calls are interrupted before the next one that is carried out.
-    interruptions: usize,
-    takes_nothing_for_ever: bool,
-    refuses_half_close: bool,
-    server_has_closed_write: bool,
-    server_has_dropped: bool,
-}
-
-/// The server's end of a connection.
-pub(crate) struct MemorySocket(Rc<RefCell<Wire>>);
-
-impl Wire {
-    fn interrupt(&mut self) -> io::Result<()> {
-        match self.interruptions.checked_sub(1) {
-            Some(left) => {
-                self.interruptions = left;
-                Err(ErrorKind::Interrupted.into())
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-impl Read for MemorySocket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut wire = self.0.borrow_mut();
-        wire.interrupt()?;
-        if wire.is_reset {
-            return Err(ErrorKind::ConnectionReset.into());
-        }
-        if wire.to_server.is_empty() {
-            return if wire.client_has_closed { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
-        }
-        let bytes = buffer.len().min(wire.read_max.unwrap_or(usize::MAX)).min(wire.to_server.len());
-        for (place, byte) in buffer.iter_mut().zip(wire.to_server.drain(..bytes)) {
-            *place = byte;
-        }
-        Ok(bytes)
-    }
-}
-
-impl Write for MemorySocket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut wire = self.0.borrow_mut();
-        assert!(!wire.server_has_closed_write, "written after the end");
-        wire.interrupt()?;
-        if wire.is_reset {
-            return Err(ErrorKind::BrokenPipe.into());
-        }
-        if wire.takes_nothing_for_ever {
-            return Ok(0);
-        }
-        let taken = bytes.len().min(wire.room.unwrap_or(usize::MAX));
-        if taken == 0 {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        wire.to_client.extend_from_slice(&bytes[..taken]);
-        wire.room = wire.room.map(|room| room - taken);
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Socket for MemorySocket {
-    fn close_write(&mut self) -> io::Result<()> {
-        let mut wire = self.0.borrow_mut();
-        if wire.refuses_half_close {
-            return Err(ErrorKind::NotConnected.into());
-        }
-        wire.server_has_closed_write = true;
-        Ok(())
-    }
-}
-
-impl Drop for MemorySocket {
-    fn drop(&mut self) {
-        self.0.borrow_mut().server_has_dropped = true;
-    }
 }
 
 impl World {
@@ -166,7 +73,7 @@ impl World {
     /// A client is accepted, but the server has not had its turn.
     pub(crate) fn arrive(&mut self, peer: Peer) -> Client {
         let wire = Rc::new(RefCell::new(Wire::default()));
-        let key = self.server.accept(MemorySocket(Rc::clone(&wire)), peer, self.nanos());
+        let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.nanos());
         self.clients.push(Remote { key, wire, partial: Vec::new(), name: peer.to_string() });
         Client(self.clients.len() - 1)
     }
@@ -397,11 +304,5 @@ impl Drop for World {
         assert!(self.server.is_empty(), "everybody is gone, and something is left: {:?}", self.server);
         let is_closed = |client: &Remote| client.wire.borrow().server_has_dropped;
         assert!(self.clients.iter().all(is_closed), "everybody is gone, and a socket is open");
-    }
-}
-
-impl std::fmt::Debug for MemorySocket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("memory")
     }
 }

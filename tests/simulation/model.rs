@@ -1,15 +1,15 @@
 //! Who gets which lock, and what is answered, as the protocol has it: lists, searched from end to end.
 //!
-//! It takes requests in its own form and gives replies as JSON values, so it can stand beside whatever speaks the
-//! protocol: the engine, or a server behind sockets.
+//! It takes requests in its own form and gives replies as text, so it can stand beside whatever speaks the protocol: the
+//! engine, or a server behind sockets. It is written to be believed by reading it, and shares nothing with what it judges.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// A client's number, chosen by whoever uses the model.
 pub type Seat = usize;
 
-/// Replies, each with its receiver. The order counts for each receiver by itself.
-pub type Said = Vec<(Seat, Value)>;
+/// Replies without their `\n`, each with its receiver. The order counts for each receiver by itself.
+pub type Said = Vec<(Seat, String)>;
 
 /// The limits of the protocol.
 #[derive(Clone, Copy, Debug)]
@@ -23,16 +23,28 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub ask: Ask,
-    pub id: Option<Value>,
+    /// As it is written: `7`, or `"seven"` with its quotes.
+    pub id: Option<String>,
 }
 
 /// What is asked.
 #[derive(Clone, Debug)]
 pub enum Ask {
-    Lock { name: String, timeout: Option<Timeout>, queue_max: Option<u64> },
-    Unlock { name: String },
+    Lock {
+        name: String,
+        timeout: Option<Timeout>,
+        queue_max: Option<u64>,
+    },
+    Unlock {
+        name: String,
+    },
     Reset,
     Locks,
+    /// A page that has room for all locks.
+    Page {
+        prefix: String,
+        has_detail: bool,
+    },
     Connections,
     MyLocks,
     KeepAlive,
@@ -49,40 +61,32 @@ pub struct Timeout {
 impl Request {
     /// The line, without its `\n`.
     pub fn line(&self) -> String {
-        let mut fields = Map::new();
-        let command = match &self.ask {
+        let mut line = match &self.ask {
             Ask::Lock { name, timeout, queue_max } => {
-                fields.insert("name".into(), json!(name));
-                if let Some(timeout) = timeout {
-                    let seconds = serde_json::from_str(timeout.written).expect("a timeout is written as JSON");
-                    fields.insert("timeout".into(), seconds);
-                }
-                if let Some(queue_max) = queue_max {
-                    fields.insert("queue_max".into(), json!(queue_max));
-                }
-                "lock"
+                let timeout = timeout.map_or(String::new(), |timeout| format!(r#","timeout":{}"#, timeout.written));
+                let queue_max = queue_max.map_or(String::new(), |queue_max| format!(r#","queue_max":{queue_max}"#));
+                format!(r#"{{"command":"lock","name":{}{timeout}{queue_max}"#, quoted(name))
             }
-            Ask::Unlock { name } => {
-                fields.insert("name".into(), json!(name));
-                "unlock"
+            Ask::Unlock { name } => format!(r#"{{"command":"unlock","name":{}"#, quoted(name)),
+            Ask::Page { prefix, has_detail } => {
+                format!(r#"{{"command":"locks","prefix":{},"detail":{has_detail}"#, quoted(prefix))
             }
-            Ask::Reset => "reset",
-            Ask::Locks => "locks",
-            Ask::Connections => "connections",
-            Ask::MyLocks => "my_locks",
-            Ask::KeepAlive => "keep_alive",
-            Ask::Ping => "ping",
+            Ask::Reset => r#"{"command":"reset""#.to_owned(),
+            Ask::Locks => r#"{"command":"locks""#.to_owned(),
+            Ask::Connections => r#"{"command":"connections""#.to_owned(),
+            Ask::MyLocks => r#"{"command":"my_locks""#.to_owned(),
+            Ask::KeepAlive => r#"{"command":"keep_alive""#.to_owned(),
+            Ask::Ping => r#"{"command":"ping""#.to_owned(),
         };
-        fields.insert("command".into(), json!(command));
         if let Some(id) = &self.id {
-            fields.insert("id".into(), id.clone());
+            line += &format!(r#","id":{id}"#);
         }
-        Value::Object(fields).to_string()
+        line + "}"
     }
 }
 
 /// All there is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Model {
     limits: Limits,
     clients: Vec<Client>,
@@ -100,7 +104,7 @@ pub struct Counts {
     pub queue_maxed: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Client {
     seat: Seat,
     /// As replies and listings show it.
@@ -112,7 +116,7 @@ struct Client {
 }
 
 /// A lock that somebody holds. There are no others in the list.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lock {
     name: String,
     holder: Seat,
@@ -120,10 +124,10 @@ struct Lock {
     waiters: Vec<Waiter>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiter {
     seat: Seat,
-    id: Option<Value>,
+    id: Option<String>,
     since: u64,
     /// When its time is up. The second number orders those of the same moment.
     until: Option<(u64, u64)>,
@@ -151,30 +155,33 @@ impl Model {
     /// A client sends a request.
     pub fn request(&mut self, seat: Seat, request: &Request, now: u64) -> Said {
         let mut said = Vec::new();
-        let id = request.id.as_ref();
+        let id = request.id.as_deref();
         let answer = match &request.ask {
             Ask::Lock { name, timeout, queue_max } => {
                 self.lock(seat, name, timeout.map(|timeout| timeout.nanos), *queue_max, id, now, &mut said)
             }
             Ask::Unlock { name } if self.client(seat).names.contains(name) => {
                 self.give_up(seat, name, now, &mut said);
-                Some(json!({"result": "released", "name": name}))
+                Some(named(name, "released"))
             }
-            Ask::Unlock { name } => Some(json!({"result": "release_failed", "name": name})),
+            Ask::Unlock { name } => Some(named(name, "release_failed")),
             Ask::Reset => {
                 for name in self.client(seat).names.clone() {
                     self.give_up(seat, &name, now, &mut said);
                 }
-                Some(json!({"result": "reset_succeeded"}))
+                Some(result("reset_succeeded"))
             }
-            Ask::Locks => Some(self.listing("locks", self.value_of_locks())),
-            Ask::Connections => Some(self.listing("connections", self.value_of_connections())),
+            Ask::Locks => Some(self.listing("locks", &object(self.pages("", false, now)))),
+            Ask::Page { prefix, has_detail } => {
+                Some(self.listing("locks", &object(self.pages(prefix, *has_detail, now))))
+            }
+            Ask::Connections => Some(self.listing("connections", &self.value_of_connections())),
             Ask::MyLocks => {
-                let names = json!(self.client(seat).names);
-                Some(self.listing("my_locks", names))
+                let names = array(&self.client(seat).names);
+                Some(self.listing("my_locks", &names))
             }
-            Ask::KeepAlive => id.map(|_| json!({"result": "kept_alive"})),
-            Ask::Ping => Some(json!({"result": "pong"})),
+            Ask::KeepAlive => id.map(|_| result("kept_alive")),
+            Ask::Ping => Some(result("pong")),
         };
         said.extend(answer.map(|answer| (seat, with_id(answer, id))));
         said
@@ -212,7 +219,8 @@ impl Model {
         let mut said = Vec::new();
         for lock in &self.locks {
             for waiter in lock.waiters.iter().filter(|waiter| waiter.id.is_some()) {
-                said.push((waiter.seat, with_id(error("shutting_down", Some(&lock.name)), waiter.id.as_ref())));
+                let answer = error("shutting_down", "the server shuts down", Some(&lock.name));
+                said.push((waiter.seat, with_id(answer, waiter.id.as_deref())));
             }
         }
         said
@@ -223,15 +231,34 @@ impl Model {
         (self.locks.len(), self.locks.iter().map(|lock| lock.waiters.len()).sum())
     }
 
-    /// The locks whose names begin with `prefix`, as the pages of `locks` show them.
-    pub fn pages(&self, prefix: &str, has_detail: bool, now: u64) -> Map<String, Value> {
+    /// The locks whose names begin with `prefix` and what a listing shows of each, in whatever order.
+    pub fn pages(&self, prefix: &str, has_detail: bool, now: u64) -> Vec<(String, String)> {
         let named = self.locks.iter().filter(|lock| lock.name.starts_with(prefix));
-        let shown = |lock: &Lock| if has_detail { self.detail(lock, now) } else { json!(self.queue(&lock.name)) };
+        let shown = |lock: &Lock| if has_detail { self.detail(lock, now) } else { array(&self.queue(&lock.name)) };
         named.map(|lock| (lock.name.clone(), shown(lock))).collect()
     }
 
-    pub fn limits(&self) -> Limits {
-        self.limits
+    /// Everything that the future depends on, as text: who is on which lock in which order, how long each may still
+    /// wait, and whose timeouts come first. Two models with the same text answer alike from here on, but for the times
+    /// in details.
+    pub fn state(&self, now: u64) -> String {
+        let mut timed: Vec<(u64, u64)> =
+            self.locks.iter().flat_map(|lock| &lock.waiters).filter_map(|waiter| waiter.until).collect();
+        timed.sort_unstable();
+        let left = |waiter: &Waiter| {
+            let until = waiter.until?;
+            let place = timed.iter().position(|other| *other == until)?;
+            Some((until.0.saturating_sub(now), place))
+        };
+        let mut locks: Vec<_> = self.locks.iter().collect();
+        locks.sort_by_key(|lock| &lock.name);
+        let of_lock = |lock: &&Lock| {
+            let waiters: Vec<_> = lock.waiters.iter().map(|waiter| (waiter.seat, &waiter.id, left(waiter))).collect();
+            format!("{} {} {waiters:?}", lock.name, lock.holder)
+        };
+        let mut clients: Vec<_> = self.clients.iter().map(|client| (client.seat, &client.names)).collect();
+        clients.sort_unstable();
+        format!("{:?} {clients:?}", locks.iter().map(of_lock).collect::<Vec<_>>())
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are the fields of the request")]
@@ -241,10 +268,10 @@ impl Model {
         name: &str,
         timeout: Option<u64>,
         queue_max: Option<u64>,
-        id: Option<&Value>,
+        id: Option<&str>,
         now: u64,
         said: &mut Said,
-    ) -> Option<Value> {
+    ) -> Option<String> {
         let waits_max = self.limits.lock_waits_max;
         let locks_max = self.limits.connection_locks_max;
         let order = self.timeouts_set;
@@ -254,19 +281,20 @@ impl Model {
 
         let Some(lock) = self.locks.iter_mut().find(|lock| lock.name == name) else {
             if has_too_many {
-                return Some(error("too_many_locks", Some(name)));
+                return Some(too_many_locks(name));
             }
             self.locks.push(Lock { name: name.to_owned(), holder: seat, held_since: now, waiters: Vec::new() });
             self.client(seat).names.push(name.to_owned());
             self.counts.acquires += 1;
-            return Some(json!({"result": "acquired", "name": name}));
+            return Some(named(name, "acquired"));
         };
         if lock.holder == seat {
-            return Some(json!({"result": "already_acquired", "name": name}));
+            return Some(named(name, "already_acquired"));
         }
         if let Some(waiter) = lock.waiters.iter_mut().find(|waiter| waiter.seat == seat) {
             if id.is_some() {
-                return Some(error("already_queued", Some(name)));
+                let message = "the connection waits for this lock already";
+                return Some(error("already_queued", message, Some(name)));
             }
             if waiter.until.is_none() && until.is_some() {
                 waiter.until = until;
@@ -278,20 +306,20 @@ impl Model {
             return None;
         }
         if has_too_many {
-            return Some(error("too_many_locks", Some(name)));
+            return Some(too_many_locks(name));
         }
         if queue_max.is_some_and(|queue_max| queue.len() as u64 >= queue_max) {
             self.counts.queue_maxed += 1;
-            return Some(json!({"result": "queue_maxed", "name": name, "queue": queue}));
+            return Some(queued(name, "queue_maxed", &queue));
         }
         if timeout == Some(0) {
             self.counts.timeouts += 1;
-            return Some(json!({"result": "timed_out", "name": name, "queue": queue}));
+            return Some(queued(name, "timed_out", &queue));
         }
         if lock.waiters.len() >= waits_max {
-            return Some(error("too_many_waits", Some(name)));
+            return Some(error("too_many_waits", "as many wait for this lock as may", Some(name)));
         }
-        lock.waiters.push(Waiter { seat, id: id.cloned(), since: now, until });
+        lock.waiters.push(Waiter { seat, id: id.map(str::to_owned), since: now, until });
         self.timeouts_set += 1;
         self.client(seat).names.push(name.to_owned());
         None
@@ -301,8 +329,8 @@ impl Model {
     fn give_up(&mut self, seat: Seat, name: &str, now: u64, said: &mut Said) {
         let lock = self.locks.iter().find(|lock| lock.name == name).expect("it holds it or waits for it");
         let wait = lock.waiters.iter().find(|waiter| waiter.seat == seat);
-        if let Some(id) = wait.and_then(|wait| wait.id.as_ref()) {
-            said.push((seat, with_id(json!({"result": "cancelled", "name": name}), Some(id))));
+        if let Some(id) = wait.and_then(|wait| wait.id.as_deref()) {
+            said.push((seat, with_id(named(name, "cancelled"), Some(id))));
         }
         self.leave(seat, name, now, said);
     }
@@ -313,8 +341,8 @@ impl Model {
         let id = wait.id.clone();
         self.leave(seat, name, now, said);
         self.counts.timeouts += 1;
-        let answer = json!({"result": "timed_out", "name": name, "queue": self.queue(name)});
-        said.push((seat, with_id(answer, id.as_ref())));
+        let answer = queued(name, "timed_out", &self.queue(name));
+        said.push((seat, with_id(answer, id.as_deref())));
     }
 
     /// A client is no longer on a lock, for whatever reason. If it held it, the next one does.
@@ -334,7 +362,7 @@ impl Model {
         let next = lock.waiters.remove(0);
         (lock.holder, lock.held_since) = (next.seat, now);
         self.counts.acquires += 1;
-        said.push((next.seat, with_id(json!({"result": "acquired", "name": name}), next.id.as_ref())));
+        said.push((next.seat, with_id(named(name, "acquired"), next.id.as_deref())));
     }
 
     fn client(&mut self, seat: Seat) -> &mut Client {
@@ -353,68 +381,102 @@ impl Model {
         seats.into_iter().map(|seat| self.shown(seat).connection.clone()).collect()
     }
 
-    fn value_of_locks(&self) -> Value {
-        Value::Object(self.pages("", false, 0))
-    }
-
-    fn value_of_connections(&self) -> Value {
+    fn value_of_connections(&self) -> String {
         let busy = self.clients.iter().filter(|client| !client.names.is_empty());
-        Value::Object(busy.map(|client| (client.connection.clone(), json!(client.names))).collect())
+        object(busy.map(|client| (client.connection.clone(), array(&client.names))).collect())
     }
 
-    fn listing(&self, result: &str, value: Value) -> Value {
-        if value.to_string().len() > self.limits.reply_bytes_max {
-            return error("reply_too_large", None);
+    fn listing(&self, result: &str, value: &str) -> String {
+        if value.len() > self.limits.reply_bytes_max {
+            let message = "the listing is larger than a reply may be; ask for pages with limit and detail";
+            return error("reply_too_large", message, None);
         }
-        json!({"result": result, "value": value})
+        format!(r#"{{"result":"{result}","value":{value}}}"#)
     }
 
-    fn detail(&self, lock: &Lock, now: u64) -> Value {
+    fn detail(&self, lock: &Lock, now: u64) -> String {
         let place = |seat, what: &str, since: u64| {
             let client = self.shown(seat);
-            let mut place = json!({"connection": client.connection, "mode": "exclusive", what: seconds(now - since)});
-            if !client.label.is_empty() {
-                place["client"] = json!(client.label);
-            }
-            place
+            let label = match client.label.as_str() {
+                "" => String::new(),
+                label => format!(r#""client":{},"#, quoted(label)),
+            };
+            let (connection, time) = (quoted(&client.connection), seconds(now - since));
+            format!(r#"{{"connection":{connection},{label}"mode":"exclusive","{what}":{time}}}"#)
         };
-        let waiters: Vec<Value> =
+        let waiters: Vec<String> =
             lock.waiters.iter().map(|waiter| place(waiter.seat, "waited_for", waiter.since)).collect();
-        json!({
-            "holders": [place(lock.holder, "held_for", lock.held_since)],
-            "waiting": waiters.len(),
-            "waiters": waiters,
-        })
+        let holder = place(lock.holder, "held_for", lock.held_since);
+        format!(r#"{{"holders":[{holder}],"waiters":[{}],"waiting":{}}}"#, waiters.join(","), waiters.len())
     }
 }
 
 /// Down to milliseconds; whole ones are whole numbers.
-fn seconds(nanos: u64) -> Value {
+pub fn seconds(nanos: u64) -> String {
     let milliseconds = nanos / 1_000_000;
     match milliseconds % 1000 {
-        0 => json!(milliseconds / 1000),
-        part => serde_json::from_str(&format!("{}.{part:03}", milliseconds / 1000)).expect("a number"),
+        0 => format!("{}", milliseconds / 1000),
+        part => format!("{}.{part:03}", milliseconds / 1000),
     }
 }
 
-/// An error, without its message: that is for people.
-fn error(reason: &str, name: Option<&str>) -> Value {
-    let mut error = json!({"result": "error", "reason": reason});
-    if let Some(name) = name {
-        error["name"] = json!(name);
-    }
-    error
+fn result(result: &str) -> String {
+    format!(r#"{{"result":"{result}"}}"#)
 }
 
-fn with_id(mut reply: Value, id: Option<&Value>) -> Value {
+fn named(name: &str, result: &str) -> String {
+    format!(r#"{{"name":{},"result":"{result}"}}"#, quoted(name))
+}
+
+fn queued(name: &str, result: &str, queue: &[String]) -> String {
+    format!(r#"{{"name":{},"result":"{result}","queue":{}}}"#, quoted(name), array(queue))
+}
+
+fn too_many_locks(name: &str) -> String {
+    error("too_many_locks", "the connection holds and waits for as many locks as it may", Some(name))
+}
+
+/// An error, as it stands on the wire.
+pub fn error(reason: &str, message: &str, name: Option<&str>) -> String {
+    let name = name.map_or(String::new(), |name| format!(r#","name":{}"#, quoted(name)));
+    format!(r#"{{"result":"error","reason":"{reason}","message":"{message}"{name}}}"#)
+}
+
+/// The same reply with the request's id.
+pub fn with_id(mut reply: String, id: Option<&str>) -> String {
     if let Some(id) = id {
-        reply["id"] = id.clone();
+        reply.truncate(reply.len() - 1);
+        reply += &format!(r#","id":{id}}}"#);
     }
     reply
 }
 
+fn quoted(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':' || byte == b'.') {
+        return format!("\"{text}\"");
+    }
+    json!(text).to_string()
+}
+
+fn array(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    format!("[{}]", quoted.join(","))
+}
+
+fn object(entries: Vec<(String, String)>) -> String {
+    let entries: Vec<String> = entries.iter().map(|(key, value)| format!("{}:{value}", quoted(key))).collect();
+    format!("{{{}}}", entries.join(","))
+}
+
+/// Whether two replies say the same. The order of keys means nothing, nor that of names in some lists; messages are for
+/// people.
+pub fn is_same(one: &str, other: &str) -> bool {
+    let read = |reply: &str| serde_json::from_str(reply).ok().map(comparable);
+    one == other || (read(one).is_some() && read(one) == read(other))
+}
+
 /// A reply in the form in which two can be compared: without the message, and with the lists that have no order sorted.
-pub fn comparable(mut reply: Value) -> Value {
+fn comparable(mut reply: Value) -> Value {
     let fields = reply.as_object_mut().expect("a reply is an object");
     if let Some(message) = fields.remove("message") {
         assert!(message.as_str().is_some_and(|message| !message.is_empty()), "a message for people");

@@ -1,0 +1,206 @@
+//! How often each thing happened that the simulation is there for. What never happened was never tested.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::model::Ask;
+
+/// What may come together in one turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Accept,
+    Input,
+    End,
+    Reset,
+    Room,
+    Stray,
+    Timeout,
+    Silence,
+}
+
+const EVENTS: [&str; 8] = ["accept", "input", "end", "reset", "room", "stray event", "timeout", "idle/stall/linger"];
+
+/// All that has to happen in a run of many seeds.
+const REQUIRED: &[&str] = &[
+    "command lock",
+    "command timed lock",
+    "command unlock",
+    "command reset",
+    "command locks",
+    "command page of locks",
+    "command connections",
+    "command my_locks",
+    "command keep_alive",
+    "command ping",
+    "command hello",
+    "command kick",
+    "command none of these",
+    "reply acquired",
+    "reply already_acquired",
+    "reply timed_out",
+    "reply queue_maxed",
+    "reply released",
+    "reply release_failed",
+    "reply cancelled",
+    "reply reset_succeeded",
+    "reply kept_alive",
+    "reply pong",
+    "reply hello",
+    "reply kicked",
+    "reply kick_failed",
+    "reply locks",
+    "reply connections",
+    "reply my_locks",
+    "reply error not_allowed",
+    "reply error already_queued",
+    "reply error unknown_command",
+    "reply error invalid_request",
+    "limit connection_locks_max",
+    "limit lock_waits_max",
+    "limit reply_bytes_max",
+    "limit line_bytes_max",
+    "limit connections_max",
+    "limit outbox_bytes_max",
+    "limit outboxes_bytes_max",
+    "limit max_idle",
+    "limit outbox_stall",
+    "limit linger",
+    "cut turn_read_bytes",
+    "cut turn_expiries_max",
+    "cut turn_expiry_bytes",
+    "cut turn_ends_max",
+    "cut outbox_pause_bytes",
+    "end the peer closed",
+    "end the socket failed",
+    "end kicked",
+    "end with a partial line",
+    "a slot used again at once",
+    "an event of a former connection",
+    "a grant passed on by a connection that ended",
+    "a second request joined a wait",
+    "a part of a reply taken",
+];
+
+/// Counters, and sums of what was simulated.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Coverage {
+    counts: BTreeMap<&'static str, u64>,
+    pairs: [[u64; EVENTS.len()]; EVENTS.len()],
+    of_turn: [u64; EVENTS.len()],
+    pub(crate) steps: u64,
+    pub(crate) turns: u64,
+    /// Nanoseconds of virtual time.
+    pub(crate) time: u64,
+}
+
+impl Coverage {
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// Something that will be dealt with in the next turn.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.of_turn[event as usize] += 1;
+    }
+
+    /// The turn is over: what it dealt with came together.
+    pub(crate) fn end_turn(&mut self) {
+        self.turns += 1;
+        let counts = std::mem::take(&mut self.of_turn);
+        for (one, row) in self.pairs.iter_mut().enumerate().filter(|(one, _)| counts[*one] > 0) {
+            for (other, pair) in row.iter_mut().enumerate() {
+                let needed = if one == other { 2 } else { 1 };
+                *pair += u64::from(counts[other] >= needed);
+            }
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Coverage) {
+        for (what, count) in &other.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+        for (row, others) in self.pairs.iter_mut().zip(&other.pairs) {
+            row.iter_mut().zip(others).for_each(|(sum, count)| *sum += count);
+        }
+        self.steps += other.steps;
+        self.turns += other.turns;
+        self.time += other.time;
+    }
+
+    /// What never happened.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        let counted = REQUIRED.iter().filter(|what| !self.counts.contains_key(**what));
+        let mut missing: Vec<String> = counted.map(|what| (*what).to_owned()).collect();
+        for (one, row) in self.pairs.iter().enumerate() {
+            for (other, count) in row.iter().enumerate().skip(one) {
+                if *count == 0 {
+                    missing.push(format!("{} and {} in the same turn", EVENTS[one], EVENTS[other]));
+                }
+            }
+        }
+        missing
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, count) in &self.counts {
+            writeln!(f, "{count:>12}  {what}")?;
+        }
+        writeln!(f, "in the same turn:")?;
+        write!(f, "{:18}", "")?;
+        EVENTS.iter().try_for_each(|event| write!(f, "{event:>18}"))?;
+        for (one, row) in self.pairs.iter().enumerate() {
+            write!(f, "\n{:18}", EVENTS[one])?;
+            row.iter().try_for_each(|count| write!(f, "{count:>18}"))?;
+        }
+        writeln!(f)
+    }
+}
+
+/// What a request counts as.
+pub(crate) fn command(ask: &Ask) -> &'static str {
+    match ask {
+        Ask::Lock { timeout: None, .. } => "command lock",
+        Ask::Lock { timeout: Some(_), .. } => "command timed lock",
+        Ask::Unlock { .. } => "command unlock",
+        Ask::Reset => "command reset",
+        Ask::Locks => "command locks",
+        Ask::Page { .. } => "command page of locks",
+        Ask::Connections => "command connections",
+        Ask::MyLocks => "command my_locks",
+        Ask::KeepAlive => "command keep_alive",
+        Ask::Ping => "command ping",
+    }
+}
+
+/// What a reply counts as.
+pub(crate) fn reply(reply: &str) -> &'static str {
+    const KINDS: [(&str, &str); 24] = [
+        ("\"acquired\"", "reply acquired"),
+        ("\"released\"", "reply released"),
+        ("\"already_acquired\"", "reply already_acquired"),
+        ("\"timed_out\"", "reply timed_out"),
+        ("\"queue_maxed\"", "reply queue_maxed"),
+        ("\"release_failed\"", "reply release_failed"),
+        ("\"cancelled\"", "reply cancelled"),
+        ("\"reset_succeeded\"", "reply reset_succeeded"),
+        ("\"kept_alive\"", "reply kept_alive"),
+        ("\"pong\"", "reply pong"),
+        ("\"hello\"", "reply hello"),
+        ("\"kicked\"", "reply kicked"),
+        ("\"kick_failed\"", "reply kick_failed"),
+        ("\"too_many_locks\"", "limit connection_locks_max"),
+        ("\"too_many_waits\"", "limit lock_waits_max"),
+        ("\"reply_too_large\"", "limit reply_bytes_max"),
+        ("\"not_allowed\"", "reply error not_allowed"),
+        ("\"already_queued\"", "reply error already_queued"),
+        ("\"unknown_command\"", "reply error unknown_command"),
+        ("\"invalid_request\"", "reply error invalid_request"),
+        ("\"result\":\"locks\"", "reply locks"),
+        ("\"result\":\"connections\"", "reply connections"),
+        ("\"result\":\"my_locks\"", "reply my_locks"),
+        ("\"result\":\"error\"", "reply another error"),
+    ];
+    KINDS.iter().find(|(part, _)| reply.contains(part)).expect("a reply has a result").1
+}

@@ -1,0 +1,97 @@
+//! A connection as its client and the network see it: what was sent and read, decided and received, and how it ends.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::Asked;
+use crate::memory::Wire;
+
+/// A connection as its client and the network see it.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) name: String,
+    pub(super) is_near: bool,
+    /// Which of those that owe equally much goes first.
+    pub(super) slot: u32,
+    pub(super) wire: Rc<RefCell<Wire>>,
+    pub(super) phase: Phase,
+    pub(super) has_session: bool,
+    pub(super) is_turned_away: bool,
+    /// What its client sent and the server did not carry out yet, each with where it begins and ends.
+    pub(super) lines: VecDeque<Sent>,
+    /// How many bytes its client sent, and the server read.
+    pub(super) sent: u64,
+    pub(super) read: u64,
+    /// What it is to be sent, and how many bytes of that are outstanding.
+    pub(super) replies: VecDeque<String>,
+    pub(super) unsent: usize,
+    /// Bytes that its client received, of a line that is not whole.
+    pub(super) partial: Vec<u8>,
+    /// How much of the wire was looked at.
+    pub(super) looked: usize,
+    /// The socket takes nothing, and the poll has not said that it does again.
+    pub(super) is_blocked: bool,
+    pub(super) max_idle: u64,
+    pub(super) last_input: u64,
+    pub(super) last_waiting: u64,
+    pub(super) last_progress: u64,
+}
+
+#[derive(Clone)]
+pub(super) struct Sent {
+    pub(super) text: String,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) asked: Asked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    Doomed(Leave),
+    Draining(Leave),
+    Lingering {
+        until: u64,
+    },
+    /// The server must close the socket within the turn.
+    Closing,
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    Now,
+    Sent,
+    Read,
+}
+
+impl Connection {
+    /// The next line that has been read and is not blank, if it is whole or too long already.
+    pub(super) fn next_line(&self, line_bytes_max: usize) -> Option<&Sent> {
+        let line = self.lines.iter().find(|line| !line.is_blank())?;
+        let read = self.read.saturating_sub(line.start);
+        let is_over = read > line_bytes_max as u64 && line.is_over(line_bytes_max);
+        (line.end <= self.read || is_over).then_some(line)
+    }
+
+    pub(super) fn skip_blank(&mut self) {
+        while self.lines.front().is_some_and(Sent::is_blank) {
+            self.lines.pop_front();
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.wire.borrow().to_client[self.looked..]).into_owned()
+    }
+}
+
+impl Sent {
+    pub(super) fn is_blank(&self) -> bool {
+        matches!(self.asked, Asked::Nothing) && self.text.trim().is_empty()
+    }
+
+    pub(super) fn is_over(&self, line_bytes_max: usize) -> bool {
+        self.text.len() > line_bytes_max
+    }
+}

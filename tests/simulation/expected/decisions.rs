@@ -1,0 +1,216 @@
+//! What is decided: by requests, by timeouts, and by the ends of sessions.
+
+use officer::server::Limits;
+
+use super::connection::{Connection, Leave, Phase};
+use super::sockets::{OUTBOX_FULL, OUTBOXES_FULL, TOO_LONG};
+use super::{Asked, Expected, Number, broken, ensure, nanos};
+use crate::coverage::{Event as Happening, command, reply as kind};
+use crate::model::{Ask, Said, error, seconds, with_id};
+
+impl Expected {
+    /// The server says that it takes a line.
+    pub(super) fn on_line(&mut self, number: Number, text: &str) {
+        let connection = &mut self.connections[number];
+        connection.skip_blank();
+        let name = &connection.name;
+        ensure!(connection.phase == Phase::Open, "{name} ended, and a line of it is carried out: {text}");
+        let is_paused = connection.unsent >= self.limits.outbox_pause_bytes;
+        ensure!(!is_paused, "{name} is served although its output is full: {text}");
+        let Some(line) = connection.lines.pop_front() else { broken(format!("{name} did not send {text}")) };
+        ensure!(line.text == text, "{name} sent {}, not {text}", line.text);
+        ensure!(line.end <= connection.read, "the end of this line was not read from {name}: {text}");
+        ensure!(text.len() <= self.limits.line_bytes_max, "{name} sent a line over the limit");
+        self.tell(number, '<', text);
+        match line.asked {
+            Asked::Locks(request) => {
+                self.coverage.count(command(&request.ask));
+                let waits = self.locks.held_and_waiting().1;
+                let said = self.locks.request(number, &request, self.now);
+                let is_wait = said.is_empty() && matches!(request.ask, Ask::Lock { .. });
+                if is_wait && self.locks.held_and_waiting().1 == waits {
+                    self.coverage.count("a second request joined a wait");
+                }
+                self.push_all(said);
+            }
+            Asked::Hello { label, max_idle, id } => self.hello(number, label, max_idle, id),
+            Asked::Kick { connection, id } => self.kick(number, &connection, id.as_deref()),
+            Asked::Bad { reply } => {
+                self.coverage.count("command none of these");
+                self.push(number, reply.to_owned());
+            }
+            Asked::Nothing => broken(format!("{} sent nothing but white space: {text}", self.name(number))),
+        }
+        if self.is_too_long(number) {
+            self.answer_too_long(number);
+        }
+    }
+
+    pub(super) fn hello(&mut self, number: Number, label: Option<String>, max_idle: Option<u64>, id: Option<String>) {
+        self.coverage.count("command hello");
+        if let Some(label) = label {
+            self.locks.set_label(number, &label);
+        }
+        let of_all = self.limits.max_idle.map_or(u64::MAX, nanos);
+        let connection = &mut self.connections[number];
+        if let Some(max_idle) = max_idle {
+            connection.max_idle = max_idle.min(of_all);
+        }
+        let max_idle = if connection.max_idle == u64::MAX { 0 } else { connection.max_idle };
+        let Limits { line_bytes_max, connection_locks_max, lock_waits_max, reply_bytes_max, .. } = &self.limits;
+        let reply = format!(
+            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{}}},"resumed":false}}"#,
+            env!("CARGO_PKG_VERSION"),
+            connection.name,
+            seconds(max_idle),
+        );
+        self.push(number, with_id(reply, id.as_deref()));
+    }
+
+    pub(super) fn kick(&mut self, number: Number, name: &str, id: Option<&str>) {
+        self.coverage.count("command kick");
+        if !self.connections[number].is_near && !self.limits.kick_from_anywhere {
+            let message = "kick is only for connections from this machine, unless the server is told otherwise";
+            self.push(number, with_id(error("not_allowed", message, None), id));
+            return;
+        }
+        let is_it = |connection: &Connection| connection.name == name && connection.has_session;
+        let Some(kicked) = self.there.iter().copied().find(|number| is_it(&self.connections[*number])) else {
+            self.push(number, with_id(r#"{"result":"kick_failed"}"#.to_owned(), id));
+            return;
+        };
+        let answer = with_id(r#"{"result":"kicked"}"#.to_owned(), id);
+        if kicked == number {
+            self.push(number, answer.clone());
+        }
+        self.doom(kicked, "kicked", Leave::Sent);
+        self.end_session(kicked);
+        if kicked != number {
+            self.push(number, answer);
+        }
+    }
+
+    pub(super) fn answer_too_long(&mut self, number: Number) {
+        self.coverage.count("limit line_bytes_max");
+        let message = format!("a line may have at most {} bytes", self.limits.line_bytes_max);
+        self.push(number, error("line_too_long", &message, None));
+        self.doom(number, TOO_LONG, Leave::Read);
+    }
+
+    /// Waits whose time is up, as many as a turn may end.
+    pub(super) fn time_out(&mut self) {
+        let bytes_max = self.limits.turn_expiry_bytes;
+        let mut bytes = 0;
+        for count in 0.. {
+            if self.locks.next_timeout().is_none_or(|at| at > self.now) {
+                return;
+            }
+            if count == self.limits.turn_expiries_max {
+                return self.coverage.count("cut turn_expiries_max");
+            }
+            if bytes >= bytes_max {
+                return self.coverage.count("cut turn_expiry_bytes");
+            }
+            let said = self.locks.time_out_next(self.now).expect("one is due");
+            self.coverage.event(Happening::Timeout);
+            for (to, reply) in said {
+                bytes += self.push(to, reply);
+            }
+        }
+    }
+
+    /// Sessions that are to end, as many as a turn may.
+    pub(super) fn end_sessions(&mut self) {
+        for _ in 0..self.limits.turn_ends_max {
+            let Some(number) = self.doomed.pop_front() else { return };
+            self.end_session(number);
+            let connection = &mut self.connections[number];
+            connection.phase = match connection.phase {
+                Phase::Doomed(Leave::Now) => Phase::Closing,
+                Phase::Doomed(leave) => Phase::Draining(leave),
+                other => unreachable!("{other:?} is not doomed"),
+            };
+        }
+        if !self.doomed.is_empty() {
+            self.coverage.count("cut turn_ends_max");
+        }
+    }
+
+    pub(super) fn end_session(&mut self, number: Number) {
+        if std::mem::take(&mut self.connections[number].has_session) {
+            let said = self.locks.disconnect(number, self.now);
+            self.push_all(said);
+        }
+    }
+
+    pub(super) fn push_all(&mut self, said: Said) {
+        for (to, reply) in said {
+            self.push(to, reply);
+        }
+    }
+
+    /// A reply is decided. Returns how many bytes that adds to the receiver's output.
+    pub(super) fn push(&mut self, to: Number, mut reply: String) -> usize {
+        let now = self.now;
+        let connection = &mut self.connections[to];
+        if connection.phase != Phase::Open {
+            if reply.contains("\"acquired\"") {
+                self.coverage.count("a grant passed on by a connection that ended");
+            }
+            return 0;
+        }
+        self.coverage.count(kind(&reply));
+        self.tell(to, '>', &reply);
+        let connection = &mut self.connections[to];
+        if connection.unsent == 0 {
+            connection.last_progress = now;
+        }
+        reply.push('\n');
+        let bytes = reply.len();
+        connection.replies.push_back(reply);
+        connection.unsent += bytes;
+        self.unsent += bytes;
+        if connection.unsent > self.limits.outbox_bytes_max {
+            self.coverage.count("limit outbox_bytes_max");
+            self.doom(to, OUTBOX_FULL, Leave::Now);
+        }
+        while self.unsent > self.limits.outboxes_bytes_max {
+            self.coverage.count("limit outboxes_bytes_max");
+            let owes = |number: &Number| (self.connections[*number].unsent, self.connections[*number].slot);
+            let largest = self.there.iter().copied().max_by_key(owes).expect("somebody owes it");
+            self.doom(largest, OUTBOXES_FULL, Leave::Now);
+        }
+        bytes
+    }
+
+    /// It is decided that a connection ends. The first reason is told; a later one may only make it faster.
+    pub(super) fn doom(&mut self, number: Number, why: &'static str, leave: Leave) {
+        let connection = &mut self.connections[number];
+        match connection.phase {
+            Phase::Open => {
+                connection.phase = Phase::Doomed(leave);
+                self.doomed.push_back(number);
+                self.ends.push((number, why));
+                match why {
+                    "the peer closed the connection" => self.coverage.count("end the peer closed"),
+                    "the socket failed" => self.coverage.count("end the socket failed"),
+                    "kicked" => self.coverage.count("end kicked"),
+                    _ => {}
+                }
+                self.tell(number, '-', if why == "kicked" { "somebody kicked it" } else { why });
+            }
+            Phase::Doomed(_) if leave == Leave::Now => connection.phase = Phase::Doomed(Leave::Now),
+            Phase::Draining(_) | Phase::Lingering { .. } if leave == Leave::Now => connection.phase = Phase::Closing,
+            _ => return,
+        }
+        if leave == Leave::Now {
+            self.drop_output(number);
+        }
+    }
+
+    pub(super) fn drop_output(&mut self, number: Number) {
+        let connection = &mut self.connections[number];
+        self.unsent -= std::mem::take(&mut connection.unsent);
+        connection.replies.clear();
+    }
+}

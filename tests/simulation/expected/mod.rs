@@ -1,0 +1,334 @@
+//! What the clients must see: a naive model of the connections around the model of the locks.
+//!
+//! It is fed by what the sockets saw (bytes read and written, ends, errors, closes) and by the virtual time. From the
+//! server's own word it takes one thing: its transcript says in which order it took lines from *different* connections.
+//! That it took the lines that were sent, each once, in order, and not before it read them, is checked. Everything else
+//! follows from the protocol: after the requests of a turn its timeouts, then the ends of sessions, then the writes.
+//!
+//! Where the server is free, and what is taken from it for that reason:
+//!
+//! 1. The order in which connections with input are served within a turn: any.
+//! 2. A connection is closed for its silence at its moment, or in one of the turns that then follow at once. Had it
+//!    input that was not looked at (as its output was full), its silence may be counted from then on.
+//! 3. A connection is closed for taking nothing at its moment, or in one of the turns that then follow at once.
+//! 4. Where a connection took nothing for the limit and the poll then says that it takes something again, the same write
+//!    may be the last try before the timeouts or an ordinary one after them: one of both has to fit.
+//! 5. Where several owe most, the one in the last slot is closed.
+//!
+//! Nothing else is free: replies are compared byte by byte, or else as JSON, where lists without an order are.
+
+mod connection;
+mod decisions;
+mod order;
+mod sockets;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+
+use officer::server::Limits;
+
+use self::connection::{Connection, Leave, Phase, Sent};
+use crate::coverage::Coverage;
+use crate::memory::{Call, Wire};
+use crate::model::{self, Model, Request, error};
+
+/// What the server did, in order: to its sockets, and by its transcript.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Event {
+    Call(Number, Call),
+    /// It says that it takes this line.
+    Received(Number, String),
+    /// It says that a connection ends, and why.
+    Ended(Number, String),
+}
+
+/// Names a connection. None is used twice.
+pub(crate) type Number = usize;
+
+/// What a line asks, for whoever knows whom it names.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Locks(Request),
+    Hello { label: Option<String>, max_idle: Option<u64>, id: Option<String> },
+    Kick { connection: String, id: Option<String> },
+    Bad { reply: &'static str },
+    Nothing,
+}
+
+const TOLD_AT_A_TIME: usize = 64;
+
+/// The model of everything that clients can see.
+#[derive(Clone)]
+pub(crate) struct Expected {
+    limits: Limits,
+    locks: Model,
+    connections: Vec<Connection>,
+    /// Those of them whose sockets the server has not closed.
+    there: Vec<Number>,
+    /// Whose sessions are to be ended, in that order.
+    doomed: VecDeque<Number>,
+    /// Ends that the server has to tell of in this turn.
+    ends: Vec<(Number, &'static str)>,
+    unsent: usize,
+    now: u64,
+    pub(crate) coverage: Coverage,
+    /// What should happen, in the transcript's form, if somebody wants it.
+    pub(crate) transcript: Option<Vec<String>>,
+}
+
+/// What the clients saw is not what they should see.
+#[track_caller]
+fn broken(what: impl Into<String>) -> ! {
+    std::panic::panic_any(Broken(what.into()))
+}
+
+/// The message of a contradiction between the server and what is expected of it.
+pub(crate) struct Broken(pub(crate) String);
+
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)+) => {
+        if !$condition {
+            $crate::expected::broken(format!($($message)+));
+        }
+    };
+}
+use ensure;
+
+impl Expected {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let of_locks = model::Limits {
+            connection_locks_max: limits.connection_locks_max,
+            lock_waits_max: limits.lock_waits_max,
+            reply_bytes_max: limits.reply_bytes_max,
+        };
+        Expected {
+            limits,
+            locks: Model::new(of_locks),
+            connections: Vec::new(),
+            there: Vec::new(),
+            doomed: VecDeque::new(),
+            ends: Vec::new(),
+            unsent: 0,
+            now: 0,
+            coverage: Coverage::default(),
+            transcript: None,
+        }
+    }
+
+    /// A connection comes. `slot` is the server's for it; none if it was closed without a word.
+    pub(crate) fn accept(
+        &mut self,
+        name: String,
+        is_near: bool,
+        slot: Option<u32>,
+        wire: Rc<RefCell<Wire>>,
+        now: u64,
+    ) -> Number {
+        self.now = now;
+        let turned_away = self.there.iter().filter(|there| self.connections[**there].is_turned_away).count();
+        let has_room = self.there.len() - turned_away < self.limits.connections_max;
+        let is_told = has_room || turned_away < TOLD_AT_A_TIME;
+        ensure!(slot.is_some() == is_told, "{name} is accepted, or told that there is no room, or closed");
+        let number = self.connections.len();
+        self.there.push(number);
+        self.connections.push(Connection {
+            name: name.clone(),
+            is_near,
+            slot: slot.unwrap_or(0),
+            wire,
+            phase: if is_told { Phase::Open } else { Phase::Closing },
+            has_session: has_room,
+            is_turned_away: !has_room,
+            lines: VecDeque::new(),
+            sent: 0,
+            read: 0,
+            replies: VecDeque::new(),
+            unsent: 0,
+            partial: Vec::new(),
+            looked: 0,
+            is_blocked: false,
+            max_idle: self.limits.max_idle.map_or(u64::MAX, nanos),
+            last_input: now,
+            last_waiting: now,
+            last_progress: now,
+        });
+        self.tell(number, '+', "");
+        if has_room {
+            self.locks.connect(number, name);
+        } else if is_told {
+            self.coverage.count("limit connections_max");
+            let message = "the server has as many connections as it may have";
+            self.push(number, error("too_many_connections", message, None));
+            self.doom(number, "there are as many connections as may be", Leave::Read);
+        }
+        number
+    }
+
+    /// A client sends a line, `\n` included. It may arrive later.
+    pub(crate) fn send(&mut self, number: Number, text: &str, asked: Asked) {
+        let connection = &mut self.connections[number];
+        let start = connection.sent;
+        connection.sent += text.len() as u64;
+        let end = connection.sent;
+        let text = text.strip_suffix('\n').expect("a line has an end").to_owned();
+        connection.lines.push_back(Sent { text, start, end, asked });
+    }
+
+    /// The poll says that a socket takes something again.
+    pub(crate) fn on_room(&mut self, number: Number) {
+        self.connections[number].is_blocked = false;
+    }
+
+    /// A socket fails outside of reading and writing.
+    pub(crate) fn on_failure(&mut self, number: Number) {
+        self.doom(number, "the socket failed", Leave::Now);
+    }
+
+    pub(crate) fn is_there(&self, number: Number) -> bool {
+        self.connections[number].phase != Phase::Gone
+    }
+
+    pub(crate) fn name(&self, number: Number) -> &str {
+        &self.connections[number].name
+    }
+
+    /// The server did something although it had no turn.
+    pub(crate) fn between_turns(&mut self, events: &[Event]) {
+        self.on_events(events);
+    }
+
+    /// The server had a turn.
+    pub(crate) fn turn(&mut self, now: u64, events: &[Event]) {
+        self.now = now;
+        let inputs = events.iter().rposition(|event| self.is_of_input(event)).map_or(0, |last| last + 1);
+        let (inputs, others) = events.split_at(inputs);
+        self.on_events(inputs);
+        // What clients saw must be right in one of the ways.
+        let mut ways = self.looks(others);
+        let last = ways.pop().expect("there is one at least");
+        for looks in ways {
+            let mut other = self.clone();
+            match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..looks], &others[looks..]))) {
+                Ok(()) => {
+                    *self = other;
+                    return self.end_turn();
+                }
+                Err(panic) if panic.is::<Broken>() => {}
+                Err(panic) => resume_unwind(panic),
+            }
+        }
+        self.rest_of_turn(&others[..last], &others[last..]);
+        self.end_turn();
+    }
+
+    fn rest_of_turn(&mut self, looks: &[Event], writes: &[Event]) {
+        self.on_events(looks);
+        self.time_out();
+        self.end_sessions();
+        self.on_events(writes);
+        for connection in self.there.iter().map(|number| &self.connections[*number]) {
+            ensure!(connection.phase != Phase::Closing, "{} is not closed", connection.name);
+        }
+        if let Some((number, why)) = self.ends.first() {
+            broken(format!("the server says nothing of the end of {}: {why}", self.name(*number)));
+        }
+    }
+
+    fn end_turn(&mut self) {
+        self.coverage.end_turn();
+        for number in &self.there {
+            let connection = &mut self.connections[*number];
+            let mut wire = connection.wire.borrow_mut();
+            ensure!(wire.to_client.len() == connection.looked, "connection {number} received what was not written");
+            wire.to_client.clear();
+            connection.looked = 0;
+            let is_paused = connection.unsent >= self.limits.outbox_pause_bytes;
+            if is_paused && (!connection.lines.is_empty() || !wire.to_server.is_empty()) {
+                self.coverage.count("cut outbox_pause_bytes");
+            }
+            if is_paused || !wire.to_server.is_empty() {
+                connection.last_waiting = self.now;
+            }
+        }
+    }
+
+    /// The server has nothing to do until `next`. So everything must be done.
+    pub(crate) fn settled(&self, next: Option<u64>) {
+        for connection in self.there.iter().map(|number| &self.connections[*number]) {
+            let Connection { name, phase, unsent, .. } = connection;
+            let wire = connection.wire.borrow();
+            let is_paused = *unsent >= self.limits.outbox_pause_bytes;
+            match phase {
+                Phase::Gone | Phase::Closing | Phase::Doomed(_) => broken(format!("{name} is left in its end")),
+                Phase::Open if !is_paused => {
+                    let line = connection.next_line(self.limits.line_bytes_max);
+                    ensure!(line.is_none(), "{name} was not answered: {:?}", line.map(|line| &line.text));
+                    let has_input = !wire.to_server.is_empty() || (wire.client_has_closed && !wire.is_reset);
+                    ensure!(!has_input, "{name} sent something, and nobody listens");
+                }
+                Phase::Open => {}
+                Phase::Draining(_) => ensure!(*unsent > 0, "{name} was sent everything and is not closed"),
+                Phase::Lingering { .. } => {
+                    let is_at_end = wire.client_has_closed && !wire.is_reset;
+                    ensure!(!is_at_end, "{name} has read everything and is not closed");
+                }
+            }
+            ensure!(*unsent == 0 || connection.is_blocked, "{name} is not sent what it should be: {:?}", self.of(name));
+        }
+        let due = self.next_due();
+        ensure!(due.is_none_or(|due| due > self.now), "something is due and does not happen");
+        let wakes = next.is_some_and(|next| due.is_some_and(|due| next <= due));
+        ensure!(due.is_none() || wakes, "the server would sleep until {next:?}, and something is due at {due:?}");
+    }
+
+    /// When something must happen next if nothing else does.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        let of_connections = self.there.iter().map(|number| {
+            let connection = &self.connections[*number];
+            let stall = connection.last_progress.saturating_add(nanos(self.limits.outbox_stall));
+            let silence = connection.last_input.max(connection.last_waiting).saturating_add(connection.max_idle);
+            let stalled = if connection.unsent > 0 { stall } else { u64::MAX };
+            match connection.phase {
+                Phase::Open => silence.min(stalled),
+                Phase::Draining(_) => stalled,
+                Phase::Lingering { until } => until,
+                Phase::Doomed(_) | Phase::Closing | Phase::Gone => u64::MAX,
+            }
+        });
+        of_connections.chain(self.locks.next_timeout()).min().filter(|due| *due < u64::MAX)
+    }
+
+    /// Whether there is no connection, and so no lock.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.locks.held_and_waiting() == (0, 0) && self.there.is_empty()
+    }
+
+    fn on_events(&mut self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::Call(number, call) => self.on_call(*number, *call),
+                Event::Received(number, line) => self.on_line(*number, line),
+                Event::Ended(number, why) => self.on_end(*number, why),
+            }
+        }
+    }
+
+    fn of(&self, name: &str) -> Option<&VecDeque<String>> {
+        self.connections.iter().find(|connection| connection.name == name).map(|connection| &connection.replies)
+    }
+
+    fn tell(&mut self, number: Number, sign: char, text: &str) {
+        if let Some(transcript) = &mut self.transcript {
+            let (whole, part) = (self.now / 1_000_000_000, self.now % 1_000_000_000);
+            let text = text.replace('\r', "\\x0d");
+            let line = format!("@{whole}.{part:09} {} {sign} {text}", self.connections[number].name);
+            transcript.push(line.trim_end().to_owned());
+        }
+    }
+}
+
+fn nanos(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,70 @@
+//! Which of the things that a server did in one turn belong to which part of the turn.
+
+use super::connection::Phase;
+use super::sockets::{OUTBOX_FULL, OUTBOXES_FULL, SILENT, STALLED, TOO_LONG};
+use super::{Event, Expected, Number};
+use crate::memory::Call;
+
+impl Expected {
+    /// Whether the server did this while it took input.
+    pub(super) fn is_of_input(&self, event: &Event) -> bool {
+        match event {
+            Event::Call(_, call) => {
+                matches!(call, Call::Read { .. } | Call::ReadNothing | Call::ReadEnd | Call::ReadFailed)
+            }
+            Event::Received(..) => true,
+            Event::Ended(_, why) if why == TOO_LONG => true,
+            // It may be the answer to a line that is too long that was too much.
+            Event::Ended(number, why) if why == OUTBOX_FULL => self.is_too_long(*number),
+            Event::Ended(_, why) if why == OUTBOXES_FULL => self.there.iter().any(|number| self.is_too_long(*number)),
+            Event::Ended(..) => false,
+        }
+    }
+
+    /// Whether the next line of a connection is over the limit, and it is its turn.
+    pub(super) fn is_too_long(&self, number: Number) -> bool {
+        let line_bytes_max = self.limits.line_bytes_max;
+        let connection = &self.connections[number];
+        let is_served = connection.phase == Phase::Open && connection.unsent < self.limits.outbox_pause_bytes;
+        is_served && connection.next_line(line_bytes_max).is_some_and(|line| line.is_over(line_bytes_max))
+    }
+
+    /// How many of a turn's events, after those of input, come of looking at connections that were silent or took
+    /// nothing. Who took nothing for so long is tried once more before it is closed, and if the poll says just then that
+    /// it takes something again, the same write may also be an ordinary one. So there may be several answers.
+    pub(super) fn looks(&self, events: &[Event]) -> Vec<usize> {
+        let mut tried: Vec<Number> = Vec::new();
+        let mut looks = vec![0];
+        for (index, event) in events.iter().enumerate() {
+            let (Event::Ended(number, _) | Event::Received(number, _) | Event::Call(number, _)) = event;
+            let connection = &self.connections[*number];
+            let is_stalled = connection.unsent > 0 && self.is_stalled(connection);
+            let is_looked_at = matches!(connection.phase, Phase::Open | Phase::Draining(_));
+            match event {
+                Event::Ended(_, why) if why == SILENT || why == STALLED => looks = vec![index + 1],
+                Event::Call(_, Call::Dropped) => match connection.phase {
+                    Phase::Draining(_) if is_stalled => looks.push(index + 1),
+                    Phase::Lingering { .. } | Phase::Closing => {}
+                    // Sessions have ended: that comes later.
+                    _ => break,
+                },
+                Event::Call(_, call) if is_write(*call) && !tried.contains(number) => {
+                    tried.push(*number);
+                    if is_looked_at && connection.is_blocked {
+                        looks = vec![index + 1];
+                    } else if is_looked_at && is_stalled {
+                        looks.push(index + 1);
+                    } else {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+        looks
+    }
+}
+
+fn is_write(call: Call) -> bool {
+    matches!(call, Call::Wrote(_) | Call::WriteBlocked | Call::WriteInterrupted | Call::WriteFailed)
+}

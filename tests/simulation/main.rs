@@ -1,0 +1,127 @@
+//! The server in a world of its own: sockets made of memory, virtual time, and everything that may happen to them drawn
+//! from one seed. The same `Server` and `Engine` that `officer run` runs; only the sockets, the time and the order of
+//! events are replaced.
+//!
+//! ```sh
+//! cargo test --release --test simulation                        # 10,000 seeds, and all sequences in a small world
+//! OFFICER_SEED=17 cargo test --release --test simulation seeds  # one seed
+//! OFFICER_SEEDS=1000000 cargo test --release --test simulation seeds
+//! OFFICER_DEPTH=12 cargo test --release --test simulation sequence
+//! ```
+//!
+//! What clients must see says [`expected`], around [`model`], the model of the locks that the fuzzers have as well. A
+//! seed that fails is made smaller by [`shrink`], and its transcript is printed, for a test in `tests/virtual`.
+
+mod counting;
+mod coverage;
+mod expected;
+#[path = "../virtual/memory.rs"]
+mod memory;
+#[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
+mod model;
+mod run;
+mod scenario;
+mod sequences;
+mod shrink;
+mod watch;
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::coverage::Coverage;
+use crate::run::{Failure, Options, run_seed};
+
+const SEEDS: u64 = 10_000;
+/// One in so many seeds is done twice by the same server, to see that it keeps no memory.
+const REPEATED: u64 = 16;
+/// How long a failing seed is made smaller.
+const SHRINK: Duration = Duration::from_secs(60);
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number, not {value:?}")))
+}
+
+/// Not by `println!`, which is swallowed when a test passes: these figures are what was done.
+fn say(text: &str) {
+    writeln!(std::io::stdout(), "{text}").expect("somebody reads the figures");
+}
+
+fn options(seed: u64) -> Options {
+    Options { check_all: true, is_repeated: seed.is_multiple_of(REPEATED), has_transcript: false, is_misled: false }
+}
+
+#[test]
+fn what_clients_see_is_what_the_model_says_for_all_seeds() {
+    let seeds = match (from_environment("OFFICER_SEED"), from_environment("OFFICER_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, seeds) => 0..seeds.unwrap_or(SEEDS),
+    };
+    let count = seeds.end - seeds.start;
+    let start = Instant::now();
+    let (coverage, failure) = run_all(seeds);
+    if let Some((seed, failure)) = failure {
+        panic!("{}", shrink::report(seed, &failure, options(seed), SHRINK));
+    }
+    say(&format!(
+        "{count} seeds, {} steps, {} turns, {:.1} days of virtual time in {:.1} s",
+        coverage.steps,
+        coverage.turns,
+        Duration::from_nanos(coverage.time).as_secs_f64() / 86_400.0,
+        start.elapsed().as_secs_f64()
+    ));
+    say(&coverage.to_string());
+    if count >= SEEDS {
+        assert_eq!(coverage.missing(), Vec::<String>::new(), "these never happened");
+    }
+}
+
+/// For a server that was broken on purpose: which seeds find it, with the server's own checks switched off.
+#[test]
+#[ignore = "says how many seeds fail, for a server that was broken on purpose"]
+fn how_many_seeds_fail() {
+    let count = from_environment("OFFICER_SEEDS").unwrap_or(500);
+    let options = Options { check_all: false, is_repeated: false, has_transcript: false, is_misled: false };
+    let failures: Vec<(u64, Failure)> =
+        (0..count).filter_map(|seed| Some((seed, run_seed(seed, options).err()?))).collect();
+    let of_clients = failures.iter().filter(|(_, failure)| !failure.is_own_assertion).count();
+    println!("{} of {count} seeds fail, {of_clients} of them by what the clients saw", failures.len());
+    for (seed, failure) in failures.iter().take(3) {
+        println!("seed {seed}, step {}: {}", failure.step, failure.message);
+    }
+}
+
+/// Runs seeds on all processors until they are done or one fails: the first of those that were begun.
+fn run_all(seeds: std::ops::Range<u64>) -> (Coverage, Option<(u64, Failure)>) {
+    let next = AtomicU64::new(seeds.start);
+    let end = AtomicU64::new(seeds.end);
+    let found = Mutex::new((Coverage::default(), None::<(u64, Failure)>));
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut coverage = Coverage::default();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    match run_seed(seed, options(seed)) {
+                        Ok(seen) => coverage.add(&seen),
+                        Err(failure) => {
+                            end.fetch_min(seed, Ordering::Relaxed);
+                            let first = &mut found.lock().expect("nobody panics with it").1;
+                            if first.as_ref().is_none_or(|(other, _)| seed < *other) {
+                                *first = Some((seed, failure));
+                            }
+                        }
+                    }
+                }
+                found.lock().expect("nobody panics with it").0.add(&coverage);
+            });
+        }
+    });
+    found.into_inner().expect("nobody panics with it")
+}

@@ -1,0 +1,482 @@
+//! One scenario, carried out: the server over sockets made of memory, beside what is expected of it.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use fastrand::Rng;
+use officer::engine::ConnectionKey;
+use officer::server::{Readiness, Server};
+use officer::wire::peer::Peer;
+
+use crate::coverage::{Coverage, Event as Happening};
+use crate::expected::{Asked, Broken, Event, Expected, Number};
+use crate::memory::{Call, MemorySocket, Wire};
+use crate::scenario::{BAD, From, Line, Scenario, Seat, Step};
+use crate::{counting, watch};
+
+/// How a scenario is carried out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Whether the server checks itself after every turn. Without, only what clients see finds a fault.
+    pub(crate) check_all: bool,
+    /// Whether everything happens twice, to see that the first time left no memory behind.
+    pub(crate) is_repeated: bool,
+    /// Whether to write down what should happen.
+    pub(crate) has_transcript: bool,
+    /// Whether the model is told another limit than the server, to see that a difference is found.
+    pub(crate) is_misled: bool,
+}
+
+/// A run that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What was seen.
+    pub(crate) message: String,
+    /// Whether the server's own assertions found it, and not what the clients saw.
+    pub(crate) is_own_assertion: bool,
+    /// The step, from 0.
+    pub(crate) step: usize,
+    /// What should have happened up to there.
+    pub(crate) transcript: Vec<String>,
+}
+
+/// Carries out the scenario of a seed.
+pub(crate) fn run_seed(seed: u64, options: Options) -> Result<Coverage, Failure> {
+    run(&Scenario::from_seed(seed), options)
+}
+
+/// Carries out a scenario. Panics become failures, the server's and our own alike.
+pub(crate) fn run(scenario: &Scenario, options: Options) -> Result<Coverage, Failure> {
+    let events = Rc::new(RefCell::new(Vec::new()));
+    watch::listen(Rc::clone(&events));
+    let mut world = None;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let world = world.insert(World::new(scenario, options, events));
+        world.round(&scenario.steps);
+        if options.is_repeated {
+            world.repeat(&scenario.steps);
+        }
+    }));
+    watch::stop();
+    let mut world = world.expect("it was made");
+    let Err(panic) = result else {
+        world.expected.coverage.time = world.now;
+        return Ok(world.expected.coverage);
+    };
+    let transcript = world.expected.transcript.take().unwrap_or_default();
+    let step = world.step;
+    // A server that has contradicted itself may do so again when it goes.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(world)));
+    let (message, is_own_assertion) = message(&*panic);
+    Err(Failure { message, is_own_assertion, step, transcript })
+}
+
+fn message(panic: &(dyn Any + Send)) -> (String, bool) {
+    if let Some(Broken(message)) = panic.downcast_ref() {
+        return (message.clone(), false);
+    }
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    (text.unwrap_or("a panic without a message").to_owned(), true)
+}
+
+/// The first connection's number in names. They all have five digits, so that a second round has names as long.
+const FIRST_NAME: usize = 10_000;
+/// How many names there are: the port is part of them.
+const NAMES: usize = u16::MAX as usize - FIRST_NAME;
+
+fn peer(number: Number, from: From) -> Peer {
+    let name = FIRST_NAME + number;
+    let port = u16::try_from(name).expect("few connections");
+    match from {
+        From::Unix => Peer::Unix(name as u64),
+        From::Loopback => Peer::V4 { ip: [127, 0, 0, 1], port },
+        From::Elsewhere => Peer::V4 { ip: [10, 0, 0, 1], port },
+    }
+}
+
+pub(crate) fn number_of(name: &str) -> Number {
+    let (_, number) = name.rsplit_once(':').expect("a name ends with a number");
+    number.parse::<usize>().expect("a number") - FIRST_NAME
+}
+
+/// So many rounds with the same steps, and each leaves more memory behind: it is lost.
+const ROUNDS_MAX: usize = 100;
+
+/// The clients, the network and the clock.
+struct World {
+    server: Server<MemorySocket>,
+    server_live: usize,
+    expected: Expected,
+    options: Options,
+    now: u64,
+    seats: Vec<Sitting>,
+    links: Vec<Link>,
+    events: Rc<RefCell<Vec<Event>>>,
+    /// Connections with events that the poll has not delivered.
+    edges: Vec<Number>,
+    step: usize,
+    /// Slots that became free since the last turn began.
+    freed_slots: HashSet<u32>,
+}
+
+/// Who sits in a seat, and who did before.
+#[derive(Clone, Copy, Default)]
+struct Sitting {
+    now: Option<Number>,
+    before: Option<Number>,
+}
+
+/// The network's part of a connection.
+struct Link {
+    key: Option<ConnectionKey>,
+    wire: Rc<RefCell<Wire>>,
+    /// Sent, and not arrived.
+    under_way: Vec<u8>,
+    edge: Readiness,
+    is_closed: bool,
+}
+
+impl World {
+    fn new(scenario: &Scenario, options: Options, events: Rc<RefCell<Vec<Event>>>) -> Self {
+        let mut limits = scenario.limits.clone();
+        limits.connection_locks_max += usize::from(options.is_misled);
+        let mut expected = Expected::new(limits);
+        expected.transcript = options.has_transcript.then(Vec::new);
+        let (server, live) = counting::live(|| Server::new(scenario.limits.clone()));
+        World {
+            server,
+            server_live: live,
+            expected,
+            options,
+            now: 0,
+            seats: vec![Sitting::default(); scenario.seats],
+            links: Vec::new(),
+            events,
+            edges: Vec::new(),
+            step: 0,
+            freed_slots: HashSet::new(),
+        }
+    }
+
+    /// All steps, and then everyone goes.
+    fn round(&mut self, steps: &[Step]) {
+        for (number, step) in steps.iter().enumerate() {
+            self.step = number;
+            self.expected.coverage.steps += 1;
+            self.carry_out(step);
+        }
+        for seat in 0..self.seats.len() {
+            self.carry_out(&Step::Reset { seat, is_announced: true });
+            self.seats[seat] = Sitting::default();
+        }
+        self.settle(0);
+        // Those that were told to go are waited for.
+        self.pass(100_000_000_000);
+        if !(self.server.is_empty() && self.expected.is_empty()) {
+            std::panic::panic_any(Broken("everybody is gone, and something is left".to_owned()));
+        }
+        let is_open = |link: &Link| !link.wire.borrow().server_has_dropped;
+        if self.links.iter().any(is_open) {
+            std::panic::panic_any(Broken("everybody is gone, and a socket is open".to_owned()));
+        }
+    }
+
+    /// The same again, until a round leaves no more memory behind than the one before. That takes some: the parts of a
+    /// hash index get memory when they are first used, and by the random keys of the hash it is others in each round.
+    fn repeat(&mut self, steps: &[Step]) {
+        let mut bytes = vec![self.server_live];
+        while bytes.len() < ROUNDS_MAX && self.links.len() < NAMES / 2 {
+            self.round(steps);
+            if bytes.last() == Some(&self.server_live) {
+                return;
+            }
+            bytes.push(self.server_live);
+        }
+        std::panic::panic_any(Broken(format!("memory grows in every round: {bytes:?} bytes")));
+    }
+
+    /// Calls the server, and counts its memory.
+    fn with_server<T>(&mut self, call: impl FnOnce(&mut Server<MemorySocket>) -> T) -> T {
+        let server = &mut self.server;
+        let (result, live) = counting::live(|| call(server));
+        self.server_live = self.server_live.wrapping_add(live);
+        result
+    }
+
+    fn carry_out(&mut self, step: &Step) {
+        match step {
+            Step::Connect { seat, from, read_max, refuses_half_close } => {
+                self.connect(*seat, *from, *read_max, *refuses_half_close);
+            }
+            Step::Say { seat, line, arrives } => {
+                if let Some(number) = self.client(*seat) {
+                    self.say(number, line);
+                    self.arrive(number, *arrives);
+                }
+            }
+            Step::Arrive { seat, bytes } => {
+                if let Some(number) = self.client(*seat) {
+                    self.arrive(number, *bytes);
+                }
+            }
+            Step::End { seat } => {
+                if let Some(number) = self.client(*seat) {
+                    self.links[number].wire.borrow_mut().client_has_closed = true;
+                    self.edge(number, Readiness { is_readable: true, is_writable: false, is_read_closed: true });
+                    self.expected.coverage.event(Happening::End);
+                }
+            }
+            Step::Reset { seat, is_announced } => {
+                if let Some(number) = self.client(*seat) {
+                    self.links[number].wire.borrow_mut().is_reset = true;
+                    self.expected.coverage.event(Happening::Reset);
+                    if *is_announced {
+                        self.edge(number, ALL);
+                    }
+                }
+            }
+            Step::Room { seat, bytes } => {
+                if let Some(number) = self.client(*seat) {
+                    let mut wire = self.links[number].wire.borrow_mut();
+                    let had_none = wire.room == Some(0);
+                    wire.room = *bytes;
+                    drop(wire);
+                    if had_none && *bytes != Some(0) {
+                        self.edge(number, Readiness { is_writable: true, ..Readiness::default() });
+                        self.expected.coverage.event(Happening::Room);
+                    }
+                }
+            }
+            Step::Interrupt { seat, times } => {
+                if let Some(number) = self.client(*seat) {
+                    self.links[number].wire.borrow_mut().interruptions = *times;
+                }
+            }
+            Step::TakeNothing { seat } => {
+                if let Some(number) = self.client(*seat) {
+                    self.links[number].wire.borrow_mut().takes_nothing_for_ever = true;
+                }
+            }
+            Step::Fail { seat, is_of_former } => {
+                let number = if *is_of_former { self.seats[*seat].before } else { self.client(*seat) };
+                if let Some(number) = number
+                    && let Some(key) = self.links[number].key
+                {
+                    if self.expected.is_there(number) {
+                        self.expected.on_failure(number);
+                    }
+                    self.with_server(|server| server.fail(key, ErrorKind::NotConnected.into()));
+                    self.between_turns();
+                }
+            }
+            Step::Event { seat, is_of_former, bits } => {
+                let sitting = self.seats[*seat];
+                let number = if *is_of_former { sitting.before } else { self.client(*seat) };
+                if let Some(number) = number {
+                    let has = |bit: u8| bits & bit != 0;
+                    // That the peer closed its side is never said of one that did not.
+                    let is_read_closed = has(4) && self.links[number].wire.borrow().client_has_closed;
+                    self.edge(number, Readiness { is_readable: has(1), is_writable: has(2), is_read_closed });
+                    self.expected.coverage.event(Happening::Stray);
+                }
+            }
+            Step::Pass(nanos) => self.pass(*nanos),
+            Step::Oversleep(nanos) => self.now += nanos,
+            Step::Due => self.now = self.now.max(self.expected.next_due().unwrap_or(0)),
+            Step::Poll(order) => self.poll(*order),
+            Step::Turn => self.turn(),
+            Step::Settle(order) => self.settle(*order),
+        }
+    }
+
+    /// Who sits there, if the server has not closed the socket.
+    fn client(&mut self, seat: Seat) -> Option<Number> {
+        self.seats[seat].now.filter(|number| !self.links[*number].is_closed)
+    }
+
+    fn connect(&mut self, seat: Seat, from: From, read_max: Option<usize>, refuses_half_close: bool) {
+        if self.client(seat).is_some() || self.links.len() >= NAMES {
+            return;
+        }
+        let number = self.links.len();
+        let events = Rc::clone(&self.events);
+        let note = move |number, call| events.borrow_mut().push(Event::Call(number, call));
+        let (calls, aside) = (Some((number, Rc::new(note) as _)), Some(counting::set_aside as _));
+        let wire = Wire { read_max, refuses_half_close, calls, aside, ..Wire::default() };
+        let wire = Rc::new(RefCell::new(wire));
+        let peer = peer(number, from);
+        let (socket, now) = (MemorySocket::new(Rc::clone(&wire)), self.now);
+        let key = self.with_server(|server| server.accept(socket, peer, now));
+        let slot = key.map(slot);
+        self.expected.accept(peer.to_string(), from != From::Elsewhere, slot, Rc::clone(&wire), now);
+        self.expected.coverage.event(Happening::Accept);
+        if slot.is_some_and(|slot| self.freed_slots.remove(&slot)) {
+            self.expected.coverage.count("a slot used again at once");
+        }
+        let sitting = &mut self.seats[seat];
+        *sitting = Sitting { now: Some(number), before: sitting.now };
+        self.links.push(Link {
+            key,
+            wire,
+            under_way: Vec::new(),
+            edge: Readiness::default(),
+            is_closed: key.is_none(),
+        });
+        // The poll announces once that a new socket takes something.
+        self.edge(number, Readiness { is_writable: true, ..Readiness::default() });
+        self.between_turns();
+    }
+
+    fn between_turns(&mut self) {
+        let events = self.take_events();
+        self.expected.between_turns(&events);
+        self.give_back(events);
+    }
+
+    fn say(&mut self, number: Number, line: &Line) {
+        let (text, asked) = match line {
+            Line::Request { request, padding, ending } => {
+                let line = request.line();
+                let padding = " ".repeat(*padding);
+                (format!("{}{padding}}}{ending}", &line[..line.len() - 1]), Asked::Locks(request.clone()))
+            }
+            Line::Hello { label, max_idle, id } => {
+                let client = label.as_ref().map_or(String::new(), |label| format!(r#","client":"{label}""#));
+                let idle = max_idle.map_or(String::new(), |idle| format!(r#","max_idle":{}"#, idle.written));
+                let text = format!("{{\"command\":\"hello\"{client}{idle}{}}}\n", with_id(id.as_ref()));
+                let max_idle = max_idle.map(|idle| idle.nanos);
+                (text, Asked::Hello { label: label.clone(), max_idle, id: id.clone() })
+            }
+            Line::Kick { seat, id } => {
+                let sitting = self.seats[seat % self.seats.len()];
+                let kicked = sitting.now.map_or("nobody", |number| self.expected.name(number)).to_owned();
+                let text = format!("{{\"command\":\"kick\",\"connection\":\"{kicked}\"{}}}\n", with_id(id.as_ref()));
+                (text, Asked::Kick { connection: kicked, id: id.clone() })
+            }
+            Line::Bad(which) => (format!("{}\n", BAD[*which].0), Asked::Bad { reply: BAD[*which].1 }),
+            Line::Blank => (" \t\r\n".to_owned(), Asked::Nothing),
+            Line::Long => (format!("{}\n", "x".repeat(1_100)), Asked::Nothing),
+        };
+        // An ending may have a line of its own.
+        let end = text.find('\n').expect("a line has an end") + 1;
+        self.expected.send(number, &text[..end], asked);
+        if end < text.len() {
+            self.expected.send(number, &text[end..], Asked::Nothing);
+        }
+        self.links[number].under_way.extend_from_slice(text.as_bytes());
+    }
+
+    fn arrive(&mut self, number: Number, bytes: usize) {
+        let link = &mut self.links[number];
+        let bytes = bytes.min(link.under_way.len());
+        let mut wire = link.wire.borrow_mut();
+        if bytes == 0 || wire.client_has_closed || wire.is_reset {
+            return;
+        }
+        wire.to_server.extend(link.under_way.drain(..bytes));
+        drop(wire);
+        self.edge(number, Readiness { is_readable: true, ..Readiness::default() });
+        self.expected.coverage.event(Happening::Input);
+    }
+
+    /// Something happens that the next poll tells of.
+    fn edge(&mut self, number: Number, readiness: Readiness) {
+        let edge = &mut self.links[number].edge;
+        edge.is_readable |= readiness.is_readable;
+        edge.is_writable |= readiness.is_writable;
+        edge.is_read_closed |= readiness.is_read_closed;
+        if !self.edges.contains(&number) {
+            self.edges.push(number);
+        }
+    }
+
+    fn poll(&mut self, order: u64) {
+        let mut edges = std::mem::take(&mut self.edges);
+        Rng::with_seed(order).shuffle(&mut edges);
+        for number in edges.drain(..) {
+            let link = &mut self.links[number];
+            let readiness = std::mem::take(&mut link.edge);
+            let Some(key) = link.key else { continue };
+            let is_there = self.expected.is_there(number);
+            if !is_there {
+                self.expected.coverage.count("an event of a former connection");
+            } else if readiness.is_writable {
+                self.expected.on_room(number);
+            }
+            self.with_server(|server| server.ready(key, readiness));
+        }
+        self.edges = edges;
+    }
+
+    fn turn(&mut self) {
+        let now = self.now;
+        self.with_server(|server| server.turn(now));
+        self.freed_slots.clear();
+        let events = self.take_events();
+        self.expected.turn(now, &events);
+        self.give_back(events);
+        if self.options.check_all {
+            self.server.check_all();
+        }
+    }
+
+    fn take_events(&mut self) -> Vec<Event> {
+        let events = self.events.take();
+        for event in &events {
+            if let Event::Call(number, Call::Dropped) = event {
+                let link = &mut self.links[*number];
+                link.is_closed = true;
+                self.freed_slots.extend(link.key.map(slot));
+            }
+        }
+        events
+    }
+
+    /// Keeps the memory of the list.
+    fn give_back(&mut self, mut events: Vec<Event>) {
+        events.clear();
+        self.events.replace(events);
+    }
+
+    fn settle(&mut self, order: u64) {
+        // A bound only so that a server that never rests fails instead of hanging.
+        for _ in 0..100_000 {
+            self.poll(order);
+            self.turn();
+            let next = self.server.next_turn();
+            if self.edges.is_empty() && next.is_none_or(|next| next > self.now) {
+                return self.expected.settled(next);
+            }
+        }
+        std::panic::panic_any(Broken("the server never comes to rest".to_owned()));
+    }
+
+    fn pass(&mut self, nanos: u64) {
+        let end = self.now + nanos;
+        self.settle(0);
+        while let Some(next) = self.server.next_turn()
+            && next <= end
+        {
+            self.now = self.now.max(next);
+            self.settle(0);
+        }
+        self.now = end;
+        self.settle(0);
+    }
+}
+
+const ALL: Readiness = Readiness { is_readable: true, is_writable: true, is_read_closed: true };
+
+fn with_id(id: Option<&String>) -> String {
+    id.map_or(String::new(), |id| format!(r#","id":{id}"#))
+}
+
+fn slot(key: ConnectionKey) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the slot is the lower half of a key")]
+    let slot = key.to_bits() as u32;
+    slot
+}

@@ -1,0 +1,371 @@
+//! What happens in one run, drawn from a seed: a list of steps that keeps its meaning when steps are left out of it.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use officer::server::Limits;
+
+use crate::model::{Ask, Request, Timeout};
+
+/// Steps of one run.
+pub(crate) const STEPS: usize = 2_000;
+
+/// One run: the server's limits, and what its clients, the network and the clock do.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) limits: Limits,
+    pub(crate) seats: usize,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One of the places that a client may sit in. Who leaves makes way for another connection.
+pub(crate) type Seat = usize;
+
+/// What happens. Whatever concerns an empty seat does not.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Connect {
+        seat: Seat,
+        from: From,
+        read_max: Option<usize>,
+        refuses_half_close: bool,
+    },
+    /// A client sends a line, of which so many bytes arrive now (with those that had not arrived before it).
+    Say {
+        seat: Seat,
+        line: Line,
+        arrives: usize,
+    },
+    /// More of what a client has sent arrives.
+    Arrive {
+        seat: Seat,
+        bytes: usize,
+    },
+    /// The client ends its input. What had not arrived is lost.
+    End {
+        seat: Seat,
+    },
+    /// The connection breaks, and the poll says so or not.
+    Reset {
+        seat: Seat,
+        is_announced: bool,
+    },
+    /// The client takes so many bytes from now on. None: all.
+    Room {
+        seat: Seat,
+        bytes: Option<usize>,
+    },
+    Interrupt {
+        seat: Seat,
+        times: usize,
+    },
+    /// From now on writes succeed with no bytes.
+    TakeNothing {
+        seat: Seat,
+    },
+    /// The socket fails outside of reading and writing: the seat's, or that of the connection before it, which is gone.
+    Fail {
+        seat: Seat,
+        is_of_former: bool,
+    },
+    /// An event that nothing stands behind, for the seat's connection or the one before it, which is gone.
+    Event {
+        seat: Seat,
+        is_of_former: bool,
+        bits: u8,
+    },
+    /// Time passes, and what is due on the way happens at its moment.
+    Pass(u64),
+    /// Time passes, and the server sleeps through it.
+    Oversleep(u64),
+    /// The time of the next thing that is due comes, and the server has not had its turn.
+    Due,
+    /// The poll's events are delivered, in an order of this number's, and the server has not had its turn.
+    Poll(u64),
+    Turn,
+    /// Polls and turns until there is nothing to do.
+    Settle(u64),
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    Unix,
+    Loopback,
+    Elsewhere,
+}
+
+/// What a client sends.
+#[derive(Clone, Debug)]
+pub(crate) enum Line {
+    Request { request: Request, padding: usize, ending: &'static str },
+    Hello { label: Option<String>, max_idle: Option<Timeout>, id: Option<String> },
+    Kick { seat: Seat, id: Option<String> },
+    Bad(usize),
+    Blank,
+    Long,
+}
+
+/// Lines that are no requests, and what they are answered.
+pub(crate) const BAD: [(&str, &str); 5] = [
+    (
+        r#"{"command":"nonsense"}"#,
+        r#"{"result":"error","reason":"unknown_command","message":"there is no command \"nonsense\""}"#,
+    ),
+    (
+        r#"{"command":"lock","id":5}"#,
+        r#"{"result":"error","reason":"invalid_request","message":"name is missing","id":5}"#,
+    ),
+    (
+        r#"{"command":"lock","name":"a","timeout":"1"}"#,
+        r#"{"result":"error","reason":"invalid_request","message":"timeout must be a number of seconds","name":"a"}"#,
+    ),
+    (r#"{"name":"a"}"#, r#"{"result":"error","reason":"invalid_request","message":"command is missing","name":"a"}"#),
+    (
+        r#"{"command":"unlock","name":""}"#,
+        r#"{"result":"error","reason":"invalid_request","message":"name must not be empty"}"#,
+    ),
+];
+
+const SECOND: u64 = 1_000_000_000;
+
+const TIMEOUTS: [Timeout; 7] = [
+    Timeout { written: "0", nanos: 0 },
+    Timeout { written: "0.25", nanos: SECOND / 4 },
+    Timeout { written: "0.5", nanos: SECOND / 2 },
+    Timeout { written: "1", nanos: SECOND },
+    Timeout { written: "2.0", nanos: 2 * SECOND },
+    Timeout { written: "30", nanos: 30 * SECOND },
+    Timeout { written: "1e300", nanos: u64::MAX },
+];
+
+const IDLES: [Timeout; 3] = [
+    Timeout { written: "1", nanos: SECOND },
+    Timeout { written: "5", nanos: 5 * SECOND },
+    Timeout { written: "1e300", nanos: u64::MAX },
+];
+
+impl Scenario {
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let limits = limits(&mut random);
+        // Small worlds meet more often.
+        let seats = match random.u8(0..10) {
+            0 => random.usize(1..=64),
+            1..4 => random.usize(1..=16),
+            _ => random.usize(2..=6),
+        };
+        let mut draw = Draw::new(random, seats, &limits);
+        let steps = (0..STEPS).map(|_| draw.step()).collect();
+        Scenario { limits, seats, steps }
+    }
+}
+
+/// Limits so small that they are met, each of them or not.
+fn limits(random: &mut Rng) -> Limits {
+    let mut small = |from: usize, to: usize, otherwise: usize| {
+        if random.u8(0..3) == 0 { random.usize(from..to) } else { otherwise }
+    };
+    let limits = Limits {
+        line_bytes_max: small(60, 140, 1000),
+        connections_max: small(2, 8, 1000),
+        connection_locks_max: small(1, 4, 1000),
+        lock_waits_max: small(1, 4, 1000),
+        outbox_pause_bytes: small(1, 300, 1 << 16),
+        outbox_bytes_max: small(200, 2000, 1 << 20),
+        outboxes_bytes_max: small(600, 4000, 1 << 20),
+        reply_bytes_max: small(20, 200, 1 << 16),
+        turn_read_bytes: small(1, 100, 2048),
+        turn_expiries_max: small(1, 3, 256),
+        turn_expiry_bytes: small(1, 300, 1 << 16),
+        turn_ends_max: small(1, 3, 128),
+        ..Limits::default()
+    };
+    let mut seconds = |otherwise: u64| if random.u8(0..3) == 0 { random.u64(1..6) } else { otherwise };
+    let (max_idle, stall, linger) = (seconds(60), seconds(30), seconds(1));
+    Limits {
+        max_idle: (max_idle != 5).then(|| Duration::from_secs(max_idle)),
+        outbox_stall: Duration::from_secs(stall),
+        linger: Duration::from_secs(linger),
+        kick_from_anywhere: random.bool(),
+        ..limits
+    }
+}
+
+/// How often something is drawn, and how.
+type Choice<T> = (u32, fn(&mut Draw) -> T);
+
+/// Draws steps, by the seed's own mix.
+struct Draw {
+    random: Rng,
+    seats: usize,
+    locks: usize,
+    line_bytes_max: usize,
+    steps: Vec<Choice<Step>>,
+    requests: Vec<Choice<Ask>>,
+    /// The share of lines that arrive whole, of requests with an id, and of clients on a UNIX socket, in 256ths.
+    whole: u8,
+    with_id: u8,
+    on_unix: u8,
+    next_id: u32,
+}
+
+impl Draw {
+    fn new(mut random: Rng, seats: usize, limits: &Limits) -> Self {
+        let steps: [Choice<Step>; 16] = [
+            (60, Draw::say),
+            (12, Draw::connect),
+            (10, |draw| Step::Arrive { seat: draw.seat(), bytes: draw.few() }),
+            (3, |draw| Step::End { seat: draw.seat() }),
+            (3, |draw| Step::Reset { seat: draw.seat(), is_announced: draw.random.u8(0..4) > 0 }),
+            (8, |draw| Step::Room { seat: draw.seat(), bytes: Some(draw.few()) }),
+            (6, |draw| Step::Room { seat: draw.seat(), bytes: None }),
+            (2, |draw| Step::Interrupt { seat: draw.seat(), times: draw.random.usize(1..4) }),
+            (1, |draw| Step::TakeNothing { seat: draw.seat() }),
+            (2, |draw| Step::Fail { seat: draw.seat(), is_of_former: draw.random.bool() }),
+            (3, |draw| Step::Event { seat: draw.seat(), is_of_former: draw.random.bool(), bits: draw.random.u8(0..8) }),
+            (6, |draw| Step::Pass(draw.time())),
+            (3, |draw| Step::Oversleep(draw.time())),
+            (6, |_| Step::Due),
+            (20, |draw| if draw.random.bool() { Step::Turn } else { Step::Poll(draw.random.u64(..)) }),
+            (40, |draw| Step::Settle(draw.random.u64(..))),
+        ];
+        let requests: [Choice<Ask>; 9] = [
+            (50, Draw::lock),
+            (30, |draw| Ask::Unlock { name: draw.name() }),
+            (6, |_| Ask::Reset),
+            (2, |_| Ask::Locks),
+            (2, |draw| Ask::Page { prefix: draw.prefix(), has_detail: draw.random.bool() }),
+            (2, |_| Ask::Connections),
+            (3, |_| Ask::MyLocks),
+            (2, |_| Ask::KeepAlive),
+            (3, |_| Ask::Ping),
+        ];
+        // Its own mix: some kinds are three times as common as usual, some almost never come.
+        let mut factor = || [0, 1, 2, 4, 4, 4, 8, 12][random.usize(0..8)];
+        let steps = steps.map(|(weight, step)| (weight * factor() + 1, step)).to_vec();
+        let requests = requests.map(|(weight, ask)| (weight * factor() + 1, ask)).to_vec();
+        let (whole, with_id, on_unix) = (random.u8(..), random.u8(..), random.u8(..));
+        let locks = if random.bool() { random.usize(1..=2) } else { random.usize(1..=8) };
+        let line_bytes_max = limits.line_bytes_max;
+        Draw { random, seats, locks, line_bytes_max, steps, requests, whole, with_id, on_unix, next_id: 0 }
+    }
+
+    fn step(&mut self) -> Step {
+        let step = weighted(&mut self.random, &self.steps);
+        step(self)
+    }
+
+    fn connect(&mut self) -> Step {
+        let from = match self.random.u8(..) {
+            below if below < self.on_unix => From::Unix,
+            other if other % 2 == 0 => From::Loopback,
+            _ => From::Elsewhere,
+        };
+        // Only on a UNIX socket may a read give less than there is.
+        let in_pieces = from == From::Unix && self.random.bool();
+        Step::Connect {
+            seat: self.seat(),
+            from,
+            read_max: in_pieces.then(|| self.random.usize(1..50)),
+            refuses_half_close: self.random.u8(0..8) == 0,
+        }
+    }
+
+    fn say(&mut self) -> Step {
+        let seat = self.seat();
+        let line = match self.random.u8(0..100) {
+            0..3 => Line::Hello {
+                label: self.random.bool().then(|| "x".repeat(self.random.usize(0..5))),
+                max_idle: self.random.bool().then(|| IDLES[self.random.usize(0..3)]),
+                id: self.id(),
+            },
+            3..5 => Line::Kick { seat: self.seat(), id: self.id() },
+            5..8 => Line::Bad(self.random.usize(0..BAD.len())),
+            8..10 => Line::Blank,
+            10 => Line::Long,
+            _ => {
+                let ask = weighted(&mut self.random, &self.requests)(self);
+                let request = Request { ask, id: self.id() };
+                let is_padded = self.random.u8(0..32) == 0;
+                let padding = if is_padded { self.random.usize(0..self.line_bytes_max) } else { 0 };
+                let ending = ["\n", "\n", "\n", "\r\n", " \n\n"][self.random.usize(0..5)];
+                Line::Request { request, padding, ending }
+            }
+        };
+        let arrives = if self.random.u8(..) <= self.whole { usize::MAX } else { self.random.usize(0..100) };
+        Step::Say { seat, line, arrives }
+    }
+
+    fn lock(&mut self) -> Ask {
+        let timeout = self.random.bool().then(|| TIMEOUTS[self.random.usize(0..TIMEOUTS.len())]);
+        let queue_max = (self.random.u8(0..8) == 0).then(|| self.random.u64(0..4));
+        Ask::Lock { name: self.name(), timeout, queue_max }
+    }
+
+    fn id(&mut self) -> Option<String> {
+        if self.random.u8(..) >= self.with_id {
+            return None;
+        }
+        self.next_id += 1;
+        Some(if self.next_id.is_multiple_of(5) { format!("\"id-{}\"", self.next_id) } else { self.next_id.to_string() })
+    }
+
+    fn seat(&mut self) -> Seat {
+        self.random.usize(0..self.seats)
+    }
+
+    fn name(&mut self) -> String {
+        let names = ["a", "b", "boss:1", "boss:2", "a \"name\"", "0123456789012345678901234567890123456789", "g", "h"];
+        names[self.random.usize(0..self.locks)].to_owned()
+    }
+
+    fn prefix(&mut self) -> String {
+        ["", "a", "boss:"][self.random.usize(0..3)].to_owned()
+    }
+
+    fn few(&mut self) -> usize {
+        let most = [3, 30, 300][self.random.usize(0..3)];
+        self.random.usize(0..most)
+    }
+
+    fn time(&mut self) -> u64 {
+        match self.random.u8(0..8) {
+            // On the same beat as the timeouts, so that things fall together.
+            0..4 => SECOND / 4 * self.random.u64(0..8),
+            4..7 => self.random.u64(0..3 * SECOND),
+            _ => SECOND * self.random.u64(0..70),
+        }
+    }
+}
+
+fn weighted<T: Copy>(random: &mut Rng, choices: &[(u32, T)]) -> T {
+    let all: u32 = choices.iter().map(|(weight, _)| weight).sum();
+    let mut drawn = random.u32(0..all);
+    for (weight, choice) in choices {
+        if drawn < *weight {
+            return *choice;
+        }
+        drawn -= weight;
+    }
+    unreachable!("what is drawn is below the sum")
+}
+
+impl Step {
+    /// Whose step it is.
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        match self {
+            Step::Connect { seat, .. }
+            | Step::Say { seat, .. }
+            | Step::Arrive { seat, .. }
+            | Step::End { seat }
+            | Step::Reset { seat, .. }
+            | Step::Room { seat, .. }
+            | Step::Interrupt { seat, .. }
+            | Step::TakeNothing { seat }
+            | Step::Fail { seat, .. }
+            | Step::Event { seat, .. } => Some(*seat),
+            Step::Pass(_) | Step::Oversleep(_) | Step::Due | Step::Poll(_) | Step::Turn | Step::Settle(_) => None,
+        }
+    }
+}
