@@ -4,10 +4,12 @@
 //! of the same poll, a deadline, a lock's holder — would then reach a stranger. Here a key is the slot and the number
 //! of the insertion that filled it: a key that outlived its value finds nothing.
 
+mod chunks;
+
 use std::fmt;
 use std::marker::PhantomData;
 
-use slab::Slab;
+pub(crate) use self::chunks::Chunks;
 
 /// Names one value of a [`Slots<Tag, T>`](Slots). `Tag` keeps keys of different kinds apart at compile time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,14 +44,14 @@ impl<Tag> fmt::Debug for Key<Tag> {
 /// while exactly a multiple of that many values come and go to be mistaken for another.
 #[derive(Debug)]
 pub struct Slots<Tag, T> {
-    slab: Slab<(u32, T)>,
+    slab: Chunks<(u32, T)>,
     next_generation: u32,
     tag: PhantomData<Tag>,
 }
 
 impl<Tag, T> Default for Slots<Tag, T> {
     fn default() -> Self {
-        Slots { slab: Slab::new(), next_generation: 0, tag: PhantomData }
+        Slots { slab: Chunks::default(), next_generation: 0, tag: PhantomData }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use slab::Slab;
+use crate::slots::Chunks;
 
 /// A point in time, or a length of it: nanoseconds, points counted from the start of the process. 2^64 of them are 584
 /// years, so the largest value stands for never.
@@ -30,9 +30,12 @@ impl DeadlineKey {
 #[derive(Debug)]
 pub struct Deadlines<T> {
     heap: Vec<Node>,
-    armed: Slab<Armed<T>>,
+    armed: Chunks<Armed<T>>,
     next_order: u64,
 }
+
+/// So much of the heap is kept, however few deadlines are armed.
+const HEAP_KEPT: usize = 4096;
 
 /// What is compared stands in the heap itself, so that a comparison touches no other memory.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +59,7 @@ struct Armed<T> {
 
 impl<T> Default for Deadlines<T> {
     fn default() -> Self {
-        Deadlines { heap: Vec::new(), armed: Slab::new(), next_order: 0 }
+        Deadlines { heap: Vec::new(), armed: Chunks::default(), next_order: 0 }
     }
 }
 
@@ -139,6 +142,10 @@ impl<T: Copy> Deadlines<T> {
             self.armed[moved].position = to_u32(position);
             self.sink(position);
             self.rise(self.armed[moved].position as usize);
+        }
+        // Half of what it has is more than enough for long, so this is as rare as growing.
+        if self.heap.capacity() > HEAP_KEPT && self.heap.len() < self.heap.capacity() / 4 {
+            self.heap.shrink_to(self.heap.capacity() / 2);
         }
         self.armed.remove(node.slot as usize).due
     }
@@ -260,5 +267,16 @@ mod tests {
         let key = deadlines.arm(5, 'x');
         deadlines.cancel(key);
         deadlines.cancel(key);
+    }
+
+    #[test]
+    fn a_million_deadlines_leave_little_behind() {
+        let mut deadlines = Deadlines::default();
+        (0..1_000_000).for_each(|at| _ = deadlines.arm(at, 'x'));
+        let full = deadlines.heap.capacity();
+        while deadlines.pop_due(999_990).is_some() {}
+        deadlines.check_all();
+        assert_eq!(deadlines.len(), 9);
+        assert!(deadlines.heap.capacity() < full / 64, "{} of {full}", deadlines.heap.capacity());
     }
 }

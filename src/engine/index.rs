@@ -12,6 +12,10 @@ pub(super) struct Index {
 }
 
 const SHARDS: usize = 64;
+/// A table with so much room is kept, even without entries.
+const SHARD_KEPT: usize = 64;
+/// One with more shrinks with its entries.
+const SHARD_LARGE: usize = 1024;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -52,10 +56,18 @@ impl Index {
     /// If it is not in it: the index and what it is an index of disagree.
     pub(super) fn remove(&mut self, hash: u64, number: u32) {
         let wanted = Entry { hash: lower(hash), number };
-        self.shards[shard(hash)]
+        let shard = &mut self.shards[shard(hash)];
+        shard
             .find_entry(wanted.spread(), |entry| entry.number == number)
             .expect("the index knows what is removed")
             .remove();
+        // A fourth of what it has is enough for long, so this is as rare as growing. A small one is kept until it is empty: a
+        // smaller one instead would be new memory, in the way of the old that is given back to the system.
+        if shard.is_empty() && shard.capacity() > SHARD_KEPT {
+            *shard = HashTable::new();
+        } else if shard.capacity() > SHARD_LARGE && shard.len() < shard.capacity() / 8 {
+            shard.shrink_to(shard.len() * 2, Entry::spread);
+        }
     }
 
     /// How many numbers are in it.
@@ -102,5 +114,25 @@ mod tests {
         for number in 0..100_000 {
             assert_eq!(index.find(hash(number), |found| found == number), Some(number));
         }
+    }
+
+    #[test]
+    fn what_was_large_once_becomes_small_again_and_loses_nothing() {
+        let mut index = Index::default();
+        let hash = |number: u32| u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let memory = |index: &Index| index.shards.iter().map(HashTable::capacity).sum::<usize>();
+        for number in 0..100_000 {
+            index.insert(hash(number), number);
+        }
+        let full = memory(&index);
+        for number in 200..100_000 {
+            index.remove(hash(number), number);
+        }
+        assert!(memory(&index) < full / 3, "{} of {full}", memory(&index));
+        for number in 0..200 {
+            assert_eq!(index.find(hash(number), |found| found == number), Some(number));
+            index.remove(hash(number), number);
+        }
+        assert_eq!(memory(&index), 0);
     }
 }

@@ -159,7 +159,7 @@ impl Engine {
 
     /// Tells those who wait with an id that their wait ends with the server. Nothing else changes.
     pub fn announce_shutdown(&self, replies: &mut impl Replies) {
-        for (_, place) in self.table.places() {
+        for (_, place) in self.table.places().iter() {
             if let (Standing::Waiting, Some(rare)) = (place.standing, &place.rare) {
                 let outcome = Outcome::Error {
                     reason: Reason::ShuttingDown,
@@ -383,7 +383,7 @@ impl Engine {
         self.table.check_all();
         self.deadlines.check_all();
         let (mut held, mut waiting, mut timed, mut listed) = (0, 0, 0, 0);
-        for (_, place) in self.table.places() {
+        for (_, place) in self.table.places().iter() {
             match place.standing {
                 Standing::Holding => {
                     held += 1;

@@ -3,11 +3,10 @@
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 
-use slab::Slab;
-
 use super::SessionKey;
 use super::deadline::{DeadlineKey, Nanos};
 use super::table::LockKey;
+use crate::slots::Chunks;
 use crate::wire::Id;
 
 /// Names a place while it exists. The engine removes a place and all that points to it in one step, so these need no
@@ -73,7 +72,7 @@ impl Place {
     }
 }
 
-pub(super) type Places = Slab<Place>;
+pub(super) type Places = Chunks<Place>;
 
 /// Neighbours in one list.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,13 +2,13 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use slab::Slab;
 use smallvec::SmallVec;
 
 use super::SessionKey;
 use super::deadline::Nanos;
 use super::index::Index;
 use super::place::{InQueue, InSession, List, Place, PlaceKey, Places, Standing, at, at_mut};
+use crate::slots::Chunks;
 
 /// Names a lock while it has holders or waiters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ const CROWD: usize = 8;
 /// The hash of names is keyed anew in every process, so nobody can choose names that collide.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: Slab<Entry>,
+    entries: Chunks<Entry>,
     places: Places,
     /// From the hash of a name to its entry.
     by_name: Index,
@@ -142,7 +142,7 @@ impl Table {
 
     /// The locks in at most `slots` slots from `first` on, and the slot after these if there are any further ones.
     pub(super) fn locks_between(&self, first: u32, slots: u32) -> (impl Iterator<Item = LockKey>, Option<u32>) {
-        let all = u32::try_from(self.entries.capacity()).expect("add saw to it");
+        let all = u32::try_from(self.entries.end()).expect("add saw to it");
         let end = first.saturating_add(slots).min(all);
         let locks = (first..end).filter(|slot| self.entries.contains(*slot as usize)).map(LockKey);
         (locks, (end < all).then_some(end))
