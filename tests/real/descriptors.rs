@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::Client;
+use crate::client::{Client, eventually};
 use crate::server::{Server, officer_after};
 
 #[test]
@@ -14,6 +14,7 @@ fn without_descriptors_newcomers_wait_and_the_others_go_on() {
     const LINE: &str = "cannot accept more connections";
     let options = ["run", "-p", "0", "--connections-max", "1000", "-l", "debug"];
     let server = Server::start(&mut officer_after("ulimit -n 40 &&", &options));
+    let descriptors = server.descriptors();
     // There is room for 25, and for 25 when these have left, but not for both.
     let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
     server.log().wait_for(LINE);
@@ -48,6 +49,8 @@ fn without_descriptors_newcomers_wait_and_the_others_go_on() {
     // It hears of those that come now.
     let mut new: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     new.iter_mut().for_each(|client| assert_eq!(client.locks(), json!({"db": [clients[0].name()]})));
+    drop((new, clients));
+    eventually("none is left over", || server.descriptors() == descriptors);
 }
 
 #[test]

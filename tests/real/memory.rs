@@ -30,19 +30,13 @@ fn an_idle_connection_with_a_lock_costs_at_most_400_bytes_and_no_processor_time(
         socket
     };
     let mut held: Vec<TcpStream> = (0..FIRST).map(connect).collect();
-    let first = resident_bytes(&server);
+    let first = server.resident_bytes();
     held.extend((FIRST..ALL).map(connect));
-    let slope = (resident_bytes(&server) - first) as f64 / (ALL - FIRST) as f64;
+    let slope = (server.resident_bytes() - first) as f64 / (ALL - FIRST) as f64;
     let ticks = server.processor_ticks();
     thread::sleep(Duration::from_secs(3));
     let idle_ticks = server.processor_ticks() - ticks;
     println!("{slope:.0} bytes of resident memory per connection; {idle_ticks} ticks in 3 s of {ALL} idle connections");
     assert!(slope <= 400.0, "{slope}");
     assert_eq!(idle_ticks, 0);
-}
-
-fn resident_bytes(server: &Server) -> u64 {
-    let status = server.proc("status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }

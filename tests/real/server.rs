@@ -21,7 +21,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_officer");
 pub(crate) struct Server {
     child: Child,
     address: Address,
-    stdout: Receiver<String>,
+    /// What it writes after the first line. Locked so that threads may share the server.
+    stdout: Mutex<Receiver<String>>,
     log: Log,
     /// The test has seen its end.
     is_over: bool,
@@ -74,9 +75,15 @@ impl Server {
         let (sender, stdout) = mpsc::channel();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut server =
-            Server { child, address: Address::Unix(PathBuf::new()), stdout, log, is_over: false, _directory: None };
-        let line = server.stdout.recv_timeout(PATIENCE).expect("the server says that it listens");
+        let mut server = Server {
+            child,
+            address: Address::Unix(PathBuf::new()),
+            stdout: Mutex::new(stdout),
+            log,
+            is_over: false,
+            _directory: None,
+        };
+        let line = server.stdout.get_mut().unwrap().recv_timeout(PATIENCE).expect("the server says that it listens");
         let address = line.strip_prefix("officer: listening on ").unwrap_or_else(|| panic!("{line:?}"));
         server.address = match address.parse() {
             Ok(address) => Address::Tcp(address),
@@ -127,7 +134,7 @@ impl Server {
         let status = wait(&mut self.child);
         self.is_over = true;
         self.log.wait_for_end();
-        (status, self.stdout.iter().collect())
+        (status, self.stdout.get_mut().unwrap().iter().collect())
     }
 
     /// Ends it, and returns all lines that it has logged.
@@ -137,6 +144,16 @@ impl Server {
         self.log.lines()
     }
 
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
+    /// The memory that it has, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
     /// What a file of this process in /proc says.
     pub(crate) fn proc(&self, file: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
@@ -144,8 +161,12 @@ impl Server {
 
     /// The most memory that it had so far, in bytes.
     pub(crate) fn peak_memory_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
+    }
+
+    fn memory_bytes(&self, which: &str) -> u64 {
         let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
     }
 
