@@ -1,0 +1,253 @@
+//! Clients that ask for more than anybody should, and those who want to be served all the same.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, PATIENCE, eventually, lock};
+use crate::peers::{QUIET_P99_MAX, beside};
+use crate::server::Server;
+use crate::{megabytes, tcp_address};
+
+/// Asks for each of these names, some hundreds at a time, and counts how often it was granted.
+fn for_each(stream: &mut TcpStream, command: &str, names: impl Iterator<Item = String>) -> usize {
+    let result = if command == "lock" { "\"result\":\"acquired\"" } else { "\"result\":\"released\"" };
+    let mut names = names.peekable();
+    let mut count = 0;
+    while names.peek().is_some() {
+        let block: Vec<String> = names.by_ref().take(256).collect();
+        let lines = block.iter().map(|name| format!("{{\"command\":\"{command}\",\"name\":\"{name}\"}}\n"));
+        stream.write_all(lines.collect::<String>().as_bytes()).unwrap();
+        let mut left = block.len();
+        let mut buffer = [0; 64 << 10];
+        let mut received = Vec::new();
+        while left > 0 {
+            let bytes = stream.read(&mut buffer).unwrap();
+            assert!(bytes > 0, "the server keeps the connection");
+            left -= buffer[..bytes].iter().filter(|byte| **byte == b'\n').count();
+            received.extend_from_slice(&buffer[..bytes]);
+        }
+        count += String::from_utf8(received).unwrap().matches(result).count();
+    }
+    count
+}
+
+fn names(numbers: std::ops::Range<usize>) -> impl Iterator<Item = String> {
+    // Every third is too long to be kept in the table itself.
+    numbers.map(|number| match number % 3 {
+        0 => format!("player:{number}:and a name that is longer than most are"),
+        _ => format!("player:{number}"),
+    })
+}
+
+#[test]
+fn a_million_names_can_be_taken_and_listed_beside_others_and_their_memory_comes_back() {
+    const ALL: usize = 1_000_000;
+    let server = Server::tcp(&["--connection-locks-max", "1000000"]);
+    let address = tcp_address(&server);
+    let connect = || TcpStream::connect(address).unwrap();
+    let mut holder = connect();
+    // What a server has once it has done something at all.
+    assert_eq!(for_each(&mut holder, "lock", names(0..1000)), 1000);
+    assert_eq!(for_each(&mut holder, "unlock", names(0..1000)), 1000);
+    let before = server.resident_bytes();
+    let (taken, times) = beside(&server, || for_each(&mut holder, "lock", names(0..ALL)));
+    assert_eq!(taken, ALL);
+    let full = server.resident_bytes();
+    println!("{ALL} locks taken; a lock and unlock meanwhile: {times}");
+    assert!(times.p99() < QUIET_P99_MAX, "{times}");
+
+    let mut reader = server.connect();
+    let (listed, times) = beside(&server, || {
+        let (mut listed, mut after) = (0, Value::Null);
+        loop {
+            let page = reader.ask(json!({"command": "locks", "limit": 1000, "after": after, "detail": true}));
+            assert_eq!(page["result"], "locks", "{page}");
+            listed += page["value"].as_object().unwrap().keys().filter(|name| name.starts_with("player:")).count();
+            after = page["next"].clone();
+            if after.is_null() {
+                return listed;
+            }
+        }
+    });
+    println!("all of them listed, page by page; a lock and unlock meanwhile: {times}");
+    assert_eq!(listed, ALL);
+    assert!(times.p99() < QUIET_P99_MAX, "{times}");
+
+    let ((), times) = beside(&server, || {
+        for command in ["locks", "my_locks", "connections"] {
+            // Whoever holds all of them has the longest list.
+            for _ in 0..10 {
+                writeln!(holder, "{{\"command\":\"{command}\"}}").unwrap();
+                let mut reply = String::new();
+                BufReader::new(&holder).read_line(&mut reply).unwrap();
+                let reply: Value = serde_json::from_str(&reply).unwrap();
+                assert_eq!(reply["reason"], "reply_too_large", "{reply}");
+            }
+        }
+    });
+    println!("30 listings of all of them asked for, and refused; a lock and unlock meanwhile: {times}");
+    assert!(times.p99() < QUIET_P99_MAX, "{times}");
+
+    // All but one of ten thousand, and then these.
+    let is_late = |number: &usize| number % 10_000 == 5_000;
+    let name = |number: usize| names(number..number + 1).next().unwrap();
+    let soon = (0..ALL).filter(|number| !is_late(number)).map(name);
+    let (_, times) = beside(&server, || for_each(&mut holder, "unlock", soon));
+    let few = server.resident_bytes();
+    println!("all but 100 released; a lock and unlock meanwhile: {times}");
+    assert_eq!(for_each(&mut holder, "unlock", (0..ALL).filter(is_late).map(name)), 100);
+    let after = server.resident_bytes();
+    let [before, full, few, after] = [before, full, few, after].map(megabytes);
+    println!("resident MB: {before} before, {full} with {ALL} locks, {few} with 100 of them, {after} without");
+    assert!(full > before + 80.0, "a million locks take some room");
+    // The rest is what the allocator keeps between what is still in use.
+    assert!(after < before + (full - before) / 6.0, "the memory did not come back: {before} MB, {full} MB, {after} MB");
+    // Each of these keeps a part of a structure, and there are 250 such parts.
+    assert!(few < before + (full - before) * 0.75, "a few locks keep the memory of all: {few} MB of {full} MB");
+}
+
+#[test]
+fn a_client_that_locks_without_end_comes_to_its_limit_and_is_answered_all_the_same() {
+    let server = Server::tcp(&[]);
+    let mut stream = TcpStream::connect(tcp_address(&server)).unwrap();
+    let ((), times) = beside(&server, || {
+        assert_eq!(for_each(&mut stream, "lock", names(0..200_000)), 10_000);
+    });
+    let peak = megabytes(server.peak_memory_bytes());
+    println!("200,000 locks asked for by one, 10,000 of them granted: {peak} MB; a lock and unlock meanwhile: {times}");
+    assert!(times.p99() < QUIET_P99_MAX, "{times}");
+    assert!(peak < 30.0, "{peak} MB");
+    // It is no worse off than before.
+    assert_eq!(for_each(&mut stream, "unlock", names(0..10_000)), 10_000);
+}
+
+#[test]
+fn one_that_opens_connections_without_end_is_told_to_stop_and_the_others_go_on() {
+    let server = Server::tcp(&["--connections-max", "500"]);
+    let descriptors = server.descriptors();
+    let (told, times) = beside(&server, || {
+        let mut open: Vec<Client> = Vec::new();
+        let mut told = 0;
+        for count in 0..5_000 {
+            let mut client = server.connect();
+            // Those that found no room are dropped at some time; the others stay.
+            if count < 499 {
+                client.acquire(&format!("{count}"));
+                open.push(client);
+            } else if let Some(reply) = client.receive_or_end() {
+                assert_eq!(reply["reason"], "too_many_connections");
+                told += 1;
+            }
+        }
+        open.iter_mut().for_each(|client| assert_eq!(client.my_locks().len(), 1));
+        told
+    });
+    let peak = megabytes(server.peak_memory_bytes());
+    println!("4,501 connections too many, {told} of them told so: {peak} MB; a lock and unlock meanwhile: {times}");
+    assert!(told > 0);
+    assert!(times.p99() < QUIET_P99_MAX, "{times}");
+    assert!(peak < 30.0, "{peak} MB");
+    eventually("all are gone", || server.descriptors() <= descriptors);
+}
+
+#[test]
+fn a_hundred_thousand_waits_that_time_out_in_the_same_moment_hold_up_nobody() {
+    const WAITERS: usize = 10;
+    const EACH: usize = 10_000;
+    let server = Server::tcp(&[]);
+    let address = tcp_address(&server);
+    let mut holder = TcpStream::connect(address).unwrap();
+    assert_eq!(for_each(&mut holder, "lock", names(0..EACH)), EACH);
+    let before = server.resident_bytes();
+    let mut waiters: Vec<TcpStream> = (0..WAITERS).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // Whenever it is asked, the wait ends then.
+    let start = Instant::now();
+    let end = start + Duration::from_secs(8);
+    for waiter in &mut waiters {
+        for block in names(0..EACH).collect::<Vec<_>>().chunks(500) {
+            let timeout = end.saturating_duration_since(Instant::now()).as_secs_f64();
+            let line = |name| format!("{}\n", json!({"command": "lock", "name": name, "timeout": timeout}));
+            waiter.write_all(block.iter().map(line).collect::<String>().as_bytes()).unwrap();
+        }
+        // Carried out, all of them, before their time has come.
+        writeln!(waiter, "{{\"command\":\"ping\"}}").unwrap();
+    }
+    let readers = waiters.into_iter().map(BufReader::new);
+    let next = |reader: &mut BufReader<TcpStream>| {
+        reader.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    // On a machine where that took too long, some of them are over already, and the others will be at once.
+    let mut early = 0;
+    let mut left = Vec::new();
+    for mut reader in readers {
+        let mut left_of_it = EACH;
+        while next(&mut reader)["result"] != "pong" {
+            left_of_it -= 1;
+        }
+        early += EACH - left_of_it;
+        left.push((reader, left_of_it));
+    }
+    let full = server.resident_bytes();
+    thread::sleep(end.saturating_duration_since(Instant::now()));
+    let ((), times) = beside(&server, || {
+        thread::scope(|scope| {
+            for (reader, left) in &mut left {
+                scope.spawn(move || {
+                    let mut line = String::new();
+                    for _ in 0..*left {
+                        line.clear();
+                        reader.read_line(&mut line).unwrap();
+                        assert!(line.contains("\"timed_out\""), "{line}");
+                    }
+                });
+            }
+        });
+    });
+    let took = Instant::now().saturating_duration_since(end);
+    let [before, full, after] = [before, full, server.resident_bytes()].map(megabytes);
+    println!(
+        "{} waits answered {took:.1?} after they were due ({early} of them before); a lock and unlock meanwhile: {times}; \
+         resident MB: {before} before, {full} with all, {after} without",
+        WAITERS * EACH
+    );
+    assert!(times.p99() < QUIET_P99_MAX, "{times}");
+    assert!(after < before + 16.0, "the memory did not come back: {before} MB, {full} MB, {after} MB");
+}
+
+#[test]
+fn those_that_ask_for_big_replies_and_never_read_cost_no_more_than_the_limit_on_all() {
+    const LIMIT_MB: f64 = 33.6;
+    let server = Server::tcp(&["--outboxes-bytes-max", "33554432", "-l", "info"]);
+    let mut holder = server.connect();
+    for number in 0..3_000 {
+        holder.send(lock(&format!("{number} {}", "x".repeat(1_000))));
+        holder.receive();
+    }
+    let before = megabytes(server.resident_bytes());
+    let (deaf, times) = beside(&server, || {
+        let mut deaf: Vec<Client> = (0..60).map(|_| server.connect()).collect();
+        for client in &mut deaf {
+            // Whoever owes too much may be gone already.
+            let _ = client.try_write("{\"command\":\"locks\"}\n".repeat(20).as_bytes());
+        }
+        server.log().wait_for("the unsent output of all is over the limit");
+        deaf
+    });
+    let peak = megabytes(server.peak_memory_bytes());
+    println!(
+        "60 that do not read 20 replies of 3 MB each: {before} MB before, {peak} MB at most; a lock and unlock meanwhile: {times}"
+    );
+    assert!(times.p99() < QUIET_P99_MAX, "{times}");
+    // One reply is made before it is known to be too much, and a buffer that grows is there twice for a moment.
+    assert!(peak < before + LIMIT_MB + 16.0, "{peak} MB");
+    drop(deaf);
+    let after = || megabytes(server.resident_bytes());
+    eventually("the memory is back", || after() < before + 8.0);
+}

@@ -1,0 +1,83 @@
+//! Faults: the released server over real sockets, and peers, processes and networks that do what they should not.
+//!
+//! Clients keep a history of what they asked and saw, and when; a checker reads those of all. The short forms run with
+//! the other tests; the long ones, which are ignored unless they are asked for, are in the README.
+#![cfg(target_os = "linux")]
+
+mod checker;
+#[allow(dead_code, reason = "the other tests use all of it")]
+#[path = "../real/client.rs"]
+mod client;
+mod clients;
+mod descriptors;
+mod ends;
+mod history;
+mod hostile;
+mod hosts;
+mod names;
+mod network;
+mod peers;
+mod process;
+mod processes;
+#[allow(dead_code, reason = "the other tests use all of it")]
+#[path = "../real/server.rs"]
+mod server;
+mod soak;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use self::checker::{Figures, check};
+use self::client::Address;
+use self::clients::WAIT_MAX;
+use self::history::{Event, nanos};
+use self::server::Server;
+
+/// Nothing is wrong with these histories, and something happened in them.
+#[track_caller]
+fn assert_well(events: Vec<Event>) -> Figures {
+    let findings = check(events, nanos(WAIT_MAX));
+    assert!(findings.faults.is_empty(), "{} faults, the first: {:?}", findings.faults.len(), findings.faults[0]);
+    findings.figures
+}
+
+fn tcp_address(server: &Server) -> SocketAddr {
+    match server.address() {
+        Address::Tcp(address) => *address,
+        Address::Unix(_) => panic!("it listens on a socket file"),
+    }
+}
+
+/// The processor time that a server has used.
+fn processor_time(server: &Server) -> Duration {
+    let nanos = server.proc("schedstat");
+    Duration::from_nanos(nanos.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// In MB, to one place.
+fn megabytes(bytes: u64) -> f64 {
+    (bytes as f64 / 1e5).round() / 10.0
+}
+
+/// The p50, p99 and the longest of these times.
+#[derive(Debug)]
+struct Percentiles([Duration; 3]);
+
+impl Percentiles {
+    fn of(mut times: Vec<Duration>) -> Percentiles {
+        times.sort();
+        let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
+        Percentiles([at(50), at(99), at(100)])
+    }
+
+    fn p99(&self) -> Duration {
+        self.0[1]
+    }
+}
+
+impl std::fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [p50, p99, max] = self.0.map(|time| time.as_secs_f64() * 1e3);
+        write!(f, "p50 {p50:.2} ms, p99 {p99:.2} ms, longest {max:.2} ms")
+    }
+}

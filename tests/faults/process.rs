@@ -1,0 +1,165 @@
+//! Clients in processes of their own, which can be killed and stopped: this test program, started once more.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+use std::{env, process, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::client::PATIENCE;
+use crate::clients::{self, Churn, Peer};
+use crate::history::{Event, Nanos, ToStdout, What, now};
+use crate::hosts::Host;
+
+const VARIABLE: &str = "OFFICER_FAULTS_CLIENT";
+
+/// A client process, with its connections' numbers from `seed` on. It is killed with the test.
+pub(crate) struct Process {
+    child: Child,
+    /// Ends it when this process has ended.
+    _stdin: ChildStdin,
+    events: Receiver<Event>,
+    history: Vec<Event>,
+}
+
+impl Process {
+    /// Takes one lock, or waits for it, and keeps it.
+    pub(crate) fn that_takes(lock: &str, host: &Host, address: SocketAddr, seed: u64) -> Process {
+        Process::start(host, format!("take {address} {seed} {lock}"))
+    }
+
+    /// Connects so often, takes a lock of its own with each, and waits for the one of the neighbour.
+    pub(crate) fn of_many(connections: usize, address: SocketAddr, seed: u64) -> Process {
+        Process::start(&Host::here(), format!("many {address} {seed} {connections}"))
+    }
+
+    /// Churns until then.
+    pub(crate) fn that_churns(churn: Churn, until: Nanos, host: &Host, address: SocketAddr, seed: u64) -> Process {
+        let Churn { locks, leave_in, dribble_in } = churn;
+        Process::start(host, format!("churn {address} {seed} {until} {locks} {leave_in} {dribble_in}"))
+    }
+
+    fn start(host: &Host, task: String) -> Process {
+        let program = env::current_exe().expect("this program has a file");
+        let mut child = host
+            .command(program)
+            .args(["--ignored", "--exact", "--nocapture", "process::a_client_that_other_tests_start"])
+            .env(VARIABLE, task)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program can be started");
+        let (sender, events) = channel();
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        thread::spawn(move || {
+            // Between them are the words of the test harness.
+            let mut events = lines.map_while(Result::ok).filter_map(|line| line.parse().ok());
+            events.try_for_each(|event: Event| sender.send(event))
+        });
+        // Waiting for the child would close it.
+        let stdin = child.stdin.take().expect("it is piped");
+        Process { child, _stdin: stdin, events, history: Vec::new() }
+    }
+
+    /// Waits until it has noted this.
+    pub(crate) fn wait_for(&mut self, what: &What) {
+        self.wait_for_all(1, what);
+    }
+
+    /// Waits until it has noted this so often.
+    pub(crate) fn wait_for_all(&mut self, count: usize, what: &What) {
+        let mut left = count;
+        while left > 0 {
+            let event = self.events.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the client noted no {what:?}"));
+            left -= usize::from(event.what == *what);
+            self.history.push(event);
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("our own process");
+    }
+
+    /// Kills it, if it has not ended, and returns its history.
+    pub(crate) fn kill(mut self) -> Vec<Event> {
+        let at = now();
+        self.child.kill().expect("our own process");
+        self.end(at)
+    }
+
+    /// Waits until it has ended by itself, and returns its history.
+    pub(crate) fn wait(mut self) -> Vec<Event> {
+        let status = self.child.wait().expect("our own process");
+        assert!(status.success(), "a client found a fault: {status}");
+        self.end(0)
+    }
+
+    fn end(&mut self, killed_at: Nanos) -> Vec<Event> {
+        self.child.wait().expect("our own process");
+        let mut history = std::mem::take(&mut self.history);
+        history.extend(self.events.iter());
+        // Until its last word it was alive.
+        let mut open: Vec<u64> = Vec::new();
+        for Event { client, what, .. } in &history {
+            match what {
+                What::Leaving | What::Lost => open.retain(|other| other != client),
+                _ if open.last() == Some(client) || open.contains(client) => {}
+                _ => open.push(*client),
+            }
+        }
+        let at = history.last().map_or(killed_at, |event| event.at.max(killed_at));
+        history.extend(open.into_iter().map(|client| Event { at, client, what: What::Leaving }));
+        history
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+#[ignore = "no test: other tests start it as their client"]
+fn a_client_that_other_tests_start() {
+    let Ok(task) = env::var(VARIABLE) else { return };
+    // Whatever the harness has written stands on the line before.
+    println!();
+    // When the test is gone, so is its end of the pipe.
+    thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        process::exit(1);
+    });
+    let words: Vec<&str> = task.split(' ').collect();
+    let address: SocketAddr = words[1].parse().unwrap();
+    let seed: u64 = words[2].parse().unwrap();
+    let number = |word: usize| words[word].parse().unwrap();
+    let connect = |client| Peer::connect(address, client, &ToStdout);
+    let first = seed * clients::NUMBERS;
+    match words[0] {
+        "take" => {
+            let mut peer = connect(first).unwrap();
+            if peer.lock(words[3]) {
+                thread::sleep(Duration::MAX);
+            }
+        }
+        "many" => {
+            let connections: u64 = words[3].parse().unwrap();
+            let mut peers: Vec<Peer> = (0..connections).map(|count| connect(first + count).unwrap()).collect();
+            for (lock, peer) in peers.iter_mut().enumerate() {
+                assert!(peer.lock(&format!("{seed}:{lock}")));
+            }
+            thread::sleep(Duration::MAX);
+        }
+        "churn" => {
+            let until = words[3].parse().unwrap();
+            let churn = Churn { locks: number(4), leave_in: number(5), dribble_in: number(6) };
+            clients::churn(seed, churn, until, connect);
+        }
+        other => panic!("{other:?} is no task"),
+    }
+}

@@ -1,0 +1,222 @@
+//! Everything at once, for as long as it is asked: a minute, or `OFFICER_SOAK_SECONDS`.
+
+use std::env;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::checker::Figures;
+use crate::client::{Address, Client, eventually};
+use crate::clients::{Churn, Leave, Peer, churn};
+use crate::history::{Event, History, Nanos, nanos, now};
+use crate::hosts::{Host, Hosts};
+use crate::network::server_on;
+use crate::process::Process;
+use crate::server::Server;
+use crate::{assert_well, megabytes, tcp_address};
+
+/// All begin anew so often; in between the server has nothing to do, and is looked at.
+const ROUND: Duration = Duration::from_secs(6);
+
+/// So few descriptors that each round they run out.
+const DESCRIPTORS: usize = 400;
+
+const OPTIONS: [&str; 13] = [
+    "run",
+    "-h",
+    "0.0.0.0",
+    "-p",
+    "0",
+    "--connections-max",
+    "1000",
+    "--keepalive-idle-seconds",
+    "1",
+    "--keepalive-interval-seconds",
+    "1",
+    "--user-timeout-seconds",
+    "5",
+];
+
+/// Where the server and its clients are.
+struct World {
+    /// None where no network namespaces can be made.
+    hosts: Option<Hosts>,
+    server: Server,
+    port: u16,
+    /// What the server has open without a connection.
+    descriptors: usize,
+    rounds: u64,
+    kills: AtomicU64,
+    stops: AtomicU64,
+    storms: AtomicU64,
+}
+
+impl World {
+    fn new() -> World {
+        let hosts = Hosts::new(2);
+        let first = hosts.as_ref().map(Hosts::first).unwrap_or_default();
+        let server = server_on(&first, &format!("ulimit -n {DESCRIPTORS} &&"), &OPTIONS);
+        let port = tcp_address(&server).port();
+        let count = AtomicU64::default;
+        let descriptors = server.descriptors();
+        World { hosts, server, port, descriptors, rounds: 0, kills: count(), stops: count(), storms: count() }
+    }
+
+    /// On the server's own host, or on another, if there are any.
+    fn host(&self, number: u64) -> (Host, SocketAddr) {
+        let local = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.port);
+        match &self.hosts {
+            None => (Host::here(), local),
+            // One that loses packets.
+            Some(hosts) if number.is_multiple_of(4) => {
+                (hosts.host(1), SocketAddr::new(hosts.address_for(1), self.port))
+            }
+            Some(hosts) => (hosts.first(), local),
+        }
+    }
+
+    fn connect(&self) -> Client {
+        let (host, address) = self.host(1);
+        host.run(|| Client::connect(&Address::Tcp(address)).unwrap())
+    }
+
+    /// All faults at once, and then nothing.
+    fn round(&mut self) -> (Vec<Event>, u64) {
+        let until = now() + nanos(ROUND);
+        let history = History::default();
+        let first = self.rounds * 1_000;
+        if let Some(hosts) = &self.hosts {
+            hosts.lose(1, 10);
+            hosts.heal(2);
+        }
+        let mut events = thread::scope(|scope| {
+            for seed in first..first + 12 {
+                let (world, history) = (&*self, &history);
+                scope.spawn(move || {
+                    let (host, address) = world.host(seed);
+                    host.run(|| churn(seed, Churn::WILD, until, |number| Peer::connect(address, number, history)));
+                });
+            }
+            let storms = scope.spawn(|| self.storm(until));
+            let vanishing = scope.spawn(|| self.vanish(first + 900, &history));
+            let events = self.kill_and_stop(first + 100, until);
+            storms.join().unwrap();
+            vanishing.join().unwrap();
+            events
+        });
+        events.extend(history.take());
+        let mut last = self.connect();
+        eventually("all is free", || last.locks() == json!({}));
+        assert_eq!(last.connections(), json!({}));
+        drop(last);
+        self.rounds += 1;
+        eventually("no descriptor is left over", || self.server.descriptors() == self.descriptors);
+        (events, self.server.resident_bytes())
+    }
+
+    /// Client processes that are killed and stopped.
+    fn kill_and_stop(&self, first: u64, until: Nanos) -> Vec<Event> {
+        let mut random = fastrand::Rng::with_seed(first);
+        let mut seed = first;
+        let mut start = || {
+            seed += 1;
+            let (host, address) = self.host(seed);
+            Process::that_churns(Churn::WILD, until, &host, address, seed)
+        };
+        let mut events = Vec::new();
+        let mut processes: Vec<Process> = (0..3).map(|_| start()).collect();
+        while now() + nanos(Duration::from_secs(1)) < until {
+            let chosen = random.usize(..processes.len());
+            if random.bool() {
+                thread::sleep(Duration::from_millis(random.u64(1..300)));
+                events.extend(processes.swap_remove(chosen).kill());
+                processes.push(start());
+                self.kills.fetch_add(1, Relaxed);
+            } else {
+                processes[chosen].signal(Signal::STOP);
+                thread::sleep(Duration::from_millis(random.u64(1..100)));
+                processes[chosen].signal(Signal::CONT);
+                self.stops.fetch_add(1, Relaxed);
+            }
+        }
+        events.extend(processes.into_iter().flat_map(Process::wait));
+        events
+    }
+
+    /// Crowds that come at once, ask for long listings that nobody reads, and are reset at once.
+    fn storm(&self, until: Nanos) {
+        while now() + nanos(Duration::from_secs(2)) < until {
+            let mut crowd: Vec<Client> = (0..DESCRIPTORS + 50).map(|_| self.connect()).collect();
+            eventually("there are no descriptors left", || self.server.descriptors() >= DESCRIPTORS);
+            for (number, client) in crowd.iter_mut().enumerate() {
+                let name = format!("{} {}", number / 2, "x".repeat(500));
+                let request = format!("{}\n{{\"command\":\"locks\"}}\n", crate::client::lock(&name));
+                // There may be no room for it, and none for what it sends.
+                let _ = client.try_write(request.as_bytes());
+            }
+            crowd.into_iter().for_each(Client::cut);
+            self.storms.fetch_add(1, Relaxed);
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// One that takes a lock on a host that is cut off for good, and one that gets it after that.
+    fn vanish(&self, first: u64, history: &History) {
+        let Some(hosts) = &self.hosts else { return };
+        let address = SocketAddr::new(hosts.address_for(2), self.port);
+        let Ok(mut holder) = hosts.host(2).run(|| Peer::connect(address, first * 1_000_000, history)) else { return };
+        assert!(holder.lock("vanishing"));
+        let _socket = holder.abandon();
+        hosts.cut(2);
+        let (host, address) = self.host(1);
+        let mut next = host.run(|| Peer::connect(address, first * 1_000_000 + 1, history).unwrap());
+        assert!(next.lock("vanishing"));
+        next.leave(Leave::Close);
+    }
+}
+
+#[test]
+fn soak() {
+    let seconds = env::var("OFFICER_SOAK_SECONDS").map_or(60, |seconds| seconds.parse().expect("a number of seconds"));
+    let time = Duration::from_secs(seconds);
+    let start = Instant::now();
+    let mut world = World::new();
+    let mut samples: Vec<u64> = Vec::new();
+    let mut all = Figures::default();
+    let mut said = Instant::now();
+    // Three rounds are the least that can show anything.
+    while start.elapsed() < time || samples.len() < 3 {
+        let (events, resident) = world.round();
+        all.add(assert_well(events));
+        samples.push(resident);
+        if samples.len() <= 3 || said.elapsed() > Duration::from_secs(60) {
+            said = Instant::now();
+            println!("{:.0?}: {} MB; {all}", start.elapsed(), megabytes(resident));
+        }
+    }
+    // The first quarter is for everything to grow as large as it gets.
+    let (warm, rest) = samples.split_at((samples.len() / 4).max(1));
+    let max = |samples: &[u64]| *samples.iter().max().unwrap();
+    let [first, warm_max, rest_max, last] =
+        [samples[0], max(warm), max(rest), samples[samples.len() - 1]].map(megabytes);
+    println!("{:.0?}, {} rounds: {all}", start.elapsed(), world.rounds);
+    println!(
+        "{} processes killed, {} stopped and continued; {} storms of {} connections, out of descriptors each time",
+        world.kills.load(Relaxed),
+        world.stops.load(Relaxed),
+        world.storms.load(Relaxed),
+        DESCRIPTORS + 50
+    );
+    println!(
+        "resident MB when idle: {first} after the first round, at most {warm_max} in the first quarter, at most {rest_max} \
+         after it, {last} at the end, {} at its busiest; {} descriptors after each round",
+        megabytes(world.server.peak_memory_bytes()),
+        world.descriptors
+    );
+    assert!(rest_max < warm_max * 1.1 + 2.0, "the memory grows: {warm_max} MB, then {rest_max} MB");
+    assert!(all.grants > 1000 && all.timeouts > 10 && all.cut > 100, "{all}");
+}
