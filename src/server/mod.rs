@@ -21,7 +21,7 @@ use crate::wire::Id;
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{HelloLimits, Outcome, Reason, Reply};
-use crate::wire::request::{self, Command, Hello};
+use crate::wire::request::{self, Command, Hello, Operation, Request};
 use crate::wire::transcript::What;
 
 /// What the server needs of a socket. Reading and writing never wait: they fail with
@@ -48,6 +48,9 @@ pub struct Readiness {
 /// Connections that are told that there is no room, at a time. More are closed without a word.
 const TURNED_AWAY_MAX: usize = 64;
 
+/// With more places than this on all locks together, a listing of all of them may take milliseconds.
+const LISTED_AT_ONCE: u64 = 1000;
+
 /// A lock server over sockets of type `S`.
 ///
 /// Everything happens in [`Server::turn`]; what is called between turns only notes what the turn has to do.
@@ -59,6 +62,9 @@ pub struct Server<S> {
     read_buffer: Vec<u8>,
     /// An empty list, kept for its memory.
     spare: Vec<ConnectionKey>,
+    /// A long listing was made in this turn. Whoever asks for another waits for the next turn, as those with requests of
+    /// other kinds are not to wait for all of them.
+    has_listed: bool,
     is_shutting_down: bool,
 }
 
@@ -75,6 +81,7 @@ impl<S: Socket> Server<S> {
             read_buffer: vec![0; limits.turn_read_bytes],
             connections: Connections::new(limits),
             spare: Vec::new(),
+            has_listed: false,
             is_shutting_down: false,
         }
     }
@@ -167,6 +174,7 @@ impl<S: Socket> Server<S> {
     }
 
     fn read_ready(&mut self) {
+        self.has_listed = false;
         let mut listed = self.connections.take_listed(std::mem::take(&mut self.spare));
         for key in listed.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
@@ -246,6 +254,7 @@ impl<S: Socket> Server<S> {
                 return;
             }
             let peer = connection.peer;
+            let before = *scanner;
             let line = match scanner.next_line(bytes, line_bytes_max) {
                 Ok(Some(line)) => line,
                 Ok(None) => return,
@@ -258,8 +267,15 @@ impl<S: Socket> Server<S> {
             if is_blank(line) {
                 continue;
             }
+            let parsed = request::parse(line);
+            if parsed.as_ref().is_ok_and(|request| self.is_long_listing(request))
+                && std::mem::replace(&mut self.has_listed, true)
+            {
+                *scanner = before;
+                return;
+            }
             self.connections.recorder.record(now, peer, What::Received, line);
-            match request::parse(line) {
+            match parsed {
                 Ok(request) => {
                     let id = request.id.as_ref().map(Id::as_ref);
                     match &request.command {
@@ -272,6 +288,17 @@ impl<S: Socket> Server<S> {
                 }
                 Err(bad) => self.connections.push(key, &bad.reply()),
             }
+        }
+    }
+
+    fn is_long_listing(&self, request: &Request<'_>) -> bool {
+        let is_listing = matches!(
+            request.command,
+            Command::Locks(Operation::Locks | Operation::LocksPage(_) | Operation::Connections | Operation::MyLocks)
+        );
+        is_listing && {
+            let stats = self.engine.stats();
+            stats.held + stats.waiting > LISTED_AT_ONCE
         }
     }
 

@@ -40,6 +40,32 @@ fn a_connection_with_unread_input_is_served_again_without_an_event() {
 }
 
 #[test]
+fn one_long_listing_is_made_in_a_turn_and_the_other_requests_do_not_wait_for_all_of_them() {
+    let mut world = World::new();
+    let [ann, zoe] = world.connect();
+    for number in 0..=1000 {
+        assert_eq!(world.say(ann, &lock(&number.to_string(), "")).len(), 1);
+    }
+    let readers = world.connect_many(4);
+    for (listing, client) in ["locks", "connections", "my_locks"].iter().cycle().zip(&readers) {
+        world.put(*client, format!("{{\"command\":\"{listing}\"}}\n{RESET}\n").as_bytes());
+        world.put_end(*client);
+    }
+    let mut listed = Vec::new();
+    for turn in 0..readers.len() {
+        world.put(zoe, format!("{RESET}\n").as_bytes());
+        let mut received = world.step_once();
+        received.retain(|(client, _)| *client != zoe);
+        assert_eq!(received.len(), 2, "turn {turn}: {received:?}");
+        assert_eq!(received[1], (received[0].0, RESET_SUCCEEDED.to_owned()));
+        listed.push(received[0].0);
+        world.server.check_all();
+    }
+    assert_eq!(listed, readers, "in the order in which they asked");
+    assert_eq!(world.step(), []);
+}
+
+#[test]
 fn all_lines_of_one_read_are_carried_out_in_one_turn() {
     let mut world = World::new();
     let [ann] = world.connect();
