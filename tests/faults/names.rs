@@ -114,7 +114,7 @@ fn names_that_collide_under_hashes_without_a_key_cost_what_others_cost() {
             "{NAMES} names that collide under {which}: {time:?} of the server's time each, random ones {expected:?}"
         );
         // Were they in one place, the first would be passed by each of the others.
-        assert!(time < expected * 4, "{which}: {time:?}, not {expected:?}");
+        assert!(time < expected * 6, "{which}: {time:?}, not {expected:?}");
     }
 }
 
