@@ -36,7 +36,13 @@ use self::server::Server;
 /// Nothing is wrong with these histories, and something happened in them.
 #[track_caller]
 fn assert_well(events: Vec<Event>) -> Figures {
-    let findings = check(events, nanos(WAIT_MAX));
+    assert_well_within(events, WAIT_MAX)
+}
+
+/// And no wait took longer than this.
+#[track_caller]
+fn assert_well_within(events: Vec<Event>, wait_max: Duration) -> Figures {
+    let findings = check(events, nanos(wait_max));
     assert!(findings.faults.is_empty(), "{} faults, the first: {:?}", findings.faults.len(), findings.faults[0]);
     findings.figures
 }
