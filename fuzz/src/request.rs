@@ -1,7 +1,7 @@
 //! What a line asks for, read from its whole JSON value.
 
 use officer::wire::Id;
-use officer::wire::request::{Command, Hello, Lock, Operation, Page, Request, parse};
+use officer::wire::request::{Command, Hello, Lock, Operation, Page, Request, parse, parse_in_full};
 
 use crate::json::Json;
 
@@ -29,9 +29,11 @@ enum What {
     Refused { reason: &'static str, name: Option<String> },
 }
 
-/// As the server understands it.
+/// As the server understands it, with its shortcut for plain lines and without.
 pub fn by_the_server(line: &[u8]) -> Read {
-    match parse(line) {
+    let parsed = parse(line);
+    assert_eq!(parsed, parse_in_full(line), "{}: the shortcut says something else", line.escape_ascii());
+    match parsed {
         Ok(Request { id, command }) => Read { id: id.as_ref().map(Id::as_ref).map(id_text), what: what(command) },
         Err(bad) => {
             let what = What::Refused {

@@ -3,11 +3,15 @@
 //! The faults of a line are found in a fixed order: whether it is well-formed first, then its `id`, then its `name`, then
 //! the rest. So an error carries the `id` and the `name` wherever they could be read.
 
+mod fast;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub use self::fast::recognise;
 
 use super::Id;
 use super::reply::{Outcome, Reason, Reply};
@@ -164,6 +168,17 @@ impl BadRequest<'_> {
 /// # Errors
 /// [`BadRequest`], which is what to answer.
 pub fn parse(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
+    match recognise(line) {
+        Some(request) => Ok(request),
+        None => parse_in_full(line),
+    }
+}
+
+/// Parses one line without the shortcut for plain ones. This is the definition of what a line means.
+///
+/// # Errors
+/// As for [`parse`], whose result is always the same.
+pub fn parse_in_full(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
     let fields = match Fields::read(line) {
         Ok(fields) => fields,
         Err(Fault { reason, message }) => return Err(BadRequest { reason, message, name: None, id: None }),
