@@ -3,18 +3,41 @@
 /// Appends `text` as a JSON string: quoted, with `"`, `\` and the control characters escaped, everything else as it is.
 pub fn push_str(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let bytes = text.as_bytes();
-    // One pass without an early exit: the compiler makes vector code of it, and most names need no escape.
-    if bytes.iter().fold(false, |found, &byte| found | needs_escape(byte)) {
-        push_escaped(out, bytes);
-    } else {
-        out.extend_from_slice(bytes);
-    }
+    push_unquoted(out, text);
     out.push(b'"');
 }
 
-fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+/// As [`push_str`], without the quotes around it.
+pub fn push_unquoted(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+    } else {
+        push_escaped(out, bytes);
+    }
+}
+
+/// Whether nothing has to be escaped. Eight bytes at a time: most names are a few of these, and need no escape.
+fn is_plain(bytes: &[u8]) -> bool {
+    let special = |word: &[u8; 8]| special_bytes(u64::from_le_bytes(*word));
+    let (words, rest) = bytes.as_chunks();
+    let found = words.iter().fold(0, |found, word| found | special(word));
+    let is_rest_plain = match bytes.last_chunk() {
+        // Some of these were looked at already; that costs less than to look at the others one by one.
+        Some(last) => special(last) == 0,
+        None => !rest.iter().any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\'),
+    };
+    found == 0 && is_rest_plain
+}
+
+/// The highest bit of each byte of the word that does not stand for itself in a JSON string: quotes, backslashes and
+/// control characters. Above the lowest of them other bits may be set as well, by a borrow.
+pub(super) fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
+    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHEST;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, 0x20) | equal(b'"') | equal(b'\\')
 }
 
 #[cold]
@@ -73,9 +96,14 @@ mod tests {
     fn every_character_comes_back_from_its_string() {
         let mut all: String = (0..0x300).filter_map(char::from_u32).collect();
         all.push_str("\u{2028}\u{fffd}\u{1f512}");
-        for text in [all.as_str(), "", "boss:17", "\u{0}", "\\\"\\"] {
+        let texts = ["", "boss:17", "boss:171", "player:123456789", "\u{0}", "\\\"\\"].map(str::to_owned);
+        // Each special character at each place of short and of longer strings.
+        let special = ["\"", "\\", "\n", "\u{1f}", "\u{0}"].into_iter().flat_map(|special| {
+            (0..20).flat_map(move |before| (0..20).map(move |after| "é".repeat(before) + special + &"x".repeat(after)))
+        });
+        for text in texts.into_iter().chain(special).chain([all]) {
             let mut out = Vec::new();
-            push_str(&mut out, text);
+            push_str(&mut out, &text);
             assert!(!out.iter().any(|&byte| byte < 0x20), "a control character got out: {out:?}");
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }

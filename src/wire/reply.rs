@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Id;
-use super::json::{push_seconds, push_str, push_u64};
+use super::json::{push_seconds, push_str, push_u64, push_unquoted};
 use super::peer::Peer;
 
 /// Why a request was refused, for programs.
@@ -171,19 +171,19 @@ impl<'a> Reply<'a> {
     /// Appends the reply as one line, `\n` included.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match &self.outcome {
-            Outcome::Acquired { name } => push_named(out, name, b",\"result\":\"acquired\""),
-            Outcome::AlreadyAcquired { name } => push_named(out, name, b",\"result\":\"already_acquired\""),
+            Outcome::Acquired { name } => push_named(out, name, b"\",\"result\":\"acquired\""),
+            Outcome::AlreadyAcquired { name } => push_named(out, name, b"\",\"result\":\"already_acquired\""),
             Outcome::TimedOut { name, queue } => {
-                push_named(out, name, b",\"result\":\"timed_out\"");
+                push_named(out, name, b"\",\"result\":\"timed_out\"");
                 push_queue(out, queue);
             }
             Outcome::QueueMaxed { name, queue } => {
-                push_named(out, name, b",\"result\":\"queue_maxed\"");
+                push_named(out, name, b"\",\"result\":\"queue_maxed\"");
                 push_queue(out, queue);
             }
-            Outcome::Released { name } => push_named(out, name, b",\"result\":\"released\""),
-            Outcome::ReleaseFailed { name } => push_named(out, name, b",\"result\":\"release_failed\""),
-            Outcome::Cancelled { name } => push_named(out, name, b",\"result\":\"cancelled\""),
+            Outcome::Released { name } => push_named(out, name, b"\",\"result\":\"released\""),
+            Outcome::ReleaseFailed { name } => push_named(out, name, b"\",\"result\":\"release_failed\""),
+            Outcome::Cancelled { name } => push_named(out, name, b"\",\"result\":\"cancelled\""),
             Outcome::ResetSucceeded => out.extend_from_slice(b"{\"result\":\"reset_succeeded\""),
             Outcome::KeptAlive => out.extend_from_slice(b"{\"result\":\"kept_alive\""),
             Outcome::Locks(value) => push_listing(out, value, b"{\"result\":\"locks\""),
@@ -227,9 +227,10 @@ impl<'a> Reply<'a> {
     }
 }
 
+/// `rest` begins with the quote that ends the name: few long pieces cost less than many short ones.
 fn push_named(out: &mut Vec<u8>, name: &str, rest: &[u8]) {
-    out.extend_from_slice(b"{\"name\":");
-    push_str(out, name);
+    out.extend_from_slice(b"{\"name\":\"");
+    push_unquoted(out, name);
     out.extend_from_slice(rest);
 }
 

@@ -167,6 +167,7 @@ impl BadRequest<'_> {
 ///
 /// # Errors
 /// [`BadRequest`], which is what to answer.
+#[inline]
 pub fn parse(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
     match recognise(line) {
         Some(request) => Ok(request),

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use super::{Command, ID_BYTES_MAX, Lock, LockName, Operation, Request, nanos};
 use crate::wire::Id;
+use crate::wire::json::special_bytes;
 
 /// A number of so many digits is below 2^53, so the general parser, which reads a double, reads the same.
 const DIGITS_MAX: usize = 15;
@@ -19,12 +20,12 @@ const DIGITS_MAX: usize = 15;
 /// between them nothing but a space, or none, after each `:` and `,`; strings without escapes; numbers without sign and
 /// exponent, or `null`.
 pub fn recognise(line: &[u8]) -> Option<Request<'_>> {
-    let mut cursor = Cursor { line, at: 0 };
+    let mut cursor = Cursor { line, rest: line };
     let (mut command, mut name, mut timeout, mut queue_max, mut id) = (None, None, None, None, None);
     cursor.take(b"{")?;
     loop {
         // Which key it can be is told by its first letter; `replace` tells whether it came before.
-        let is_repeated = match cursor.peek(1)? {
+        let is_repeated = match cursor.rest.get(1)? {
             b'c' => {
                 cursor.take(b"\"command\":")?;
                 command.replace(cursor.command()?).is_some()
@@ -55,8 +56,7 @@ pub fn recognise(line: &[u8]) -> Option<Request<'_>> {
         }
         cursor.skip_space();
     }
-    cursor.take(b"}")?;
-    if cursor.at < line.len() {
+    if cursor.rest != b"}" {
         return None;
     }
     let operation = match command? {
@@ -78,25 +78,17 @@ enum Word {
     KeepAlive,
 }
 
-/// Invariant: `at <= line.len()`.
+/// Invariant: `rest` is the end of `line`.
 struct Cursor<'a> {
     line: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
 }
 
 impl<'a> Cursor<'a> {
     /// Steps over `literal`, if it is next. Its length is known when this is compiled, so it is compared in a few words.
     fn take<const N: usize>(&mut self, literal: &[u8; N]) -> Option<()> {
-        if self.line[self.at..].first_chunk::<N>()? != literal {
-            return None;
-        }
-        self.at += N;
-        Some(())
-    }
-
-    /// The byte `ahead` of the next one.
-    fn peek(&self, ahead: usize) -> Option<u8> {
-        self.line.get(self.at + ahead).copied()
+        let (next, rest) = self.rest.split_first_chunk::<N>()?;
+        (next == literal).then(|| self.rest = rest)
     }
 
     fn skip_space(&mut self) {
@@ -118,29 +110,26 @@ impl<'a> Cursor<'a> {
     fn text(&mut self) -> Option<&'a str> {
         self.skip_space();
         self.take(b"\"")?;
-        let start = self.at;
-        loop {
-            let special = special_bytes(self.word());
-            if special != 0 {
-                self.at += special.trailing_zeros() as usize / 8;
-                break;
-            }
-            self.at += 8;
+        let text = self.rest;
+        let mut special = special_bytes(self.word());
+        while special == 0 {
+            self.rest = self.rest.get(8..)?;
+            special = special_bytes(self.word());
         }
-        let text = self.line.get(start..self.at)?;
+        self.rest = self.rest.get(special.trailing_zeros() as usize / 8..)?;
+        let text = &text[..text.len() - self.rest.len()];
         self.take(b"\"")?;
         std::str::from_utf8(text).ok()
     }
 
     /// The next eight bytes, the first of them lowest. Those behind the end of the line are 0, which no string has.
     fn word(&self) -> u64 {
-        if let Some(word) = self.line[self.at..].first_chunk() {
+        if let Some(word) = self.rest.first_chunk() {
             return u64::from_le_bytes(*word);
         }
-        // The last eight bytes of the line, with those shifted out that come before `at`.
-        let left = self.line.len() - self.at;
+        // The last eight bytes of the line, with those shifted out that come before the next one.
         match self.line.last_chunk() {
-            Some(word) if left > 0 => u64::from_le_bytes(*word) >> (8 * (8 - left)),
+            Some(word) if !self.rest.is_empty() => u64::from_le_bytes(*word) >> (8 * (8 - self.rest.len())),
             _ => 0,
         }
     }
@@ -150,21 +139,19 @@ impl<'a> Cursor<'a> {
         if self.take(b"null").is_some() {
             return Some(None);
         }
-        let start = self.at;
+        let start = self.rest;
         let whole = self.digits()?;
         if self.take(b".").is_none() {
             #[expect(clippy::cast_precision_loss, reason = "DIGITS_MAX sees to it that there is none")]
             return Some(Some(nanos(whole as f64)));
         }
-        let fraction = self.at;
-        while matches!(self.peek(0), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
+        let decimals = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         // What JSON forbids, std would read.
-        if self.at == fraction {
+        if decimals == 0 {
             return None;
         }
-        let number = std::str::from_utf8(&self.line[start..self.at]).ok()?;
+        self.rest = &self.rest[decimals..];
+        let number = std::str::from_utf8(&start[..start.len() - self.rest.len()]).ok()?;
         number.parse().ok().map(|seconds| Some(nanos(seconds)))
     }
 
@@ -178,7 +165,7 @@ impl<'a> Cursor<'a> {
 
     fn id(&mut self) -> Option<Id<Cow<'a, str>>> {
         self.skip_space();
-        match self.peek(0)? {
+        match self.rest.first()? {
             b'"' => self.text().filter(|text| text.len() <= ID_BYTES_MAX).map(|text| Id::Text(Cow::Borrowed(text))),
             _ => self.digits().map(Id::Number),
         }
@@ -186,28 +173,17 @@ impl<'a> Cursor<'a> {
 
     /// A whole number as JSON writes it: no zero in front of another digit. What comes next is no digit.
     fn digits(&mut self) -> Option<u64> {
-        let start = self.at;
-        let mut number = 0;
-        while let Some(digit @ b'0'..=b'9') = self.peek(0) {
-            number = number * 10 + u64::from(digit - b'0');
-            self.at += 1;
-            if self.at - start > DIGITS_MAX {
+        let (mut number, mut length) = (0, 0);
+        while let Some((digit @ b'0'..=b'9', rest)) = self.rest.split_first() {
+            if length == DIGITS_MAX || (length == 1 && number == 0) {
                 return None;
             }
+            number = number * 10 + u64::from(digit - b'0');
+            length += 1;
+            self.rest = rest;
         }
-        let has_zero_in_front = self.line[start..self.at].starts_with(b"0") && self.at - start > 1;
-        (self.at > start && !has_zero_in_front).then_some(number)
+        (length > 0).then_some(number)
     }
-}
-
-/// The highest bit of each byte of the word that is a quote, a backslash or a control character. Above the lowest of
-/// them other bits may be set as well, by a borrow.
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
-    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHEST;
-    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    below(word, 0x20) | equal(b'"') | equal(b'\\')
 }
 
 #[cfg(test)]
