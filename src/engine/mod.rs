@@ -290,9 +290,7 @@ impl Engine {
         now: Nanos,
         replies: &mut impl Replies,
     ) {
-        let hash = self.table.hash(name);
-        let place = self.table.find(hash, name).and_then(|lock| self.table.place_of(lock, session));
-        let outcome = match place {
+        let outcome = match self.place_named(session, name) {
             Some(place) => {
                 // The next holder is granted before the releaser is answered: that answer may overflow the releaser's
                 // output and end its connection, and the waiter's turn must not hang on that.
@@ -303,6 +301,16 @@ impl Engine {
         };
         let connection = self.sessions.get(session).connection;
         replies.push(connection, &Reply { id, outcome });
+    }
+
+    /// The place of a session on a lock. Most release what they took last, which is found without the hash and the index:
+    /// an eighth of what a lock and its unlock cost in here.
+    fn place_named(&self, session: SessionKey, name: &str) -> Option<PlaceKey> {
+        let last = self.sessions.get(session).places.last();
+        last.filter(|last| self.table.is_named(self.table.place(*last).lock, name)).or_else(|| {
+            let lock = self.table.find(self.table.hash(name), name)?;
+            self.table.place_of(lock, session)
+        })
     }
 
     fn leave_all(&mut self, session: SessionKey, now: Nanos, replies: &mut impl Replies) {

@@ -143,6 +143,10 @@ impl<T: Through> List<T> {
         self.first
     }
 
+    pub(super) fn last(&self) -> Option<PlaceKey> {
+        self.last
+    }
+
     pub(super) fn push(&mut self, places: &mut Places, key: PlaceKey) {
         *T::links_mut(at_mut(places, key)) = Links { previous: self.last, next: None };
         match self.last.replace(key) {

@@ -67,7 +67,11 @@ impl Table {
     }
 
     pub(super) fn find(&self, hash: u64, name: &str) -> Option<LockKey> {
-        self.by_name.find(hash, |number| self.entries[number as usize].name.as_slice() == name.as_bytes()).map(LockKey)
+        self.by_name.find(hash, |number| self.is_named(LockKey(number), name)).map(LockKey)
+    }
+
+    pub(super) fn is_named(&self, lock: LockKey, name: &str) -> bool {
+        self.entry(lock).name.as_slice() == name.as_bytes()
     }
 
     /// Makes an entry for a free lock. The caller joins it at once.
