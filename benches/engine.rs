@@ -1,5 +1,6 @@
 //! What locks cost without sockets: each turn is a request carried out and its replies encoded.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
@@ -29,13 +30,14 @@ struct Bench {
     engine: Engine,
     replies: Encoded,
     connections: u16,
+    now: u64,
 }
 
 impl Bench {
     fn new() -> Self {
         let limits =
             EngineLimits { session_locks_max: usize::MAX, lock_waits_max: usize::MAX, reply_bytes_max: usize::MAX };
-        Bench { engine: Engine::new(limits), replies: Encoded::default(), connections: 0 }
+        Bench { engine: Engine::new(limits), replies: Encoded::default(), connections: 0, now: 0 }
     }
 
     fn connect(&mut self) -> SessionKey {
@@ -46,7 +48,7 @@ impl Bench {
 
     fn request(&mut self, session: SessionKey, request: &Request<'_>) {
         let Command::Locks(operation) = &request.command else { unreachable!("the engine knows nothing else") };
-        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), 0, &mut self.replies);
+        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut self.replies);
     }
 
     /// Somebody takes `count` locks and keeps them.
@@ -116,6 +118,60 @@ fn hand_over(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, lock: &[u8]) 
     assert_eq!(bench.engine.stats().held, 1, "the lock went from one to the other");
 }
 
+/// A lock that many wait for: whoever gets it gives it back at once and queues behind the others.
+fn hand_round(group: &mut BenchmarkGroup<'_, WallTime>, waiters: usize) {
+    let mut bench = Bench::new();
+    let mut queue: VecDeque<SessionKey> = (0..=waiters).map(|_| bench.connect()).collect();
+    let (lock, unlock) = (parse(LOCK).expect("a request"), parse(UNLOCK).expect("a request"));
+    queue.iter().for_each(|session| bench.request(*session, &lock));
+    group.bench_function(format!("hand_over_among_{waiters}_waiters"), |bencher| {
+        bencher.iter(|| {
+            let holder = queue.pop_front().expect("somebody holds it");
+            bench.request(holder, &unlock);
+            bench.request(holder, &lock);
+            queue.push_back(holder);
+        });
+    });
+    assert_eq!(bench.engine.stats().waiting, waiters as u64);
+}
+
+/// A wait that ends by its timeout, beside others whose time does not come.
+fn time_out(group: &mut BenchmarkGroup<'_, WallTime>, armed: u32) {
+    let mut bench = Bench::new();
+    bench.hold(armed);
+    let (holder, waiter, others) = (bench.connect(), bench.connect(), bench.connect());
+    for number in 0..armed {
+        let seconds = 1_000_000_000 + number;
+        let line = format!(r#"{{"command":"lock","name":"held:{number}","timeout":{seconds}}}"#);
+        bench.request(others, &parse(line.as_bytes()).expect("a request"));
+    }
+    let lock = parse(LOCK_TIMED).expect("a request");
+    bench.request(holder, &lock);
+    group.bench_function(format!("time_out_beside_{armed}"), |bencher| {
+        bencher.iter(|| {
+            bench.request(waiter, &lock);
+            bench.now += 5_000_000_000;
+            while bench.engine.expire_next(bench.now, &mut bench.replies) {}
+        });
+    });
+    assert_eq!(bench.engine.stats().waiting, u64::from(armed), "only the others still wait");
+}
+
+/// A client comes, takes five locks and vanishes.
+fn disconnect(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let mut bench = Bench::new();
+    let lines = [1, 2, 3, 4, 5].map(|number| format!(r#"{{"command":"lock","name":"boss:{number}"}}"#));
+    let requests = lines.each_ref().map(|line| parse(line.as_bytes()).expect("a request"));
+    group.bench_function("connect_lock_5_disconnect", |bencher| {
+        bencher.iter(|| {
+            let ann = bench.engine.connect(ConnectionKey::from_bits(1), Peer::Unix(1));
+            requests.iter().for_each(|request| bench.request(ann, request));
+            bench.engine.disconnect(ann, bench.now, &mut bench.replies)
+        });
+    });
+    assert_eq!(bench.engine.stats().held, 0);
+}
+
 /// The whole way of a line without a socket: parsed, carried out, answered.
 fn from_line_to_reply(group: &mut BenchmarkGroup<'_, WallTime>) {
     let mut bench = Bench::new();
@@ -141,6 +197,13 @@ fn engine(criterion: &mut Criterion) {
     }
     hand_over(&mut group, "hand_over", LOCK);
     hand_over(&mut group, "hand_over_timed", LOCK_TIMED);
+    for waiters in [50, 10_000] {
+        hand_round(&mut group, waiters);
+    }
+    for armed in [0, 1_000_000] {
+        time_out(&mut group, armed);
+    }
+    disconnect(&mut group);
     from_line_to_reply(&mut group);
     group.finish();
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use officer::wire::Id;
+use officer::wire::line::LineScanner;
 use officer::wire::peer::Peer;
 use officer::wire::reply::{Outcome, Reason, Reply};
-use officer::wire::request::parse;
+use officer::wire::request::{parse, parse_in_full, recognise};
 
 /// Each form of a request, and the faults that cost most.
 const LINES: [(&str, &str); 17] = [
@@ -36,6 +37,35 @@ fn parse_requests(criterion: &mut Criterion) {
     for (form, line) in LINES {
         group.throughput(Throughput::Bytes(line.len() as u64));
         group.bench_function(form, |bencher| bencher.iter(|| parse(black_box(line.as_bytes())).is_ok()));
+    }
+    group.finish();
+    // What the plain ones among them would cost without their shortcut.
+    let mut group = criterion.benchmark_group("parse_in_full");
+    for (form, line) in LINES.iter().filter(|(_, line)| recognise(line.as_bytes()).is_some()) {
+        group.throughput(Throughput::Bytes(line.len() as u64));
+        group.bench_function(*form, |bencher| bencher.iter(|| parse_in_full(black_box(line.as_bytes())).is_ok()));
+    }
+    group.finish();
+}
+
+/// Finding the ends of the lines of one read: as many as fit, and one that no line end came for.
+fn frame_lines(criterion: &mut Criterion) {
+    const READ_BYTES: usize = 16 << 10;
+    let mut group = criterion.benchmark_group("frame");
+    for line in [r#"{"command":"lock","name":"boss:17"}"#, &"x".repeat(1000)] {
+        let lines = READ_BYTES / (line.len() + 1);
+        let mut bytes = format!("{line}\n").repeat(lines).into_bytes();
+        bytes.resize(READ_BYTES, b'x');
+        group.throughput(Throughput::Elements(lines as u64));
+        group.bench_function(format!("lines_of_{}", line.len()), |bencher| {
+            bencher.iter(|| {
+                let (mut scanner, mut found) = (LineScanner::default(), 0);
+                while let Ok(Some(line)) = scanner.next_line(black_box(&bytes), 64 << 10) {
+                    found += usize::from(!line.is_empty());
+                }
+                assert_eq!(found, lines);
+            });
+        });
     }
     group.finish();
 }
@@ -80,5 +110,5 @@ fn config() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
 }
 
-criterion_group! { name = wire; config = config(); targets = parse_requests, encode_replies }
+criterion_group! { name = wire; config = config(); targets = frame_lines, parse_requests, encode_replies }
 criterion_main!(wire);
