@@ -47,8 +47,9 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 // A key is 64 bits and travels through a token.
 const _: () = assert!(usize::BITS >= 64, "Officer needs a 64-bit system");
 
-/// Events taken from one poll. What is left comes with the next: a turn has to end, for its replies to be written.
-const EVENTS_MAX: usize = 1024;
+/// Events taken from one poll. What is left comes with the next: a turn has to end, for its replies to be written. With
+/// 1,024 the longest turn while 15,000 connections end takes twice as long as with these.
+const EVENTS_MAX: usize = 256;
 
 /// After descriptors ran out, accepting is tried again so much later, if no connection has ended before.
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
