@@ -1,9 +1,10 @@
 //! A shortcut for the lines that clients really send.
 //!
-//! The general parser takes about 200 ns for a line, more than all the rest of a request. Most lines are one of few:
-//! `lock`, `unlock` or `keep_alive`, each field once, nothing escaped. These are recognised here in a tenth of that, a
-//! name eight bytes at a time. At the first doubt the line is left to the general parser, which alone says what a line
-//! means: the tests and the fuzz target `request` hold every answer that is given here against its answer.
+//! The general parser took 4,400 of the 8,000 instructions of a lock and its unlock, as `callgrind` counts them. Most lines
+//! are one of few: `lock`, `unlock` or `keep_alive`, each field once, nothing escaped. These are recognised here in an
+//! eighth of the time, a name eight bytes at a time. At the first doubt the line is left to the general parser, which
+//! alone says what a line means: the tests and the fuzz target `request` hold every answer that is given here against
+//! its answer.
 
 use std::borrow::Cow;
 
