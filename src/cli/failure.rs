@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use super::bench::BenchError;
+use super::log_file::LogFileError;
 use super::shown::Shown;
 use crate::client::Error;
 use crate::net::BindError;
@@ -21,6 +22,8 @@ pub enum Failure {
     Usage(String),
     /// The server can't listen.
     Listen(BindError),
+    /// The log can't be written to its file.
+    LogFile(LogFileError),
     /// The poll itself failed while the server ran.
     Poll(io::Error),
     /// The server can't be asked, or refuses.
@@ -81,6 +84,7 @@ impl Failure {
             Failure::NotStarted { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
             Failure::NotStarted { .. } => 126,
             Failure::Listen(_)
+            | Failure::LogFile(_)
             | Failure::Poll(_)
             | Failure::System(_)
             | Failure::NoConnection(_)
@@ -96,6 +100,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Usage(line) => f.write_str(line),
             Failure::Listen(error) => error.fmt(f),
+            Failure::LogFile(error) => error.fmt(f),
             Failure::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
             Failure::Server { address, error } => write_server(f, address, error),
             Failure::Conflict { name, error, .. } => {
@@ -169,6 +174,7 @@ impl std::error::Error for Failure {
             Failure::Usage(_) | Failure::NoConnection(_) => None,
             Failure::Listen(error) => Some(error),
             Failure::Bench(error) => Some(error),
+            Failure::LogFile(error) => Some(error),
             Failure::Server { error, .. } | Failure::Conflict { error, .. } | Failure::Lost { error, .. } => {
                 Some(error)
             }

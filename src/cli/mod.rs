@@ -7,6 +7,8 @@ mod kick;
 mod limits;
 mod listing;
 mod lock;
+mod log_file;
+mod log_output;
 mod ping;
 mod run;
 mod shown;
@@ -22,6 +24,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use self::bench::BenchError;
 pub use self::failure::Failure;
+pub use self::log_file::LogFileError;
 
 /// A lock server: named locks over TCP or a UNIX socket, one holder at a time, the others in order.
 //

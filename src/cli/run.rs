@@ -1,15 +1,20 @@
 //! `officer run`: the server in the foreground.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
+use env_logger::Target;
 use log::LevelFilter;
 
 use super::Failure;
 use super::address::AddressOptions;
 use super::limits::LimitOptions;
+use super::log_file::LogFile;
+use super::log_output::LogOutput;
 use super::values::{Mode, Seconds};
 use crate::net::{Config, Net, descriptors};
 use crate::server::Limits;
@@ -28,10 +33,14 @@ pub(super) struct Options {
     #[arg(default_value_t = Mode(0o600))]
     socket_mode: Mode,
 
-    /// What is written to stderr
+    /// What is logged
     #[arg(short, long, value_name = "LEVEL", env = "OFFICER_LOG_LEVEL", hide_env_values = true)]
     #[arg(ignore_case = true, default_value = "error")]
     log_level: LogLevel,
+
+    /// Log to a file, which SIGHUP opens anew, and not to stderr
+    #[arg(long, value_name = "PATH", env = "OFFICER_LOG_FILE", hide_env_values = true)]
+    log_file: Option<PathBuf>,
 
     /// Log statistics every 5 seconds, at the level info
     #[arg(short, long, env = "OFFICER_STATS", hide_env_values = true, value_parser = BoolishValueParser::new())]
@@ -83,27 +92,54 @@ impl Options {
 
 /// Runs the server until a signal ends it.
 pub(super) fn run(options: Options) -> Result<(), Failure> {
+    serve(options, announce)
+}
+
+/// The same, and tells whoever started it where it listens by `announce`.
+pub(super) fn serve(options: Options, announce: impl FnOnce(&str)) -> Result<(), Failure> {
     log_to_stderr(options.log_level.into());
+    // What is wrong so far is said to whoever started the server; stderr becomes the log once it listens.
+    let mut log_file = options.log_file.as_deref().map(LogFile::open).transpose().map_err(Failure::LogFile)?;
     let mut net = Net::bind(options.config(descriptors::raise_limit())).map_err(Failure::Listen)?;
     let address = net.address();
     announce(&address);
-    if !net.is_loopback() {
-        log::warn!(
-            target: EXPOSED,
-            "anybody who reaches {address} can take locks; keep strangers away with a firewall, or listen on 127.0.0.1",
-        );
+    let warn_if_exposed = || {
+        if !net.is_loopback() {
+            log::warn!(
+                target: EXPOSED,
+                "anybody who reaches {address} can take locks; keep strangers away with a firewall, or listen on 127.0.0.1",
+            );
+        }
+    };
+    warn_if_exposed();
+    if let Some(log_file) = &mut log_file {
+        log_file.take_stderr().map_err(Failure::LogFile)?;
+        warn_if_exposed();
     }
-    net.run().map_err(Failure::Poll)
+    // Asked now: a terminal that has gone is none.
+    let has_terminal = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
+    net.run(|| on_hangup(log_file.as_mut(), has_terminal)).map_err(Failure::Poll)
+}
+
+/// SIGHUP asks for the log file to be opened anew, if there is one. Otherwise it says that the terminal has gone, and ends
+/// a server that has one, as it always did; one without a terminal, as under a service manager, goes on.
+fn on_hangup(log_file: Option<&mut LogFile>, has_terminal: bool) -> ControlFlow<()> {
+    match log_file {
+        Some(log_file) => log_file.reopen(),
+        None if has_terminal => return ControlFlow::Break(()),
+        None => log::info!("SIGHUP means nothing here: there is no log file"),
+    }
+    ControlFlow::Continue(())
 }
 
 fn log_to_stderr(level: LevelFilter) {
-    // The logger drops a line that it can't write, so a closed stderr stops nothing. It is set up already if a program
-    // that uses the library calls us, and then stays as it is.
+    // It is set up already if a program that uses the library calls us, and then stays as it is.
     let _ = env_logger::Builder::new()
         .filter_level(level.min(LevelFilter::Warn))
         .filter_module("officer", level)
         .filter_module(EXPOSED, level.max(LevelFilter::Warn))
         .format_timestamp_millis()
+        .target(Target::Pipe(Box::new(LogOutput::default())))
         .try_init();
 }
 

@@ -9,7 +9,7 @@
 //! # let (tcp, limits) = Default::default();
 //! # let mut net = Net::bind(Config { listen, tcp, limits, turn_accepts_max: 64, stats: false }).unwrap();
 //! # let address = net.address();
-//! # std::thread::spawn(move || net.run());
+//! # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
 //! // The address is that of the server: "127.0.0.1:11500", or the path of a socket.
 //! let client = Client::connect(address)?;
 //! let guard = client.lock("boss:17")?;

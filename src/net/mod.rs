@@ -3,20 +3,22 @@
 
 pub mod descriptors;
 mod listen;
+mod manager;
+mod signals;
 mod socket;
 
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
-use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 pub use self::listen::{BindError, Listen, Listener, TcpOptions};
 pub use self::socket::Socket;
 
+use self::manager::Manager;
+use self::signals::Signals;
 use crate::engine::deadline::Nanos;
 use crate::engine::{ConnectionKey, Stats};
 use crate::server::{Limits, Readiness, Server};
@@ -65,7 +67,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(3600);
 pub struct Net {
     poll: Poll,
     listener: Listener,
-    signals: UnixStream,
+    signals: Signals,
+    manager: Manager,
     server: Server<Socket>,
     start: Instant,
     turn_accepts_max: usize,
@@ -86,24 +89,25 @@ enum Accepting {
 }
 
 impl Net {
-    /// Binds the address and starts to listen. Clients can connect from here on; they are served by [`Net::run`].
+    /// Binds the address and starts to listen, or takes the socket that a service manager has passed to this process.
+    /// Clients can connect from here on; they are served by [`Net::run`].
     ///
     /// # Errors
     /// [`BindError`], which says what to do.
     pub fn bind(config: Config) -> Result<Self, BindError> {
-        let mut listener = Listener::bind(&config.listen, &config.tcp)?;
+        let mut listener = match Listener::passed(&config.tcp)? {
+            Some(passed) => passed,
+            None => Listener::bind(&config.listen, &config.tcp)?,
+        };
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let (receiver, sender) = StdUnixStream::pair()?;
-        receiver.set_nonblocking(true)?;
-        let mut signals = UnixStream::from_std(receiver);
+        let mut signals = Signals::listen()?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        signal_hook::low_level::pipe::register(SIGTERM, sender.try_clone()?)?;
-        signal_hook::low_level::pipe::register(SIGINT, sender)?;
         Ok(Net {
             poll,
             listener,
             signals,
+            manager: Manager::of_environment(),
             server: Server::new(config.limits),
             start: Instant::now(),
             turn_accepts_max: config.turn_accepts_max,
@@ -122,11 +126,13 @@ impl Net {
         self.listener.is_loopback()
     }
 
-    /// Serves clients until SIGTERM or SIGINT.
+    /// Serves clients until SIGTERM or SIGINT, or until `on_hangup`, which is called at each SIGHUP, breaks. A service
+    /// manager that started this process is told that it is ready, that it is alive, and when it ends.
     ///
     /// # Errors
     /// Those of the poll itself, which do not happen on a working system.
-    pub fn run(&mut self) -> io::Result<()> {
+    pub fn run(&mut self, mut on_hangup: impl FnMut() -> ControlFlow<()>) -> io::Result<()> {
+        self.manager.ready(&self.address());
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             self.wait(&mut events)?;
@@ -137,7 +143,7 @@ impl Net {
                     LISTENER if self.accepting == Accepting::Idle => self.accepting = Accepting::Pending,
                     // Tried again at its own time: the newcomers of this event wait behind those that found no room.
                     LISTENER => {}
-                    SIGNALS => is_told_to_end |= self.take_signal(),
+                    SIGNALS => is_told_to_end |= self.take_signals(&mut on_hangup).is_break(),
                     token => self.server.ready(connection_key(token), readiness(event)),
                 }
             }
@@ -146,6 +152,7 @@ impl Net {
             }
             self.accept(now);
             self.server.turn(now);
+            self.manager.tell_alive_if_due(now);
             if let Some(stats) = &mut self.stats {
                 stats.log_if_due(now, self.server.stats(), self.server.connections());
             }
@@ -165,7 +172,7 @@ impl Net {
             Accepting::OutOfDescriptors { retry_at, .. } => Some(retry_at),
         };
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
-        let next = [self.server.next_turn(), accept_at, stats_at].into_iter().flatten().min();
+        let next = [self.server.next_turn(), accept_at, stats_at, self.manager.due()].into_iter().flatten().min();
         let timeout = match next {
             // Nothing to be late for: spares the look at the clock.
             Some(0) => Duration::ZERO,
@@ -239,14 +246,24 @@ impl Net {
         }
     }
 
-    /// Whether a signal came that asks us to end.
-    fn take_signal(&mut self) -> bool {
-        matches!(self.signals.read(&mut [0; 64]), Ok(1..))
+    /// Breaks when a signal came that asks us to end.
+    fn take_signals(&mut self, on_hangup: &mut impl FnMut() -> ControlFlow<()>) -> ControlFlow<()> {
+        let asked = self.signals.take();
+        if asked.end {
+            return ControlFlow::Break(());
+        }
+        if asked.hangup {
+            self.manager.reloading();
+            on_hangup()?;
+            self.manager.ready(&self.address());
+        }
+        ControlFlow::Continue(())
     }
 
     /// Writes what is decided, as far as the peers take it in time. Whoever is not yet accepted finds the port closed.
     fn shut_down(&mut self, events: &mut Events) -> io::Result<()> {
         log::info!("told to end: writing what is decided, then closing {} connections", self.server.connections());
+        self.manager.stopping();
         let until = Instant::now() + SHUTDOWN_GRACE;
         self.server.shut_down();
         self.server.turn(self.now());

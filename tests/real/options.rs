@@ -47,6 +47,7 @@ fn each_option_can_come_from_the_environment() {
         let (value, part, status) = match name.as_str() {
             // Those that take any text have other faults.
             "host" => ("no such host", "the host \"no such host\" can't be resolved".to_owned(), 1),
+            "log-file" => ("/no/such/file", "the log file \"/no/such/file\" can't be written".to_owned(), 1),
             "socket-file" => ("/no/such/file", "there is no directory \"/no/such\"".to_owned(), 1),
             _ => ("so much", format!("the value is that of {variable} in the environment"), 2),
         };

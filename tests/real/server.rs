@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{Address, Client, PATIENCE};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_officer");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_officer");
 
 /// A server that runs. It is ended with SIGTERM when this is dropped, and has to end well.
 pub(crate) struct Server {
@@ -125,6 +125,10 @@ impl Server {
         self.child.stderr.take()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -156,7 +160,7 @@ impl Server {
 
     /// What a file of this process in /proc says.
     pub(crate) fn proc(&self, file: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
+        fs::read_to_string(format!("/proc/{}/{file}", self.id())).unwrap()
     }
 
     /// The most memory that it had so far, in bytes.
@@ -210,7 +214,7 @@ struct Lines {
 }
 
 impl Log {
-    fn of(stderr: impl Read + Send + 'static) -> Log {
+    pub(crate) fn of(stderr: impl Read + Send + 'static) -> Log {
         let log = Log::default();
         log.lines.0.lock().unwrap().is_open = true;
         let lines = log.lines.clone();
@@ -256,7 +260,7 @@ impl Log {
 pub(crate) fn officer(args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     forget_options(&mut command);
-    command.args(args);
+    command.args(args).stdin(Stdio::null());
     command
 }
 
@@ -264,12 +268,15 @@ pub(crate) fn officer(args: &[&str]) -> Command {
 pub(crate) fn officer_after(shell: &str, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
     forget_options(&mut command);
-    command.arg("-c").arg(format!("{shell} exec \"$0\" \"$@\"")).arg(PROGRAM).args(args);
+    command.arg("-c").arg(format!("{shell} exec \"$0\" \"$@\"")).arg(PROGRAM).args(args).stdin(Stdio::null());
     command
 }
 
 fn forget_options(command: &mut Command) {
-    let of_ours = |name: &OsStr| name.to_string_lossy().starts_with("OFFICER_");
+    // A service manager may have started the tests.
+    let of_a_manager = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"];
+    let of_ours =
+        |name: &OsStr| name.to_string_lossy().starts_with("OFFICER_") || of_a_manager.iter().any(|it| name == *it);
     for (name, _) in env::vars_os().filter(|(name, _)| of_ours(name)) {
         command.env_remove(name);
     }
@@ -291,7 +298,7 @@ pub(crate) fn run(command: &mut Command) -> Output {
 }
 
 fn spawn(command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program starts")
+    command.stdout(Stdio::piped()).spawn().expect("the program starts")
 }
 
 fn wait(child: &mut Child) -> ExitStatus {

@@ -85,6 +85,15 @@ pub enum BindError {
         /// What the system says.
         error: io::Error,
     },
+    /// The service manager has passed more sockets than one.
+    PassedTooMany {
+        /// How many.
+        count: usize,
+    },
+    /// What the service manager has passed is no stream socket that listens, on TCP or a UNIX socket.
+    PassedUnusable,
+    /// The socket that the service manager has passed can't be set up.
+    Passed(io::Error),
     /// What the server needs beside its listener (the poll, the signals) can't be had.
     Setup(io::Error),
 }
@@ -161,6 +170,19 @@ impl fmt::Display for BindError {
             BindError::Path { path, step, error } => {
                 write!(f, "can't {step} {path:?} ({error}); choose another with --socket-file")
             }
+            BindError::PassedTooMany { count } => {
+                write!(
+                    f,
+                    "{count} sockets were passed; the server takes one, so leave one ListenStream= in its socket unit"
+                )
+            }
+            BindError::PassedUnusable => {
+                f.write_str("what was passed is no socket that listens on TCP or as a UNIX stream; ")?;
+                f.write_str("its socket unit needs one ListenStream=, and Accept=no")
+            }
+            BindError::Passed(error) => {
+                write!(f, "the socket that was passed can't be used ({error}); run the server without it")
+            }
             BindError::Setup(error) => {
                 write!(f, "can't set up the poll loop ({error}); give the process more room, such as with ulimit -n")
             }
@@ -174,6 +196,7 @@ impl std::error::Error for BindError {
             BindError::HostUnknown { error, .. }
             | BindError::Address { error, .. }
             | BindError::Path { error, .. }
+            | BindError::Passed(error)
             | BindError::Setup(error) => Some(error),
             _ => None,
         }

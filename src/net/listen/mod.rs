@@ -1,6 +1,7 @@
 //! Where clients come in: TCP and UNIX sockets, made so that each accepted connection is ready for use.
 
 mod error;
+mod passed;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,7 @@ pub enum Listen {
     },
 }
 
-/// Bound, listening and nonblocking. A socket file goes when the listener does.
+/// Bound, listening and nonblocking. A socket file goes when the listener does, unless it is somebody else's.
 #[derive(Debug)]
 pub struct Listener {
     kind: Kind,
@@ -61,7 +62,9 @@ enum Kind {
     Unix {
         // In front of the listener, so that it is dropped first: while the listener lives, no successor takes the file
         // for a stale one and the file's inode number is given to no other.
-        file: SocketFile,
+        // None: the socket was passed to us, and its file is that of whoever made it.
+        _file: Option<SocketFile>,
+        address: String,
         listener: UnixListener,
         accepted: u64,
     },
@@ -78,6 +81,15 @@ impl Listener {
             Listen::Tcp { host, port } => tcp::bind(host, *port, options),
             Listen::Unix { path, mode } => unix::bind(path, *mode),
         }
+    }
+
+    /// The socket that a service manager has passed to this process (`LISTEN_FDS` and `LISTEN_PID` in the environment, as
+    /// `sd_listen_fds(3)` has it), if there is one. It can be taken once. Its file, if it has one, stays at the end.
+    ///
+    /// # Errors
+    /// [`BindError`] says why what was passed can't be used.
+    pub fn passed(options: &TcpOptions) -> Result<Option<Listener>, BindError> {
+        passed::take(options)
     }
 
     /// Accepts a connection, nonblocking as well.
@@ -112,7 +124,7 @@ impl Listener {
     pub fn address(&self) -> String {
         match &self.kind {
             Kind::Tcp { address, .. } => address.to_string(),
-            Kind::Unix { file, .. } => file.path().display().to_string(),
+            Kind::Unix { address, .. } => address.clone(),
         }
     }
 

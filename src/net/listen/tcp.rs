@@ -88,7 +88,14 @@ fn listen_tcp(address: SocketAddr, options: &TcpOptions) -> io::Result<Listener>
     options.apply(&SockRef::from(&socket))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let listener = TcpListener::from_std(socket.into());
+    listener(TcpListener::from_std(socket.into()), options)
+}
+
+/// `options` are already those of the listener.
+pub(super) fn listener(
+    listener: TcpListener,
+    #[cfg_attr(any(target_os = "linux", target_os = "android"), expect(unused_variables))] options: &TcpOptions,
+) -> io::Result<Listener> {
     Ok(Listener {
         kind: Kind::Tcp {
             address: listener.local_addr()?,

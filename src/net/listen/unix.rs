@@ -33,7 +33,8 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<Listener, BindError> {
     // Whatever mode the file had until here, nobody got in: before listen() the kernel refuses every connection.
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of"))?;
     socket.listen(BACKLOG).map_err(failed("listen on"))?;
-    Ok(Listener { kind: Kind::Unix { file, listener: UnixListener::from_std(socket.into()), accepted: 0 } })
+    let listener = UnixListener::from_std(socket.into());
+    Ok(Listener { kind: Kind::Unix { _file: Some(file), address: path.display().to_string(), listener, accepted: 0 } })
 }
 
 /// Keeps other servers from looking at the file while we do: between bind() and listen() it looks stale to them, and
@@ -109,10 +110,6 @@ impl SocketFile {
     fn of(path: &Path) -> io::Result<SocketFile> {
         let metadata = fs::symlink_metadata(path)?;
         Ok(SocketFile { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 }
 

@@ -1,0 +1,71 @@
+//! A file that takes the place of stderr. So what a panic says arrives there too.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use rustix::fs::OFlags;
+
+/// Why there is no log file. `Display` gives one line that says what to do.
+#[derive(Debug)]
+pub struct LogFileError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl fmt::Display for LogFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the log file {:?} can't be written ({}); choose another with --log-file", self.path, self.error)
+    }
+}
+
+impl std::error::Error for LogFileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// Where the log goes.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    /// Opened, and not yet stderr.
+    file: Option<File>,
+}
+
+impl LogFile {
+    /// Opens or creates it, to be written at its end. A new one is not for everybody to read: at debug it has all names.
+    pub(super) fn open(path: &Path) -> Result<LogFile, LogFileError> {
+        let path = path.to_owned();
+        match open(&path) {
+            Ok(file) => Ok(LogFile { path, file: Some(file) }),
+            Err(error) => Err(LogFileError { path, error }),
+        }
+    }
+
+    /// From here on stderr is this file.
+    pub(super) fn take_stderr(&mut self) -> Result<(), LogFileError> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        rustix::stdio::dup2_stderr(file).map_err(|error| LogFileError { path: self.path.clone(), error: error.into() })
+    }
+
+    /// Writes to what the path leads to now: whoever moves a log away wants the next lines in a new file. If that can't
+    /// be, the log goes on where it was.
+    pub(super) fn reopen(&mut self) {
+        let reopened = LogFile::open(&self.path).and_then(|mut log_file| log_file.take_stderr());
+        match reopened {
+            Ok(()) => log::info!("the log file was opened anew"),
+            Err(LogFileError { path, error }) => {
+                log::error!("the log file {path:?} can't be opened anew ({error}); the log goes on in the old one");
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // A FIFO that nobody reads must stop neither the start nor a line of the log, and a terminal is not to become ours.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+    let flags = i32::try_from(flags).expect("flags of open are an int");
+    OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)
+}

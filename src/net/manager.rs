@@ -1,0 +1,134 @@
+//! The service manager, if one started us: it is told when we are ready, that we are alive, and when we end, in the way
+//! of `sd_notify(3)`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+use std::{env, io, process};
+
+use super::nanos;
+use crate::engine::deadline::Nanos;
+
+/// How long a message may wait for room in the manager's queue. The one that says that we are ready must arrive.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What we tell it. Without a manager nothing happens.
+#[derive(Debug)]
+pub(super) struct Manager {
+    // Not connected: a manager may make its socket anew under the same name.
+    socket: Option<(UnixDatagram, SocketAddr)>,
+    watchdog: Option<Watchdog>,
+}
+
+/// The manager ends a service that it hears nothing of for twice this interval.
+#[derive(Debug)]
+struct Watchdog {
+    interval: Nanos,
+    due: Nanos,
+}
+
+impl Manager {
+    /// The manager that the environment names. One that can't be reached is worth a line in the log, and no more: it will
+    /// notice itself.
+    pub(super) fn of_environment() -> Self {
+        let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| {
+            socket(&name).inspect_err(|error| log::warn!("the service manager's {name:?} can't be used: {error}")).ok()
+        });
+        let variable = |name| env::var(name).ok();
+        let interval = watchdog_interval(variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"), process::id());
+        let watchdog = interval.filter(|_| socket.is_some()).map(|interval| Watchdog { interval, due: interval });
+        Manager { socket, watchdog }
+    }
+
+    /// Clients can connect.
+    pub(super) fn ready(&self, address: &str) {
+        self.tell(&format!("READY=1\nSTATUS=listening on {}", address.escape_debug()));
+        if let Some((socket, _)) = &self.socket {
+            // What comes from here on is not worth a wait: clients do wait.
+            let _ = socket.set_nonblocking(true);
+        }
+    }
+
+    /// What the manager has us do without a restart begins; [`Manager::ready`] says that it is done.
+    pub(super) fn reloading(&self) {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+    }
+
+    /// The end has begun.
+    pub(super) fn stopping(&self) {
+        self.tell("STOPPING=1\nSTATUS=writing what is decided");
+    }
+
+    /// When it wants to hear of us.
+    pub(super) fn due(&self) -> Option<Nanos> {
+        self.watchdog.as_ref().map(|watchdog| watchdog.due)
+    }
+
+    /// Says that we are alive. For this to be true it is called by the loop itself.
+    pub(super) fn tell_alive_if_due(&mut self, now: Nanos) {
+        if let Some(watchdog) = &mut self.watchdog
+            && now >= watchdog.due
+        {
+            watchdog.due = now + watchdog.interval;
+            self.tell("WATCHDOG=1");
+        }
+    }
+
+    fn tell(&self, message: &str) {
+        if let Some((socket, address)) = &self.socket
+            && let Err(error) = socket.send_to_addr(message.as_bytes(), address)
+        {
+            log::warn!("the service manager was not told {message:?}: {error}");
+        }
+    }
+}
+
+/// A socket to write from, and the address to write to: a path, or the name of an abstract socket behind `@`.
+fn socket(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
+    let address = match name.as_bytes() {
+        [b'/', ..] => SocketAddr::from_pathname(name)?,
+        #[cfg(target_os = "linux")]
+        [b'@', name @ ..] => <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)?,
+        _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "it is no path and no abstract socket")),
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+    Ok((socket, address))
+}
+
+/// Half of what the manager waits, as it recommends, if it is us whom it watches.
+fn watchdog_interval(micros: Option<String>, pid: Option<String>, our_pid: u32) -> Option<Nanos> {
+    if pid.is_some_and(|pid| pid.parse() != Ok(our_pid)) {
+        return None;
+    }
+    let micros: u64 = micros?.parse().ok().filter(|micros| *micros > 0)?;
+    Some(nanos(Duration::from_micros(micros) / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_told_twice_in_its_time_if_it_watches_us() {
+        let interval =
+            |micros: &str, pid: Option<&str>| watchdog_interval(Some(micros.to_owned()), pid.map(str::to_owned), 17);
+        assert_eq!(interval("3000000", Some("17")), Some(1_500_000_000));
+        assert_eq!(interval("3000000", None), Some(1_500_000_000));
+        for (micros, pid) in [("3000000", Some("18")), ("3000000", Some("")), ("0", None), ("", None), ("-1", None)] {
+            assert_eq!(interval(micros, pid), None, "{micros} {pid:?}");
+        }
+        assert_eq!(interval("18446744073709551615", None), Some(Nanos::MAX), "for ever");
+        assert_eq!(watchdog_interval(None, None, 17), None);
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_socket_is_refused() {
+        for name in ["", "run/notify", "vsock:2:1"] {
+            assert!(socket(OsStr::new(name)).is_err(), "{name}");
+        }
+    }
+}

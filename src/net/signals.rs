@@ -1,0 +1,73 @@
+//! Signals that are for the server: they wake the poll, and say what they ask for.
+
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mio::event::Source;
+use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// From its making on, the signals no longer end the process.
+#[derive(Debug)]
+pub(super) struct Signals {
+    /// A byte for each signal, written by its handler after it has set the flag.
+    wake: UnixStream,
+    end: Arc<AtomicBool>,
+    hangup: Arc<AtomicBool>,
+}
+
+/// What was asked for since the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// SIGTERM or SIGINT.
+    pub(super) end: bool,
+    /// SIGHUP.
+    pub(super) hangup: bool,
+}
+
+impl Signals {
+    pub(super) fn listen() -> io::Result<Self> {
+        let (receiver, sender) = StdUnixStream::pair()?;
+        receiver.set_nonblocking(true)?;
+        let signals = Signals { wake: UnixStream::from_std(receiver), end: Arc::default(), hangup: Arc::default() };
+        for (signal, flag) in [(SIGTERM, &signals.end), (SIGINT, &signals.end), (SIGHUP, &signals.hangup)] {
+            // The handlers of one signal run in the order of their registration.
+            signal_hook::flag::register(signal, flag.clone())?;
+            signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
+        }
+        Ok(signals)
+    }
+
+    /// To be called when the poll has announced some.
+    pub(super) fn take(&mut self) -> Asked {
+        // Read to the end, for the poll announces only what is new; and before the flags are looked at, so that none is
+        // set behind our back without another byte.
+        let mut bytes = [0; 64];
+        loop {
+            match self.wake.read(&mut bytes) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                _ => break,
+            }
+        }
+        let take = |flag: &AtomicBool| flag.swap(false, Ordering::SeqCst);
+        Asked { end: take(&self.end), hangup: take(&self.hangup) }
+    }
+}
+
+impl Source for Signals {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.wake.register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.wake.reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.wake.deregister(registry)
+    }
+}
