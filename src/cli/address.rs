@@ -1,7 +1,8 @@
 //! Where the server is: the same options for the server itself and for every command that asks it something.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io;
+use std::path::{self, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -39,6 +40,14 @@ enum SocketType {
 }
 
 impl AddressOptions {
+    /// Makes the socket file's path independent of the current directory. An empty one stays what it is.
+    pub(super) fn make_absolute(&mut self) -> io::Result<()> {
+        if !self.socket_file.as_os_str().is_empty() {
+            self.socket_file = path::absolute(&self.socket_file)?;
+        }
+        Ok(())
+    }
+
     /// For the server. `mode` is that of the socket file.
     pub(super) fn listen(self, mode: Mode) -> Listen {
         match self.socket_type {

@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use super::bench::BenchError;
 use super::log_file::LogFileError;
+use super::service::ServiceError;
 use super::shown::Shown;
 use crate::client::Error;
 use crate::net::BindError;
@@ -24,6 +25,8 @@ pub enum Failure {
     Listen(BindError),
     /// The log can't be written to its file.
     LogFile(LogFileError),
+    /// A server in the background can't be started, stopped or asked about.
+    Service(ServiceError),
     /// The poll itself failed while the server ran.
     Poll(io::Error),
     /// The server can't be asked, or refuses.
@@ -83,6 +86,7 @@ impl Failure {
             // As shells have it.
             Failure::NotStarted { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
             Failure::NotStarted { .. } => 126,
+            Failure::Service(error) => error.exit_code(),
             Failure::Listen(_)
             | Failure::LogFile(_)
             | Failure::Poll(_)
@@ -101,6 +105,7 @@ impl fmt::Display for Failure {
             Failure::Usage(line) => f.write_str(line),
             Failure::Listen(error) => error.fmt(f),
             Failure::LogFile(error) => error.fmt(f),
+            Failure::Service(error) => error.fmt(f),
             Failure::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
             Failure::Server { address, error } => write_server(f, address, error),
             Failure::Conflict { name, error, .. } => {
@@ -175,6 +180,7 @@ impl std::error::Error for Failure {
             Failure::Listen(error) => Some(error),
             Failure::Bench(error) => Some(error),
             Failure::LogFile(error) => Some(error),
+            Failure::Service(error) => Some(error),
             Failure::Server { error, .. } | Failure::Conflict { error, .. } | Failure::Lost { error, .. } => {
                 Some(error)
             }

@@ -11,6 +11,7 @@ mod log_file;
 mod log_output;
 mod ping;
 mod run;
+mod service;
 mod shown;
 mod top;
 mod values;
@@ -25,6 +26,9 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 pub use self::bench::BenchError;
 pub use self::failure::Failure;
 pub use self::log_file::LogFileError;
+pub use self::service::ServiceError;
+
+use self::service::{restart, start, status, stop};
 
 /// A lock server: named locks over TCP or a UNIX socket, one holder at a time, the others in order.
 //
@@ -45,6 +49,14 @@ struct Cli {
 enum Command {
     /// Run the server in the foreground
     Run(run::Options),
+    /// Start the server in the background
+    Start(start::Options),
+    /// Stop the server in the background
+    Stop(stop::Options),
+    /// Stop the server in the background, and start it again
+    Restart(restart::Options),
+    /// Tell whether the server runs in the background
+    Status(status::Options),
     /// Run a command while holding a lock
     Lock(lock::Options),
     /// List the locks, and who holds them
@@ -68,8 +80,11 @@ enum Command {
 /// [`Failure`] says what went wrong, and which exit status it stands for.
 pub fn run(args: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
     let args = without_separator(args);
+    if args.get(1).is_some_and(|command| command == start::DAEMON) {
+        return start::run_daemon(&args[2..]).map(|()| ExitCode::SUCCESS);
+    }
     match Cli::try_parse_from(&args) {
-        Ok(Cli { command, .. }) => carry_out(command),
+        Ok(Cli { command, .. }) => carry_out(command, &args[2..]),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // Whoever closed stdout does not want to read it.
             let _ = error.print();
@@ -79,9 +94,14 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
     }
 }
 
-fn carry_out(command: Command) -> Result<ExitCode, Failure> {
+/// `args` are those behind the command.
+fn carry_out(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Run(options) => run::run(options),
+        Command::Start(_) => return start::run(args),
+        Command::Stop(options) => stop::run(&options),
+        Command::Restart(options) => return restart::run(&options, args),
+        Command::Status(options) => return status::run(&options),
         Command::Lock(options) => return lock::run(options),
         Command::Locks(options) => listing::locks::run(&options),
         Command::Connections(options) => listing::connections::run(&options),
@@ -101,10 +121,11 @@ fn quiet_if_closed(done: Result<ExitCode, Failure>) -> Result<ExitCode, Failure>
     }
 }
 
-/// `officer run -- -l debug` is what the original's manual says, so the first `--` after `run` means nothing.
+/// `officer run -- -l debug` is what the original's manual says, so the first `--` after `run` means nothing. The same
+/// goes for the other commands that start a server.
 fn without_separator(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut args: Vec<OsString> = args.collect();
-    if is_run(&args)
+    if is_of_server(&args)
         && let Some(separator) = args.iter().position(|arg| arg == "--")
     {
         args.remove(separator);
@@ -112,8 +133,8 @@ fn without_separator(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     args
 }
 
-fn is_run(args: &[OsString]) -> bool {
-    args.get(1).is_some_and(|command| command == "run")
+fn is_of_server(args: &[OsString]) -> bool {
+    args.get(1).is_some_and(|command| command == "run" || command == "start" || command == "restart")
 }
 
 /// The command that was asked for, if there is such a one.
@@ -220,6 +241,10 @@ mod tests {
             assert!(config.stats, "{line:?}");
         }
         assert!(fault(&["run", "--", "--", "-s"]).starts_with("unexpected argument '-s' found"));
+        for command in ["start", "restart"] {
+            parse(&[command, "-d", "/run/officer", "--", "-p", "7", "-s"]).unwrap();
+        }
+        fault(&["stop", "--", "-d", "/run/officer"]);
     }
 
     #[test]
@@ -227,7 +252,7 @@ mod tests {
         for (line, expected) in [
             (
                 &[][..],
-                "'officer' requires a subcommand but one was not provided [subcommands: run, lock, locks, connections, kick, ping, bench, top, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, status, lock, locks, connections, kick, ping, bench, top, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -77,6 +77,19 @@ impl From<LogLevel> for LevelFilter {
 }
 
 impl Options {
+    /// Makes what it needs of paths independent of the current directory.
+    pub(super) fn make_absolute(&mut self) -> io::Result<()> {
+        if let Some(log_file) = &mut self.log_file {
+            *log_file = path::absolute(&*log_file)?;
+        }
+        self.address.make_absolute()
+    }
+
+    /// Logs to this file if no other was chosen. Returns the one that it is.
+    pub(super) fn log_file_or(&mut self, default: impl FnOnce() -> PathBuf) -> &Path {
+        self.log_file.get_or_insert_with(default)
+    }
+
     /// `descriptors` is the limit on them that is in force.
     pub(super) fn config(self, descriptors: u64) -> Config {
         let max_idle = Some(self.max_idle.0).filter(|time| *time > Duration::ZERO);

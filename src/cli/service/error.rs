@@ -1,0 +1,136 @@
+//! What can be in the way of a server in the background.
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::{fmt, io};
+
+use rustix::process::Pid;
+
+/// Why it can't be started, stopped or asked about. Each is one line that says what to do.
+#[derive(Debug)]
+pub enum ServiceError {
+    /// The directory of the pid file can't be used.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// There is no such directory for the pid file.
+    DirectoryMissing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory that would be ours belongs to somebody else, or others may write to it.
+    DirectoryOfOthers {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The pid file can't be read, written or locked.
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A server runs already.
+    Running {
+        /// The process; none when it can't be seen from here.
+        pid: Option<Pid>,
+        /// Its pid file.
+        path: PathBuf,
+    },
+    /// A server runs where this process can't see it, such as in another container.
+    OutOfSight {
+        /// Its pid file.
+        path: PathBuf,
+    },
+    /// Whether a server runs can't be told, for this reason.
+    Unknown(Box<ServiceError>),
+    /// Somebody else's server can't be stopped.
+    NotAllowed {
+        /// The process.
+        pid: Pid,
+    },
+    /// Not even SIGKILL has ended it.
+    Survives {
+        /// The process.
+        pid: Pid,
+    },
+    /// The new server ended before it listened, without saying why.
+    NoReason {
+        /// How it ended.
+        status: ExitStatus,
+    },
+}
+
+impl ServiceError {
+    /// As init scripts have it: 4 means that the privileges don't suffice.
+    pub(crate) fn exit_code(&self) -> u8 {
+        let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        match self {
+            ServiceError::NotAllowed { .. } | ServiceError::Unknown(_) => 4,
+            ServiceError::Directory { error, .. } | ServiceError::PidFile { error, .. } if is_denied(error) => 4,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServiceError::Directory { path, error } => {
+                write!(
+                    f,
+                    "the directory {path:?} can't be used for a pid file ({error}); choose another with --pid-dir"
+                )
+            }
+            ServiceError::DirectoryMissing { path } => {
+                write!(f, "there is no directory {path:?} for the pid file; create it or choose another with --pid-dir")
+            }
+            ServiceError::DirectoryOfOthers { path } => write!(
+                f,
+                "{path:?} is not a directory of yours that nobody else can write to; choose another with --pid-dir"
+            ),
+            ServiceError::PidFile { path, error } => {
+                write!(f, "the pid file {path:?} can't be used ({error}); choose another directory with --pid-dir")
+            }
+            ServiceError::Running { pid, path } => {
+                f.write_str("it runs already")?;
+                if let Some(pid) = pid {
+                    write!(f, ", as process {pid}")?;
+                }
+                write!(f, " (pid file {path:?}); use 'officer restart', or choose another directory with --pid-dir")
+            }
+            ServiceError::OutOfSight { path } => write!(
+                f,
+                "the server of {path:?} runs, but its process can't be seen from here; do this where it was started"
+            ),
+            ServiceError::Unknown(error) => error.fmt(f),
+            ServiceError::NotAllowed { pid } => {
+                write!(f, "no permission to stop process {pid}; do this as the user who started it, or as root")
+            }
+            ServiceError::Survives { pid } => {
+                write!(
+                    f,
+                    "process {pid} is still there after SIGKILL; the system keeps it, see 'ps -o stat,wchan -p {pid}'"
+                )
+            }
+            ServiceError::NoReason { status } => {
+                write!(
+                    f,
+                    "the server ended before it listened ({status}); 'officer run' in the foreground may show why"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ServiceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ServiceError::Directory { error, .. } | ServiceError::PidFile { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The pid file. The number in it is for people and scripts; that a server runs is said by a lock on the file, which the
+//! server holds as long as it lives and the system frees however it ends. The system also knows whose lock it is, so that
+//! a number which some other process has got since misleads nobody.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
+use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
+
+use super::ServiceError;
+
+/// Our own pid file, locked. It is removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct PidFile {
+    path: PathBuf,
+    // A lock of the process: closing any other descriptor of the file would free it, so it is opened only here. It must not
+    // be one of the open file (flock), which says nothing of the process that holds it.
+    file: File,
+}
+
+/// What a pid file says of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// There is no file.
+    Absent,
+    /// There is a file, but the server of it is gone.
+    Stale,
+    /// A server runs. Its process has no number here if it can't be seen, as from another container.
+    Running(Option<Pid>),
+}
+
+/// Looks without touching anything.
+pub(super) fn look(path: &Path) -> Result<State, ServiceError> {
+    let failed = |error| ServiceError::PidFile { path: path.to_owned(), error };
+    let file = match options().open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::Absent),
+        Err(error) => return Err(failed(error)),
+    };
+    match fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)) {
+        Ok(Some(lock)) => Ok(State::Running(lock.pid)),
+        Ok(None) => Ok(State::Stale),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+impl PidFile {
+    /// Locks it for this process and writes its number. Returns as well what a server that did not clean up left in it.
+    pub(super) fn take(path: &Path) -> Result<(PidFile, Option<String>), ServiceError> {
+        let failed = |error: io::Error| match path.parent() {
+            Some(directory) if error.kind() == ErrorKind::NotFound => {
+                ServiceError::DirectoryMissing { path: directory.to_owned() }
+            }
+            _ => ServiceError::PidFile { path: path.to_owned(), error },
+        };
+        loop {
+            let file = options().write(true).create(true).truncate(false).mode(0o644).open(path).map_err(failed)?;
+            match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => (),
+                Err(Errno::AGAIN | Errno::ACCESS) => match fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)) {
+                    Ok(Some(lock)) => return Err(ServiceError::Running { pid: lock.pid, path: path.to_owned() }),
+                    // It has ended just now.
+                    _ => continue,
+                },
+                Err(error) => return Err(failed(error.into())),
+            }
+            // Whoever held it may have removed it since we opened it; then the lock is on a file that nobody finds.
+            if !is_at(&file, path) {
+                continue;
+            }
+            let mut pid_file = PidFile { path: path.to_owned(), file };
+            let stale = pid_file.write().map_err(failed)?;
+            return Ok((pid_file, stale));
+        }
+    }
+
+    fn write(&mut self) -> io::Result<Option<String>> {
+        let mut old = String::new();
+        // A number is short; what is no text is no number.
+        let _ = (&self.file).take(32).read_to_string(&mut old);
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        // One write, so that nobody reads half a number.
+        self.file.write_all(format!("{}\n", process::id()).as_bytes())?;
+        Ok(Some(old.trim().to_owned()).filter(|old| !old.is_empty()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Still locked: whoever opens it meanwhile finds out that it is no longer there.
+        if is_at(&self.file, &self.path)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            log::warn!("the pid file {:?} stays behind: {error}", self.path);
+        }
+    }
+}
+
+/// Never a link, which somebody may have put there, and nothing that opening waits for.
+fn options() -> OpenOptions {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).expect("flags of open are an int");
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags);
+    options
+}
+
+/// Whether the path leads to this file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let same = |a: &Metadata, b: &Metadata| a.dev() == b.dev() && a.ino() == b.ino();
+    matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(ours), Ok(there)) if same(&ours, &there))
+}

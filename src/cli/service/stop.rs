@@ -1,0 +1,150 @@
+//! `officer stop`: ends the server in the background, and waits until it is gone.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+
+use super::pid_file::{PidFile, State, look};
+use super::{PidOptions, ServiceError};
+use crate::cli::Failure;
+use crate::cli::values::{Seconds, seconds_above_zero};
+
+const AFTER: &str = "\
+The server gets SIGTERM, and ends within a second unless something is wrong. One that is still there after --stop-timeout \
+gets SIGKILL. Either way its locks are free, and its clients find their connections closed.
+
+Exit status:
+  0  no server runs any more, or none did
+  1  it could not be ended
+  2  the command line is wrong
+  4  no permission to end it";
+
+/// When to say that it takes long.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What SIGKILL may take: the system frees the memory and closes the connections.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true, after_help = AFTER)]
+pub(in crate::cli) struct Options {
+    #[command(flatten)]
+    pid: PidOptions,
+
+    #[command(flatten)]
+    timeout: TimeoutOptions,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Background")]
+pub(super) struct TimeoutOptions {
+    /// How long the server may take to end after SIGTERM, before it gets SIGKILL
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds_above_zero)]
+    stop_timeout: Seconds,
+}
+
+pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
+    stop(&options.pid, &options.timeout)
+}
+
+pub(super) fn stop(pid: &PidOptions, timeout: &TimeoutOptions) -> Result<(), Failure> {
+    let path = pid.pid_file().map_err(Failure::Service)?;
+    let told = end(&path, timeout.stop_timeout.0).map_err(Failure::Service)?;
+    writeln!(io::stdout(), "officer: {told}").map_err(Failure::Output)
+}
+
+/// Ends the server of this pid file, if there is one. Returns what to tell.
+fn end(path: &Path, timeout: Duration) -> Result<String, ServiceError> {
+    let process = loop {
+        match look(path)? {
+            State::Absent => return Ok("no server runs".to_owned()),
+            State::Stale => match PidFile::take(path) {
+                // Removed, for the lock is now ours.
+                Ok(_) => return Ok("no server runs; the pid file of one that did not clean up is removed".to_owned()),
+                Err(ServiceError::Running { .. }) => {}
+                Err(error) => return Err(error),
+            },
+            State::Running(None) => return Err(ServiceError::OutOfSight { path: path.to_owned() }),
+            State::Running(Some(pid)) => {
+                if let Some(process) = Process::of(pid, path)? {
+                    break process;
+                }
+            }
+        }
+    };
+    let pid = process.pid;
+    process.signal(Signal::TERM)?;
+    if !is_gone(path, pid, timeout.min(PATIENCE))? {
+        say(&format!("process {pid} takes long to end; waiting"));
+        if !is_gone(path, pid, timeout.saturating_sub(PATIENCE))? {
+            say(&format!("process {pid} has not ended in {timeout:?}; killing it"));
+            process.signal(Signal::KILL)?;
+            if !is_gone(path, pid, KILL_TIMEOUT)? {
+                return Err(ServiceError::Survives { pid });
+            }
+        }
+    }
+    // One that was killed, or had only just begun, could not clean up. If another is there by now, its file stays.
+    if look(path)? == State::Stale {
+        let _ = PidFile::take(path);
+    }
+    Ok(format!("process {pid} has ended"))
+}
+
+/// Waits until the lock of this process is free.
+fn is_gone(path: &Path, pid: Pid, timeout: Duration) -> Result<bool, ServiceError> {
+    let give_up = Instant::now() + timeout;
+    while look(path)? == State::Running(Some(pid)) {
+        if Instant::now() >= give_up {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(true)
+}
+
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "officer: {line}");
+}
+
+/// The process that holds a pid file.
+struct Process {
+    pid: Pid,
+    /// Stands for this process even when it is gone and its number is another's.
+    #[cfg(target_os = "linux")]
+    handle: Option<rustix::fd::OwnedFd>,
+}
+
+impl Process {
+    /// None: it has ended just now, or is another one.
+    fn of(pid: Pid, path: &Path) -> Result<Option<Process>, ServiceError> {
+        let process = Process {
+            pid,
+            // Old kernels have none.
+            #[cfg(target_os = "linux")]
+            handle: rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok(),
+        };
+        // If the lock is still that of this number, then so is the process that was just opened.
+        Ok((look(path)? == State::Running(Some(pid))).then_some(process))
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), ServiceError> {
+        #[cfg(target_os = "linux")]
+        let sent = match &self.handle {
+            Some(handle) => rustix::process::pidfd_send_signal(handle, signal),
+            None => rustix::process::kill_process(self.pid, signal),
+        };
+        #[cfg(not(target_os = "linux"))]
+        let sent = rustix::process::kill_process(self.pid, signal);
+        match sent {
+            Err(Errno::PERM) => Err(ServiceError::NotAllowed { pid: self.pid }),
+            // Otherwise it is gone, which is what was wanted.
+            _ => Ok(()),
+        }
+    }
+}
