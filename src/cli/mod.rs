@@ -10,6 +10,7 @@ mod lock;
 mod log_file;
 mod log_output;
 mod ping;
+mod print;
 mod run;
 mod service;
 mod shown;
@@ -63,14 +64,16 @@ enum Command {
     Locks(listing::locks::Options),
     /// List the connections that hold or wait for locks
     Connections(listing::connections::Options),
+    /// Watch the locks of a server, full screen
+    Top(top::Options),
     /// End a connection, so that its locks pass on
     Kick(kick::Options),
     /// Ask whether the server is alive
     Ping(ping::Options),
     /// Measure how much a server can do, and what it takes
     Bench(bench::Options),
-    /// Watch the locks of a server, full screen
-    Top(top::Options),
+    /// Print a unit for systemd, manual pages, or completions
+    Print(print::Options),
 }
 
 /// Carries out the command that the arguments ask for; the first of them is the program's name. A command that runs a
@@ -105,10 +108,11 @@ fn carry_out(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Lock(options) => return lock::run(options),
         Command::Locks(options) => listing::locks::run(&options),
         Command::Connections(options) => listing::connections::run(&options),
+        Command::Top(options) => return quiet_if_closed(top::run(&options)),
         Command::Kick(options) => kick::run(&options),
         Command::Ping(options) => ping::run(&options),
         Command::Bench(options) => bench::run(options),
-        Command::Top(options) => return quiet_if_closed(top::run(&options)),
+        Command::Print(options) => print::run(&options),
     };
     quiet_if_closed(done.map(|()| ExitCode::SUCCESS))
 }
@@ -252,13 +256,18 @@ mod tests {
         for (line, expected) in [
             (
                 &[][..],
-                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, status, lock, locks, connections, kick, ping, bench, top, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, status, lock, locks, connections, top, kick, ping, bench, print, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),
             (
                 &["run", "--prot", "1"],
                 "unexpected argument '--prot' found; tip: a similar argument exists: '--port'; see 'officer run --help'",
+            ),
+            (
+                &["print"],
+                "'officer print' requires a subcommand but one was not provided \
+                 [subcommands: systemd-unit, man, completions, help]; see 'officer print --help'",
             ),
             (&["run", "11500"], "unexpected argument '11500' found; see 'officer run --help'"),
             (&["run", "-p"], "a value is required for '--port <PORT>' but none was supplied; see 'officer run --help'"),

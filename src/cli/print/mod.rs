@@ -1,0 +1,93 @@
+//! `officer print`: what a packager needs.
+
+use std::env;
+use std::io::{self, Write};
+
+use clap::{Args, CommandFactory, Subcommand};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::{Cli, Failure};
+
+/// Of a service that may do nothing but what it is for.
+const SYSTEMD_UNIT: &str = include_str!("officer.service");
+
+const AFTER: &str = "\
+Install them, for example, with
+
+  officer print systemd-unit > /etc/systemd/system/officer.service
+  officer print man > /usr/local/share/man/man1/officer.1
+  officer print completions bash > /usr/share/bash-completion/completions/officer";
+
+#[derive(Args, Debug)]
+// A missing word is an error like any other.
+#[command(arg_required_else_help = false, after_help = AFTER)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// A unit for systemd that runs this program
+    SystemdUnit,
+    /// The manual page officer(1), or that of a command
+    Man {
+        /// Command, such as run for officer-run(1)
+        command: Vec<String>,
+    },
+    /// Completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    let printed = match &options.what {
+        What::SystemdUnit => systemd_unit()?.into_bytes(),
+        What::Man { command } => manual(command)?,
+        What::Completions { shell } => {
+            let mut printed = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "officer", &mut printed);
+            printed
+        }
+    };
+    io::stdout().write_all(&printed).map_err(Failure::Output)
+}
+
+fn systemd_unit() -> Result<String, Failure> {
+    let program = env::current_exe().map_err(Failure::System)?;
+    let path = program.to_str().and_then(as_systemd_reads_it).ok_or_else(|| {
+        Failure::Usage(format!(
+            "a unit can't have the path of this program, {program:?}; move it, or write the unit by hand"
+        ))
+    })?;
+    Ok(SYSTEMD_UNIT.replace("@PROGRAM@", &path))
+}
+
+fn manual(command: &[String]) -> Result<Vec<u8>, Failure> {
+    let mut page = Cli::command().disable_help_subcommand(true);
+    // Gives the commands the names of their pages, and the options that all of them have.
+    page.build();
+    for name in command {
+        page = page.find_subcommand(name).cloned().ok_or_else(|| {
+            let name = command.join(" ");
+            Failure::Usage(format!("there is no command {name:?} to print the manual page of; see 'officer --help'"))
+        })?;
+    }
+    let mut printed = Vec::new();
+    let source = concat!("officer ", env!("CARGO_PKG_VERSION"));
+    Man::new(page).source(source).render(&mut printed).map_err(Failure::Output)?;
+    Ok(printed)
+}
+
+/// A program's path in a unit: a space would end it, `%` stands for something else, and what could end quotes is refused.
+fn as_systemd_reads_it(path: &str) -> Option<String> {
+    if path.contains(|c: char| c.is_control() || matches!(c, '"' | '\'' | '\\')) {
+        return None;
+    }
+    let path = path.replace('%', "%%");
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@:%".contains(c);
+    Some(if path.chars().all(is_plain) { path } else { format!("\"{path}\"") })
+}
