@@ -1,0 +1,87 @@
+//! Users without privileges: what is not theirs, and what is.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::background::{Background, End, address_of, connect};
+use crate::server::{PROGRAM, officer};
+
+/// Whoever has no number of his own.
+const NOBODY: u32 = 65_534;
+
+/// The command as another user, if we can become one and it can get at the program.
+fn as_nobody(mut command: Command) -> Option<Command> {
+    let as_nobody = |command: &mut Command| _ = command.uid(NOBODY).gid(NOBODY).current_dir("/");
+    let mut attempt = Command::new(PROGRAM);
+    attempt.arg("--version").stdout(std::process::Stdio::null());
+    as_nobody(&mut attempt);
+    if let Err(error) = attempt.status() {
+        eprintln!("skipped: another user can't run the program from here ({error})");
+        return None;
+    }
+    as_nobody(&mut command);
+    Some(command)
+}
+
+#[test]
+fn another_users_server_is_seen_and_not_stopped() {
+    let background = Background::new();
+    let mut ann = connect(&background.start(&[]));
+    let Some(mut stop) = as_nobody(background.officer("stop", &[])) else { return };
+    End::of(&mut stop).expect_failure(4, &format!("no permission to stop process {}", background.pid()));
+    ann.expect_nothing_before_now();
+    let mut status = as_nobody(background.officer("status", &[])).unwrap();
+    assert!(End::of(&mut status).expect_success().contains("it runs"));
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_is_said() {
+    let background = Background::new();
+    let Some(mut start) = as_nobody(background.officer("start", &["-p", "0"])) else { return };
+    End::of(&mut start).expect_failure(4, "--pid-dir");
+    // Nor may its status be asked where it may not be read.
+    fs::set_permissions(background.file(""), Permissions::from_mode(0o700)).unwrap();
+    End::of(&mut as_nobody(background.officer("status", &[])).unwrap()).expect_failure(4, "Permission denied");
+}
+
+#[test]
+fn without_privileges_the_files_are_in_a_directory_of_the_users_own() {
+    let background = Background::new();
+    fs::set_permissions(background.file(""), Permissions::from_mode(0o777)).unwrap();
+    let command = |name: &str, args: &[&str]| {
+        let mut command = officer(&[&[name], args].concat());
+        command.env("TMPDIR", background.file("")).env_remove("XDG_RUNTIME_DIR");
+        as_nobody(command)
+    };
+    let directory = background.file(&format!("officer-{NOBODY}"));
+    let Some(mut start) = command("start", &["-p", "0"]) else { return };
+    let address = address_of(&End::of(&mut start).expect_success());
+    connect(&address).acquire("db");
+    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(directory.join("officer.pid").exists() && directory.join("officer.log").exists());
+    End::of(&mut command("status", &[]).unwrap()).expect_success();
+    End::of(&mut command("stop", &[]).unwrap()).expect_success();
+    assert_eq!(End::of(&mut command("status", &[]).unwrap()).code, 3);
+
+    // One that somebody else could have filled is none's own.
+    fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
+    End::of(&mut command("start", &["-p", "0"]).unwrap()).expect_failure(1, "is not a directory of yours");
+    fs::remove_dir_all(&directory).unwrap();
+    std::os::unix::fs::symlink(background.file(""), &directory).unwrap();
+    End::of(&mut command("start", &["-p", "0"]).unwrap()).expect_failure(1, "is not a directory of yours");
+
+    // The system's own is taken first.
+    let runtime = background.file("runtime");
+    fs::create_dir(&runtime).unwrap();
+    fs::set_permissions(&runtime, Permissions::from_mode(0o777)).unwrap();
+    let with_runtime = |name: &str, args: &[&str]| {
+        let mut command = command(name, args).unwrap();
+        command.env("XDG_RUNTIME_DIR", &runtime);
+        End::of(&mut command)
+    };
+    with_runtime("start", &["-p", "0"]).expect_success();
+    assert!(runtime.join("officer.pid").exists());
+    with_runtime("stop", &[]).expect_success();
+}

@@ -1,0 +1,131 @@
+//! A socket that a service manager has made and passed. The tests pass theirs by a shell, as its stdin.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::background::End;
+use crate::client::{Address, Client};
+use crate::server::{Directory, Server, officer_after};
+
+/// A command whose process gets this as its descriptor 3, and is told so.
+fn with(passed: impl Into<OwnedFd>, options: &[&str]) -> Command {
+    with_count(1, passed, options)
+}
+
+fn with_count(count: u32, passed: impl Into<OwnedFd>, options: &[&str]) -> Command {
+    let all: String = (3..3 + count).map(|number| format!(" {number}<&0")).collect();
+    let shell = format!("export LISTEN_PID=$$ LISTEN_FDS={count}; exec{all} </dev/null;");
+    // A port that nobody may have: what is passed comes first.
+    let mut command = officer_after(&shell, &[&["run", "-h", "192.0.2.1"], options].concat());
+    command.stdin(passed.into());
+    command
+}
+
+#[test]
+fn a_tcp_socket_is_taken_with_those_who_wait_in_it() {
+    for host in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = match TcpListener::bind(host) {
+            Ok(listener) => listener,
+            Err(error) => {
+                eprintln!("skipped: this machine has no IPv6 ({error})");
+                continue;
+            }
+        };
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        let mut early = Client::connect(&address).unwrap();
+        early.send(crate::client::lock("db"));
+        let server = Server::start(&mut with(listener.try_clone().unwrap(), &[]));
+        assert_eq!(server.address(), &address);
+        early.expect_acquired("db");
+        let mut ann = server.connect();
+        assert_eq!(ann.locks(), json!({"db": [early.name()]}));
+        assert_eq!(server.end(), Vec::<String>::new());
+        // The manager has it still, and holds the next clients for the next server.
+        let mut late = Client::connect(&address).unwrap();
+        let server = Server::start(&mut with(listener, &[]));
+        late.acquire("db");
+        drop(server);
+    }
+}
+
+#[test]
+fn it_gets_our_socket_options() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::start(&mut with(listener.try_clone().unwrap(), &["--keepalive-idle-seconds", "7"]));
+    let socket = socket2::SockRef::from(&listener);
+    assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+    assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 7);
+    server.connect().acquire("db");
+}
+
+#[test]
+fn a_unix_socket_is_taken_and_its_file_left() {
+    let directory = Directory::new();
+    let file = directory.file("passed.sock");
+    let listener = UnixListener::bind(&file).unwrap();
+    let server = Server::start(&mut with(listener.try_clone().unwrap(), &[]));
+    assert_eq!(server.address(), &Address::Unix(file.clone()));
+    let mut ann = server.connect();
+    ann.acquire("db");
+    assert_eq!(ann.locks(), json!({"db": ["unix:1"]}));
+    assert_eq!(server.end(), Vec::<String>::new());
+    assert!(file.exists());
+    let mut late = Client::connect(&Address::Unix(file)).unwrap();
+    let _server = Server::start(&mut with(listener, &[]));
+    late.acquire("db");
+}
+
+#[test]
+fn a_unix_socket_without_a_file_is_taken_too() {
+    let name = format!("officer-passed-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let listener = UnixListener::bind_addr(&address).unwrap();
+    let server = Server::start(&mut with(listener, &[]));
+    assert_eq!(server.address(), &Address::Unix(format!("@{name}").into()));
+    drop(std::os::unix::net::UnixStream::connect_addr(&address).unwrap());
+}
+
+#[test]
+fn what_can_not_be_used_is_said_in_one_line() {
+    let directory = Directory::new();
+    let file = directory.file("file");
+    fs::write(&file, "precious").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let unconnected = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    let unusable: [(&str, OwnedFd); 6] = [
+        ("UDP", UdpSocket::bind("127.0.0.1:0").unwrap().into()),
+        ("a datagram socket", UnixDatagram::unbound().unwrap().into()),
+        ("a connection", connection.into()),
+        ("a socket that does not listen", unconnected.into()),
+        ("a file", File::options().read(true).write(true).open(&file).unwrap().into()),
+        ("a pipe", std::io::pipe().unwrap().0.into()),
+    ];
+    for (what, passed) in unusable {
+        println!("{what}");
+        End::of(&mut with(passed, &[])).expect_failure(1, "what was passed is no socket that listens");
+    }
+    // Promised, and not there.
+    let mut nothing = officer_after("export LISTEN_PID=$$ LISTEN_FDS=1; exec 3<&-;", &["run", "-p", "0"]);
+    End::of(&mut nothing).expect_failure(1, "what was passed is no socket that listens");
+    End::of(&mut with_count(2, listener, &[])).expect_failure(1, "2 sockets were passed; the server takes one");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+}
+
+#[test]
+fn what_is_passed_to_another_process_is_not_ours() {
+    for shell in ["export LISTEN_PID=1 LISTEN_FDS=1;", "export LISTEN_PID=$$ LISTEN_FDS=0;", "export LISTEN_PID=$$;"] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let passed = Address::Tcp(listener.local_addr().unwrap());
+        let mut command = officer_after(&format!("{shell} exec 3<&0;"), &["run", "-p", "0"]);
+        let server = Server::start(command.stdin(OwnedFd::from(listener)));
+        assert_ne!(server.address(), &passed);
+        server.connect().acquire("db");
+    }
+}

@@ -1,0 +1,95 @@
+//! Pid files that are stale, or lie: what counts is who holds the lock.
+
+use std::fs;
+
+use crate::background::{Background, Bystander, connect};
+
+#[test]
+fn a_killed_server_is_noticed_and_replaced() {
+    let background = Background::new();
+    background.start(&[]);
+    let killed = background.pid();
+    background.kill();
+    assert_eq!(background.status(), 1);
+    let end = background.run("start", &["-p", "0"]);
+    assert_eq!(end.code, 0, "{end:?}");
+    let said = format!("officer: the server before this one, process {killed}, ended without cleaning up\n");
+    assert_eq!(end.stderr, said);
+    assert_eq!(background.status(), 0);
+    assert_ne!(background.pid(), killed);
+}
+
+#[test]
+fn the_file_of_a_killed_server_goes_at_stop() {
+    let background = Background::new();
+    background.start(&[]);
+    background.kill();
+    let printed = background.run("stop", &[]).expect_success();
+    assert!(printed.contains("did not clean up"), "{printed}");
+    assert_eq!(background.status(), 3);
+}
+
+#[test]
+fn a_process_that_has_got_the_number_of_a_dead_server_is_left_alone() {
+    let background = Background::new();
+    let mut bystander = Bystander::new();
+    background.start(&[]);
+    background.kill();
+    fs::write(background.pid_file(), format!("{}\n", bystander.id())).unwrap();
+    assert_eq!(background.status(), 1);
+    background.run("stop", &[]).expect_success();
+    bystander.expect_alive();
+
+    fs::write(background.pid_file(), format!("{}\n", bystander.id())).unwrap();
+    let end = background.run("restart", &["-p", "0"]);
+    assert_eq!(end.code, 0, "{end:?}");
+    bystander.expect_alive();
+}
+
+#[test]
+fn whatever_stands_in_the_file_the_server_is_found() {
+    let background = Background::new();
+    let mut bystander = Bystander::new();
+    for text in [&format!("{}\n", bystander.id()), "", "rubbish", "-1\n", "1\n"] {
+        let mut ann = connect(&background.start(&[]));
+        let pid = background.pid();
+        fs::write(background.pid_file(), text).unwrap();
+        assert_eq!(background.status(), 0, "{text:?}");
+        let said = format!("it runs already, as process {pid}");
+        background.run("start", &["-p", "0"]).expect_failure(1, &said);
+        assert_eq!(background.run("stop", &[]).expect_success(), format!("officer: process {pid} has ended\n"));
+        ann.expect_end();
+        bystander.expect_alive();
+        assert_eq!(background.status(), 3);
+    }
+}
+
+#[test]
+fn rubbish_that_nobody_holds_is_stale() {
+    let background = Background::new();
+    fs::write(background.pid_file(), [0, 255, 10].repeat(1000)).unwrap();
+    assert_eq!(background.status(), 1);
+    let end = background.run("start", &["-p", "0"]);
+    assert_eq!(end.code, 0, "{end:?}");
+    background.pid();
+    assert_eq!(background.status(), 0);
+}
+
+#[test]
+fn another_file_in_its_place_survives_the_server() {
+    let background = Background::new();
+    let mut ann = connect(&background.start(&[]));
+    let pid = background.pid();
+    fs::remove_file(background.pid_file()).unwrap();
+    fs::write(background.pid_file(), "of somebody else").unwrap();
+    assert_eq!(background.status(), 1);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    ann.expect_end();
+    crate::client::eventually("it is gone", || rustix::process::test_kill_process(pid).is_err() || is_zombie(pid));
+    assert_eq!(fs::read_to_string(background.pid_file()).unwrap(), "of somebody else");
+}
+
+/// Where nobody looks after processes without a parent they stay so.
+fn is_zombie(pid: rustix::process::Pid) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+}

@@ -1,0 +1,125 @@
+//! What `officer print` prints is what those who read it understand.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::background::End;
+use crate::server::{Directory, PROGRAM, officer};
+
+fn print(what: &[&str]) -> String {
+    End::of(officer(&["print"]).args(what)).expect_success()
+}
+
+/// Runs a program that may not be there; then it says so.
+fn run_if_there(command: &mut Command) -> Option<Output> {
+    match command.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: {:?} is not installed", command.get_program());
+            None
+        }
+        output => Some(output.unwrap()),
+    }
+}
+
+/// Checks a unit that runs this program.
+fn verify(directory: &Directory, unit: &str) -> Option<()> {
+    let file = directory.file("officer.service");
+    fs::write(&file, unit).unwrap();
+    let output = run_if_there(Command::new("systemd-analyze").arg("verify").arg(&file))?;
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    Some(())
+}
+
+#[test]
+fn systemd_finds_no_fault_with_the_unit() {
+    let unit = print(&["systemd-unit"]);
+    assert!(unit.contains(&format!("\nExecStart={PROGRAM} run\n")), "{unit}");
+    verify(&Directory::new(), &unit);
+}
+
+#[test]
+fn the_unit_runs_the_program_wherever_that_is() {
+    let directory = Directory::new();
+    let place = directory.file("50% of $HOME");
+    fs::create_dir(&place).unwrap();
+    let program = place.join("officer");
+    // Not by us: a process that another test starts just then would have the file open, and it could not be run.
+    assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
+    let print = |program: &Path| End::of(Command::new(program).args(["print", "systemd-unit"]));
+    let unit = print(&program).expect_success();
+    // It says so when the program of a unit does not exist.
+    verify(&directory, &unit);
+    assert!(unit.contains(r#"/50%% of $HOME/officer" run"#), "{unit}");
+    // What systemd can't be told at all.
+    let quoted = directory.file("\"officer\"");
+    fs::rename(&program, &quoted).unwrap();
+    print(&quoted).expect_failure(2, "move it");
+}
+
+#[test]
+fn the_unit_is_as_hard_as_the_readme_says() {
+    let directory = Directory::new();
+    let file = directory.file("officer.service");
+    fs::write(&file, print(&["systemd-unit"])).unwrap();
+    let security = ["security", "--offline=true", "--no-pager"];
+    let Some(output) = run_if_there(Command::new("systemd-analyze").args(security).arg(&file)) else { return };
+    let said = String::from_utf8(output.stdout).unwrap();
+    let score = said.split("Overall exposure level for officer.service: ").nth(1).unwrap_or_else(|| panic!("{said}"));
+    let score = score.split(' ').next().unwrap();
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    assert!(readme.contains(&format!("Overall exposure level for officer.service: {score} ")), "the score is {score}");
+    assert!(score.parse::<f64>().unwrap() < 1.5, "{score}");
+}
+
+#[test]
+fn every_command_has_a_manual_page_with_all_of_its_options() {
+    let pages = [&[][..], &["run"], &["start"], &["stop"], &["restart"], &["status"], &["lock"], &["print", "man"]];
+    for page in pages {
+        let printed = print(&[&["man"], page].concat());
+        let title = [&["officer"], page].concat().join("-");
+        assert!(printed.contains(&format!(".TH {title} 1 ")), "{printed}");
+        let help = End::of(officer(page).arg("--help")).expect_success();
+        let options: Vec<&str> = help.split_whitespace().filter(|word| word.starts_with("--")).collect();
+        assert!(!options.is_empty());
+        for option in options {
+            let option = option.trim_end_matches([',', ')', '.', '\'']).replace('-', r"\-");
+            assert!(printed.contains(&option), "{option} is not in {printed}");
+        }
+        let directory = Directory::new();
+        let file = directory.file("page");
+        fs::write(&file, &printed).unwrap();
+        if let Some(output) = run_if_there(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(&file)) {
+            assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        }
+    }
+    End::of(&mut officer(&["print", "man", "rum"])).expect_failure(2, "\"rum\"");
+}
+
+#[test]
+fn a_shell_completes_commands_and_options() {
+    let directory = Directory::new();
+    let file = directory.file("officer");
+    fs::write(&file, print(&["completions", "bash"])).unwrap();
+    let complete = |words: &str| {
+        let script = format!(
+            "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _officer officer \"${{COMP_WORDS[COMP_CWORD]}}\" \"\"; echo ${{COMPREPLY[@]}}",
+            file.display()
+        );
+        let output = run_if_there(Command::new("bash").args(["-c", &script]))?;
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        Some(String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    };
+    let Some(commands) = complete("officer sta") else { return };
+    assert_eq!(commands, "start status");
+    assert_eq!(complete("officer run --log-f").as_deref(), Some("--log-file"));
+    assert_eq!(complete("officer restart --stop-t").as_deref(), Some("--stop-timeout"));
+    assert_eq!(complete("officer da").as_deref(), Some(""));
+    for shell in ["zsh", "fish", "elvish", "powershell"] {
+        assert!(print(&["completions", shell]).contains("pid-dir"), "{shell}");
+    }
+    End::of(&mut officer(&["print", "completions", "tcsh"])).expect_failure(2, "'tcsh'");
+    End::of(&mut officer(&["print"])).expect_failure(2, "see 'officer print --help'");
+}

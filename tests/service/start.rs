@@ -1,0 +1,187 @@
+//! `officer start` and `restart`: a server in the background, or one line that says why there is none.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::thread;
+
+use serde_json::json;
+
+use crate::background::{Background, End, address_of, connect};
+use crate::client::{Address, Client};
+
+#[test]
+fn it_listens_when_start_returns_and_is_gone_when_stop_returns() {
+    let background = Background::new();
+    assert_eq!(background.status(), 3);
+    let printed = background.run("start", &["-p", "0"]).expect_success();
+    let address = address_of(&printed);
+    let log_file = background.file("officer.log");
+    let second = format!("officer: process {}, log in {}", background.pid(), log_file.display());
+    assert_eq!(printed.lines().nth(1), Some(second.as_str()), "{printed}");
+    let mut ann = connect(&address);
+    ann.acquire("db");
+    assert_eq!(background.status(), 0);
+
+    let pid = background.pid();
+    assert_eq!(background.run("stop", &[]).expect_success(), format!("officer: process {pid} has ended\n"));
+    ann.expect_end();
+    assert!(Client::connect(&address).is_err(), "nobody listens");
+    assert_eq!(background.status(), 3);
+    assert!(!background.pid_file().exists());
+    assert_eq!(background.run("stop", &[]).expect_success(), "officer: no server runs\n");
+}
+
+#[test]
+fn the_server_keeps_nothing_of_whoever_started_it() {
+    let background = Background::new();
+    background.start(&[]);
+    let pid = background.pid();
+    let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).unwrap();
+    let log_file = background.file("officer.log");
+    assert_eq!(
+        [link("cwd"), link("fd/0"), link("fd/1")].map(|path| path.display().to_string()),
+        ["/", "/dev/null", "/dev/null"]
+    );
+    assert_eq!(link("fd/2"), log_file);
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    // The group and the session are its own, and there is no terminal.
+    assert_eq!(fields[2..5], [pid.to_string(), pid.to_string(), "0".to_owned()]);
+    assert_eq!(fs::metadata(log_file).unwrap().permissions().mode() & 0o007, 0, "not for everybody");
+}
+
+#[test]
+fn every_option_of_run_is_taken_also_behind_the_separator_and_paths_are_those_of_the_shell() {
+    for line in [
+        &["-o", "UNIX", "-f", "own.sock", "--socket-mode", "0666", "-l", "debug", "--log-file", "own.log", "-s"][..],
+        &["--", "-o", "UNIX", "-f", "own.sock", "--socket-mode", "0666", "-l", "debug", "--log-file", "own.log", "-s"],
+        &["-o", "UNIX", "-f", "own.sock", "--", "--socket-mode", "0666", "-l", "debug", "--log-file", "own.log", "-s"],
+    ] {
+        let background = Background::new();
+        let mut command = background.officer("start", line);
+        let address = address_of(&End::of(command.current_dir(background.file(""))).expect_success());
+        let file = background.file("own.sock");
+        assert_eq!(address, Address::Unix(file.clone()));
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o666);
+        connect(&address).acquire("db");
+        background.run("stop", &[]).expect_success();
+        assert!(!file.exists());
+        let log = fs::read_to_string(background.file("own.log")).unwrap();
+        assert!(log.contains("\"db\"") && log.contains("told to end"), "{log}");
+        assert!(!background.file("officer.log").exists());
+    }
+}
+
+#[test]
+fn options_come_from_the_environment_as_well() {
+    let background = Background::new();
+    let mut command = crate::server::officer(&["start"]);
+    command.env("OFFICER_PID_DIR", background.file("")).env("OFFICER_PORT", "0").env("OFFICER_LOG_LEVEL", "info");
+    let address = address_of(&End::of(&mut command).expect_success());
+    connect(&address).acquire("db");
+    assert_eq!(background.status(), 0);
+}
+
+#[test]
+fn a_second_start_is_refused_while_one_runs() {
+    let background = Background::new();
+    let address = background.start(&[]);
+    let mut ann = connect(&address);
+    ann.acquire("db");
+    let said = format!("it runs already, as process {}", background.pid());
+    background.run("start", &["-p", "0"]).expect_failure(1, &said);
+    assert_eq!(connect(&address).locks(), json!({"db": [ann.name()]}));
+    assert_eq!(background.status(), 0);
+}
+
+#[test]
+fn of_many_that_start_at_once_one_does() {
+    for _ in 0..10 {
+        let background = Background::new();
+        let ends: Vec<End> = thread::scope(|scope| {
+            let starters: Vec<_> = (0..4).map(|_| scope.spawn(|| background.run("start", &["-p", "0"]))).collect();
+            starters.into_iter().map(|starter| starter.join().unwrap()).collect()
+        });
+        let (started, refused): (Vec<_>, Vec<_>) = ends.into_iter().partition(|end| end.code == 0);
+        assert_eq!(started.len(), 1, "{started:?} {refused:?}");
+        refused.iter().for_each(|end| end.expect_failure(1, "it runs already"));
+        connect(&address_of(&started[0].stdout)).acquire("db");
+    }
+}
+
+#[test]
+fn many_that_restart_it_at_once_leave_one_server_and_it_is_the_one_that_is_known() {
+    let background = Background::new();
+    for _ in 0..5 {
+        thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    let end = background.run("restart", &["-p", "0"]);
+                    assert!(end.code == 0 || end.stderr.contains("it runs already"), "{end:?}");
+                });
+            }
+        });
+        assert_eq!(background.status(), 0);
+        assert_eq!(background.servers(), [background.pid()]);
+    }
+}
+
+#[test]
+fn what_is_in_the_way_is_one_line_and_nothing_is_left() {
+    let background = Background::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    background.run("start", &["-p", &port]).expect_failure(1, &format!("127.0.0.1:{port} is in use"));
+    background.run("start", &["-p", "loud"]).expect_failure(2, "see 'officer start --help'");
+    background.run("start", &["-p", "0", "--log-file", "/proc/no/log"]).expect_failure(1, "--log-file");
+    assert_eq!(background.status(), 3);
+
+    let start = |directory: &str| {
+        let directory = background.file(directory);
+        End::of(crate::server::officer(&["start", "-p", "0", "-d"]).arg(directory))
+    };
+    start("missing").expect_failure(1, "there is no directory");
+    fs::write(background.file("file"), "precious").unwrap();
+    start("file").expect_failure(1, "--pid-dir");
+    assert_eq!(fs::read_to_string(background.file("file")).unwrap(), "precious");
+    fs::create_dir_all(background.file("full/officer.pid")).unwrap();
+    start("full").expect_failure(1, "--pid-dir");
+    // A link may have been put there by somebody else.
+    fs::create_dir(background.file("link")).unwrap();
+    symlink(background.file("file"), background.file("link/officer.pid")).unwrap();
+    start("link").expect_failure(1, "--pid-dir");
+    assert_eq!(fs::read_to_string(background.file("file")).unwrap(), "precious");
+}
+
+#[test]
+fn whoever_opens_the_server_to_other_machines_is_warned_and_so_is_who_reads_the_log() {
+    let background = Background::new();
+    let end = background.run("start", &["-h", "0.0.0.0", "-p", "0"]);
+    assert_eq!(end.code, 0, "{end:?}");
+    assert!(end.stderr.contains("can take locks"), "{end:?}");
+    assert!(background.log().contains("can take locks"));
+}
+
+#[test]
+fn a_restart_ends_the_old_server_and_starts_one_with_the_new_options() {
+    let background = Background::new();
+    let mut ann = connect(&background.start(&[]));
+    ann.acquire("db");
+    let old = background.pid();
+    background.run("restart", &["-p", "loud"]).expect_failure(2, "see 'officer restart --help'");
+    ann.expect_nothing_before_now();
+
+    let file = background.file("new.sock");
+    let printed = background.run("restart", &["--", "-o", "UNIX", "-f", file.to_str().unwrap()]).expect_success();
+    assert!(printed.starts_with(&format!("officer: process {old} has ended\n")), "{printed}");
+    assert_eq!(address_of(&printed), Address::Unix(file.clone()));
+    ann.expect_end();
+    assert_ne!(background.pid(), old);
+    assert_eq!(connect(&Address::Unix(file)).locks(), json!({}));
+
+    background.run("stop", &[]).expect_success();
+    let printed = background.run("restart", &["-p", "0", "--stop-timeout", "5"]).expect_success();
+    assert!(printed.starts_with("officer: no server runs\n"), "{printed}");
+    connect(&address_of(&printed)).acquire("db");
+}

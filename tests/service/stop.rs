@@ -1,0 +1,81 @@
+//! `officer stop` waits, but not for ever.
+
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::background::{Background, End, connect};
+use crate::client::eventually;
+use crate::server::officer;
+
+/// Has the system let it do nothing more.
+fn stop(pid: Pid) {
+    kill_process(pid, Signal::STOP).unwrap();
+    let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    eventually("it is stopped", || stat().contains(") T "));
+}
+
+#[test]
+fn stop_waits_for_a_server_that_takes_its_time() {
+    let background = Background::new();
+    // Replies that nobody reads keep it for as long as it may take.
+    let mut deaf =
+        connect(&background.start(&["--outbox-pause-bytes", "1000000000", "--outbox-bytes-max", "1000000000"]));
+    let names: Vec<String> = (0..50).map(|number| format!("{number} {}", "x".repeat(1000))).collect();
+    names.iter().for_each(|name| deaf.acquire(name));
+    deaf.write("{\"command\":\"my_locks\"}\n".repeat(500).as_bytes());
+    deaf.wait_for_output();
+    background.run("stop", &[]).expect_success();
+    assert!(!background.pid_file().exists());
+    assert_eq!(background.status(), 3);
+}
+
+#[test]
+fn a_server_that_does_not_end_is_killed_and_that_is_said() {
+    let background = Background::new();
+    let mut ann = connect(&background.start(&[]));
+    let pid = background.pid();
+    stop(pid);
+    assert_eq!(background.status(), 0);
+    let end = background.run("stop", &["--stop-timeout", "0.1"]);
+    assert_eq!((end.code, end.stdout), (0, format!("officer: process {pid} has ended\n")));
+    assert!(
+        end.stderr.ends_with(&format!("officer: process {pid} has not ended in 100ms; killing it\n")),
+        "{}",
+        end.stderr
+    );
+    ann.expect_end();
+    assert_eq!(background.status(), 3);
+}
+
+#[test]
+fn a_server_that_was_held_up_and_ends_in_time_is_not_killed() {
+    let background = Background::new();
+    background.start(&["-l", "info"]);
+    let pid = background.pid();
+    stop(pid);
+    let end = std::thread::scope(|scope| {
+        let stop = scope.spawn(|| background.run("stop", &["--stop-timeout", "1000"]));
+        let pending = || fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        eventually("it has been told", || is_told(&pending()));
+        kill_process(pid, Signal::CONT).unwrap();
+        stop.join().unwrap()
+    });
+    assert_eq!((end.code, end.stdout), (0, format!("officer: process {pid} has ended\n")));
+    assert!(background.log().contains("told to end"));
+}
+
+/// Whether SIGTERM waits, by what the system says of a process.
+fn is_told(status: &str) -> bool {
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    pending.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() >> 14 & 1 == 1)
+}
+
+#[test]
+fn bad_command_lines_are_one_line() {
+    let background = Background::new();
+    background.run("stop", &["--stop-timeout", "0"]).expect_failure(2, "'0'");
+    background.run("stop", &["-p", "1"]).expect_failure(2, "see 'officer stop --help'");
+    background.run("status", &["now"]).expect_failure(2, "'now'");
+    End::of(&mut officer(&["status", "-d", "/dev/null"])).expect_failure(4, "/dev/null");
+}
