@@ -126,17 +126,15 @@ impl Engine {
         }
     }
 
-    /// Ends a session: its locks pass on, its waits end unanswered. Returns how many of both there were.
+    /// Ends a session: its locks pass on, its waits end unanswered.
     ///
     /// # Panics
     /// If the session has ended.
-    pub fn disconnect(&mut self, session: SessionKey, now: Nanos, replies: &mut impl Replies) -> usize {
-        let places = self.sessions.get(session).places.len();
+    pub fn disconnect(&mut self, session: SessionKey, now: Nanos, replies: &mut impl Replies) {
         while let Some(place) = self.sessions.get(session).places.first() {
             self.leave(place, now, replies);
         }
         self.sessions.remove(session);
-        places
     }
 
     /// Carries out the next deadline, if there is one at or before `now`. Says whether there was.
@@ -209,10 +207,6 @@ impl Engine {
                 Outcome::Acquired { name }
             }
             (Some(lock), None) => match self.verdict(lock, request) {
-                Verdict::Acquire => {
-                    self.acquire(lock, session, now);
-                    Outcome::Acquired { name }
-                }
                 Verdict::QueueMaxed => {
                     self.stats.on_queue_maxed();
                     self.read_queue(lock);
@@ -234,11 +228,9 @@ impl Engine {
     /// What becomes of a request for a lock that is not free, from a session that is not on it.
     fn verdict(&self, lock: LockKey, request: &Lock<'_>) -> Verdict {
         let waiters = self.table.waiters(lock);
-        let on_it = self.table.holders(lock) + waiters;
-        if request.queue_max.is_some_and(|queue_max| on_it as u64 >= queue_max) {
+        let places = self.table.places_on(lock);
+        if request.queue_max.is_some_and(|queue_max| places as u64 >= queue_max) {
             Verdict::QueueMaxed
-        } else if self.table.is_free_for_newcomer(lock) {
-            Verdict::Acquire
         } else if request.timeout_ns == Some(0) {
             Verdict::TimedOut
         } else if waiters >= self.limits.lock_waits_max {
@@ -424,7 +416,6 @@ impl Engine {
 
 /// What becomes of a request for a lock that others are on.
 enum Verdict {
-    Acquire,
     QueueMaxed,
     TimedOut,
     TooManyWaits,

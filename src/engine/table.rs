@@ -100,8 +100,9 @@ impl Table {
         std::str::from_utf8(&self.entry(lock).name).expect("a name was a str")
     }
 
-    pub(super) fn holders(&self, lock: LockKey) -> usize {
-        self.entry(lock).holders.len()
+    /// How many hold a lock or wait for it.
+    pub(super) fn places_on(&self, lock: LockKey) -> usize {
+        self.entry(lock).places()
     }
 
     pub(super) fn waiters(&self, lock: LockKey) -> usize {
@@ -150,11 +151,6 @@ impl Table {
         let end = first.saturating_add(slots).min(all);
         let locks = (first..end).filter(|slot| self.entries.contains(*slot as usize)).map(LockKey);
         (locks, (end < all).then_some(end))
-    }
-
-    /// Whether a newcomer would hold the lock at once.
-    pub(super) fn is_free_for_newcomer(&self, lock: LockKey) -> bool {
-        self.entry(lock).places() == 0
     }
 
     /// Adds a place for a session that has none on this lock.

@@ -106,6 +106,12 @@ impl<S: Socket> Connections<S> {
         !(self.listed.is_empty() && self.dirty.is_empty() && self.doomed.is_empty())
     }
 
+    /// Whether nothing is left of any connection.
+    pub(super) fn is_empty(&self) -> bool {
+        // A deadline without its connection is what check_all finds.
+        self.slots.is_empty() && !self.has_work()
+    }
+
     /// It is read from in the next turn.
     pub(super) fn list(&mut self, key: ConnectionKey) {
         let connection = self.known(key);

@@ -405,9 +405,6 @@ impl<S: Socket> Server<S> {
 
     /// Whether nothing is left of any connection.
     pub fn is_empty(&self) -> bool {
-        self.engine.is_empty()
-            && self.connections.len() + self.connections.turned_away() == 0
-            && !self.connections.has_work()
-            && self.connections.deadlines.is_empty()
+        self.engine.is_empty() && self.connections.is_empty()
     }
 }
