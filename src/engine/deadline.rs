@@ -257,6 +257,7 @@ mod tests {
             deadlines.check_all();
             assert_eq!(deadlines.next(), model.first_key_value().map(|(first, _)| first.0));
             assert_eq!(deadlines.len(), model.len());
+            assert_eq!(deadlines.is_empty(), model.is_empty());
         }
     }
 

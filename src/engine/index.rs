@@ -87,6 +87,8 @@ fn lower(hash: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -104,16 +106,49 @@ mod tests {
         assert_eq!(index.len(), 0);
     }
 
+    /// As different as those of a good hash function.
+    fn hash(number: u32) -> u64 {
+        u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
     #[test]
-    fn growth_loses_nothing() {
+    fn growth_loses_nothing_and_no_part_of_it_is_large() {
         let mut index = Index::default();
-        let hash = |number: u32| u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for number in 0..100_000 {
             index.insert(hash(number), number);
         }
         for number in 0..100_000 {
             assert_eq!(index.find(hash(number), |found| found == number), Some(number));
         }
+        // A table moves all that is in it when it grows, and everybody waits.
+        assert!(index.shards.iter().all(|shard| shard.len() < 2 * 100_000 / SHARDS));
+    }
+
+    #[test]
+    fn what_has_another_hash_is_not_looked_at() {
+        let mut index = Index::default();
+        for number in 0..1_000 {
+            index.insert(hash(number), number);
+        }
+        for number in 0..1_000 {
+            let mut looked_at = Vec::new();
+            index.find(hash(number), |found| {
+                looked_at.push(found);
+                true
+            });
+            assert_eq!(looked_at, [number]);
+        }
+        assert_eq!(index.find(hash(1_000), |_| true), None);
+    }
+
+    #[test]
+    fn both_ends_of_what_the_tables_see_differ_with_the_hash() {
+        // They take the bucket from the lower end and the tag from the upper one; with either always the same, finding
+        // becomes a walk.
+        let spread: Vec<u64> = (0..1_000).map(|number| Entry { hash: lower(hash(number)), number }.spread()).collect();
+        let different = |end: fn(u64) -> u64| spread.iter().map(|&spread| end(spread)).collect::<HashSet<u64>>().len();
+        assert!(different(|spread| spread >> 57) > 100, "of 128");
+        assert!(different(|spread| spread & 0xfff) > 800, "of 1,000 or a little less");
     }
 
     #[test]

@@ -432,3 +432,26 @@ fn owned(id: Id<&str>) -> Id<Box<str>> {
         Id::Text(text) => Id::Text(text.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Replies for Nobody {
+        fn push(&mut self, _: ConnectionKey, _: &Reply<'_>) {}
+    }
+
+    #[test]
+    fn an_engine_with_a_session_is_not_empty_although_nothing_is_held() {
+        // Tests rely on it to find what is left behind.
+        let limits = EngineLimits { session_locks_max: 1, lock_waits_max: 1, reply_bytes_max: 100 };
+        let mut engine = Engine::new(limits);
+        assert!(engine.is_empty());
+        let session = engine.connect(ConnectionKey::from_bits(0), Peer::Unix(0));
+        assert!(!engine.is_empty());
+        engine.disconnect(session, 0, &mut Nobody);
+        assert!(engine.is_empty());
+    }
+}

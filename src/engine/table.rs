@@ -260,3 +260,36 @@ impl Table {
         assert_eq!(crowd, self.in_crowd.len(), "the crowd index has the places of crowded locks");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_hashed_apart_and_anew_in_every_table() {
+        // Otherwise somebody could choose names that all collide, and every request would look at each of them.
+        let (one, other) = (Table::default(), Table::default());
+        assert_eq!(one.hash("boss:17"), one.hash("boss:17"));
+        assert_ne!(one.hash("boss:17"), one.hash("boss:18"));
+        assert_ne!(one.hash("boss:17"), other.hash("boss:17"));
+    }
+
+    #[test]
+    fn a_lock_costs_no_index_of_its_places_until_it_is_crowded() {
+        let mut table = Table::default();
+        let lock = table.add(table.hash("db"), "db");
+        let mut of_session: Vec<List<InSession>> = (0..=CROWD).map(|_| List::default()).collect();
+        let mut places = Vec::new();
+        for (number, of_session) in (0..).zip(&mut of_session) {
+            assert_eq!(table.in_crowd.len(), 0, "with {} places", places.len());
+            let standing = if number == 0 { Standing::Holding } else { Standing::Waiting };
+            places.push(table.join(lock, SessionKey::from_bits(number), of_session, standing, 0));
+        }
+        table.check_all();
+        assert_eq!(table.in_crowd.len(), CROWD + 1, "every place is found by hash, those that were there before too");
+        for (place, of_session) in places.into_iter().zip(&mut of_session).rev() {
+            table.leave(place, of_session);
+        }
+        assert_eq!(table.in_crowd.len(), 0);
+    }
+}

@@ -237,3 +237,23 @@ fn a_paused_connection_with_unread_input_is_not_idle() {
     world.pass(20 * SECOND);
     assert!(world.is_closed(has_lines_left) && world.is_closed(has_unread_input), "now they are silent");
 }
+
+#[test]
+fn a_server_with_a_connection_is_not_empty_whatever_the_connection_has() {
+    // Every conversation ends with a look at whether anything is left, which is worth something only if that is seen.
+    for max_idle in [None, Some(60 * SECOND)] {
+        let mut world = World::with_limits(Limits { max_idle, connections_max: 1, ..Limits::default() });
+        assert!(world.server.is_empty());
+        let [ann] = world.connect();
+        assert!(!world.server.is_empty());
+        world.take_only(ann, 0);
+        world.put(ann, format!("{RESET}\n").as_bytes());
+        world.half_close(ann);
+        assert!(!world.server.is_empty() && world.server.stats().held == 0, "it has a reply to take");
+        world.take(ann, None);
+        assert!(world.is_closed(ann) && world.server.is_empty());
+    }
+    let mut world = World::with_limits(Limits { connections_max: 0, ..Limits::default() });
+    let [ann] = world.connect();
+    assert!(!world.is_closed(ann) && !world.server.is_empty(), "it is there to be told that there is no room");
+}
