@@ -191,3 +191,13 @@ fn a_session_that_waits_for_its_end_is_granted_a_lock_only_to_pass_it_on() {
     assert_eq!(world.step_once(), [(dora, acquired("db"))]);
     assert_eq!(world.server.stats().acquires, 4);
 }
+
+#[test]
+fn a_turn_that_has_answered_everything_leaves_nothing_to_do() {
+    // The loop would go round once more for every reply, and find nothing.
+    let mut world = World::with_limits(Limits { max_idle: None, ..Limits::default() });
+    let [ann] = world.connect();
+    world.put(ann, format!("{RESET}\n").as_bytes());
+    assert_eq!(world.step_once(), [(ann, RESET_SUCCEEDED.to_owned())]);
+    assert_eq!(world.server.next_turn(), None);
+}

@@ -173,6 +173,20 @@ fn a_connection_that_kicks_itself_is_told_so_and_ended() {
 }
 
 #[test]
+fn a_kick_takes_nothing_from_one_that_is_being_told_why_it_ends() {
+    let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
+    let admin = local(&mut world, 9);
+    let [ann] = world.connect();
+    // Both in one turn: her session has not ended when she is kicked.
+    world.put(ann, &[b'x'; 101]);
+    let line = kick(world.name(ann));
+    world.put(admin, format!("{line}\n").as_bytes());
+    let why = error("line_too_long", "a line may have at most 100 bytes");
+    assert_eq!(world.step(), [(admin, KICKED.to_owned()), (ann, why)]);
+    assert!(!world.is_closed(ann), "she has a moment to read that");
+}
+
+#[test]
 fn kicking_is_for_this_machine_unless_the_server_is_told_otherwise() {
     for (is_from_anywhere, peer, is_allowed) in [
         (false, Peer::V4 { ip: [127, 3, 2, 1], port: 9 }, true),

@@ -240,6 +240,22 @@ fn a_socket_that_fails_outside_of_reading_and_writing_ends_its_connection() {
 }
 
 #[test]
+fn a_connection_whose_socket_fails_while_it_waits_for_its_end_keeps_nothing_to_send() {
+    let mut world = World::with_limits(Limits { turn_ends_max: 1, ..Limits::default() });
+    let [ann, bob] = world.connect();
+    world.take_only(bob, 0);
+    world.say(bob, RESET);
+    // Two ends in one turn, of which the second has to wait.
+    world.put_end(ann);
+    world.put_end(bob);
+    world.turn();
+    assert!(world.server.unsent() > 0, "his reply would still be sent");
+    world.fail(bob, ErrorKind::ConnectionReset);
+    assert!(world.is_closed(bob));
+    assert_eq!(world.server.unsent(), 0);
+}
+
+#[test]
 fn interrupted_reads_and_writes_are_tried_again_without_an_event() {
     let mut world = World::new();
     for client in unix_and_tcp(&mut world) {
