@@ -212,6 +212,23 @@ fn a_connection_that_was_refused_a_line_is_closed_when_its_peer_has_closed_too()
 }
 
 #[test]
+fn a_refused_connection_is_read_from_for_all_of_its_time_although_it_was_nearly_idle() {
+    let mut world = World::with_limits(Limits {
+        line_bytes_max: 100,
+        max_idle: Some(60 * SECOND),
+        linger: 2 * SECOND,
+        ..Limits::default()
+    });
+    let [ann] = world.connect();
+    world.pass(59 * SECOND);
+    world.send(ann, &[b'x'; 101]);
+    world.pass(2 * SECOND - Duration::from_nanos(1));
+    assert!(!world.is_closed(ann), "when she would have been idle counts no longer");
+    world.pass(Duration::from_nanos(1));
+    assert!(world.is_closed(ann));
+}
+
+#[test]
 fn how_long_a_refused_connection_is_read_from_is_a_limit_of_its_own_that_input_does_not_lengthen() {
     let linger = Duration::from_millis(70);
     let mut world = World::with_limits(Limits { line_bytes_max: 100, linger, ..Limits::default() });
