@@ -212,6 +212,17 @@ fn a_connection_that_was_refused_a_line_is_closed_when_its_peer_has_closed_too()
 }
 
 #[test]
+fn the_partial_line_of_one_that_is_gone_is_not_the_beginning_of_another_s() {
+    let mut world = World::new();
+    let [ann, bob] = world.connect();
+    world.send(ann, b"{\"command\":\"lock\",\"name\":\"hers");
+    world.vanish(ann);
+    // He is lent the memory that her line was in.
+    assert_eq!(world.send(bob, b"{\"command\":"), []);
+    assert_eq!(world.send(bob, b"\"reset\"}\n"), [(bob, RESET_SUCCEEDED.to_owned())]);
+}
+
+#[test]
 fn a_refused_connection_is_read_from_for_all_of_its_time_although_it_was_nearly_idle() {
     let mut world = World::with_limits(Limits {
         line_bytes_max: 100,
