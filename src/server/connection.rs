@@ -226,3 +226,29 @@ impl fmt::Display for Disconnect {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_has_grown_is_known_by_its_memory() {
+        // Or the pool would keep it for ever.
+        let (mut inbox, mut outbox) = (Inbox::default(), Outbox::default());
+        inbox.bytes.reserve(1 << 20);
+        outbox.bytes.reserve(1 << 20);
+        assert!(inbox.capacity() >= 1 << 20 && outbox.capacity() >= 1 << 20);
+    }
+
+    #[test]
+    fn what_is_sent_is_moved_out_when_it_is_much_and_half_of_all() {
+        let mut outbox = Outbox { bytes: vec![0; 100], sent: 0 };
+        outbox.mark_sent(60);
+        assert_eq!((outbox.bytes.len(), outbox.unsent().len()), (100, 40), "little is not worth it");
+        let mut outbox = Outbox { bytes: vec![0; 1 << 20], sent: 0 };
+        outbox.mark_sent(COMPACT_BYTES);
+        assert_eq!(outbox.bytes.len(), 1 << 20, "nor is a move of much for little");
+        outbox.mark_sent((1 << 19) - COMPACT_BYTES);
+        assert_eq!((outbox.bytes.len(), outbox.unsent().len()), (1 << 19, 1 << 19));
+    }
+}
