@@ -14,13 +14,17 @@
 //! ```
 //!
 //! Imports point one way: [`cli`] → [`net`] → [`server`] → [`engine`] → [`wire`]; [`wire`] and [`slots`] import nothing
-//! of ours. Whatever decides anything is in [`server`] and [`engine`], which run unchanged in tests, over sockets made of
+//! of ours but [`faults`], the switches of the tests, which are not there in any server. Whatever decides anything is in [`server`] and [`engine`], which run unchanged in tests, over sockets made of
 //! memory and in virtual time.
 
 pub mod cli;
 pub mod client;
-pub mod engine;
 pub mod net;
+
+#[cfg_attr(feature = "faults", macro_use)]
+pub mod faults;
+
+pub mod engine;
 pub mod server;
 pub mod slots;
 pub mod wire;

@@ -8,6 +8,7 @@ use super::SessionKey;
 use super::deadline::Nanos;
 use super::index::Index;
 use super::place::{InQueue, InSession, List, Place, PlaceKey, Places, Standing, at, at_mut};
+use crate::faults::{Fault, is_on};
 use crate::slots::Chunks;
 
 /// Names a lock while it has holders or waiters.
@@ -62,12 +63,13 @@ impl Table {
     /// The hash of a name: taken once per request, and passed along.
     pub(super) fn hash(&self, name: &str) -> u64 {
         let mut hasher = self.hash_key.build_hasher();
-        hasher.write(name.as_bytes());
+        hasher.write(if is_on(Fault::NamesAlike) { &name.as_bytes()[..1] } else { name.as_bytes() });
         hasher.finish()
     }
 
     pub(super) fn find(&self, hash: u64, name: &str) -> Option<LockKey> {
-        self.by_name.find(hash, |number| self.is_named(LockKey(number), name)).map(LockKey)
+        let is_it = |number| is_on(Fault::NamesAlike) || self.is_named(LockKey(number), name);
+        self.by_name.find(hash, is_it).map(LockKey)
     }
 
     pub(super) fn is_named(&self, lock: LockKey, name: &str) -> bool {
@@ -183,8 +185,14 @@ impl Table {
             Standing::Holding => &mut entry.holders,
             Standing::Waiting => &mut entry.waiters,
         };
+        if is_on(Fault::OrderBroken)
+            && let Some(first) = list.first().filter(|first| *first != key)
+        {
+            list.remove(&mut self.places, first);
+            list.push(&mut self.places, first);
+        }
         list.remove(&mut self.places, key);
-        if entry.is_crowded {
+        if entry.is_crowded && !is_on(Fault::CrowdIncomplete) {
             self.in_crowd.remove(self.crowd_hash(lock, session), key.index());
         }
         of_session.remove(&mut self.places, key);
@@ -194,7 +202,7 @@ impl Table {
     /// The head of the queue, if it fits the holders.
     pub(super) fn next_grant(&self, lock: LockKey) -> Option<PlaceKey> {
         let entry = self.entry(lock);
-        if entry.holders.is_empty() { entry.waiters.first() } else { None }
+        if entry.holders.is_empty() || is_on(Fault::GrantedTwice) { entry.waiters.first() } else { None }
     }
 
     /// Makes the head of the queue a holder.
@@ -215,6 +223,9 @@ impl Table {
     fn join_crowd(&mut self, lock: LockKey, key: PlaceKey) {
         let entry = &mut self.entries[lock.0 as usize];
         if entry.is_crowded {
+            if is_on(Fault::CrowdIncomplete) {
+                return;
+            }
             let session = at(&self.places, key).session;
             self.in_crowd.insert(self.crowd_hash(lock, session), key.index());
         } else if entry.places() > CROWD {

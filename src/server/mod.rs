@@ -17,6 +17,7 @@ use self::connection::Phase;
 use self::connections::{Connections, Input, nanos};
 use crate::engine::deadline::Nanos;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey, Stats};
+use crate::faults::{Fault, is_on};
 use crate::wire::Id;
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::peer::Peer;
@@ -137,6 +138,9 @@ impl<S: Socket> Server<S> {
     pub fn turn(&mut self, now: Nanos) {
         self.connections.now = now;
         if !self.is_shutting_down {
+            if is_on(Fault::TimeoutsFirst) {
+                self.expire();
+            }
             self.read_ready();
             self.expire();
             self.close_doomed();
@@ -149,7 +153,8 @@ impl<S: Socket> Server<S> {
         if self.connections.has_work() {
             return Some(0);
         }
-        [self.connections.deadlines.next(), self.engine.next_deadline()].into_iter().flatten().min()
+        let is_known = |at: &Nanos| *at > self.connections.now || !is_on(Fault::ExpiryForgotten);
+        [self.connections.deadlines.next(), self.engine.next_deadline().filter(is_known)].into_iter().flatten().min()
     }
 
     /// From now on no request is carried out; what is decided is still written, turn by turn.
@@ -205,6 +210,9 @@ impl<S: Socket> Server<S> {
             match self.connections.read(key, &mut self.read_buffer) {
                 Input::Bytes(bytes) => input = bytes,
                 Input::Nothing => {}
+                Input::End(_) if is_on(Fault::PartialLineAtEnd) && inbox.is_some() => {
+                    (self.read_buffer[0], input) = (b'\n', 1);
+                }
                 Input::End(why) => self.connections.doom(key, why),
             }
         }
@@ -238,7 +246,8 @@ impl<S: Socket> Server<S> {
         connection.inbox = rest;
         let has_more = connection.flags.is_readable || connection.has_unscanned();
         let connection = self.connections.get(key).expect("it is there");
-        if has_more && connection.phase == Phase::Open && !self.connections.is_paused(connection) {
+        let is_cut = input == self.read_buffer.len() && is_on(Fault::DeafAfterCut);
+        if has_more && !is_cut && connection.phase == Phase::Open && !self.connections.is_paused(connection) {
             self.connections.list(key);
         }
     }
@@ -343,7 +352,9 @@ impl<S: Socket> Server<S> {
         }
         let Some(kicked) = kicked else { return };
         self.connections.doom(kicked, Disconnect::Kicked { by });
-        self.end_session(kicked);
+        if !is_on(Fault::KickedTooSoon) {
+            self.end_session(kicked);
+        }
         if kicked != key {
             self.connections.push(key, &Reply { id, outcome: Outcome::Kicked });
         }

@@ -207,6 +207,8 @@ struct Draw {
     whole: u8,
     with_id: u8,
     on_unix: u8,
+    /// Time passes in small steps, so that many come to wait for one lock.
+    is_slow: bool,
     next_id: u32,
 }
 
@@ -246,9 +248,10 @@ impl Draw {
         let steps = steps.map(|(weight, step)| (weight * factor() + 1, step)).to_vec();
         let requests = requests.map(|(weight, ask)| (weight * factor() + 1, ask)).to_vec();
         let (whole, with_id, on_unix) = (random.u8(..), random.u8(..), random.u8(..));
-        let locks = if random.bool() { random.usize(1..=2) } else { random.usize(1..=8) };
+        let is_slow = seats > 16 && random.bool();
+        let locks = if is_slow || random.bool() { random.usize(1..=2) } else { random.usize(1..=8) };
         let line_bytes_max = limits.line_bytes_max;
-        Draw { random, seats, locks, line_bytes_max, steps, requests, whole, with_id, on_unix, next_id: 0 }
+        Draw { random, seats, locks, line_bytes_max, steps, requests, whole, with_id, on_unix, is_slow, next_id: 0 }
     }
 
     fn step(&mut self) -> Step {
@@ -330,6 +333,9 @@ impl Draw {
     }
 
     fn time(&mut self) -> u64 {
+        if self.is_slow {
+            return self.random.u64(0..SECOND / 10);
+        }
         match self.random.u8(0..8) {
             // On the same beat as the timeouts, so that things fall together.
             0..4 => SECOND / 4 * self.random.u64(0..8),
