@@ -96,7 +96,9 @@ mod tests {
     fn every_character_comes_back_from_its_string() {
         let mut all: String = (0..0x300).filter_map(char::from_u32).collect();
         all.push_str("\u{2028}\u{fffd}\u{1f512}");
-        let texts = ["", "boss:17", "boss:171", "player:123456789", "\u{0}", "\\\"\\"].map(str::to_owned);
+        // The same special character at the same place of two words.
+        let twice = "\"nothing\"nothing, nothing";
+        let texts = ["", "boss:17", "boss:171", "player:123456789", "\u{0}", "\\\"\\", twice].map(str::to_owned);
         // Each special character at each place of short and of longer strings.
         let special = ["\"", "\\", "\n", "\u{1f}", "\u{0}"].into_iter().flat_map(|special| {
             (0..20).flat_map(move |before| (0..20).map(move |after| "é".repeat(before) + special + &"x".repeat(after)))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use officer::server::Limits;
 
-use crate::words::{RESET, RESET_SUCCEEDED, acquired, lock, release_failed, released, timed_out, unlock};
+use crate::words::{MY_LOCKS, RESET, RESET_SUCCEEDED, acquired, lock, release_failed, released, timed_out, unlock};
 use crate::world::{Received, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,6 +40,27 @@ fn a_connection_with_unread_input_is_served_again_without_an_event() {
 }
 
 #[test]
+fn nothing_is_read_while_lines_are_left_of_what_was_read_before() {
+    let line = unlock("x") + "\n";
+    let reply = (release_failed("x") + "\n").len();
+    let lines_per_read = 4;
+    let mut world = World::with_limits(Limits {
+        turn_read_bytes: lines_per_read * line.len(),
+        // So that one line is carried out whenever a reply is taken.
+        outbox_pause_bytes: 1,
+        ..Limits::default()
+    });
+    let [ann] = world.connect();
+    world.take_only(ann, 0);
+    assert_eq!(world.send(ann, line.repeat(2 * lines_per_read).as_bytes()), []);
+    for _ in 0..lines_per_read {
+        assert_eq!(world.unread(ann), lines_per_read * line.len());
+        assert_eq!(world.take(ann, Some(reply)), [(ann, release_failed("x"))]);
+    }
+    assert_eq!(world.unread(ann), 0);
+}
+
+#[test]
 fn one_long_listing_is_made_in_a_turn_and_the_other_requests_do_not_wait_for_all_of_them() {
     let mut world = World::new();
     let [ann, zoe] = world.connect();
@@ -63,6 +84,25 @@ fn one_long_listing_is_made_in_a_turn_and_the_other_requests_do_not_wait_for_all
     }
     assert_eq!(listed, readers, "in the order in which they asked");
     assert_eq!(world.step(), []);
+}
+
+#[test]
+fn a_listing_is_long_by_those_who_hold_and_those_who_wait_together() {
+    let mut world = World::new();
+    let [ann, bob, cid] = world.connect();
+    let locks: String = (0..500).map(|number| lock(&number.to_string(), "") + "\n").collect();
+    world.send(ann, locks.as_bytes());
+    world.send(bob, locks.as_bytes());
+    let listings_of_a_turn = |world: &mut World| {
+        world.put(ann, format!("{MY_LOCKS}\n").as_bytes());
+        world.put(cid, format!("{MY_LOCKS}\n").as_bytes());
+        let listings = world.step_once().len();
+        world.step();
+        listings
+    };
+    assert_eq!(listings_of_a_turn(&mut world), 2);
+    world.say(bob, &lock("one more", ""));
+    assert_eq!(listings_of_a_turn(&mut world), 1);
 }
 
 #[test]

@@ -74,6 +74,8 @@ impl World {
     pub(crate) fn arrive(&mut self, peer: Peer) -> Client {
         let wire = Rc::new(RefCell::new(Wire::default()));
         let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.nanos());
+        // As the poll does, to watch it.
+        assert_eq!(key.is_some(), key.is_some_and(|key| self.server.socket_mut(key).is_some()));
         self.clients.push(Remote { key, wire, partial: Vec::new(), name: peer.to_string() });
         Client(self.clients.len() - 1)
     }

@@ -180,12 +180,40 @@ fn half_a_surrogate_pair_is_ill_formed_only_in_a_field_that_counts() {
 }
 
 #[test]
+fn a_field_counts_for_those_commands_that_have_it_and_no_others() {
+    let commands: [(&str, &[&str]); 11] = [
+        ("lock", &["name", "timeout", "queue_max"]),
+        ("unlock", &["name"]),
+        ("reset", &[]),
+        ("locks", &["prefix", "limit", "after", "detail"]),
+        ("connections", &[]),
+        ("my_locks", &[]),
+        ("keep_alive", &[]),
+        ("ping", &[]),
+        ("hello", &["client", "max_idle"]),
+        ("kick", &["connection"]),
+        ("nonsense", &["name"]),
+    ];
+    let mut fields: Vec<&str> = commands.iter().flat_map(|(_, fields)| *fields).copied().collect();
+    fields.extend(["id", "unknown"]);
+    for (command, counted) in commands {
+        for &field in &fields {
+            let line = format!(r#"{{"command":"{command}","{field}":"\ud800"}}"#);
+            let is_read = parse(line.as_bytes()).is_err_and(|bad| bad.message.contains("surrogate"));
+            assert_eq!(is_read, field == "id" || counted.contains(&field), "{line}");
+        }
+    }
+}
+
+#[test]
 fn nesting_is_taken_down_to_128_and_no_deeper() {
     let nested = |depth: usize| format!(r#"{{"command":"reset","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     assert_eq!(parse(nested(127).as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
     assert_bad(nested(128), Reason::InvalidJson, "nested", None, None);
     let brackets = format!(r#"{{"command":"reset","x":"{}"}}"#, "[".repeat(1000));
     assert_eq!(parse(brackets.as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
+    let wide = format!(r#"{{"command":"reset","x":[{}]}}"#, ["[{}]"; 200].join(","));
+    assert_eq!(parse(wide.as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
     assert_bad("[".repeat(128) + &"]".repeat(128), Reason::InvalidRequest, "object", None, None);
     assert_bad("[".repeat(129) + &"]".repeat(129), Reason::InvalidJson, "nested", None, None);
 }
