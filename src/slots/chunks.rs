@@ -229,6 +229,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_chunk_grows_as_it_is_used_and_the_others_have_all_of_their_memory_at_once() {
+        let mut chunks = Chunks::default();
+        chunks.insert(0);
+        assert!(chunks.chunks[0].values.capacity() < CHUNK);
+        (0..CHUNK).for_each(|value| _ = chunks.insert(value));
+        assert_eq!(chunks.chunks[1].values.capacity(), CHUNK);
+    }
+
+    #[test]
     #[should_panic(expected = "invalid key")]
     fn a_value_is_taken_once() {
         let mut chunks = Chunks::default();

@@ -112,6 +112,13 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_are_written_in_their_short_form_where_they_have_one() {
+        let mut out = Vec::new();
+        push_str(&mut out, "\n\r\t\u{1f}");
+        assert_eq!(String::from_utf8(out).unwrap(), r#""\n\r\t\u001f""#);
+    }
+
+    #[test]
     fn seconds_are_written_down_to_milliseconds() {
         for (nanos, written) in
             [(0, "0"), (999_999, "0"), (1_000_000, "0.001"), (12_345_678_901, "12.345"), (60_000_000_000, "60")]

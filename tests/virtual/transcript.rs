@@ -112,7 +112,7 @@ fn parse_peer(name: &str) -> Peer {
 
 mod tests {
     use std::cell::RefCell;
-    use std::panic::catch_unwind;
+    use std::panic::{catch_unwind, resume_unwind};
     use std::sync::Once;
 
     use super::*;
@@ -236,6 +236,28 @@ mod tests {
         });
         let ends: Vec<&str> = transcript.lines().filter(|line| line.contains(" 10.0.0.2:1 - ")).collect();
         assert_eq!(ends.len(), 1, "{transcript}");
+    }
+
+    #[test]
+    fn a_server_that_contradicts_itself_logs_once_more_what_came_before_that_and_no_other_does() {
+        let log_of_one_that = |contradicts_itself: bool| {
+            logged(|| {
+                let end = catch_unwind(|| {
+                    let mut world = World::new();
+                    let [ann] = world.connect();
+                    world.say(ann, RESET);
+                    if contradicts_itself {
+                        resume_unwind(Box::new("as a panic does, without the message on stderr"));
+                    }
+                });
+                assert_eq!(end.is_err(), contradicts_itself);
+            })
+        };
+        let last = format!("ERROR officer::transcript] @0.000000000 10.0.0.1:1 < {RESET}\n");
+        let log = log_of_one_that(true);
+        let (_, lines) = log.split_once("the server contradicts itself and stops").expect("that it stops, and why");
+        assert!(lines.contains(&last), "{log}");
+        assert!(!log_of_one_that(false).contains("ERROR"));
     }
 
     /// The transcript of what happens in `conversation`, as a log would have it.
