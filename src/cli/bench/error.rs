@@ -54,6 +54,13 @@ pub enum BenchError {
     },
 }
 
+impl BenchError {
+    /// One connection, without which nothing can be measured.
+    pub(super) fn lost(how: impl fmt::Display) -> Self {
+        BenchError::Lost { count: 1, first: how.to_string() }
+    }
+}
+
 impl fmt::Display for BenchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

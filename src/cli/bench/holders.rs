@@ -98,8 +98,8 @@ impl Holders {
         // So little that it is taken at once, by a server that reads.
         match holder.socket.write(&request) {
             Ok(count) if count == request.len() => {}
-            Ok(_) => return Err(lost("the server does not read")),
-            Err(error) => return Err(lost(&error.to_string())),
+            Ok(_) => return Err(BenchError::lost("the server does not read").into()),
+            Err(error) => return Err(BenchError::lost(error).into()),
         }
         self.unanswered += 1;
         Ok(())
@@ -113,7 +113,7 @@ impl Holders {
                 result => result.map_err(Failure::System)?,
             }
             if self.events.is_empty() {
-                return Err(lost("the server has not answered for 30 s"));
+                return Err(BenchError::lost("the server has not answered for 30 s").into());
             }
             for event in &self.events {
                 if self.connections[event.token().0].hear()? {
@@ -132,7 +132,7 @@ impl Holder {
         let was_missing = self.heard < self.wanted.len();
         loop {
             match self.socket.read(&mut buffer) {
-                Ok(0) => return Err(lost("the server closed the connection")),
+                Ok(0) => return Err(BenchError::lost("the server closed the connection").into()),
                 Ok(count) => {
                     if !self.wanted[self.heard..].starts_with(&buffer[..count]) {
                         let line = String::from_utf8_lossy(&buffer[..count]);
@@ -143,13 +143,9 @@ impl Holder {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(lost(&error.to_string())),
+                Err(error) => return Err(BenchError::lost(error).into()),
             }
         }
         Ok(was_missing && self.heard == self.wanted.len())
     }
-}
-
-fn lost(how: &str) -> Failure {
-    BenchError::Lost { count: 1, first: how.to_owned() }.into()
 }

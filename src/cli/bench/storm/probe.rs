@@ -65,8 +65,8 @@ impl Probe {
         let request = if self.state == State::Locking { &self.lock.request } else { &self.unlock.request };
         match self.socket.write(request) {
             Ok(count) if count == request.len() => Ok(()),
-            Ok(_) => Err(lost("the server does not read")),
-            Err(error) => Err(lost(&error.to_string())),
+            Ok(_) => Err(BenchError::lost("the server does not read").into()),
+            Err(error) => Err(BenchError::lost(error).into()),
         }
     }
 
@@ -75,11 +75,11 @@ impl Probe {
         let mut buffer = [0; 4096];
         loop {
             let count = match self.socket.read(&mut buffer) {
-                Ok(0) => return Err(lost("the server closed the connection")),
+                Ok(0) => return Err(BenchError::lost("the server closed the connection").into()),
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(lost(&error.to_string())),
+                Err(error) => return Err(BenchError::lost(error).into()),
             };
             let wanted = match self.state {
                 State::Idle => &[][..],
@@ -106,8 +106,4 @@ impl Probe {
             self.due = now.max(self.due + INTERVAL);
         }
     }
-}
-
-fn lost(how: &str) -> Failure {
-    BenchError::Lost { count: 1, first: how.to_owned() }.into()
 }

@@ -42,7 +42,7 @@ impl Waiters {
             // It is answered when all before it has been carried out.
             request.extend(b"{\"command\":\"ping\"}\n");
             let mut socket = target.connect()?;
-            write_all(&mut socket, &request, PATIENCE).map_err(|error| lost(&error.to_string()))?;
+            write_all(&mut socket, &request, PATIENCE).map_err(BenchError::lost)?;
             wait_for_pong(&mut socket)?;
             waiters.push(Waiter { socket, partial: Vec::new() });
         }
@@ -65,11 +65,11 @@ impl Waiters {
         let waiter = &mut self.waiters[number];
         loop {
             let count = match waiter.socket.read(&mut self.buffer) {
-                Ok(0) => return Err(lost("the server closed a connection that waits")),
+                Ok(0) => return Err(BenchError::lost("the server closed a connection that waits").into()),
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(lost(&error.to_string())),
+                Err(error) => return Err(BenchError::lost(error).into()),
             };
             waiter.partial.extend(&self.buffer[..count]);
             let Some(end) = memchr::memrchr(b'\n', &waiter.partial) else { continue };
@@ -92,13 +92,13 @@ fn wait_for_pong(socket: &mut Socket) -> Result<(), Failure> {
     while !answer.ends_with(b"\n") {
         let mut buffer = [0; 4096];
         match socket.read(&mut buffer) {
-            Ok(0) => return Err(lost("the server closed a connection that waits")),
+            Ok(0) => return Err(BenchError::lost("the server closed a connection that waits").into()),
             Ok(count) => answer.extend(&buffer[..count]),
             Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < give_up => {
                 thread::sleep(Duration::from_millis(1));
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(lost(&error.to_string())),
+            Err(error) => return Err(BenchError::lost(error).into()),
         }
     }
     if answer != b"{\"result\":\"pong\"}\n" {
@@ -106,8 +106,4 @@ fn wait_for_pong(socket: &mut Socket) -> Result<(), Failure> {
         return Err(BenchError::WrongAnswers { count: 1, first }.into());
     }
     Ok(())
-}
-
-fn lost(how: &str) -> Failure {
-    BenchError::Lost { count: 1, first: how.to_owned() }.into()
 }
