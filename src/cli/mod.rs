@@ -86,6 +86,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
     if args.get(1).is_some_and(|command| command == start::DAEMON) {
         return start::run_daemon(&args[2..]).map(|()| ExitCode::SUCCESS);
     }
+    if args.get(1).is_some_and(|command| command == bench::TIED) {
+        return bench::run_tied(&args[2..]).map(|()| ExitCode::SUCCESS);
+    }
     match Cli::try_parse_from(&args) {
         Ok(Cli { command, .. }) => carry_out(command, &args[2..]),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {

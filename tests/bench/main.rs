@@ -1,6 +1,7 @@
 //! `officer bench`, as it is released: each workload for a moment, with figures that have to agree with each other and
 //! with what the server saw. How fast anything is is not tested.
 
+mod ends;
 mod faults;
 mod floors;
 mod others;

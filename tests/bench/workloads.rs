@@ -146,23 +146,3 @@ fn every_waiter_gets_its_lock_when_the_holders_end() {
     let client = server.client();
     eventually("nothing is held", || client.locks().unwrap().is_empty());
 }
-
-#[test]
-fn ctrl_c_ends_it_with_what_was_measured() {
-    for more in [&[][..], &["--processes", "2"]] {
-        let server = Server::tcp();
-        let args = ["-c", "4", "--seconds", "1000", "--warm-up", "0", "--json"];
-        let mut command = officer(&[&["bench", "pair"], server.options().as_slice(), &args, more].concat());
-        let program = Program::start(&mut command);
-        let client = server.client();
-        eventually("it is under way", || !client.locks().unwrap().is_empty());
-        // To all, as a terminal does it.
-        program.signal_all(Signal::INT);
-        let printed = program.end().expect_success();
-        let figures: Value = serde_json::from_str(&printed[0]).unwrap();
-        assert_eq!(figures["interrupted"], true, "{figures}");
-        assert!(number(&figures, "/pairs") > 0.0, "{figures}");
-        assert!(number(&figures, "/seconds") < 1000.0, "{figures}");
-        eventually("nothing is held", || client.locks().unwrap().is_empty());
-    }
-}

@@ -3,17 +3,16 @@
 //!
 //! They take orders, a line each, on stdin, and answer each with a line of JSON on stdout.
 
-use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::Range;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::BenchError;
+use super::{BenchError, tied};
 use crate::cli::Failure;
 
 /// Which worker a process is, and of how many: `0/4` is the first of four.
@@ -64,10 +63,9 @@ struct Member {
 impl Crew {
     /// Starts so many, each with these arguments and the number that it has.
     pub(super) fn start(args: &[OsString], count: usize) -> Result<Crew, Failure> {
-        let program = env::current_exe().map_err(Failure::System)?;
         let mut members = Vec::with_capacity(count);
         for number in 0..count {
-            let mut command = Command::new(&program);
+            let mut command = tied::officer()?;
             command.args(args).arg("--worker").arg(Worker { number, of: count }.to_string());
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = command.spawn().map_err(Failure::System)?;

@@ -20,10 +20,13 @@ mod storm;
 mod table;
 mod tally;
 mod target;
+mod tied;
 
 use clap::{Args, Subcommand};
 
 pub use self::error::BenchError;
+
+pub(super) use self::tied::{TIED, run as run_tied};
 
 use super::Failure;
 

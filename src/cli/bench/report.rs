@@ -60,14 +60,18 @@ impl Report {
         report.with_processes(tally.operations, spent, server).with_faults(tally)
     }
 
-    /// The percentiles of a histogram of nanoseconds.
+    /// The percentiles of a histogram of nanoseconds, if there is anything in it.
     pub(super) fn with_latency(self, name: &str, latency: &Histogram<u64>) -> Self {
+        let key = format!("{name}_us");
+        if latency.is_empty() {
+            return self.with(&key, Value::Null);
+        }
         let micros = |nanos: u64| nanos as f64 / 1e3;
         let [p50, p99, p99_9] = [0.5, 0.99, 0.999].map(|quantile| micros(latency.value_at_quantile(quantile)));
         let max = micros(latency.max());
         let text = format!("p50 {p50:.1} µs, p99 {p99:.1} µs, p99.9 {p99_9:.1} µs, max {max:.1} µs");
         self.line(&name.replace('_', "-"), text)
-            .with(&format!("{name}_us"), json!({ "p50": p50, "p99": p99, "p99_9": p99_9, "max": max }))
+            .with(&key, json!({ "p50": p50, "p99": p99, "p99_9": p99_9, "max": max }))
     }
 
     /// What the server and the load generator used.

@@ -101,7 +101,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let calm_until = Instant::now() + options.seconds.0;
     let calm = watch(&|_, _| Instant::now() >= calm_until, &mut waiters)?;
     let begun = Marks::take(server);
-    crew.kill()?;
+    // Ctrl-C before has the storm left out.
+    if !interrupted.load(Ordering::Relaxed) {
+        crew.kill()?;
+    }
     let give_up = Instant::now() + PATIENCE;
     let is_over = |waiters: &Waiters, latency: &Histogram<u64>| {
         // However small the storm is, the other client is seen to have come through.
@@ -116,9 +119,11 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     }
 
     let rate = options.connections as f64 / took.as_secs_f64();
-    let ends = options.connections as f64 / spent.time.as_secs_f64();
-    let millis = spent.time.as_secs_f64() * 1e3;
-    let cpu = spent.server.map(|time| time.as_secs_f64() * 1e6 / options.connections as f64);
+    // It is known how long a storm takes when it is over.
+    let time = (missing == 0).then_some(spent.time);
+    let ends = time.map(|time| options.connections as f64 / time.as_secs_f64());
+    let millis = time.map(|time| time.as_secs_f64() * 1e3);
+    let cpu = time.and(spent.server).map(|time| time.as_secs_f64() * 1e6 / options.connections as f64);
     let process = server.map(|pid| json!({ "pid": pid, "cpu_us_per_connection": cpu }));
     let mut report = Report::new("storm", target.shown())
         .with("protocol", "officer")
@@ -130,8 +135,11 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         .with("ends_per_second", ends)
         .with("storm_ms", millis)
         .with("server", process.unwrap_or(Value::Null))
-        .line("made", format!("{rate:.0} connections per second, a lock taken by each"))
-        .line("ended", format!("{} grants after {millis:.0} ms, {ends:.0} connections per second", waiters.granted()));
+        .line("made", format!("{rate:.0} connections per second, a lock taken by each"));
+    if let Some((millis, ends)) = millis.zip(ends) {
+        let text = format!("{} grants after {millis:.0} ms, {ends:.0} connections per second", waiters.granted());
+        report = report.line("ended", text);
+    }
     if let Some(cpu) = cpu {
         report = report.line("server", format!("{cpu:.1} µs of CPU for the end of each"));
     }

@@ -4,20 +4,19 @@ mod rows;
 mod servers;
 mod shown;
 
-use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use self::rows::{ROWS, Row};
-use self::servers::Kind;
+use self::servers::{DESCRIPTORS_RESERVED, Kind};
 use super::options::count;
 use super::progress::Progress;
-use super::{BenchError, Failure, drive};
+use super::{BenchError, Failure, drive, tied};
 use crate::cli::values::{Seconds, seconds_above_zero};
 use crate::net::descriptors;
 
@@ -55,9 +54,6 @@ pub(super) struct Options {
     #[arg(long)]
     json: bool,
 }
-
-/// Descriptors that a server or the load generator needs beside its connections.
-const DESCRIPTORS_RESERVED: u64 = 200;
 
 /// All runs of one server in one row.
 struct Cell {
@@ -132,8 +128,7 @@ fn measure(row: &Row, kind: Kind, options: &Options, descriptors: u64) -> Result
         args.extend([option.into(), value.into()]);
     }
     args.push("--json".into());
-    let program = env::current_exe().map_err(Failure::System)?;
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output().map_err(Failure::System)?;
+    let output = tied::officer()?.args(args).stdin(Stdio::null()).output().map_err(Failure::System)?;
     let line = String::from_utf8_lossy(&output.stdout).into_owned();
     match serde_json::from_str(&line) {
         Ok(figures) if output.status.success() => Ok(figures),

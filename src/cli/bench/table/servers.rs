@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use crate::cli::Failure;
 use crate::cli::bench::script::Protocol;
-use crate::cli::bench::{BenchError, process};
+use crate::cli::bench::{BenchError, process, tied};
 
 /// How long a server may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Descriptors of a server that are no connections.
-const RESERVED: u64 = 200;
+/// Descriptors that a server or the load generator needs beside its connections.
+pub(super) const DESCRIPTORS_RESERVED: u64 = 200;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +73,9 @@ impl Kind {
                 let locks = locks.to_string();
                 start_ours(&["bench", "floor", "ring", "--locks", &locks].map(OsString::from))
             }
-            Kind::Redis | Kind::Memcached => self.start_other(descriptors.saturating_sub(RESERVED).max(100)),
+            Kind::Redis | Kind::Memcached => {
+                self.start_other(descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(100))
+            }
         }
     }
 
@@ -83,12 +85,12 @@ impl Kind {
         let port = free.map_err(Failure::System)?.port();
         let (port_text, connections) = (port.to_string(), connections.to_string());
         let mut command = if self == Kind::Redis {
-            let mut command = Command::new("redis-server");
+            let mut command = tied::command("redis-server")?;
             command.args(["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
             command.args(["--maxclients", &connections]);
             command
         } else {
-            let mut command = Command::new("memcached");
+            let mut command = tied::command("memcached")?;
             // One thread, as the others have.
             command.args(["-p", &port_text, "-l", "127.0.0.1", "-U", "0", "-t", "1", "-c", &connections]);
             if rustix::process::getuid().is_root() {
@@ -131,8 +133,7 @@ impl Drop for Server {
 }
 
 fn start_ours(args: &[OsString]) -> Result<Server, Failure> {
-    let program = env::current_exe().map_err(Failure::System)?;
-    let mut command = Command::new(program);
+    let mut command = tied::officer()?;
     // What the environment says about our own server is not about this one.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OFFICER_")) {
         command.env_remove(name);
