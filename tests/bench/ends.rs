@@ -7,14 +7,16 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::program::{Program, is_alive, officer};
-use crate::server::Server;
-use crate::{eventually, expect_latency, number};
+use crate::support::patience::eventually;
+use crate::support::program::{Program, is_alive};
+use crate::support::server::Server;
+use crate::support::server::officer;
+use crate::{expect_latency, number};
 
 #[test]
 fn ctrl_c_ends_it_with_what_was_measured() {
     for more in [&[][..], &["--processes", "2"]] {
-        let server = Server::tcp();
+        let server = Server::tcp(&[]);
         let args = ["-c", "4", "--seconds", "1000", "--warm-up", "0", "--json"];
         let mut command = officer(&[&["bench", "pair"], server.options().as_slice(), &args, more].concat());
         let program = Program::start(&mut command);
@@ -33,7 +35,7 @@ fn ctrl_c_ends_it_with_what_was_measured() {
 
 #[test]
 fn ctrl_c_before_a_storm_leaves_it_out() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let args = ["-c", "10", "--locks", "2", "--seconds", "1000", "--json"];
     let program = Program::start(&mut officer(&[&["bench", "storm"], server.options().as_slice(), &args].concat()));
     let client = server.client();
@@ -91,7 +93,7 @@ fn a_table_that_is_killed_leaves_no_server_behind() {
 
 #[test]
 fn workers_end_with_the_process_that_they_work_for() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     for (workload, args) in [
         ("pair", &["-c", "4", "--processes", "2", "--seconds", "1000"][..]),
         ("hold", &["-c", "4", "--processes", "2", "--seconds", "1000"]),

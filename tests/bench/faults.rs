@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::program::{officer, run, shell};
 use crate::stand_in;
+use crate::support::program::{run, shell};
+use crate::support::server::officer;
 
 #[test]
 fn wrong_answers_are_told_and_not_counted() {

@@ -2,9 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
-use crate::program::{Program, officer};
-use crate::{PATIENCE, bench, expect_latency, number};
+use crate::support::directory::Directory;
+use crate::support::patience::PATIENCE;
+use crate::support::program::Program;
+use crate::support::server::officer;
+use crate::{bench, expect_latency, number};
 
 fn start(args: &[&str]) -> (Program, String) {
     let program = Program::start(&mut officer(&[&["bench", "floor"], args, &["-p", "0"]].concat()));
@@ -89,6 +93,34 @@ fn the_ring_hands_its_token_on_in_order() {
     assert_eq!(ann.line(), line);
     ann.send("unlock\n");
     assert_eq!([ann.line(), bob.line()], [line.clone(), line]);
+}
+
+#[test]
+fn the_ring_has_those_who_wait_in_the_order_in_which_they_asked() {
+    let directory = Directory::new();
+    let file = directory.file("ring.sock");
+    let ring = Program::start(officer(&["bench", "floor", "ring", "-o", "UNIX", "-f"]).arg(&file));
+    ring.line();
+    // On a UNIX socket what is written is there at once, so whoever writes first is heard first.
+    let mut all: Vec<_> = (0..5).map(|_| BufReader::new(UnixStream::connect(&file).unwrap())).collect();
+    let hear = |client: &mut BufReader<UnixStream>| {
+        client.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut line = String::new();
+        client.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "{line:?}");
+    };
+    all[0].get_mut().write_all(b"lock\n").unwrap();
+    hear(&mut all[0]);
+    for waiter in &mut all[1..] {
+        waiter.get_mut().write_all(b"lock\n").unwrap();
+    }
+    for turn in 0..all.len() {
+        all[turn].get_mut().write_all(b"unlock\n").unwrap();
+        hear(&mut all[turn]);
+        if let Some(next) = all.get_mut(turn + 1) {
+            hear(next);
+        }
+    }
 }
 
 #[test]

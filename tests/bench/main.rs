@@ -5,36 +5,17 @@ mod ends;
 mod faults;
 mod floors;
 mod others;
-#[path = "../commands/program.rs"]
-#[expect(dead_code, reason = "it is shared, and not all of it is needed here")]
-mod program;
-#[path = "../commands/server.rs"]
-#[expect(dead_code, reason = "it is shared, and not all of it is needed here")]
-mod server;
 mod stand_in;
+#[path = "../support/mod.rs"]
+mod support;
 mod table;
 mod terminal;
 mod workloads;
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
-use crate::program::{officer, run};
-
-/// How long anything may take that is going to happen. Far more than it needs: a loaded machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Looks again and again until something is so, which it has to be soon.
-#[track_caller]
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let give_up = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < give_up, "in {PATIENCE:?} it did not come about that {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
+use crate::support::program::run;
+use crate::support::server::officer;
 
 /// Runs `officer bench` with these arguments, and returns the figures that it prints.
 #[track_caller]

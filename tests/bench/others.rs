@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use crate::{PATIENCE, bench, eventually, expect_latency};
+use crate::support::patience::{PATIENCE, eventually};
+use crate::{bench, expect_latency};
 
 struct Other {
     child: Child,

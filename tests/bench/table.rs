@@ -1,6 +1,7 @@
 //! The whole table in one command.
 
-use crate::program::{officer, run};
+use crate::support::program::run;
+use crate::support::server::officer;
 use crate::{bench, number};
 
 /// One CPU for all, which every machine has.

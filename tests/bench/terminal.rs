@@ -2,8 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use crate::program::{PATH, Program};
-use crate::server::Server;
+use crate::support::program::Program;
+use crate::support::server::PROGRAM;
+use crate::support::server::Server;
 
 #[test]
 fn a_bar_shows_how_far_it_is_and_is_erased() {
@@ -12,8 +13,8 @@ fn a_bar_shows_how_far_it_is_and_is_erased() {
         eprintln!("skipped: this machine has no script of util-linux");
         return;
     }
-    let server = Server::tcp();
-    let line = format!("exec {PATH} bench pair {} -c 2 --seconds 1 --json", server.options().join(" "));
+    let server = Server::tcp(&[]);
+    let line = format!("exec {PROGRAM} bench pair {} -c 2 --seconds 1 --json", server.options().join(" "));
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
     let printed = Program::start(&mut command).end().expect_success();

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::program::{Program, officer};
-use crate::server::Server;
-use crate::{bench, eventually, expect_latency, number, stand_in};
+use crate::support::patience::eventually;
+use crate::support::program::Program;
+use crate::support::server::Server;
+use crate::support::server::officer;
+use crate::{bench, expect_latency, number, stand_in};
 
 fn bench_of(server: &Server, workload: &str, args: &[&str]) -> Value {
     bench(&[&[workload], server.options().as_slice(), args].concat())
@@ -59,9 +61,9 @@ fn keys_are_taken_in_turn_and_belong_to_one_connection() {
 #[test]
 fn figures_of_a_time_agree_with_each_other() {
     for (server, args) in [
-        (Server::tcp(), &["-c", "5"][..]),
-        (Server::unix(), &["-c", "5", "--in-flight", "16"]),
-        (Server::tcp(), &["-c", "6", "--processes", "2"]),
+        (Server::tcp(&[]), &["-c", "5"][..]),
+        (Server::unix(&[]), &["-c", "5", "--in-flight", "16"]),
+        (Server::tcp(&[]), &["-c", "6", "--processes", "2"]),
     ] {
         let figures = bench_of(&server, "pair", &[args, &["--seconds", "0.3", "--warm-up", "0.1"]].concat());
         let [pairs, seconds, rate] = ["/pairs", "/seconds", "/pairs_per_second"].map(|path| number(&figures, path));
@@ -84,10 +86,10 @@ fn figures_of_a_time_agree_with_each_other() {
 
 #[test]
 fn people_get_lines_and_none_of_them_is_json() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let mut command =
         officer(&[&["bench", "pair"], server.options().as_slice(), &["-c", "2", "--pairs", "50"]].concat());
-    let printed = crate::program::run(&mut command);
+    let printed = crate::support::program::run(&mut command);
     assert!(printed.status.success(), "{printed:?}");
     let names: Vec<_> = printed.stdout.iter().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, ["throughput", "latency", "server", "generator"], "{printed:?}");
@@ -96,7 +98,7 @@ fn people_get_lines_and_none_of_them_is_json() {
 
 #[test]
 fn locks_are_handed_around() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let figures = bench_of(&server, "handoff", &["-c", "10", "--locks", "3", "--pairs", "500"]);
     assert_eq!(figures["pairs"], 500);
     expect_latency(&figures, "hand_over_us");
@@ -111,7 +113,7 @@ fn locks_are_handed_around() {
 #[test]
 fn connections_hold_their_locks_while_they_are_silent() {
     for (processes, locks) in [("1", 1), ("3", 4)] {
-        let server = Server::tcp();
+        let server = Server::tcp(&[]);
         let per_connection = locks.to_string();
         let args = ["-c", "40", "--first", "10", "--seconds", "1000", "--json"];
         let more = ["--locks", &per_connection, "--processes", processes];
@@ -135,7 +137,7 @@ fn connections_hold_their_locks_while_they_are_silent() {
 
 #[test]
 fn every_waiter_gets_its_lock_when_the_holders_end() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let figures = bench_of(&server, "storm", &["-c", "30", "--locks", "3", "--seconds", "0.2"]);
     assert_eq!(figures["grants"], 90);
     assert_eq!(figures["wrong_answers"], 0);

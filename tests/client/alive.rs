@@ -9,8 +9,9 @@ use officer::client::{Error, LockOptions};
 use rustix::process::Signal;
 
 use super::fake::Fake;
-use super::server::Server;
-use super::{LIMIT, assert_lost, connections_on, lock_in_a_thread, task, until};
+use super::support::patience::{PATIENCE, eventually};
+use super::support::server::Server;
+use super::{assert_lost, connections_on, lock_in_a_thread, task};
 
 /// The interval of the tests, and what a busy machine may add to it.
 const INTERVAL: Duration = Duration::from_millis(400);
@@ -18,12 +19,12 @@ const SLACK: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_client_that_waits_or_computes_is_not_idle() {
-    let server = Server::with(&["-p", "0", "-m", "1"]);
+    let server = Server::tcp(&["-m", "1"]);
     // Its own interval is longer than what the server allows: it learns that with the hello.
-    let [ann, bob, eve] = [server.connect(), server.connect(), server.connect()];
+    let [ann, bob, eve] = [server.client(), server.client(), server.client()];
     let guard = ann.lock("boss").expect("the lock");
     let waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
-    until("bob waits", || connections_on(&ann, "boss").len() == 2);
+    eventually("bob waits", || connections_on(&ann, "boss").len() == 2);
     // Ann computes, bob waits, and eve does nothing at all.
     assert!(!ann.wait_until_lost(Duration::from_millis(2_500)));
     assert!(!bob.is_lost() && !eve.is_lost());
@@ -33,19 +34,19 @@ fn a_client_that_waits_or_computes_is_not_idle() {
 
 #[test]
 fn a_server_that_stops_is_noticed_within_the_interval() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let count = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&count);
     let on_lost = move |error: &Error| {
         assert!(matches!(error, Error::ConnectionLost { .. }), "{error:?}");
         counter.fetch_add(1, Ordering::Relaxed);
     };
-    let ann = server.options().keep_alive(INTERVAL).on_lost(on_lost).connect().expect("a connection");
-    let bob = server.connect();
+    let ann = server.client_options().keep_alive(INTERVAL).on_lost(on_lost).connect().expect("a connection");
+    let bob = server.client();
     let other = bob.lock("loot").expect("the lock");
     let guard = ann.lock("boss").expect("the lock");
     let waiter = lock_in_a_thread(&ann, "loot", LockOptions::default());
-    until("ann waits", || connections_on(&bob, "loot").len() == 2);
+    eventually("ann waits", || connections_on(&bob, "loot").len() == 2);
     // Alive for longer than the interval.
     assert!(!ann.wait_until_lost(INTERVAL * 2));
 
@@ -53,14 +54,14 @@ fn a_server_that_stops_is_noticed_within_the_interval() {
     let start = Instant::now();
     let caller = ann.clone();
     let call = task(move || caller.ping());
-    assert!(ann.wait_until_lost(LIMIT));
+    assert!(ann.wait_until_lost(PATIENCE));
     let took = start.elapsed();
     assert!(took < INTERVAL + SLACK, "{took:?}");
     assert!(guard.is_lost());
     assert_lost(waiter.end());
     assert_lost(call.end());
     assert_lost(guard.release());
-    until("it is told", || count.load(Ordering::Relaxed) == 1);
+    eventually("it is told", || count.load(Ordering::Relaxed) == 1);
     // The other client has not noticed yet.
     assert!(!other.is_lost());
 
@@ -68,7 +69,7 @@ fn a_server_that_stops_is_noticed_within_the_interval() {
     let reconnecting = ann.clone();
     server.signal(Signal::CONT);
     task(move || reconnecting.reconnect()).end().expect("the server is there");
-    lock_in_a_thread(&ann, "boss", LockOptions::timeout(LIMIT)).end().expect("the lock");
+    lock_in_a_thread(&ann, "boss", LockOptions::timeout(PATIENCE)).end().expect("the lock");
     assert_eq!(count.load(Ordering::Relaxed), 1);
 }
 

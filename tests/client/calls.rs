@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use officer::client::{Address, Client, Error, Guard, LockOptions, Options};
+use officer::client::{Address, Client, Error, Guard, LockOptions};
 
-use super::server::Server;
-use super::{LIMIT, assert_lost, connections_on, lock_in_a_thread, task, until};
+use super::support::patience::{PATIENCE, eventually};
+use super::support::server::Server;
+use super::{assert_lost, connections_on, lock_in_a_thread, task};
 
 fn is_free(observer: &Client, name: &str) -> bool {
     observer.lock_with(name, LockOptions::no_wait()).and_then(Guard::release).is_ok()
@@ -16,13 +16,14 @@ fn is_free(observer: &Client, name: &str) -> bool {
 
 #[test]
 fn a_lock_is_had_over_tcp_by_host_and_port() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
+    let port: u16 = server.port().parse().expect("a port");
     let addresses: [Address; 4] = [
-        server.address.as_str().into(),
-        server.address.clone().into(),
-        ("127.0.0.1", server.port()).into(),
+        format!("127.0.0.1:{port}").as_str().into(),
+        format!("127.0.0.1:{port}").into(),
+        ("127.0.0.1", port).into(),
         // May be ::1 first, where nobody listens.
-        ("localhost", server.port()).into(),
+        ("localhost", port).into(),
     ];
     for address in addresses {
         let client = Client::connect(address).expect("a connection");
@@ -38,8 +39,8 @@ fn a_lock_is_had_over_tcp_by_host_and_port() {
 
 #[test]
 fn a_lock_is_had_over_a_unix_socket() {
-    let server = Server::on_unix_socket(&[]);
-    for address in [Address::from(server.address.as_str()), PathBuf::from(&server.address).into()] {
+    let server = Server::unix(&[]);
+    for address in [Address::from(server.file().to_str().expect("a path in UTF-8")), server.file().to_owned().into()] {
         let client = Client::connect(address).expect("a connection");
         assert!(client.connection_name().starts_with("unix:"));
         let guard = client.lock("boss").expect("the lock");
@@ -50,8 +51,8 @@ fn a_lock_is_had_over_a_unix_socket() {
 
 #[test]
 fn who_gets_the_result_of_a_release_finds_the_lock_free() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     for _ in 0..100 {
         let guard = ann.lock("boss").expect("the lock");
         assert!(!is_free(&bob, "boss"));
@@ -62,19 +63,19 @@ fn who_gets_the_result_of_a_release_finds_the_lock_free() {
 
 #[test]
 fn a_guard_that_is_dropped_releases_its_lock() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     let guard = ann.lock("boss").expect("the lock");
     let waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
-    until("bob waits", || connections_on(&ann, "boss").len() == 2);
+    eventually("bob waits", || connections_on(&ann, "boss").len() == 2);
     drop(guard);
     waiter.end().expect("the lock");
 }
 
 #[test]
 fn nested_calls_release_at_the_outermost_only() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     let no_wait = LockOptions::no_wait();
     let depth = ann.with_lock("boss", LockOptions::default(), || {
         let inner = ann.with_lock("boss", no_wait, || {
@@ -92,8 +93,8 @@ fn nested_calls_release_at_the_outermost_only() {
 
 #[test]
 fn the_last_of_several_guards_releases_in_whatever_order_they_end() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     let [first, second, third] = [(); 3].map(|()| ann.lock("boss").expect("the lock"));
     first.release().expect("held");
     drop(third);
@@ -105,25 +106,25 @@ fn the_last_of_several_guards_releases_in_whatever_order_they_end() {
 
 #[test]
 fn with_lock_gives_the_value_of_its_closure_and_releases_when_it_panics() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     assert_eq!(ann.with_lock("boss", LockOptions::default(), || "loot"), Ok("loot"));
     let panic = catch_unwind(AssertUnwindSafe(|| {
         ann.with_lock("boss", LockOptions::default(), || panic!("the boss has eaten us"))
     }));
     assert!(panic.is_err());
-    bob.lock_with("boss", LockOptions::timeout(LIMIT)).expect("the lock").release().expect("held");
+    bob.lock_with("boss", LockOptions::timeout(PATIENCE)).expect("the lock").release().expect("held");
     // And its own client is as good as before.
     ann.lock("boss").expect("the lock").release().expect("held");
 }
 
 #[test]
 fn a_wait_that_ends_without_the_lock_says_who_is_on_it() {
-    let server = Server::start();
-    let [ann, bob, eve] = [server.connect(), server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob, eve] = [server.client(), server.client(), server.client()];
     let _guard = ann.lock("boss").expect("the lock");
     let _waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
-    until("bob waits", || connections_on(&ann, "boss").len() == 2);
+    eventually("bob waits", || connections_on(&ann, "boss").len() == 2);
 
     let queue = vec![ann.connection_name(), bob.connection_name()];
     for timeout in [0, 1, 50] {
@@ -139,12 +140,12 @@ fn a_wait_that_ends_without_the_lock_says_who_is_on_it() {
 
 #[test]
 fn a_timeout_of_centuries_is_none() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     for timeout in [Duration::MAX, Duration::from_secs(u64::MAX / 4), Duration::from_secs(10_000_000_000)] {
         let guard = ann.lock_with("boss", LockOptions::timeout(timeout)).expect("the lock");
         let waiter = lock_in_a_thread(&bob, "boss", LockOptions::timeout(timeout));
-        until("bob waits", || connections_on(&ann, "boss").len() == 2);
+        eventually("bob waits", || connections_on(&ann, "boss").len() == 2);
         guard.release().expect("held");
         waiter.end().expect("the lock");
     }
@@ -152,8 +153,8 @@ fn a_timeout_of_centuries_is_none() {
 
 #[test]
 fn unlock_releases_whatever_guards_there_are() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     let [outer, inner] = [(); 2].map(|()| ann.lock("boss").expect("the lock"));
     assert_eq!(ann.unlock("boss"), Ok(true));
     assert_eq!(ann.unlock("boss"), Ok(false));
@@ -170,8 +171,8 @@ fn unlock_releases_whatever_guards_there_are() {
 
 #[test]
 fn with_lock_says_so_if_its_lock_was_given_up_while_the_closure_ran() {
-    let server = Server::start();
-    let ann = server.connect();
+    let server = Server::tcp(&[]);
+    let ann = server.client();
     let by_unlock = ann.with_lock("boss", LockOptions::default(), || ann.unlock("boss"));
     assert_eq!(by_unlock, Err(Error::NotHeld));
     let by_reset = ann.with_lock("boss", LockOptions::default(), || ann.reset());
@@ -180,8 +181,8 @@ fn with_lock_says_so_if_its_lock_was_given_up_while_the_closure_ran() {
 
 #[test]
 fn reset_gives_up_everything() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     let guards = ["boss", "loot"].map(|name| ann.lock(name).expect("the lock"));
     ann.reset().expect("an answer");
     for guard in guards {
@@ -195,12 +196,12 @@ fn reset_gives_up_everything() {
 
 #[test]
 fn listings_show_who_holds_and_who_waits() {
-    let server = Server::start();
-    let [ann, bob] = ["ann", "bob"].map(|name| server.options().name(name).connect().expect("a connection"));
+    let server = Server::tcp(&[]);
+    let [ann, bob] = ["ann", "bob"].map(|name| server.client_options().name(name).connect().expect("a connection"));
     let (anns, bobs) = (ann.connection_name(), bob.connection_name());
     let _guards = ["boss", "loot"].map(|name| ann.lock(name).expect("the lock"));
     let _waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
-    until("bob waits", || connections_on(&ann, "boss").len() == 2);
+    eventually("bob waits", || connections_on(&ann, "boss").len() == 2);
 
     let locks = [("boss", vec![&anns, &bobs]), ("loot", vec![&anns])];
     let locks = locks.map(|(name, on)| (name.to_owned(), on.into_iter().cloned().collect()));
@@ -224,8 +225,8 @@ fn listings_show_who_holds_and_who_waits() {
 
 #[test]
 fn thousands_of_locks_are_paged_through_and_found_once() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     let names: Vec<String> = (0..2_500).map(|number| format!("{}:{number:04}", ["a", "b"][number % 2])).collect();
     let guards: Vec<Guard> = names.iter().map(|name| ann.lock(name).expect("the lock")).collect();
 
@@ -241,37 +242,37 @@ fn thousands_of_locks_are_paged_through_and_found_once() {
         assert!(found.iter().all(|name| name.starts_with(prefix)));
     }
     drop(guards);
-    until("all are released", || bob.locks().expect("a listing").is_empty());
+    eventually("all are released", || bob.locks().expect("a listing").is_empty());
 }
 
 #[test]
 fn ping_tells_how_long_the_answer_took() {
-    let server = Server::start();
-    let took = server.connect().ping().expect("an answer");
-    assert!(took > Duration::ZERO && took < LIMIT);
+    let server = Server::tcp(&[]);
+    let took = server.client().ping().expect("an answer");
+    assert!(took > Duration::ZERO && took < PATIENCE);
 }
 
 #[test]
 fn kick_ends_a_connection_and_its_locks_have_passed_on() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     let guard = ann.lock("boss").expect("the lock");
     assert_eq!(bob.kick(&ann.connection_name()), Ok(true));
     assert!(is_free(&bob, "boss"));
-    assert!(ann.wait_until_lost(LIMIT));
+    assert!(ann.wait_until_lost(PATIENCE));
     assert!(guard.is_lost());
     assert_lost(guard.release());
     assert_eq!(bob.kick(&ann.connection_name()), Ok(false));
     assert_eq!(bob.kick("nobody"), Ok(false));
     // Who kicks itself is told so, and is gone.
     assert_eq!(bob.kick(&bob.connection_name()), Ok(true));
-    assert!(bob.wait_until_lost(LIMIT));
+    assert!(bob.wait_until_lost(PATIENCE));
 }
 
 #[test]
 fn what_the_server_refuses_is_an_error_that_carries_what_it_said() {
-    let server = Server::with(&["-p", "0", "--connection-locks-max", "2"]);
-    let ann = server.connect();
+    let server = Server::tcp(&["--connection-locks-max", "2"]);
+    let ann = server.client();
     let guards = ["boss", "loot"].map(|name| ann.lock(name).expect("the lock"));
     let refused = |name: &str| match ann.lock(name).unwrap_err() {
         Error::Server { reason, message } if !message.is_empty() => reason,
@@ -290,8 +291,8 @@ fn what_the_server_refuses_is_an_error_that_carries_what_it_said() {
 
 #[test]
 fn a_line_that_the_server_would_hang_up_on_is_not_sent() {
-    let server = Server::start();
-    let ann = server.connect();
+    let server = Server::tcp(&[]);
+    let ann = server.client();
     let guard = ann.lock("boss").expect("the lock");
     let long = "x".repeat(70_000);
     let too_long = |error: Error| matches!(error, Error::Server { reason, .. } if reason == "line_too_long");
@@ -309,8 +310,8 @@ fn a_line_that_the_server_would_hang_up_on_is_not_sent() {
 
 #[test]
 fn a_name_is_any_text() {
-    let server = Server::start();
-    let ann = server.connect();
+    let server = Server::tcp(&[]);
+    let ann = server.client();
     for name in ["\"quoted\"", "back\\slash", "two\nlines", "\0", "Ümläut", "🔒", " ", "{\"id\":1}"] {
         let guard = ann.lock(name).expect("the lock");
         assert_eq!(guard.name(), name);
@@ -322,9 +323,9 @@ fn a_name_is_any_text() {
 
 #[test]
 fn a_client_whose_own_name_is_too_long_is_not_let_in() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     for (length, expected) in [(129, "invalid_request"), (70_000, "line_too_long")] {
-        let Err(Error::Server { reason, .. }) = server.options().name("x".repeat(length)).connect() else {
+        let Err(Error::Server { reason, .. }) = server.client_options().name("x".repeat(length)).connect() else {
             panic!("an error is expected");
         };
         assert_eq!(reason, expected);
@@ -335,10 +336,10 @@ fn a_client_whose_own_name_is_too_long_is_not_let_in() {
 fn a_server_without_room_says_so() {
     // With no time to linger the server is gone before the hello is sent, or before it is read.
     for flags in [&["--connections-max", "1"][..], &["--connections-max", "1", "--linger-seconds", "0"]] {
-        let server = Server::on_unix_socket(flags);
-        let _ann = server.connect();
+        let server = Server::unix(flags);
+        let _ann = server.client();
         for _ in 0..20 {
-            let error = server.options().connect().unwrap_err();
+            let error = server.client_options().connect().unwrap_err();
             assert!(matches!(&error, Error::Server { reason, .. } if reason == "too_many_connections"), "{error:?}");
         }
     }
@@ -346,14 +347,14 @@ fn a_server_without_room_says_so() {
 
 #[test]
 fn limits_of_centuries_are_as_good_as_none() {
-    let server = Server::start();
-    let client = server.options().keep_alive(Duration::MAX).connect_timeout(Duration::MAX).connect();
+    let server = Server::tcp(&[]);
+    let client = server.client_options().keep_alive(Duration::MAX).connect_timeout(Duration::MAX).connect();
     let client = client.expect("a connection");
     client.lock("boss").expect("the lock").release().expect("held");
-    let briefly = server.options().keep_alive(Duration::ZERO).connect().expect("a connection");
+    let briefly = server.client_options().keep_alive(Duration::ZERO).connect().expect("a connection");
     briefly.ping().expect("an answer");
     assert!(matches!(
-        Options::new(server.address.as_str()).connect_timeout(Duration::ZERO).connect(),
+        server.client_options().connect_timeout(Duration::ZERO).connect(),
         Ok(_) | Err(Error::Connect { .. })
     ));
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use officer::client::{Client, Error, Options};
 use serde_json::Value;
 
-use super::{LIMIT, Task, task};
+use super::support::patience::PATIENCE;
+use super::{Task, task};
 
 pub(crate) const HELLO: &str = r#"{"result":"hello","id":0,"connection":"me","limits":{"max_idle":0}}"#;
 
@@ -70,7 +71,7 @@ impl Fake {
             if let Some(peer) = self.try_accept() {
                 return peer;
             }
-            assert!(start.elapsed() < LIMIT, "nobody connects");
+            assert!(start.elapsed() < PATIENCE, "nobody connects");
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -81,7 +82,7 @@ impl Fake {
             Ok((stream, _)) => {
                 stream.set_nonblocking(false).expect("a socket");
                 stream.set_nodelay(true).expect("a socket");
-                stream.set_read_timeout(Some(LIMIT)).expect("a socket");
+                stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
                 Some(Peer { lines: BufReader::new(stream) })
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,

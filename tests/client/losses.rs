@@ -10,8 +10,10 @@ use officer::client::{Error, Guard, LockOptions, Options};
 use rustix::process::Signal;
 
 use super::fake::{Fake, HELLO};
-use super::server::{Server, own_host};
-use super::{Call, LIMIT, assert_lost, connections_on, lock_in_a_thread, task, threads_on, until};
+use super::own_host;
+use super::support::patience::{PATIENCE, eventually};
+use super::support::server::Server;
+use super::{Call, assert_lost, connections_on, lock_in_a_thread, task, threads_on};
 
 /// Counts how often a client is said to have lost its connection.
 fn counting(options: Options) -> (Options, Arc<AtomicU32>) {
@@ -65,7 +67,7 @@ fn a_call_whose_answer_does_not_come_whole_fails() {
             assert_lost(call.end());
             // It had asked for something, so it is for the program to say that it goes on.
             assert_lost(client.ping());
-            until("it is told", || count.load(Ordering::Relaxed) == 1);
+            eventually("it is told", || count.load(Ordering::Relaxed) == 1);
             assert!(fake.try_accept().is_none());
         }
     }
@@ -84,7 +86,7 @@ fn a_lock_is_lost_with_the_connection_that_is_cut_while_it_is_held() {
         let inner = holder.lock("boss").expect("the lock");
         assert!(!guard.is_lost());
         sender.send(()).expect("the test waits");
-        may_go.recv_timeout(LIMIT).expect("the test says so");
+        may_go.recv_timeout(PATIENCE).expect("the test says so");
         assert!(guard.is_lost() && inner.is_lost());
         assert_lost(inner.release());
         assert_lost(holder.lock("boss").map(drop));
@@ -92,14 +94,14 @@ fn a_lock_is_lost_with_the_connection_that_is_cut_while_it_is_held() {
         guard.release()
     });
     peer.answer("lock", r#"{"result":"acquired"}"#);
-    is_held.recv_timeout(LIMIT).expect("the lock");
+    is_held.recv_timeout(PATIENCE).expect("the lock");
     assert!(!client.is_lost());
     peer.close();
-    assert!(client.wait_until_lost(LIMIT));
+    assert!(client.wait_until_lost(PATIENCE));
     assert!(client.is_lost());
     go.send(()).expect("it waits for that");
     assert_lost(held.end());
-    until("it is told", || count.load(Ordering::Relaxed) == 1);
+    eventually("it is told", || count.load(Ordering::Relaxed) == 1);
     assert!(fake.try_accept().is_none());
 }
 
@@ -119,14 +121,14 @@ fn a_connection_that_is_cut_between_a_release_and_its_answer_fails_the_release()
 
 #[test]
 fn with_lock_says_so_if_its_lock_was_lost_while_the_closure_ran() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     let mut has_run = false;
     let result = ann.with_lock("boss", LockOptions::default(), || {
         // Within, too: nothing that was done under the lock can be trusted.
         let nested = ann.with_lock("boss", LockOptions::default(), || {
             bob.kick(&ann.connection_name()).expect("an answer");
-            assert!(ann.wait_until_lost(LIMIT));
+            assert!(ann.wait_until_lost(PATIENCE));
             has_run = true;
         });
         assert_lost(nested);
@@ -142,16 +144,16 @@ fn with_lock_says_so_if_its_lock_was_lost_while_the_closure_ran() {
 
 #[test]
 fn a_client_that_held_or_waited_stays_without_a_connection_until_it_is_told_to_reconnect() {
-    let server = Server::start();
-    let [ann, bob, eve] = [server.connect(), server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob, eve] = [server.client(), server.client(), server.client()];
     let guard = ann.lock("boss").expect("the lock");
     let waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
-    until("bob waits", || connections_on(&eve, "boss").len() == 2);
+    eventually("bob waits", || connections_on(&eve, "boss").len() == 2);
     // The waiter first, or it would have the lock.
     for (client, other) in [(&bob, &eve), (&ann, &eve)] {
         let name = client.connection_name();
         other.kick(&name).expect("an answer");
-        assert!(client.wait_until_lost(LIMIT));
+        assert!(client.wait_until_lost(PATIENCE));
         for _ in 0..3 {
             assert_lost(client.ping());
             assert_lost(client.lock("boss").map(drop));
@@ -175,16 +177,16 @@ fn a_client_that_held_or_waited_stays_without_a_connection_until_it_is_told_to_r
 
 #[test]
 fn a_client_on_which_nothing_hung_makes_a_new_connection_with_the_next_call() {
-    let server = Server::start();
-    let (options, count) = counting(server.options());
-    let [ann, bob] = [options.connect().expect("a connection"), server.connect()];
+    let server = Server::tcp(&[]);
+    let (options, count) = counting(server.client_options());
+    let [ann, bob] = [options.connect().expect("a connection"), server.client()];
     for round in 1..=3 {
         let name = ann.connection_name();
         // Nothing of a lock that was released hangs on the connection.
         ann.lock("boss").expect("the lock").release().expect("held");
         bob.kick(&name).expect("an answer");
-        assert!(ann.wait_until_lost(LIMIT));
-        until("it is told", || count.load(Ordering::Relaxed) == round);
+        assert!(ann.wait_until_lost(PATIENCE));
+        eventually("it is told", || count.load(Ordering::Relaxed) == round);
         let guard = ann.lock("boss").expect("the lock");
         assert_ne!(ann.connection_name(), name);
         assert!(!ann.is_lost());
@@ -196,12 +198,13 @@ fn a_client_on_which_nothing_hung_makes_a_new_connection_with_the_next_call() {
 #[test]
 fn a_server_that_is_stopped_and_started_again_is_found_again() {
     let host = own_host().to_string();
-    let mut server = Server::with(&["-h", &host, "-p", "0"]);
-    let port = server.port().to_string();
-    let [holder, idler] = [server.connect(), server.connect()];
+    let mut server = Server::tcp(&["-h", &host]);
+    let port = server.port();
+    let [holder, idler] = [server.client(), server.client()];
     let guard = holder.lock("boss").expect("the lock");
-    server.kill();
-    assert!(holder.wait_until_lost(LIMIT) && idler.wait_until_lost(LIMIT));
+    server.signal(Signal::KILL);
+    server.wait();
+    assert!(holder.wait_until_lost(PATIENCE) && idler.wait_until_lost(PATIENCE));
     // While it is down.
     assert!(guard.is_lost());
     assert_lost(holder.ping());
@@ -212,7 +215,7 @@ fn a_server_that_is_stopped_and_started_again_is_found_again() {
     }
     assert_lost(holder.ping());
 
-    let _again = Server::with(&["-h", &host, "-p", &port]);
+    let _again = Server::tcp(&["-h", &host, "-p", &port]);
     let other = idler.lock("boss").expect("the lock");
     assert_lost(holder.lock("boss").map(drop));
     holder.reconnect().expect("the server is there");
@@ -228,31 +231,31 @@ fn a_server_that_is_stopped_and_started_again_is_found_again() {
 
 #[test]
 fn a_server_that_shuts_down_tells_those_that_wait() {
-    let server = Server::start();
-    let [ann, bob] = [server.connect(), server.connect()];
+    let server = Server::tcp(&[]);
+    let [ann, bob] = [server.client(), server.client()];
     let guard = ann.lock("boss").expect("the lock");
     let waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
-    until("bob waits", || connections_on(&ann, "boss").len() == 2);
+    eventually("bob waits", || connections_on(&ann, "boss").len() == 2);
     server.signal(Signal::TERM);
     let error = waiter.end().unwrap_err();
     assert!(matches!(&error, Error::Server { reason, .. } if reason == "shutting_down"), "{error:?}");
-    assert!(ann.wait_until_lost(LIMIT));
+    assert!(ann.wait_until_lost(PATIENCE));
     assert_lost(guard.release());
 }
 
 #[test]
 fn a_client_that_was_disconnected_stays_so_until_it_is_told_to_reconnect() {
-    let server = Server::start();
-    let (options, count) = counting(server.options());
-    let [ann, bob] = [options.connect().expect("a connection"), server.connect()];
+    let server = Server::tcp(&[]);
+    let (options, count) = counting(server.client_options());
+    let [ann, bob] = [options.connect().expect("a connection"), server.client()];
     let held = bob.lock("loot").expect("the lock");
     // With a lock and a wait, and with nothing.
     for _ in 0..2 {
         let guard = ann.lock("boss").expect("the lock");
         let waiter = lock_in_a_thread(&ann, "loot", LockOptions::default());
-        until("it waits", || connections_on(&bob, "loot").len() == 2);
+        eventually("it waits", || connections_on(&bob, "loot").len() == 2);
         let behind = lock_in_a_thread(&ann, "loot", LockOptions::default());
-        until("it waits", || threads_on(&ann, "loot") == 2);
+        eventually("it waits", || threads_on(&ann, "loot") == 2);
         ann.disconnect();
         assert_lost(waiter.end());
         assert_lost(behind.end());
@@ -265,7 +268,7 @@ fn a_client_that_was_disconnected_stays_so_until_it_is_told_to_reconnect() {
             assert_lost(ann.lock("boss").map(drop));
             ann.disconnect();
         }
-        bob.lock_with("boss", LockOptions::timeout(LIMIT)).expect("the lock").release().expect("held");
+        bob.lock_with("boss", LockOptions::timeout(PATIENCE)).expect("the lock").release().expect("held");
         ann.reconnect().expect("the server is there");
         ann.disconnect();
         assert_lost(ann.ping());
@@ -281,8 +284,8 @@ fn a_client_that_was_disconnected_stays_so_until_it_is_told_to_reconnect() {
 
 #[test]
 fn what_the_program_ends_itself_is_never_called_lost() {
-    let server = Server::start();
-    let (options, count) = counting(server.options());
+    let server = Server::tcp(&[]);
+    let (options, count) = counting(server.client_options());
     let ann = options.connect().expect("a connection");
     for _ in 0..300 {
         ann.disconnect();
@@ -297,7 +300,7 @@ fn a_client_that_is_disconnected_while_it_connects_by_itself_stays_so() {
     let fake = Fake::new();
     let (client, peer) = fake.connect();
     peer.close();
-    assert!(client.wait_until_lost(LIMIT));
+    assert!(client.wait_until_lost(PATIENCE));
     let caller = client.clone();
     let call = task(move || caller.ping());
     let mut peer = fake.accept();
@@ -334,18 +337,18 @@ fn what_comes_on_an_old_connection_is_not_for_the_new_one() {
 
 #[test]
 fn the_program_is_told_at_once_and_can_see_to_it_that_there_is_a_connection_again() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let lost = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&lost);
-    let options = server.options().on_lost(move |error| told.lock().expect("no panic").push(error.clone()));
-    let [ann, bob] = [options.connect().expect("a connection"), server.connect()];
+    let options = server.client_options().on_lost(move |error| told.lock().expect("no panic").push(error.clone()));
+    let [ann, bob] = [options.connect().expect("a connection"), server.client()];
     for round in 1..=3 {
         let guard = ann.lock("boss").expect("the lock");
         let watcher = ann.clone();
-        let watching = task(move || watcher.wait_until_lost(LIMIT));
+        let watching = task(move || watcher.wait_until_lost(PATIENCE));
         bob.kick(&ann.connection_name()).expect("an answer");
         assert!(watching.end());
-        until("it is told", || lost.lock().expect("no panic").len() == round);
+        eventually("it is told", || lost.lock().expect("no panic").len() == round);
         let Err(error) = guard.release() else { panic!("the lock is lost") };
         assert_eq!(lost.lock().expect("no panic").last(), Some(&error));
         ann.reconnect().expect("the server is there");

@@ -6,20 +6,22 @@ mod fake;
 mod losses;
 mod misfits;
 mod namespaces;
-mod server;
+#[path = "../support/mod.rs"]
+mod support;
 mod threads;
 
+use std::net::Ipv4Addr;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use officer::client::{Client, Error, Guard, LockOptions};
 
+use self::support::patience::PATIENCE;
+
 /// Some call of a client, of which only matters whether it fails.
 type Call = fn(&Client) -> Result<(), Error>;
-
-/// What should happen at once may take so long on a busy machine. Only a test that fails waits for it.
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// A thread whose end is waited for, but not for ever.
 struct Task<T>(Receiver<T>);
@@ -32,21 +34,11 @@ fn task<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<T>
 
 impl<T> Task<T> {
     fn end(self) -> T {
-        match self.0.recv_timeout(LIMIT) {
+        match self.0.recv_timeout(PATIENCE) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => panic!("the thread hangs"),
             Err(RecvTimeoutError::Disconnected) => panic!("the thread panicked"),
         }
-    }
-}
-
-/// Waits until something is so.
-#[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < LIMIT, "it never came: {what}");
-        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -76,4 +68,12 @@ fn is_lost<T>(result: &Result<T, Error>) -> bool {
 #[track_caller]
 fn assert_lost<T: std::fmt::Debug>(result: Result<T, Error>) {
     assert!(is_lost(&result), "{result:?}");
+}
+
+/// An address of this machine that no other test listens on: there a port stays free while its server is down.
+fn own_host() -> Ipv4Addr {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let [.., high, low] = process::id().to_be_bytes();
+    Ipv4Addr::new(127, high, low, u8::try_from(count % 200).expect("a small number") + 2)
 }

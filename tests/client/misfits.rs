@@ -9,8 +9,9 @@ use officer::client::{Client, Error, LockOptions, Options};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::fake::Fake;
-use super::server::socket_path;
-use super::{Call, LIMIT, assert_lost, lock_in_a_thread, task, threads_on, until};
+use super::support::directory::Directory;
+use super::support::patience::{PATIENCE, eventually};
+use super::{Call, assert_lost, lock_in_a_thread, task, threads_on};
 
 #[track_caller]
 fn connect_kind(error: Error) -> ErrorKind {
@@ -29,7 +30,8 @@ fn a_port_that_nobody_listens_on_is_told_with_its_address() {
     assert!(error.to_string().contains(&address), "{error}");
     assert_eq!(connect_kind(error), ErrorKind::ConnectionRefused);
 
-    let no_file = socket_path();
+    let directory = Directory::new();
+    let no_file = directory.file("officer.sock");
     assert_eq!(connect_kind(Client::connect(no_file).unwrap_err()), ErrorKind::NotFound);
 }
 
@@ -50,7 +52,7 @@ fn a_listener_that_never_ends_its_line_is_given_up_in_time() {
     let mut peer = fake.accept();
     // A bit now and then, for longer than anybody waits.
     let start = Instant::now();
-    while start.elapsed() < LIMIT && peer.write(b" ").is_ok() {
+    while start.elapsed() < PATIENCE && peer.write(b" ").is_ok() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(connect_kind(client.end().unwrap_err()), ErrorKind::TimedOut);
@@ -58,7 +60,8 @@ fn a_listener_that_never_ends_its_line_is_given_up_in_time() {
 
 #[test]
 fn a_unix_listener_that_accepts_nobody_is_given_up_in_time() {
-    let path = socket_path();
+    let directory = Directory::new();
+    let path = directory.file("officer.sock");
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
     let address = SockAddr::unix(&path).expect("a path");
     listener.bind(&address).and_then(|()| listener.listen(1)).expect("a listener");
@@ -72,10 +75,9 @@ fn a_unix_listener_that_accepts_nobody_is_given_up_in_time() {
             Err(_) => break,
         }
     }
-    let options = Options::new(path.clone()).connect_timeout(Duration::from_millis(200));
+    let options = Options::new(path).connect_timeout(Duration::from_millis(200));
     let error = task(move || options.connect()).end().unwrap_err();
     assert_eq!(connect_kind(error), ErrorKind::TimedOut);
-    std::fs::remove_file(path).expect("our own file");
 }
 
 #[test]
@@ -186,7 +188,7 @@ fn a_line_without_an_end_ends_the_connection() {
     let megabyte = vec![b' '; 1 << 20];
     let written = (0..1_000).take_while(|_| peer.write(&megabyte).is_ok()).count();
     assert!(written < 1_000);
-    assert!(client.wait_until_lost(LIMIT));
+    assert!(client.wait_until_lost(PATIENCE));
 }
 
 #[test]
@@ -280,12 +282,12 @@ fn a_guard_that_ends_does_not_wait_for_the_server_and_nor_does_the_next_thread()
         let locker = client.clone();
         let call = task(move || {
             let guard = locker.lock("boss").expect("the lock");
-            may_go.recv_timeout(LIMIT).expect("the test says so");
+            may_go.recv_timeout(PATIENCE).expect("the test says so");
             drop(guard);
         });
         peer.answer("lock", r#"{"result":"acquired"}"#);
         let next = lock_in_a_thread(&client, "boss", LockOptions::default());
-        until("it waits", || threads_on(&client, "boss") == 2);
+        eventually("it waits", || threads_on(&client, "boss") == 2);
         go.send(()).expect("it waits for that");
         call.end();
         let first = peer.request();

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use officer::client::{Error, Guard, LockOptions};
 
-use super::server::Server;
-use super::{connections_on, lock_in_a_thread, until};
+use super::support::patience::eventually;
+use super::support::server::Server;
+use super::{connections_on, lock_in_a_thread};
 
 #[test]
 fn clients_of_different_namespaces_never_meet() {
-    let server = Server::start();
-    let [red, blue] = ["red", "blue"].map(|name| server.options().namespace(name).connect().expect("a connection"));
-    let all = server.connect();
+    let server = Server::tcp(&[]);
+    let [red, blue] =
+        ["red", "blue"].map(|name| server.client_options().namespace(name).connect().expect("a connection"));
+    let all = server.client();
     let guard = red.lock("boss").expect("the lock");
     let _other = blue.lock_with("boss", LockOptions::no_wait()).expect("the lock");
     assert_eq!(guard.name(), "boss");
@@ -28,15 +30,15 @@ fn clients_of_different_namespaces_never_meet() {
 
 #[test]
 fn answers_come_without_the_namespace_and_without_other_namespaces() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let [red, also_red, redder] =
-        ["red", "red", "red:der"].map(|name| server.options().namespace(name).connect().expect("a connection"));
-    let plain = server.connect();
+        ["red", "red", "red:der"].map(|name| server.client_options().namespace(name).connect().expect("a connection"));
+    let plain = server.client();
     let _plain = ["red", "reddish:boss", "boss"].map(|name| plain.lock(name).expect("the lock"));
     let _redder = redder.lock("boss").expect("the lock");
     let _red = ["boss", "loot"].map(|name| red.lock(name).expect("the lock"));
     let _waiter = lock_in_a_thread(&also_red, "boss", LockOptions::default());
-    until("the other waits", || connections_on(&red, "boss").len() == 2);
+    eventually("the other waits", || connections_on(&red, "boss").len() == 2);
 
     let on = |clients: &[&officer::client::Client]| clients.iter().map(|client| client.connection_name()).collect();
     let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
@@ -67,8 +69,8 @@ fn answers_come_without_the_namespace_and_without_other_namespaces() {
 
 #[test]
 fn errors_do_not_show_the_namespace() {
-    let server = Server::with(&["-p", "0", "--connection-locks-max", "1"]);
-    let [red, other] = [(); 2].map(|()| server.options().namespace("crimson").connect().expect("a connection"));
+    let server = Server::tcp(&["--connection-locks-max", "1"]);
+    let [red, other] = [(); 2].map(|()| server.client_options().namespace("crimson").connect().expect("a connection"));
     let guard = red.lock("boss").expect("the lock");
     let full = LockOptions { queue_max: Some(1), ..LockOptions::default() };
     let errors = [

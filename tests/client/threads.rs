@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use officer::client::{Client, Error, Guard, LockOptions, Locks, Options};
 
-use super::server::Server;
-use super::{LIMIT, assert_lost, connections_on, lock_in_a_thread, task, threads_on, until};
+use super::support::patience::{PATIENCE, eventually};
+use super::support::server::Server;
+use super::{assert_lost, connections_on, lock_in_a_thread, task, threads_on};
 
 const fn assert_send_and_sync<T: Send + Sync>() {}
 
@@ -31,7 +32,7 @@ const _: () = <Guard as StaysHere<_>>::IT_DOES;
 /// A client that sends no keep-alive within a test: each answer wakes the threads that wait in a client, so one that was
 /// forgotten would go on a few seconds later as if nothing had been.
 fn quiet(server: &Server) -> Client {
-    server.options().keep_alive(Duration::MAX).connect().expect("a connection")
+    server.client_options().keep_alive(Duration::MAX).connect().expect("a connection")
 }
 
 /// Numbers that nothing protects but the locks of the test: adding reads and writes in two steps, with time between.
@@ -87,19 +88,19 @@ fn count_together(clients: &[Client], threads: usize, rounds: usize) {
 
 #[test]
 fn fifty_threads_of_one_client_never_enter_a_lock_together() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     count_together(&[quiet(&server)], 50, 60);
 }
 
 #[test]
 fn two_clients_of_25_threads_never_enter_a_lock_together() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     count_together(&[quiet(&server), quiet(&server)], 25, 60);
 }
 
 #[test]
 fn threads_that_give_up_all_the_time_leave_nothing_behind() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let clients = [quiet(&server), quiet(&server)];
     let counters = Arc::new(Counters::default());
     let tasks: Vec<_> = (0..30)
@@ -134,42 +135,42 @@ fn threads_that_give_up_all_the_time_leave_nothing_behind() {
 
 #[test]
 fn threads_of_a_client_get_a_lock_in_the_order_in_which_they_asked() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let client = quiet(&server);
     let guard = client.lock("boss").expect("the lock");
     let (sender, order) = channel();
     for number in 1..=5 {
         let (client_of_it, sender) = (client.clone(), sender.clone());
         thread::spawn(move || client_of_it.with_lock("boss", LockOptions::default(), || sender.send(number)));
-        until("the thread waits", || threads_on(&client, "boss") == number + 1);
+        eventually("the thread waits", || threads_on(&client, "boss") == number + 1);
     }
     guard.release().expect("held");
     for number in 1..=5 {
-        assert_eq!(order.recv_timeout(LIMIT), Ok(number));
+        assert_eq!(order.recv_timeout(PATIENCE), Ok(number));
     }
 }
 
 #[test]
 fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let second = lock_in_a_thread(&ann, "boss", LockOptions::default());
-    until("the second thread waits", || threads_on(&ann, "boss") == 2);
+    eventually("the second thread waits", || threads_on(&ann, "boss") == 2);
     let other = bob.clone();
     let (sender, bob_has_it) = channel();
     let (let_go, may_go) = channel::<()>();
     let other = task(move || {
         other.with_lock("boss", LockOptions::default(), || {
             sender.send(()).expect("the test waits");
-            may_go.recv_timeout(LIMIT).expect("the test says so");
+            may_go.recv_timeout(PATIENCE).expect("the test says so");
         })
     });
-    until("bob waits", || connections_on(&bob, "boss").len() == 2);
+    eventually("bob waits", || connections_on(&bob, "boss").len() == 2);
     guard.release().expect("held");
     // Bob was there before the second thread asked the server.
-    bob_has_it.recv_timeout(LIMIT).expect("bob's turn");
-    until("the second thread waits at the server", || connections_on(&bob, "boss").len() == 2);
+    bob_has_it.recv_timeout(PATIENCE).expect("bob's turn");
+    eventually("the second thread waits at the server", || connections_on(&bob, "boss").len() == 2);
     let_go.send(()).expect("bob waits");
     other.end().expect("the lock");
     second.end().expect("the lock");
@@ -177,21 +178,21 @@ fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
 
 #[test]
 fn a_thread_that_gives_up_leaves_both_queues() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let anns = ann.connection_name();
     let bobs = bob.connection_name();
 
     let at_the_server = lock_in_a_thread(&bob, "boss", LockOptions::timeout(Duration::from_millis(300)));
-    until("it waits at the server", || connections_on(&ann, "boss").len() == 2);
+    eventually("it waits at the server", || connections_on(&ann, "boss").len() == 2);
     let in_the_client = lock_in_a_thread(&bob, "boss", LockOptions::timeout(Duration::from_millis(30)));
-    let behind_both = lock_in_a_thread(&bob, "boss", LockOptions::timeout(LIMIT));
+    let behind_both = lock_in_a_thread(&bob, "boss", LockOptions::timeout(PATIENCE));
     let Err(Error::TimedOut { queue }) = in_the_client.end() else { panic!("it can't have the lock") };
     assert!(!queue.is_empty() && queue.iter().all(|connection| *connection == bobs), "{queue:?}");
     assert_eq!(at_the_server.end(), Err(Error::TimedOut { queue: vec![anns.clone()] }));
     // The next asks in their place.
-    until("the last waits at the server", || connections_on(&ann, "boss") == [&*anns, &*bobs]);
+    eventually("the last waits at the server", || connections_on(&ann, "boss") == [&*anns, &*bobs]);
     guard.release().expect("held");
     behind_both.end().expect("the lock");
     assert_eq!(ann.locks().map(|locks| locks.len()), Ok(0));
@@ -199,7 +200,7 @@ fn a_thread_that_gives_up_leaves_both_queues() {
 
 #[test]
 fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let client = quiet(&server);
     let name = client.connection_name();
     let _guard = client.lock("boss").expect("the lock");
@@ -211,7 +212,7 @@ fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
     assert_eq!(ask(1), Err(Error::QueueMaxed { queue: vec![name.clone()] }));
     assert_eq!(ask(2), Err(Error::TimedOut { queue: vec![name.clone()] }));
     let _waiter = lock_in_a_thread(&client, "boss", LockOptions::default());
-    until("a thread waits", || threads_on(&client, "boss") == 2);
+    eventually("a thread waits", || threads_on(&client, "boss") == 2);
     assert_eq!(ask(2), Err(Error::QueueMaxed { queue: vec![name.clone(); 2] }));
     assert_eq!(ask(3), Err(Error::TimedOut { queue: vec![name; 2] }));
     // It holds the lock itself, so there is nobody before it.
@@ -221,7 +222,7 @@ fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
 
 #[test]
 fn another_thread_can_release_nothing() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let client = quiet(&server);
     let guard = client.lock("boss").expect("the lock");
     let other = client.clone();
@@ -233,15 +234,15 @@ fn another_thread_can_release_nothing() {
 
 #[test]
 fn a_reset_ends_the_holds_and_waits_of_all_threads() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let loot = bob.lock("loot").expect("the lock");
     let at_the_server = lock_in_a_thread(&bob, "boss", LockOptions::default());
-    until("a thread waits at the server", || connections_on(&ann, "boss").len() == 2);
+    eventually("a thread waits at the server", || connections_on(&ann, "boss").len() == 2);
     let in_the_client =
         ["boss", "boss", "loot", "loot"].map(|name| lock_in_a_thread(&bob, name, LockOptions::default()));
-    until("threads wait in the client", || threads_on(&bob, "boss") == 3 && threads_on(&bob, "loot") == 3);
+    eventually("threads wait in the client", || threads_on(&bob, "boss") == 3 && threads_on(&bob, "loot") == 3);
 
     let resetter = bob.clone();
     task(move || resetter.reset()).end().expect("an answer");
@@ -255,27 +256,27 @@ fn a_reset_ends_the_holds_and_waits_of_all_threads() {
     assert!(!guard.is_lost());
     // Who asks after it waits as ever.
     let waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
-    until("it waits", || connections_on(&ann, "boss").len() == 2);
+    eventually("it waits", || connections_on(&ann, "boss").len() == 2);
     guard.release().expect("held");
     waiter.end().expect("the lock");
 }
 
 #[test]
 fn who_asks_anew_behind_threads_whose_wait_was_ended_gets_the_lock() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let client = quiet(&server);
     for round in 0..20 {
         let guard = client.lock("boss").expect("the lock");
         let waiters: Vec<_> = (0..30).map(|_| lock_in_a_thread(&client, "boss", LockOptions::default())).collect();
-        until("they wait", || threads_on(&client, "boss") == 31);
+        eventually("they wait", || threads_on(&client, "boss") == 31);
         match round % 2 {
             0 => client.reset().expect("an answer"),
             _ => client.reconnect().expect("the server is there"),
         }
         // They are on their way out of the line, and have to make room.
         let start = Instant::now();
-        client.lock_with("boss", LockOptions::timeout(LIMIT)).expect("the lock").release().expect("held");
-        assert!(start.elapsed() < LIMIT, "it was not told that it is its turn");
+        client.lock_with("boss", LockOptions::timeout(PATIENCE)).expect("the lock").release().expect("held");
+        assert!(start.elapsed() < PATIENCE, "it was not told that it is its turn");
         for waiter in waiters {
             let error = waiter.end().unwrap_err();
             assert!(matches!(error, Error::Cancelled | Error::ConnectionLost { .. }), "{error:?}");
@@ -286,7 +287,7 @@ fn who_asks_anew_behind_threads_whose_wait_was_ended_gets_the_lock() {
 
 #[test]
 fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let client = quiet(&server);
     let (sender, is_held) = channel();
     let (go, may_panic) = channel::<()>();
@@ -294,13 +295,13 @@ fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
     let thread = thread::spawn(move || {
         let _ = panicking.with_lock("boss", LockOptions::default(), || {
             sender.send(()).expect("the test waits");
-            may_panic.recv_timeout(LIMIT).expect("the test says so");
+            may_panic.recv_timeout(PATIENCE).expect("the test says so");
             panic!("the boss has eaten us");
         });
     });
-    is_held.recv_timeout(LIMIT).expect("the lock");
+    is_held.recv_timeout(PATIENCE).expect("the lock");
     let next = lock_in_a_thread(&client, "boss", LockOptions::default());
-    until("the next waits", || threads_on(&client, "boss") == 2);
+    eventually("the next waits", || threads_on(&client, "boss") == 2);
     go.send(()).expect("it waits for that");
     next.end().expect("the lock");
     assert!(thread.join().is_err());
@@ -308,7 +309,7 @@ fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
 
 #[test]
 fn a_guard_outlives_what_is_left_of_its_client() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     drop(ann);
@@ -316,14 +317,14 @@ fn a_guard_outlives_what_is_left_of_its_client() {
     let held = bob.lock_with("boss", LockOptions::no_wait()).unwrap_err();
     assert!(matches!(held, Error::TimedOut { .. }));
     drop(guard);
-    bob.lock_with("boss", LockOptions::timeout(LIMIT)).expect("the lock").release().expect("held");
+    bob.lock_with("boss", LockOptions::timeout(PATIENCE)).expect("the lock").release().expect("held");
 }
 
 /// Everything at once, with a connection that comes and goes. What may happen to a call is checked, and that nothing hangs
 /// and no name stays taken.
 #[test]
 fn nothing_hangs_and_no_name_stays_taken_whatever_happens_together() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let [client, observer] = [quiet(&server), quiet(&server)];
     let is_over = Arc::new(AtomicBool::new(false));
     let workers: Vec<_> = (0..20)
@@ -378,18 +379,18 @@ fn nothing_hangs_and_no_name_stays_taken_whatever_happens_together() {
     assert!(had > 100, "{had}");
     client.reconnect().expect("the server is there");
     for name in ["a", "b", "c"] {
-        client.lock_with(name, LockOptions::timeout(LIMIT)).expect("free").release().expect("held");
+        client.lock_with(name, LockOptions::timeout(PATIENCE)).expect("free").release().expect("held");
     }
     assert_eq!(observer.locks().map(|locks| locks.len()), Ok(0));
 }
 
 #[test]
 fn threads_that_find_the_connection_gone_make_one_new_one_together() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let [client, observer] = [quiet(&server), quiet(&server)];
     let first = client.connection_name();
     observer.kick(&first).expect("an answer");
-    assert!(client.wait_until_lost(LIMIT));
+    assert!(client.wait_until_lost(PATIENCE));
     let start = Arc::new(Barrier::new(20));
     let names: Vec<_> = (0..20)
         .map(|_| {
@@ -408,16 +409,16 @@ fn threads_that_find_the_connection_gone_make_one_new_one_together() {
 
 #[test]
 fn all_that_wait_are_told_of_a_loss() {
-    let server = Server::start();
+    let server = Server::tcp(&[]);
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let _guard = ann.lock("boss").expect("the lock");
     let mut waiters = vec![lock_in_a_thread(&bob, "boss", LockOptions::default())];
-    until("a thread waits at the server", || connections_on(&ann, "boss").len() == 2);
+    eventually("a thread waits at the server", || connections_on(&ann, "boss").len() == 2);
     for _ in 0..10 {
         waiters.push(lock_in_a_thread(&bob, "boss", LockOptions::default()));
-        waiters.push(lock_in_a_thread(&bob, "boss", LockOptions::timeout(LIMIT * 2)));
+        waiters.push(lock_in_a_thread(&bob, "boss", LockOptions::timeout(PATIENCE * 2)));
     }
-    until("threads wait in the client", || threads_on(&bob, "boss") == 21);
+    eventually("threads wait in the client", || threads_on(&bob, "boss") == 21);
     ann.kick(&bob.connection_name()).expect("an answer");
     for waiter in waiters {
         assert_lost(waiter.end());

@@ -3,12 +3,13 @@
 use officer::client::Options;
 use serde_json::Value;
 
-use crate::program::{Program, run};
-use crate::server::{Server, wait_for_count};
+use crate::support::program::{Program, run};
+use crate::support::server::Server;
+use crate::wait_for_count;
 
 #[test]
 fn connections_are_listed_with_what_they_hold_and_wait_for() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let ann = Options::new(server.client_address()).name("ann").connect().unwrap();
     let _guards = [ann.lock("a").unwrap(), ann.lock("b").unwrap()];
     let _waiter = Program::start(&mut server.lock(&["--client", "bob", "b"], &["true"]));
@@ -41,7 +42,7 @@ fn connections_are_listed_with_what_they_hold_and_wait_for() {
 
 #[test]
 fn where_nothing_is_locked_nobody_is_listed() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let end = run(&mut server.officer("connections", &[]));
     assert!(end.status.success() && end.stdout.is_empty() && end.stderr.len() == 1, "{end:?}");
 }

@@ -1,11 +1,13 @@
 //! `officer kick`.
 
-use crate::program::{Program, officer, run};
-use crate::server::{Server, wait_for_count};
+use crate::support::program::{Program, run};
+use crate::support::server::Server;
+use crate::support::server::officer;
+use crate::wait_for_count;
 
 #[test]
 fn the_lock_of_who_is_kicked_passes_on() {
-    for server in [Server::tcp(), Server::unix()] {
+    for server in [Server::tcp(&[]), Server::unix(&[])] {
         let stuck = server.client();
         let guard = stuck.lock("x").unwrap();
         let waiter = Program::start(&mut server.lock(&["x"], &["echo", "ran"]));
@@ -20,7 +22,7 @@ fn the_lock_of_who_is_kicked_passes_on() {
 
 #[test]
 fn who_is_not_there_can_not_be_kicked() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     for name in ["127.0.0.1:1", "unix:1", "boss\n", ""] {
         run(&mut server.officer("kick", &[name])).expect_failure(1, "'officer connections' lists those");
     }

@@ -2,12 +2,14 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::program::{Program, is_alive, officer, run, shell};
-use crate::server::{Server, wait_for_count};
+use crate::support::program::{Program, is_alive, run, shell};
+use crate::support::server::Server;
+use crate::support::server::officer;
+use crate::wait_for_count;
 
 #[test]
 fn the_status_is_that_of_the_command() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     for (script, code) in
         [("true", 0), ("exit 7", 7), ("exit 255", 255), ("kill -KILL $$", 137), ("kill -TERM $$", 143)]
     {
@@ -19,7 +21,7 @@ fn the_status_is_that_of_the_command() {
 
 #[test]
 fn a_command_that_can_not_be_started_has_the_status_that_shells_give_it() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     run(&mut server.lock(&["x"], &["no such command"])).expect_failure(127, "'no such command' can't be started");
     run(&mut server.lock(&["x"], &["/etc/passwd"])).expect_failure(126, "'/etc/passwd' can't be started");
     wait_for_count(&server.client(), "x", 0);
@@ -41,7 +43,7 @@ fn a_command_line_that_is_wrong_is_told_in_one_line() {
 
 #[test]
 fn the_command_has_the_name_of_the_lock_its_arguments_and_the_input() {
-    for server in [Server::tcp(), Server::unix()] {
+    for server in [Server::tcp(&[]), Server::unix(&[])] {
         let script = r#"printf '%s|' "$OFFICER_LOCK" "$@"; cat"#;
         let mut program =
             Program::start(&mut server.lock(&["boss:17 é"], &["sh", "-c", script, "-", "--", "-v", "a b"]));
@@ -53,7 +55,7 @@ fn the_command_has_the_name_of_the_lock_its_arguments_and_the_input() {
 
 #[test]
 fn the_server_is_found_by_the_environment_as_well() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let options = server.options();
     let mut command = officer(&["lock", "x", "--", "echo", "held"]);
     command.env("OFFICER_HOST", options[1]).env("OFFICER_PORT", options[3]);
@@ -62,7 +64,7 @@ fn the_server_is_found_by_the_environment_as_well() {
 
 #[test]
 fn the_lock_is_held_while_the_command_runs_and_free_when_it_has_ended() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let observer = server.client();
     let mut program = Program::start(&mut server.lock(&["x"], &["cat"]));
     wait_for_count(&observer, "x", 1);
@@ -78,7 +80,7 @@ fn the_lock_is_held_while_the_command_runs_and_free_when_it_has_ended() {
 
 #[test]
 fn a_client_is_called_what_it_is_told() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let observer = server.client();
     let _program = Program::start(&mut server.lock(&["--client", "nightly backup", "x"], &["cat"]));
     wait_for_count(&observer, "x", 1);
@@ -88,7 +90,7 @@ fn a_client_is_called_what_it_is_told() {
 
 #[test]
 fn the_lock_is_free_when_officer_itself_is_killed() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let observer = server.client();
     let program = Program::start(&mut server.lock(&["x"], &["cat"]));
     wait_for_count(&observer, "x", 1);
@@ -98,7 +100,7 @@ fn the_lock_is_free_when_officer_itself_is_killed() {
 
 #[test]
 fn what_a_command_leaves_in_the_background_is_not_waited_for() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let script = "sleep 1000 > /dev/null 2>&1 & echo $!";
     let printed = run(&mut server.lock(&["x"], &["sh", "-c", script])).expect_success();
     assert!(is_alive(&printed[0]));
@@ -107,9 +109,9 @@ fn what_a_command_leaves_in_the_background_is_not_waited_for() {
 
 #[test]
 fn only_one_of_many_is_inside() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     // A directory can be made only once, so two that are inside together fail.
-    let directory = crate::server::Directory::new();
+    let directory = crate::support::directory::Directory::new();
     let inside = directory.file("inside");
     let script = format!("mkdir {0} && rmdir {0}", inside.display());
     let programs: Vec<_> = (0..20).map(|_| Program::start(&mut server.lock(&["x"], &["sh", "-c", &script]))).collect();
@@ -120,9 +122,11 @@ fn only_one_of_many_is_inside() {
 
 #[test]
 fn locks_nest() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let options = server.options().join(" ");
-    let line =
-        format!("officer lock {options} a -- {0} lock {options} b -- sh -c 'echo $OFFICER_LOCK'", crate::program::PATH);
+    let line = format!(
+        "officer lock {options} a -- {0} lock {options} b -- sh -c 'echo $OFFICER_LOCK'",
+        crate::support::server::PROGRAM
+    );
     assert_eq!(run(&mut shell(&line)).expect_success(), ["b"]);
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use officer::client::{Guard, Options};
 use serde_json::Value;
 
-use crate::program::{Program, run};
-use crate::server::{Server, wait_for_count};
+use crate::support::program::{Program, run};
+use crate::support::server::Server;
+use crate::wait_for_count;
 
 /// The words of a line, where a table has at least two spaces between columns.
 fn cells(line: &str) -> Vec<&str> {
@@ -19,7 +20,7 @@ fn json(lines: &[String]) -> Vec<Value> {
 
 #[test]
 fn locks_are_listed_with_their_holders_and_waiters() {
-    for server in [Server::tcp(), Server::unix()] {
+    for server in [Server::tcp(&[]), Server::unix(&[])] {
         let holder = server.client();
         let _guards = [holder.lock("boss:17").unwrap(), holder.lock("mail").unwrap()];
         let waiter = Program::start(&mut server.lock(&["--client", "raid 7", "boss:17"], &["true"]));
@@ -52,7 +53,7 @@ fn locks_are_listed_with_their_holders_and_waiters() {
 
 #[test]
 fn where_nothing_is_locked_nothing_is_printed() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     for (args, said) in [(&[][..], "officer: nobody holds a lock"), (&["x\n"], r"name begins with 'x\n'")] {
         let end = run(&mut server.officer("locks", args));
         assert!(end.status.success() && end.stdout.is_empty(), "{end:?}");
@@ -64,7 +65,7 @@ fn where_nothing_is_locked_nothing_is_printed() {
 #[test]
 fn very_many_locks_come_page_by_page() {
     const COUNT: usize = 3000;
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let holder = server.client();
     let names: BTreeSet<String> = (0..COUNT).map(|number| format!("lock {number}")).collect();
     let _guards: Vec<Guard> = names.iter().map(|name| holder.lock(name).unwrap()).collect();
@@ -90,21 +91,21 @@ fn very_many_locks_come_page_by_page() {
 
 #[test]
 fn who_closes_the_output_has_read_enough() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let holder = server.client();
     // More than a pipe holds.
     let _guards: Vec<Guard> = (0..2000).map(|number| holder.lock(&format!("{number:0>200}")).unwrap()).collect();
     for args in [&[][..], &["--json"]] {
         let options = server.options().join(" ");
         let script = format!("(officer locks {options} {}; echo $? >&2) | head -1", args.join(" "));
-        let end = run(&mut crate::program::shell(&script));
+        let end = run(&mut crate::support::program::shell(&script));
         assert_eq!((end.stdout.len(), end.stderr.as_slice()), (1, &["0".to_owned()][..]), "{end:?}");
     }
 }
 
 #[test]
 fn an_output_that_can_not_be_written_is_a_failure() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let holder = server.client();
     let _guard = holder.lock("x").unwrap();
     let options = server.options().join(" ");
@@ -112,14 +113,14 @@ fn an_output_that_can_not_be_written_is_a_failure() {
         if !std::path::Path::new("/dev/full").exists() {
             return;
         }
-        let end = run(&mut crate::program::shell(&format!("officer {command} {options} > /dev/full")));
+        let end = run(&mut crate::support::program::shell(&format!("officer {command} {options} > /dev/full")));
         end.expect_failure(1, "the output can't be written: ");
     }
 }
 
 #[test]
 fn a_name_stays_in_its_line_and_leaves_the_terminal_as_it_is() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let name = "a\nb\x1b[2J\u{202e}";
     let holder = Options::new(server.client_address()).name("me\x07").connect().unwrap();
     let _guard = holder.lock(name).unwrap();

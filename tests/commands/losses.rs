@@ -2,16 +2,17 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::eventually;
-use crate::program::{Program, is_alive, run};
-use crate::server::{Server, wait_for_count};
+use crate::support::patience::eventually;
+use crate::support::program::{Program, is_alive, run};
+use crate::support::server::Server;
+use crate::wait_for_count;
 
 /// Does not care about SIGTERM, and says which process it is.
 const STUBBORN: &str = "trap '' TERM; echo $$; while :; do sleep 0.01; done";
 
 #[test]
 fn a_command_that_ignores_sigterm_is_killed_when_the_server_is_gone() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let program = Program::start(&mut server.lock(&["--kill-after", "0.1", "x"], &["sh", "-c", STUBBORN]));
     let command = program.line();
     server.signal(Signal::KILL);
@@ -23,7 +24,7 @@ fn a_command_that_ignores_sigterm_is_killed_when_the_server_is_gone() {
 #[test]
 fn a_command_that_heeds_sigterm_has_the_time_to_clean_up() {
     for signal in [Signal::TERM, Signal::KILL] {
-        let server = Server::tcp();
+        let server = Server::tcp(&[]);
         let script = "trap 'sleep 0.2; echo cleaned up; exit 0' TERM; echo ready; while :; do sleep 0.01; done";
         let program = Program::start(&mut server.lock(&["--kill-after", "1000", "x"], &["sh", "-c", script]));
         assert_eq!(program.line(), "ready");
@@ -38,7 +39,7 @@ fn a_command_that_heeds_sigterm_has_the_time_to_clean_up() {
 #[test]
 #[cfg(target_os = "linux")]
 fn what_the_command_has_started_ends_with_it() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     // The outer shell ends on SIGTERM, and what it waits for does not. One more is in a group of its own.
     let script = "setsid sh -c \"$0\" & sh -c \"$0\"; echo never";
     let program = Program::start(&mut server.lock(&["-k", "0.1", "x"], &["sh", "-c", script, STUBBORN]));
@@ -53,13 +54,13 @@ fn what_the_command_has_started_ends_with_it() {
 #[test]
 #[cfg(target_os = "linux")]
 fn what_others_have_started_does_not_end_with_it() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let options = server.options().join(" ");
     // A shell that has a child becomes officer.
     let script =
         format!("sleep 1000 > /dev/null 2>&1 & echo $!; exec \"$0\" lock {options} x -- sh -c 'echo ready; exec cat'");
     let mut shell = std::process::Command::new("sh");
-    let program = Program::start(shell.args(["-c", &script, crate::program::PATH]));
+    let program = Program::start(shell.args(["-c", &script, crate::support::server::PROGRAM]));
     let stranger = program.line();
     assert_eq!(program.line(), "ready");
     server.signal(Signal::KILL);
@@ -70,7 +71,7 @@ fn what_others_have_started_does_not_end_with_it() {
 
 #[test]
 fn who_is_kicked_has_lost_its_lock() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let observer = server.client();
     let program = Program::start(&mut server.lock(&["x"], &["sh", "-c", "echo ready; exec cat"]));
     assert_eq!(program.line(), "ready");
@@ -81,7 +82,7 @@ fn who_is_kicked_has_lost_its_lock() {
 
 #[test]
 fn a_lock_that_was_lost_just_before_the_command_ended_is_no_success() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let observer = server.client();
     // Stopped, officer does not see what happens: neither the loss nor the end.
     let mut program = Program::start(&mut server.lock(&["x"], &["sh", "-c", "echo $$; exec cat"]));

@@ -7,25 +7,24 @@ mod lock;
 mod locks;
 mod losses;
 mod ping;
-mod program;
-mod server;
 mod signals;
+#[path = "../support/mod.rs"]
+mod support;
 mod terminal;
 mod unreachable;
 mod waiting;
 
-use std::thread;
-use std::time::{Duration, Instant};
+use officer::client::Client;
 
-/// How long anything may take that is going to happen. Far more than it needs: a loaded machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::patience::eventually;
 
-/// Looks again and again until something is so, which it has to be soon.
+/// How many hold and wait for a lock. For tests that count: an observer that takes part in nothing.
+fn count_on(client: &Client, name: &str) -> usize {
+    client.locks().unwrap().get(name).map_or(0, Vec::len)
+}
+
+/// Waits until so many hold and wait for a lock.
 #[track_caller]
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let give_up = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < give_up, "in {PATIENCE:?} it did not come about that {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
+fn wait_for_count(client: &Client, name: &str, count: usize) {
+    eventually(&format!("{count} are on {name:?}"), || count_on(client, name) == count);
 }

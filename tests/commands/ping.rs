@@ -1,11 +1,11 @@
 //! `officer ping`.
 
-use crate::program::run;
-use crate::server::Server;
+use crate::support::program::run;
+use crate::support::server::Server;
 
 #[test]
 fn a_server_that_is_alive_says_so_and_how_fast() {
-    for server in [Server::tcp(), Server::unix()] {
+    for server in [Server::tcp(&[]), Server::unix(&[])] {
         let lines = run(&mut server.officer("ping", &[])).expect_success();
         let [line] = lines.as_slice() else { panic!("{lines:?}") };
         let (address, time) = line.split_once(" is alive: it answered in ").unwrap();

@@ -4,8 +4,10 @@ use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;
 
-use crate::program::{Program, officer, shell};
-use crate::server::{Server, wait_for_count};
+use crate::support::program::{Program, shell};
+use crate::support::server::Server;
+use crate::support::server::officer;
+use crate::wait_for_count;
 
 /// Says which signals come, until the input ends.
 const LISTENER: &str = r#"
@@ -15,7 +17,7 @@ const LISTENER: &str = r#"
 
 #[test]
 fn signals_are_passed_on_to_the_command() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let mut program = Program::start(&mut server.lock(&["x"], &["sh", "-c", LISTENER]));
     assert_eq!(program.line(), "ready");
     for (signal, name) in [
@@ -38,7 +40,7 @@ fn signals_are_passed_on_to_the_command() {
 
 #[test]
 fn a_command_that_handles_a_signal_has_its_own_status() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let script = "trap 'echo cleaning up; exit 5' TERM; echo ready; while :; do sleep 0.01; done";
     let program = Program::start(&mut server.lock(&["x"], &["sh", "-c", script]));
     assert_eq!(program.line(), "ready");
@@ -49,7 +51,7 @@ fn a_command_that_handles_a_signal_has_its_own_status() {
 
 #[test]
 fn with_a_command_that_dies_of_the_signal_officer_does_so_too() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let observer = server.client();
     for signal in [Signal::TERM, Signal::INT] {
         let program = Program::start(&mut server.lock(&["x"], &["cat"]));
@@ -70,7 +72,7 @@ fn with_a_command_that_dies_of_the_signal_officer_does_so_too() {
 
 #[test]
 fn what_is_ignored_stays_so_for_the_command() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let options = server.options().join(" ");
     // As `nohup` has it.
     let script = format!("trap '' HUP; officer lock {options} x -- sh -c 'kill -HUP $$; echo alive; exec cat'");
@@ -85,7 +87,7 @@ fn what_is_ignored_stays_so_for_the_command() {
 
 #[test]
 fn a_command_can_be_waited_for_where_the_ends_of_children_are_ignored() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let options = server.options().join(" ");
     let script = format!("trap '' CHLD; officer lock {options} x -- sh -c 'exit 6'; echo $?");
     let end = Program::start(&mut shell(&script)).end();

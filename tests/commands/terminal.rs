@@ -2,8 +2,10 @@
 
 use std::process::{Command, Stdio};
 
-use crate::program::{PATH, Program};
-use crate::server::{Server, wait_for_count};
+use crate::support::program::Program;
+use crate::support::server::PROGRAM;
+use crate::support::server::Server;
+use crate::wait_for_count;
 
 /// Runs a line of the shell on a terminal of its own, where there is a `script` that can.
 fn on_a_terminal(line: &str) -> Option<Command> {
@@ -19,10 +21,10 @@ fn on_a_terminal(line: &str) -> Option<Command> {
 
 #[test]
 fn a_line_shows_how_long_it_waits_and_is_erased() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let holder = server.client();
     let guard = holder.lock("x").unwrap();
-    let line = format!("exec {PATH} lock {} x -- echo ran", server.options().join(" "));
+    let line = format!("exec {PROGRAM} lock {} x -- echo ran", server.options().join(" "));
     let Some(mut command) = on_a_terminal(&line) else { return };
     let program = Program::start(&mut command);
     wait_for_count(&holder, "x", 2);
@@ -35,9 +37,9 @@ fn a_line_shows_how_long_it_waits_and_is_erased() {
 
 #[test]
 fn ctrl_c_reaches_a_command_once() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let script = "trap \"echo got INT\" INT; echo ready; read line; echo read $line";
-    let line = format!("exec {PATH} lock {} x -- sh -c '{script}'", server.options().join(" "));
+    let line = format!("exec {PROGRAM} lock {} x -- sh -c '{script}'", server.options().join(" "));
     let Some(mut command) = on_a_terminal(&line) else { return };
     let mut program = Program::start(&mut command);
     assert_eq!(program.line(), "ready");
@@ -50,10 +52,10 @@ fn ctrl_c_reaches_a_command_once() {
 
 #[test]
 fn ctrl_c_ends_a_wait_and_the_loop_that_it_is_in() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let holder = server.client();
     let _guard = holder.lock("x").unwrap();
-    let line = format!("for i in 1 2 3; do {PATH} lock {} x -- echo ran; done", server.options().join(" "));
+    let line = format!("for i in 1 2 3; do {PROGRAM} lock {} x -- echo ran; done", server.options().join(" "));
     let Some(mut command) = on_a_terminal(&line) else { return };
     let mut program = Program::start(&mut command);
     wait_for_count(&holder, "x", 2);

@@ -6,8 +6,10 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use crate::program::{officer, run};
-use crate::server::{Directory, Server};
+use crate::support::directory::Directory;
+use crate::support::program::run;
+use crate::support::server::Server;
+use crate::support::server::officer;
 
 /// Each command, with these options.
 #[track_caller]
@@ -84,14 +86,14 @@ fn a_server_that_does_not_answer_is_not_waited_for_longer_than_asked() {
 
 #[test]
 fn a_server_without_room_refuses() {
-    let server = Server::tcp_with(&["--connections-max", "1"]);
+    let server = Server::tcp(&["--connections-max", "1"]);
     let _client = server.client();
     every_command_fails(&server.options(), "too_many_connections); try again later");
 }
 
 #[test]
 fn a_server_that_stands_still_is_not_alive() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     server.signal(Signal::STOP);
     let end = run(&mut server.officer("ping", &["--connect-timeout", "0.05"]));
     server.signal(Signal::CONT);

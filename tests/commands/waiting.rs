@@ -4,12 +4,13 @@ use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;
 
-use crate::program::{Program, run, shell};
-use crate::server::{Server, wait_for_count};
+use crate::support::program::{Program, run, shell};
+use crate::support::server::Server;
+use crate::wait_for_count;
 
 #[test]
 fn a_lock_that_is_not_to_be_had_in_time_is_a_conflict() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let holder = server.client();
     let _guard = holder.lock("x").unwrap();
     let held_by = format!("it is held by {}", holder.connection_name());
@@ -27,7 +28,7 @@ fn a_lock_that_is_not_to_be_had_in_time_is_a_conflict() {
 
 #[test]
 fn a_queue_is_full_for_the_server_too() {
-    let server = Server::tcp_with(&["--lock-waits-max", "1"]);
+    let server = Server::tcp(&["--lock-waits-max", "1"]);
     let holder = server.client();
     let _guard = holder.lock("x").unwrap();
     let _waiter = Program::start(&mut server.lock(&["x"], &["true"]));
@@ -37,7 +38,7 @@ fn a_queue_is_full_for_the_server_too() {
 
 #[test]
 fn the_command_runs_as_soon_as_the_lock_is_free() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let holder = server.client();
     let guard = holder.lock("x").unwrap();
     let program = Program::start(&mut server.lock(&["--timeout", "1000", "x"], &["echo", "ran"]));
@@ -48,7 +49,7 @@ fn the_command_runs_as_soon_as_the_lock_is_free() {
 
 #[test]
 fn a_signal_ends_the_wait_at_once() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let holder = server.client();
     let _guard = holder.lock("x").unwrap();
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::USR1] {
@@ -65,7 +66,7 @@ fn a_signal_ends_the_wait_at_once() {
 
 #[test]
 fn a_shell_shows_130_for_ctrl_c() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let holder = server.client();
     let _guard = holder.lock("x").unwrap();
     let options = server.options().join(" ");
@@ -79,7 +80,7 @@ fn a_shell_shows_130_for_ctrl_c() {
 
 #[test]
 fn it_tells_what_it_waits_for_and_behind_whom() {
-    let server = Server::tcp();
+    let server = Server::tcp(&[]);
     let holder = server.client();
     let guard = holder.lock("x").unwrap();
     let mut first = Program::start(&mut server.lock(&["-v", "x"], &["cat"]));
@@ -111,7 +112,7 @@ fn it_tells_what_it_waits_for_and_behind_whom() {
 #[test]
 fn a_server_that_ends_meanwhile_is_told() {
     for signal in [Signal::TERM, Signal::KILL] {
-        let server = Server::tcp();
+        let server = Server::tcp(&[]);
         let holder = server.client();
         let _guard = holder.lock("x").unwrap();
         let program = Program::start(&mut server.lock(&["x"], &["echo", "ran"]));

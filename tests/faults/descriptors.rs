@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::{Client, eventually};
 use crate::clients::{Churn, Peer, churn};
 use crate::history::{History, nanos, now};
-use crate::server::{Server, officer_after};
+use crate::support::client::Client;
+use crate::support::patience::eventually;
+use crate::support::server::{Server, officer_after};
 use crate::{assert_well, tcp_address};
 
 #[test]

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use officer::net::descriptors::raise_limit;
 use serde_json::json;
 
-use crate::client::eventually;
 use crate::history::What;
 use crate::peers::{QUIET_P99_MAX, beside};
 use crate::process::Process;
-use crate::server::Server;
+use crate::support::patience::eventually;
+use crate::support::server::Server;
 use crate::{assert_well, tcp_address};
 
 const ALL: usize = 10_000;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, PATIENCE, eventually, lock};
 use crate::peers::{QUIET_P99_MAX, beside};
-use crate::server::Server;
+use crate::support::client::{Client, lock};
+use crate::support::patience::{PATIENCE, eventually};
+use crate::support::server::Server;
 use crate::{megabytes, tcp_address};
 
 /// Asks for each of these names, some hundreds at a time, and counts how often it was granted.

@@ -13,7 +13,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::client::eventually;
+use crate::support::patience::eventually;
 
 /// A place from which to connect: this machine as it is, or one of the hosts.
 #[derive(Clone, Debug, Default)]

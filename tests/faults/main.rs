@@ -5,9 +5,6 @@
 #![cfg(target_os = "linux")]
 
 mod checker;
-#[allow(dead_code, reason = "the other tests use all of it")]
-#[path = "../real/client.rs"]
-mod client;
 mod clients;
 mod descriptors;
 mod ends;
@@ -19,19 +16,18 @@ mod network;
 mod peers;
 mod process;
 mod processes;
-#[allow(dead_code, reason = "the other tests use all of it")]
-#[path = "../real/server.rs"]
-mod server;
 mod soak;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use self::checker::{Figures, check};
-use self::client::Address;
 use self::clients::WAIT_MAX;
 use self::history::{Event, nanos};
-use self::server::Server;
+use crate::support::client::Address;
+use crate::support::server::Server;
 
 /// Nothing is wrong with these histories, and something happened in them.
 #[track_caller]

@@ -9,9 +9,9 @@ use std::time::Duration;
 use officer::wire::transcript::Record;
 use serde_json::json;
 
-use crate::client::lock;
 use crate::processor_time;
-use crate::server::Server;
+use crate::support::client::lock;
+use crate::support::server::Server;
 
 /// Names of each kind, and the most locks that a connection may have in these tests.
 const NAMES: usize = 1 << 14;

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::client::{Address, Client, eventually};
 use crate::clients::{Churn, Leave, Peer, churn};
 use crate::history::{History, nanos, now};
 use crate::hosts::{Host, Hosts};
-use crate::server::{Server, officer_after};
+use crate::support::client::{Address, Client};
+use crate::support::patience::eventually;
+use crate::support::server::{Server, officer_after};
 use crate::{Figures, assert_well, tcp_address};
 
 /// A server on a host, started by a shell that first does something else.

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{eventually, lock};
 use crate::clients::{Leave, Peer};
 use crate::history::History;
-use crate::server::Server;
+use crate::support::client::lock;
+use crate::support::patience::eventually;
+use crate::support::server::Server;
 use crate::{Percentiles, assert_well, tcp_address};
 
 /// Far more than a quiet client waits beside others: on a machine with so much else to do, it shows only that it is not

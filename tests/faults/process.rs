@@ -9,10 +9,10 @@ use std::{env, process, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::client::PATIENCE;
 use crate::clients::{self, Churn, Peer};
 use crate::history::{Event, Nanos, ToStdout, What, now};
 use crate::hosts::Host;
+use crate::support::patience::PATIENCE;
 
 const VARIABLE: &str = "OFFICER_FAULTS_CLIENT";
 

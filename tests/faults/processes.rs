@@ -6,12 +6,12 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::client::eventually;
 use crate::clients::{Churn, Leave, Peer, churn};
 use crate::history::{History, What, nanos, now};
 use crate::hosts::Host;
 use crate::process::Process;
-use crate::server::Server;
+use crate::support::patience::eventually;
+use crate::support::server::Server;
 use crate::{assert_well, tcp_address};
 
 #[test]

@@ -10,13 +10,14 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::checker::Figures;
-use crate::client::{Address, Client, eventually};
 use crate::clients::{Churn, Leave, Peer, WAIT_MAX, churn};
 use crate::history::{Event, History, Nanos, nanos, now};
 use crate::hosts::{Host, Hosts};
 use crate::network::server_on;
 use crate::process::Process;
-use crate::server::Server;
+use crate::support::client::{Address, Client};
+use crate::support::patience::eventually;
+use crate::support::server::Server;
 use crate::{assert_well_within, megabytes, tcp_address};
 
 /// All begin anew so often; in between the server has nothing to do, and is looked at.
@@ -173,7 +174,7 @@ impl World {
             eventually("there are no descriptors left", || self.server.descriptors() >= DESCRIPTORS);
             for (number, client) in crowd.iter_mut().enumerate() {
                 let name = format!("{} {}", number / 2, "x".repeat(500));
-                let request = format!("{}\n{{\"command\":\"locks\"}}\n", crate::client::lock(&name));
+                let request = format!("{}\n{{\"command\":\"locks\"}}\n", crate::support::client::lock(&name));
                 // There may be no room for it, and none for what it sends.
                 let _ = client.try_write(request.as_bytes());
             }

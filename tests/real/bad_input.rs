@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::client::{PATIENCE, is_end, lock};
-use crate::server::Server;
+use crate::support::client::{is_end, lock};
+use crate::support::patience::PATIENCE;
+use crate::support::server::Server;
 
 /// The reason, and whether the name could be read.
 const BAD_LINES: &[(&[u8], &str, bool)] = &[

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::client::{Client, lock, unlock};
-use crate::server::Server;
+use crate::support::client::{Client, lock, unlock};
+use crate::support::server::Server;
 
 const RESET: &str = r#"{"command":"reset"}"#;
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::{Client, eventually};
-use crate::server::{Server, officer_after};
+use crate::support::client::Client;
+use crate::support::patience::eventually;
+use crate::support::server::{Server, officer_after};
 
 #[test]
 fn without_descriptors_newcomers_wait_and_the_others_go_on() {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::client::{Client, eventually, lock};
-use crate::server::Server;
+use crate::support::client::{Client, lock};
+use crate::support::patience::eventually;
+use crate::support::server::Server;
 
 const WITHIN: Duration = Duration::from_secs(1);
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{lock, unlock};
-use crate::server::Server;
+use crate::support::client::{lock, unlock};
+use crate::support::server::Server;
 
 #[test]
 fn requests_that_arrive_byte_by_byte_are_whole_requests() {

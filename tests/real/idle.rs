@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::client::lock;
-use crate::server::Server;
+use crate::support::client::lock;
+use crate::support::server::Server;
 
 const KEEP_ALIVE: &str = r#"{"command":"keep_alive"}"#;
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{eventually, lock};
-use crate::server::Server;
+use crate::support::client::lock;
+use crate::support::patience::eventually;
+use crate::support::server::Server;
 
 fn expect_error(reply: &Value, reason: &str) {
     assert_eq!((&reply["result"], &reply["reason"]), (&json!("error"), &json!(reason)), "{reply}");

@@ -6,8 +6,8 @@ use officer::wire::transcript::{Record, What};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::client::lock;
-use crate::server::{Server, officer, officer_after};
+use crate::support::client::lock;
+use crate::support::server::{Server, officer, officer_after};
 
 /// The records of one connection in a log.
 fn records_of(name: &str, log: &[String]) -> Vec<(What, String)> {
@@ -22,8 +22,8 @@ fn at_debug_every_line_that_is_received_and_sent_is_a_record() {
         let [mut ann, mut bob] = [server.connect(), server.connect()];
         // The connections on a UNIX socket are numbered in the order in which they come.
         let names = match server.address() {
-            crate::client::Address::Tcp(_) => [ann.tcp_name(), bob.tcp_name()],
-            crate::client::Address::Unix(_) => ["unix:1".to_owned(), "unix:2".to_owned()],
+            crate::support::client::Address::Tcp(_) => [ann.tcp_name(), bob.tcp_name()],
+            crate::support::client::Address::Unix(_) => ["unix:1".to_owned(), "unix:2".to_owned()],
         };
         let mut said = [vec![], vec![]];
         {
@@ -115,8 +115,8 @@ fn whoever_opens_the_server_to_other_machines_is_warned() {
         let warning = server.log().wait_for("WARN");
         assert!(warning.contains(&format!("0.0.0.0:{port}")), "{warning}");
         assert!(warning.contains("can take locks"), "{warning}");
-        let local = crate::client::Address::Tcp(format!("127.0.0.1:{port}").parse().unwrap());
-        crate::client::Client::connect(&local).unwrap().acquire("db");
+        let local = crate::support::client::Address::Tcp(format!("127.0.0.1:{port}").parse().unwrap());
+        crate::support::client::Client::connect(&local).unwrap().acquire("db");
     }
     for server in Server::of_every_kind() {
         server.connect().acquire("db");

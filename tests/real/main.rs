@@ -1,7 +1,6 @@
 //! The program itself, as people run it: `officer run` in a process of its own, over real TCP and UNIX sockets.
 
 mod bad_input;
-mod client;
 mod conversations;
 mod descriptors;
 mod end;
@@ -12,6 +11,7 @@ mod logs;
 mod memory;
 mod options;
 mod output;
-mod server;
 mod start;
 mod story;
+#[path = "../support/mod.rs"]
+mod support;

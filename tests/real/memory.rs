@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use officer::net::descriptors::raise_limit;
 
-use crate::server::Server;
+use crate::support::server::Server;
 
 const FIRST: usize = 2_000;
 const ALL: usize = 15_000;

@@ -3,8 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::{fs, process};
 
-use crate::client::Address;
-use crate::server::{Directory, Server, officer, run};
+use crate::support::client::Address;
+use crate::support::directory::Directory;
+use crate::support::server::{Server, officer, run};
 
 fn stdout_of(args: &[&str]) -> String {
     let output = run(&mut officer(args));

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::client::{Client, eventually, lock};
-use crate::server::Server;
+use crate::support::client::{Client, lock};
+use crate::support::patience::eventually;
+use crate::support::server::Server;
 
 const MY_LOCKS: &str = "{\"command\":\"my_locks\"}\n";
 

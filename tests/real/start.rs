@@ -9,8 +9,9 @@ use std::process::Command;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::client::{Address, Client};
-use crate::server::{Directory, Server, officer, run};
+use crate::support::client::{Address, Client};
+use crate::support::directory::Directory;
+use crate::support::server::{Server, officer, run};
 
 /// What a server says that does not start: one line on stderr, nothing on stdout, and a status that is not zero.
 fn fault(command: &mut Command, status: i32) -> String {
@@ -182,7 +183,7 @@ fn nobody_has_to_read_stdout() {
     let mut command = officer(&["run", "-o", "UNIX", "-f"]);
     let mut child = command.arg(&file).stdout(writer).spawn().unwrap();
     let address = Address::Unix(file);
-    crate::client::eventually("it listens", || Client::connect(&address).is_ok());
+    crate::support::patience::eventually("it listens", || Client::connect(&address).is_ok());
     Client::connect(&address).unwrap().acquire("db");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());

@@ -5,8 +5,9 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::client::{Address, Client, eventually, lock};
-use crate::server::Server;
+use crate::support::client::{Address, Client, lock};
+use crate::support::patience::eventually;
+use crate::support::server::Server;
 
 const CONNECTIONS: u64 = 200;
 const ADDS: u64 = 50;

@@ -6,8 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::client::{Address, Client};
-use crate::server::{Directory, PROGRAM, officer, run};
+use crate::support::client::{Address, Client};
+use crate::support::directory::Directory;
+use crate::support::server::{PROGRAM, officer, run};
 
 /// A pid directory. A server that runs at its end is ended.
 pub(crate) struct Background {
@@ -112,7 +113,7 @@ impl Background {
     pub(crate) fn kill(&self) {
         let pid = self.pid();
         kill_process(pid, Signal::KILL).unwrap();
-        crate::client::eventually("its lock is free", || self.status() != 0);
+        crate::support::patience::eventually("its lock is free", || self.status() != 0);
     }
 }
 

@@ -8,8 +8,10 @@ use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 use crate::background::{Background, connect};
-use crate::client::{Client, eventually};
-use crate::server::{Directory, Log, PROGRAM, Server, officer, officer_after};
+use crate::support::client::Client;
+use crate::support::directory::Directory;
+use crate::support::patience::eventually;
+use crate::support::server::{Log, PROGRAM, Server, officer, officer_after};
 
 /// Takes and gives back a lock, and says so in the log at debug.
 fn use_lock(client: &mut Client, name: &str) {
@@ -174,7 +176,7 @@ fn a_named_pipe_can_be_the_log() {
     assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
     // Nobody reads yet.
     let mut start = officer(&["run", "-p", "0", "--log-file"]);
-    let output = crate::server::run(start.arg(&file));
+    let output = crate::support::server::run(start.arg(&file));
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let reader = fs::File::options().read(true).write(true).open(&file).unwrap();
     let server = Server::start(officer(&["run", "-p", "0", "-l", "debug", "--log-file"]).arg(&file));

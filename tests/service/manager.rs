@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use crate::client::PATIENCE;
-use crate::server::{Directory, Server, officer, officer_after};
+use crate::support::directory::Directory;
+use crate::support::patience::PATIENCE;
+use crate::support::server::{Server, officer, officer_after};
 
 /// What listens for what services say.
 struct Manager {
@@ -134,7 +135,7 @@ fn a_server_that_is_stopped_says_nothing_and_goes_on_afterwards() {
     assert_eq!(manager.hear(), ready(&server));
     assert_eq!(manager.hear(), "WATCHDOG=1");
     server.signal(Signal::STOP);
-    crate::client::eventually("it is stopped", || server.proc("stat").contains(") T "));
+    crate::support::patience::eventually("it is stopped", || server.proc("stat").contains(") T "));
     manager.socket.set_nonblocking(true).unwrap();
     while manager.socket.recv(&mut [0; 64]).is_ok() {}
     server.signal(Signal::CONT);

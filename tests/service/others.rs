@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::background::{Background, End, address_of, connect};
-use crate::server::{PROGRAM, officer};
+use crate::support::server::{PROGRAM, officer};
 
 /// Whoever has no number of his own.
 const NOBODY: u32 = 65_534;

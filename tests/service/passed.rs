@@ -10,8 +10,9 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::background::End;
-use crate::client::{Address, Client};
-use crate::server::{Directory, Server, officer_after};
+use crate::support::client::{Address, Client};
+use crate::support::directory::Directory;
+use crate::support::server::{Server, officer_after};
 
 /// A command whose process gets this as its descriptor 3, and is told so.
 fn with(passed: impl Into<OwnedFd>, options: &[&str]) -> Command {
@@ -39,7 +40,7 @@ fn a_tcp_socket_is_taken_with_those_who_wait_in_it() {
         };
         let address = Address::Tcp(listener.local_addr().unwrap());
         let mut early = Client::connect(&address).unwrap();
-        early.send(crate::client::lock("db"));
+        early.send(crate::support::client::lock("db"));
         let server = Server::start(&mut with(listener.try_clone().unwrap(), &[]));
         assert_eq!(server.address(), &address);
         early.expect_acquired("db");

@@ -85,7 +85,9 @@ fn another_file_in_its_place_survives_the_server() {
     assert_eq!(background.status(), 1);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     ann.expect_end();
-    crate::client::eventually("it is gone", || rustix::process::test_kill_process(pid).is_err() || is_zombie(pid));
+    crate::support::patience::eventually("it is gone", || {
+        rustix::process::test_kill_process(pid).is_err() || is_zombie(pid)
+    });
     assert_eq!(fs::read_to_string(background.pid_file()).unwrap(), "of somebody else");
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::background::End;
-use crate::server::{Directory, PROGRAM, officer};
+use crate::support::directory::Directory;
+use crate::support::server::{PROGRAM, officer};
 
 fn print(what: &[&str]) -> String {
     End::of(officer(&["print"]).args(what)).expect_success()

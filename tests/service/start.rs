@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::background::{Background, End, address_of, connect};
-use crate::client::{Address, Client};
+use crate::support::client::{Address, Client};
 
 #[test]
 fn it_listens_when_start_returns_and_is_gone_when_stop_returns() {
@@ -76,7 +76,7 @@ fn every_option_of_run_is_taken_also_behind_the_separator_and_paths_are_those_of
 #[test]
 fn options_come_from_the_environment_as_well() {
     let background = Background::new();
-    let mut command = crate::server::officer(&["start"]);
+    let mut command = crate::support::server::officer(&["start"]);
     command.env("OFFICER_PID_DIR", background.file("")).env("OFFICER_PORT", "0").env("OFFICER_LOG_LEVEL", "info");
     let address = address_of(&End::of(&mut command).expect_success());
     connect(&address).acquire("db");
@@ -139,7 +139,7 @@ fn what_is_in_the_way_is_one_line_and_nothing_is_left() {
 
     let start = |directory: &str| {
         let directory = background.file(directory);
-        End::of(crate::server::officer(&["start", "-p", "0", "-d"]).arg(directory))
+        End::of(crate::support::server::officer(&["start", "-p", "0", "-d"]).arg(directory))
     };
     start("missing").expect_failure(1, "there is no directory");
     fs::write(background.file("file"), "precious").unwrap();

@@ -5,8 +5,8 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::background::{Background, End, connect};
-use crate::client::eventually;
-use crate::server::officer;
+use crate::support::patience::eventually;
+use crate::support::server::officer;
 
 /// Has the system let it do nothing more.
 fn stop(pid: Pid) {

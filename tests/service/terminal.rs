@@ -6,8 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::client::{Address, Client, eventually};
-use crate::server::{Directory, PROGRAM};
+use crate::support::client::{Address, Client};
+use crate::support::directory::Directory;
+use crate::support::patience::eventually;
+use crate::support::server::PROGRAM;
 
 /// A server that is killed with its test, which may have closed its terminal.
 struct Guard(Pid);

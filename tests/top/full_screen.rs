@@ -4,15 +4,15 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::client::eventually;
-use crate::server::{Directory, Server, officer};
+use crate::support::directory::Directory;
+use crate::support::patience::eventually;
+use crate::support::server::{Server, officer};
 use crate::terminal::Terminal;
-use crate::{holder, options, waiter};
+use crate::{holder, waiter};
 
 /// `officer top` for a server.
 fn top(server: &Server, size: (u16, u16), args: &[&str]) -> Option<Terminal> {
-    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    Terminal::start(size, "", &[options(server), args].concat())
+    Terminal::start(size, "", &[server.options().as_slice(), args].concat())
 }
 
 /// Where the row of a lock is on the screen.
@@ -244,7 +244,7 @@ fn colors_are_left_out_for_those_who_want_none() {
         })
     };
     for (environment, expected) in [("", true), ("NO_COLOR=1", false)] {
-        let Some(terminal) = Terminal::start((80, 24), environment, &options(&server)) else { return };
+        let Some(terminal) = Terminal::start((80, 24), environment, &server.options()) else { return };
         terminal.wait_for("boss:17");
         let painted = terminal.painted();
         assert_eq!(has_color(&painted), expected, "{painted:?}");
@@ -258,7 +258,7 @@ fn very_many_locks_are_shown_page_by_page() {
     let server = Server::tcp(&["--connection-locks-max", "100000"]);
     let mut ann = holder(&server, "first", "ann");
     for number in 0..COUNT {
-        ann.send(crate::client::lock(&format!("player:{number:05}:inventory")));
+        ann.send(crate::support::client::lock(&format!("player:{number:05}:inventory")));
     }
     (0..COUNT).for_each(|_| drop(ann.receive_line()));
     let _waiter = waiter(&server, "player:17777:inventory");

@@ -1,18 +1,14 @@
 //! `officer top` as it is released: in a real terminal, which tmux makes, against a server in a process of its own; and
 //! `officer top --once`.
 
-#[path = "../real/client.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
-mod client;
 mod full_screen;
 mod once;
-#[path = "../real/server.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
-mod server;
+#[path = "../support/mod.rs"]
+mod support;
 mod terminal;
 
-use client::Client;
-use server::Server;
+use support::client::Client;
+use support::server::Server;
 
 /// Somebody who holds a lock for others to wait for.
 fn holder(server: &Server, name: &str, client: &str) -> Client {
@@ -32,14 +28,4 @@ fn waiter(server: &Server, name: &str) -> Client {
 
 fn connect(server: &Server) -> Client {
     Client::connect(server.address()).expect("the server takes connections")
-}
-
-/// The options with which a command finds a server.
-fn options(server: &Server) -> Vec<String> {
-    match server.address() {
-        client::Address::Tcp(address) => {
-            ["-h", &address.ip().to_string(), "-p", &address.port().to_string()].map(str::to_owned).to_vec()
-        }
-        client::Address::Unix(path) => ["-o", "UNIX", "-f", path.to_str().unwrap()].map(str::to_owned).to_vec(),
-    }
 }

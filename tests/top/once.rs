@@ -2,14 +2,14 @@
 
 use std::net::TcpListener;
 
-use crate::server::{Server, officer, run};
-use crate::{holder, options, waiter};
+use crate::support::server::{Server, officer, run};
+use crate::{holder, waiter};
 
 /// Runs it for a server, with a screen of this size. Returns what it printed.
 #[track_caller]
 fn once(server: &Server, size: (&str, &str), args: &[&str]) -> Vec<String> {
     let mut command = officer(&["top", "--once"]);
-    command.args(options(server)).args(args).env("COLUMNS", size.0).env("LINES", size.1);
+    command.args(server.options()).args(args).env("COLUMNS", size.0).env("LINES", size.1);
     let output = run(&mut command);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
@@ -91,7 +91,7 @@ fn where_nobody_answers_it_says_so_in_one_line() {
 #[test]
 fn without_a_terminal_there_is_no_full_screen() {
     let server = Server::tcp(&[]);
-    let output = run(officer(&["top"]).args(options(&server)));
+    let output = run(officer(&["top"]).args(server.options()));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(2), 0, 1), "{said}");
     assert!(said.contains("'officer top --once'"), "{said}");
@@ -104,9 +104,8 @@ fn an_output_that_can_not_be_written_is_a_failure() {
     }
     let server = Server::tcp(&[]);
     let line = "exec > /dev/full;";
-    let args: Vec<String> = ["top", "--once"].map(str::to_owned).into_iter().chain(options(&server)).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let output = run(&mut crate::server::officer_after(line, &args));
+    let args = [&["top", "--once"], server.options().as_slice()].concat();
+    let output = run(&mut crate::support::server::officer_after(line, &args));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("the output can't be written: "), "{said}");

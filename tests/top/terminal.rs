@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use crate::client::PATIENCE;
-use crate::server::Directory;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_officer");
+use crate::support::directory::Directory;
+use crate::support::patience::PATIENCE;
+use crate::support::server::PROGRAM;
 
 /// A terminal in which `officer top` was started.
 pub(crate) struct Terminal {
@@ -23,7 +22,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Runs `officer top` with these options in a terminal of this size. When it ends the shell that it was started from
     /// prints its exit status, and whether the terminal is as it was. None: there is no tmux on this machine.
-    pub(crate) fn start(size: (u16, u16), environment: &str, options: &[String]) -> Option<Terminal> {
+    pub(crate) fn start(size: (u16, u16), environment: &str, options: &[&str]) -> Option<Terminal> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let version = Command::new("tmux").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !version.is_ok_and(|status| status.success()) {

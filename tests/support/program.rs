@@ -1,19 +1,15 @@
 //! The program with some arguments, in a process of its own.
 
-use std::env;
-use std::ffi::OsStr;
 use std::io::{BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::{PATIENCE, eventually};
-
-pub(crate) const PATH: &str = env!("CARGO_BIN_EXE_officer");
+use super::patience::{PATIENCE, eventually};
+use super::server::{PROGRAM, forget_options};
 
 /// A process that runs. It is killed with what it has started when this is dropped before it was waited for.
 pub(crate) struct Program {
@@ -55,27 +51,12 @@ impl End {
     }
 }
 
-/// The program with these arguments, and with nothing for it in the environment.
-pub(crate) fn officer(args: &[&str]) -> Command {
-    let mut command = Command::new(PATH);
-    command.args(args);
-    forget_options(&mut command);
-    command
-}
-
 /// A line for the shell, in which `officer` is the program.
 pub(crate) fn shell(line: &str) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", &format!("officer() {{ {PATH} \"$@\"; }}; {line}")]);
+    command.args(["-c", &format!("officer() {{ {PROGRAM} \"$@\"; }}; {line}")]);
     forget_options(&mut command);
     command
-}
-
-fn forget_options(command: &mut Command) {
-    let of_ours = |name: &OsStr| name.to_string_lossy().starts_with("OFFICER_");
-    for (name, _) in env::vars_os().filter(|(name, _)| of_ours(name)) {
-        command.env_remove(name);
-    }
 }
 
 impl Program {
@@ -125,11 +106,10 @@ impl Program {
     /// Waits until it ends by itself.
     #[track_caller]
     pub(crate) fn end(mut self) -> End {
-        let give_up = Instant::now() + PATIENCE;
         let mut status = None;
         eventually("the program ends", || {
             status = self.child.try_wait().unwrap();
-            status.is_some() || Instant::now() > give_up
+            status.is_some()
         });
         self.is_over = true;
         let status = status.expect("the program ended");

@@ -5,13 +5,11 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// How long anything may take that is going to happen. Far more than it needs: a loaded machine is no failure.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use super::patience::PATIENCE;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,16 +229,4 @@ pub(crate) fn lock(name: &str) -> Value {
 
 pub(crate) fn unlock(name: &str) -> Value {
     json!({"command": "unlock", "name": name})
-}
-
-/// Looks again and again until something is so, which it has to be soon.
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    const PAUSE: Duration = Duration::from_millis(2);
-    let mut waited = Duration::ZERO;
-    while !is_so() {
-        // Time in which this process was stopped as a whole does not count.
-        assert!(waited < PATIENCE, "in {PATIENCE:?} it did not come about that {what}");
-        thread::sleep(PAUSE);
-        waited += PAUSE;
-    }
 }

@@ -3,17 +3,20 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
+use officer::client::{self, Options};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::client::{Address, Client, PATIENCE};
+use super::client::{Address, Client};
+use super::directory::Directory;
+use super::patience::PATIENCE;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_officer");
 
@@ -21,6 +24,8 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_officer");
 pub(crate) struct Server {
     child: Child,
     address: Address,
+    /// The options with which a command finds it.
+    options: Vec<String>,
     /// What it writes after the first line. Locked so that threads may share the server.
     stdout: Mutex<Receiver<String>>,
     log: Log,
@@ -78,6 +83,7 @@ impl Server {
         let mut server = Server {
             child,
             address: Address::Unix(PathBuf::new()),
+            options: Vec::new(),
             stdout: Mutex::new(stdout),
             log,
             is_over: false,
@@ -89,11 +95,47 @@ impl Server {
             Ok(address) => Address::Tcp(address),
             Err(_) => Address::Unix(address.into()),
         };
+        let options: &[&str] = match &server.address {
+            Address::Tcp(address) => &["-h", &address.ip().to_string(), "-p", &address.port().to_string()],
+            Address::Unix(path) => &["-o", "UNIX", "-f", path.to_str().unwrap()],
+        };
+        server.options = options.iter().map(|option| (*option).to_owned()).collect();
         server
     }
 
     pub(crate) fn connect(&self) -> Client {
         Client::connect(&self.address).expect("the server takes connections")
+    }
+
+    /// A client as programs have it.
+    pub(crate) fn client(&self) -> client::Client {
+        self.client_options().connect().expect("the server takes connections")
+    }
+
+    pub(crate) fn client_options(&self) -> Options {
+        Options::new(self.client_address())
+    }
+
+    pub(crate) fn client_address(&self) -> client::Address {
+        match &self.address {
+            Address::Tcp(address) => address.to_string().as_str().into(),
+            Address::Unix(path) => path.clone().into(),
+        }
+    }
+
+    /// The options with which a command finds it.
+    pub(crate) fn options(&self) -> Vec<&str> {
+        self.options.iter().map(String::as_str).collect()
+    }
+
+    /// A command that asks this server.
+    pub(crate) fn officer(&self, command: &str, args: &[&str]) -> Command {
+        officer(&[&[command], self.options().as_slice(), args].concat())
+    }
+
+    /// `officer lock`.
+    pub(crate) fn lock(&self, args: &[&str], command: &[&str]) -> Command {
+        self.officer("lock", &[args, &["--"], command].concat())
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -193,9 +235,13 @@ impl Drop for Server {
             return;
         }
         if !self.is_over {
-            // One that has ended by itself is a zombie still, so the signal has somewhere to go.
+            // One that has ended by itself is a zombie still, so the signals have somewhere to go. A test may have stopped
+            // it, or killed it.
             self.signal(Signal::TERM);
-            assert!(wait(&mut self.child).success(), "the server ends well");
+            self.signal(Signal::CONT);
+            let status = wait(&mut self.child);
+            let is_killed = status.signal() == Some(Signal::KILL.as_raw());
+            assert!(status.success() || is_killed, "the server ends well, not with {status}");
         }
     }
 }
@@ -272,7 +318,8 @@ pub(crate) fn officer_after(shell: &str, args: &[&str]) -> Command {
     command
 }
 
-fn forget_options(command: &mut Command) {
+/// Takes out of a command's environment what the program looks at.
+pub(crate) fn forget_options(command: &mut Command) {
     // A service manager may have started the tests.
     let of_a_manager = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"];
     let of_ours =
@@ -313,29 +360,5 @@ fn wait(child: &mut Child) -> ExitStatus {
             panic!("the program did not end in {PATIENCE:?}");
         }
         thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// A directory of its own for each test that needs one.
-pub(crate) struct Directory(PathBuf);
-
-impl Directory {
-    pub(crate) fn new() -> Directory {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        // Short: a socket's path has room for about 100 bytes.
-        let name = format!("officer-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Directory(path)
-    }
-
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
