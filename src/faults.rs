@@ -84,8 +84,8 @@ faults! {
     AnotherId,
     /// an unlock answers the wait as well that was answered by its grant
     CancelledToo,
-    /// who joins a crowd is not found in it
-    CrowdIncomplete,
+    /// who waits in a crowd for a lock is not found there
+    LostInTheCrowd,
     /// names that begin alike are one lock
     NamesAlike,
     /// a line may be one byte over the limit

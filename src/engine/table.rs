@@ -131,7 +131,8 @@ impl Table {
                 let place = self.place(PlaceKey::new(number));
                 place.lock == lock && place.session == session
             };
-            return self.in_crowd.find(self.crowd_hash(lock, session), is_it).map(PlaceKey::new);
+            let is_known = |_: &u32| !is_on(Fault::LostInTheCrowd);
+            return self.in_crowd.find(self.crowd_hash(lock, session), is_it).filter(is_known).map(PlaceKey::new);
         }
         self.on(lock).find(|(_, place)| place.session == session).map(|(key, _)| key)
     }
@@ -192,7 +193,7 @@ impl Table {
             list.push(&mut self.places, first);
         }
         list.remove(&mut self.places, key);
-        if entry.is_crowded && !is_on(Fault::CrowdIncomplete) {
+        if entry.is_crowded {
             self.in_crowd.remove(self.crowd_hash(lock, session), key.index());
         }
         of_session.remove(&mut self.places, key);
@@ -223,9 +224,6 @@ impl Table {
     fn join_crowd(&mut self, lock: LockKey, key: PlaceKey) {
         let entry = &mut self.entries[lock.0 as usize];
         if entry.is_crowded {
-            if is_on(Fault::CrowdIncomplete) {
-                return;
-            }
             let session = at(&self.places, key).session;
             self.in_crowd.insert(self.crowd_hash(lock, session), key.index());
         } else if entry.places() > CROWD {
