@@ -281,8 +281,9 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Its requests are carried out again once enough is sent. Nobody else would come back to what it has sent meanwhile.
-    fn resume(&mut self, key: ConnectionKey) {
+    /// Goes on in the next turn with what it has sent, if that is to be. Once enough is sent nobody else would come back to
+    /// it.
+    pub(super) fn resume(&mut self, key: ConnectionKey) {
         let Some(connection) = self.slots.get(key) else { return };
         let has_input = connection.flags.is_readable || connection.has_unscanned();
         if connection.phase == Phase::Open && has_input && !self.is_paused(connection) {

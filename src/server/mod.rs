@@ -63,9 +63,9 @@ pub struct Server<S> {
     read_buffer: Vec<u8>,
     /// An empty list, kept for its memory.
     spare: Vec<ConnectionKey>,
-    /// A long listing was made in this turn. Whoever asks for another waits for the next turn, as those with requests of
-    /// other kinds are not to wait for all of them.
-    has_listed: bool,
+    /// For whom a long listing was made in this turn. Whoever asks for another waits for the next turn, as those with
+    /// requests of other kinds are not to wait for all of them.
+    listed_for: Option<ConnectionKey>,
     is_shutting_down: bool,
 }
 
@@ -82,7 +82,7 @@ impl<S: Socket> Server<S> {
             read_buffer: vec![0; limits.turn_read_bytes],
             connections: Connections::new(limits),
             spare: Vec::new(),
-            has_listed: false,
+            listed_for: None,
             is_shutting_down: false,
         }
     }
@@ -179,7 +179,6 @@ impl<S: Socket> Server<S> {
     }
 
     fn read_ready(&mut self) {
-        self.has_listed = false;
         let mut listed = self.connections.take_listed(std::mem::take(&mut self.spare));
         for key in listed.drain(..) {
             let Some(connection) = self.connections.get_mut(key) else { continue };
@@ -191,6 +190,10 @@ impl<S: Socket> Server<S> {
             }
         }
         self.spare = listed;
+        // Behind all that wait to have theirs: before them it would have the next one too, for as long as it asks.
+        if let Some(key) = self.listed_for.take() {
+            self.connections.resume(key);
+        }
     }
 
     /// Carries out what a connection has sent: the lines that were left from before, or else those of one read.
@@ -242,13 +245,10 @@ impl<S: Socket> Server<S> {
                 inbox
             }
         };
-        let connection = self.connections.known(key);
-        connection.inbox = rest;
-        let has_more = connection.flags.is_readable || connection.has_unscanned();
-        let connection = self.connections.get(key).expect("it is there");
+        self.connections.known(key).inbox = rest;
         let is_cut = input == self.read_buffer.len() && is_on(Fault::DeafAfterCut);
-        if has_more && !is_cut && connection.phase == Phase::Open && !self.connections.is_paused(connection) {
-            self.connections.list(key);
+        if !is_cut && self.listed_for != Some(key) {
+            self.connections.resume(key);
         }
     }
 
@@ -277,11 +277,12 @@ impl<S: Socket> Server<S> {
                 continue;
             }
             let parsed = request::parse(line);
-            if parsed.as_ref().is_ok_and(|request| self.is_long_listing(request))
-                && std::mem::replace(&mut self.has_listed, true)
-            {
-                *scanner = before;
-                return;
+            if parsed.as_ref().is_ok_and(|request| self.is_long_listing(request)) {
+                if self.listed_for.is_some() {
+                    *scanner = before;
+                    return;
+                }
+                self.listed_for = Some(key);
             }
             self.connections.recorder.record(now, peer, What::Received, line);
             match parsed {

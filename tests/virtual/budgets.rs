@@ -106,6 +106,29 @@ fn a_listing_is_long_by_those_who_hold_and_those_who_wait_together() {
 }
 
 #[test]
+fn who_asks_for_long_listings_without_end_lets_others_have_theirs() {
+    let mut world = World::new();
+    let [ann, greedy, zoe] = world.connect();
+    for number in 0..=1000 {
+        assert_eq!(world.say(ann, &lock(&number.to_string(), "")).len(), 1);
+    }
+    // More than one read has, and always a whole line that waits.
+    let listings = "{\"command\":\"my_locks\"}\n".repeat(2000);
+    world.put(greedy, listings.as_bytes());
+    for _ in 0..3 {
+        assert_eq!(world.step_once().len(), 1, "one listing in a turn");
+    }
+    world.put(zoe, format!("{{\"command\":\"my_locks\"}}\n{RESET}\n").as_bytes());
+    let mut listed = Vec::new();
+    for _ in 0..4 {
+        listed.extend(world.step_once());
+        world.server.check_all();
+    }
+    let of_zoe = listed.iter().filter(|(client, _)| *client == zoe).count();
+    assert_eq!((listed.len(), of_zoe), (5, 2), "{listed:?}");
+}
+
+#[test]
 fn all_lines_of_one_read_are_carried_out_in_one_turn() {
     let mut world = World::new();
     let [ann] = world.connect();
