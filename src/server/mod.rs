@@ -49,8 +49,9 @@ pub struct Readiness {
 /// Connections that are told that there is no room, at a time. More are closed without a word.
 const TURNED_AWAY_MAX: usize = 64;
 
-/// With more places than this on all locks together, a listing of all of them may take milliseconds.
-const LISTED_AT_ONCE: u64 = 1000;
+/// To look at more places than this, or connections, takes so long that it is not done for many requests in one turn. With
+/// very many, once takes milliseconds.
+const LOOKED_AT_AT_ONCE: u64 = 1000;
 
 /// A lock server over sockets of type `S`.
 ///
@@ -63,9 +64,9 @@ pub struct Server<S> {
     read_buffer: Vec<u8>,
     /// An empty list, kept for its memory.
     spare: Vec<ConnectionKey>,
-    /// For whom a long listing was made in this turn. Whoever asks for another waits for the next turn, as those with
-    /// requests of other kinds are not to wait for all of them.
-    listed_for: Option<ConnectionKey>,
+    /// Whose long request was carried out in this turn. Whoever has another waits for the next turn, as those with requests
+    /// of other kinds are not to wait for all of them.
+    long_of: Option<ConnectionKey>,
     is_shutting_down: bool,
 }
 
@@ -82,7 +83,7 @@ impl<S: Socket> Server<S> {
             read_buffer: vec![0; limits.turn_read_bytes],
             connections: Connections::new(limits),
             spare: Vec::new(),
-            listed_for: None,
+            long_of: None,
             is_shutting_down: false,
         }
     }
@@ -190,8 +191,8 @@ impl<S: Socket> Server<S> {
             }
         }
         self.spare = listed;
-        // Behind all that wait to have theirs: before them it would have the next one too, for as long as it asks.
-        if let Some(key) = self.listed_for.take() {
+        // Behind all that wait with theirs: before them its next one would be carried out too, for as long as it has any.
+        if let Some(key) = self.long_of.take() {
             self.connections.resume(key);
         }
     }
@@ -247,7 +248,7 @@ impl<S: Socket> Server<S> {
         };
         self.connections.known(key).inbox = rest;
         let is_cut = input == self.read_buffer.len() && is_on(Fault::DeafAfterCut);
-        if !is_cut && self.listed_for != Some(key) {
+        if !is_cut && self.long_of != Some(key) {
             self.connections.resume(key);
         }
     }
@@ -277,12 +278,12 @@ impl<S: Socket> Server<S> {
                 continue;
             }
             let parsed = request::parse(line);
-            if parsed.as_ref().is_ok_and(|request| self.is_long_listing(request)) {
-                if self.listed_for.is_some() {
+            if parsed.as_ref().is_ok_and(|request| self.is_long(request)) {
+                if self.long_of.is_some() {
                     *scanner = before;
                     return;
                 }
-                self.listed_for = Some(key);
+                self.long_of = Some(key);
             }
             self.connections.recorder.record(now, peer, What::Received, line);
             match parsed {
@@ -301,14 +302,17 @@ impl<S: Socket> Server<S> {
         }
     }
 
-    fn is_long_listing(&self, request: &Request<'_>) -> bool {
-        let is_listing = matches!(
-            request.command,
-            Command::Locks(Operation::Locks | Operation::LocksPage(_) | Operation::Connections | Operation::MyLocks)
-        );
-        is_listing && {
-            let stats = self.engine.stats();
-            stats.held + stats.waiting > LISTED_AT_ONCE
+    /// Whether it may take long, however short the answer is.
+    fn is_long(&self, request: &Request<'_>) -> bool {
+        match request.command {
+            Command::Locks(Operation::Locks | Operation::Connections | Operation::MyLocks) => {
+                let stats = self.engine.stats();
+                stats.held + stats.waiting > LOOKED_AT_AT_ONCE
+            }
+            // It looks at slots, and there are as many as there ever were locks at a time.
+            Command::Locks(Operation::LocksPage(_)) => true,
+            Command::Kick { .. } => self.connections.len() as u64 > LOOKED_AT_AT_ONCE,
+            Command::Locks(_) | Command::Hello(_) => false,
         }
     }
 

@@ -129,6 +129,23 @@ fn who_asks_for_long_listings_without_end_lets_others_have_theirs() {
 }
 
 #[test]
+fn a_page_and_a_search_among_very_many_connections_are_one_in_a_turn_as_well() {
+    let page = r#"{"command":"locks","limit":1}"#;
+    let kick = r#"{"command":"kick","connection":"unix:0"}"#;
+    let mut world = World::new();
+    let [ann] = world.connect();
+    let answers = |world: &mut World, lines: [&str; 2]| {
+        world.put(ann, format!("{}\n{}\n", lines[0], lines[1]).as_bytes());
+        [world.step_once().len(), world.step_once().len()]
+    };
+    assert_eq!(answers(&mut world, [page, page]), [1, 1]);
+    assert_eq!(answers(&mut world, [kick, kick]), [2, 0], "there are few");
+    world.connect_many(1000);
+    assert_eq!(answers(&mut world, [kick, kick]), [1, 1]);
+    assert_eq!(answers(&mut world, [page, kick]), [1, 1]);
+}
+
+#[test]
 fn all_lines_of_one_read_are_carried_out_in_one_turn() {
     let mut world = World::new();
     let [ann] = world.connect();
