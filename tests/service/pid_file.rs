@@ -65,6 +65,26 @@ fn whatever_stands_in_the_file_the_server_is_found() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_lock_that_is_of_no_process_has_no_process_ended() {
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc::{F_RDLCK, flock};
+
+    let background = Background::new();
+    // Its number is -1. Whoever may read a file can lock it so, and a killed server leaves one that all may read.
+    fs::write(background.pid_file(), "").unwrap();
+    let file = fs::File::open(background.pid_file()).unwrap();
+    let whole = flock { l_type: F_RDLCK.try_into().unwrap(), l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&whole)).unwrap();
+
+    // Asked first: what stops at a wrong answer ends no processes.
+    let printed = background.run("status", &[]).expect_success();
+    assert_eq!(printed, "officer: it runs, where its process can't be seen from here\n");
+    background.run("stop", &[]).expect_failure(1, "its process can't be seen from here");
+    background.run("start", &["-p", "0"]).expect_failure(1, "it runs already (pid file");
+}
+
+#[test]
 fn rubbish_that_nobody_holds_is_stale() {
     let background = Background::new();
     fs::write(background.pid_file(), [0, 255, 10].repeat(1000)).unwrap();

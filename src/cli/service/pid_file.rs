@@ -42,11 +42,15 @@ pub(super) fn look(path: &Path) -> Result<State, ServiceError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::Absent),
         Err(error) => return Err(failed(error)),
     };
-    match fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)) {
-        Ok(Some(lock)) => Ok(State::Running(lock.pid)),
-        Ok(None) => Ok(State::Stale),
-        Err(error) => Err(failed(error.into())),
-    }
+    who_holds(&file).map_err(failed)
+}
+
+/// A file that is there, and perhaps locked.
+fn who_holds(file: &File) -> io::Result<State> {
+    let lock = fcntl_getlk(file, &Flock::from(FlockType::WriteLock))?;
+    // A lock that is of an open file and of no process has the number -1, and one from another machine may have any below
+    // 0. To kill(2) these stand for groups of processes, or for all that there are.
+    Ok(lock.map_or(State::Stale, |lock| State::Running(lock.pid.filter(|pid| pid.as_raw_pid() > 0))))
 }
 
 impl PidFile {
@@ -62,8 +66,8 @@ impl PidFile {
             let file = options().write(true).create(true).truncate(false).mode(0o644).open(path).map_err(failed)?;
             match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => (),
-                Err(Errno::AGAIN | Errno::ACCESS) => match fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)) {
-                    Ok(Some(lock)) => return Err(ServiceError::Running { pid: lock.pid, path: path.to_owned() }),
+                Err(Errno::AGAIN | Errno::ACCESS) => match who_holds(&file) {
+                    Ok(State::Running(pid)) => return Err(ServiceError::Running { pid, path: path.to_owned() }),
                     // It has ended just now.
                     _ => continue,
                 },
