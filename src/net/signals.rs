@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mio::event::Source;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 /// From its making on, the signals no longer end the process.
 #[derive(Debug)]
@@ -38,6 +38,9 @@ impl Signals {
             signal_hook::flag::register(signal, flag.clone())?;
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
         }
+        // Comes with the error of a write that a limit on the size of files forbids. A line of the log is lost by it, and
+        // nobody's lock is to be.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         Ok(signals)
     }
 

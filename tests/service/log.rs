@@ -58,6 +58,20 @@ fn the_log_of_a_server_in_the_background_is_opened_anew_as_well() {
 }
 
 #[test]
+fn a_log_file_at_a_limit_on_the_size_of_files_is_no_reason_to_end() {
+    let directory = Directory::new();
+    let file = directory.file("log");
+    // Blocks of 512 or 1,024 bytes, as the shell has it.
+    let args = ["run", "-p", "0", "-l", "debug", "--log-file", file.to_str().unwrap()];
+    let server = Server::start(&mut officer_after("ulimit -f 1;", &args));
+    let mut ann = server.connect();
+    ann.acquire("held");
+    (0..50).for_each(|_| use_lock(&mut ann, "db"));
+    assert!([512, 1024].contains(&fs::metadata(&file).unwrap().len()), "the limit was reached");
+    assert_eq!(ann.locks(), json!({"held": [ann.name()]}));
+}
+
+#[test]
 fn a_log_that_can_not_be_opened_anew_goes_on_where_it_was() {
     let background = Background::new();
     fs::create_dir(background.file("logs")).unwrap();
