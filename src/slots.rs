@@ -132,6 +132,10 @@ mod tests {
         assert_eq!(slots.get_mut(ann), None);
         assert_eq!(slots.remove(ann), None);
         assert_eq!(slots.get(bob), Some(&"bob"));
+        assert_eq!(slots.get_mut(bob), Some(&mut "bob"));
+        assert!(slots.iter().eq([(bob, &"bob")]) && !slots.is_empty());
+        assert_eq!(slots.remove(bob), Some("bob"));
+        assert!(slots.is_empty());
     }
 
     #[test]

@@ -197,6 +197,7 @@ mod tests {
                     let key = *near.expect("there is one").0;
                     assert_eq!(Some(chunks.remove(key)), model.remove(&key));
                     assert_eq!(chunks.get(key), None);
+                    assert!(chunks.get_mut(key).is_none() && !chunks.contains(key));
                 }
             }
             check(&chunks);
@@ -204,6 +205,10 @@ mod tests {
             assert!(chunks.iter().eq(model.iter().map(|(key, value)| (*key, value))));
             for (key, value) in &model {
                 assert_eq!((chunks.get(*key), chunks[*key]), (Some(value), *value));
+                assert!(chunks.contains(*key));
+                chunks[*key] += 1;
+                *chunks.get_mut(*key).expect("it is there") -= 1;
+                assert_eq!(chunks[*key], *value);
             }
             let with_memory = chunks.chunks.iter().filter(|chunk| chunk.values.capacity() > 0).count();
             assert!(
