@@ -275,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn little_memory_and_memory_that_is_used_are_kept() {
+        for (armed, ended) in [(100, 99), (10_000, 100)] {
+            let mut deadlines = Deadlines::default();
+            (0..armed).for_each(|at| _ = deadlines.arm(at, 'x'));
+            let before = deadlines.heap.capacity();
+            (0..ended).for_each(|at| _ = deadlines.pop_due(at).expect("it is due"));
+            assert_eq!(deadlines.heap.capacity(), before, "{ended} of {armed} ended");
+        }
+    }
+
+    #[test]
     fn a_million_deadlines_leave_little_behind() {
         let mut deadlines = Deadlines::default();
         (0..1_000_000).for_each(|at| _ = deadlines.arm(at, 'x'));

@@ -244,6 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn an_inbox_of_which_all_was_carried_out_is_known_to_be_empty() {
+        // Or every connection would keep one for ever.
+        let mut inbox = Inbox { bytes: b"one\ntwo".to_vec(), scanner: LineScanner::default() };
+        assert_eq!(inbox.scanner.next_line(&inbox.bytes, 100), Ok(Some(&b"one"[..])));
+        assert!(inbox.compact());
+        assert_eq!(inbox.bytes, b"two");
+        inbox.bytes.push(b'\n');
+        assert_eq!(inbox.scanner.next_line(&inbox.bytes, 100), Ok(Some(&b"two"[..])));
+        assert!(!inbox.compact());
+        assert_eq!(inbox.bytes, b"");
+    }
+
+    #[test]
     fn what_is_sent_is_moved_out_when_it_is_much_and_half_of_all() {
         let mut outbox = Outbox { bytes: vec![0; 100], sent: 0 };
         outbox.mark_sent(60);
