@@ -1,6 +1,7 @@
 //! The edge to the system: the poll, the listener, signals and the only clock. It moves events to the server and decides
 //! nothing that a test over memory sockets would miss.
 
+mod alarm;
 pub mod descriptors;
 mod listen;
 mod manager;
@@ -17,6 +18,7 @@ use mio::{Events, Interest, Poll, Token};
 pub use self::listen::{BindError, Listen, Listener, TcpOptions};
 pub use self::socket::Socket;
 
+use self::alarm::Alarm;
 use self::manager::Manager;
 use self::signals::Signals;
 use crate::engine::deadline::Nanos;
@@ -45,6 +47,7 @@ pub const STATS_INTERVAL: Duration = Duration::from_secs(5);
 /// Connections' tokens are their keys, which never come near these: there are no 2^32 - 1 slots.
 const LISTENER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
+const ALARM: Token = Token(usize::MAX - 2);
 
 // A key is 64 bits and travels through a token.
 const _: () = assert!(usize::BITS >= 64, "Officer needs a 64-bit system");
@@ -59,15 +62,13 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 /// How long replies that are already decided may take to be written at the end.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
-/// The poll sleeps no longer than this; `epoll_wait` counts milliseconds in 32 bits.
-const SLEEP_MAX: Duration = Duration::from_secs(3600);
-
 /// A server that listens.
 #[derive(Debug)]
 pub struct Net {
     poll: Poll,
     listener: Listener,
     signals: Signals,
+    alarm: Alarm,
     manager: Manager,
     server: Server<Socket>,
     start: Instant,
@@ -103,10 +104,12 @@ impl Net {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let mut signals = Signals::listen()?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let alarm = Alarm::new(poll.registry(), ALARM)?;
         Ok(Net {
             poll,
             listener,
             signals,
+            alarm,
             manager: Manager::of_environment(),
             server: Server::new(config.limits),
             start: Instant::now(),
@@ -144,6 +147,7 @@ impl Net {
                     // Tried again at its own time: the newcomers of this event wait behind those that found no room.
                     LISTENER => {}
                     SIGNALS => is_told_to_end |= self.take_signals(&mut on_hangup).is_break(),
+                    ALARM => self.alarm.went_off(),
                     token => self.server.ready(connection_key(token), readiness(event)),
                 }
             }
@@ -173,17 +177,16 @@ impl Net {
         };
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
         let next = [self.server.next_turn(), accept_at, stats_at, self.manager.due()].into_iter().flatten().min();
-        let timeout = match next {
-            // Nothing to be late for: spares the look at the clock.
-            Some(0) => Duration::ZERO,
-            Some(at) => Duration::from_nanos(at.saturating_sub(self.now())).min(SLEEP_MAX),
-            None => SLEEP_MAX,
-        };
-        self.poll(events, timeout)
+        match next {
+            Some(0) => return self.poll(events, Some(Duration::ZERO)),
+            Some(at) => self.alarm.set(at, || nanos(self.start.elapsed()))?,
+            None => {}
+        }
+        self.poll(events, None)
     }
 
-    fn poll(&mut self, events: &mut Events, timeout: Duration) -> io::Result<()> {
-        match self.poll.poll(events, Some(timeout)) {
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 events.clear();
                 Ok(())
@@ -268,8 +271,8 @@ impl Net {
         self.server.shut_down();
         self.server.turn(self.now());
         while self.server.unsent() > 0 && Instant::now() < until {
-            self.poll(events, Duration::from_millis(10))?;
-            for event in events.iter().filter(|event| event.token() != LISTENER && event.token() != SIGNALS) {
+            self.poll(events, Some(Duration::from_millis(10)))?;
+            for event in events.iter().filter(|event| ![LISTENER, SIGNALS, ALARM].contains(&event.token())) {
                 self.server.ready(connection_key(event.token()), readiness(event));
             }
             self.server.turn(self.now());
