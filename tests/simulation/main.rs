@@ -86,6 +86,16 @@ fn what_clients_see_is_what_the_model_says_for_all_seeds() {
     }
 }
 
+/// Of a page that waits for its turn while its connection's idle limit comes, which only one seed in 100,000 brings about.
+#[test]
+fn seeds_that_once_failed_pass() {
+    for seed in [104_273, 202_995] {
+        if let Err(failure) = run_seed(seed, options(seed)) {
+            panic!("{}", shrink::report(seed, &failure, options(seed), SHRINK));
+        }
+    }
+}
+
 /// For a server that was broken on purpose: which seeds find it, with the server's own checks switched off.
 #[test]
 #[ignore = "says how many seeds fail, for a server that was broken on purpose"]

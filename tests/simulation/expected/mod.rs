@@ -9,7 +9,8 @@
 //!
 //! 1. The order in which connections with input are served within a turn: any.
 //! 2. A connection is closed for its silence at its moment, or in one of the turns that then follow at once. Had it
-//!    input that was not looked at (as its output was full), its silence may be counted from then on.
+//!    input that was not carried out (as its output was full, or another had the long request of that turn), its silence
+//!    may be counted from then on.
 //! 3. A connection is closed for taking nothing at its moment, or in one of the turns that then follow at once.
 //! 4. Where a connection took nothing for the limit and the poll then says that it takes something again, the same write
 //!    may be the last try before the timeouts or an ordinary one after them: one of both has to fit.
@@ -248,7 +249,8 @@ impl Expected {
             if is_paused && (!connection.lines.is_empty() || !wire.to_server.is_empty()) {
                 self.coverage.count("cut outbox_pause_bytes");
             }
-            if is_paused || !wire.to_server.is_empty() {
+            let is_kept_waiting = connection.next_line(self.limits.line_bytes_max).is_some();
+            if is_paused || is_kept_waiting || !wire.to_server.is_empty() {
                 connection.last_waiting = self.now;
             }
         }
