@@ -70,9 +70,14 @@ impl<S: Socket> Connections<S> {
         }
     }
 
+    /// The idle limit of all.
+    pub(super) fn max_idle(&self) -> Nanos {
+        self.limits.max_idle.map_or(Nanos::MAX, |max_idle| whole_milliseconds(nanos(max_idle)))
+    }
+
     pub(super) fn insert(&mut self, socket: S, peer: Peer) -> ConnectionKey {
         self.recorder.record(self.now, peer, What::Came, b"");
-        let max_idle = self.limits.max_idle.map_or(Nanos::MAX, nanos);
+        let max_idle = self.max_idle();
         self.slots.insert(Connection::new(socket, peer, max_idle, self.now))
     }
 
@@ -462,6 +467,11 @@ impl<S: Socket> Connections<S> {
     }
 }
 
-pub(super) fn nanos(duration: std::time::Duration) -> Nanos {
+/// Rounded up, as an idle limit is kept: what `hello` tells of it has no more digits, and 0 would tell that there is none.
+pub(super) fn whole_milliseconds(time: Nanos) -> Nanos {
+    time.checked_next_multiple_of(1_000_000).unwrap_or(Nanos::MAX)
+}
+
+fn nanos(duration: std::time::Duration) -> Nanos {
     Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }

@@ -14,7 +14,7 @@ pub use self::connection::Disconnect;
 pub use self::limits::Limits;
 
 use self::connection::Phase;
-use self::connections::{Connections, Input, nanos};
+use self::connections::{Connections, Input, whole_milliseconds};
 use crate::engine::deadline::Nanos;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey, Stats};
 use crate::faults::{Fault, is_on};
@@ -322,7 +322,7 @@ impl<S: Socket> Server<S> {
             self.engine.set_client(session, client);
         }
         let limits = &self.connections.limits;
-        let max_idle_of_all = limits.max_idle.map_or(Nanos::MAX, nanos);
+        let max_idle_of_all = self.connections.max_idle();
         let mut hello_limits = HelloLimits {
             line_bytes_max: limits.line_bytes_max,
             connection_locks_max: limits.connection_locks_max,
@@ -332,7 +332,7 @@ impl<S: Socket> Server<S> {
         };
         let connection = self.connections.known(key);
         if let Some(max_idle) = hello.max_idle_ns {
-            connection.max_idle = max_idle.min(max_idle_of_all);
+            connection.max_idle = whole_milliseconds(max_idle).min(max_idle_of_all);
         }
         hello_limits.max_idle_ns = Some(connection.max_idle).filter(|max_idle| *max_idle < Nanos::MAX);
         let outcome = Outcome::Hello { connection: connection.peer, limits: hello_limits };

@@ -88,6 +88,25 @@ fn a_client_shortens_its_own_idle_limit_and_can_not_lengthen_it() {
 }
 
 #[test]
+fn an_idle_limit_is_the_one_that_is_told_however_short() {
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    for (asked, milliseconds, told) in [("1e-9", 1, 0.001), ("5e-324", 1, 0.001), ("0.0021", 3, 0.003)] {
+        let mut world = World::new();
+        let [ann] = world.connect();
+        let line = format!(r#"{{"command":"hello","max_idle":{asked}}}"#);
+        assert_eq!(ask(&mut world, ann, &line)["limits"]["max_idle"], json!(told), "0 would be never");
+        world.pass(MILLISECOND * milliseconds - Duration::from_nanos(1));
+        assert!(!world.is_closed(ann), "{asked}");
+        world.pass(Duration::from_nanos(1));
+        assert!(world.is_closed(ann), "{asked}");
+    }
+    // The server's own is no other.
+    let mut world = World::with_limits(Limits { max_idle: Some(Duration::from_nanos(1)), ..Limits::default() });
+    let [ann] = world.connect();
+    assert_eq!(ask(&mut world, ann, r#"{"command":"hello"}"#)["limits"]["max_idle"], json!(0.001));
+}
+
+#[test]
 fn an_idle_limit_can_be_set_where_the_server_has_none() {
     let mut world = World::with_limits(Limits { max_idle: None, ..Limits::default() });
     let [ann, bob] = world.connect();
