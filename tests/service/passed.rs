@@ -116,12 +116,20 @@ fn what_can_not_be_used_is_said_in_one_line() {
     let mut nothing = officer_after("export LISTEN_PID=$$ LISTEN_FDS=1; exec 3<&-;", &["run", "-p", "0"]);
     End::of(&mut nothing).expect_failure(1, "what was passed is no socket that listens");
     End::of(&mut with_count(2, listener, &[])).expect_failure(1, "2 sockets were passed; the server takes one");
+    // So many that counting them one by one would take long, and room for each.
+    let mut all = officer_after(&format!("ulimit -v 4000000; export LISTEN_PID=$$ LISTEN_FDS={};", u64::MAX), &["run"]);
+    End::of(&mut all).expect_failure(1, &format!("{} sockets were passed; the server takes one", u64::MAX));
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 
 #[test]
 fn what_is_passed_to_another_process_is_not_ours() {
-    for shell in ["export LISTEN_PID=1 LISTEN_FDS=1;", "export LISTEN_PID=$$ LISTEN_FDS=0;", "export LISTEN_PID=$$;"] {
+    for shell in [
+        "export LISTEN_PID=1 LISTEN_FDS=1;",
+        "export LISTEN_PID=$$ LISTEN_FDS=0;",
+        "export LISTEN_PID=$$;",
+        "export LISTEN_PID=1 LISTEN_FDS=2;",
+    ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let passed = Address::Tcp(listener.local_addr().unwrap());
         let mut command = officer_after(&format!("{shell} exec 3<&0;"), &["run", "-p", "0"]);

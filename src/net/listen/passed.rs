@@ -1,6 +1,7 @@
 //! A socket that a service manager made, and passed to this process.
 
 use std::os::unix::net::SocketAddr;
+use std::{env, process};
 
 use listenfd::ListenFd;
 use mio::net::{TcpListener, UnixListener};
@@ -9,11 +10,13 @@ use socket2::SockRef;
 use super::{BindError, Kind, Listener, TcpOptions, tcp};
 
 pub(super) fn take(options: &TcpOptions) -> Result<Option<Listener>, BindError> {
+    // First: listenfd makes a list of as many as there are said to be, whatever that is.
+    if let Some(count @ 2..) = promised() {
+        return Err(BindError::PassedTooMany { count });
+    }
     let mut passed = ListenFd::from_env();
-    match passed.len() {
-        0 => return Ok(None),
-        1 => (),
-        count => return Err(BindError::PassedTooMany { count }),
+    if passed.len() == 0 {
+        return Ok(None);
     }
     // An error here means that it is of another kind.
     if let Ok(Some(listener)) = passed.take_tcp_listener(0) {
@@ -29,6 +32,15 @@ pub(super) fn take(options: &TcpOptions) -> Result<Option<Listener>, BindError> 
         return Ok(Some(Listener { kind: Kind::Unix { _file: None, address, listener, accepted: 0 } }));
     }
     Err(BindError::PassedUnusable)
+}
+
+/// How many sockets the environment says are for this process; whom they are for may be left out, as listenfd has it.
+fn promised() -> Option<usize> {
+    let is_for_us = match env::var("LISTEN_PID") {
+        Ok(pid) => pid.is_empty() || pid.parse() == Ok(process::id()),
+        Err(error) => error == env::VarError::NotPresent,
+    };
+    env::var("LISTEN_FDS").ok().filter(|_| is_for_us)?.parse().ok()
 }
 
 /// That it listens, and is set up as we need it.
