@@ -1,11 +1,14 @@
 //! A file that takes the place of stderr. So what a panic says arrives there too.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, Metadata, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use rustix::fs::OFlags;
+use rustix::process::geteuid;
+
+use super::named;
 
 /// Why there is no log file. `Display` gives one line that says what to do.
 #[derive(Debug)]
@@ -26,20 +29,31 @@ impl std::error::Error for LogFileError {
     }
 }
 
+/// Who has chosen the path of a log file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Whoever started the server. It can be anything that can be written to.
+    #[default]
+    Named,
+    /// Nobody: it is the one of its directory, where others may have put something for us. It has to be a file of ours.
+    Usual,
+}
+
 /// Where the log goes.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
+    choice: Choice,
     /// Opened, and not yet stderr.
     file: Option<File>,
 }
 
 impl LogFile {
     /// Opens or creates it, to be written at its end. A new one is not for everybody to read: at debug it has all names.
-    pub(super) fn open(path: &Path) -> Result<LogFile, LogFileError> {
+    pub(super) fn open(path: &Path, choice: Choice) -> Result<LogFile, LogFileError> {
         let path = path.to_owned();
-        match open(&path) {
-            Ok(file) => Ok(LogFile { path, file: Some(file) }),
+        match open(&path, choice) {
+            Ok(file) => Ok(LogFile { path, choice, file: Some(file) }),
             Err(error) => Err(LogFileError { path, error }),
         }
     }
@@ -53,7 +67,7 @@ impl LogFile {
     /// Writes to what the path leads to now: whoever moves a log away wants the next lines in a new file. If that can't
     /// be, the log goes on where it was.
     pub(super) fn reopen(&mut self) {
-        let reopened = LogFile::open(&self.path).and_then(|mut log_file| log_file.take_stderr());
+        let reopened = LogFile::open(&self.path, self.choice).and_then(|mut log_file| log_file.take_stderr());
         match reopened {
             Ok(()) => log::info!("the log file was opened anew"),
             Err(LogFileError { path, error }) => {
@@ -63,9 +77,21 @@ impl LogFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path, choice: Choice) -> io::Result<File> {
     // A FIFO that nobody reads must stop neither the start nor a line of the log, and a terminal is not to become ours.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    let flags = i32::try_from(flags).expect("flags of open are an int");
-    OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)
+    let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    if choice == Choice::Usual {
+        if path.is_symlink() {
+            return Err(io::Error::other("it is a symbolic link"));
+        }
+        // One that is put there now.
+        flags |= OFlags::NOFOLLOW;
+    }
+    let flags = i32::try_from(flags.bits()).expect("flags of open are an int");
+    let file = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)?;
+    let is_ours = |there: &Metadata| there.is_file() && there.uid() == geteuid().as_raw() && named::is_only_name(there);
+    if choice == Choice::Usual && !named::at(path, &file).as_ref().is_some_and(is_ours) {
+        return Err(io::Error::other("it is no file of this user, or has another name as well"));
+    }
+    Ok(file)
 }

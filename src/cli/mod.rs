@@ -9,6 +9,7 @@ mod listing;
 mod lock;
 mod log_file;
 mod log_output;
+mod named;
 mod ping;
 mod print;
 mod run;

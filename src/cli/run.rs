@@ -13,7 +13,7 @@ use log::LevelFilter;
 use super::Failure;
 use super::address::AddressOptions;
 use super::limits::LimitOptions;
-use super::log_file::LogFile;
+use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
 use super::values::{Mode, Seconds};
 use crate::net::{Config, Net, descriptors};
@@ -41,6 +41,9 @@ pub(super) struct Options {
     /// Log to a file, which SIGHUP opens anew, and not to stderr
     #[arg(long, value_name = "PATH", env = "OFFICER_LOG_FILE", hide_env_values = true)]
     log_file: Option<PathBuf>,
+
+    #[arg(skip)]
+    log_file_choice: Choice,
 
     /// Log statistics every 5 seconds, at the level info
     #[arg(short, long, env = "OFFICER_STATS", hide_env_values = true, value_parser = BoolishValueParser::new())]
@@ -87,7 +90,10 @@ impl Options {
 
     /// Logs to this file if no other was chosen. Returns the one that it is.
     pub(super) fn log_file_or(&mut self, default: impl FnOnce() -> PathBuf) -> &Path {
-        self.log_file.get_or_insert_with(default)
+        self.log_file.get_or_insert_with(|| {
+            self.log_file_choice = Choice::Usual;
+            default()
+        })
     }
 
     /// `descriptors` is the limit on them that is in force.
@@ -112,7 +118,8 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
 pub(super) fn serve(options: Options, announce: impl FnOnce(&str)) -> Result<(), Failure> {
     log_to_stderr(options.log_level.into());
     // What is wrong so far is said to whoever started the server; stderr becomes the log once it listens.
-    let mut log_file = options.log_file.as_deref().map(LogFile::open).transpose().map_err(Failure::LogFile)?;
+    let open = |path| LogFile::open(path, options.log_file_choice);
+    let mut log_file = options.log_file.as_deref().map(open).transpose().map_err(Failure::LogFile)?;
     let mut net = Net::bind(options.config(descriptors::raise_limit())).map_err(Failure::Listen)?;
     let address = net.address();
     announce(&address);

@@ -47,6 +47,22 @@ fn a_directory_that_may_not_be_written_is_said() {
 }
 
 #[test]
+fn a_log_that_is_somebody_elses_is_not_written() {
+    let background = Background::new();
+    let log_file = background.file("officer.log");
+    fs::write(&log_file, "").unwrap();
+    if let Err(error) = std::os::unix::fs::chown(&log_file, Some(NOBODY), None) {
+        eprintln!("skipped: no file can be given to another user ({error})");
+        return;
+    }
+    background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is no file of this user");
+    assert_eq!(fs::read_to_string(&log_file).unwrap(), "");
+    background.start(&["-l", "debug", "--log-file", log_file.to_str().unwrap()]);
+    background.run("stop", &[]).expect_success();
+    assert!(background.log().contains("told to end"));
+}
+
+#[test]
 fn without_privileges_the_files_are_in_a_directory_of_the_users_own() {
     let background = Background::new();
     fs::set_permissions(background.file(""), Permissions::from_mode(0o777)).unwrap();

@@ -5,10 +5,12 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::thread;
 
+use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 use crate::background::{Background, End, address_of, connect};
 use crate::support::client::{Address, Client};
+use crate::support::patience::eventually;
 
 #[test]
 fn it_listens_when_start_returns_and_is_gone_when_stop_returns() {
@@ -152,6 +154,58 @@ fn what_is_in_the_way_is_one_line_and_nothing_is_left() {
     symlink(background.file("file"), background.file("link/officer.pid")).unwrap();
     start("link").expect_failure(1, "--pid-dir");
     assert_eq!(fs::read_to_string(background.file("file")).unwrap(), "precious");
+}
+
+#[test]
+fn a_file_that_somebody_has_linked_into_the_directory_is_left_alone() {
+    let background = Background::new();
+    let precious = background.file("precious");
+    fs::write(&precious, "precious").unwrap();
+    let log_file = background.file("officer.log");
+    let expect_refusal = |said: &str| {
+        let end = background.run("start", &["-l", "debug", "-p", "0"]);
+        end.expect_failure(1, said);
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+        assert_eq!(background.servers(), []);
+    };
+    fs::hard_link(&precious, background.pid_file()).unwrap();
+    expect_refusal("it has another name");
+    background.run("stop", &[]).expect_failure(1, "it has another name");
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    fs::remove_file(background.pid_file()).unwrap();
+
+    fs::hard_link(&precious, &log_file).unwrap();
+    expect_refusal("or has another name as well); choose another with --log-file");
+    fs::remove_file(&log_file).unwrap();
+    symlink(&precious, &log_file).unwrap();
+    expect_refusal("(it is a symbolic link); choose another with --log-file");
+    assert!(!background.pid_file().exists());
+
+    // Whoever names it means it, and what stays of the usual one is written on.
+    background.start(&["-l", "debug", "--log-file", log_file.to_str().unwrap()]);
+    background.run("stop", &[]).expect_success();
+    assert!(fs::read_to_string(&precious).unwrap().contains("told to end"));
+    fs::remove_file(&log_file).unwrap();
+    fs::write(&log_file, "of the last one\n").unwrap();
+    background.start(&["-l", "debug"]);
+    background.run("stop", &[]).expect_success();
+    assert!(background.log().starts_with("of the last one\n") && background.log().contains("told to end"));
+}
+
+#[test]
+fn a_link_in_the_place_of_the_log_is_not_followed_at_sighup() {
+    let background = Background::new();
+    let mut ann = connect(&background.start(&["-l", "debug"]));
+    let (precious, moved) = (background.file("precious"), background.file("moved"));
+    fs::write(&precious, "precious").unwrap();
+    fs::rename(background.file("officer.log"), &moved).unwrap();
+    symlink(&precious, background.file("officer.log")).unwrap();
+    kill_process(background.pid(), Signal::HUP).unwrap();
+    let log = || fs::read_to_string(&moved).unwrap();
+    eventually("it says so", || log().contains("can't be opened anew (it is a symbolic link)"));
+    ann.acquire("db");
+    assert!(log().contains("\"db\""));
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //! server holds as long as it lives and the system frees however it ends. The system also knows whose lock it is, so that
 //! a number which some other process has got since misleads nobody.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use super::ServiceError;
+use crate::cli::named;
 
 /// Our own pid file, locked. It is removed when this is dropped.
 #[derive(Debug)]
@@ -74,8 +75,9 @@ impl PidFile {
                 Err(error) => return Err(failed(error.into())),
             }
             // Whoever held it may have removed it since we opened it; then the lock is on a file that nobody finds.
-            if !is_at(&file, path) {
-                continue;
+            let Some(there) = named::at(path, &file) else { continue };
+            if !named::is_only_name(&there) {
+                return Err(failed(io::Error::other("it has another name, and may be somebody's file")));
             }
             let mut pid_file = PidFile { path: path.to_owned(), file };
             let stale = pid_file.write().map_err(failed)?;
@@ -98,7 +100,7 @@ impl PidFile {
 impl Drop for PidFile {
     fn drop(&mut self) {
         // Still locked: whoever opens it meanwhile finds out that it is no longer there.
-        if is_at(&self.file, &self.path)
+        if named::at(&self.path, &self.file).is_some()
             && let Err(error) = fs::remove_file(&self.path)
         {
             log::warn!("the pid file {:?} stays behind: {error}", self.path);
@@ -112,10 +114,4 @@ fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(flags);
     options
-}
-
-/// Whether the path leads to this file.
-fn is_at(file: &File, path: &Path) -> bool {
-    let same = |a: &Metadata, b: &Metadata| a.dev() == b.dev() && a.ino() == b.ino();
-    matches!((file.metadata(), fs::symlink_metadata(path)), (Ok(ours), Ok(there)) if same(&ours, &there))
 }

@@ -1,0 +1,17 @@
+//! The names that a file has. Whoever may write to a directory can have put a link there to a file that is none of theirs.
+
+use std::fs::{self, File, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// What there is at the path, if that is this file.
+pub(super) fn at(path: &Path, file: &File) -> Option<Metadata> {
+    let (ours, there) = (file.metadata().ok()?, fs::symlink_metadata(path).ok()?);
+    (ours.dev() == there.dev() && ours.ino() == there.ino()).then_some(there)
+}
+
+/// Whether what is at a path has no other name. One look at the path says that it is the file and that there is no other:
+/// between two, names could change.
+pub(super) fn is_only_name(there: &Metadata) -> bool {
+    there.nlink() == 1
+}
