@@ -2,7 +2,13 @@
 
 use std::fs;
 
-use crate::background::{Background, Bystander, connect};
+#[cfg(target_os = "linux")]
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    libc::{F_RDLCK, F_WRLCK, flock},
+};
+
+use crate::background::{Background, Bystander, address_of, connect};
 
 #[test]
 fn a_killed_server_is_noticed_and_replaced() {
@@ -64,24 +70,50 @@ fn whatever_stands_in_the_file_the_server_is_found() {
     }
 }
 
+/// Locks all of a file until it is closed: as this process, or as nobody.
+#[cfg(target_os = "linux")]
+fn lock(file: &fs::File, kind: i32, is_of_process: bool) {
+    let whole = flock { l_type: kind.try_into().unwrap(), l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+    fcntl(file, if is_of_process { FcntlArg::F_SETLK(&whole) } else { FcntlArg::F_OFD_SETLK(&whole) }).unwrap();
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn a_lock_that_is_of_no_process_has_no_process_ended() {
-    use nix::fcntl::{FcntlArg, fcntl};
-    use nix::libc::{F_RDLCK, flock};
-
     let background = Background::new();
-    // Its number is -1. Whoever may read a file can lock it so, and a killed server leaves one that all may read.
+    // Its number is -1.
     fs::write(background.pid_file(), "").unwrap();
-    let file = fs::File::open(background.pid_file()).unwrap();
-    let whole = flock { l_type: F_RDLCK.try_into().unwrap(), l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
-    fcntl(&file, FcntlArg::F_OFD_SETLK(&whole)).unwrap();
+    let file = fs::File::options().write(true).open(background.pid_file()).unwrap();
+    lock(&file, F_WRLCK, false);
 
     // Asked first: what stops at a wrong answer ends no processes.
     let printed = background.run("status", &[]).expect_success();
     assert_eq!(printed, "officer: it runs, where its process can't be seen from here\n");
     background.run("stop", &[]).expect_failure(1, "its process can't be seen from here");
     background.run("start", &["-p", "0"]).expect_failure(1, "it runs already (pid file");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_lock_that_whoever_may_read_can_have_makes_nobody_a_server() {
+    let holder = format!("process {} keeps a lock on it", std::process::id());
+    for (is_of_process, holder) in [(true, holder.as_str()), (false, "somebody keeps a lock on it")] {
+        let background = Background::new();
+        // As a killed server leaves it, for all to read.
+        fs::write(background.pid_file(), "1\n").unwrap();
+        let file = fs::File::open(background.pid_file()).unwrap();
+        lock(&file, F_RDLCK, is_of_process);
+
+        // Asked first: what stops at a wrong answer does not end this process.
+        assert_eq!(background.status(), 1);
+        background.run("stop", &[]).expect_failure(1, holder);
+        background.run("start", &["-p", "0"]).expect_failure(1, holder);
+        assert_eq!(background.servers(), []);
+
+        drop(file);
+        connect(&address_of(&background.run("start", &["-p", "0"]).stdout)).acquire("db");
+        assert_eq!(background.status(), 0);
+    }
 }
 
 #[test]

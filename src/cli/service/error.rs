@@ -45,6 +45,13 @@ pub enum ServiceError {
         /// Its pid file.
         path: PathBuf,
     },
+    /// The pid file is kept from being locked, and not by a server.
+    Busy {
+        /// The process that has a lock on it, if it can be seen.
+        pid: Option<Pid>,
+        /// The pid file.
+        path: PathBuf,
+    },
     /// Whether a server runs can't be told, for this reason.
     Unknown(Box<ServiceError>),
     /// Somebody else's server can't be stopped.
@@ -106,6 +113,13 @@ impl fmt::Display for ServiceError {
                 f,
                 "the server of {path:?} runs, but its process can't be seen from here; do this where it was started"
             ),
+            ServiceError::Busy { pid, path } => {
+                write!(f, "the pid file {path:?} is of no server that runs, but ")?;
+                match pid {
+                    Some(pid) => write!(f, "process {pid} keeps a lock on it; end that process, or remove the file"),
+                    None => f.write_str("somebody keeps a lock on it; remove the file"),
+                }
+            }
             ServiceError::Unknown(error) => error.fmt(f),
             ServiceError::NotAllowed { pid } => {
                 write!(f, "no permission to stop process {pid}; do this as the user who started it, or as root")

@@ -6,7 +6,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::time::Duration;
+use std::{process, thread};
 
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
 use rustix::io::Errno;
@@ -23,6 +24,10 @@ pub(super) struct PidFile {
     // be one of the open file (flock), which says nothing of the process that holds it.
     file: File,
 }
+
+/// How often to look again when it can't be told whose the file is: a second. Those who come and go do so for moments.
+pub(super) const ATTEMPTS: u32 = 200;
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
 /// What a pid file says of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +53,19 @@ pub(super) fn look(path: &Path) -> Result<State, ServiceError> {
 
 /// A file that is there, and perhaps locked.
 fn who_holds(file: &File) -> io::Result<State> {
-    let lock = fcntl_getlk(file, &Flock::from(FlockType::WriteLock))?;
+    // Asked for a lock that only locks for writing stand against, as a server has one. Those for reading are to be had by
+    // all who may read the file, and say nothing.
+    let lock = fcntl_getlk(file, &Flock::from(FlockType::ReadLock))?;
     // A lock that is of an open file and of no process has the number -1, and one from another machine may have any below
     // 0. To kill(2) these stand for groups of processes, or for all that there are.
     Ok(lock.map_or(State::Stale, |lock| State::Running(lock.pid.filter(|pid| pid.as_raw_pid() > 0))))
+}
+
+/// A process that has a lock on the file, and be it one for reading.
+pub(super) fn anybody(path: &Path) -> Option<Pid> {
+    let file = options().open(path).ok()?;
+    let lock = fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok()??;
+    lock.pid.filter(|pid| pid.as_raw_pid() > 0)
 }
 
 impl PidFile {
@@ -63,14 +77,17 @@ impl PidFile {
             }
             _ => ServiceError::PidFile { path: path.to_owned(), error },
         };
-        loop {
+        for _ in 0..ATTEMPTS {
             let file = options().write(true).create(true).truncate(false).mode(0o644).open(path).map_err(failed)?;
             match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => (),
                 Err(Errno::AGAIN | Errno::ACCESS) => match who_holds(&file) {
                     Ok(State::Running(pid)) => return Err(ServiceError::Running { pid, path: path.to_owned() }),
-                    // It has ended just now.
-                    _ => continue,
+                    // It has ended just now, or somebody reads.
+                    _ => {
+                        thread::sleep(PAUSE);
+                        continue;
+                    }
                 },
                 Err(error) => return Err(failed(error.into())),
             }
@@ -83,6 +100,7 @@ impl PidFile {
             let stale = pid_file.write().map_err(failed)?;
             return Ok((pid_file, stale));
         }
+        Err(ServiceError::Busy { pid: anybody(path), path: path.to_owned() })
     }
 
     fn write(&mut self) -> io::Result<Option<String>> {

@@ -9,7 +9,7 @@ use clap::Args;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
-use super::pid_file::{PidFile, State, look};
+use super::pid_file::{ATTEMPTS, PAUSE, PidFile, State, anybody, look};
 use super::{PidOptions, ServiceError};
 use crate::cli::Failure;
 use crate::cli::values::{Seconds, seconds_above_zero};
@@ -60,6 +60,7 @@ pub(super) fn stop(pid: &PidOptions, timeout: &TimeoutOptions) -> Result<(), Fai
 
 /// Ends the server of this pid file, if there is one. Returns what to tell.
 fn end(path: &Path, timeout: Duration) -> Result<String, ServiceError> {
+    let mut attempts = 0..ATTEMPTS;
     let process = loop {
         match look(path)? {
             State::Absent => return Ok("no server runs".to_owned()),
@@ -76,6 +77,9 @@ fn end(path: &Path, timeout: Duration) -> Result<String, ServiceError> {
                 }
             }
         }
+        // Somebody else has it by now, and could go on so.
+        attempts.next().ok_or_else(|| ServiceError::Busy { pid: anybody(path), path: path.to_owned() })?;
+        thread::sleep(PAUSE);
     };
     let pid = process.pid;
     process.signal(Signal::TERM)?;
