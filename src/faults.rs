@@ -2,7 +2,7 @@
 //!
 //! The simulation claims that it would find what is wrong with the server. So what may be wrong is built in on purpose,
 //! one fault at a time, and is to be found. Only with the feature `faults` is there anything to switch. Without it
-//! [`is_on`] is false when the compiler sees it, and a server has neither the switches nor what they would do.
+//! `is_on` is false when the compiler sees it, and a server has neither the switches nor what they would do.
 //!
 //! With the feature there are also an `assert!` and an `assert_eq!` in here, which take the place of those of std in
 //! `engine`, `server`, `slots` and `wire`: they can be silenced, so that a fault is not found by the server itself.

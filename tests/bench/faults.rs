@@ -19,10 +19,11 @@ fn wrong_answers_are_told_and_not_counted() {
         }
     };
     for (port, said) in [
-        (stand_in::start(refuse).0, "timed_out"),
-        (stand_in::start(error).0, "too_many_locks"),
-        (stand_in::start(twice).0, "an answer to nothing"),
-        (stand_in::start(first_only).0, "release_failed"),
+        (stand_in::start(refuse).0, ["timed_out"; 2]),
+        (stand_in::start(error).0, ["too_many_locks"; 2]),
+        // By the time that the second comes the next request may be on its way, and then it is the answer to that.
+        (stand_in::start(twice).0, ["an answer to nothing", r#""result":"acquired""#]),
+        (stand_in::start(first_only).0, ["release_failed"; 2]),
     ] {
         for (workload, processes) in [("pair", "1"), ("pair", "2")] {
             let args =
@@ -33,7 +34,7 @@ fn wrong_answers_are_told_and_not_counted() {
             assert_eq!(figures["wrong_answers"], 2, "{figures}");
             assert_eq!(figures["pairs"], 0, "{figures}");
             let [line] = end.stderr.as_slice() else { panic!("{end:?}") };
-            assert!(line.contains("wrong answers") && line.contains(said), "{line}");
+            assert!(line.contains("wrong answers") && said.iter().any(|said| line.contains(said)), "{line}");
         }
     }
 }
