@@ -220,6 +220,31 @@ mod tests {
         replay_within(limits, &transcript);
     }
 
+    /// As the simulation printed it for the seed 202995, when its model took a client that waited for its turn for silent.
+    #[test]
+    fn what_the_simulation_prints_of_a_seed_is_replayed() {
+        let limits = Limits {
+            line_bytes_max: 96,
+            connections_max: 1000,
+            max_idle: Some(Duration::from_secs(1)),
+            outbox_pause_bytes: 233,
+            turn_expiry_bytes: 189,
+            ..Limits::default()
+        };
+        let transcript = r#"
+@0.000000000 10.0.0.1:10000 +
+@0.000000000 10.0.0.1:10000 < {"command":"locks","prefix":"","detail":false,"id":"id-305"}
+@0.000000000 10.0.0.1:10000 > {"result":"locks","value":{},"id":"id-305"}
+@1.430119821 10.0.0.1:10000 < {"command":"locks","prefix":"a","detail":true}
+@1.430119821 10.0.0.1:10000 > {"result":"locks","value":{}}
+@1.430119821 10.0.0.1:10000 < {"command":"locks","prefix":"boss:","detail":false,"id":308}
+@1.430119821 10.0.0.1:10000 > {"result":"locks","value":{},"id":308}
+"#;
+        replay_within(limits, transcript);
+        let other = transcript.replacen(r#""value":{},"id":308"#, r#""value":{},"id":309"#, 1);
+        assert!(catch_unwind(|| replay(&other)).is_err(), "the server answers with the id that was sent");
+    }
+
     #[test]
     fn a_connection_ends_once_although_a_second_reason_turns_up_before_its_session_has_ended() {
         let transcript = logged(|| {
