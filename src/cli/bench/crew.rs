@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::{BenchError, tied};
+use super::{BenchError, drive, tied};
 use crate::cli::Failure;
 
 /// Which worker a process is, and of how many: `0/4` is the first of four.
@@ -154,6 +154,8 @@ impl Drop for Crew {
 
 /// In a worker: carries out orders until there are no more.
 pub(super) fn obey(mut carry_out: impl FnMut(&str) -> Result<Value, Failure>) -> Result<(), Failure> {
+    // Ctrl-C reaches all workers at once. Whoever comes to its work only after that has measured nothing, and says so.
+    drive::interruption().map_err(Failure::System)?;
     for order in io::stdin().lines() {
         let answer = carry_out(&order.map_err(Failure::System)?)?;
         let mut stdout = io::stdout().lock();

@@ -1,8 +1,8 @@
 //! The loop that every workload runs in: one thread, one poll, as the server has it.
 
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -156,14 +156,19 @@ fn drain(
     Ok(())
 }
 
-/// Becomes true when somebody wants us to end. A second signal ends us at once.
+/// Becomes true when somebody wants us to end. A second signal ends us at once. It is the same whenever it is asked for: a
+/// worker looks out for signals before it has anything to do, and must not forget one until then.
 pub(super) fn interruption() -> io::Result<Arc<AtomicBool>> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(flag) = FLAG.get() {
+        return Ok(Arc::clone(flag));
+    }
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))?;
         signal_hook::flag::register(signal, Arc::clone(&flag))?;
     }
-    Ok(flag)
+    Ok(Arc::clone(FLAG.get_or_init(|| flag)))
 }
 
 /// Lets time pass, until something is over. Returns how much it was.
