@@ -84,7 +84,7 @@ impl<'a> Peer<'a> {
         if let Some(timeout) = timeout {
             request["timeout"] = json!(timeout.as_secs_f64());
         }
-        self.note(What::Asking { lock: lock.to_owned() });
+        self.note(What::Asking { lock: lock.to_owned(), is_timed: timeout.is_some() });
         self.write(format!("{request}\n{{\"command\":\"ping\"}}\n").as_bytes(), is_dribbled)
     }
 

@@ -35,8 +35,8 @@ pub(crate) struct Event {
 /// A client has at most one lock at a time, or waits for one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
-    /// It is about to ask for a lock.
-    Asking { lock: String },
+    /// It is about to ask for a lock, and perhaps not for ever.
+    Asking { lock: String, is_timed: bool },
     /// The server has carried out that request: it holds the lock by now, or has its place in the queue.
     Placed,
     /// The server has granted it.
@@ -58,7 +58,8 @@ impl fmt::Display for Event {
         let Event { at, client, what } = self;
         write!(f, "@{at} {client} ")?;
         match what {
-            What::Asking { lock } => write!(f, "asking {lock}"),
+            What::Asking { lock, is_timed: false } => write!(f, "asking {lock}"),
+            What::Asking { lock, is_timed: true } => write!(f, "asking_for_a_time {lock}"),
             What::Placed => f.write_str("placed"),
             What::Acquired => f.write_str("acquired"),
             What::TimedOut => f.write_str("timed_out"),
@@ -78,7 +79,9 @@ impl FromStr for Event {
         let mut number = || words.next()?.parse().ok();
         let (at, client) = (number().ok_or(())?, number().ok_or(())?);
         let what = match words.next().ok_or(())? {
-            "asking" => What::Asking { lock: words.next().ok_or(())?.to_owned() },
+            word @ ("asking" | "asking_for_a_time") => {
+                What::Asking { lock: words.next().ok_or(())?.to_owned(), is_timed: word != "asking" }
+            }
             "placed" => What::Placed,
             "acquired" => What::Acquired,
             "timed_out" => What::TimedOut,
@@ -131,7 +134,8 @@ impl Recorder for ToStdout {
 #[test]
 fn an_event_survives_the_way_through_a_line() {
     let kinds = [
-        What::Asking { lock: "boss:17".to_owned() },
+        What::Asking { lock: "boss:17".to_owned(), is_timed: false },
+        What::Asking { lock: "boss:17".to_owned(), is_timed: true },
         What::Placed,
         What::Acquired,
         What::TimedOut,
