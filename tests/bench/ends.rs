@@ -17,11 +17,17 @@ use crate::{expect_latency, number};
 fn ctrl_c_ends_it_with_what_was_measured() {
     for more in [&[][..], &["--processes", "2"]] {
         let server = Server::tcp(&[]);
-        let args = ["-c", "4", "--seconds", "1000", "--warm-up", "0", "--json"];
+        let args = ["-c", "4", "--keys", "100", "--seconds", "1000", "--warm-up", "0", "--json"];
         let mut command = officer(&[&["bench", "pair"], server.options().as_slice(), &args, more].concat());
         let program = Program::start(&mut command);
         let client = server.client();
-        eventually("it is under way", || !client.locks().unwrap().is_empty());
+        // Each connection takes its keys in turn: when more have been seen than there are connections, one of them is at
+        // its second, and has done a pair.
+        let mut seen = HashSet::new();
+        eventually("a pair is done", || {
+            seen.extend(client.locks().unwrap().into_keys());
+            seen.len() > 4
+        });
         // To all, as a terminal does it.
         program.signal_all(Signal::INT);
         let printed = program.end().expect_success();
@@ -39,8 +45,11 @@ fn ctrl_c_before_a_storm_leaves_it_out() {
     let args = ["-c", "10", "--locks", "2", "--seconds", "1000", "--json"];
     let program = Program::start(&mut officer(&[&["bench", "storm"], server.options().as_slice(), &args].concat()));
     let client = server.client();
-    // What the other client locks, again and again.
-    eventually("it is under way", || client.locks().unwrap().contains_key("bench:00000020"));
+    // What the other client locks, again and again: when it is held anew, a pair has been done.
+    for is_held in [true, false, true] {
+        let what = if is_held { "the other client holds its lock" } else { "the other client has released its lock" };
+        eventually(what, || client.locks().unwrap().contains_key("bench:00000020") == is_held);
+    }
     program.signal_all(Signal::INT);
     let printed = program.end().expect_success();
     let figures: Value = serde_json::from_str(&printed[0]).unwrap();
