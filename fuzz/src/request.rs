@@ -1,7 +1,9 @@
 //! What a line asks for, read from its whole JSON value.
 
 use officer::wire::Id;
-use officer::wire::request::{Command, Hello, Lock, Operation, Page, Request, parse, parse_in_full};
+use officer::wire::request::{
+    Command, Hello, Lock, Operation, Page, Request, parse, parse_in_full, recognise, recognise_line,
+};
 
 use crate::json::Json;
 
@@ -33,6 +35,12 @@ enum What {
 pub fn by_the_server(line: &[u8]) -> Read {
     let parsed = parse(line);
     assert_eq!(parsed, parse_in_full(line), "{}: the shortcut says something else", line.escape_ascii());
+    if let Ok(text) = std::str::from_utf8(line) {
+        assert_eq!(recognise_line(text), None, "{text}: its end is not there");
+        let lines = format!("{text}\n{text}");
+        let alone = recognise(line).map(|request| (request, line.len() + 1));
+        assert_eq!(recognise_line(&lines), alone, "{text}: it is read another way before another line");
+    }
     match parsed {
         Ok(Request { id, command }) => Read { id: id.as_ref().map(Id::as_ref).map(id_text), what: what(command) },
         Err(bad) => {

@@ -223,7 +223,7 @@ impl<S: Socket> Server<S> {
         let rest = match inbox {
             Some(mut inbox) => {
                 inbox.bytes.extend_from_slice(&self.read_buffer[..input]);
-                self.carry_out(key, &inbox.bytes, &mut inbox.scanner);
+                self.carry_out(key, &inbox.bytes, input, &mut inbox.scanner);
                 if inbox.compact() {
                     Some(inbox)
                 } else {
@@ -234,7 +234,7 @@ impl<S: Socket> Server<S> {
             None => {
                 let buffer = std::mem::take(&mut self.read_buffer);
                 let mut scanner = LineScanner::default();
-                self.carry_out(key, &buffer[..input], &mut scanner);
+                self.carry_out(key, &buffer[..input], input, &mut scanner);
                 let rest = scanner.rest(&buffer[..input]);
                 let inbox = (!rest.is_empty()).then(|| {
                     let mut inbox = self.connections.inboxes.take();
@@ -253,9 +253,12 @@ impl<S: Socket> Server<S> {
         }
     }
 
-    /// Carries out the whole lines in `bytes`, until the connection is to end or has too much unsent.
-    fn carry_out(&mut self, key: ConnectionKey, bytes: &[u8], scanner: &mut LineScanner) {
+    /// Carries out the whole lines in `bytes`, until the connection is to end or has too much unsent. The last `new` of the
+    /// bytes were not there before.
+    fn carry_out(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
         let now = self.connections.now;
+        // In one go for all lines, but not again and again for one that drips in.
+        let text = if bytes.len() <= 2 * new { valid_prefix(bytes) } else { "" };
         let line_bytes_max = self.connections.limits.line_bytes_max;
         loop {
             let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
@@ -264,6 +267,14 @@ impl<S: Socket> Server<S> {
                 return;
             }
             let peer = connection.peer;
+            let text = scanner.rest_of(text);
+            if let Some((request, len)) = request::recognise_line(text).filter(|(_, len)| *len <= line_bytes_max) {
+                debug_assert!(!self.is_long(&request), "what is plain is quick");
+                scanner.step_over(len);
+                self.connections.recorder.record(now, peer, What::Received, &text.as_bytes()[..len]);
+                self.obey(key, session, &request);
+                continue;
+            }
             let before = *scanner;
             let line = match scanner.next_line(bytes, line_bytes_max) {
                 Ok(Some(line)) => line,
@@ -287,18 +298,22 @@ impl<S: Socket> Server<S> {
             }
             self.connections.recorder.record(now, peer, What::Received, line);
             match parsed {
-                Ok(request) => {
-                    let id = request.id.as_ref().map(Id::as_ref);
-                    match &request.command {
-                        Command::Locks(operation) => {
-                            self.engine.request(session, operation, id, now, &mut self.connections);
-                        }
-                        Command::Hello(hello) => self.hello(key, session, hello, id),
-                        Command::Kick { connection } => self.kick(key, connection, id),
-                    }
-                }
+                Ok(request) => self.obey(key, session, &request),
                 Err(bad) => self.connections.push(key, &bad.reply()),
             }
+        }
+    }
+
+    /// Carries out one request.
+    #[inline]
+    fn obey(&mut self, key: ConnectionKey, session: SessionKey, request: &Request<'_>) {
+        let id = request.id.as_ref().map(Id::as_ref);
+        match &request.command {
+            Command::Locks(operation) => {
+                self.engine.request(session, operation, id, self.connections.now, &mut self.connections);
+            }
+            Command::Hello(hello) => self.hello(key, session, hello, id),
+            Command::Kick { connection } => self.kick(key, connection, id),
         }
     }
 
@@ -423,4 +438,9 @@ impl<S: Socket> Server<S> {
     pub fn is_empty(&self) -> bool {
         self.engine.is_empty() && self.connections.is_empty()
     }
+}
+
+/// As much from the beginning as is UTF-8.
+fn valid_prefix(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_else(|_| bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid()))
 }

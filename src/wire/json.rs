@@ -8,6 +8,7 @@ pub fn push_str(out: &mut Vec<u8>, text: &str) {
 }
 
 /// As [`push_str`], without the quotes around it.
+#[inline]
 pub fn push_unquoted(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     if is_plain(bytes) {
@@ -33,11 +34,12 @@ fn is_plain(bytes: &[u8]) -> bool {
 /// The highest bit of each byte of the word that does not stand for itself in a JSON string: quotes, backslashes and
 /// control characters. Above the lowest of them other bits may be set as well, by a borrow.
 pub(super) fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
-    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHEST;
-    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    below(word, 0x20) | equal(b'"') | equal(b'\\')
+    let each = |byte: u8| u64::from_le_bytes([byte; 8]);
+    // A quote and what is below a space become what is below 0x21 when their second bit is turned over, and nothing else
+    // does. Bytes that are not ASCII stand for themselves.
+    let quote_or_control = (word ^ each(0x02)).wrapping_sub(each(0x21));
+    let backslash = (word ^ each(b'\\')).wrapping_sub(each(1));
+    (quote_or_control | backslash) & !word & each(0x80)
 }
 
 #[cold]

@@ -36,9 +36,20 @@ impl LineScanner {
         Ok(Some(line))
     }
 
+    /// Steps over a line that somebody else has recognised: the next one, whole, and of so many bytes with its `\n`.
+    pub fn step_over(&mut self, len: usize) {
+        self.consumed += len;
+        self.scanned = self.consumed;
+    }
+
     /// What no line was made of yet.
     pub fn rest<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[self.consumed..]
+    }
+
+    /// The same of a text that the bytes begin with; nothing when it ends before.
+    pub fn rest_of<'a>(&self, text: &'a str) -> &'a str {
+        text.get(self.consumed..).unwrap_or("")
     }
 
     /// The scanner for the bytes that [`LineScanner::rest`] returned, once they are kept elsewhere.

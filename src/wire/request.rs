@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-pub use self::fast::recognise;
+pub use self::fast::{recognise, recognise_line};
 
 use super::Id;
 use super::reply::{Outcome, Reason, Reply};

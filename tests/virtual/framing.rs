@@ -49,6 +49,19 @@ fn many_lines_in_one_read_are_answered_in_their_order() {
 }
 
 #[test]
+fn bytes_that_are_no_text_spoil_only_their_own_line() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    let mut said = format!("{}\n", lock("é", "")).into_bytes();
+    said.extend_from_slice(b"{\"command\":\"lock\",\"name\":\"\xff\"}\n");
+    said.extend_from_slice(format!("{}\n{}\n", unlock("é"), lock("🔒", "")).as_bytes());
+    let received = lines(world.send(ann, &said));
+    assert_eq!([&received[0], &received[2], &received[3]], [&acquired("é"), &released("é"), &acquired("🔒")]);
+    assert!(received[1].contains("invalid_json"), "{}", received[1]);
+    assert_eq!(received.len(), 4);
+}
+
+#[test]
 fn a_line_may_be_cut_in_every_place() {
     for peer in peers() {
         for cut in 1..SAID.len() {
