@@ -25,7 +25,7 @@ fn wrong_answers_are_told_and_not_counted() {
         (stand_in::start(twice).0, ["an answer to nothing", r#""result":"acquired""#]),
         (stand_in::start(first_only).0, ["release_failed"; 2]),
     ] {
-        for (workload, processes) in [("pair", "1"), ("pair", "2")] {
+        for (workload, processes) in [("pair", "1"), ("pair", "2"), ("handoff", "1"), ("handoff", "2")] {
             let args =
                 ["bench", workload, "-p", &port, "-c", "2", "--seconds", "1000", "--json", "--processes", processes];
             let end = run(&mut officer(&args));

@@ -1,6 +1,6 @@
 //! Each workload, against a server of ours and against one that keeps a count.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -99,15 +99,39 @@ fn people_get_lines_and_none_of_them_is_json() {
 #[test]
 fn locks_are_handed_around() {
     let server = Server::tcp(&[]);
-    let figures = bench_of(&server, "handoff", &["-c", "10", "--locks", "3", "--pairs", "500"]);
-    assert_eq!(figures["pairs"], 500);
-    expect_latency(&figures, "hand_over_us");
-    expect_latency(&figures, "latency_us");
-    // A connection stands in the queue while others have the lock.
-    assert!(number(&figures, "/latency_us/p50") > number(&figures, "/hand_over_us/p50"), "{figures}");
-    let figures = bench_of(&server, "handoff", &["-c", "6", "--seconds", "0.2", "--warm-up", "0"]);
-    assert!(number(&figures, "/pairs") > 0.0, "{figures}");
-    assert_eq!(server.client().locks().unwrap().len(), 0);
+    for processes in ["1", "3"] {
+        let args = ["-c", "10", "--locks", "3", "--pairs", "500", "--processes", processes];
+        let figures = bench_of(&server, "handoff", &args);
+        assert_eq!(figures["pairs"], 500);
+        expect_latency(&figures, "hand_over_us");
+        expect_latency(&figures, "latency_us");
+        // Every grant but the first of each lock ends a hand-over, whichever processes it is between.
+        assert_eq!(figures["hand_overs"], 497, "{figures}");
+        // A connection stands in the queue while others have the lock.
+        assert!(number(&figures, "/latency_us/p50") > number(&figures, "/hand_over_us/p50"), "{figures}");
+        let args = ["-c", "6", "--seconds", "0.2", "--warm-up", "0.1", "--processes", processes];
+        let figures = bench_of(&server, "handoff", &args);
+        assert!(number(&figures, "/pairs") > 0.0, "{figures}");
+        assert_eq!(figures["generator"]["processes"].to_string(), processes);
+        assert_eq!(server.client().locks().unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn the_connections_of_a_lock_are_those_of_several_processes() {
+    let server = Server::tcp(&[]);
+    let args = ["-c", "6", "--locks", "2", "--seconds", "1000", "--processes", "3"];
+    let _program = Program::start(&mut officer(&[&["bench", "handoff"], server.options().as_slice(), &args].concat()));
+    let client = server.client();
+    for lock in ["bench:00000000", "bench:00000001"] {
+        // On the loopback network every process has an address of its own.
+        let mut hosts = HashSet::new();
+        eventually("every process has stood in the queue", || {
+            let queue = client.locks().unwrap().remove(lock).unwrap_or_default();
+            hosts.extend(queue.iter().filter_map(|name| Some(name.to_string().rsplit_once(':')?.0.to_owned())));
+            hosts.len() == 3
+        });
+    }
 }
 
 #[test]

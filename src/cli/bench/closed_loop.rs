@@ -4,7 +4,7 @@ use mio::event::Event;
 use mio::{Interest, Poll, Token};
 
 use super::connection::Connection;
-use super::drive::{Clock, Workload};
+use super::drive::{self, Workload};
 use super::script::Script;
 use super::tally::Tally;
 use super::target::Target;
@@ -44,20 +44,20 @@ impl ClosedLoop {
 }
 
 impl Workload for ClosedLoop {
-    fn start(&mut self, clock: Clock, tally: &mut Tally) {
+    fn start(&mut self, tally: &mut Tally) {
         for connection in &mut self.connections {
-            let result = connection.go_on(clock.now());
+            let result = connection.go_on(drive::now());
             self.busy += usize::from(connection.settle(result, tally));
         }
     }
 
-    fn ready(&mut self, event: &Event, clock: Clock, tally: &mut Tally) {
+    fn ready(&mut self, event: &Event, tally: &mut Tally) {
         let connection = &mut self.connections[event.token().0];
         if connection.is_idle() {
             // It has nothing to wait for, so it is over, or was ended by the server, and is not needed any more.
             return;
         }
-        let result = connection.ready(event, clock, tally, &mut self.buffer);
+        let result = connection.ready(event, tally, &mut self.buffer);
         if !connection.settle(result, tally) {
             self.busy -= 1;
         }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 
 use mio::event::Event;
 
-use super::drive::Clock;
+use super::drive;
 use super::script::Script;
 use super::tally::Tally;
 use crate::net::Socket;
@@ -88,20 +88,14 @@ impl Connection {
         !self.is_idle()
     }
 
-    pub(super) fn ready(
-        &mut self,
-        event: &Event,
-        clock: Clock,
-        tally: &mut Tally,
-        buffer: &mut [u8],
-    ) -> Result<(), Fault> {
+    pub(super) fn ready(&mut self, event: &Event, tally: &mut Tally, buffer: &mut [u8]) -> Result<(), Fault> {
         // Most events say that there are answers, and that there is still room to write, which was never in doubt.
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             loop {
                 let count = self.read(buffer)?;
                 let is_waiting = self.received < self.lock_received();
                 self.hear(&buffer[..count])?;
-                let now = clock.now();
+                let now = drive::now();
                 if is_waiting && self.received >= self.lock_received() {
                     tally.granted(self.script.first_key, now);
                 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Poll};
+use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::options::LoadOptions;
@@ -24,26 +25,17 @@ const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// found.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-/// Time as all of this counts it: in nanoseconds, since it began.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(Instant);
-
-impl Clock {
-    pub(super) fn start() -> Self {
-        Clock(Instant::now())
-    }
-
-    pub(super) fn now(self) -> u64 {
-        nanos(self.0.elapsed())
-    }
+/// Time as all of this counts it: in nanoseconds, of the one clock that all processes of a machine share.
+pub(super) fn now() -> u64 {
+    nanos(Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default())
 }
 
 /// What a workload does when something happens.
 pub(super) trait Workload {
     /// Begins on all connections.
-    fn start(&mut self, clock: Clock, tally: &mut Tally);
+    fn start(&mut self, tally: &mut Tally);
     /// Something happened on a connection.
-    fn ready(&mut self, event: &Event, clock: Clock, tally: &mut Tally);
+    fn ready(&mut self, event: &Event, tally: &mut Tally);
     /// Begins nothing new.
     fn stop(&mut self);
     /// Whether there is nothing that is still to be answered.
@@ -60,9 +52,9 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    pub(super) fn new(count: Option<usize>, load: &LoadOptions) -> Self {
+    pub(super) fn new(load: &LoadOptions) -> Self {
         let time = Plan::Time { warm_up: load.warm_up.0, measured: load.seconds.0 };
-        count.map_or(time, Plan::Count)
+        load.pairs.map_or(time, Plan::Count)
     }
 }
 
@@ -90,36 +82,40 @@ pub(super) fn drive(
 ) -> Result<Spent, Failure> {
     let interrupted = interruption().map_err(Failure::System)?;
     let mut events = Events::with_capacity(EVENTS_MAX);
-    let clock = Clock::start();
-    let (begin_at, measured, steps) = match plan {
+    let start = now();
+    let (warm_up, measured, steps) = match plan {
         Plan::Time { warm_up, measured } => (nanos(warm_up), nanos(measured), nanos(warm_up + measured)),
         Plan::Count(count) => (0, u64::MAX, count as u64),
     };
     let mut progress = Progress::new("measuring", steps);
     let mut begun = Marks::take(server);
-    let mut has_begun = begin_at == 0;
-    let mut end_at = clock.now().saturating_add(measured);
-    workload.start(clock, tally);
+    let begin_at = start.saturating_add(warm_up);
+    let mut has_begun = warm_up == 0;
+    let mut end_at = now().saturating_add(measured);
+    workload.start(tally);
     let is_interrupted = loop {
-        let now = clock.now();
+        let now = now();
         if !has_begun && now >= begin_at {
             has_begun = true;
-            tally.begin();
+            tally.begin(now);
             begun = Marks::take(server);
-            end_at = clock.now().saturating_add(measured);
+            end_at = self::now().saturating_add(measured);
         }
         let is_interrupted = interrupted.load(Ordering::Relaxed);
         if (has_begun && now >= end_at) || workload.is_idle() || is_interrupted {
             break is_interrupted;
         }
-        let step = if matches!(plan, Plan::Count(_)) { tally.operations } else { now };
+        let step = if matches!(plan, Plan::Count(_)) { tally.operations } else { now - start };
         progress.tick(now, step, || rate(tally.operations, begun.at.elapsed()));
         let next = if has_begun { end_at } else { begin_at };
-        turn(workload, poll, &mut events, Duration::from_nanos(next.saturating_sub(now)), clock, tally)?;
+        turn(workload, poll, &mut events, Duration::from_nanos(next.saturating_sub(now)), tally)?;
     };
     let spent = Spent { is_interrupted, ..begun.spent(server) };
-    tally.end();
-    drain(workload, poll, &mut events, clock, tally)?;
+    // Whoever has nothing more to do misses nothing of what others do.
+    if !workload.is_idle() {
+        tally.end(now());
+        drain(workload, poll, &mut events, tally)?;
+    }
     Ok(spent)
 }
 
@@ -128,7 +124,6 @@ fn turn(
     poll: &mut Poll,
     events: &mut Events,
     sleep: Duration,
-    clock: Clock,
     tally: &mut Tally,
 ) -> Result<(), Failure> {
     match poll.poll(events, Some(sleep.min(SLEEP_MAX))) {
@@ -136,22 +131,16 @@ fn turn(
         result => result.map_err(Failure::System)?,
     }
     for event in events.iter() {
-        workload.ready(event, clock, tally);
+        workload.ready(event, tally);
     }
     Ok(())
 }
 
-fn drain(
-    workload: &mut impl Workload,
-    poll: &mut Poll,
-    events: &mut Events,
-    clock: Clock,
-    tally: &mut Tally,
-) -> Result<(), Failure> {
+fn drain(workload: &mut impl Workload, poll: &mut Poll, events: &mut Events, tally: &mut Tally) -> Result<(), Failure> {
     workload.stop();
-    let give_up = clock.now() + nanos(DRAIN_MAX);
-    while !workload.is_idle() && clock.now() < give_up {
-        turn(workload, poll, events, SLEEP_MAX, clock, tally)?;
+    let give_up = now() + nanos(DRAIN_MAX);
+    while !workload.is_idle() && now() < give_up {
+        turn(workload, poll, events, SLEEP_MAX, tally)?;
     }
     Ok(())
 }

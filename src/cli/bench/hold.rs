@@ -96,7 +96,8 @@ fn measure(options: &Options) -> Result<(), Failure> {
     crew.ask("release")?;
 
     let rate = options.connections as f64 / took.as_secs_f64();
-    let mut report = Report::new("hold", target.shown())
+    let mut report = Report::new("hold")
+        .with("address", target.shown())
         .with("protocol", options.protocol.name())
         .with("connections", options.connections)
         .with("first", first)

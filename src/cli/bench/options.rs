@@ -3,6 +3,7 @@
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
+use super::crew::Worker;
 use super::target::Target;
 use super::{BenchError, process};
 use crate::cli::address::AddressOptions;
@@ -56,6 +57,17 @@ pub(super) struct LoadOptions {
     #[arg(long, value_name = "SECONDS", default_value = "0.5")]
     pub(super) warm_up: Seconds,
 
+    /// Pairs to do, of all connections together, instead of a time
+    #[arg(long, value_name = "COUNT", conflicts_with = "seconds", value_parser = pairs())]
+    pub(super) pairs: Option<usize>,
+
+    /// Processes that share the connections: one may have only so many descriptors, and use only one CPU
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = processes())]
+    pub(super) processes: usize,
+
+    #[arg(long, hide = true)]
+    pub(super) worker: Option<Worker>,
+
     /// CPU that the load generator keeps to
     #[arg(long, value_name = "CPU")]
     pub(super) pin: Option<usize>,
@@ -74,8 +86,7 @@ pub(super) fn count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=10_000_000)
 }
 
-/// Pairs to do.
-pub(super) fn pairs() -> RangedU64ValueParser<usize> {
+fn pairs() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1 << 50)
 }
 

@@ -24,10 +24,9 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(workload: &str, address: &str) -> Self {
+    pub(super) fn new(workload: &str) -> Self {
         let mut figures = Map::new();
         figures.insert("workload".into(), workload.into());
-        figures.insert("address".into(), address.into());
         Report { figures, lines: Vec::new(), fault: None, is_generator_the_limit: false }
     }
 
@@ -55,7 +54,7 @@ impl Report {
             .line("throughput", format!("{rate:.0} pairs per second ({} in {seconds:.2} s)", tally.operations))
             .with_latency("latency", &tally.latency);
         if let Some(hand_overs) = &tally.hand_overs {
-            report = report.with_latency("hand_over", &hand_overs.latency);
+            report = report.with_latency("hand_over", &hand_overs.latency).with("hand_overs", hand_overs.latency.len());
         }
         report.with_processes(tally.operations, spent, server).with_faults(tally)
     }

@@ -125,7 +125,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let millis = time.map(|time| time.as_secs_f64() * 1e3);
     let cpu = time.and(spent.server).map(|time| time.as_secs_f64() * 1e6 / options.connections as f64);
     let process = server.map(|pid| json!({ "pid": pid, "cpu_us_per_connection": cpu }));
-    let mut report = Report::new("storm", target.shown())
+    let mut report = Report::new("storm")
+        .with("address", target.shown())
         .with("protocol", "officer")
         .with("connections", options.connections)
         .with("locks", options.locks)

@@ -81,11 +81,12 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     }
     let steps = measured.iter().map(|(_, cells)| cells.len() * options.rounds).sum::<usize>() as u64;
     let mut progress = Progress::new("measuring", steps);
-    let (clock, mut step) = (drive::Clock::start(), 0);
+    let mut step = 0;
     'all: for round in 0..options.rounds {
         for (row, cells) in &mut measured {
             for cell in cells {
-                progress.tick(clock.now(), step, || format!("round {}: {}, {}", round + 1, row.name, cell.kind.name()));
+                progress
+                    .tick(drive::now(), step, || format!("round {}: {}, {}", round + 1, row.name, cell.kind.name()));
                 let run = measure(row, cell.kind, options, limit);
                 if interrupted.load(Ordering::Relaxed) {
                     break 'all;

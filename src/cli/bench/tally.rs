@@ -3,6 +3,8 @@
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+use super::hand_overs::{Grants, HandOvers};
+
 /// Latencies beyond this are counted as this: a minute.
 const LATENCY_MAX: u64 = 60_000_000_000;
 /// Latencies are kept to a thousandth.
@@ -22,6 +24,8 @@ pub(super) struct Tally {
     pub(super) latency: Histogram<u64>,
     /// How long after each grant of a lock the next one came, for workloads that hand locks around.
     pub(super) hand_overs: Option<HandOvers>,
+    /// When each lock was granted, where other processes have the same locks.
+    pub(super) grants: Option<Grants>,
     is_open: bool,
     /// Answers that were not as they should be, and the first of them. They are no operations.
     pub(super) wrong: Faults,
@@ -49,6 +53,7 @@ impl Tally {
             operations: 0,
             latency: latencies(),
             hand_overs: None,
+            grants: None,
             is_open: true,
             wrong: Faults::default(),
             lost: Faults::default(),
@@ -65,33 +70,49 @@ impl Tally {
 
     /// A lock was granted. Whoever got it hands it on at once.
     pub(super) fn granted(&mut self, lock: usize, now: u64) {
-        if let Some(hand_overs) = &mut self.hand_overs
-            && self.is_open
-        {
+        if !self.is_open {
+            return;
+        }
+        if let Some(hand_overs) = &mut self.hand_overs {
             hand_overs.granted(lock, now);
+        }
+        if let Some(grants) = &mut self.grants {
+            grants.granted(lock, now);
         }
     }
 
     /// Forgets what was done while everything warmed up, but no fault.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, now: u64) {
         self.operations = 0;
         self.latency.reset();
         if let Some(hand_overs) = &mut self.hand_overs {
             hand_overs.latency.reset();
         }
+        if let Some(grants) = &mut self.grants {
+            grants.begin(now);
+        }
     }
 
-    /// For another process to [`add`](Tally::add).
+    /// For another process to [add](Tally::add_all).
     pub(super) fn to_json(&self) -> Value {
         let recorded = self.latency.iter_recorded();
         let latency: Vec<_> = recorded.map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
         let faults = |faults: &Faults| json!({ "count": faults.count, "first": faults.first });
         let (wrong, lost) = (faults(&self.wrong), faults(&self.lost));
-        json!({ "operations": self.operations, "latency": latency, "wrong": wrong, "lost": lost })
+        let grants = self.grants.as_ref().map(Grants::to_json);
+        json!({ "operations": self.operations, "latency": latency, "wrong": wrong, "lost": lost, "grants": grants })
     }
 
-    /// Adds what another process has counted.
-    pub(super) fn add(&mut self, other: &Value) {
+    /// Adds what other processes have counted.
+    pub(super) fn add_all(&mut self, others: &[Value]) {
+        others.iter().for_each(|other| self.add(other));
+        if let Some(hand_overs) = &mut self.hand_overs {
+            let grants: Vec<Grants> = others.iter().filter_map(|other| Grants::from_json(&other["grants"])).collect();
+            hand_overs.add(&grants);
+        }
+    }
+
+    fn add(&mut self, other: &Value) {
         self.operations += other["operations"].as_u64().unwrap_or(0);
         for step in other["latency"].as_array().into_iter().flatten() {
             if let (Some(nanos), Some(count)) = (step[0].as_u64(), step[1].as_u64()) {
@@ -107,27 +128,10 @@ impl Tally {
     }
 
     /// What is done from now on is not counted.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, now: u64) {
         self.is_open = false;
-    }
-}
-
-/// Locks that go from hand to hand.
-#[derive(Debug)]
-pub(super) struct HandOvers {
-    pub(super) latency: Histogram<u64>,
-    /// When each was granted last.
-    granted_at: Vec<Option<u64>>,
-}
-
-impl HandOvers {
-    pub(super) fn new(locks: usize) -> Self {
-        HandOvers { latency: latencies(), granted_at: vec![None; locks] }
-    }
-
-    fn granted(&mut self, lock: usize, now: u64) {
-        if let Some(then) = self.granted_at[lock].replace(now) {
-            self.latency.saturating_record(now - then);
+        if let Some(grants) = &mut self.grants {
+            grants.end(now);
         }
     }
 }

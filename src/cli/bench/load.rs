@@ -1,0 +1,125 @@
+//! The load of `pair` and `handoff`, by one process or shared out among several.
+
+use std::env;
+use std::ffi::OsString;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mio::Poll;
+use serde_json::json;
+
+use super::closed_loop::ClosedLoop;
+use super::crew::{self, Crew, Worker};
+use super::drive::{self, Marks, Plan, Spent, nanos};
+use super::hand_overs::{Grants, HandOvers};
+use super::options::{LoadOptions, TargetOptions, prepare, share};
+use super::report::Report;
+use super::script::Script;
+use super::tally::Tally;
+use super::target::Target;
+use crate::cli::Failure;
+
+/// What is to be done, over and over.
+pub(super) struct Load<'a> {
+    pub(super) target: &'a TargetOptions,
+    pub(super) options: &'a LoadOptions,
+    /// What the connection of a number says.
+    pub(super) script: &'a dyn Fn(usize) -> Script,
+    /// Pairs that each connection has in flight.
+    pub(super) in_flight: usize,
+    /// Locks that the connections hand to each other, if they do.
+    pub(super) locks: Option<usize>,
+}
+
+impl Load<'_> {
+    /// Measures it and adds it to a report, or does a part of it for the process that does.
+    pub(super) fn run(&self, report: Report) -> Result<(), Failure> {
+        match self.options.worker {
+            Some(worker) => self.work(worker),
+            None => self.measure(report),
+        }
+    }
+
+    fn measure(&self, report: Report) -> Result<(), Failure> {
+        let options = self.options;
+        prepare(options.pin, options.connections.div_ceil(options.processes))?;
+        let target = self.target.target()?;
+        let server = self.target.server(&target)?;
+        let mut tally = Tally::new();
+        tally.hand_overs = self.locks.map(HandOvers::new);
+        let spent = if options.processes > 1 {
+            self.share_out(server, &mut tally)?
+        } else {
+            let (mut load, mut poll) = self.connect(&target, Worker { number: 0, of: 1 })?;
+            drive::drive(&mut load, &mut poll, Plan::new(options), server, &mut tally)?
+        };
+        let report = report.with("address", target.shown()).with("connections", options.connections);
+        let report = report.with_pairs(&tally, spent, server);
+        report.print(options.json)?;
+        report.verdict()
+    }
+
+    /// Makes a worker's part of the connections.
+    fn connect(&self, target: &Target, worker: Worker) -> Result<(ClosedLoop, Poll), Failure> {
+        let poll = Poll::new().map_err(Failure::System)?;
+        let mut load = ClosedLoop::new();
+        let connections = self.options.connections;
+        for number in worker.part(0..connections) {
+            let quota = self.options.pairs.map_or(usize::MAX, |pairs| share(pairs, connections, number));
+            load.connect(target, &poll, (self.script)(number), self.in_flight, quota)?;
+        }
+        Ok((load, poll))
+    }
+
+    /// Has several processes make the load, and adds up what they have measured.
+    fn share_out(&self, server: Option<u32>, tally: &mut Tally) -> Result<Spent, Failure> {
+        let options = self.options;
+        let interrupted = drive::interruption().map_err(Failure::System)?;
+        let args: Vec<OsString> = env::args_os().skip(1).collect();
+        let mut crew = Crew::start(&args, options.processes)?;
+        crew.ask("connect")?;
+        crew.order("go")?;
+        // Who meets with nothing but wrong answers ends before its time.
+        crew.dismiss();
+        if options.pairs.is_none() {
+            drive::pass(options.warm_up.0, "warming up", || interrupted.load(Ordering::Relaxed) || crew.have_ended());
+        }
+        let begun = Marks::take(server);
+        if options.pairs.is_none() {
+            drive::pass(options.seconds.0, "measuring", || interrupted.load(Ordering::Relaxed) || crew.have_ended());
+        }
+        let ended = begun.spent(server);
+        let mut spent = Spent { own: Duration::ZERO, time: Duration::ZERO, processes: options.processes, ..ended };
+        let answers = crew.answers()?;
+        for answer in &answers {
+            spent.own += Duration::from_nanos(answer["own"].as_u64().unwrap_or(0));
+            spent.time = spent.time.max(Duration::from_nanos(answer["time"].as_u64().unwrap_or(0)));
+            spent.is_interrupted |= answer["interrupted"].as_bool().unwrap_or(false);
+        }
+        tally.add_all(&answers);
+        if options.pairs.is_some() {
+            spent.server = begun.spent(server).server;
+        }
+        Ok(spent)
+    }
+
+    /// Measures a part, when it is told to.
+    fn work(&self, worker: Worker) -> Result<(), Failure> {
+        prepare(self.options.pin, self.options.connections.div_ceil(worker.of))?;
+        let target = self.target.target()?.from(worker.number);
+        let (mut load, mut poll) = self.connect(&target, worker)?;
+        crew::obey(|order| {
+            if order == "connect" {
+                return Ok(json!({}));
+            }
+            let mut tally = Tally::new();
+            tally.grants = self.locks.map(|locks| Grants::new(locks, worker.of));
+            let spent = drive::drive(&mut load, &mut poll, Plan::new(self.options), None, &mut tally)?;
+            let mut answer = tally.to_json();
+            answer["own"] = nanos(spent.own).into();
+            answer["time"] = nanos(spent.time).into();
+            answer["interrupted"] = spent.is_interrupted.into();
+            Ok(answer)
+        })
+    }
+}
