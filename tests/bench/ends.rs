@@ -110,13 +110,14 @@ fn workers_end_with_the_process_that_they_work_for() {
     for (workload, args) in [
         ("pair", &["-c", "4", "--processes", "2", "--seconds", "1000"][..]),
         ("hold", &["-c", "4", "--processes", "2", "--seconds", "1000"]),
-        ("storm", &["-c", "4", "--seconds", "1000"]),
+        ("handoff", &["-c", "4", "--processes", "2", "--seconds", "1000"]),
+        ("storm", &["-c", "4", "--processes", "2", "--seconds", "1000"]),
     ] {
         let program = Program::start(&mut officer(&[&["bench", workload], server.options().as_slice(), args].concat()));
         let client = server.client();
         eventually("it is under way", || !client.locks().unwrap().is_empty());
         let workers = children(program.id());
-        assert!(!workers.is_empty(), "{workload}");
+        assert_eq!(workers.len(), 2, "{workload}");
         program.signal(Signal::KILL);
         eventually("no worker is left", || !workers.iter().any(|id| is_alive(id)));
         eventually("nothing is held", || client.locks().unwrap().is_empty());
@@ -134,7 +135,7 @@ fn is_installed(program: &str) -> bool {
 }
 
 /// The processes that a process has started, and that have not ended.
-fn children(parent: u32) -> Vec<String> {
+pub(crate) fn children(parent: u32) -> Vec<String> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().into_string().ok());
     ids.filter(|id| {

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::ends::children;
 use crate::support::patience::eventually;
-use crate::support::program::Program;
+use crate::support::program::{Program, run, shell};
 use crate::support::server::Server;
 use crate::support::server::officer;
 use crate::{bench, expect_latency, number, stand_in};
@@ -89,7 +90,7 @@ fn people_get_lines_and_none_of_them_is_json() {
     let server = Server::tcp(&[]);
     let mut command =
         officer(&[&["bench", "pair"], server.options().as_slice(), &["-c", "2", "--pairs", "50"]].concat());
-    let printed = crate::support::program::run(&mut command);
+    let printed = run(&mut command);
     assert!(printed.status.success(), "{printed:?}");
     let names: Vec<_> = printed.stdout.iter().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names, ["throughput", "latency", "server", "generator"], "{printed:?}");
@@ -148,27 +149,74 @@ fn connections_hold_their_locks_while_they_are_silent() {
         let holders = client.connections().unwrap();
         assert_eq!(holders.len(), 40);
         assert!(holders.values().all(|held| held.len() == locks), "{holders:?}");
-        program.signal(Signal::INT);
+        // To all, as a terminal does it.
+        program.signal_all(Signal::INT);
         let printed = program.end().expect_success();
         let figures: Value = serde_json::from_str(&printed[0]).unwrap();
         assert_eq!(figures["interrupted"], true);
         assert!(number(&figures, "/connections_per_second") > 0.0);
         assert!(number(&figures, "/server/idle_cpu") >= 0.0);
         assert!(figures["server"]["bytes_per_connection"].is_number(), "{figures}");
+        assert_eq!(figures["generator"]["processes"].to_string(), processes);
+        assert!(number(&figures, "/generator/cpu") > 0.0, "{figures}");
         eventually("all are released", || client.locks().unwrap().is_empty());
     }
 }
 
 #[test]
-fn every_waiter_gets_its_lock_when_the_holders_end() {
+fn the_load_generator_is_all_of_its_processes() {
     let server = Server::tcp(&[]);
-    let figures = bench_of(&server, "storm", &["-c", "30", "--locks", "3", "--seconds", "0.2"]);
-    assert_eq!(figures["grants"], 90);
-    assert_eq!(figures["wrong_answers"], 0);
-    expect_latency(&figures, "before_us");
-    expect_latency(&figures, "meanwhile_us");
-    assert!(number(&figures, "/storm_ms") > 0.0);
-    assert!(number(&figures, "/server/cpu_us_per_connection") >= 0.0);
+    let args = ["-c", "2000", "--processes", "2", "--seconds", "1000", "--json"];
+    let program = Program::start(&mut officer(&[&["bench", "hold"], server.options().as_slice(), &args].concat()));
     let client = server.client();
-    eventually("nothing is held", || client.locks().unwrap().is_empty());
+    eventually("all are held", || client.locks().unwrap().len() == 2000);
+    let workers = children(program.id());
+    assert_eq!(workers.len(), 2);
+    let used: f64 = workers.iter().map(|id| cpu_ms(id)).sum();
+    program.signal(Signal::INT);
+    let printed = program.end().expect_success();
+    let figures: Value = serde_json::from_str(&printed[0]).unwrap();
+    // They have done nothing but start and make the connections, which is far more.
+    let counted = number(&figures, "/generator/cpu_ms");
+    assert!(counted > used / 2.0, "{used} ms of the workers, and {figures}");
+}
+
+/// The processor time that a process of one thread has used.
+fn cpu_ms(id: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/schedstat")).unwrap();
+    stat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6
+}
+
+#[test]
+fn every_waiter_gets_its_lock_when_the_holders_end() {
+    for processes in [1, 3] {
+        let server = Server::tcp(&[]);
+        let args = ["-c", "30", "--locks", "3", "--seconds", "0.2", "--processes", &processes.to_string()];
+        let figures = bench_of(&server, "storm", &args);
+        assert_eq!(figures["grants"], 90);
+        assert_eq!(figures["wrong_answers"], 0);
+        expect_latency(&figures, "before_us");
+        expect_latency(&figures, "meanwhile_us");
+        assert!(number(&figures, "/storm_ms") > 0.0);
+        assert!(number(&figures, "/server/cpu_us_per_connection") >= 0.0);
+        // Those that hold, and the one that waits.
+        assert_eq!(figures["generator"]["processes"], processes + 1);
+        assert!(number(&figures, "/generator/cpu") > 0.0, "{figures}");
+        let client = server.client();
+        eventually("nothing is held", || client.locks().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_storm_has_more_connections_than_one_process_may_have() {
+    let server = Server::tcp(&[]);
+    let line = |processes: usize| {
+        let options = server.options().join(" ");
+        let storm = format!("officer bench storm {options} -c 200 --locks 1 --seconds 0.1 --json");
+        run(&mut shell(&format!("ulimit -n 100; {storm} --processes {processes}")))
+    };
+    line(1).expect_failure(1, "may have 100 here");
+    let printed = line(4).expect_success();
+    let figures: Value = serde_json::from_str(&printed[0]).unwrap();
+    assert_eq!(figures["grants"], 200, "{figures}");
 }

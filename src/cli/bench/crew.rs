@@ -9,10 +9,11 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::Range;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{BenchError, drive, tied};
+use super::{BenchError, drive, process, tied};
 use crate::cli::Failure;
 
 /// Which worker a process is, and of how many: `0/4` is the first of four.
@@ -105,6 +106,12 @@ impl Crew {
     /// Whether all of them have ended.
     pub(super) fn have_ended(&mut self) -> bool {
         self.members.iter_mut().all(|member| matches!(member.child.try_wait(), Ok(Some(_))))
+    }
+
+    /// The processor time of all of them so far, whether they have ended or not.
+    pub(super) fn cpu_time(&self) -> Duration {
+        // What has ended is there to be looked at until it is waited for.
+        self.members.iter().filter_map(|member| process::cpu_time(member.child.id()).ok()).sum()
     }
 
     /// Ends all of them without a warning, so that the system closes their connections.

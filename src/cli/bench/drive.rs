@@ -188,8 +188,16 @@ impl Marks {
         Marks { at: Instant::now(), own: process::own_cpu_time(), server }
     }
 
+    /// With the processor time of processes that work for this one.
+    pub(super) fn and(self, workers: Duration) -> Self {
+        Marks { own: self.own + workers, ..self }
+    }
+
     pub(super) fn spent(self, server: Option<u32>) -> Spent {
-        let now = Marks::take(server);
+        self.until(Marks::take(server))
+    }
+
+    pub(super) fn until(self, now: Marks) -> Spent {
         Spent {
             time: now.at - self.at,
             own: now.own.saturating_sub(self.own),

@@ -11,6 +11,7 @@ mod hand_overs;
 mod handoff;
 mod hold;
 mod holders;
+mod holding;
 mod load;
 mod options;
 mod pair;

@@ -77,6 +77,32 @@ pub(super) struct LoadOptions {
     pub(super) json: bool,
 }
 
+/// What those are told whose connections hold locks.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Load")]
+pub(super) struct HoldOptions {
+    /// Connections that hold locks
+    #[arg(short, long, value_name = "COUNT", default_value = "15000", value_parser = count())]
+    pub(super) connections: usize,
+
+    /// Processes that share the connections
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = processes())]
+    pub(super) processes: usize,
+
+    /// CPU that the load generator keeps to
+    #[arg(long, value_name = "CPU")]
+    pub(super) pin: Option<usize>,
+
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Locks that a connection holds.
+pub(super) fn locks() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=64)
+}
+
 /// What the connection of this number does of a whole.
 pub(super) fn share(whole: usize, connections: usize, number: usize) -> usize {
     whole / connections + usize::from(number < whole % connections)
@@ -91,7 +117,7 @@ fn pairs() -> RangedU64ValueParser<usize> {
 }
 
 /// Processes that make the load.
-pub(super) fn processes() -> RangedU64ValueParser<usize> {
+fn processes() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=256)
 }
 

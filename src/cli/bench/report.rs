@@ -76,9 +76,6 @@ impl Report {
     /// What the server and the load generator used.
     fn with_processes(mut self, operations: u64, spent: Spent, server: Option<u32>) -> Self {
         let share = |time: Duration| time.as_secs_f64() / spent.time.as_secs_f64().max(1e-9);
-        let own = share(spent.own);
-        let server_share = spent.server.map(share);
-        self.is_generator_the_limit = own >= BUSY * spent.processes as f64 && server_share.is_none_or(|cpu| cpu < BUSY);
         if let Some((pid, time)) = server.zip(spent.server) {
             let micros = (operations > 0).then(|| time.as_secs_f64() * 1e6 / operations as f64);
             let resident = process::resident_bytes(pid).ok();
@@ -92,7 +89,16 @@ impl Report {
         } else {
             self = self.with("server", Value::Null);
         }
-        let figures = json!({ "cpu": own, "processes": spent.processes, "is_limit": self.is_generator_the_limit });
+        self.with_generator(spent)
+    }
+
+    /// What the load generator used.
+    pub(super) fn with_generator(mut self, spent: Spent) -> Self {
+        let share = |time: Duration| time.as_secs_f64() / spent.time.as_secs_f64().max(1e-9);
+        let own = share(spent.own);
+        let server_share = spent.server.map(share);
+        self.is_generator_the_limit = own >= BUSY * spent.processes as f64 && server_share.is_none_or(|cpu| cpu < BUSY);
+        let figures = json!({ "cpu": own, "cpu_ms": spent.own.as_secs_f64() * 1e3, "processes": spent.processes, "is_limit": self.is_generator_the_limit });
         self.line("generator", format!("{:.0} % of a CPU", own * 100.0)).with("generator", figures)
     }
 
@@ -110,7 +116,7 @@ impl Report {
             let _ = writeln!(
                 io::stderr(),
                 "officer: the load generator used its CPU to the full, and the server did not: the rate is the \
-                 generator's, so go by the server's time per pair, or use --processes"
+                 generator's, so go by the server's processor time, or use --processes"
             );
         }
         Ok(())

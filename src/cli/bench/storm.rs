@@ -1,6 +1,5 @@
 //! `officer bench storm`: very many connections end at once, while somebody else wants to go on.
 
-use std::ffi::OsString;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,21 +10,20 @@ use serde_json::{Value, json};
 
 use self::probe::Probe;
 use self::waiters::Waiters;
-use super::crew::Crew;
-use super::drive::{self, Marks, Spent};
-use super::options::{self, TargetOptions, count};
-use super::report::Report;
+use super::holding::Holding;
+use super::options::{self, HoldOptions, TargetOptions};
+use super::script::Protocol;
 use super::tally::{Tally, latencies};
-use super::{Failure, hold};
+use super::{Failure, drive};
 use crate::cli::values::{Seconds, seconds_above_zero};
 
 mod probe;
 mod waiters;
 
 const MEASURED: &str = "\
-What is measured: a process makes the connections, each of which holds its locks; for each lock another connection waits. \
-The process is killed, so that all of its connections end at once, and the time until the last waiter has its lock is \
-taken. Meanwhile, and for some seconds before, another client locks and unlocks a key of its own every millisecond. Its \
+What is measured: a process, or several, make the connections, each of which holds its locks; for each lock another \
+connection waits. The processes are killed, so that all of their connections end at once, and the time until the last \
+waiter has its lock is taken, with the processor time of the load generator, those that end included. Meanwhile, and for some seconds before, another client locks and unlocks a key of its own every millisecond. Its \
 latency is corrected for coordinated omission: a pair that took 5 ms counts as those of 4, 3, 2 and 1 ms too that could \
 not begin meanwhile.";
 
@@ -40,43 +38,32 @@ pub(super) struct Options {
     #[command(flatten)]
     target: TargetOptions,
 
-    /// Connections that end
-    #[arg(short, long, value_name = "COUNT", default_value = "15000", value_parser = count(), help_heading = "Load")]
-    connections: usize,
+    #[command(flatten)]
+    load: HoldOptions,
 
     /// Locks that each of them holds
     #[arg(short, long, value_name = "COUNT", default_value = "5", help_heading = "Load")]
-    #[arg(value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
+    #[arg(value_parser = options::locks())]
     locks: usize,
 
     /// How long the other client is measured before
     #[arg(short, long, value_name = "SECONDS", default_value = "2", help_heading = "Load")]
     #[arg(value_parser = seconds_above_zero)]
     seconds: Seconds,
-
-    /// CPU that the load generator keeps to
-    #[arg(long, value_name = "CPU", help_heading = "Load")]
-    pin: Option<usize>,
-
-    /// Print one line of JSON
-    #[arg(long, help_heading = "Load")]
-    json: bool,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    options::prepare(options.pin, options.connections)?;
-    let target = options.target.target()?;
-    let server = options.target.server(&target)?;
+    let (load, connections) = (&options.load, options.load.connections);
+    let mut crew = Holding::start(&options.target, load, options.locks, Protocol::Officer)?;
     let interrupted = drive::interruption().map_err(Failure::System)?;
-    let mut crew = Crew::start(&holder_args(options), 1)?;
-    let took = hold::open(&mut crew, 0..options.connections)?;
+    crew.open(0..connections)?;
 
     let mut poll = Poll::new().map_err(Failure::System)?;
-    let locks = options.connections * options.locks;
-    let mut waiters = Waiters::new(&target, locks, WAITS_MAX)?;
+    let locks = connections * options.locks;
+    let mut waiters = Waiters::new(&crew.target, locks, WAITS_MAX)?;
     waiters.register(&poll)?;
     // Its key is behind those that are held.
-    let mut probe = Probe::new(&target, locks)?;
+    let mut probe = Probe::new(&crew.target, locks)?;
     poll.registry().register(probe.socket(), PROBE, Interest::READABLE).map_err(Failure::System)?;
 
     let mut events = Events::with_capacity(1024);
@@ -100,7 +87,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         };
     let calm_until = Instant::now() + options.seconds.0;
     let calm = watch(&|_, _| Instant::now() >= calm_until, &mut waiters)?;
-    let begun = Marks::take(server);
+    let begun = crew.marks();
     // Ctrl-C before has the storm left out.
     if !interrupted.load(Ordering::Relaxed) {
         crew.kill()?;
@@ -111,32 +98,30 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         (waiters.granted() == locks && !latency.is_empty()) || Instant::now() >= give_up
     };
     let storm = watch(&is_over, &mut waiters)?;
-    let spent = Spent { is_interrupted: interrupted.load(Ordering::Relaxed), ..begun.spent(server) };
+    let mut spent = crew.spent(begun);
+    spent.is_interrupted = interrupted.load(Ordering::Relaxed);
+    // This one waits for the locks of all, and is the other client.
+    spent.processes += 1;
     let mut tally = Tally::new();
     let missing = locks - waiters.granted();
     if missing > 0 && !spent.is_interrupted {
         tally.wrong.add(format!("none, for {missing} of {locks} waits, in {PATIENCE:?}"));
     }
 
-    let rate = options.connections as f64 / took.as_secs_f64();
     // It is known how long a storm takes when it is over.
     let time = (missing == 0).then_some(spent.time);
-    let ends = time.map(|time| options.connections as f64 / time.as_secs_f64());
+    let ends = time.map(|time| connections as f64 / time.as_secs_f64());
     let millis = time.map(|time| time.as_secs_f64() * 1e3);
-    let cpu = time.and(spent.server).map(|time| time.as_secs_f64() * 1e6 / options.connections as f64);
-    let process = server.map(|pid| json!({ "pid": pid, "cpu_us_per_connection": cpu }));
-    let mut report = Report::new("storm")
-        .with("address", target.shown())
-        .with("protocol", "officer")
-        .with("connections", options.connections)
-        .with("locks", options.locks)
+    let cpu = time.and(spent.server).map(|time| time.as_secs_f64() * 1e6 / connections as f64);
+    let process = crew.server.map(|pid| json!({ "pid": pid, "cpu_us_per_connection": cpu }));
+    let mut report = crew
+        .report("storm")
+        .with("protocol", Protocol::Officer.name())
         .with("grants", waiters.granted())
         .with("interrupted", spent.is_interrupted)
-        .with("connections_per_second", rate)
         .with("ends_per_second", ends)
         .with("storm_ms", millis)
-        .with("server", process.unwrap_or(Value::Null))
-        .line("made", format!("{rate:.0} connections per second, a lock taken by each"));
+        .with("server", process.unwrap_or(Value::Null));
     if let Some((millis, ends)) = millis.zip(ends) {
         let text = format!("{} grants after {millis:.0} ms, {ends:.0} connections per second", waiters.granted());
         report = report.line("ended", text);
@@ -144,22 +129,13 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     if let Some(cpu) = cpu {
         report = report.line("server", format!("{cpu:.1} µs of CPU for the end of each"));
     }
+    if missing == 0 {
+        report = report.with_generator(spent);
+    }
     let report = report.with_latency("before", &calm).with_latency("meanwhile", &storm).with_faults(&tally);
-    report.print(options.json)?;
+    report.print(load.json)?;
     report.verdict()
 }
 
 /// The poll's name for the probe. The waiters' are their numbers.
 const PROBE: Token = Token(usize::MAX);
-
-/// What the process that holds is told.
-fn holder_args(options: &Options) -> Vec<OsString> {
-    let mut args: Vec<OsString> = ["bench", "hold"].map(OsString::from).to_vec();
-    args.extend(options.target.address.to_args());
-    args.extend(["--connections".into(), options.connections.to_string().into()]);
-    args.extend(["--locks".into(), options.locks.to_string().into()]);
-    if let Some(cpu) = options.pin {
-        args.extend(["--pin".into(), cpu.to_string().into()]);
-    }
-    args
-}
