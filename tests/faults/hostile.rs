@@ -14,7 +14,7 @@ use crate::support::server::Server;
 use crate::{megabytes, tcp_address};
 
 /// Asks for each of these names, some hundreds at a time, and counts how often it was granted.
-fn for_each(stream: &mut TcpStream, command: &str, names: impl Iterator<Item = String>) -> usize {
+pub(crate) fn for_each(stream: &mut TcpStream, command: &str, names: impl Iterator<Item = String>) -> usize {
     let result = if command == "lock" { "\"result\":\"acquired\"" } else { "\"result\":\"released\"" };
     let mut names = names.peekable();
     let mut count = 0;

@@ -1,6 +1,6 @@
 //! Peers that flood, that drip and that never read, beside a quiet one.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::clients::{Leave, Peer};
 use crate::history::History;
 use crate::support::client::lock;
-use crate::support::patience::eventually;
+use crate::support::patience::{PATIENCE, eventually};
 use crate::support::server::Server;
 use crate::{Percentiles, assert_well, tcp_address};
 
@@ -41,10 +41,13 @@ pub(crate) fn beside<T>(server: &Server, work: impl FnOnce() -> T) -> (T, Percen
     })
 }
 
-/// Sends pairs without waiting for answers, and reads these as they come, until it is told to stop.
-fn flood(address: SocketAddr, number: usize, is_over: &AtomicBool, pairs: &AtomicU64) {
+/// Sends pairs without waiting for answers, and reads these as they come, until it is over. Then it goes, with requests
+/// and answers on their way.
+pub(crate) fn flood(address: SocketAddr, number: u64, is_over: impl Fn() -> bool, pairs: &AtomicU64) -> io::Result<()> {
     const BLOCK: usize = 500;
-    let mut stream = TcpStream::connect(address).unwrap();
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     let request = format!(
         "{{\"command\":\"lock\",\"name\":\"flood:{number}\"}}\n{{\"command\":\"unlock\",\"name\":\"flood:{number}\"}}\n"
     );
@@ -54,13 +57,14 @@ fn flood(address: SocketAddr, number: usize, is_over: &AtomicBool, pairs: &Atomi
     let (requests, replies) = (request.repeat(BLOCK), reply.repeat(BLOCK));
     let mut received = vec![0; replies.len()];
     // One block is always on its way while the replies to the one before are read.
-    stream.write_all(requests.as_bytes()).unwrap();
-    while !is_over.load(Relaxed) {
-        stream.write_all(requests.as_bytes()).unwrap();
-        stream.read_exact(&mut received).unwrap();
+    stream.write_all(requests.as_bytes())?;
+    while !is_over() {
+        stream.write_all(requests.as_bytes())?;
+        stream.read_exact(&mut received)?;
         assert!(received == replies.as_bytes(), "the answers are those to what was asked");
         pairs.fetch_add(BLOCK as u64, Relaxed);
     }
+    Ok(())
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn a_quiet_client_is_served_beside_a_flood_of_pipelined_requests() {
     thread::scope(|scope| {
         for number in 0..4 {
             let (is_over, pairs) = (&is_over, &pairs);
-            scope.spawn(move || flood(address, number, is_over, pairs));
+            scope.spawn(move || flood(address, number, || is_over.load(Relaxed), pairs).unwrap());
         }
         let ((), times) = beside(&server, || thread::sleep(time));
         is_over.store(true, Relaxed);

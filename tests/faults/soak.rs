@@ -1,7 +1,8 @@
 //! Everything at once, for as long as it is asked: a minute, or `OFFICER_SOAK_SECONDS`.
 
 use std::env;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,10 +11,12 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::checker::Figures;
-use crate::clients::{Churn, Leave, Peer, WAIT_MAX, churn};
+use crate::clients::{Churn, Leave, NUMBERS, Peer, WAIT_MAX, churn};
 use crate::history::{Event, History, Nanos, nanos, now};
+use crate::hostile::for_each;
 use crate::hosts::{Host, Hosts};
 use crate::network::server_on;
+use crate::peers::flood;
 use crate::process::Process;
 use crate::support::client::{Address, Client};
 use crate::support::patience::eventually;
@@ -26,7 +29,17 @@ const ROUND: Duration = Duration::from_secs(6);
 /// So few descriptors that each round they run out.
 const DESCRIPTORS: usize = 400;
 
-const OPTIONS: [&str; 15] = [
+/// Peers of each round that do not read, and names of the listings that they ask for.
+const DEAF: u64 = 40;
+const LISTED: usize = 500;
+
+/// Less than what those that do not read are owed, so that some of them are ended for it.
+const UNSENT_BYTES_MAX: u64 = 4 << 20;
+
+/// How long each flood takes, and the others have after it.
+const FLOOD: Duration = Duration::from_secs(1);
+
+const OPTIONS: [&str; 19] = [
     "run",
     "-m",
     "3600",
@@ -42,6 +55,10 @@ const OPTIONS: [&str; 15] = [
     "1",
     "--user-timeout-seconds",
     "5",
+    "--outbox-stall-seconds",
+    "3",
+    "--outboxes-bytes-max",
+    "4194304",
 ];
 
 /// For how long everything was stopped, as on a machine that sleeps: nobody can be blamed for that.
@@ -73,6 +90,10 @@ struct World {
     kills: AtomicU64,
     stops: AtomicU64,
     storms: AtomicU64,
+    /// Pairs that were sent without waiting for answers.
+    flooded: AtomicU64,
+    /// Those that did not read and were ended for it.
+    deaf: AtomicU64,
 }
 
 impl World {
@@ -83,7 +104,18 @@ impl World {
         let port = tcp_address(&server).port();
         let count = AtomicU64::default;
         let descriptors = server.descriptors();
-        World { hosts, server, port, descriptors, rounds: 0, kills: count(), stops: count(), storms: count() }
+        World {
+            hosts,
+            server,
+            port,
+            descriptors,
+            rounds: 0,
+            kills: count(),
+            stops: count(),
+            storms: count(),
+            flooded: count(),
+            deaf: count(),
+        }
     }
 
     /// On the server's own host, or on another, if there are any.
@@ -123,9 +155,13 @@ impl World {
             }
             let storms = scope.spawn(|| self.storm(until));
             let vanishing = scope.spawn(|| self.vanish(first + 900, &history));
+            let deaf = scope.spawn(|| self.do_not_read(first + 800, &history));
+            let floods = scope.spawn(|| self.flood(first, until));
             let events = self.kill_and_stop(first + 100, until);
             storms.join().unwrap();
             vanishing.join().unwrap();
+            deaf.join().unwrap();
+            floods.join().unwrap();
             events
         });
         events.extend(history.take());
@@ -184,16 +220,54 @@ impl World {
         }
     }
 
+    /// Pipelined requests as fast as they are answered, from connections that go in the middle of them.
+    fn flood(&self, first: u64, until: Nanos) {
+        let (host, address) = self.host(1);
+        let mut number = first;
+        while now() < until {
+            let end = until.min(now() + nanos(FLOOD));
+            // On a machine that has no time for this thread it may be one that does not read.
+            let _ = host.run(|| flood(address, number, || now() >= end, &self.flooded));
+            // A name of its own: it says what the answers are, and the one before may not be gone yet.
+            number += 1;
+            thread::sleep(FLOOD);
+        }
+    }
+
+    /// Some that queue for one lock, ask for far more than they are sent, and read nothing until all of them have been
+    /// ended for it: the last in the queue, who reads, gets the lock only then.
+    fn do_not_read(&self, first: u64, history: &History) {
+        let (host, address) = self.host(1);
+        let mut listed = host.run(|| TcpStream::connect(address).unwrap());
+        let names = (0..LISTED).map(|number| format!("listed:{number}:{}", "x".repeat(300)));
+        assert_eq!(for_each(&mut listed, "lock", names), LISTED);
+        let join = |number: u64| {
+            let mut peer = host.run(|| Peer::connect(address, first * NUMBERS + number, history).unwrap());
+            assert!(if number == 0 { peer.lock("deaf") } else { peer.queue("deaf") });
+            peer
+        };
+        let mut deaf: Vec<TcpStream> = (0..DEAF).map(|number| join(number).abandon()).collect();
+        let mut next = join(DEAF);
+        for stream in &mut deaf {
+            // Those before it may be owed so much that it is ended already.
+            let _ = stream.write_all("{\"command\":\"locks\"}\n".repeat(200).as_bytes());
+        }
+        assert!(next.await_grant("deaf"));
+        self.deaf.fetch_add(DEAF, Relaxed);
+        assert!(next.unlock("deaf"));
+        next.leave(Leave::Close);
+    }
+
     /// One that takes a lock on a host that is cut off for good, and one that gets it after that.
     fn vanish(&self, first: u64, history: &History) {
         let Some(hosts) = &self.hosts else { return };
         let address = SocketAddr::new(hosts.address_for(2), self.port);
-        let Ok(mut holder) = hosts.host(2).run(|| Peer::connect(address, first * 1_000_000, history)) else { return };
+        let Ok(mut holder) = hosts.host(2).run(|| Peer::connect(address, first * NUMBERS, history)) else { return };
         assert!(holder.lock("vanishing"));
         let _socket = holder.abandon();
         hosts.cut(2);
         let (host, address) = self.host(1);
-        let mut next = host.run(|| Peer::connect(address, first * 1_000_000 + 1, history).unwrap());
+        let mut next = host.run(|| Peer::connect(address, first * NUMBERS + 1, history).unwrap());
         assert!(next.lock("vanishing"));
         next.leave(Leave::Close);
     }
@@ -236,11 +310,19 @@ fn soak() {
         DESCRIPTORS + 50
     );
     println!(
+        "{} that did not read were ended; {} pairs in floods beside all that",
+        world.deaf.load(Relaxed),
+        world.flooded.load(Relaxed)
+    );
+    let peak = megabytes(world.server.peak_memory_bytes());
+    println!(
         "resident MB when idle: {first} after the first round, at most {warm_max} in the first quarter, at most {rest_max} \
-         after it, {last} at the end, {} at its busiest; {} descriptors after each round",
-        megabytes(world.server.peak_memory_bytes()),
+         after it, {last} at the end, {peak} at its busiest; {} descriptors after each round",
         world.descriptors
     );
     assert!(rest_max < warm_max * 1.1 + 2.0, "the memory grows: {warm_max} MB, then {rest_max} MB");
+    // What is sent already stays in its buffer until it is half of that; the rest is what all others are owed and hold.
+    assert!(peak < rest_max + 2.0 * megabytes(UNSENT_BYTES_MAX) + 16.0, "{peak} MB at its busiest");
+    assert!(world.flooded.load(Relaxed) > 10_000, "no flood");
     assert!(all.grants > 1000 && all.timeouts > 10 && all.cut > 100, "{all}");
 }
