@@ -3,6 +3,7 @@
 //! The allocator counts per thread: each test sees what it did itself, whatever the others do meanwhile.
 
 use std::cell::Cell;
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, ErrorKind, Read, Write};
 
 use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
@@ -21,11 +22,11 @@ mod counting {
 
     use std::alloc::{GlobalAlloc, Layout, System};
 
-    use super::{ALLOCATIONS, LIVE_BYTES};
+    use super::{ALLOCATIONS, LARGEST_BYTES, LIVE_BYTES};
 
     pub(super) struct Counting;
 
-    // SAFETY: every call is passed on to `System` as it came. Counting touches two `Cell`s of the thread that need
+    // SAFETY: every call is passed on to `System` as it came. Counting touches `Cell`s of the thread that need
     // neither allocation nor a destructor, so it can't come back here.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -49,12 +50,14 @@ mod counting {
 
     fn count(added: usize, freed: usize) {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        LARGEST_BYTES.set(LARGEST_BYTES.get().max(added));
         LIVE_BYTES.set(LIVE_BYTES.get().wrapping_add(added).wrapping_sub(freed));
     }
 }
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static LARGEST_BYTES: Cell<usize> = const { Cell::new(0) };
     /// May wrap, as a thread frees what another one has allocated. Differences are right.
     static LIVE_BYTES: Cell<usize> = const { Cell::new(0) };
 }
@@ -125,7 +128,7 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let limits = EngineLimits { session_locks_max: 1000, lock_waits_max: 1000, reply_bytes_max: 1 << 20 };
+        let limits = EngineLimits { session_locks_max: 100_000, lock_waits_max: 1000, reply_bytes_max: 1 << 20 };
         Desk { engine: Engine::new(limits), replies: Encoded::default(), now: 0 }
     }
 
@@ -200,6 +203,32 @@ fn the_engine_takes_ever_new_names_without_an_allocation() {
     };
     each(first);
     assert_eq!(allocations(|| each(others)), 0);
+}
+
+/// The most bytes that the engine asks for at once while so many names are locked.
+fn largest_while_locked(names: impl Iterator<Item = String>) -> usize {
+    const NAMES: usize = 1 << 16;
+    let mut desk = Desk::new();
+    let ann = desk.connect(1);
+    let lines: Vec<String> = names.take(NAMES).map(|name| request("lock", &name, "")).collect();
+    LARGEST_BYTES.set(0);
+    lines.iter().for_each(|line| desk.say(ann, line, 1));
+    LARGEST_BYTES.get()
+}
+
+#[test]
+fn names_chosen_to_be_in_one_part_of_the_index_are_spread_over_all_of_it() {
+    // The index has parts, so that none is large when it grows, which everybody waits for. This is the hash that names are
+    // spread by, but without its key: whoever knew it as well as this could put all of them in one part.
+    let has_zeros = |name: &String| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(name.as_bytes());
+        hasher.finish() >> 58 == 0
+    };
+    let names = || (0..).map(|number| format!("boss:{number}"));
+    let (any, chosen) = (largest_while_locked(names()), largest_while_locked(names().filter(has_zeros)));
+    // Chance makes a part twice as large as another, but not 64 of them one.
+    assert!(chosen <= any * 2, "{chosen} bytes at once, {any} with names that were not chosen");
 }
 
 /// The server's end of a connection, with room for all that these tests send and receive.

@@ -1,8 +1,6 @@
 //! Names that were chosen to do harm: to the table, and to whoever reads the log.
 
 use std::collections::HashSet;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::Hasher;
 use std::io::{Read, Write};
 use std::time::Duration;
 
@@ -57,23 +55,6 @@ fn colliding_under_a_product() -> Vec<String> {
     names
 }
 
-/// With the hash of this server, but without its key: 11 bits are alike, at the end where the place in a table comes from.
-fn colliding_under_siphash_without_a_key(random: &mut fastrand::Rng) -> Vec<String> {
-    let hash = |name: &str| {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(name.as_bytes());
-        hasher.finish()
-    };
-    let mut names = Vec::new();
-    while names.len() < NAMES {
-        let name = format!("{:016x}", random.u64(..));
-        if hash(&name) & 0x7ff == 0 {
-            names.push(name);
-        }
-    }
-    names
-}
-
 /// The processor time of the server for a lock and an unlock of one of these names, all of which are held at once.
 fn time_per_name(names: &[String]) -> Duration {
     assert_eq!(names.iter().collect::<HashSet<_>>().len(), NAMES, "they are different");
@@ -99,16 +80,16 @@ fn time_per_name(names: &[String]) -> Duration {
     (processor_time(&server) - before) / u32::try_from(NAMES).unwrap()
 }
 
+// Names that collide under the hash of this server, were it without a key, can't be made in the time of a test. What could
+// be chosen by it is in `tests/allocations.rs`.
 #[test]
 fn names_that_collide_under_hashes_without_a_key_cost_what_others_cost() {
     let mut random = fastrand::Rng::with_seed(1);
     let ordinary: Vec<String> = (0..NAMES).map(|_| format!("{:016x}", random.u64(..))).collect();
     let expected = time_per_name(&ordinary);
-    for (which, names) in [
-        ("FxHash", colliding_under_fx(&mut random)),
-        ("a product with 31", colliding_under_a_product()),
-        ("SipHash without a key", colliding_under_siphash_without_a_key(&mut random)),
-    ] {
+    for (which, names) in
+        [("FxHash", colliding_under_fx(&mut random)), ("a product with 31", colliding_under_a_product())]
+    {
         let time = time_per_name(&names);
         println!(
             "{NAMES} names that collide under {which}: {time:?} of the server's time each, random ones {expected:?}"
