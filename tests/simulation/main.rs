@@ -32,6 +32,7 @@ mod run;
 mod scenario;
 mod sequences;
 mod shrink;
+mod switches;
 mod watch;
 
 use std::io::Write;
