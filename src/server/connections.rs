@@ -76,7 +76,7 @@ impl<S: Socket> Connections<S> {
     }
 
     pub(super) fn insert(&mut self, socket: S, peer: Peer) -> ConnectionKey {
-        self.recorder.record(self.now, peer, What::Came, b"");
+        self.record(peer, What::Came, b"");
         let max_idle = self.max_idle();
         self.slots.insert(Connection::new(socket, peer, max_idle, self.now))
     }
@@ -203,7 +203,12 @@ impl<S: Socket> Connections<S> {
             self.drop_outbox(key);
         }
         log::info!("{peer} ended: {why}");
-        self.recorder.record(self.now, peer, What::Ended, why.to_string().as_bytes());
+        self.record(peer, What::Ended, why.to_string().as_bytes());
+    }
+
+    fn record(&mut self, peer: Peer, what: What, bytes: &[u8]) {
+        self.recorder.log(self.now, peer, what, bytes);
+        self.recorder.remember(self.now, peer, what, bytes);
     }
 
     /// There is no room for this one. It is told so, and does not count against the limit until it is gone.
@@ -245,7 +250,7 @@ impl<S: Socket> Connections<S> {
 
     fn flush(&mut self, key: ConnectionKey) {
         let now = self.now;
-        let connection = self.known(key);
+        let connection = self.slots.get_mut(key).expect("the connection is there");
         let Some(outbox) = &mut connection.outbox else { return self.on_flushed(key) };
         if connection.flags.is_blocked {
             return;
@@ -253,6 +258,7 @@ impl<S: Socket> Connections<S> {
         match connection.socket.write(outbox.unsent()) {
             Ok(0) => self.doom(key, Disconnect::Io(ErrorKind::WriteZero.into())),
             Ok(bytes) => {
+                self.recorder.remember(now, connection.peer, What::Sent, &outbox.unsent()[..bytes]);
                 outbox.mark_sent(bytes);
                 connection.last_progress = now;
                 let is_empty = outbox.unsent().is_empty();
@@ -440,7 +446,7 @@ impl<S: Socket> Replies for Connections<S> {
         let start = outbox.bytes.len();
         reply.encode(&mut outbox.bytes);
         let added = outbox.bytes.len() - start;
-        self.recorder.record(self.now, connection.peer, What::Sent, &outbox.bytes[start..]);
+        self.recorder.log(self.now, connection.peer, What::Sent, &outbox.bytes[start..]);
         let unsent = outbox.unsent().len();
         let is_blocked = connection.flags.is_blocked;
         self.unsent += added;

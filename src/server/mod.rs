@@ -203,6 +203,7 @@ impl<S: Socket> Server<S> {
         let inbox = connection.inbox.take();
         let has_lines_left = inbox.as_ref().is_some_and(|inbox| inbox.scanner.has_unscanned(&inbox.bytes));
         let is_readable = connection.flags.is_readable;
+        let peer = connection.peer;
 
         let connection = self.connections.get(key).expect("it is there");
         if self.connections.is_paused(connection) {
@@ -212,7 +213,11 @@ impl<S: Socket> Server<S> {
         let mut input = 0;
         if !has_lines_left && is_readable {
             match self.connections.read(key, &mut self.read_buffer) {
-                Input::Bytes(bytes) => input = bytes,
+                Input::Bytes(bytes) => {
+                    input = bytes;
+                    let Connections { now, recorder, .. } = &mut self.connections;
+                    recorder.remember(*now, peer, What::Received, &self.read_buffer[..bytes]);
+                }
                 Input::Nothing => {}
                 Input::End(_) if is_on(Fault::PartialLineAtEnd) && inbox.is_some() => {
                     (self.read_buffer[0], input) = (b'\n', 1);
@@ -271,7 +276,7 @@ impl<S: Socket> Server<S> {
             if let Some((request, len)) = request::recognise_line(text).filter(|(_, len)| *len <= line_bytes_max) {
                 debug_assert!(!self.is_long(&request), "what is plain is quick");
                 scanner.step_over(len);
-                self.connections.recorder.record(now, peer, What::Received, &text.as_bytes()[..len]);
+                self.connections.recorder.log(now, peer, What::Received, &text.as_bytes()[..len]);
                 self.obey(key, session, &request);
                 continue;
             }
@@ -296,7 +301,7 @@ impl<S: Socket> Server<S> {
                 }
                 self.long_of = Some(key);
             }
-            self.connections.recorder.record(now, peer, What::Received, line);
+            self.connections.recorder.log(now, peer, What::Received, line);
             match parsed {
                 Ok(request) => self.obey(key, session, &request),
                 Err(bad) => self.connections.push(key, &bad.reply()),
