@@ -8,7 +8,7 @@ use officer::wire::Id;
 use officer::wire::line::LineScanner;
 use officer::wire::peer::Peer;
 use officer::wire::reply::{Outcome, Reason, Reply};
-use officer::wire::request::{parse, parse_in_full, recognise};
+use officer::wire::request::{parse, parse_in_full, recognise, recognise_line};
 
 /// Each form of a request, and the faults that cost most.
 const LINES: [(&str, &str); 17] = [
@@ -48,9 +48,32 @@ fn parse_requests(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What the server reads at once.
+const READ_BYTES: usize = 16 << 10;
+
+/// The plain lines of one read, as the server goes through them: each together with its end.
+fn recognise_lines(criterion: &mut Criterion) {
+    let pair = "{\"command\":\"lock\",\"name\":\"boss:17\"}\n{\"command\":\"unlock\",\"name\":\"boss:17\"}\n";
+    let lines = 2 * (READ_BYTES / pair.len());
+    let bytes = pair.repeat(lines / 2).into_bytes();
+    let mut group = criterion.benchmark_group("recognise");
+    group.throughput(Throughput::Elements(lines as u64));
+    group.bench_function("lines_of_a_read", |bencher| {
+        bencher.iter(|| {
+            let (mut text, mut found) = (str::from_utf8(black_box(&bytes)).expect("it is ASCII"), 0);
+            while let Some((request, len)) = recognise_line(text) {
+                black_box(request);
+                text = &text[len..];
+                found += 1;
+            }
+            assert_eq!(found, lines);
+        });
+    });
+    group.finish();
+}
+
 /// Finding the ends of the lines of one read: as many as fit, and one that no line end came for.
 fn frame_lines(criterion: &mut Criterion) {
-    const READ_BYTES: usize = 16 << 10;
     let mut group = criterion.benchmark_group("frame");
     for line in [r#"{"command":"lock","name":"boss:17"}"#, &"x".repeat(1000)] {
         let lines = READ_BYTES / (line.len() + 1);
@@ -110,5 +133,5 @@ fn config() -> Criterion {
     Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1))
 }
 
-criterion_group! { name = wire; config = config(); targets = frame_lines, parse_requests, encode_replies }
+criterion_group! { name = wire; config = config(); targets = frame_lines, parse_requests, recognise_lines, encode_replies }
 criterion_main!(wire);

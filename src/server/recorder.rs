@@ -137,10 +137,19 @@ mod tests {
             recorder.remember(number, ANN, What::Sent, &[b'y'; 1000]);
         }
         assert_eq!(recorder.bytes.capacity(), memory);
-        let pairs = BYTES_MAX / (PIECE_BYTES_MAX + 1000);
-        assert!(recorder.pieces.len() >= 2 * pairs, "it keeps what it has room for");
         let lines = recorder.last_lines();
         assert_eq!(lines.last(), Some(&format!("@0.000000099 unix:1 > {} [cut]", "y".repeat(1000))));
         assert!(lines.contains(&format!("@0.000000099 unix:1 < {} [cut]", "x".repeat(PIECE_BYTES_MAX))));
+    }
+
+    #[test]
+    fn pieces_are_forgotten_only_when_there_is_no_room() {
+        let mut recorder = Recorder::new();
+        let full = BYTES_MAX / PIECE_BYTES_MAX;
+        for number in 0..=full as u64 {
+            let before = recorder.pieces.len();
+            recorder.remember(number, ANN, What::Received, &[b'x'; PIECE_BYTES_MAX]);
+            assert_eq!(recorder.pieces.len(), (before + 1).min(full));
+        }
     }
 }
