@@ -1,6 +1,7 @@
 //! What was measured, as people and as programs read it.
 
 use std::io::{self, Write};
+use std::thread;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -97,7 +98,9 @@ impl Report {
         let share = |time: Duration| time.as_secs_f64() / spent.time.as_secs_f64().max(1e-9);
         let own = share(spent.own);
         let server_share = spent.server.map(share);
-        self.is_generator_the_limit = own >= BUSY * spent.processes as f64 && server_share.is_none_or(|cpu| cpu < BUSY);
+        // All of them together have no more CPUs than this process may use, which `--pin` makes one.
+        let cpus = thread::available_parallelism().map_or(spent.processes, |cpus| cpus.get().min(spent.processes));
+        self.is_generator_the_limit = own >= BUSY * cpus as f64 && server_share.is_none_or(|cpu| cpu < BUSY);
         let figures = json!({ "cpu": own, "cpu_ms": spent.own.as_secs_f64() * 1e3, "processes": spent.processes, "is_limit": self.is_generator_the_limit });
         self.line("generator", format!("{:.0} % of a CPU", own * 100.0)).with("generator", figures)
     }
