@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 
 use crate::history::{Client, Nanos, Recorder, What, now};
 
@@ -45,6 +45,10 @@ impl<'a> Peer<'a> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(WAIT_MAX + Duration::from_secs(5)))?;
         stream.set_write_timeout(Some(WAIT_MAX))?;
+        // Where packets are lost, the one that tells that the server has ended the connection may be: nobody sends it again
+        // to a client that only waits.
+        let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(1)).with_interval(Duration::from_secs(1));
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         Ok(Peer { stream, received: Vec::new(), number, history })
     }
 

@@ -1,14 +1,13 @@
 //! Everything at once, for as long as it is asked: a minute, or `OFFICER_SOAK_SECONDS`.
 
 use std::env;
-use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::json;
 
 use crate::checker::Figures;
 use crate::clients::{Churn, Leave, NUMBERS, Peer, WAIT_MAX, churn};
@@ -165,13 +164,24 @@ impl World {
             events
         });
         events.extend(history.take());
-        let mut last = self.connect();
-        eventually("all is free", || last.locks() == json!({}));
-        assert_eq!(last.connections(), json!({}));
-        drop(last);
+        eventually("all is free", || self.is_free());
         self.rounds += 1;
         eventually("no descriptor is left over", || self.server.descriptors() == self.descriptors);
         (events, self.server.resident_bytes())
+    }
+
+    /// Whether nobody holds anything or waits. Each look is another connection's: while the crowds go, one that is late to
+    /// read a long listing is ended as they are.
+    fn is_free(&self) -> bool {
+        const NOTHING: &str = "{\"result\":\"locks\",\"value\":{}}\n{\"result\":\"connections\",\"value\":{}}\n";
+        let (host, address) = self.host(1);
+        let ask = || {
+            let mut stream = TcpStream::connect(address)?;
+            stream.write_all(b"{\"command\":\"locks\"}\n{\"command\":\"connections\"}\n")?;
+            stream.shutdown(Shutdown::Write)?;
+            io::read_to_string(stream)
+        };
+        host.run(|| ask().is_ok_and(|heard| heard == NOTHING))
     }
 
     /// Client processes that are killed and stopped.
@@ -320,9 +330,11 @@ fn soak() {
          after it, {last} at the end, {peak} at its busiest; {} descriptors after each round",
         world.descriptors
     );
-    assert!(rest_max < warm_max * 1.1 + 2.0, "the memory grows: {warm_max} MB, then {rest_max} MB");
-    // What is sent already stays in its buffer until it is half of that; the rest is what all others are owed and hold.
-    assert!(peak < rest_max + 2.0 * megabytes(UNSENT_BYTES_MAX) + 16.0, "{peak} MB at its busiest");
+    // What is sent already stays in its buffer until it is half of that. Of what was unsent at once, all of it may stay with
+    // the allocator, in pieces, or nothing: that is luck. The rest is what all others are owed and hold.
+    let unsent_max = 2.0 * megabytes(UNSENT_BYTES_MAX);
+    assert!(rest_max < warm_max * 1.1 + unsent_max, "the memory grows: {warm_max} MB, then {rest_max} MB");
+    assert!(peak < rest_max + unsent_max + 16.0, "{peak} MB at its busiest");
     assert!(world.flooded.load(Relaxed) > 10_000, "no flood");
     assert!(all.grants > 1000 && all.timeouts > 10 && all.cut > 100, "{all}");
 }
