@@ -145,16 +145,21 @@ fn is_of_server(args: &[OsString]) -> bool {
     args.get(1).is_some_and(|command| command == "run" || command == "start" || command == "restart")
 }
 
-/// The command that was asked for, if there is such a one.
-fn command_of(args: &[OsString]) -> Option<&str> {
-    let command = args.get(1)?.to_str()?;
-    Cli::command().find_subcommand(command).is_some().then_some(command)
+/// The command that was asked for, with the one above it if it has one; nothing if there is no such command.
+fn command_of(args: &[OsString]) -> Option<String> {
+    let (mut command, mut words) = (Cli::command(), Vec::new());
+    for word in args.iter().skip(1).map_while(|arg| arg.to_str()) {
+        let Some(next) = command.find_subcommand(word) else { break };
+        command = next.clone();
+        words.push(word);
+    }
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// `officer lock boss:17 ls`: `flock` and others have no `--` there.
 fn is_command_without_separator(error: &clap::Error, args: &[OsString]) -> bool {
     let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
-    command_of(args) == Some("lock") && !argument.starts_with('-')
+    command_of(args).as_deref() == Some("lock") && !argument.starts_with('-')
 }
 
 /// An error of clap, which has several lines, as one. Its tip about what was meant is kept.
@@ -273,6 +278,7 @@ mod tests {
                 "'officer print' requires a subcommand but one was not provided \
                  [subcommands: systemd-unit, man, completions, help]; see 'officer print --help'",
             ),
+            (&["bench", "table", "-p", "1"], "unexpected argument '-p' found; see 'officer bench table --help'"),
             (&["run", "11500"], "unexpected argument '11500' found; see 'officer run --help'"),
             (&["run", "-p"], "a value is required for '--port <PORT>' but none was supplied; see 'officer run --help'"),
             (

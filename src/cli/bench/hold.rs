@@ -33,7 +33,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "COUNT", value_parser = count(), help_heading = "Load")]
     first: Option<usize>,
 
-    /// Locks that each of them holds
+    /// Locks that each of them holds, at most 64
     #[arg(short, long, value_name = "COUNT", default_value = "1", help_heading = "Load")]
     #[arg(value_parser = options::locks())]
     locks: usize,

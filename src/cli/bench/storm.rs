@@ -41,7 +41,7 @@ pub(super) struct Options {
     #[command(flatten)]
     load: HoldOptions,
 
-    /// Locks that each of them holds
+    /// Locks that each of them holds, at most 64
     #[arg(short, long, value_name = "COUNT", default_value = "5", help_heading = "Load")]
     #[arg(value_parser = options::locks())]
     locks: usize,

@@ -38,7 +38,7 @@ pub(super) struct Options {
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds_above_zero)]
     seconds: Seconds,
 
-    /// Only rows in whose name there is one of these, such as handoff or pair-50
+    /// Only the rows of these names, such as pair-50; of a text that is no row's name, such as handoff, all that have it
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     only: Vec<String>,
 
