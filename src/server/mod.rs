@@ -449,3 +449,18 @@ impl<S: Socket> Server<S> {
 fn valid_prefix(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap_or_else(|_| bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_goes_to_the_first_byte_that_is_none() {
+        // Whatever is behind that is read line by line, which takes longer and comes to the same.
+        for (bytes, text) in
+            [(&b"a\xc3\xa9b"[..], "aéb"), (b"a\xc3\xa9\xffb", "aé"), (b"a\xc3", "a"), (b"\xff", ""), (b"", "")]
+        {
+            assert_eq!(valid_prefix(bytes), text);
+        }
+    }
+}
