@@ -170,6 +170,19 @@ fn a_line_of_exactly_the_limit_is_taken() {
 }
 
 #[test]
+fn a_plain_request_keeps_to_the_limit_as_well() {
+    let line = lock("db", "");
+    for (line_bytes_max, answer) in [
+        (line.len(), acquired("db")),
+        (line.len() - 1, error("line_too_long", &format!("a line may have at most {} bytes", line.len() - 1))),
+    ] {
+        let mut world = World::with_limits(Limits { line_bytes_max, ..Limits::default() });
+        let [ann] = world.connect();
+        assert_eq!(world.say(ann, &line), [(ann, answer)]);
+    }
+}
+
+#[test]
 fn a_line_over_the_limit_is_refused_after_what_was_decided_and_ends_the_connection() {
     for step in [1, 7, 1_000] {
         let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });

@@ -91,7 +91,8 @@ pub(super) fn serve(listen: &Listen, mut floor: impl Floor) -> Result<(), Failur
                 }
                 break;
             }
-            if event.is_writable() && connection.unsent > 0 {
+            // What was taken last may have ended with a line.
+            if event.is_writable() && (connection.unsent > 0 || answers.owed[number] > 0) {
                 answers.dirty.push(number);
             }
             if is_over {
