@@ -75,6 +75,10 @@ pub(super) fn serve(listen: &Listen, mut floor: impl Floor) -> Result<(), Failur
             }
             let number = event.token().0;
             let Some(connection) = connections.get_mut(number) else { continue };
+            // It was owed something before it is heard, so no socket has taken it. What was taken may have ended with a line.
+            if event.is_writable() && (connection.unsent > 0 || answers.owed[number] > 0) {
+                answers.dirty.push(number);
+            }
             let mut is_over = false;
             while event.is_readable() {
                 match connection.socket.read(&mut buffer) {
@@ -90,10 +94,6 @@ pub(super) fn serve(listen: &Listen, mut floor: impl Floor) -> Result<(), Failur
                     Err(_) => is_over = true,
                 }
                 break;
-            }
-            // What was taken last may have ended with a line.
-            if event.is_writable() && (connection.unsent > 0 || answers.owed[number] > 0) {
-                answers.dirty.push(number);
             }
             if is_over {
                 connections.remove(number);
