@@ -1,6 +1,7 @@
 //! The command line: flags into a configuration, and the configuration into one of the commands.
 
 mod address;
+mod allocator;
 mod bench;
 mod failure;
 mod kick;

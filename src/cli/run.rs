@@ -12,6 +12,7 @@ use log::LevelFilter;
 
 use super::Failure;
 use super::address::AddressOptions;
+use super::allocator;
 use super::limits::LimitOptions;
 use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
@@ -116,6 +117,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
 
 /// The same, and tells whoever started it where it listens by `announce`.
 pub(super) fn serve(options: Options, announce: impl FnOnce(&str)) -> Result<(), Failure> {
+    allocator::return_what_is_free();
     log_to_stderr(options.log_level.into());
     // What is wrong so far is said to whoever started the server; stderr becomes the log once it listens.
     let open = |path| LogFile::open(path, options.log_file_choice);

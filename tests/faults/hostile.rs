@@ -112,6 +112,25 @@ fn a_million_names_can_be_taken_and_listed_beside_others_and_their_memory_comes_
 }
 
 #[test]
+fn the_memory_of_many_locks_comes_back_each_time() {
+    const ALL: usize = 300_000;
+    let server = Server::tcp(&["--connection-locks-max", "1000000"]);
+    let mut holder = TcpStream::connect(tcp_address(&server)).unwrap();
+    let before = megabytes(server.resident_bytes());
+    let in_the_table = || (0..ALL).map(|number| format!("player:{number}"));
+    for round in 1..=3 {
+        assert_eq!(for_each(&mut holder, "lock", in_the_table()), ALL);
+        let full = megabytes(server.resident_bytes());
+        assert_eq!(for_each(&mut holder, "unlock", in_the_table()), ALL);
+        let after = megabytes(server.resident_bytes());
+        println!("round {round}, resident MB: {before} before, {full} with {ALL} locks, {after} without");
+        assert!(full > before + 20.0, "so many locks take some room");
+        // The allocator sees in the first round how large the pieces are that are freed, and is not to keep those of the next.
+        assert!(after < before + (full - before) / 3.0, "round {round}: {before} MB, {full} MB, {after} MB");
+    }
+}
+
+#[test]
 fn a_client_that_locks_without_end_comes_to_its_limit_and_is_answered_all_the_same() {
     let server = Server::tcp(&[]);
     let mut stream = TcpStream::connect(tcp_address(&server)).unwrap();
