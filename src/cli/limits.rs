@@ -35,6 +35,11 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().lock_waits_max, value_parser = count())]
     lock_waits_max: usize,
 
+    /// Bytes of lines without an end, or not carried out yet, of all connections, after which the one with most is closed
+    #[arg(long, value_name = "BYTES", env = "OFFICER_INBOXES_BYTES_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().inboxes_bytes_max, value_parser = bytes())]
+    inboxes_bytes_max: usize,
+
     /// Unsent bytes after which a connection's requests have to wait
     #[arg(long, value_name = "BYTES", env = "OFFICER_OUTBOX_PAUSE_BYTES", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().outbox_pause_bytes, value_parser = bytes())]
@@ -142,6 +147,7 @@ impl LimitOptions {
     pub(super) fn limits(&self, max_idle: Option<Duration>, descriptors: u64) -> Limits {
         Limits {
             line_bytes_max: self.line_bytes_max,
+            inboxes_bytes_max: self.inboxes_bytes_max,
             connections_max: self.connections_max.unwrap_or_else(|| descriptors::connections_max_default(descriptors)),
             connection_locks_max: self.connection_locks_max,
             lock_waits_max: self.lock_waits_max,

@@ -241,6 +241,7 @@ mod tests {
             "--outbox-pause-bytes=6",
             "--outbox-bytes-max=7",
             "--outboxes-bytes-max=8",
+            "--inboxes-bytes-max=18",
             "--outbox-stall-seconds=0.9",
             "--reply-bytes-max=10",
             "--linger-seconds=0",
@@ -259,6 +260,7 @@ mod tests {
             config.limits,
             Limits {
                 line_bytes_max: 1,
+                inboxes_bytes_max: 18,
                 connections_max: 2,
                 connection_locks_max: 3,
                 lock_waits_max: 4,

@@ -100,6 +100,11 @@ impl<S> Connection<S> {
         self.outbox.as_ref().map_or(0, |outbox| outbox.unsent().len())
     }
 
+    /// Bytes received and not carried out.
+    pub(super) fn kept(&self) -> usize {
+        self.inbox.as_ref().map_or(0, |inbox| inbox.bytes.len())
+    }
+
     /// Whether there is input to be carried out without reading.
     pub(super) fn has_unscanned(&self) -> bool {
         self.inbox.as_ref().is_some_and(|inbox| inbox.scanner.has_unscanned(&inbox.bytes))
@@ -114,12 +119,17 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Drops what was carried out. Says whether anything is left.
-    pub(super) fn compact(&mut self) -> bool {
+    /// Drops what was carried out.
+    pub(super) fn compact(&mut self) {
         let left = self.scanner.rest(&self.bytes).len();
         self.bytes.drain(..self.bytes.len() - left);
         self.scanner = self.scanner.rebased();
-        left > 0
+    }
+
+    /// Gives back most of the memory that it had for more. `is_quiet`: nothing more is there to be read, so that it may stay
+    /// as it is for long.
+    pub(super) fn give_back(&mut self, is_quiet: bool) {
+        give_back(&mut self.bytes, if is_quiet { QUIET_CAPACITY } else { BUSY_CAPACITY });
     }
 }
 
@@ -144,7 +154,7 @@ pub(super) struct Outbox {
 }
 
 /// Sent bytes at the front of an outbox are moved out from this many on, once they are half of it.
-const COMPACT_BYTES: usize = 64 << 10;
+const COMPACT_BYTES: usize = 16 << 10;
 
 impl Outbox {
     pub(super) fn unsent(&self) -> &[u8] {
@@ -157,7 +167,21 @@ impl Outbox {
         if self.sent >= COMPACT_BYTES && self.sent >= self.bytes.len() / 2 {
             self.bytes.drain(..self.sent);
             self.sent = 0;
+            give_back(&mut self.bytes, 2 * COMPACT_BYTES);
         }
+    }
+}
+
+/// What an inbox may have, however little is in it: room for the rest of a line, and where more comes at once, for a
+/// read and a rest.
+const QUIET_CAPACITY: usize = 1 << 10;
+const BUSY_CAPACITY: usize = 32 << 10;
+
+/// Gives back the memory of a buffer that was much fuller than it is. A limit on what is in all buffers together is to be one
+/// on their memory, and a buffer that never becomes empty would keep for ever what it once had.
+fn give_back(bytes: &mut Vec<u8>, capacity: usize) {
+    if bytes.capacity() > capacity.max(4 * bytes.len()) {
+        bytes.shrink_to(capacity.max(2 * bytes.len()));
     }
 }
 
@@ -179,6 +203,8 @@ pub enum Disconnect {
     PeerClosed,
     /// A line over the limit.
     LineTooLong,
+    /// All together have sent too much that can't be carried out yet, and this one most.
+    InboxesFull,
     /// There was no room for it.
     TooManyConnections,
     /// Nothing was received for the idle limit.
@@ -203,7 +229,8 @@ impl Disconnect {
         match self {
             Disconnect::PeerClosed | Disconnect::Kicked { .. } => Leave::Sent,
             Disconnect::LineTooLong | Disconnect::TooManyConnections => Leave::Read,
-            Disconnect::Idle
+            Disconnect::InboxesFull
+            | Disconnect::Idle
             | Disconnect::OutboxFull
             | Disconnect::OutboxesFull
             | Disconnect::Stalled
@@ -217,6 +244,9 @@ impl fmt::Display for Disconnect {
         match self {
             Disconnect::PeerClosed => f.write_str("the peer closed the connection"),
             Disconnect::LineTooLong => f.write_str("it sent a line over the limit"),
+            Disconnect::InboxesFull => {
+                f.write_str("what all have sent and can't be carried out yet is over the limit, and it had most of it")
+            }
             Disconnect::TooManyConnections => f.write_str("there are as many connections as may be"),
             Disconnect::Idle => f.write_str("it sent nothing for the idle limit"),
             Disconnect::Kicked { by } => write!(f, "{by} kicked it"),
@@ -248,12 +278,33 @@ mod tests {
         // Or every connection would keep one for ever.
         let mut inbox = Inbox { bytes: b"one\ntwo".to_vec(), scanner: LineScanner::default() };
         assert_eq!(inbox.scanner.next_line(&inbox.bytes, 100), Ok(Some(&b"one"[..])));
-        assert!(inbox.compact());
+        inbox.compact();
         assert_eq!(inbox.bytes, b"two");
         inbox.bytes.push(b'\n');
         assert_eq!(inbox.scanner.next_line(&inbox.bytes, 100), Ok(Some(&b"two"[..])));
-        assert!(!inbox.compact());
+        inbox.compact();
         assert_eq!(inbox.bytes, b"");
+    }
+
+    #[test]
+    fn a_buffer_that_was_fuller_gives_its_memory_back() {
+        // Or clients could have any number of bytes that count against no limit.
+        let mut inbox = Inbox { bytes: vec![b'x'; 1 << 20], scanner: LineScanner::default() };
+        inbox.bytes.extend_from_slice(b"\nrest");
+        assert!(inbox.scanner.next_line(&inbox.bytes, 2 << 20).is_ok_and(|line| line.is_some()));
+        inbox.compact();
+        inbox.give_back(false);
+        assert_eq!((&inbox.bytes[..], inbox.capacity()), (&b"rest"[..], BUSY_CAPACITY));
+        inbox.give_back(true);
+        assert_eq!((&inbox.bytes[..], inbox.capacity()), (&b"rest"[..], QUIET_CAPACITY));
+        inbox.bytes.resize(QUIET_CAPACITY * 4, b'x');
+        let grown = inbox.capacity();
+        inbox.give_back(true);
+        assert_eq!(inbox.capacity(), grown, "what is in it needs it");
+
+        let mut outbox = Outbox { bytes: vec![0; 1 << 20], sent: 0 };
+        outbox.mark_sent((1 << 20) - 1);
+        assert_eq!((outbox.unsent().len(), outbox.capacity()), (1, 2 * COMPACT_BYTES));
     }
 
     #[test]

@@ -28,8 +28,10 @@ pub(super) struct Connections<S> {
     /// Those whose sessions are to be ended, in the order in which that was decided.
     doomed: VecDeque<ConnectionKey>,
     pub(super) deadlines: Deadlines<ConnectionKey>,
-    pub(super) inboxes: Pool<Inbox>,
+    inboxes: Pool<Inbox>,
     outboxes: Pool<Outbox>,
+    /// Bytes received on all connections together and not carried out.
+    kept: usize,
     /// Unsent bytes of all connections together.
     unsent: usize,
     /// Bytes of replies since the start.
@@ -62,6 +64,7 @@ impl<S: Socket> Connections<S> {
             deadlines: Deadlines::default(),
             inboxes: Pool::default(),
             outboxes: Pool::default(),
+            kept: 0,
             unsent: 0,
             bytes_pushed: 0,
             turned_away: 0,
@@ -178,6 +181,33 @@ impl<S: Socket> Connections<S> {
         }
     }
 
+    /// What is left from before, for as long as lines of it are carried out.
+    pub(super) fn take_inbox(&mut self, key: ConnectionKey) -> Option<Box<Inbox>> {
+        let inbox = self.known(key).inbox.take();
+        self.kept -= inbox.as_ref().map_or(0, |inbox| inbox.bytes.len());
+        inbox
+    }
+
+    /// What is left now, if anything is.
+    pub(super) fn keep_inbox(&mut self, key: ConnectionKey, mut inbox: Box<Inbox>) {
+        let connection = self.known(key);
+        if inbox.bytes.is_empty() || connection.phase != Phase::Open {
+            return self.inboxes.put(inbox);
+        }
+        inbox.give_back(!connection.flags.is_readable);
+        let bytes = inbox.bytes.len();
+        connection.inbox = Some(inbox);
+        self.kept += bytes;
+        while self.kept > self.limits.inboxes_bytes_max {
+            self.doom_largest(Connection::kept, Disconnect::InboxesFull);
+        }
+    }
+
+    /// An empty one.
+    pub(super) fn new_inbox(&mut self) -> Box<Inbox> {
+        self.inboxes.take()
+    }
+
     /// Decides that a connection ends. Its session is ended when its turn comes; until then nothing of it is carried out
     /// and nothing more is sent to it.
     pub(super) fn doom(&mut self, key: ConnectionKey, why: Disconnect) {
@@ -199,6 +229,7 @@ impl<S: Socket> Connections<S> {
             }
             Phase::Doomed { .. } | Phase::Draining { .. } | Phase::Lingering { .. } => return,
         }
+        self.drop_inbox(key);
         if why.leave() == Leave::Now {
             self.drop_outbox(key);
         }
@@ -223,10 +254,7 @@ impl<S: Socket> Connections<S> {
     pub(super) fn begin_drain(&mut self, key: ConnectionKey) {
         let connection = self.known(key);
         let Phase::Doomed { leave } = connection.phase else { unreachable!("only a doomed session is ended") };
-        if let Some(inbox) = connection.inbox.take() {
-            self.inboxes.put(inbox);
-        }
-        self.known(key).phase = Phase::Draining { leave };
+        connection.phase = Phase::Draining { leave };
         match leave {
             Leave::Now => self.remove(key),
             // The flush finds out that all is sent, if it is.
@@ -329,6 +357,12 @@ impl<S: Socket> Connections<S> {
         }
     }
 
+    fn drop_inbox(&mut self, key: ConnectionKey) {
+        if let Some(inbox) = self.take_inbox(key) {
+            self.inboxes.put(inbox);
+        }
+    }
+
     fn drop_outbox(&mut self, key: ConnectionKey) {
         if let Some(outbox) = self.known(key).outbox.take() {
             self.unsent -= outbox.unsent().len();
@@ -402,8 +436,9 @@ impl<S: Socket> Connections<S> {
     /// If anything contradicts.
     pub(super) fn check_all(&self) {
         self.deadlines.check_all();
-        let (mut unsent, mut armed, mut turned_away) = (0, 0, 0);
+        let (mut kept, mut unsent, mut armed, mut turned_away) = (0, 0, 0, 0);
         for (key, connection) in self.slots.iter() {
+            kept += connection.kept();
             unsent += connection.unsent();
             turned_away += usize::from(connection.flags.is_turned_away);
             armed += usize::from(connection.deadline.is_some());
@@ -418,12 +453,14 @@ impl<S: Socket> Connections<S> {
             }
             assert!(connection.outbox.as_ref().is_none_or(|outbox| !outbox.unsent().is_empty()), "no idle buffer");
             assert!(connection.inbox.as_ref().is_none_or(|inbox| !inbox.bytes.is_empty()), "no idle buffer");
+            assert!(connection.inbox.is_none() || connection.phase == Phase::Open, "input that nobody carries out");
             let can_move = connection.flags.is_dirty || connection.flags.is_blocked;
             assert!(connection.unsent() == 0 || can_move || is_doomed, "unsent output has nobody to send it");
             let has_input = connection.flags.is_readable || connection.has_unscanned();
             let is_served = connection.flags.is_listed || self.is_paused(connection);
             assert!(connection.phase != Phase::Open || !has_input || is_served, "a connection is deaf");
         }
+        assert_eq!(kept, self.kept, "the sum of what is not carried out");
         assert_eq!(unsent, self.unsent, "the sum of what is unsent");
         assert_eq!(armed, self.deadlines.len(), "every deadline has its connection");
         assert_eq!(turned_away, self.turned_away, "the number of those turned away");
@@ -458,18 +495,18 @@ impl<S: Socket> Replies for Connections<S> {
             self.doom(to, Disconnect::OutboxFull);
         }
         while self.unsent > self.limits.outboxes_bytes_max {
-            self.doom_largest();
+            self.doom_largest(Connection::unsent, Disconnect::OutboxesFull);
         }
     }
 }
 
 impl<S: Socket> Connections<S> {
-    /// All together owe too much: the one that owes most goes. A scan, but each one frees its share of the whole.
+    /// All together have too much: the one that has most goes. A scan, but each one frees its share of the whole.
     #[cold]
-    fn doom_largest(&mut self) {
-        let largest = self.slots.iter().max_by_key(|(_, connection)| connection.unsent());
-        let (key, _) = largest.expect("somebody owes what is unsent");
-        self.doom(key, Disconnect::OutboxesFull);
+    fn doom_largest(&mut self, bytes: impl Fn(&Connection<S>) -> usize, why: Disconnect) {
+        let largest = self.slots.iter().max_by_key(|(_, connection)| bytes(connection));
+        let (key, _) = largest.expect("somebody has a part of it");
+        self.doom(key, why);
     }
 }
 

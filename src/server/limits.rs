@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// The longest line, in bytes before its `\n`. A longer one is answered with an error and the connection is closed.
     pub line_bytes_max: usize,
+    /// Bytes received on all connections together and not carried out, most of them of lines whose end has not come. Past
+    /// it, the connection that has sent most of them is closed.
+    pub inboxes_bytes_max: usize,
     /// Connections at a time. One more is told so and closed.
     pub connections_max: usize,
     /// Locks that one connection may hold and wait for together.
@@ -44,6 +47,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             line_bytes_max: 64 << 10,
+            inboxes_bytes_max: 256 << 20,
             connections_max: 10_000,
             connection_locks_max: 10_000,
             lock_waits_max: 100_000,

@@ -199,17 +199,15 @@ impl<S: Socket> Server<S> {
 
     /// Carries out what a connection has sent: the lines that were left from before, or else those of one read.
     fn serve(&mut self, key: ConnectionKey) {
-        let connection = self.connections.known(key);
-        let inbox = connection.inbox.take();
-        let has_lines_left = inbox.as_ref().is_some_and(|inbox| inbox.scanner.has_unscanned(&inbox.bytes));
+        let connection = self.connections.get(key).expect("it is there");
+        if self.connections.is_paused(connection) {
+            return;
+        }
+        let has_lines_left = connection.has_unscanned();
         let is_readable = connection.flags.is_readable;
         let peer = connection.peer;
 
-        let connection = self.connections.get(key).expect("it is there");
-        if self.connections.is_paused(connection) {
-            self.connections.known(key).inbox = inbox;
-            return;
-        }
+        let inbox = self.connections.take_inbox(key);
         let mut input = 0;
         if !has_lines_left && is_readable {
             match self.connections.read(key, &mut self.read_buffer) {
@@ -225,33 +223,27 @@ impl<S: Socket> Server<S> {
                 Input::End(why) => self.connections.doom(key, why),
             }
         }
-        let rest = match inbox {
+        match inbox {
             Some(mut inbox) => {
                 inbox.bytes.extend_from_slice(&self.read_buffer[..input]);
                 self.carry_out(key, &inbox.bytes, input, &mut inbox.scanner);
-                if inbox.compact() {
-                    Some(inbox)
-                } else {
-                    self.connections.inboxes.put(inbox);
-                    None
-                }
+                inbox.compact();
+                self.connections.keep_inbox(key, inbox);
             }
             None => {
                 let buffer = std::mem::take(&mut self.read_buffer);
                 let mut scanner = LineScanner::default();
                 self.carry_out(key, &buffer[..input], input, &mut scanner);
                 let rest = scanner.rest(&buffer[..input]);
-                let inbox = (!rest.is_empty()).then(|| {
-                    let mut inbox = self.connections.inboxes.take();
+                if !rest.is_empty() {
+                    let mut inbox = self.connections.new_inbox();
                     inbox.bytes.extend_from_slice(rest);
                     inbox.scanner = scanner.rebased();
-                    inbox
-                });
+                    self.connections.keep_inbox(key, inbox);
+                }
                 self.read_buffer = buffer;
-                inbox
             }
-        };
-        self.connections.known(key).inbox = rest;
+        }
         let is_cut = input == self.read_buffer.len() && is_on(Fault::DeafAfterCut);
         if !is_cut && self.long_of != Some(key) {
             self.connections.resume(key);

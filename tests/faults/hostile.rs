@@ -271,3 +271,52 @@ fn those_that_ask_for_big_replies_and_never_read_cost_no_more_than_the_limit_on_
     let after = || megabytes(server.resident_bytes());
     eventually("the memory is back", || after() < before + 8.0);
 }
+
+#[test]
+fn those_that_send_lines_without_an_end_cost_no_more_than_the_limit_on_all() {
+    const LIMIT_MB: f64 = 8.4;
+    let server = Server::tcp(&["--inboxes-bytes-max", "8388608", "-l", "info"]);
+    let mut patient = server.connect();
+    patient.write(b"{\"command\":\"pi");
+    let before = megabytes(server.resident_bytes());
+    let (endless, times) = beside(&server, || {
+        let endless: Vec<Client> = (0..600).map(|_| server.connect()).collect();
+        endless
+            .into_iter()
+            .map(|mut client| {
+                let _ = client.try_write(&[b'x'; 60_000]);
+                client
+            })
+            .collect::<Vec<_>>()
+    });
+    eventually("all that is too much is gone", || {
+        server.log().count("can't be carried out yet is over the limit") >= 460
+    });
+    let peak = megabytes(server.peak_memory_bytes());
+    println!(
+        "600 with 60 kB of a line each: {before} MB before, {peak} MB at most; a lock and unlock meanwhile: {times}"
+    );
+    assert!(times.p99() < QUIET_P99_MAX, "{times}");
+    assert!(peak < before + 2.0 * LIMIT_MB + 8.0, "{peak} MB");
+    drop(endless);
+    // Whoever has sent little is there as before.
+    patient.write(b"ng\"}\n");
+    assert_eq!(patient.receive()["result"], "pong");
+}
+
+#[test]
+fn a_buffer_that_was_full_once_is_no_longer_so_large() {
+    let server = Server::tcp(&["--line-bytes-max", "2000000"]);
+    let before = megabytes(server.resident_bytes());
+    let mut line = vec![b' '; 1_900_000];
+    line.extend_from_slice(b"{\"command\":\"ping\"}\n{");
+    let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.write(&line);
+        // The line is carried out, and a byte of the next is kept.
+        assert_eq!(client.receive()["result"], "pong");
+    }
+    let after = megabytes(server.resident_bytes());
+    println!("50 lines of 1.9 MB and a byte more: {before} MB before, {after} MB after");
+    assert!(after < before + 20.0, "{after} MB");
+}

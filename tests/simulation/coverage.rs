@@ -59,6 +59,7 @@ const REQUIRED: &[&str] = &[
     "limit lock_waits_max",
     "limit reply_bytes_max",
     "limit line_bytes_max",
+    "limit inboxes_bytes_max",
     "limit connections_max",
     "limit outbox_bytes_max",
     "limit outboxes_bytes_max",

@@ -148,7 +148,10 @@ const IDLES: [Timeout; 3] = [
 impl Scenario {
     pub(crate) fn from_seed(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
-        let limits = limits(&mut random);
+        // This one by numbers of its own, so that seeds that once failed still draw what they drew then.
+        let mut of_its_own = Rng::with_seed(!seed);
+        let inboxes_bytes_max = if of_its_own.u8(0..3) == 0 { of_its_own.usize(60..400) } else { 1 << 20 };
+        let limits = Limits { inboxes_bytes_max, ..limits(&mut random) };
         // Small worlds meet more often.
         let seats = match random.u8(0..10) {
             0 => random.usize(1..=64),

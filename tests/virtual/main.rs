@@ -6,6 +6,7 @@ mod conversations;
 mod departures;
 mod framing;
 mod ids;
+mod input;
 mod limits;
 mod memory;
 mod operators;

@@ -81,6 +81,14 @@ impl Connection {
         }
     }
 
+    /// Bytes that the server has read and not carried out, at least and at most: whether it has passed blank lines is not seen.
+    pub(super) fn kept(&self) -> (u64, u64) {
+        let since = |line: Option<&Sent>| line.map_or(0, |line| self.read.saturating_sub(line.start));
+        let mut lines = self.lines.iter().filter(|_| self.phase == Phase::Open);
+        let at_most = since(lines.clone().next());
+        (since(lines.find(|line| !line.is_blank() || line.end > self.read)), at_most)
+    }
+
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.wire.borrow().to_client[self.looked..]).into_owned()
     }

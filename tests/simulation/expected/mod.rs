@@ -15,6 +15,7 @@
 //! 4. Where a connection took nothing for the limit and the poll then says that it takes something again, the same write
 //!    may be the last try before the timeouts or an ordinary one after them: one of both has to fit.
 //! 5. Where several owe most, the one in the last slot is closed.
+//! 6. Whether a blank line that was read is still kept, where the next line has to wait, counts either way.
 //!
 //! Nothing else is free: replies are compared byte by byte, or else as JSON, where lists without an order are.
 
@@ -239,6 +240,8 @@ impl Expected {
 
     fn end_turn(&mut self) {
         self.coverage.end_turn();
+        let kept = self.there.iter().map(|number| self.connections[*number].kept().0).sum::<u64>();
+        ensure!(kept <= self.limits.inboxes_bytes_max as u64, "{kept} bytes are kept, and nobody ended for it");
         for number in &self.there {
             let connection = &mut self.connections[*number];
             let mut wire = connection.wire.borrow_mut();

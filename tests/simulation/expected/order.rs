@@ -1,7 +1,7 @@
 //! Which of the things that a server did in one turn belong to which part of the turn.
 
 use super::connection::Phase;
-use super::sockets::{OUTBOX_FULL, OUTBOXES_FULL, SILENT, STALLED, TOO_LONG};
+use super::sockets::{INBOXES_FULL, OUTBOX_FULL, OUTBOXES_FULL, SILENT, STALLED, TOO_LONG};
 use super::{Event, Expected, Number};
 use crate::memory::Call;
 
@@ -13,7 +13,7 @@ impl Expected {
                 matches!(call, Call::Read { .. } | Call::ReadNothing | Call::ReadEnd | Call::ReadFailed)
             }
             Event::Received(..) => true,
-            Event::Ended(_, why) if why == TOO_LONG => true,
+            Event::Ended(_, why) if why == TOO_LONG || why == INBOXES_FULL => true,
             // It may be the answer to a line that is too long that was too much.
             Event::Ended(number, why) if why == OUTBOX_FULL => self.is_too_long(*number),
             Event::Ended(_, why) if why == OUTBOXES_FULL => self.there.iter().any(|number| self.is_too_long(*number)),

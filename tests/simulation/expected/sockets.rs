@@ -10,6 +10,8 @@ pub(super) const SILENT: &str = "it sent nothing for the idle limit";
 pub(super) const STALLED: &str = "it took nothing of its output for the limit";
 pub(super) const OUTBOX_FULL: &str = "its unsent output is over the limit";
 pub(super) const OUTBOXES_FULL: &str = "the unsent output of all is over the limit, and it had most of it";
+pub(super) const INBOXES_FULL: &str =
+    "what all have sent and can't be carried out yet is over the limit, and it had most of it";
 pub(super) const TOO_LONG: &str = "it sent a line over the limit";
 
 impl Expected {
@@ -127,6 +129,17 @@ impl Expected {
                 self.answer_too_long(too_long);
                 let is_told = |(ended, reason): &(Number, &str)| *ended == number && *reason == why;
                 ensure!(self.ends.iter().any(is_told), "{name} ended for another reason than {why}");
+            }
+            INBOXES_FULL => {
+                let at_most = self.there.iter().map(|number| self.connections[*number].kept().1).sum::<u64>();
+                ensure!(
+                    at_most > self.limits.inboxes_bytes_max as u64,
+                    "{name} ended, and only {at_most} bytes are kept"
+                );
+                let most = self.there.iter().map(|number| self.connections[*number].kept().0).max();
+                ensure!(Some(connection.kept().1) >= most, "{name} ended, and another has sent more");
+                self.coverage.count("limit inboxes_bytes_max");
+                self.doom(number, INBOXES_FULL, Leave::Now);
             }
             SILENT => {
                 let is_due = connection.last_input.saturating_add(connection.max_idle) <= self.now;
