@@ -10,7 +10,8 @@ use super::shown::Shown;
 
 const AFTER: &str = "\
 The connection is closed. Its locks pass on to whoever waits for them, and its places in queues are gone. A server takes \
-this from its own machine only, unless it runs with --kick-from-anywhere.
+this from its own machine only, by the address that it listens on, 127.0.0.1, ::1 or a socket file, unless it runs with \
+--kick-from-anywhere.
 
 Exit status:
   0   the connection was ended

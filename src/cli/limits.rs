@@ -159,6 +159,8 @@ impl LimitOptions {
             reply_bytes_max: self.reply_bytes_max,
             linger: self.linger_seconds.0,
             kick_from_anywhere: self.kick_from_anywhere,
+            // Known when it is bound.
+            home: None,
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,

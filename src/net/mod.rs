@@ -100,6 +100,7 @@ impl Net {
             Some(passed) => passed,
             None => Listener::bind(&config.listen, &config.tcp)?,
         };
+        let limits = Limits { home: listener.ip(), ..config.limits };
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let mut signals = Signals::listen()?;
@@ -111,7 +112,7 @@ impl Net {
             signals,
             alarm,
             manager: Manager::of_environment(),
-            server: Server::new(config.limits),
+            server: Server::new(limits),
             start: Instant::now(),
             turn_accepts_max: config.turn_accepts_max,
             accepting: Accepting::Pending,

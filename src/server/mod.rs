@@ -356,7 +356,8 @@ impl<S: Socket> Server<S> {
     /// answer and asks next finds them so.
     fn kick(&mut self, key: ConnectionKey, name: &str, id: Option<Id<&str>>) {
         let by = self.connections.known(key).peer;
-        if !by.is_local() && !self.connections.limits.kick_from_anywhere {
+        let limits = &self.connections.limits;
+        if !by.is_local(limits.home) && !limits.kick_from_anywhere {
             let message = "kick is only for connections from this machine, unless the server is told otherwise";
             let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), name: None };
             return self.connections.push(key, &Reply { id, outcome });

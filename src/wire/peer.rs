@@ -55,13 +55,14 @@ impl Peer {
 }
 
 impl Peer {
-    /// Whether it is a program on this machine.
-    pub fn is_local(self) -> bool {
-        match self {
-            Peer::V4 { ip, .. } => IpAddr::from(ip).is_loopback(),
-            Peer::V6 { ip, .. } => IpAddr::from(ip).is_loopback(),
-            Peer::Unix(_) => true,
-        }
+    /// Whether it is a program on this machine, of which `home` is an address, if one is known.
+    pub fn is_local(self, home: Option<IpAddr>) -> bool {
+        let ip = match self {
+            Peer::V4 { ip, .. } => IpAddr::from(ip),
+            Peer::V6 { ip, .. } => IpAddr::from(ip),
+            Peer::Unix(_) => return true,
+        };
+        ip.is_loopback() || home == Some(ip)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Hosts between which packets are lost: some of them, at random, or all, for good.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,15 +12,21 @@ use crate::history::{History, nanos, now};
 use crate::hosts::{Host, Hosts};
 use crate::support::client::{Address, Client};
 use crate::support::patience::eventually;
-use crate::support::server::{Server, officer_after};
+use crate::support::program::run;
+use crate::support::server::{Server, officer, officer_after};
 use crate::{Figures, assert_well, tcp_address};
 
 /// A server on a host, started by a shell that first does something else.
 pub(crate) fn server_on(host: &Host, shell: &str, args: &[&str]) -> Server {
-    let plain = officer_after(shell, args);
+    Server::start(&mut on(host, &officer_after(shell, args)))
+}
+
+/// The same program, but on a host.
+fn on(host: &Host, plain: &Command) -> Command {
     let mut command = host.command(plain.get_program());
     plain.get_envs().for_each(|(name, _)| _ = command.env_remove(name));
-    Server::start(command.args(plain.get_args()))
+    command.args(plain.get_args());
+    command
 }
 
 /// On all addresses of the host.
@@ -132,4 +139,15 @@ fn when_packets_are_lost_at_random_no_lock_is_held_twice_and_nobody_is_passed_or
     let Some(figures) = churn_with_losses(Duration::from_secs(6)) else { return };
     println!("a tenth and a quarter of all packets lost on two of three hosts: {figures}");
     assert!(figures.grants > 20 && figures.orders > 10, "{figures}");
+}
+
+#[test]
+fn a_kick_is_taken_from_the_own_host_of_a_server_by_the_address_that_it_listens_on_and_from_no_other() {
+    let Some(hosts) = Hosts::new(1) else { return };
+    let ip = hosts.address_for(1).to_string();
+    let server = server_on(&hosts.first(), "", &["run", "-h", &ip, "-p", "0"]);
+    let port = tcp_address(&server).port().to_string();
+    let kick = officer(&["kick", "-h", &ip, "-p", &port, "10.77.1.2:1"]);
+    run(&mut on(&hosts.first(), &kick)).expect_failure(1, "there is no connection");
+    run(&mut on(&hosts.host(1), &kick)).expect_failure(77, "run this on the server's own machine");
 }

@@ -8,7 +8,7 @@ mod tests;
 mod unix;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use mio::event::Source;
@@ -125,6 +125,14 @@ impl Listener {
         match &self.kind {
             Kind::Tcp { address, .. } => address.to_string(),
             Kind::Unix { address, .. } => address.clone(),
+        }
+    }
+
+    /// The one address that it listens on. None: all of them, or a socket file.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match &self.kind {
+            Kind::Tcp { address, .. } => Some(address.ip().to_canonical()).filter(|ip| !ip.is_unspecified()),
+            Kind::Unix { .. } => None,
         }
     }
 

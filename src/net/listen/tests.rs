@@ -145,10 +145,13 @@ fn a_listener_and_its_connections_are_reported_by_the_poll() {
 #[test]
 fn addresses_are_shown_as_clients_write_them() {
     let listener = tcp_on("localhost", 0).unwrap();
+    assert_eq!(listener.ip(), Some([127, 0, 0, 1].into()));
     assert!(listener.address().starts_with("127.0.0.1:"), "{}", listener.address());
     assert!(!listener.address().ends_with(":0"));
     assert!(listener.is_loopback());
-    assert!(!tcp_on("0.0.0.0", 0).unwrap().is_loopback());
+    let everywhere = tcp_on("0.0.0.0", 0).unwrap();
+    assert!(!everywhere.is_loopback());
+    assert_eq!(everywhere.ip(), None);
 
     // Not every machine that runs tests has IPv6.
     for host in ["::1", "[::1]"] {
