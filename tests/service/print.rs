@@ -88,6 +88,10 @@ fn every_command_has_a_manual_page_with_all_of_its_options() {
             let option = option.trim_end_matches([',', ')', '.', '\'']).replace('-', r"\-");
             assert!(printed.contains(&option), "{option} is not in {printed}");
         }
+        for variable in help.split("[env: ").skip(1) {
+            let (variable, _) = variable.split_once(']').unwrap();
+            assert!(printed.contains(variable), "{variable} is not in {printed}");
+        }
         let directory = Directory::new();
         let file = directory.file("page");
         fs::write(&file, &printed).unwrap();
