@@ -16,6 +16,7 @@ const AFTER: &str = "\
 Install them, for example, with
 
   officer print systemd-unit > /etc/systemd/system/officer.service
+  mkdir -p /usr/local/share/man/man1
   officer print man > /usr/local/share/man/man1/officer.1
   officer print completions bash > /usr/share/bash-completion/completions/officer";
 
