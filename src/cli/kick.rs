@@ -15,7 +15,7 @@ this from its own machine only, by the address that it listens on, 127.0.0.1, ::
 
 Exit status:
   0   the connection was ended
-  1   there is no such connection
+  1   there is no such connection, or the output could not be written
   2   the command line is wrong
   69  there is no connection to a server
   77  not allowed from this machine";

@@ -11,6 +11,7 @@ use super::shown::Shown;
 const EXIT_STATUS: &str = "\
 Exit status:
   0   the server is alive
+  1   the output could not be written
   2   the command line is wrong
   69  there is no connection to a server, or it does not answer";
 
