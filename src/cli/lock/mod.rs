@@ -35,7 +35,8 @@ USR1, USR2, ALRM and TERM are passed on to it. The lock is released when it ends
 is not waited for.
 
 If the lock is lost while the command runs (the server ended, the network failed, 'officer kick'), the command gets \
-SIGTERM, and SIGKILL after --kill-after. On Linux so do all processes that it has started.
+SIGTERM, and SIGKILL after --kill-after. On Linux so do all processes that it has started. SIGKILL to officer itself ends it \
+alone: the lock is free, and the command runs on without it.
 
 A signal that comes before the command runs ends the wait at once, and officer with it: a shell shows 130 for Ctrl-C.
 
