@@ -160,7 +160,7 @@ impl LimitOptions {
             linger: self.linger_seconds.0,
             kick_from_anywhere: self.kick_from_anywhere,
             // Known when it is bound.
-            home: None,
+            own_ip: None,
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,

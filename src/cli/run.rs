@@ -272,7 +272,7 @@ mod tests {
                 reply_bytes_max: 10,
                 linger: Duration::ZERO,
                 kick_from_anywhere: true,
-                home: None,
+                own_ip: None,
                 turn_read_bytes: 12,
                 turn_expiries_max: 13,
                 turn_expiry_bytes: 14,

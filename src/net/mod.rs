@@ -100,7 +100,7 @@ impl Net {
             Some(passed) => passed,
             None => Listener::bind(&config.listen, &config.tcp)?,
         };
-        let limits = Limits { home: listener.ip(), ..config.limits };
+        let limits = Limits { own_ip: listener.ip(), ..config.limits };
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let mut signals = Signals::listen()?;

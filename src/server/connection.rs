@@ -180,8 +180,9 @@ const BUSY_CAPACITY: usize = 32 << 10;
 /// Gives back the memory of a buffer that was much fuller than it is. A limit on what is in all buffers together is to be one
 /// on their memory, and a buffer that never becomes empty would keep for ever what it once had.
 fn give_back(bytes: &mut Vec<u8>, capacity: usize) {
-    if bytes.capacity() > capacity.max(4 * bytes.len()) {
-        bytes.shrink_to(capacity.max(2 * bytes.len()));
+    // A buffer that has grown has twice its content at most.
+    if bytes.capacity() > capacity.max(2 * bytes.len()) {
+        bytes.shrink_to(capacity);
     }
 }
 
@@ -297,7 +298,7 @@ mod tests {
         assert_eq!((&inbox.bytes[..], inbox.capacity()), (&b"rest"[..], BUSY_CAPACITY));
         inbox.give_back(true);
         assert_eq!((&inbox.bytes[..], inbox.capacity()), (&b"rest"[..], QUIET_CAPACITY));
-        inbox.bytes.resize(QUIET_CAPACITY * 4, b'x');
+        inbox.bytes.resize(QUIET_CAPACITY + 1, b'x');
         let grown = inbox.capacity();
         inbox.give_back(true);
         assert_eq!(inbox.capacity(), grown, "what is in it needs it");

@@ -35,7 +35,7 @@ pub struct Limits {
     pub kick_from_anywhere: bool,
     /// The address that the server listens on, unless it is a socket file or all addresses. Whoever comes from it is on
     /// this machine, as are those with a loopback address.
-    pub home: Option<IpAddr>,
+    pub own_ip: Option<IpAddr>,
     /// Bytes read from one connection in one turn.
     pub turn_read_bytes: usize,
     /// Deadlines carried out in one turn.
@@ -63,7 +63,7 @@ impl Default for Limits {
             reply_bytes_max: 4 << 20,
             linger: Duration::from_secs(1),
             kick_from_anywhere: false,
-            home: None,
+            own_ip: None,
             turn_read_bytes: 16 << 10,
             turn_expiries_max: 256,
             turn_expiry_bytes: 1 << 20,

@@ -357,7 +357,7 @@ impl<S: Socket> Server<S> {
     fn kick(&mut self, key: ConnectionKey, name: &str, id: Option<Id<&str>>) {
         let by = self.connections.known(key).peer;
         let limits = &self.connections.limits;
-        if !by.is_local(limits.home) && !limits.kick_from_anywhere {
+        if !by.is_local(limits.own_ip) && !limits.kick_from_anywhere {
             let message = "kick is only for connections from this machine, unless the server is told otherwise";
             let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), name: None };
             return self.connections.push(key, &Reply { id, outcome });

@@ -55,14 +55,14 @@ impl Peer {
 }
 
 impl Peer {
-    /// Whether it is a program on this machine, of which `home` is an address, if one is known.
-    pub fn is_local(self, home: Option<IpAddr>) -> bool {
+    /// Whether it is a program on this machine, of which `own_ip` is an address, if one is known.
+    pub fn is_local(self, own_ip: Option<IpAddr>) -> bool {
         let ip = match self {
             Peer::V4 { ip, .. } => IpAddr::from(ip),
             Peer::V6 { ip, .. } => IpAddr::from(ip),
             Peer::Unix(_) => return true,
         };
-        ip.is_loopback() || home == Some(ip)
+        ip.is_loopback() || own_ip == Some(ip)
     }
 }
 

@@ -209,7 +209,7 @@ fn a_kick_takes_nothing_from_one_that_is_being_told_why_it_ends() {
 fn kicking_is_for_this_machine_unless_the_server_is_told_otherwise() {
     let v4 = |ip| Peer::V4 { ip, port: 9 };
     let v6 = |ip: &str| format!("[{ip}]:9").parse::<Peer>().expect("a name");
-    let home = |ip: &str| Limits { home: Some(ip.parse().expect("an address")), ..Limits::default() };
+    let on = |ip: &str| Limits { own_ip: Some(ip.parse().expect("an address")), ..Limits::default() };
     for (limits, peer, is_allowed) in [
         (Limits::default(), v4([127, 3, 2, 1]), true),
         (Limits::default(), v6("::1"), true),
@@ -218,10 +218,10 @@ fn kicking_is_for_this_machine_unless_the_server_is_told_otherwise() {
         (Limits::default(), v6("2001:db8::1"), false),
         (Limits { kick_from_anywhere: true, ..Limits::default() }, v4([10, 0, 0, 9]), true),
         // A server on an address of the network is reached from its own machine by no other.
-        (home("10.0.0.9"), v4([10, 0, 0, 9]), true),
-        (home("10.0.0.9"), v4([10, 0, 0, 8]), false),
-        (home("2001:db8::1"), v6("2001:db8::1"), true),
-        (home("2001:db8::1"), v6("2001:db8::2"), false),
+        (on("10.0.0.9"), v4([10, 0, 0, 9]), true),
+        (on("10.0.0.9"), v4([10, 0, 0, 8]), false),
+        (on("2001:db8::1"), v6("2001:db8::1"), true),
+        (on("2001:db8::1"), v6("2001:db8::2"), false),
     ] {
         let mut world = World::with_limits(limits);
         let [ann] = world.connect();
