@@ -39,7 +39,7 @@ pub(super) struct Options {
     #[arg(ignore_case = true, default_value = "error")]
     log_level: LogLevel,
 
-    /// Log to a file, which SIGHUP opens anew, and not to stderr
+    /// File for the log, which SIGHUP opens anew [default: stderr; in the background officer.log]
     #[arg(long, value_name = "PATH", env = "OFFICER_LOG_FILE", hide_env_values = true)]
     log_file: Option<PathBuf>,
 
