@@ -164,6 +164,31 @@ fn a_holder_is_kicked_after_a_question() {
 }
 
 #[test]
+fn what_is_pasted_or_typed_ahead_kicks_nobody() {
+    let server = Server::tcp(&[]);
+    let mut ann = holder(&server, "boss:17", "ann");
+    let Some(terminal) = top(&server, (80, 24), &[]) else { return };
+    terminal.wait_for("boss:17");
+    terminal.paste("sky\nk\ny\n");
+    terminal.press(&["/"]);
+    terminal.wait_for("Enter: keep it");
+    terminal.paste("boss:\nky");
+    terminal.wait_for("/boss:_ ");
+    terminal.press(&["Enter"]);
+    terminal.wait_for("1 with 'boss:'");
+    // Both are there before the question is.
+    let program = program(&terminal);
+    kill_process(program, Signal::STOP).unwrap();
+    terminal.press(&["k", "y"]);
+    kill_process(program, Signal::CONT).unwrap();
+    terminal.wait_for("Kick ");
+    assert_eq!(ann.ask(r#"{"command":"ping"}"#)["result"], "pong");
+    terminal.press(&["y"]);
+    terminal.wait_for("was ended");
+    ann.expect_end();
+}
+
+#[test]
 fn who_has_let_go_since_the_question_is_not_kicked() {
     let server = Server::tcp(&[]);
     let mut ann = holder(&server, "boss:17", "ann");

@@ -39,12 +39,27 @@ pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment
             if key.code == KeyCode::Char('q') { Action::Leave } else { Action::Nothing }
         }
         Over::Filter => press_in_filter(model, key.code),
-        Over::Question(_) => match std::mem::replace(&mut model.over, Over::Nothing) {
-            Over::Question(target) if matches!(key.code, KeyCode::Char('y' | 'Y')) => {
-                Action::Order(Order::Kick(target))
-            }
+        // It was typed before the question was on the screen, so it is no answer to it.
+        Over::Question { is_seen: false, .. } if is_yes(key.code) => Action::Nothing,
+        Over::Question { .. } => match std::mem::replace(&mut model.over, Over::Nothing) {
+            Over::Question { target, .. } if is_yes(key.code) => Action::Order(Order::Kick(target)),
             _ => Action::Nothing,
         },
+    }
+}
+
+fn is_yes(code: KeyCode) -> bool {
+    matches!(code, KeyCode::Char('y' | 'Y'))
+}
+
+/// Takes what was pasted: the first line of it for a filter that is being typed, and nothing elsewhere.
+pub(super) fn paste(model: &mut Model, text: &str) -> Action {
+    match model.over {
+        Over::Filter => {
+            let line: String = text.trim_start().chars().take_while(|character| !character.is_control()).collect();
+            filter(model, format!("{}{line}", model.filter))
+        }
+        _ => Action::Nothing,
     }
 }
 
@@ -60,7 +75,7 @@ fn press_in_table(model: &mut Model, code: KeyCode, height: usize, now: Moment) 
         KeyCode::Home => model.go(isize::MIN, height),
         KeyCode::End => model.go(isize::MAX, height),
         KeyCode::Char('k') => match model.target() {
-            Some(target) => model.over = Over::Question(target),
+            Some(target) => model.over = Over::Question { target, is_seen: false },
             None => model.tell("Here is nobody to kick".to_owned(), now),
         },
         _ if model.queue.is_some() => {

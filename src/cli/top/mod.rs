@@ -102,7 +102,7 @@ fn interval(text: &str) -> Result<Seconds, &'static str> {
 /// Whatever happens.
 #[derive(Debug)]
 enum Event {
-    /// A key, or a new size.
+    /// A key, a new size, or what was pasted.
     Input(Input),
     /// There will be no more keys.
     InputFailed(io::Error),
@@ -199,6 +199,7 @@ impl Live {
             self.model.keep_within(view::table_height(&self.model, area, now));
             let draw = |frame: &mut ratatui::Frame<'_>| view::draw(frame.buffer_mut(), &self.model, self.theme, now);
             screen.terminal.draw(draw).map_err(Failure::Terminal)?;
+            self.model.question_is_seen();
             let first = events.recv_timeout(DRAW_EVERY).ok();
             // All that is there is taken in before it is drawn: keys that repeat are faster than some terminals.
             for event in first.into_iter().chain(events.try_iter()) {
@@ -226,6 +227,7 @@ impl Live {
                 let height = view::table_height(&self.model, area, now);
                 Ok(keys::press(&mut self.model, key, height, now))
             }
+            Event::Input(Input::Paste(text)) => Ok(keys::paste(&mut self.model, &text)),
             // Whatever the terminal has made of the old picture.
             Event::Input(Input::Resize(..)) => Ok(Action::Redraw),
             Event::Input(_) => Ok(Action::Nothing),

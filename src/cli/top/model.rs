@@ -52,8 +52,8 @@ pub(super) enum Over {
     Help,
     /// The filter is being typed.
     Filter,
-    /// Whether to kick.
-    Question(Target),
+    /// Whether to kick. Nobody has said yes to a question that was not on the screen yet.
+    Question { target: Target, is_seen: bool },
 }
 
 /// The queue of one lock.
@@ -212,6 +212,13 @@ impl Model {
     pub(super) fn keep_within(&mut self, height: usize) {
         let count = self.row_count();
         self.selection().keep_within(count, height);
+    }
+
+    /// The screen with the question, if there is one, was drawn.
+    pub(super) fn question_is_seen(&mut self) {
+        if let Over::Question { is_seen, .. } = &mut self.over {
+            *is_seen = true;
+        }
     }
 
     fn row_count(&self) -> usize {

@@ -101,7 +101,7 @@ pub(super) fn draw(buffer: &mut Buffer, model: &Model, theme: Theme, now: Moment
         None => list::draw(buffer, model, model.shown_at(now), theme, head_at, rows_at),
     }
     let style = match model.over {
-        Over::Question(_) => theme.alarm(),
+        Over::Question { .. } => theme.alarm(),
         _ if model.over == Over::Nothing && model.message(now).is_none() => theme.colored(Color::Cyan),
         _ => Style::new().add_modifier(Modifier::BOLD),
     };
@@ -119,7 +119,7 @@ fn put(buffer: &mut Buffer, y: u16, line: &str, style: Style) {
 fn bottom(model: &Model, columns: u16, now: Moment) -> Vec<String> {
     let columns = usize::from(columns);
     match &model.over {
-        Over::Question(target) => wrap(&question(target, model.shown_at(now)), columns),
+        Over::Question { target, .. } => wrap(&question(target, model.shown_at(now)), columns),
         Over::Filter => vec![fit(&format!("/{}_   Enter: keep it, Esc: no filter", Shown(&model.filter)), columns)],
         Over::Nothing | Over::Help => match model.message(now) {
             Some(message) => wrap(message, columns),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
-use crate::cli::top::keys::{Action, press};
+use crate::cli::top::keys::{Action, paste, press};
 use crate::cli::top::poller::{Counts, Kicked, News, Order, Picture};
 use crate::cli::top::row::tests::row;
 use crate::cli::top::row::{Column, Row, Sort};
@@ -138,7 +138,7 @@ fn nothing_breaks_the_screen_at_any_size() {
     models.push(queue);
     let mut told = model(rows());
     key(&mut told, KeyCode::Char('k'));
-    let Over::Question(target) = std::mem::replace(&mut told.over, Over::Nothing) else { panic!("{told:?}") };
+    let Over::Question { target, .. } = std::mem::replace(&mut told.over, Over::Nothing) else { panic!("{told:?}") };
     told.learn(News::Kick(target, Kicked::Changed), 0.0);
     told.learn(lost(), 0.0);
     models.push(told);
@@ -239,7 +239,11 @@ fn a_kick_is_asked_for_and_only_y_is_yes() {
         assert!(matches!(key(&mut model, no), Action::Nothing), "{no:?}");
         assert_eq!(model.over, Over::Nothing);
     }
+    // Typed before the question could be read.
     key(&mut model, KeyCode::Char('k'));
+    assert!(matches!(key(&mut model, KeyCode::Char('y')), Action::Nothing));
+    assert!(matches!(model.over, Over::Question { .. }));
+    model.question_is_seen();
     // Whatever is under the cursor by then.
     see(&mut model, picture(vec![row("other", "10.0.0.9:1", 1.0, &[9.0])]));
     let Action::Order(Order::Kick(target)) = key(&mut model, KeyCode::Char('y')) else { panic!("{model:?}") };
@@ -249,6 +253,21 @@ fn a_kick_is_asked_for_and_only_y_is_yes() {
     model.learn(News::Kick(target, Kicked::Failed(error)), 0.0);
     let said = screen(&model, (80, 8), 0.0)[6..].join(" ");
     assert!(said.starts_with("Not kicked: ") && said.ends_with("run this on the server's own machine"), "{said}");
+}
+
+#[test]
+fn what_is_pasted_is_text_for_a_filter_and_nothing_else() {
+    let mut model = some();
+    assert!(matches!(paste(&mut model, "sky\nky"), Action::Nothing));
+    assert_eq!((&model.over, model.filter.as_str()), (&Over::Nothing, ""));
+    key(&mut model, KeyCode::Char('/'));
+    assert!(matches!(paste(&mut model, "\n raid:\u{9f8d}\r\nky"), Action::Order(Order::Look(..))));
+    assert_eq!((&model.over, model.filter.as_str(), model.list().len()), (&Over::Filter, "raid:\u{9f8d}", 1));
+    key(&mut model, KeyCode::Enter);
+    key(&mut model, KeyCode::Char('k'));
+    model.question_is_seen();
+    assert!(matches!(paste(&mut model, "y"), Action::Nothing));
+    assert!(matches!(model.over, Over::Question { .. }));
 }
 
 #[test]
