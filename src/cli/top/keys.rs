@@ -80,7 +80,7 @@ fn press_in_table(model: &mut Model, code: KeyCode, height: usize, now: Moment) 
         },
         _ if model.queue.is_some() => {
             if matches!(code, KeyCode::Esc | KeyCode::Enter | KeyCode::Backspace) {
-                model.queue = None;
+                model.close_queue();
                 return Action::Order(model.order());
             }
         }

@@ -119,7 +119,7 @@ impl Options {
     }
 
     fn model(&self) -> Model {
-        Model::new(self.server.shown(), self.prefix.clone(), self.sort(), self.filter.clone())
+        Model::new(self.server.shown(), self.prefix.clone(), self.sort(), self.filter.clone(), self.interval.0)
     }
 }
 

@@ -6,7 +6,7 @@ use super::poller::{Counts, Kicked, Look, News, Order, Picture, Target};
 use super::row::{Column, Filter, Moment, Row, Sort};
 use crate::cli::failure::Failure;
 use crate::cli::shown::{Shown, Span};
-use crate::client::{Error, LockDetail};
+use crate::client::{Error, LockDetail, PlaceDetail};
 
 /// For how many seconds the last line tells what came of something.
 const MESSAGE_SECONDS: f64 = 10.0;
@@ -31,6 +31,10 @@ pub(super) struct Model {
     pub(super) over: Over,
     /// None: the server answers.
     pub(super) loss: Option<Loss>,
+    /// The server was lost since the picture was taken: it may be one of another run.
+    is_of_before: bool,
+    /// Between two looks, in seconds.
+    pub(super) interval: f64,
     /// What came of something, and until when that is told.
     message: Option<(String, Moment)>,
     /// The number of the last order.
@@ -53,7 +57,10 @@ pub(super) enum Over {
     /// The filter is being typed.
     Filter,
     /// Whether to kick. Nobody has said yes to a question that was not on the screen yet.
-    Question { target: Target, is_seen: bool },
+    Question {
+        target: Target,
+        is_seen: bool,
+    },
 }
 
 /// The queue of one lock.
@@ -66,6 +73,21 @@ pub(super) struct Queue {
     after: Option<std::sync::Arc<str>>,
 }
 
+impl Queue {
+    /// Takes in what was seen of it. The cursor stays on its connection.
+    fn take(&mut self, seen: Seen) {
+        let selected = self.seen.as_ref().and_then(|seen| seen.place(self.rows.selected));
+        let index = selected.and_then(|selected| {
+            let is_it = |place: &PlaceDetail| place.connection == selected.connection;
+            seen.detail.holders.iter().chain(&seen.detail.waiters).position(is_it)
+        });
+        if let Some(index) = index {
+            self.rows.follow(index);
+        }
+        self.seen = Some(seen);
+    }
+}
+
 /// What was seen of a lock at a moment.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -74,6 +96,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Who is in this row.
+    fn place(&self, index: usize) -> Option<&PlaceDetail> {
+        self.detail.holders.iter().chain(&self.detail.waiters).nth(index)
+    }
+
     /// Those on the lock that the server does not list have a row together.
     fn row_count(&self) -> usize {
         let listed = self.detail.waiters.len();
@@ -96,6 +123,15 @@ impl Selection {
         self.keep_within(count, height);
     }
 
+    /// What it was on has gone to this row. The first place is kept as a place.
+    fn follow(&mut self, index: usize) {
+        if self.selected > 0 {
+            // Without moving what is around it.
+            self.top = (self.top + index).saturating_sub(self.selected);
+            self.selected = index;
+        }
+    }
+
     pub(super) fn keep_within(&mut self, count: usize, height: usize) {
         self.selected = self.selected.min(count.saturating_sub(1));
         let first = (self.selected + 1).saturating_sub(height.max(1));
@@ -104,7 +140,7 @@ impl Selection {
 }
 
 impl Model {
-    pub(super) fn new(address: String, prefix: String, sort: Sort, filter: String) -> Self {
+    pub(super) fn new(address: String, prefix: String, sort: Sort, filter: String, interval: Duration) -> Self {
         Model {
             address,
             prefix,
@@ -116,6 +152,8 @@ impl Model {
             queue: None,
             over: Over::Nothing,
             loss: None,
+            is_of_before: false,
+            interval: interval.as_secs_f64(),
             message: None,
             number: 0,
         }
@@ -134,19 +172,20 @@ impl Model {
     /// Takes in what the poller tells.
     pub(super) fn learn(&mut self, news: News, now: Moment) {
         match news {
-            News::All(number, picture) => {
+            // What was ordered before says nothing of what is on the screen.
+            News::All(number, _) | News::One(number, ..) if number != self.number => {}
+            News::All(_, picture) => {
                 self.loss = None;
-                if number == self.number {
-                    self.take(picture);
-                }
+                self.take(picture);
             }
-            News::One(number, detail, at) => {
+            News::One(_, detail, at) => {
                 self.loss = None;
-                if let Some(queue) = self.queue.as_mut().filter(|_| number == self.number) {
-                    queue.seen = Some(Seen { detail: detail.unwrap_or_default(), at });
+                if let Some(queue) = &mut self.queue {
+                    queue.take(Seen { detail: detail.unwrap_or_default(), at });
                 }
             }
             News::Lost { error, retry_in } => {
+                self.is_of_before = true;
                 let since = self.loss.as_ref().map_or(now, |loss| loss.since);
                 self.loss = Some(Loss { since, reason: reason(error), retry_at: now + retry_in.as_secs_f64() });
             }
@@ -157,18 +196,19 @@ impl Model {
     /// The row under the cursor keeps it, wherever it has gone; the first place is kept as a place.
     pub(super) fn take(&mut self, picture: Picture) {
         let selected = self.selected().map(|row| row.name.clone());
-        self.picture = Some(picture);
-        self.is_current = true;
+        let is_of_before = std::mem::take(&mut self.is_of_before);
+        let before = self.picture.take().filter(|_| !is_of_before);
+        self.is_current = picture.is_complete || before.as_ref().is_none_or(|before| !before.is_complete);
+        self.picture = Some(match before {
+            Some(before) => picture.after(before, self.sort),
+            None => picture,
+        });
         self.select(selected);
     }
 
     fn select(&mut self, name: Option<String>) {
-        if self.rows.selected > 0
-            && let Some(index) = self.list().iter().position(|row| Some(&row.name) == name.as_ref())
-        {
-            // Without moving what is around it.
-            self.rows.top = (self.rows.top + index).saturating_sub(self.rows.selected);
-            self.rows.selected = index;
+        if let Some(index) = self.list().iter().position(|row| Some(&row.name) == name.as_ref()) {
+            self.rows.follow(index);
         }
     }
 
@@ -272,6 +312,15 @@ impl Model {
         true
     }
 
+    /// Goes back to the list, which has grown old meanwhile.
+    pub(super) fn close_queue(&mut self) {
+        self.queue = None;
+        self.is_current = false;
+        if self.is_of_before && self.loss.is_none() {
+            self.picture = None;
+        }
+    }
+
     /// Who is to be kicked: the holder of the lock under the cursor, or who is under it in a queue.
     pub(super) fn target(&self) -> Option<Target> {
         let Some(queue) = &self.queue else {
@@ -286,12 +335,9 @@ impl Model {
                 since: holder.since,
             });
         };
-        let Seen { detail, at } = queue.seen.as_ref()?;
-        let index = queue.rows.selected;
-        let (place, is_holder) = match detail.holders.get(index) {
-            Some(holder) => (holder, true),
-            None => (detail.waiters.get(index - detail.holders.len())?, false),
-        };
+        let seen = queue.seen.as_ref()?;
+        let place = seen.place(queue.rows.selected)?;
+        let is_holder = queue.rows.selected < seen.detail.holders.len();
         let time = if is_holder { place.held_for } else { place.waited_for };
         Some(Target {
             lock: queue.name.clone(),
@@ -299,7 +345,7 @@ impl Model {
             connection: place.connection.clone(),
             client: place.client.clone(),
             is_holder,
-            since: at - time.unwrap_or(0.0),
+            since: seen.at - time.unwrap_or(0.0),
         })
     }
 }

@@ -4,11 +4,12 @@
 //! multiple of the time that the page took: so neither it nor the server works hard, however many locks there are, and the
 //! slower the server is the less it is asked. Of very many locks the first in the order in force are kept.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::row::{Filter, First, Moment, Row, Sort};
+use super::row::{Filter, First, Moment, Row, SAME_SECONDS, Sort};
 use crate::client::{Client, Error, LockDetail};
 
 /// Rows that are kept of one look at all locks: more than anybody scrolls through.
@@ -21,8 +22,6 @@ const SHOW_EVERY: Duration = Duration::from_millis(200);
 /// Rests between attempts to reach a server that is gone.
 const BACK_OFF_MIN: Duration = Duration::from_millis(250);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
-/// A hold that began so many seconds later than the one that was seen is another one. Less may be the clocks.
-const SAME_HOLD_SECONDS: f64 = 0.05;
 
 /// The time since the program began to look.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +104,27 @@ pub(super) struct Picture {
     pub(super) ended: Moment,
     /// There were no more locks than these.
     pub(super) is_complete: bool,
+}
+
+impl Picture {
+    /// This picture, where there was another before it. As long as it is not complete the rows of that one stay, and its
+    /// sums: what is still to be looked at is not gone. What is the same keeps its place.
+    pub(super) fn after(mut self, mut before: Picture, sort: Sort) -> Picture {
+        let known: HashMap<&str, &Row> = before.rows.iter().map(|row| (row.name.as_str(), row)).collect();
+        for row in &mut self.rows {
+            if let Some(before) = known.get(row.name.as_str()) {
+                row.keep_times(before);
+            }
+        }
+        if !self.is_complete {
+            let seen: HashSet<&str> = self.rows.iter().map(|row| row.name.as_str()).collect();
+            before.rows.retain(|row| !seen.contains(row.name.as_str()));
+            self.rows.append(&mut before.rows);
+        }
+        self.rows.sort_unstable_by(|one, other| sort.compare(one, other));
+        self.rows.truncate(ROWS_MAX);
+        if self.is_complete || !before.is_complete { self } else { Picture { rows: self.rows, ..before } }
+    }
 }
 
 /// Sums over all locks that were seen.
@@ -212,8 +232,8 @@ impl<T: Fn(News) -> bool> Poller<T> {
                     rest
                 }
                 Err(error) => {
-                    // Its pages may be those of another run of the server.
-                    work.scan = None;
+                    // Its pages may be those of another run of the server, whose locks a person waits to see.
+                    (work.scan, work.is_settled) = (None, false);
                     let retry_in = back_off;
                     back_off = (back_off * 2).min(BACK_OFF_MAX);
                     if !(self.tell)(News::Lost { error, retry_in }) {
@@ -263,14 +283,15 @@ impl<T: Fn(News) -> bool> Poller<T> {
 
     /// Waits for so long, or until there is something else to look at. Says whether anybody is there still.
     fn rest(&self, work: &mut Work, rest: Duration) -> bool {
-        let until = Instant::now() + rest;
+        let mut until = Instant::now() + rest;
         loop {
             match self.orders.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Order::Look(number, look)) => {
                     *work = Work { number, look, scan: None, is_settled: false };
-                    // A server that is gone does not come back for that.
+                    // A server that is gone does not come back for that. Of one that is there only what was ordered last
+                    // is asked: a filter is many orders.
                     if !self.client.is_lost() {
-                        return true;
+                        until = Instant::now();
                     }
                 }
                 Ok(Order::Kick(target)) => {
@@ -302,7 +323,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
         let place = places.iter().find(|place| place.connection == target.connection);
         let time = place.and_then(|place| if is_waiting { place.waited_for } else { place.held_for });
         match time {
-            Some(time) if asked_at - time <= target.since + SAME_HOLD_SECONDS => {
+            Some(time) if asked_at - time <= target.since + SAME_SECONDS => {
                 Ok(if self.client.kick(&target.connection)? { Kicked::Yes } else { Kicked::Gone })
             }
             _ => Ok(Kicked::Changed),
@@ -328,5 +349,111 @@ impl<T: Fn(News) -> bool> Poller<T> {
                 return Ok(None);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cli::top::row::Column;
+
+    /// For what comes at once on a machine that has nothing else to do.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A server of one connection after the other, each of which lists locks as `page` says, until that has nothing more.
+    fn serve(mut page: impl FnMut(&Value) -> Option<Value> + Send + 'static) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let _ = converse(stream.unwrap(), &mut page);
+            }
+        });
+        Client::connect(address).unwrap()
+    }
+
+    fn converse(mut stream: TcpStream, page: &mut impl FnMut(&Value) -> Option<Value>) -> std::io::Result<()> {
+        for line in BufReader::new(stream.try_clone()?).lines() {
+            let request: Value = serde_json::from_str(&line?)?;
+            let mut reply = match request["command"].as_str().unwrap() {
+                "hello" => json!({ "result": "hello", "connection": "127.0.0.1:1", "limits": { "max_idle": 60 } }),
+                "locks" => match page(&request) {
+                    Some(page) => page,
+                    None => return Ok(()),
+                },
+                "keep_alive" => json!({ "result": "kept_alive" }),
+                command => panic!("{command}"),
+            };
+            reply["id"] = request["id"].clone();
+            stream.write_all(format!("{reply}\n").as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn of_one_lock(name: &str) -> Value {
+        json!({ "result": "locks", "value": { name: { "holders": [], "waiters": [], "waiting": 0 } } })
+    }
+
+    fn look(number: u64) -> Order {
+        let sort = Sort::by(Column::Longest);
+        Order::Look(number, Look::AtAll { filter: Filter::new(&number.to_string()), sort })
+    }
+
+    /// Begins with the orders that are there.
+    fn poll(client: Client, orders: Receiver<Order>) -> Receiver<News> {
+        let (sender, news): (Sender<News>, _) = channel();
+        let tell = move |news| sender.send(news).is_ok();
+        let (clock, interval) = (Clock::start(), Duration::from_millis(100));
+        thread::spawn(move || Poller { client, clock, prefix: String::new(), interval, orders, tell }.run());
+        news
+    }
+
+    #[test]
+    fn of_many_orders_at_once_the_last_is_carried_out() {
+        let (sender, orders) = channel();
+        (1..=100).for_each(|number| sender.send(look(number)).unwrap());
+        let news = poll(serve(|_| Some(of_one_lock("a"))), orders);
+        let mut numbers = Vec::new();
+        while numbers.last() != Some(&100) {
+            match news.recv_timeout(PATIENCE).unwrap() {
+                News::All(number, _) => numbers.push(number),
+                news => panic!("{news:?}"),
+            }
+        }
+        assert_eq!(numbers, [1, 100]);
+    }
+
+    #[test]
+    fn of_a_server_that_is_back_the_first_pages_are_shown() {
+        let mut pages = 0;
+        let client = serve(move |_| {
+            pages += 1;
+            match pages {
+                1 => Some(of_one_lock("before")),
+                2 => None,
+                _ => {
+                    // As if there were very many.
+                    thread::sleep(Duration::from_millis(20));
+                    let mut page = of_one_lock("after");
+                    page["next"] = "1".into();
+                    Some(page)
+                }
+            }
+        });
+        let (sender, orders) = channel();
+        sender.send(look(1)).unwrap();
+        let news = poll(client, orders);
+        let next = || news.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(next(), News::All(1, picture) if picture.is_complete));
+        assert!(matches!(next(), News::Lost { .. }));
+        let is_shown = |news| matches!(news, News::All(1, picture) if !picture.is_complete);
+        assert!(is_shown(next()));
     }
 }

@@ -1,6 +1,7 @@
 //! A lock as one row, the orders that rows can have, and the first rows of very many.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -9,6 +10,9 @@ use crate::client::{LockDetail, PlaceDetail};
 
 /// Seconds since the program began to look. What began before that is negative.
 pub(super) type Moment = f64;
+
+/// A hold or wait that began so much later than the one that was seen is another one. Less may be the clocks.
+pub(super) const SAME_SECONDS: f64 = 0.05;
 
 /// What a row shows of a lock.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +51,24 @@ impl Row {
             }),
             waiters: detail.waiting,
             after,
+        }
+    }
+
+    /// Takes over the times of the same lock as it was seen before, if they are those of the same hold and wait. The server
+    /// tells them in milliseconds: rows that differ by less would change places with every look.
+    pub(super) fn keep_times(&mut self, before: &Row) {
+        let keep = |since: &mut Moment, before: Moment| {
+            if (*since - before).abs() < SAME_SECONDS {
+                *since = before;
+            }
+        };
+        if let (Some(holder), Some(before)) = (&mut self.holder, &before.holder)
+            && holder.connection == before.connection
+        {
+            keep(&mut holder.since, before.since);
+        }
+        if let (Some(since), Some(before)) = (&mut self.waited_since, before.waited_since) {
+            keep(since, before);
         }
     }
 
@@ -158,36 +180,40 @@ impl Filter {
 pub(super) struct First {
     sort: Sort,
     max: usize,
-    rows: Vec<Row>,
+    /// By their names: a lock that was released and taken again meanwhile may be on two pages, and what was seen last is
+    /// true.
+    rows: HashMap<String, Row>,
 }
 
 impl First {
     /// At most `max` of them.
     pub(super) fn new(sort: Sort, max: usize) -> Self {
-        First { sort, max, rows: Vec::new() }
+        First { sort, max, rows: HashMap::new() }
     }
 
     pub(super) fn add(&mut self, row: Row) {
-        self.rows.push(row);
+        self.rows.insert(row.name.clone(), row);
         // Seldom: what one cut costs is spread over the rows that were added since the last.
         if self.rows.len() >= self.max * 2 {
-            self.cut();
+            let mut rows: Vec<Row> = self.rows.drain().map(|(_, row)| row).collect();
+            self.cut(&mut rows);
+            self.rows.extend(rows.into_iter().map(|row| (row.name.clone(), row)));
         }
     }
 
-    fn cut(&mut self) {
-        if self.rows.len() > self.max {
-            self.rows.select_nth_unstable_by(self.max, |one, other| self.sort.compare(one, other));
-            self.rows.truncate(self.max);
+    fn cut(&self, rows: &mut Vec<Row>) {
+        if rows.len() > self.max {
+            rows.select_nth_unstable_by(self.max, |one, other| self.sort.compare(one, other));
+            rows.truncate(self.max);
         }
     }
 
     /// In order.
     pub(super) fn sorted(&self) -> Vec<Row> {
-        let mut first = self.clone();
-        first.cut();
-        first.rows.sort_unstable_by(|one, other| self.sort.compare(one, other));
-        first.rows
+        let mut rows: Vec<Row> = self.rows.values().cloned().collect();
+        self.cut(&mut rows);
+        rows.sort_unstable_by(|one, other| self.sort.compare(one, other));
+        rows
     }
 }
 
@@ -265,6 +291,31 @@ pub(super) mod tests {
             }
             all.sort_by(|one, other| sort.compare(one, other));
             assert_eq!(first.sorted(), all[..30]);
+        }
+    }
+
+    #[test]
+    fn a_lock_that_is_on_two_pages_has_one_row_with_what_was_seen_last() {
+        for sort in [Sort::by(Column::Longest), Sort::by(Column::Held)] {
+            let mut first = First::new(sort, 2);
+            for row in [row("a", "x", 9.0, &[8.0]), row("b", "x", 5.0, &[]), row("a", "y", 0.1, &[])] {
+                first.add(row);
+            }
+            let rows = first.sorted();
+            assert_eq!(names(&rows), "b a");
+            assert_eq!(rows[1].holder_text(), "y");
+        }
+    }
+
+    #[test]
+    fn the_same_hold_and_wait_keep_their_times_and_others_do_not() {
+        let before = row("a", "x", 10.0, &[5.0]);
+        for (holder, held_for, waited_for, expected) in
+            [("x", 9.999, 5.001, (-10.0, -5.0)), ("y", 9.999, 5.001, (-9.999, -5.0)), ("x", 9.9, 4.9, (-9.9, -4.9))]
+        {
+            let mut row = row("a", holder, held_for, &[waited_for]);
+            row.keep_times(&before);
+            assert_eq!((row.held_since(), row.waited_since.unwrap()), expected);
         }
     }
 

@@ -108,7 +108,8 @@ pub(super) fn draw(buffer: &mut Buffer, model: &Model, now: Moment, theme: Theme
             mark(buffer, y);
         }
     }
-    if rows.is_empty() && model.picture.as_ref().is_some_and(|picture| picture.is_complete) && at.height > 0 {
+    let is_all = model.is_current && model.picture.as_ref().is_some_and(|picture| picture.is_complete);
+    if rows.is_empty() && is_all && at.height > 0 {
         let nothing = match model.counts().locks {
             0 if model.prefix.is_empty() => "Nobody holds a lock.",
             0 => "Nobody holds a lock whose name begins so.",

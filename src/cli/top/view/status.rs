@@ -54,7 +54,7 @@ pub(super) fn state(model: &Model, now: Moment) -> String {
     }
     if let Some(queue) = &model.queue {
         return match &queue.seen {
-            Some(seen) => freshness(now - seen.at, "seen"),
+            Some(seen) => freshness(now - seen.at, model.interval),
             None => "looking at its queue".to_owned(),
         };
     }
@@ -67,7 +67,7 @@ pub(super) fn state(model: &Model, now: Moment) -> String {
             let ago = Span::of_seconds(now - picture.ended);
             format!("seen within {:.1} s, {ago} ago", took.as_secs_f64())
         }
-        None => freshness(now - picture.ended, "seen"),
+        None => freshness(now - picture.ended, model.interval),
     });
     let order = match (model.sort.column.is_number(), model.sort.is_descending) {
         (true, true) => "largest first",
@@ -87,11 +87,12 @@ pub(super) fn state(model: &Model, now: Moment) -> String {
     parts.join("; ")
 }
 
-/// A picture is live unless the server takes its time.
-fn freshness(age: Moment, verb: &str) -> String {
-    if age < 3.0 {
-        "live".to_owned()
-    } else {
-        format!("{verb} {} ago: the server is slow to answer", Span::of_seconds(age))
+/// A picture is live unless it has an age that matters, which is the server's fault if it was to be asked since.
+fn freshness(age: Moment, interval: f64) -> String {
+    let seen = || format!("seen {} ago", Span::of_seconds(age));
+    match age {
+        ..3.0 => "live".to_owned(),
+        age if age < interval + 2.0 => seen(),
+        _ => format!("{}: the server is slow to answer", seen()),
     }
 }

@@ -11,6 +11,7 @@ use crate::cli::top::row::tests::row;
 use crate::cli::top::row::{Column, Row, Sort};
 use crate::client::{Error, LockDetail, PlaceDetail};
 
+const SECOND: Duration = Duration::from_secs(1);
 const LIVE: Theme = Theme { has_color: true, is_live: true };
 
 fn picture(rows: Vec<Row>) -> Picture {
@@ -22,7 +23,7 @@ fn picture(rows: Vec<Row>) -> Picture {
 
 /// A model that has seen these rows, which are at the moment 0.
 fn model(rows: Vec<Row>) -> Model {
-    let mut model = Model::new("db1:11500".to_owned(), String::new(), Sort::by(Column::Longest), String::new());
+    let mut model = Model::new("db1:11500".to_owned(), String::new(), Sort::by(Column::Longest), String::new(), SECOND);
     see(&mut model, picture(rows));
     model
 }
@@ -119,7 +120,7 @@ fn nothing_breaks_the_screen_at_any_size() {
     let long = "\u{9f8d}x".repeat(200);
     let rows = || vec![row(evil, evil, 1e9, &[1e8]), row(&long, &long, -5.0, &[0.0; 3])];
     let mut models = vec![model(Vec::new()), model(rows())];
-    models.push(Model::new(evil.to_owned(), evil.to_owned(), Sort::by(Column::Lock), long.clone()));
+    models.push(Model::new(evil.to_owned(), evil.to_owned(), Sort::by(Column::Lock), long.clone(), SECOND));
     for code in [KeyCode::Char('k'), KeyCode::Char('/'), KeyCode::Char('?'), KeyCode::Enter] {
         let mut model = model(rows());
         key(&mut model, KeyCode::Down);
@@ -173,6 +174,99 @@ fn the_cursor_follows_its_lock_and_the_first_place_stays_the_first() {
     see(&mut model, picture(vec![row("only", "x", 1.0, &[])]));
     model.keep_within(5);
     assert_eq!(model.selected().unwrap().name, "only");
+}
+
+/// Nobody who looks for a lock, or is about to kick, has the rows change under the cursor because they are looked at anew.
+#[test]
+fn an_unfinished_look_takes_nothing_away() {
+    let mut model = some();
+    key(&mut model, KeyCode::Down);
+    let unfinished = || Picture { is_complete: false, ended: 0.3, ..picture(vec![row("a", "x", 1.0, &[9.0])]) };
+    see(&mut model, unfinished());
+    let lines = screen(&model, (100, 9), 0.3);
+    assert!(lines[0].starts_with("3 locks, 3 waiters for 2 of them"), "{lines:?}");
+    assert!(lines[1].starts_with("looking again; "), "{lines:?}");
+    let names: Vec<&str> = model.list().iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["boss:17", "a", "raid:\u{9f8d}", "mail"]);
+    assert_eq!(model.selected().unwrap().name, "raid:\u{9f8d}");
+    // What is not there when all was looked at is gone.
+    see(&mut model, picture(vec![row("a", "x", 1.0, &[9.0]), row("raid:\u{9f8d}", "x", 1.0, &[])]));
+    assert_eq!((model.list().len(), model.rows.selected), (2, 1));
+    assert!(screen(&model, (100, 9), 0.3)[1].starts_with("live; "));
+    // A server that was away may be another one, with other locks.
+    model.learn(lost(), 1.0);
+    assert!(model.loss.is_some());
+    see(&mut model, unfinished());
+    assert!(model.loss.is_none());
+    assert_eq!((model.list().len(), model.counts().locks), (1, 1));
+}
+
+#[test]
+fn what_was_ordered_before_is_no_sign_that_what_is_shown_is_true() {
+    let mut model = some();
+    let Order::Look(number, _) = model.order() else { unreachable!() };
+    model.learn(lost(), 1.0);
+    model.order();
+    model.learn(News::All(number, picture(Vec::new())), 2.0);
+    assert!(model.loss.is_some() && model.list().len() == 3);
+    // Nor is the list, after a queue was seen of the server that is back.
+    key(&mut model, KeyCode::Enter);
+    let Order::Look(number, _) = model.order() else { unreachable!() };
+    model.learn(News::One(number, None, 3.0), 3.0);
+    assert!(model.loss.is_none());
+    key(&mut model, KeyCode::Esc);
+    assert!(model.list().is_empty());
+    assert!(screen(&model, (80, 8), 3.0)[0].starts_with("looking at the locks"));
+}
+
+#[test]
+fn a_filter_has_found_nothing_only_when_all_was_looked_at() {
+    let mut model = some();
+    key(&mut model, KeyCode::Char('/'));
+    key(&mut model, KeyCode::Char('z'));
+    assert_eq!(screen(&model, (80, 8), 0.0)[3], "");
+    let none = Picture { counts: Counts { locks: 3, ..Counts::default() }, ..picture(Vec::new()) };
+    see(&mut model, none);
+    assert!(screen(&model, (80, 8), 0.0)[3].starts_with("No lock, holder or client"));
+}
+
+#[test]
+fn a_server_is_slow_only_if_it_was_to_be_asked() {
+    let mut model = some();
+    for (interval, age, expected) in [
+        (1.0, 2.9, "live; "),
+        (1.0, 3.0, "seen 3.0s ago: the server is slow to answer; "),
+        (10.0, 2.9, "live; "),
+        (10.0, 11.9, "seen 11s ago; "),
+        (10.0, 12.0, "seen 12s ago: the server is slow to answer; "),
+    ] {
+        model.interval = interval;
+        let state = screen(&model, (100, 8), age)[1].clone();
+        assert!(state.starts_with(expected), "{interval} {age} {state}");
+    }
+}
+
+#[test]
+fn the_cursor_in_a_queue_follows_its_connection() {
+    let mut model = some();
+    key(&mut model, KeyCode::Enter);
+    let place = |name: &&str| PlaceDetail { connection: (*name).to_owned(), ..PlaceDetail::default() };
+    let see = |model: &mut Model, holder: &str, waiters: &[&str]| {
+        let waiting = waiters.len() as u64;
+        let detail =
+            LockDetail { holders: vec![place(&holder)], waiters: waiters.iter().map(place).collect(), waiting };
+        let Order::Look(number, _) = model.order() else { unreachable!() };
+        model.learn(News::One(number, Some(detail), 0.0), 0.0);
+        model.target().unwrap().connection
+    };
+    assert_eq!(see(&mut model, "a", &["b", "c", "d"]), "a");
+    // The first place is that of the holder, whoever it is.
+    assert_eq!(see(&mut model, "b", &["c", "d"]), "b");
+    key(&mut model, KeyCode::Down);
+    key(&mut model, KeyCode::Down);
+    assert_eq!(see(&mut model, "c", &["d", "e"]), "d");
+    assert_eq!(see(&mut model, "d", &["e"]), "d");
+    assert!(model.target().unwrap().is_holder);
 }
 
 #[test]
@@ -330,6 +424,7 @@ fn a_server_that_is_gone_is_told_and_its_locks_do_not_grow_older() {
 #[test]
 fn very_many_locks_are_told_with_the_time_within_which_they_were_seen() {
     let mut model = some();
+    model.picture = None;
     let many = |is_complete| Picture {
         counts: Counts { locks: 100_000, wanted: 2, waiters: 3, taken: 100_000 },
         began: 0.0,
