@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::directory::Directory;
 use crate::support::patience::eventually;
-use crate::support::server::{Server, officer};
+use crate::support::server::{PROGRAM, Server, officer};
 use crate::terminal::Terminal;
 use crate::{holder, waiter};
 
@@ -256,6 +256,52 @@ fn a_signal_ends_it_and_gives_the_terminal_back() {
         kill_process(program(&terminal), signal).unwrap();
         terminal.expect_end(status);
     }
+}
+
+#[test]
+fn a_program_that_was_stopped_has_the_terminal_again_when_it_goes_on() {
+    let server = Server::tcp(&[]);
+    let _others = [holder(&server, "boss:17", "ann"), waiter(&server, "boss:17")];
+    let command = format!("{PROGRAM} top {}", server.options().join(" "));
+    let Some(terminal) = Terminal::of_shell((80, 24)) else { return };
+    terminal.press(&[&command, "Enter"]);
+    terminal.wait_for("LONGEST");
+    // By the key, by whoever sends the same, and without having been asked.
+    for signal in [None, Some(Signal::TSTP), Some(Signal::STOP)] {
+        match signal {
+            None => terminal.press(&["C-z"]),
+            Some(signal) => kill_process(program(&terminal), signal).unwrap(),
+        }
+        terminal.wait_for("Stopped");
+        if signal.is_none() {
+            assert_eq!((terminal.flag("alternate_on"), terminal.flag("cursor_flag")), ("0".to_owned(), "1".to_owned()));
+        }
+        terminal.press(&["fg", "Enter"]);
+        terminal.wait_until("the screen is whole again", |screen| {
+            row_of(screen, "boss:17") == Some(3)
+                && screen[0].starts_with("1 lock, ")
+                && screen[4..23].concat().is_empty()
+        });
+        // A key alone, without Enter.
+        terminal.press(&["?"]);
+        terminal.wait_for("Any key goes back");
+        terminal.press(&["x"]);
+        terminal.wait_for("?: help");
+    }
+    terminal.press(&["q"]);
+    terminal.wait_until("the shell has the terminal", |_| terminal.flag("alternate_on") == "0");
+}
+
+#[test]
+fn where_no_shell_could_go_on_with_it_it_does_not_stop() {
+    let server = Server::tcp(&[]);
+    let _ann = holder(&server, "boss:17", "ann");
+    let Some(terminal) = top(&server, (80, 24), &[]) else { return };
+    terminal.wait_for("boss:17");
+    terminal.press(&["C-z", "?"]);
+    terminal.wait_for("Any key goes back");
+    terminal.press(&["x", "q"]);
+    terminal.expect_end(0);
 }
 
 #[test]

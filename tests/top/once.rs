@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 
-use crate::support::server::{Server, officer, run};
+use crate::support::server::{PROGRAM, Server, officer, run};
+use crate::terminal::Terminal;
 use crate::{holder, waiter};
 
 /// Runs it for a server, with a screen of this size. Returns what it printed.
@@ -95,6 +96,25 @@ fn without_a_terminal_there_is_no_full_screen() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(2), 0, 1), "{said}");
     assert!(said.contains("'officer top --once'"), "{said}");
+}
+
+#[test]
+fn a_terminal_that_can_not_do_it_is_told_at_once() {
+    let server = Server::tcp(&[]);
+    let Some(terminal) = Terminal::start((80, 24), "TERM=dumb", &server.options()) else { return };
+    terminal.wait_for("officer: TERM is 'dumb'");
+    terminal.expect_end(2);
+}
+
+#[test]
+fn a_terminal_that_does_not_tell_its_size_has_the_usual_one() {
+    let server = Server::tcp(&[]);
+    let _ann = holder(&server, "boss:17", "ann");
+    let Some(terminal) = Terminal::of_shell((80, 24)) else { return };
+    terminal.press(&["stty rows 0 cols 0", "Enter"]);
+    terminal.press(&[&format!("{PROGRAM} top --once {}", server.options().join(" ")), "Enter"]);
+    let heads = terminal.wait_for("LOCK ");
+    assert!(heads.ends_with(" LONGEST"), "{heads:?}");
 }
 
 #[test]

@@ -23,6 +23,27 @@ impl Terminal {
     /// Runs `officer top` with these options in a terminal of this size. When it ends the shell that it was started from
     /// prints its exit status, and whether the terminal is as it was. None: there is no tmux on this machine.
     pub(crate) fn start(size: (u16, u16), environment: &str, options: &[&str]) -> Option<Terminal> {
+        let options: Vec<String> = options.iter().map(|option| format!("'{option}'")).collect();
+        let line = format!(
+            "env {environment} {PROGRAM} top {}; echo \"ended with $?\"; \
+             stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e echo | tr '\\n' ' '; echo; exec sleep 600",
+            options.join(" ")
+        );
+        Terminal::running(size, &line)
+    }
+
+    /// A shell that somebody sits at, which can go on with what was stopped. It is one that gives the terminal its modes
+    /// back when a program was stopped that could not do so itself.
+    pub(crate) fn of_shell(size: (u16, u16)) -> Option<Terminal> {
+        let bash = Command::new("bash").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !bash.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: this machine has no bash");
+            return None;
+        }
+        Terminal::running(size, "exec bash --norc --noprofile -i")
+    }
+
+    fn running(size: (u16, u16), line: &str) -> Option<Terminal> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let version = Command::new("tmux").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !version.is_ok_and(|status| status.success()) {
@@ -33,14 +54,8 @@ impl Terminal {
         // The socket is there, and not where others of the same user have theirs.
         let home = Directory::new();
         let terminal = Terminal { tmux, last: RefCell::default(), _home: home };
-        let options: Vec<String> = options.iter().map(|option| format!("'{option}'")).collect();
-        let line = format!(
-            "env {environment} {PROGRAM} top {}; echo \"ended with $?\"; \
-             stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e echo | tr '\\n' ' '; echo; exec sleep 600",
-            options.join(" ")
-        );
         let (columns, lines) = (size.0.to_string(), size.1.to_string());
-        terminal.tmux(&["-u", "-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", &lines, &line]);
+        terminal.tmux(&["-u", "-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", &lines, line]);
         Some(terminal)
     }
 

@@ -8,7 +8,7 @@ pub(super) const LIST_HINTS: [&str; 7] =
 /// The last line below a queue.
 pub(super) const QUEUE_HINTS: [&str; 4] = ["Esc: back", "k: kick", "q: leave", "?: help"];
 
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 13] = [
     ("Up Down PgUp PgDn Home End", "move; the first row stays the first"),
     ("Enter", "show the lock's queue: who holds it, who waits"),
     ("k", "kick the holder, or whoever is marked in a queue"),
@@ -17,6 +17,7 @@ const KEYS: [(&str, &str); 12] = [
     ("r", "sort the other way round"),
     ("Esc", "back: out of a queue, a filter, the program"),
     ("q Ctrl-C", "leave"),
+    ("Ctrl-Z", "leave for a while; 'fg' comes back"),
     ("Ctrl-L", "draw anew"),
     ("HELD", "for how long the holder has had the lock"),
     ("WAITERS", "how many wait for it"),

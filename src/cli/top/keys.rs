@@ -5,6 +5,8 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::model::{Model, Over};
 use super::poller::Order;
 use super::row::{Moment, Sort};
+use crate::cli::shown::Shown;
+use crate::wire::request::NAME_BYTES_MAX;
 
 /// What is to be done for a key, beyond what the model has done.
 #[derive(Debug)]
@@ -13,6 +15,10 @@ pub(super) enum Action {
     Order(Order),
     /// Draw all of the screen, whatever the terminal has on it.
     Redraw,
+    /// Give the terminal back, and stop until the shell goes on with the program.
+    Suspend,
+    /// The program was stopped and goes on: the terminal is to be taken over once more.
+    GoOn,
     Leave,
 }
 
@@ -25,6 +31,9 @@ pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment
         return match key.code {
             KeyCode::Char('c') => Action::Leave,
             KeyCode::Char('l') => Action::Redraw,
+            KeyCode::Char('z') => Action::Suspend,
+            // What some terminals have for Backspace.
+            KeyCode::Char('h') if model.over == Over::Filter => press_in_filter(model, KeyCode::Backspace),
             KeyCode::Char('u') if model.over == Over::Filter => filter(model, String::new()),
             _ => Action::Nothing,
         };
@@ -36,13 +45,17 @@ pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment
         }
         Over::Help => {
             model.over = Over::Nothing;
-            if key.code == KeyCode::Char('q') { Action::Leave } else { Action::Nothing }
+            Action::Nothing
         }
         Over::Filter => press_in_filter(model, key.code),
         // It was typed before the question was on the screen, so it is no answer to it.
         Over::Question { is_seen: false, .. } if is_yes(key.code) => Action::Nothing,
         Over::Question { .. } => match std::mem::replace(&mut model.over, Over::Nothing) {
-            Over::Question { target, .. } if is_yes(key.code) => Action::Order(Order::Kick(target)),
+            Over::Question { target, .. } if is_yes(key.code) => {
+                // A server that does not answer at once is not to be taken for a key that was not.
+                model.tell(format!("Asking the server to end {}", Shown(&target.connection)), now);
+                Action::Order(Order::Kick(target))
+            }
             _ => Action::Nothing,
         },
     }
@@ -116,7 +129,11 @@ fn press_in_filter(model: &mut Model, code: KeyCode) -> Action {
     }
 }
 
-fn filter(model: &mut Model, text: String) -> Action {
+fn filter(model: &mut Model, mut text: String) -> Action {
+    // No name is longer, and what was pasted may be.
+    if let Some((end, _)) = text.char_indices().nth(NAME_BYTES_MAX) {
+        text.truncate(end);
+    }
     if text == model.filter {
         return Action::Nothing;
     }

@@ -22,8 +22,8 @@ use std::time::Duration;
 use clap::Args;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::Event as Input;
-use ratatui::crossterm::terminal;
 use ratatui::layout::Rect;
+use signal_hook::consts::SIGCONT;
 
 use self::keys::Action;
 use self::model::Model;
@@ -58,7 +58,7 @@ NO_COLOR is respected.
 Exit status:
   0   left by a key, or the one screen was printed
   1   the terminal can't be used, or the output not written
-  2   the command line is wrong, or there is no terminal
+  2   the command line is wrong, or there is no terminal for a full screen
   69  there is no connection to a server at the start";
 
 #[derive(Args, Debug)]
@@ -133,6 +133,13 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
                 .to_owned(),
         ));
     }
+    // Anything else is taken to know what all terminals of today know.
+    if env::var_os("TERM").is_some_and(|terminal| terminal == "dumb") {
+        return Err(Failure::Usage(
+            "TERM is 'dumb': that is no terminal for a full screen; 'officer top --once' prints one screen as text"
+                .to_owned(),
+        ));
+    }
     let client = options.server.client_options().keep_alive(KEEP_ALIVE).connect();
     let client = client.map_err(|error| options.server.failure(error))?;
     let (sender, events) = channel();
@@ -199,7 +206,9 @@ impl Live {
             self.model.keep_within(view::table_height(&self.model, area, now));
             let draw = |frame: &mut ratatui::Frame<'_>| view::draw(frame.buffer_mut(), &self.model, self.theme, now);
             screen.terminal.draw(draw).map_err(Failure::Terminal)?;
-            self.model.question_is_seen();
+            if view::has_room_for_question(area) {
+                self.model.question_is_seen();
+            }
             let first = events.recv_timeout(DRAW_EVERY).ok();
             // All that is there is taken in before it is drawn: keys that repeat are faster than some terminals.
             for event in first.into_iter().chain(events.try_iter()) {
@@ -207,6 +216,8 @@ impl Live {
                     Ok(Action::Nothing) => {}
                     Ok(Action::Order(order)) => self.order(order),
                     Ok(Action::Redraw) => screen.wipe().map_err(Failure::Terminal)?,
+                    Ok(Action::Suspend) => screen.suspend().map_err(Failure::Terminal)?,
+                    Ok(Action::GoOn) => screen.take_again().map_err(Failure::Terminal)?,
                     Ok(Action::Leave) => return Ok(None),
                     Err(Left::Signal(signal)) => return Ok(Some(signal)),
                     Err(Left::Failure(failure)) => return Err(failure),
@@ -235,6 +246,7 @@ impl Live {
                 self.model.learn(news, now);
                 Ok(Action::Nothing)
             }
+            Event::Signal(SIGCONT) => Ok(Action::GoOn),
             Event::Signal(signal) => Err(Left::Signal(signal)),
             Event::InputFailed(error) => Err(Left::Failure(Failure::Terminal(error))),
             Event::PollerEnded => {
@@ -282,7 +294,7 @@ fn once(options: &Options) -> Result<(), Failure> {
 /// The columns and lines that one screen has.
 fn once_size() -> (u16, u16) {
     let variable = |name: &str| env::var(name).ok()?.parse().ok().filter(|size| *size > 0);
-    let terminal = screen::is_there().then(|| terminal::size().ok()).flatten();
+    let terminal = screen::size();
     let columns = variable("COLUMNS").or(terminal.map(|(columns, _)| columns)).unwrap_or(ONCE_COLUMNS);
     let lines = variable("LINES").or(terminal.map(|(_, lines)| lines)).unwrap_or(ONCE_LINES);
     // With less there is nothing to see.

@@ -350,6 +350,18 @@ impl Model {
     }
 }
 
+/// The question before a kick, where there is little room.
+pub(super) fn short_question(target: &Target) -> String {
+    let (connection, lock) = (Shown(&target.connection), Shown(&target.lock));
+    let relation = if target.is_holder { "holding" } else { "waiting for" };
+    format!("Kick {connection}, {relation} '{lock}'? y: yes")
+}
+
+/// The same, where there is hardly any.
+pub(super) fn shortest_question(target: &Target) -> String {
+    format!("y: kick {}", Shown(&target.connection))
+}
+
 /// The question before a kick.
 pub(super) fn question(target: &Target, now: Moment) -> String {
     let client = target.client.as_ref().map(|client| format!(" ({})", Shown(client))).unwrap_or_default();

@@ -12,8 +12,11 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use ratatui::crossterm::terminal::{
+    self, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use rustix::process::Signal;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::Event;
@@ -28,11 +31,7 @@ impl Screen {
     /// Takes the terminal over.
     pub(super) fn take() -> io::Result<Self> {
         restore_at_panics();
-        enable_raw_mode()?;
-        IS_TAKEN.store(true, Ordering::SeqCst);
-        // What is pasted is not to be taken for keys: there may be a "k" and a "y" in it.
-        let taken = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
-            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        let taken = enter().and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match taken {
             Ok(terminal) => Ok(Screen { terminal }),
             Err(error) => {
@@ -40,6 +39,23 @@ impl Screen {
                 Err(error)
             }
         }
+    }
+
+    /// Gives the terminal back and stops, until the shell goes on with the program.
+    pub(super) fn suspend(&mut self) -> io::Result<()> {
+        restore();
+        // To all of the job, as the terminal would do it, and not as SIGSTOP: where no shell is there that could go on with
+        // it, the system ignores it.
+        rustix::process::kill_current_process_group(Signal::TSTP)?;
+        self.take_again()
+    }
+
+    /// Takes the terminal over once more, after the program was stopped: the shell has given it other modes, and written on
+    /// it.
+    pub(super) fn take_again(&mut self) -> io::Result<()> {
+        disable_raw_mode()?;
+        enter()?;
+        self.wipe()
     }
 
     /// Sees to it that the next drawing draws everything.
@@ -54,6 +70,15 @@ impl Drop for Screen {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// Has the terminal give its keys one by one, and show a screen of our own.
+fn enter() -> io::Result<()> {
+    // First: a program in the background is stopped here, and has written nothing on what others show.
+    enable_raw_mode()?;
+    IS_TAKEN.store(true, Ordering::SeqCst);
+    // What is pasted is not to be taken for keys: there may be a "k" and a "y" in it.
+    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
 }
 
 /// The terminal is ours.
@@ -87,6 +112,13 @@ pub(super) fn is_there() -> bool {
     io::stdout().is_terminal()
 }
 
+/// The columns and lines of the terminal, if there is one that tells.
+pub(super) fn size() -> Option<(u16, u16)> {
+    let size = is_there().then(|| terminal::size().ok()).flatten();
+    // So do serial lines, and containers that were given no size.
+    size.filter(|(columns, lines)| *columns > 0 && *lines > 0)
+}
+
 /// From now on keys and new sizes are events.
 pub(super) fn listen_to_keys(events: Sender<Event>) -> io::Result<()> {
     thread::Builder::new().name("officer-keys".to_owned()).spawn(move || {
@@ -103,9 +135,9 @@ pub(super) fn listen_to_keys(events: Sender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-/// From now on signals that end a program are events.
+/// From now on signals that end a program, or tell that it goes on after it was stopped, are events.
 pub(super) fn listen_to_signals(events: Sender<Event>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
+    let mut signals = Signals::new([SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
     thread::Builder::new().name("officer-signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             if events.send(Event::Signal(signal)).is_err() {

@@ -27,14 +27,30 @@ pub(super) fn fit(text: &str, columns: usize) -> String {
         taken <= begin
     }));
     fitted.push(CUT);
+    fitted.push_str(end_of(text, end));
+    fitted
+}
+
+/// The text in at most so many columns. What is too wide loses its beginning.
+pub(super) fn fit_end(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let Some(left) = columns.checked_sub(1) else { return String::new() };
+    let mut fitted = String::from(CUT);
+    fitted.push_str(end_of(text, left));
+    fitted
+}
+
+/// As much of the end of a text as goes into so many columns.
+fn end_of(text: &str, columns: usize) -> &str {
     let mut taken = 0;
     let tail = text.char_indices().rev().take_while(|(_, character)| {
         taken += character.width().unwrap_or(0);
-        taken <= end
+        taken <= columns
     });
     let at = tail.last().map_or(text.len(), |(at, _)| at);
-    fitted.push_str(&text[at..]);
-    fitted
+    &text[at..]
 }
 
 /// The text as lines of at most so many columns, broken between words where there are some.
@@ -91,6 +107,19 @@ mod tests {
         ] {
             assert_eq!(fit(text, columns), fitted);
             assert!(width(&fit(text, columns)) <= columns);
+        }
+    }
+
+    #[test]
+    fn what_is_being_typed_loses_its_beginning() {
+        for (text, columns, fitted) in [
+            ("boss:17", 7, "boss:17"),
+            ("boss:17", 4, "~:17"),
+            ("boss:17", 1, "~"),
+            ("boss:17", 0, ""),
+            ("\u{9f8d}\u{9f8d}\u{9f8d}", 4, "~\u{9f8d}"),
+        ] {
+            assert_eq!(fit_end(text, columns), fitted);
         }
     }
 

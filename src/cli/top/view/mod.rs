@@ -16,9 +16,9 @@ use ratatui::style::{Color, Modifier, Style};
 
 use self::status::{state, title};
 use super::help;
-use super::model::{Model, Over, question};
+use super::model::{Model, Over, question, short_question, shortest_question};
 use super::row::Moment;
-use super::text::{fit, width, wrap};
+use super::text::{fit, fit_end, width, wrap};
 use crate::cli::shown::Shown;
 
 /// How things look.
@@ -44,10 +44,18 @@ impl Theme {
     }
 }
 
+/// Narrower screens show no question that anybody could answer.
+const QUESTION_WIDTH_MIN: u16 = 20;
+
 /// Rows of the table on a screen of this size.
 pub(super) fn table_height(model: &Model, area: Rect, now: Moment) -> usize {
-    let parts = Parts::of(area.height, &bottom(model, area.width, now));
+    let parts = Parts::of(area.height, &bottom(model, area, now));
     usize::from(parts.rows)
+}
+
+/// Whether a screen of this size shows enough of a question to answer it.
+pub(super) fn has_room_for_question(area: Rect) -> bool {
+    area.width >= QUESTION_WIDTH_MIN && area.height >= 3
 }
 
 /// How the lines of the screen are given out.
@@ -61,10 +69,14 @@ struct Parts {
 }
 
 impl Parts {
+    fn top_of(height: u16) -> u16 {
+        if height >= 5 { 2 } else { 1.min(height) }
+    }
+
     fn of(height: u16, bottom: &[String]) -> Self {
         let wanted = u16::try_from(bottom.len()).unwrap_or(u16::MAX);
         // The state comes first, then one row, then what the last line says, then the heads.
-        let top = if height >= 5 { 2 } else { 1.min(height) };
+        let top = Parts::top_of(height);
         let left = height - top;
         let bottom = wanted.min(left.saturating_sub(1));
         let left = left - bottom;
@@ -82,7 +94,7 @@ pub(super) fn draw(buffer: &mut Buffer, model: &Model, theme: Theme, now: Moment
     if model.over == Over::Help {
         return draw_help(buffer, theme);
     }
-    let bottom = if theme.is_live { bottom(model, area.width, now) } else { Vec::new() };
+    let bottom = if theme.is_live { bottom(model, area, now) } else { Vec::new() };
     let parts = Parts::of(area.height, &bottom);
     let alarm = if model.loss.is_some() { theme.alarm() } else { Style::new() };
     let tops = match model.loss {
@@ -116,17 +128,31 @@ fn put(buffer: &mut Buffer, y: u16, line: &str, style: Style) {
 }
 
 /// What the last lines say.
-fn bottom(model: &Model, columns: u16, now: Moment) -> Vec<String> {
-    let columns = usize::from(columns);
+fn bottom(model: &Model, area: Rect, now: Moment) -> Vec<String> {
+    let columns = usize::from(area.width);
     match &model.over {
-        Over::Question { target, .. } => wrap(&question(target, model.shown_at(now)), columns),
-        Over::Filter => vec![fit(&format!("/{}_   Enter: keep it, Esc: no filter", Shown(&model.filter)), columns)],
+        Over::Question { target, .. } => {
+            // Below the state and one row.
+            let room = usize::from(area.height.saturating_sub(Parts::top_of(area.height) + 1));
+            let questions = [question(target, model.shown_at(now)), short_question(target), shortest_question(target)];
+            let lines = questions.iter().map(|question| wrap(question, columns)).find(|lines| lines.len() <= room);
+            lines.unwrap_or_else(|| vec![fit(&shortest_question(target), columns)])
+        }
+        Over::Filter => vec![filter_line(&model.filter, columns)],
         Over::Nothing | Over::Help => match model.message(now) {
             Some(message) => wrap(message, columns),
             None if model.queue.is_some() => vec![hints(&help::QUEUE_HINTS, columns)],
             None => vec![hints(&help::LIST_HINTS, columns)],
         },
     }
+}
+
+/// The filter that is being typed. Its end, where the cursor is, has the room before everything else.
+fn filter_line(filter: &str, columns: usize) -> String {
+    let typed = fit_end(&Shown(filter).to_string(), columns.saturating_sub(2));
+    let hint = "   Enter: keep it, Esc: no filter";
+    let hint = if width(&typed) + 2 + width(hint) <= columns { hint } else { "" };
+    format!("/{typed}_{hint}")
 }
 
 /// As many of the hints as there is room for; the last is always there.

@@ -341,12 +341,56 @@ fn a_kick_is_asked_for_and_only_y_is_yes() {
     // Whatever is under the cursor by then.
     see(&mut model, picture(vec![row("other", "10.0.0.9:1", 1.0, &[9.0])]));
     let Action::Order(Order::Kick(target)) = key(&mut model, KeyCode::Char('y')) else { panic!("{model:?}") };
+    assert_eq!(screen(&model, (80, 8), 0.0)[7], "Asking the server to end 127.0.0.1:40312");
     assert_eq!((target.lock.as_str(), target.connection.as_str()), ("boss:17", "127.0.0.1:40312"));
     assert!(target.is_holder && target.since == -75.0);
     let error = Error::Server { reason: "not_allowed".to_owned(), message: "not from here".to_owned() };
     model.learn(News::Kick(target, Kicked::Failed(error)), 0.0);
     let said = screen(&model, (80, 8), 0.0)[6..].join(" ");
     assert!(said.starts_with("Not kicked: ") && said.ends_with("run this on the server's own machine"), "{said}");
+}
+
+#[test]
+fn a_question_is_whole_on_a_small_screen_or_takes_no_answer() {
+    let mut model = model(vec![row("boss:17", "127.0.0.1:40312", 1.0, &[])]);
+    key(&mut model, KeyCode::Char('k'));
+    for (size, expected) in [
+        (
+            (40, 10),
+            "Kick 127.0.0.1:40312 (client of 127.0.0.1:40312), which holds 'boss:17' for 1.0s? All its locks pass on. y: yes, any other key: no",
+        ),
+        ((40, 5), "Kick 127.0.0.1:40312, holding 'boss:17'? y: yes"),
+        ((20, 5), "y: kick 127.0.0.1:40312"),
+        ((30, 3), "y: kick 127.0.0.1:40312"),
+    ] {
+        let bottom = bottom(&model, Rect::new(0, 0, size.0, size.1), 0.0);
+        let lines = screen(&model, size, 0.0);
+        assert_eq!(lines[lines.len() - bottom.len()..].join(" "), expected, "{size:?}");
+        assert!(lines.iter().any(|line| line.starts_with("boss:17")), "{lines:?}");
+        assert!(has_room_for_question(Rect::new(0, 0, size.0, size.1)));
+    }
+    for (columns, lines) in [(80, 2), (19, 24), (1, 1)] {
+        assert!(!has_room_for_question(Rect::new(0, 0, columns, lines)));
+    }
+    // The most that a name and a client can be is whole on the usual screen.
+    let mut model = tests::model(vec![row(&"a ".repeat(512), &"c".repeat(60), 1.0, &[])]);
+    key(&mut model, KeyCode::Char('k'));
+    assert!(screen(&model, (80, 24), 0.0)[23].ends_with("y: yes, any other key: no"));
+}
+
+#[test]
+fn what_is_typed_last_of_a_long_filter_is_seen() {
+    let mut model = some();
+    key(&mut model, KeyCode::Char('/'));
+    paste(&mut model, &"x".repeat(2000));
+    assert_eq!(model.filter.len(), 1024);
+    key(&mut model, KeyCode::Backspace);
+    key(&mut model, KeyCode::Char('y'));
+    assert_eq!(screen(&model, (20, 8), 0.0)[7], "/~xxxxxxxxxxxxxxxxy_");
+    press(&mut model, KeyEvent::new(KeyCode::Char('h'), KeyModifiers::CONTROL), 5, 0.0);
+    assert_eq!(model.filter, "x".repeat(1023));
+    press(&mut model, KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL), 5, 0.0);
+    assert_eq!(screen(&model, (80, 8), 0.0)[7], "/_   Enter: keep it, Esc: no filter");
 }
 
 #[test]
