@@ -164,6 +164,33 @@ fn a_holder_is_kicked_after_a_question() {
 }
 
 #[test]
+fn whoever_is_marked_in_a_queue_is_kicked_out_of_it() {
+    let server = Server::tcp(&[]);
+    // Another lock's name begins so, and is further on when the queue is looked for.
+    let mut ann = holder(&server, "boss:1", "ann");
+    ann.acquire("boss:17");
+    let mut waiters = [waiter(&server, "boss:1"), waiter(&server, "boss:1"), waiter(&server, "boss:1")];
+    let names: Vec<String> = waiters.iter_mut().map(|waiter| waiter.name()).collect();
+    let Some(terminal) = top(&server, (80, 24), &["--interval", "0.1"]) else { return };
+    terminal.wait_for("boss:17");
+    terminal.press(&["Enter"]);
+    terminal.wait_for("'boss:1': 3 waiters");
+    terminal.press(&["Down", "Down", "k"]);
+    terminal.wait_for(&format!("Kick {}, which waits for 'boss:1' for ", names[1]));
+    // Whoever is ahead leaves: the question stays the same.
+    let [first, mut second, third] = waiters;
+    drop(first);
+    terminal.wait_for("'boss:1': 2 waiters");
+    terminal.press(&["y"]);
+    terminal.wait_for(&format!("{} was ended", names[1]));
+    second.expect_end();
+    terminal.wait_for("'boss:1': 1 waiter");
+    assert_eq!(ann.ask(r#"{"command":"ping"}"#)["result"], "pong");
+    drop(third);
+    terminal.wait_for("'boss:1': 0 waiters");
+}
+
+#[test]
 fn what_is_pasted_or_typed_ahead_kicks_nobody() {
     let server = Server::tcp(&[]);
     let mut ann = holder(&server, "boss:17", "ann");

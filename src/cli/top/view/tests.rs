@@ -447,6 +447,8 @@ fn a_queue_has_its_holder_and_its_waiters_with_their_times() {
     assert!(model.target().is_none());
     key(&mut model, KeyCode::Esc);
     assert!(model.queue.is_none());
+    // The list is as old as the queue was long looked at.
+    assert!(screen(&model, (80, 8), 9.0)[1].starts_with("looking again; "));
 }
 
 #[test]
