@@ -431,6 +431,30 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_is_found_where_it_was_seen_or_wherever_it_is() {
+        for (after, asked) in [(Some("9"), vec!["9", "", "1"]), (None, vec!["", "1"])] {
+            let (sender, requests) = channel();
+            let client = serve(move |request| {
+                let after = request["after"].as_str().unwrap_or_default().to_owned();
+                let page = match after.as_str() {
+                    "" => json!({ "result": "locks", "value": {}, "next": "1" }),
+                    "1" => of_one_lock("boss:17"),
+                    _ => of_one_lock("boss:171"),
+                };
+                assert_eq!(request["prefix"], "boss:17");
+                sender.send(after).unwrap();
+                Some(page)
+            });
+            let (sender, orders) = channel();
+            let look = Look::AtOne { name: "boss:17".to_owned(), after: after.map(Arc::from) };
+            sender.send(Order::Look(1, look)).unwrap();
+            let news = poll(client, orders).recv_timeout(PATIENCE).unwrap();
+            assert!(matches!(&news, News::One(1, Some(_), _)), "{news:?}");
+            assert_eq!(requests.try_iter().take(asked.len()).collect::<Vec<_>>(), asked);
+        }
+    }
+
+    #[test]
     fn of_a_server_that_is_back_the_first_pages_are_shown() {
         let mut pages = 0;
         let client = serve(move |_| {
