@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::background::{Background, End, connect};
 use crate::support::patience::eventually;
-use crate::support::server::officer;
+use crate::support::server::{officer, officer_after};
 
 /// Has the system let it do nothing more.
 fn stop(pid: Pid) {
@@ -69,6 +69,24 @@ fn a_server_that_was_held_up_and_ends_in_time_is_not_killed() {
 fn is_told(status: &str) -> bool {
     let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
     pending.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() >> 14 & 1 == 1)
+}
+
+#[test]
+fn what_is_done_does_not_depend_on_whether_it_can_be_said() {
+    let background = Background::new();
+    background.start(&[]);
+    let old = background.pid();
+    let code = |command: &str, args: &[&str]| {
+        let directory = background.file("");
+        let line = [&[command, "--pid-dir", directory.to_str().unwrap()], args].concat();
+        End::of(&mut officer_after("exec >/dev/full;", &line)).code
+    };
+    assert_eq!(code("status", &[]), 0);
+    assert_eq!(code("restart", &["-p", "0"]), 0);
+    assert_eq!(background.status(), 0);
+    assert_ne!(background.pid(), old);
+    assert_eq!(code("stop", &[]), 0);
+    assert_eq!(code("status", &[]), 3);
 }
 
 #[test]
