@@ -1,8 +1,10 @@
 //! `officer start` and `restart`: a server in the background, or one line that says why there is none.
 
 use std::fs;
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 use std::thread;
 
 use rustix::process::{Signal, kill_process};
@@ -11,6 +13,7 @@ use serde_json::json;
 use crate::background::{Background, End, address_of, connect};
 use crate::support::client::{Address, Client};
 use crate::support::patience::eventually;
+use crate::support::server::officer_after;
 
 #[test]
 fn it_listens_when_start_returns_and_is_gone_when_stop_returns() {
@@ -51,6 +54,25 @@ fn the_server_keeps_nothing_of_whoever_started_it() {
     // The group and the session are its own, and there is no terminal.
     assert_eq!(fields[2..5], [pid.to_string(), pid.to_string(), "0".to_owned()]);
     assert_eq!(fs::metadata(log_file).unwrap().permissions().mode() & 0o007, 0, "not for everybody");
+}
+
+#[test]
+fn nobody_waits_for_the_end_of_a_pipe_that_the_server_has_inherited() {
+    let background = Background::new();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let directory = background.file("");
+    let args = ["start", "-p", "0", "--pid-dir", directory.to_str().unwrap()];
+    // As its stdin the pipe would be given to nobody; by any other number it is.
+    let mut start = officer_after("exec 9<&0 <&-;", &args);
+    address_of(&End::of(start.stdin(writer)).expect_success());
+    drop(start);
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", background.pid())).unwrap().flatten();
+    let is_pipe = |link: PathBuf| link.to_str().is_some_and(|link| link.starts_with("pipe:"));
+    let pipes = descriptors.filter(|entry| fs::read_link(entry.path()).is_ok_and(is_pipe));
+    // Looked at first: a read that waits would wait for ever.
+    assert_eq!(pipes.count(), 0);
+    assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    assert_eq!(background.status(), 0);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //! until it listens, or passes on why it doesn't.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::RawFd;
 use std::process::{Command, ExitCode, Stdio};
 use std::{env, process, thread};
 
@@ -84,6 +85,7 @@ pub(in crate::cli) fn run_daemon(args: &[OsString]) -> Result<(), Failure> {
         Daemon::try_parse_from([OsStr::new(DAEMON)].into_iter().chain(args.iter().map(OsString::as_os_str)))
             .map_err(|error| Failure::Usage(error.kind().to_string()))?;
 
+    close_inherited();
     // From here on no terminal can end it, and no file system is kept busy by its current directory.
     rustix::process::setsid().map_err(|error| Failure::System(error.into()))?;
     let directory = pid.directory().map_err(Failure::Service)?;
@@ -110,4 +112,16 @@ pub(in crate::cli) fn run_daemon(args: &[OsString]) -> Result<(), Failure> {
             let _ = rustix::stdio::dup2_stdout(null);
         }
     })
+}
+
+/// Closes what whoever called `officer start` had open, but for the three standard streams: a pipe whose reader waits for
+/// its end, or a file that is locked as long as somebody has it open. Called before this process opens anything.
+fn close_inherited() {
+    let Ok(descriptors) = fs::read_dir("/dev/fd") else { return };
+    let numbers = descriptors.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
+    // All numbers first: one of them is that of the directory itself, which is closed by then.
+    let numbers: Vec<RawFd> = numbers.filter(|number| *number > 2).collect();
+    for number in numbers {
+        let _ = nix::unistd::close(number);
+    }
 }
