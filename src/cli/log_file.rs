@@ -1,12 +1,12 @@
 //! A file that takes the place of stderr. So what a panic says arrives there too.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use rustix::fs::OFlags;
-use rustix::process::geteuid;
+use rustix::process::{Uid, geteuid};
 
 use super::named;
 
@@ -35,7 +35,8 @@ pub(super) enum Choice {
     /// Whoever started the server. It can be anything that can be written to.
     #[default]
     Named,
-    /// Nobody: it is the one of its directory, where others may have put something for us. It has to be a file of ours.
+    /// Nobody: it is the one of its directory, where others may have put something for us. It has to be a file of ours, or
+    /// of anybody's in a directory where others can't.
     Usual,
 }
 
@@ -89,9 +90,22 @@ fn open(path: &Path, choice: Choice) -> io::Result<File> {
     }
     let flags = i32::try_from(flags.bits()).expect("flags of open are an int");
     let file = OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)?;
-    let is_ours = |there: &Metadata| there.is_file() && there.uid() == geteuid().as_raw() && named::is_only_name(there);
+    let is_ours = |there: &Metadata| {
+        let is_by_us = is_user(there, &[geteuid()]) || path.parent().is_some_and(is_kept_from_others);
+        there.is_file() && is_by_us && named::is_only_name(there)
+    };
     if choice == Choice::Usual && !named::at(path, &file).as_ref().is_some_and(is_ours) {
         return Err(io::Error::other("it is no file of this user, or has another name as well"));
     }
     Ok(file)
+}
+
+/// Whether only this user and root can have put into a directory what is there. Then a file that belongs to somebody else
+/// was made for the log all the same: whoever rotates logs may be told to give the new one to another user.
+fn is_kept_from_others(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok_and(|found| is_user(&found, &[geteuid(), Uid::ROOT]) && found.mode() & 0o022 == 0)
+}
+
+fn is_user(found: &Metadata, users: &[Uid]) -> bool {
+    users.iter().any(|user| user.as_raw() == found.uid())
 }

@@ -5,7 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::process::{Signal, kill_process};
+
 use crate::background::{Background, End, address_of, connect};
+use crate::support::patience::eventually;
 use crate::support::server::{PROGRAM, officer};
 
 /// Whoever has no number of his own.
@@ -55,11 +58,54 @@ fn a_log_that_is_somebody_elses_is_not_written() {
         eprintln!("skipped: no file can be given to another user ({error})");
         return;
     }
-    background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is no file of this user");
-    assert_eq!(fs::read_to_string(&log_file).unwrap(), "");
+    // Anybody may have put it there.
+    for mode in [0o1777, 0o775, 0o757] {
+        fs::set_permissions(background.file(""), Permissions::from_mode(mode)).unwrap();
+        background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is no file of this user");
+        assert_eq!(fs::read_to_string(&log_file).unwrap(), "");
+    }
     background.start(&["-l", "debug", "--log-file", log_file.to_str().unwrap()]);
     background.run("stop", &[]).expect_success();
     assert!(background.log().contains("told to end"));
+}
+
+#[test]
+fn a_log_that_root_has_made_for_somebody_else_is_written() {
+    let background = Background::new();
+    let log_file = background.file("officer.log");
+    let mut ann = connect(&background.start(&["-l", "debug"]));
+    // As logrotate does it with "create 0640 nobody".
+    fs::rename(&log_file, background.file("officer.log.1")).unwrap();
+    fs::write(&log_file, "").unwrap();
+    if let Err(error) = std::os::unix::fs::chown(&log_file, Some(NOBODY), None) {
+        eprintln!("skipped: no file can be given to another user ({error})");
+        return;
+    }
+    kill_process(background.pid(), Signal::HUP).unwrap();
+    eventually("it is opened anew", || background.log().contains("opened anew"));
+    ann.acquire("db");
+    assert!(background.log().contains("\"db\""));
+    // The next server goes on in it.
+    background.run("restart", &["-l", "debug", "-p", "0"]).expect_success();
+    background.run("stop", &[]).expect_success();
+    assert_eq!(background.log().matches("told to end").count(), 2);
+}
+
+#[test]
+fn a_log_in_a_directory_of_somebody_else_is_not_written_unless_it_is_ours() {
+    let background = Background::new();
+    let [log_file, directory] = ["officer.log", ""].map(|name| background.file(name));
+    fs::write(&log_file, "").unwrap();
+    // Neither is the server's user, which is root here.
+    for path in [&log_file, &directory] {
+        if let Err(error) = std::os::unix::fs::chown(path, Some(NOBODY), None) {
+            eprintln!("skipped: no file can be given to another user ({error})");
+            return;
+        }
+    }
+    background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is no file of this user");
+    fs::remove_file(&log_file).unwrap();
+    background.start(&["-l", "debug"]);
 }
 
 #[test]
