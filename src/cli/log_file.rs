@@ -17,6 +17,13 @@ pub struct LogFileError {
     error: io::Error,
 }
 
+impl LogFileError {
+    /// A file that could be written, and is not to be.
+    pub(super) fn refuse(path: &Path, reason: &'static str) -> LogFileError {
+        LogFileError { path: path.to_owned(), error: io::Error::other(reason) }
+    }
+}
+
 impl fmt::Display for LogFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the log file {:?} can't be written ({}); choose another with --log-file", self.path, self.error)

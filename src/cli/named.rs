@@ -1,6 +1,7 @@
 //! The names that a file has. Whoever may write to a directory can have put a link there to a file that is none of theirs.
 
 use std::fs::{self, File, Metadata};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -8,6 +9,14 @@ use std::path::Path;
 pub(super) fn at(path: &Path, file: &File) -> Option<Metadata> {
     let (ours, there) = (file.metadata().ok()?, fs::symlink_metadata(path).ok()?);
     (ours.dev() == there.dev() && ours.ino() == there.ino()).then_some(there)
+}
+
+/// Whether a path leads to this file, be it by links.
+pub(super) fn leads_to(path: &Path, file: impl AsFd) -> bool {
+    match (fs::metadata(path), rustix::fs::fstat(file)) {
+        (Ok(there), Ok(ours)) => (there.dev(), there.ino()) == (ours.st_dev, ours.st_ino),
+        _ => false,
+    }
 }
 
 /// Whether what is at a path has no other name. One look at the path says that it is the file and that there is no other:

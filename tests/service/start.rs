@@ -215,6 +215,24 @@ fn a_file_that_somebody_has_linked_into_the_directory_is_left_alone() {
 }
 
 #[test]
+fn what_the_server_needs_for_something_else_can_not_be_its_log() {
+    let background = Background::new();
+    symlink(background.pid_file(), background.file("link")).unwrap();
+    for (log_file, said) in [
+        ("/dev/stdout", "it would end with 'officer start'"),
+        ("/dev/stderr", "it would end with 'officer start'"),
+        ("/proc/self/fd/2", "it would end with 'officer start'"),
+        (background.pid_file().to_str().unwrap(), "it is the pid file"),
+        (background.file("link").to_str().unwrap(), "it is the pid file"),
+    ] {
+        background.run("start", &["-p", "0", "--log-file", log_file]).expect_failure(1, said);
+        assert_eq!(background.status(), 3, "{log_file}");
+    }
+    background.start(&["--log-file", "/dev/null"]);
+    assert_eq!(background.status(), 0);
+}
+
+#[test]
 fn a_link_in_the_place_of_the_log_is_not_followed_at_sighup() {
     let background = Background::new();
     let mut ann = connect(&background.start(&["-l", "debug"]));

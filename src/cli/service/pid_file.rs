@@ -103,6 +103,11 @@ impl PidFile {
         Err(ServiceError::Busy { pid: anybody(path), path: path.to_owned() })
     }
 
+    /// Whether a path leads to it.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        named::leads_to(path, &self.file)
+    }
+
     fn write(&mut self) -> io::Result<Option<String>> {
         let mut old = String::new();
         // A number is short; what is no text is no number.

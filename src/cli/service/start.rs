@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::{env, process, thread};
 
@@ -12,8 +13,8 @@ use clap::{Args, Parser};
 
 use super::pid_file::PidFile;
 use super::{PidOptions, ServiceError, default_log_file, restart};
-use crate::cli::Failure;
-use crate::cli::run as foreground;
+use crate::cli::log_file::LogFileError;
+use crate::cli::{Failure, named, run as foreground};
 
 pub(in crate::cli) const AFTER: &str = "\
 Returns once the server listens, or says why it doesn't. The server belongs to no terminal, its current directory is /, \
@@ -95,7 +96,8 @@ pub(in crate::cli) fn run_daemon(args: &[OsString]) -> Result<(), Failure> {
     env::set_current_dir("/").map_err(Failure::System)?;
 
     // Given back after everything that the server has.
-    let (_pid_file, stale) = PidFile::take(&pid_file).map_err(Failure::Service)?;
+    let (own, stale) = PidFile::take(&pid_file).map_err(Failure::Service)?;
+    check_log_file(&log_file, &own).map_err(Failure::LogFile)?;
     if let Some(stale) = stale {
         let stale = stale.escape_debug();
         let _ =
@@ -112,6 +114,19 @@ pub(in crate::cli) fn run_daemon(args: &[OsString]) -> Result<(), Failure> {
             let _ = rustix::stdio::dup2_stdout(null);
         }
     })
+}
+
+/// What else this process has open can't be its log.
+fn check_log_file(path: &Path, pid_file: &PidFile) -> Result<(), LogFileError> {
+    if named::leads_to(path, io::stdout()) || named::leads_to(path, io::stderr()) {
+        // /dev/stderr and its like: a pipe to 'officer start', which would wait for its end.
+        return Err(LogFileError::refuse(path, "it would end with 'officer start'"));
+    }
+    if pid_file.is_at(path) {
+        // Closed once, it would not be locked any more.
+        return Err(LogFileError::refuse(path, "it is the pid file"));
+    }
+    Ok(())
 }
 
 /// Closes what whoever called `officer start` had open, but for the three standard streams: a pipe whose reader waits for
