@@ -110,7 +110,8 @@ fn a_shell_completes_commands_and_options() {
     let complete = |words: &str| {
         let script = format!(
             "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
-             _officer officer \"${{COMP_WORDS[COMP_CWORD]}}\" \"\"; echo ${{COMPREPLY[@]}}",
+             registered=($(complete -p officer)); \
+             ${{registered[-2]}} officer \"${{COMP_WORDS[COMP_CWORD]}}\" \"\"; echo ${{COMPREPLY[@]}}",
             file.display()
         );
         let output = run_if_there(Command::new("bash").args(["-c", &script]))?;
@@ -122,9 +123,61 @@ fn a_shell_completes_commands_and_options() {
     assert_eq!(complete("officer run --log-f").as_deref(), Some("--log-file"));
     assert_eq!(complete("officer restart --stop-t").as_deref(), Some("--stop-timeout"));
     assert_eq!(complete("officer da").as_deref(), Some(""));
+    // A command that 'officer lock' runs, and nothing of ours behind it.
+    assert!(complete("officer lock x -- cat").is_some_and(|commands| commands.split(' ').any(|it| it == "cat")));
+    assert_eq!(complete("officer lock x -- cat --time").as_deref(), Some(""));
+    assert_eq!(complete("officer lock x --timeo").as_deref(), Some("--timeout"));
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         assert!(print(&["completions", shell]).contains("pid-dir"), "{shell}");
     }
     End::of(&mut officer(&["print", "completions", "tcsh"])).expect_failure(2, "'tcsh'");
     End::of(&mut officer(&["print"])).expect_failure(2, "see 'officer print --help'");
+}
+
+#[test]
+fn fish_completes_shells_and_the_command_that_runs_with_the_lock() {
+    let directory = Directory::new();
+    let file = directory.file("officer.fish");
+    fs::write(&file, print(&["completions", "fish"])).unwrap();
+    let complete = |line: &str| {
+        let script = format!("source {}; complete -C '{line}'", file.display());
+        let mut command = Command::new("fish");
+        let output = run_if_there(command.args(["--no-config", "-c", &script]).current_dir(directory.file("")))?;
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        // Each with what it is, behind a tab.
+        Some(said.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    let Some(commands) = complete("officer sta") else { return };
+    assert_eq!(commands, ["start", "status"]);
+    assert_eq!(complete("officer print completions z").unwrap(), ["zsh"]);
+    assert!(complete("officer lock x -- cat").unwrap().contains(&"cat".to_owned()));
+    assert_eq!(complete("officer lock x -- cat officer.f").unwrap(), ["officer.fish"]);
+    assert_eq!(complete("officer lock x --timeo").unwrap(), ["--timeout"]);
+}
+
+#[test]
+fn zsh_completes_the_command_that_runs_with_the_lock() {
+    let directory = Directory::new();
+    let file = directory.file("_officer");
+    fs::write(&file, print(&["completions", "zsh"])).unwrap();
+    // What zsh has for a command, and for options, says what it is asked for.
+    let complete = |words: &str| {
+        let script = format!(
+            "compdef() {{}}; _normal() {{ print command $words, $CURRENT }}; _arguments() {{ print -l options $@ }}; \
+             source {}; words=({words}); CURRENT=$#words; _officer",
+            file.display()
+        );
+        let output = run_if_there(Command::new("zsh").args(["-f", "-c", &script]))?;
+        assert!(output.stderr.is_empty(), "{output:?}");
+        Some(String::from_utf8(output.stdout).unwrap())
+    };
+    let Some(said) = complete("officer lock x -- gre") else { return };
+    assert_eq!(said, "command gre, 1\n");
+    assert_eq!(complete("officer lock -v x -- ls -l f").unwrap(), "command ls -l f, 3\n");
+    for words in ["officer lock x --", "officer lock x --time", "officer run -- --lo"] {
+        assert!(complete(words).unwrap().starts_with("options\n"), "{words}");
+    }
+    let printed = fs::read_to_string(&file).unwrap();
+    assert!(printed.contains("'--timeout=[") && !printed.contains("What to run"), "options are taken behind the name");
 }

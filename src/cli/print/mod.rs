@@ -48,11 +48,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let printed = match &options.what {
         What::SystemdUnit => systemd_unit()?.into_bytes(),
         What::Man { command } => manual(command)?,
-        What::Completions { shell } => {
-            let mut printed = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "officer", &mut printed);
-            printed
-        }
+        What::Completions { shell } => completions(*shell),
     };
     io::stdout().write_all(&printed).map_err(Failure::Output)
 }
@@ -65,6 +61,27 @@ fn systemd_unit() -> Result<String, Failure> {
         ))
     })?;
     Ok(SYSTEMD_UNIT.replace("@PROGRAM@", &path))
+}
+
+fn completions(shell: Shell) -> Vec<u8> {
+    let mut printed = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "officer", &mut printed);
+    // What is generated knows nothing of a command that comes behind '--'.
+    match shell {
+        Shell::Bash => printed.extend_from_slice(include_bytes!("completions.bash")),
+        Shell::Fish => printed.extend_from_slice(include_bytes!("completions.fish")),
+        Shell::Zsh => return with_command_in_zsh(&String::from_utf8_lossy(&printed)).into_bytes(),
+        _ => {}
+    }
+    printed
+}
+
+/// Looks for the command first, and takes out that anything behind the lock's name is a part of it: options come there too.
+fn with_command_in_zsh(generated: &str) -> String {
+    let is_kept = |line: &&str| !line.starts_with("'*::command -- What to run");
+    let kept: String = generated.split_inclusive('\n').filter(is_kept).collect();
+    let start = "_officer() {\n";
+    kept.replacen(start, &[start, include_str!("completions.zsh")].concat(), 1)
 }
 
 fn manual(command: &[String]) -> Result<Vec<u8>, Failure> {

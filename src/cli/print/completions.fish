@@ -1,0 +1,13 @@
+
+# What 'officer lock' runs is completed as it is without it.
+function __fish_officer_command
+    set -l words (commandline -opc)
+    for word in $words
+        set -e words[1]
+        test "$word" = --; and break
+    end
+    complete -C "$(string join ' ' -- (string escape -- $words) (commandline -ct))"
+end
+
+complete -c officer -n "__fish_officer_using_subcommand lock; and contains -- -- (commandline -opc)" -f -a "(__fish_officer_command)"
+complete -c officer -n "__fish_officer_using_subcommand print; and __fish_seen_subcommand_from completions" -f -a "bash elvish fish powershell zsh"
