@@ -14,10 +14,13 @@ use std::io::Write;
 
 const AFTER: &str = r#"With --json every lock is one line, and one JSON object, where times are seconds:
   {"name":"boss:17",
-   "holders":[{"connection":"127.0.0.1:40312","client":"4711@web1 deploy.sh",
+   "holders":[{"connection":"127.0.0.1:40312",
+               "client":"4711@web1 deploy.sh",
                "mode":"exclusive","held_for":12.5}],
-   "waiters":[{"connection":"127.0.0.1:40314","mode":"exclusive","waited_for":3.2}],
+   "waiters":[{"connection":"127.0.0.1:40314",
+               "mode":"exclusive","waited_for":3.2}],
    "waiting":1}
+
 A server lists the first 1,000 waiters of a lock; "waiting" is how many there are.
 
 Exit status:
