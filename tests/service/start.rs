@@ -5,6 +5,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 
 use rustix::process::{Signal, kill_process};
@@ -13,7 +14,7 @@ use serde_json::json;
 use crate::background::{Background, End, address_of, connect};
 use crate::support::client::{Address, Client};
 use crate::support::patience::eventually;
-use crate::support::server::officer_after;
+use crate::support::server::{PROGRAM, forget_options, officer_after};
 
 #[test]
 fn it_listens_when_start_returns_and_is_gone_when_stop_returns() {
@@ -254,7 +255,8 @@ fn whoever_opens_the_server_to_other_machines_is_warned_and_so_is_who_reads_the_
     let end = background.run("start", &["-h", "0.0.0.0", "-p", "0"]);
     assert_eq!(end.code, 0, "{end:?}");
     assert!(end.stderr.contains("can take locks"), "{end:?}");
-    assert!(background.log().contains("can take locks"));
+    // 'officer start' returns when the log has become stderr, and may be quicker.
+    eventually("the log says so", || background.log().contains("can take locks"));
 }
 
 #[test]
@@ -278,4 +280,32 @@ fn a_restart_ends_the_old_server_and_starts_one_with_the_new_options() {
     let printed = background.run("restart", &["-p", "0", "--stop-timeout", "5"]).expect_success();
     assert!(printed.starts_with("officer: no server runs\n"), "{printed}");
     connect(&address_of(&printed)).acquire("db");
+}
+
+#[test]
+fn for_root_the_files_are_where_those_of_other_services_are() {
+    // Directories of this test alone, which go with it.
+    let alone = ["--mount", "--propagation", "private", "sh", "-c"];
+    let mount = "mount -t tmpfs none /var/run && mount -t tmpfs none /var/log";
+    let attempt = Command::new("unshare").args(alone).arg(mount).output();
+    if !attempt.as_ref().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: nothing can be mounted here ({attempt:?})");
+        return;
+    }
+    let mut command = Command::new("unshare");
+    forget_options(&mut command);
+    let lines = format!(
+        "{mount} || exit; '{PROGRAM}' start -p 0; cat /var/run/officer.pid; ls /var/log; '{PROGRAM}' status; \
+         '{PROGRAM}' stop; ls /var/run"
+    );
+    let printed = End::of(command.args(alone).arg(lines)).expect_success();
+    let lines: Vec<&str> = printed.lines().collect();
+    let [listening, process, pid, log, runs, ended] = lines[..] else { panic!("{printed}") };
+    assert!(listening.starts_with("officer: listening on 127.0.0.1:"), "{printed}");
+    assert_eq!(process, format!("officer: process {pid}, log in /var/log/officer.log"));
+    assert_eq!(log, "officer.log");
+    assert_eq!(
+        [runs, ended],
+        [format!("officer: it runs, as process {pid}"), format!("officer: process {pid} has ended")]
+    );
 }
