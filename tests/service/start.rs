@@ -296,7 +296,7 @@ fn for_root_the_files_are_where_those_of_other_services_are() {
     forget_options(&mut command);
     let lines = format!(
         "{mount} || exit; '{PROGRAM}' start -p 0; cat /var/run/officer.pid; ls /var/log; '{PROGRAM}' status; \
-         '{PROGRAM}' stop; ls /var/run"
+         '{PROGRAM}' stop; [ ! -e /var/run/officer.pid ]"
     );
     let printed = End::of(command.args(alone).arg(lines)).expect_success();
     let lines: Vec<&str> = printed.lines().collect();
