@@ -143,7 +143,10 @@ fn many_that_restart_it_at_once_leave_one_server_and_it_is_the_one_that_is_known
             for _ in 0..6 {
                 scope.spawn(|| {
                     let end = background.run("restart", &["-p", "0"]);
-                    assert!(end.code == 0 || end.stderr.contains("it runs already"), "{end:?}");
+                    // One that has only just begun may be ended by the next.
+                    let reasons = ["it runs already", "ended before it listened (signal: 15 (SIGTERM))"];
+                    let has_reason = reasons.iter().any(|reason| end.stderr.contains(reason));
+                    assert!(end.code == 0 || has_reason, "{end:?}");
                 });
             }
         });
