@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,7 +67,7 @@ fn end(path: &Path, timeout: Duration) -> Result<String, ServiceError> {
     let process = loop {
         match look(path)? {
             State::Absent => return Ok("no server runs".to_owned()),
-            State::Stale => match PidFile::take(path) {
+            State::Stale => match take_stale(path) {
                 // Removed, for the lock is now ours.
                 Ok(_) => return Ok("no server runs; the pid file of one that did not clean up is removed".to_owned()),
                 Err(ServiceError::Running { .. }) => {}
@@ -97,9 +98,16 @@ fn end(path: &Path, timeout: Duration) -> Result<String, ServiceError> {
     }
     // One that was killed, or had only just begun, could not clean up. If another is there by now, its file stays.
     if look(path)? == State::Stale {
-        let _ = PidFile::take(path);
+        let _ = take_stale(path);
     }
     Ok(format!("process {pid} has ended"))
+}
+
+/// Takes a file that a server has left. For a moment this process is the one that holds it, and another 'officer stop' may
+/// take it for a server: what that sends is not to end this one, which may have a server to start.
+fn take_stale(path: &Path) -> Result<(PidFile, Option<String>), ServiceError> {
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::default());
+    PidFile::take(path)
 }
 
 /// Waits until the lock of this process is free.
