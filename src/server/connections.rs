@@ -28,7 +28,7 @@ pub(super) struct Connections<S> {
     /// Those whose sessions are to be ended, in the order in which that was decided.
     doomed: VecDeque<ConnectionKey>,
     pub(super) deadlines: Deadlines<ConnectionKey>,
-    inboxes: Pool<Inbox>,
+    pub(super) inboxes: Pool<Inbox>,
     outboxes: Pool<Outbox>,
     /// Bytes received on all connections together and not carried out.
     kept: usize,
@@ -201,11 +201,6 @@ impl<S: Socket> Connections<S> {
         while self.kept > self.limits.inboxes_bytes_max {
             self.doom_largest(Connection::kept, Disconnect::InboxesFull);
         }
-    }
-
-    /// An empty one.
-    pub(super) fn new_inbox(&mut self) -> Box<Inbox> {
-        self.inboxes.take()
     }
 
     /// Decides that a connection ends. Its session is ended when its turn comes; until then nothing of it is carried out
@@ -517,4 +512,51 @@ pub(super) fn whole_milliseconds(time: Nanos) -> Nanos {
 
 fn nanos(duration: std::time::Duration) -> Nanos {
     Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+
+    use super::*;
+
+    /// Has nothing to read, and takes nothing.
+    struct Idle;
+
+    impl Read for Idle {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+    }
+
+    impl Write for Idle {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Socket for Idle {
+        fn close_write(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_connection_that_waits_for_the_rest_of_a_line_has_little_memory_and_one_that_reads_on_has_more() {
+        let mut connections = Connections::new(Limits::default());
+        let key = connections.insert(Idle, Peer::Unix(1));
+        let mut capacity = |is_readable| {
+            connections.known(key).flags.is_readable = is_readable;
+            let mut inbox = Box::<Inbox>::default();
+            inbox.bytes.reserve_exact(1 << 20);
+            inbox.bytes.push(b'{');
+            connections.keep_inbox(key, inbox);
+            connections.take_inbox(key).expect("a byte is left").bytes.capacity()
+        };
+        assert_eq!((capacity(false), capacity(true)), (1 << 10, 32 << 10));
+    }
 }

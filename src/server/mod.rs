@@ -236,7 +236,7 @@ impl<S: Socket> Server<S> {
                 self.carry_out(key, &buffer[..input], input, &mut scanner);
                 let rest = scanner.rest(&buffer[..input]);
                 if !rest.is_empty() {
-                    let mut inbox = self.connections.new_inbox();
+                    let mut inbox = self.connections.inboxes.take();
                     inbox.bytes.extend_from_slice(rest);
                     inbox.scanner = scanner.rebased();
                     self.connections.keep_inbox(key, inbox);
