@@ -14,17 +14,12 @@
 //! ```
 //!
 //! Imports point one way: [`cli`] → [`net`] → [`server`] → [`engine`] → [`wire`]; [`client`] imports [`wire`] alone.
-//! [`wire`] and [`slots`] import nothing of ours but [`faults`], the switches of the tests, which are not there in any
-//! server. Whatever decides anything is in [`server`] and [`engine`], which run unchanged in tests, over sockets made of
+//! [`wire`] and [`slots`] import nothing of ours. Whatever decides anything is in [`server`] and [`engine`], which run unchanged in tests, over sockets made of
 //! memory and in virtual time.
 
 pub mod cli;
 pub mod client;
 pub mod net;
-
-// Its assertions take the place of the standard ones in the modules behind it.
-#[cfg_attr(feature = "faults", macro_use)]
-pub mod faults;
 
 pub mod engine;
 pub mod server;

@@ -9,8 +9,6 @@ mod chunks;
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::faults::{Fault, is_on};
-
 pub(crate) use self::chunks::Chunks;
 
 /// Names one value of a [`Slots<Tag, T>`](Slots). `Tag` keeps keys of different kinds apart at compile time.
@@ -72,9 +70,7 @@ impl<Tag: Copy, T> Slots<Tag, T> {
     /// The value, if it is still there.
     pub fn get(&self, key: Key<Tag>) -> Option<&T> {
         match self.slab.get(key.slot as usize) {
-            Some((generation, value)) if *generation == key.generation || is_on(Fault::PredecessorsEvent) => {
-                Some(value)
-            }
+            Some((generation, value)) if *generation == key.generation => Some(value),
             _ => None,
         }
     }
@@ -82,9 +78,7 @@ impl<Tag: Copy, T> Slots<Tag, T> {
     /// The value, if it is still there, to change it.
     pub fn get_mut(&mut self, key: Key<Tag>) -> Option<&mut T> {
         match self.slab.get_mut(key.slot as usize) {
-            Some((generation, value)) if *generation == key.generation || is_on(Fault::PredecessorsEvent) => {
-                Some(value)
-            }
+            Some((generation, value)) if *generation == key.generation => Some(value),
             _ => None,
         }
     }

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use crate::faults::{Fault, is_on};
 use crate::slots::Chunks;
 
 /// A point in time, or a length of it: nanoseconds, points counted from the start of the process. 2^64 of them are 584
@@ -48,9 +47,6 @@ struct Node {
 
 impl Node {
     fn is_before(&self, other: &Node) -> bool {
-        if is_on(Fault::EqualDeadlinesReversed) && self.at == other.at {
-            return self.order > other.order;
-        }
         (self.at, self.order) < (other.at, other.order)
     }
 }

@@ -12,7 +12,6 @@ use self::deadline::{Deadlines, Nanos};
 use self::place::{List, PlaceKey, Rare, Standing};
 use self::session::{Session, Sessions};
 use self::table::{LockKey, Table};
-use crate::faults::{Fault, is_on};
 use crate::slots::Key;
 use crate::wire::Id;
 use crate::wire::peer::Peer;
@@ -133,16 +132,6 @@ impl Engine {
     /// If the session has ended.
     pub fn disconnect(&mut self, session: SessionKey, now: Nanos, replies: &mut impl Replies) {
         while let Some(place) = self.sessions.get(session).places.first() {
-            if is_on(Fault::GrantLost) && self.table.place(place).since == now {
-                self.take_off(place);
-                continue;
-            }
-            if is_on(Fault::GrantToTheGone) && self.table.place(place).standing == Standing::Waiting {
-                return;
-            }
-            if is_on(Fault::StaleDeadline) {
-                self.table.place_mut(place).deadline = None;
-            }
             self.leave(place, now, replies);
         }
         self.sessions.remove(session);
@@ -200,12 +189,7 @@ impl Engine {
         let place = lock.and_then(|lock| self.table.place_of(lock, session));
         let outcome = match (lock, place) {
             (Some(lock), Some(place)) => match self.table.place(place).standing {
-                Standing::Holding => {
-                    if is_on(Fault::HoldsCounted) {
-                        self.table.place_mut(place).rare = Some(Box::new(Rare { id: Id::Number(0) }));
-                    }
-                    Outcome::AlreadyAcquired { name }
-                }
+                Standing::Holding => Outcome::AlreadyAcquired { name },
                 Standing::Waiting if id.is_some() => {
                     refusal(Reason::AlreadyQueued, "the connection waits for this lock already", name)
                 }
@@ -244,13 +228,12 @@ impl Engine {
     /// What becomes of a request for a lock that is not free, from a session that is not on it.
     fn verdict(&self, lock: LockKey, request: &Lock<'_>) -> Verdict {
         let waiters = self.table.waiters(lock);
-        let unseen = usize::from(is_on(Fault::QueueMaxWithoutHolder));
-        let places = self.table.places_on(lock) - unseen;
+        let places = self.table.places_on(lock);
         if request.queue_max.is_some_and(|queue_max| places as u64 >= queue_max) {
             Verdict::QueueMaxed
         } else if request.timeout_ns == Some(0) {
             Verdict::TimedOut
-        } else if waiters >= self.limits.lock_waits_max + usize::from(is_on(Fault::WaitsMaxOffByOne)) {
+        } else if waiters >= self.limits.lock_waits_max {
             Verdict::TooManyWaits
         } else {
             Verdict::Wait
@@ -274,7 +257,6 @@ impl Engine {
         let of_session = &mut self.sessions.get_mut(session).places;
         let key = self.table.join(lock, session, of_session, Standing::Waiting, now);
         self.stats.on_wait();
-        let timeout_ns = timeout_ns.map(|timeout| timeout.saturating_add(u64::from(is_on(Fault::TimeoutLate))));
         let place = self.table.place_mut(key);
         place.deadline = timeout_ns.map(|timeout| self.deadlines.arm(now.saturating_add(timeout), Due::Wait(key)));
         place.rare = id.map(|id| Box::new(Rare { id: owned(id) }));
@@ -284,9 +266,6 @@ impl Engine {
     fn join_wait(&mut self, key: PlaceKey, timeout_ns: Option<Nanos>, now: Nanos, replies: &mut impl Replies) {
         let place = self.table.place_mut(key);
         match (place.deadline, timeout_ns) {
-            (Some(deadline), Some(timeout)) if is_on(Fault::SecondTimeoutCounts) => {
-                self.deadlines.rearm(deadline, now.saturating_add(timeout));
-            }
             (Some(_), _) | (None, None) => {}
             (None, Some(0)) => self.time_out(key, now, replies),
             (None, Some(timeout)) => {
@@ -304,16 +283,9 @@ impl Engine {
         replies: &mut impl Replies,
     ) {
         let outcome = match self.place_named(session, name) {
-            Some(place) if is_on(Fault::HoldsCounted) && self.table.place_mut(place).rare.take().is_some() => {
-                Outcome::Released { name }
-            }
             Some(place) => {
                 // The next holder is granted before the releaser is answered: that answer may overflow the releaser's
                 // output and end its connection, and the waiter's turn must not hang on that.
-                let place = match self.table.on(self.table.place(place).lock).next() {
-                    Some((holder, _)) if is_on(Fault::WaiterReleases) => holder,
-                    _ => place,
-                };
                 self.cancel_or_release(place, now, replies);
                 Outcome::Released { name }
             }
@@ -329,18 +301,12 @@ impl Engine {
         let last = self.sessions.get(session).places.last();
         last.filter(|last| self.table.is_named(self.table.place(*last).lock, name)).or_else(|| {
             let lock = self.table.find(self.table.hash(name), name)?;
-            if is_on(Fault::UnlockByAnybody) {
-                return self.table.on(lock).next().map(|(holder, _)| holder);
-            }
             self.table.place_of(lock, session)
         })
     }
 
     fn leave_all(&mut self, session: SessionKey, now: Nanos, replies: &mut impl Replies) {
         while let Some(place) = self.sessions.get(session).places.first() {
-            if is_on(Fault::ResetLeavesLast) && self.sessions.get(session).places.len() == 1 {
-                break;
-            }
             self.cancel_or_release(place, now, replies);
         }
     }
@@ -348,8 +314,7 @@ impl Engine {
     /// The session itself gives up a place. A wait that had an id is told so.
     fn cancel_or_release(&mut self, key: PlaceKey, now: Nanos, replies: &mut impl Replies) {
         let place = self.table.place(key);
-        let is_waiting = place.standing == Standing::Waiting || is_on(Fault::CancelledToo);
-        if let (true, Some(rare)) = (is_waiting, &place.rare) {
+        if let (Standing::Waiting, Some(rare)) = (place.standing, &place.rare) {
             let outcome = Outcome::Cancelled { name: self.table.name(place.lock) };
             let to = self.sessions.get(place.session).connection;
             replies.push(to, &Reply { id: Some(rare.id.as_ref()), outcome });
@@ -359,12 +324,7 @@ impl Engine {
 
     /// A wait ends without the lock.
     fn time_out(&mut self, key: PlaceKey, now: Nanos, replies: &mut impl Replies) {
-        let (lock, session, rare) = if is_on(Fault::TimedOutStays) {
-            let place = self.table.place_mut(key);
-            (place.lock, place.session, place.rare.take())
-        } else {
-            self.take_off(key)
-        };
+        let (lock, session, rare) = self.take_off(key);
         self.stats.on_timeout();
         self.read_queue(lock);
         let outcome = Outcome::TimedOut { name: self.table.name(lock), queue: &self.queue };
@@ -382,7 +342,7 @@ impl Engine {
     fn take_off(&mut self, key: PlaceKey) -> (LockKey, SessionKey, Option<Box<Rare>>) {
         let session = self.table.place(key).session;
         let place = self.table.leave(key, &mut self.sessions.get_mut(session).places);
-        if let Some(deadline) = place.deadline.filter(|_| !is_on(Fault::DeadlineLeftArmed)) {
+        if let Some(deadline) = place.deadline {
             self.deadlines.cancel(deadline);
         }
         self.stats.on_leave(place.standing);
@@ -392,24 +352,16 @@ impl Engine {
     /// After a place has left a lock, for whatever reason: grants the head of the queue for as long as it fits.
     fn settle(&mut self, lock: LockKey, now: Nanos, replies: &mut impl Replies) {
         while let Some(key) = self.table.next_grant(lock) {
-            if is_on(Fault::AnotherId)
-                && let Some((other, _)) = self.table.on(lock).last()
-            {
-                self.table.place_mut(key).rare = self.table.place_mut(other).rare.take();
-            }
             self.table.grant(key, now);
             self.stats.on_grant();
             let place = self.table.place_mut(key);
             let (session, rare) = (place.session, place.rare.take());
-            if let Some(deadline) = place.deadline.take().filter(|_| !is_on(Fault::BothAnswered)) {
+            if let Some(deadline) = place.deadline.take() {
                 self.deadlines.cancel(deadline);
             }
             let outcome = Outcome::Acquired { name: self.table.name(lock) };
             let id = rare.as_ref().map(|rare| rare.id.as_ref());
             replies.push(self.sessions.get(session).connection, &Reply { id, outcome });
-            if is_on(Fault::CancelledToo) {
-                self.table.place_mut(key).rare = rare;
-            }
         }
         self.table.remove_if_free(lock);
     }

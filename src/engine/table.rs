@@ -8,7 +8,6 @@ use super::SessionKey;
 use super::deadline::Nanos;
 use super::index::Index;
 use super::place::{InQueue, InSession, List, Place, PlaceKey, Places, Standing, at, at_mut};
-use crate::faults::{Fault, is_on};
 use crate::slots::Chunks;
 
 /// Names a lock while it has holders or waiters.
@@ -63,13 +62,12 @@ impl Table {
     /// The hash of a name: taken once per request, and passed along.
     pub(super) fn hash(&self, name: &str) -> u64 {
         let mut hasher = self.hash_key.build_hasher();
-        hasher.write(if is_on(Fault::NamesAlike) { &name.as_bytes()[..1] } else { name.as_bytes() });
+        hasher.write(name.as_bytes());
         hasher.finish()
     }
 
     pub(super) fn find(&self, hash: u64, name: &str) -> Option<LockKey> {
-        let is_it = |number| is_on(Fault::NamesAlike) || self.is_named(LockKey(number), name);
-        self.by_name.find(hash, is_it).map(LockKey)
+        self.by_name.find(hash, |number| self.is_named(LockKey(number), name)).map(LockKey)
     }
 
     pub(super) fn is_named(&self, lock: LockKey, name: &str) -> bool {
@@ -131,8 +129,7 @@ impl Table {
                 let place = self.place(PlaceKey::new(number));
                 place.lock == lock && place.session == session
             };
-            let is_known = |_: &u32| !is_on(Fault::LostInTheCrowd);
-            return self.in_crowd.find(self.crowd_hash(lock, session), is_it).filter(is_known).map(PlaceKey::new);
+            return self.in_crowd.find(self.crowd_hash(lock, session), is_it).map(PlaceKey::new);
         }
         self.on(lock).find(|(_, place)| place.session == session).map(|(key, _)| key)
     }
@@ -186,12 +183,6 @@ impl Table {
             Standing::Holding => &mut entry.holders,
             Standing::Waiting => &mut entry.waiters,
         };
-        if is_on(Fault::OrderBroken)
-            && let Some(first) = list.first().filter(|first| *first != key)
-        {
-            list.remove(&mut self.places, first);
-            list.push(&mut self.places, first);
-        }
         list.remove(&mut self.places, key);
         if entry.is_crowded {
             self.in_crowd.remove(self.crowd_hash(lock, session), key.index());
@@ -203,7 +194,7 @@ impl Table {
     /// The head of the queue, if it fits the holders.
     pub(super) fn next_grant(&self, lock: LockKey) -> Option<PlaceKey> {
         let entry = self.entry(lock);
-        if entry.holders.is_empty() || is_on(Fault::GrantedTwice) { entry.waiters.first() } else { None }
+        if entry.holders.is_empty() { entry.waiters.first() } else { None }
     }
 
     /// Makes the head of the queue a holder.

@@ -5,7 +5,6 @@ use std::{fmt, io};
 use super::buffers::Buffer;
 use crate::engine::SessionKey;
 use crate::engine::deadline::{DeadlineKey, Nanos};
-use crate::faults::{Fault, is_on};
 use crate::wire::line::LineScanner;
 use crate::wire::peer::Peer;
 
@@ -93,7 +92,7 @@ impl<S> Connection<S> {
     /// A TCP socket that gives less than was asked for is empty, and an event follows when it is not. A UNIX socket may
     /// give what was sent in one piece and have more.
     pub(super) fn is_drained_by_short_read(&self) -> bool {
-        !matches!(self.peer, Peer::Unix(_)) && (!self.flags.is_read_closed || is_on(Fault::EndMissed))
+        !matches!(self.peer, Peer::Unix(_)) && !self.flags.is_read_closed
     }
 
     pub(super) fn unsent(&self) -> usize {
@@ -135,9 +134,7 @@ impl Inbox {
 
 impl Buffer for Inbox {
     fn clear(&mut self) {
-        if !is_on(Fault::BufferNotCleared) {
-            self.bytes.clear();
-        }
+        self.bytes.clear();
         self.scanner = LineScanner::default();
     }
 

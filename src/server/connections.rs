@@ -10,7 +10,6 @@ use super::limits::Limits;
 use super::recorder::Recorder;
 use crate::engine::deadline::{Deadlines, Nanos};
 use crate::engine::{ConnectionKey, ConnectionTag, Replies};
-use crate::faults::{Fault, is_on};
 use crate::slots::Slots;
 use crate::wire::peer::Peer;
 use crate::wire::reply::Reply;
@@ -164,9 +163,7 @@ impl<S: Socket> Connections<S> {
         match connection.socket.read(buffer) {
             Ok(0) => Input::End(Disconnect::PeerClosed),
             Ok(bytes) => {
-                if !is_on(Fault::IdleDespiteInput) {
-                    connection.last_input = now;
-                }
+                connection.last_input = now;
                 if bytes < buffer.len() && connection.is_drained_by_short_read() {
                     connection.flags.is_readable = false;
                 }
@@ -292,21 +289,15 @@ impl<S: Socket> Connections<S> {
                 } else {
                     // Not every socket announces that it takes more after it took a part. It is tried once more, and
                     // waited for when it says that it would block.
-                    if !is_on(Fault::RestForgotten) {
-                        self.mark_dirty(key);
-                    }
+                    self.mark_dirty(key);
                     self.arm(key);
                 }
-                if !is_on(Fault::NotResumed) {
-                    self.resume(key);
-                }
+                self.resume(key);
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock && is_on(Fault::ReplyLost) => self.drop_outbox(key),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 connection.flags.is_blocked = true;
                 self.arm(key);
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted && is_on(Fault::InterruptedForgotten) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 self.mark_dirty(key);
                 self.arm(key);
@@ -347,7 +338,7 @@ impl<S: Socket> Connections<S> {
         if let Some(deadline) = connection.deadline {
             self.deadlines.cancel(deadline);
         }
-        if connection.flags.is_turned_away && !is_on(Fault::TurnedAwayForEver) {
+        if connection.flags.is_turned_away {
             self.turned_away -= 1;
         }
     }
@@ -406,7 +397,6 @@ impl<S: Socket> Connections<S> {
             Phase::Lingering { until } if until <= now => self.remove(key),
             Phase::Open | Phase::Draining { .. } if is_stalled => self.end_if_stalled(key),
             Phase::Open if self.due(connection).is_some_and(|due| due <= now) => self.doom(key, Disconnect::Idle),
-            _ if is_on(Fault::NeverIdle) => {}
             _ => self.arm(key),
         }
     }
@@ -464,9 +454,6 @@ impl<S: Socket> Connections<S> {
 
 impl<S: Socket> Replies for Connections<S> {
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>) {
-        if is_on(Fault::GrantToTheGone) && self.slots.get(to).is_none() {
-            return;
-        }
         let connection = self.slots.get_mut(to).expect("a session outlives no connection");
         if connection.phase != Phase::Open {
             return;

@@ -17,7 +17,6 @@ use self::connection::Phase;
 use self::connections::{Connections, Input, whole_milliseconds};
 use crate::engine::deadline::Nanos;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey, Stats};
-use crate::faults::{Fault, is_on};
 use crate::wire::Id;
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::peer::Peer;
@@ -139,9 +138,6 @@ impl<S: Socket> Server<S> {
     pub fn turn(&mut self, now: Nanos) {
         self.connections.now = now;
         if !self.is_shutting_down {
-            if is_on(Fault::TimeoutsFirst) {
-                self.expire();
-            }
             self.read_ready();
             self.expire();
             self.close_doomed();
@@ -154,8 +150,7 @@ impl<S: Socket> Server<S> {
         if self.connections.has_work() {
             return Some(0);
         }
-        let is_known = |at: &Nanos| *at > self.connections.now || !is_on(Fault::ExpiryForgotten);
-        [self.connections.deadlines.next(), self.engine.next_deadline().filter(is_known)].into_iter().flatten().min()
+        [self.connections.deadlines.next(), self.engine.next_deadline()].into_iter().flatten().min()
     }
 
     /// From now on no request is carried out; what is decided is still written, turn by turn.
@@ -217,9 +212,6 @@ impl<S: Socket> Server<S> {
                     recorder.remember(*now, peer, What::Received, &self.read_buffer[..bytes]);
                 }
                 Input::Nothing => {}
-                Input::End(_) if is_on(Fault::PartialLineAtEnd) && inbox.is_some() => {
-                    (self.read_buffer[0], input) = (b'\n', 1);
-                }
                 Input::End(why) => self.connections.doom(key, why),
             }
         }
@@ -244,8 +236,7 @@ impl<S: Socket> Server<S> {
                 self.read_buffer = buffer;
             }
         }
-        let is_cut = input == self.read_buffer.len() && is_on(Fault::DeafAfterCut);
-        if !is_cut && self.long_of != Some(key) {
+        if self.long_of != Some(key) {
             self.connections.resume(key);
         }
     }
@@ -370,9 +361,7 @@ impl<S: Socket> Server<S> {
         }
         let Some(kicked) = kicked else { return };
         self.connections.doom(kicked, Disconnect::Kicked { by });
-        if !is_on(Fault::KickedTooSoon) {
-            self.end_session(kicked);
-        }
+        self.end_session(kicked);
         if kicked != key {
             self.connections.push(key, &Reply { id, outcome: Outcome::Kicked });
         }

@@ -10,20 +10,12 @@
 //! OFFICER_DEPTH=12 cargo test --release --test simulation sequence
 //! ```
 //!
-//! That it finds what is wrong shows `faults`, with a server that has known faults:
-//!
-//! ```sh
-//! cargo test --release --features faults --test simulation faults -- --nocapture
-//! ```
-//!
 //! What clients must see says [`expected`], around [`model`], the model of the locks that the fuzzers have as well. A
 //! seed that fails is made smaller by [`shrink`], and its transcript is printed, for a test in `tests/virtual`.
 
 mod counting;
 mod coverage;
 mod expected;
-#[cfg(feature = "faults")]
-mod faults;
 #[path = "../virtual/memory.rs"]
 mod memory;
 #[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
@@ -32,7 +24,6 @@ mod run;
 mod scenario;
 mod sequences;
 mod shrink;
-mod switches;
 mod watch;
 
 use std::io::Write;
