@@ -17,11 +17,17 @@
 //! [`wire`] and [`slots`] import nothing of ours. Whatever decides anything is in [`server`] and [`engine`], which run unchanged in tests, over sockets made of
 //! memory and in virtual time.
 
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "server")]
 pub mod net;
 
+#[cfg(feature = "server")]
 pub mod engine;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
 pub mod slots;
 pub mod wire;
