@@ -18,11 +18,15 @@
 //! memory and in virtual time.
 
 #[cfg(feature = "cli")]
+mod bench;
+#[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "server")]
 pub mod net;
+#[cfg(feature = "cli")]
+mod top;
 
 #[cfg(feature = "server")]
 pub mod engine;

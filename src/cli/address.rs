@@ -12,7 +12,7 @@ use crate::client::{Address, Client, DEFAULT_PORT, Options};
 use crate::net::Listen;
 
 #[derive(Args, Debug)]
-pub(super) struct AddressOptions {
+pub(crate) struct AddressOptions {
     /// Name or address that the server listens on
     #[arg(short = 'h', long, env = "OFFICER_HOST", hide_env_values = true, default_value = "127.0.0.1")]
     host: String,
@@ -41,7 +41,7 @@ enum SocketType {
 
 impl AddressOptions {
     /// Makes the socket file's path independent of the current directory. An empty one stays what it is.
-    pub(super) fn make_absolute(&mut self) -> io::Result<()> {
+    pub(crate) fn make_absolute(&mut self) -> io::Result<()> {
         if !self.socket_file.as_os_str().is_empty() {
             self.socket_file = path::absolute(&self.socket_file)?;
         }
@@ -49,7 +49,7 @@ impl AddressOptions {
     }
 
     /// For the server. `mode` is that of the socket file.
-    pub(super) fn listen(self, mode: Mode) -> Listen {
+    pub(crate) fn listen(self, mode: Mode) -> Listen {
         match self.socket_type {
             SocketType::Tcp => Listen::Tcp { host: self.host, port: self.port },
             SocketType::Unix => Listen::Unix { path: self.socket_file, mode: mode.0 },
@@ -57,7 +57,7 @@ impl AddressOptions {
     }
 
     /// As another process of this program has to be given them.
-    pub(super) fn to_args(&self) -> Vec<OsString> {
+    pub(crate) fn to_args(&self) -> Vec<OsString> {
         let place: [OsString; 4] = match self.socket_type {
             SocketType::Tcp => ["-h".into(), self.host.clone().into(), "-p".into(), self.port.to_string().into()],
             SocketType::Unix => ["-o".into(), "UNIX".into(), "-f".into(), self.socket_file.clone().into()],
@@ -66,7 +66,7 @@ impl AddressOptions {
     }
 
     /// For a client.
-    pub(super) fn address(&self) -> Address {
+    pub(crate) fn address(&self) -> Address {
         match self.socket_type {
             SocketType::Tcp => Address::Tcp(self.host.clone(), self.port),
             SocketType::Unix => Address::Unix(self.socket_file.clone()),
@@ -77,7 +77,7 @@ impl AddressOptions {
 /// How a command reaches the server.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Server")]
-pub(super) struct ServerOptions {
+pub(crate) struct ServerOptions {
     #[command(flatten)]
     address: AddressOptions,
 
@@ -88,21 +88,21 @@ pub(super) struct ServerOptions {
 
 impl ServerOptions {
     /// The address as messages show it.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.address.address().to_string()
     }
 
     /// Connects to it.
-    pub(super) fn connect(&self) -> Result<Client, Failure> {
+    pub(crate) fn connect(&self) -> Result<Client, Failure> {
         self.client_options().connect().map_err(|error| self.failure(error))
     }
 
-    pub(super) fn client_options(&self) -> Options {
+    pub(crate) fn client_options(&self) -> Options {
         Options::new(self.address.address()).connect_timeout(self.connect_timeout.0)
     }
 
     /// What a call of the client could not do.
-    pub(super) fn failure(&self, error: crate::client::Error) -> Failure {
+    pub(crate) fn failure(&self, error: crate::client::Error) -> Failure {
         Failure::Server { address: self.shown(), error }
     }
 }

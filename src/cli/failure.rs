@@ -2,19 +2,19 @@
 
 use std::{fmt, io};
 
-use super::bench::BenchError;
 use super::log_file::LogFileError;
 use super::service::ServiceError;
 use super::shown::Shown;
+use crate::bench::BenchError;
 use crate::client::Error;
 use crate::net::BindError;
 
 /// The exit status of commands that reach no server, or that it refuses (`EX_UNAVAILABLE` of `sysexits.h`).
-pub(super) const UNAVAILABLE: u8 = 69;
+pub(crate) const UNAVAILABLE: u8 = 69;
 /// That of `officer lock` when the lock was lost.
-pub(super) const LOST: u8 = 73;
+pub(crate) const LOST: u8 = 73;
 /// That of `officer kick` where it is not allowed (`EX_NOPERM`).
-pub(super) const NOT_ALLOWED: u8 = 77;
+pub(crate) const NOT_ALLOWED: u8 = 77;
 
 /// Why the program ends otherwise than well. `Display` gives one line that says what to do.
 #[derive(Debug)]

@@ -1,23 +1,21 @@
 //! The command line: flags into a configuration, and the configuration into one of the commands.
 
-mod address;
+pub(crate) mod address;
 mod allocator;
-mod bench;
-mod failure;
+pub(crate) mod failure;
 mod kick;
 mod limits;
 mod listing;
-mod lock;
+pub(crate) mod lock;
 mod log_file;
 mod log_output;
 mod named;
 mod ping;
 mod print;
-mod run;
+pub(crate) mod run;
 mod service;
-mod shown;
-mod top;
-mod values;
+pub(crate) mod shown;
+pub(crate) mod values;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -26,12 +24,13 @@ use std::{env, io};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
-pub use self::bench::BenchError;
 pub use self::failure::Failure;
 pub use self::log_file::LogFileError;
 pub use self::service::ServiceError;
+pub use crate::bench::BenchError;
 
 use self::service::{restart, start, status, stop};
+use crate::{bench, top};
 
 /// A lock server: named locks over TCP or a UNIX socket, one holder at a time, the others in order.
 //

@@ -166,7 +166,7 @@ fn log_to_stderr(level: LevelFilter) {
 }
 
 /// Tells whoever started the server, which may be a script that waits for just this line, where it is.
-pub(super) fn announce(address: &str) {
+pub(crate) fn announce(address: &str) {
     // Not println!, which panics when nobody reads stdout: the server is there for its clients.
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "officer: listening on {address}").and_then(|()| stdout.flush());

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Text from elsewhere, as one line that leaves the terminal as it is. What a terminal or a line would act on is written as
 /// an escape of Rust's, and so is the `\`, so that two names never look the same.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown<'a>(pub(super) &'a str);
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,11 +36,11 @@ fn is_acted_on(character: char) -> bool {
 
 /// A time in the two units that count.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span(pub(super) Duration);
+pub(crate) struct Span(pub(crate) Duration);
 
 impl Span {
     /// A time as servers tell it.
-    pub(super) fn of_seconds(seconds: f64) -> Self {
+    pub(crate) fn of_seconds(seconds: f64) -> Self {
         Span(Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }
 }

@@ -9,7 +9,7 @@ const SECONDS_MAX: u64 = 1 << 32;
 
 /// A time in seconds, fractions allowed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Seconds(pub(super) Duration);
+pub(crate) struct Seconds(pub(crate) Duration);
 
 impl FromStr for Seconds {
     type Err = &'static str;
@@ -33,7 +33,7 @@ impl fmt::Display for Seconds {
 }
 
 /// Some seconds, but not none.
-pub(super) fn seconds_above_zero(text: &str) -> Result<Seconds, &'static str> {
+pub(crate) fn seconds_above_zero(text: &str) -> Result<Seconds, &'static str> {
     match text.parse()? {
         Seconds(Duration::ZERO) => Err("must be more than 0 seconds"),
         seconds => Ok(seconds),
@@ -42,7 +42,7 @@ pub(super) fn seconds_above_zero(text: &str) -> Result<Seconds, &'static str> {
 
 /// The permissions of a file, in octal.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Mode(pub(super) u32);
+pub(crate) struct Mode(pub(crate) u32);
 
 impl FromStr for Mode {
     type Err = &'static str;

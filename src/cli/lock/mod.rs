@@ -6,7 +6,7 @@
 
 mod command;
 mod holder;
-pub(super) mod signals;
+pub(crate) mod signals;
 mod status;
 mod tree;
 

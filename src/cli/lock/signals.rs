@@ -40,32 +40,32 @@ fn ignored(status: &str) -> u64 {
 }
 
 /// Whether it only says that something happened to a child.
-pub(super) fn is_of_a_child(signal: i32) -> bool {
+pub(crate) fn is_of_a_child(signal: i32) -> bool {
     signal == SIGCHLD
 }
 
 /// Whether the command has got this signal already, because a terminal sends it to the whole process group in its
 /// foreground. Programs take a second Ctrl-C for impatience, and end without cleaning up. (A `kill -INT` of officer alone
 /// looks just the same, and is lost on the command as long as it is in the foreground; TERM is not.)
-pub(super) fn came_from_the_terminal_to_all(signal: i32, command: Pid) -> bool {
+pub(crate) fn came_from_the_terminal_to_all(signal: i32, command: Pid) -> bool {
     let terminal_sends = matches!(signal, SIGINT | SIGQUIT);
     terminal_sends && is_in_foreground() && getpgid(Some(command)) == Ok(getpgrp())
 }
 
 /// Whether we are what a person at the terminal talks to.
-pub(super) fn is_in_foreground() -> bool {
+pub(crate) fn is_in_foreground() -> bool {
     let terminal = File::open("/dev/tty");
     terminal.is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal) == Ok(getpgrp()))
 }
 
 /// What a shell shows for a process that died of a signal.
-pub(super) fn exit_code(signal: i32) -> ExitCode {
+pub(crate) fn exit_code(signal: i32) -> ExitCode {
     ExitCode::from(128 + (signal & 0x7f) as u8)
 }
 
 /// Ends this process by a signal, as if it did not listen to it. A shell sees then that it was Ctrl-C, and ends the script
 /// or loop that we are in; a supervisor sees that its SIGTERM did what it should. Returns only if that fails.
-pub(in crate::cli) fn die_of(signal: i32) -> ExitCode {
+pub(crate) fn die_of(signal: i32) -> ExitCode {
     let _ = signal_hook::low_level::emulate_default_handler(signal);
     exit_code(signal)
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use mio::{Interest, Poll, Token};
 
+use crate::bench::BenchError;
+use crate::bench::script::Protocol;
+use crate::bench::target::{Target, write_all};
 use crate::cli::Failure;
-use crate::cli::bench::BenchError;
-use crate::cli::bench::script::Protocol;
-use crate::cli::bench::target::{Target, write_all};
 use crate::net::Socket;
 
 /// How long the server may take until all wait.

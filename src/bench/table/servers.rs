@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::bench::script::Protocol;
+use crate::bench::{BenchError, process, tied};
 use crate::cli::Failure;
-use crate::cli::bench::script::Protocol;
-use crate::cli::bench::{BenchError, process, tied};
 
 /// How long a server may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use crate::bench::script::FLOOR_LINE;
 use crate::cli::Failure;
-use crate::cli::bench::script::FLOOR_LINE;
 use crate::net::{Listen, Listener, Socket, TcpOptions};
 
 const LISTENER: Token = Token(usize::MAX);

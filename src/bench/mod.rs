@@ -31,7 +31,7 @@ pub use self::error::BenchError;
 
 pub(super) use self::tied::{TIED, run as run_tied};
 
-use super::Failure;
+use crate::cli::Failure;
 
 #[derive(Args, Debug)]
 #[command(arg_required_else_help = false)]

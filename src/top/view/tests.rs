@@ -5,11 +5,11 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
-use crate::cli::top::keys::{Action, paste, press};
-use crate::cli::top::poller::{Counts, Kicked, News, Order, Picture};
-use crate::cli::top::row::tests::row;
-use crate::cli::top::row::{Column, Row, Sort};
 use crate::client::{Error, LockDetail, PlaceDetail};
+use crate::top::keys::{Action, paste, press};
+use crate::top::poller::{Counts, Kicked, News, Order, Picture};
+use crate::top::row::tests::row;
+use crate::top::row::{Column, Row, Sort};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIVE: Theme = Theme { has_color: true, is_live: true };

@@ -362,7 +362,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cli::top::row::Column;
+    use crate::top::row::Column;
 
     /// For what comes at once on a machine that has nothing else to do.
     const PATIENCE: Duration = Duration::from_secs(60);

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::bench::BenchError;
+use crate::bench::drive::nanos;
+use crate::bench::script::{Exchange, Protocol};
+use crate::bench::target::Target;
 use crate::cli::Failure;
-use crate::cli::bench::BenchError;
-use crate::cli::bench::drive::nanos;
-use crate::cli::bench::script::{Exchange, Protocol};
-use crate::cli::bench::target::Target;
 use crate::net::Socket;
 
 /// The time from one pair to the next, if the server keeps up.

@@ -15,7 +15,7 @@ use crate::cli::values::Mode;
 use crate::net::{Listen, descriptors};
 
 #[derive(Debug, Subcommand)]
-pub(in crate::cli) enum Command {
+pub(crate) enum Command {
     /// Answer every line with one and the same, whatever it says
     Echo(Options),
     /// Hand locks around without looking at what is sent: a line from whoever has the lock releases it, and one from
@@ -24,7 +24,7 @@ pub(in crate::cli) enum Command {
 }
 
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     address: AddressOptions,
 
@@ -34,7 +34,7 @@ pub(in crate::cli) struct Options {
 }
 
 #[derive(Args, Debug)]
-pub(in crate::cli) struct RingOptions {
+pub(crate) struct RingOptions {
     #[command(flatten)]
     options: Options,
 

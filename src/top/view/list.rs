@@ -6,9 +6,9 @@ use ratatui::style::{Color, Modifier, Style};
 
 use super::{Slot, Theme, mark};
 use crate::cli::shown::{Shown, Span};
-use crate::cli::top::model::Model;
-use crate::cli::top::row::{Column, Moment, Row};
-use crate::cli::top::text::{Count, width};
+use crate::top::model::Model;
+use crate::top::row::{Column, Moment, Row};
+use crate::top::text::{Count, width};
 
 /// Columns of numbers have the width of their heads.
 const HEADS: [(Column, &str); 6] = [

@@ -13,7 +13,7 @@ use crate::cli::Failure;
 
 /// The first argument of a process that becomes another program. What follows is the process that it is tied to, the
 /// program, and what that is told.
-pub(in crate::cli) const TIED: &str = "tied";
+pub(crate) const TIED: &str = "tied";
 
 /// A command that runs a program in a process which ends with this one.
 ///
@@ -31,7 +31,7 @@ pub(super) fn officer() -> Result<Command, Failure> {
 }
 
 /// In the process in between: returns only if it can't become the program.
-pub(in crate::cli) fn run(args: &[OsString]) -> Result<(), Failure> {
+pub(crate) fn run(args: &[OsString]) -> Result<(), Failure> {
     let [parent, program, args @ ..] = args else {
         return Err(Failure::Usage("this is for 'officer bench' alone; see 'officer bench --help'".to_owned()));
     };

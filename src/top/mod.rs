@@ -32,10 +32,10 @@ use self::row::{Column, Filter, Sort};
 use self::screen::Screen;
 use self::text::Count;
 use self::view::Theme;
-use super::Failure;
-use super::address::ServerOptions;
-use super::lock::signals;
-use super::values::Seconds;
+use crate::cli::Failure;
+use crate::cli::address::ServerOptions;
+use crate::cli::lock::signals;
+use crate::cli::values::Seconds;
 use crate::client::Client;
 
 /// Times on the screen run on, whether or not there are news.

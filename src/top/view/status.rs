@@ -2,9 +2,9 @@
 
 use super::list::head_of;
 use crate::cli::shown::{Shown, Span};
-use crate::cli::top::model::{Model, took};
-use crate::cli::top::row::Moment;
-use crate::cli::top::text::Count;
+use crate::top::model::{Model, took};
+use crate::top::row::Moment;
+use crate::top::text::Count;
 
 /// Where this is, and how much there is.
 pub(super) fn title(model: &Model) -> String {

@@ -7,10 +7,10 @@ use ratatui::style::{Modifier, Style};
 use super::list::{HOLDER_WIDTH_MAX, HOLDER_WIDTH_MIN, TIME_WIDTH};
 use super::{Slot, Theme, mark};
 use crate::cli::shown::{Shown, Span};
-use crate::cli::top::model::Queue;
-use crate::cli::top::row::Moment;
-use crate::cli::top::text::{Count, width};
 use crate::client::PlaceDetail;
+use crate::top::model::Queue;
+use crate::top::row::Moment;
+use crate::top::text::{Count, width};
 
 /// The holders first, then the waiters in order.
 pub(super) fn draw(buffer: &mut Buffer, queue: &Queue, now: Moment, theme: Theme, head_at: Option<Rect>, at: Rect) {

@@ -222,7 +222,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A lock held by `holder` for so many seconds, with waits of so many; at the moment 0.
-    pub(in crate::cli::top) fn row(name: &str, holder: &str, held_for: f64, waits: &[f64]) -> Row {
+    pub(in crate::top) fn row(name: &str, holder: &str, held_for: f64, waits: &[f64]) -> Row {
         let place = |connection: &str| PlaceDetail { connection: connection.to_owned(), ..PlaceDetail::default() };
         let client = Some(format!("client of {holder}"));
         let holders = vec![PlaceDetail { held_for: Some(held_for), client, ..place(holder) }];
