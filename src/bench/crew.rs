@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{BenchError, drive, process, tied};
-use crate::cli::Failure;
+use crate::console::Failure;
 
 /// Which worker a process is, and of how many: `0/4` is the first of four.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,8 +11,8 @@ use super::holding::Holding;
 use super::options::{self, HoldOptions, TargetOptions, count};
 use super::script::Protocol;
 use super::{drive, process};
-use crate::cli::Failure;
-use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::console::Failure;
+use crate::console::values::{Seconds, seconds_above_zero};
 
 const MEASURED: &str = "\
 What is measured: connections are made, each of which takes its locks and then is silent. The rate is that of connections \

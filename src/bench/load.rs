@@ -17,7 +17,7 @@ use super::report::Report;
 use super::script::Script;
 use super::tally::Tally;
 use super::target::Target;
-use crate::cli::Failure;
+use crate::console::Failure;
 
 /// What is to be done, over and over.
 pub(super) struct Load<'a> {

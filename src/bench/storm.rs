@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use self::probe::Probe;
 use self::waiters::Waiters;
 use super::holding::Holding;
+use super::latency::latencies;
 use super::options::{self, HoldOptions, TargetOptions};
 use super::script::Protocol;
-use super::tally::{Tally, latencies};
+use super::tally::Tally;
 use super::{Failure, drive};
-use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::console::values::{Seconds, seconds_above_zero};
 
 mod probe;
 mod waiters;

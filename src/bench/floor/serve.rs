@@ -6,7 +6,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::bench::script::FLOOR_LINE;
-use crate::cli::Failure;
+use crate::console::Failure;
 use crate::net::{Listen, Listener, Socket, TcpOptions};
 
 const LISTENER: Token = Token(usize::MAX);
@@ -57,7 +57,7 @@ pub(super) fn serve(listen: &Listen, mut floor: impl Floor) -> Result<(), Failur
     let mut listener = Listener::bind(listen, &TcpOptions::default()).map_err(Failure::Listen)?;
     let mut poll = Poll::new().map_err(Failure::System)?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(Failure::System)?;
-    crate::cli::run::announce(&listener.address());
+    crate::console::announce(&listener.address());
     let mut connections: Slab<Connection> = Slab::new();
     let mut answers = Answers { dirty: Vec::new(), owed: Vec::new() };
     let mut events = Events::with_capacity(EVENTS_MAX);

@@ -9,7 +9,7 @@ use mio::{Interest, Poll, Token};
 use crate::bench::BenchError;
 use crate::bench::script::Protocol;
 use crate::bench::target::{Target, write_all};
-use crate::cli::Failure;
+use crate::console::Failure;
 use crate::net::Socket;
 
 /// How long the server may take until all wait.
