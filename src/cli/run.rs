@@ -26,6 +26,7 @@ const EXPOSED: &str = "officer::exposed";
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
+#[group(skip)]
 pub(super) struct Options {
     #[command(flatten)]
     address: AddressOptions,
