@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 use super::shown::Shown;
-use crate::client::Error;
+use crate::client::{Error, Reason};
 use crate::net::BindError;
 
 /// The exit status of commands that reach no server, or that it refuses (`EX_UNAVAILABLE` of `sysexits.h`).
@@ -76,7 +76,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Usage(_) => 2,
-            Failure::Server { error: Error::Server { reason, .. }, .. } if reason == "not_allowed" => NOT_ALLOWED,
+            Failure::Server { error: Error::Server { reason: Reason::NotAllowed, .. }, .. } => NOT_ALLOWED,
             Failure::Server { .. } => UNAVAILABLE,
             Failure::Conflict { exit_code, .. } | Failure::Specific { exit_code, .. } => *exit_code,
             Failure::Lost { .. } => LOST,
@@ -148,10 +148,10 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
             write!(f, "the connection to {address} was lost: {}; try again", Shown(reason))
         }
         Error::Server { reason, message } => {
-            write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason))?;
-            f.write_str(match reason.as_str() {
-                "not_allowed" => "; run this on the server's own machine",
-                "too_many_connections" | "shutting_down" => "; try again later",
+            write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason.as_str()))?;
+            f.write_str(match reason {
+                Reason::NotAllowed => "; run this on the server's own machine",
+                Reason::TooManyConnections | Reason::ShuttingDown => "; try again later",
                 _ => "",
             })
         }
@@ -184,9 +184,9 @@ mod tests {
     #[test]
     fn failures_have_their_exit_status() {
         let other = || io::Error::from(io::ErrorKind::Other);
-        let server = |reason: &str| Failure::Server {
+        let server = |reason| Failure::Server {
             address: String::new(),
-            error: Error::Server { reason: reason.to_owned(), message: String::new() },
+            error: Error::Server { reason, message: String::new() },
         };
         let not_started = |kind: io::ErrorKind| Failure::NotStarted { command: String::new(), error: kind.into() };
         for (failure, exit_code) in [
@@ -195,8 +195,8 @@ mod tests {
             (Failure::Listen(BindError::Setup(other())), 1),
             (Failure::Output(other()), 1),
             (Failure::NoConnection(String::new()), 1),
-            (server("not_allowed"), 77),
-            (server("too_many_connections"), 69),
+            (server(Reason::NotAllowed), 77),
+            (server(Reason::TooManyConnections), 69),
             (not_started(io::ErrorKind::NotFound), 127),
             (not_started(io::ErrorKind::PermissionDenied), 126),
         ] {

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod json;
 pub mod line;
 pub mod peer;
+pub mod reason;
 pub mod reply;
 pub mod request;
 pub mod transcript;
