@@ -37,7 +37,7 @@ impl ClosedLoop {
         let mut socket = target.connect()?;
         let token = Token(self.connections.len());
         let interests = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut socket, token, interests).map_err(Failure::System)?;
+        poll.registry().register(socket.source(), token, interests).map_err(Failure::System)?;
         self.connections.push(Connection::new(socket, script, in_flight, quota));
         Ok(())
     }

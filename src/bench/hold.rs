@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::crew::{self, Worker};
+use super::crew;
 use super::holders::Holders;
 use super::holding::Holding;
 use super::options::{self, HoldOptions, TargetOptions, count};
 use super::script::Protocol;
+use super::worker::Worker;
 use super::{drive, process};
 use crate::console::Failure;
 use crate::console::values::{Seconds, seconds_above_zero};

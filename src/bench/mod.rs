@@ -25,6 +25,7 @@ mod table;
 mod tally;
 mod target;
 mod tied;
+mod worker;
 
 use clap::{Args, Subcommand};
 

@@ -3,8 +3,8 @@
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use super::crew::Worker;
 use super::target::Target;
+use super::worker::Worker;
 use super::{BenchError, process};
 use crate::console::address::AddressOptions;
 use crate::console::values::{Seconds, seconds_above_zero};

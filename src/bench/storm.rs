@@ -65,7 +65,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     waiters.register(&poll)?;
     // Its key is behind those that are held.
     let mut probe = Probe::new(&crew.target, locks)?;
-    poll.registry().register(probe.socket(), PROBE, Interest::READABLE).map_err(Failure::System)?;
+    poll.registry().register(probe.socket().source(), PROBE, Interest::READABLE).map_err(Failure::System)?;
 
     let mut events = Events::with_capacity(1024);
     let mut watch =

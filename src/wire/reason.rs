@@ -3,14 +3,13 @@
 use std::convert::Infallible;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// Why the server refused a request, for programs.
 ///
 /// `T` is how a reason is kept that this version does not know: text for a client, which may talk to a newer server. A
 /// server sends no such reason, so there it is a type without values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason<T = Infallible> {
     /// The line is not well-formed.
@@ -36,7 +35,6 @@ pub enum Reason<T = Infallible> {
     /// Not from where the connection comes from.
     NotAllowed,
     /// A reason that this version does not know, as the server sent it.
-    #[serde(untagged)]
     Other(T),
 }
 
@@ -71,6 +69,32 @@ impl Reason<Box<str>> {
     /// The word on the wire.
     pub fn as_str(&self) -> &str {
         self.word().unwrap_or_else(|other| other)
+    }
+}
+
+/// Reads the word on the wire.
+impl From<Box<str>> for Reason<Box<str>> {
+    fn from(word: Box<str>) -> Self {
+        match &*word {
+            "invalid_json" => Reason::InvalidJson,
+            "invalid_request" => Reason::InvalidRequest,
+            "unknown_command" => Reason::UnknownCommand,
+            "line_too_long" => Reason::LineTooLong,
+            "too_many_connections" => Reason::TooManyConnections,
+            "too_many_locks" => Reason::TooManyLocks,
+            "too_many_waits" => Reason::TooManyWaits,
+            "reply_too_large" => Reason::ReplyTooLarge,
+            "already_queued" => Reason::AlreadyQueued,
+            "shutting_down" => Reason::ShuttingDown,
+            "not_allowed" => Reason::NotAllowed,
+            _ => Reason::Other(word),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Reason<Box<str>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<str>::deserialize(deserializer).map(Self::from)
     }
 }
 
@@ -110,7 +134,7 @@ mod tests {
         let all = std::iter::successors(Some(Reason::InvalidJson), |reason| next(*reason));
         for reason in all {
             let word = reason.as_str();
-            let read: Reason<Box<str>> = serde_json::from_value(word.into()).unwrap();
+            let read = Reason::from(Box::from(word));
             assert_eq!(read.as_str(), word);
             assert!(!matches!(read, Reason::Other(_)), "{word}");
         }
@@ -121,6 +145,8 @@ mod tests {
         let read: Reason<Box<str>> = serde_json::from_str(r#""moon_phase""#).unwrap();
         assert_eq!(read, Reason::Other("moon_phase".into()));
         assert_eq!(read.to_string(), "moon_phase");
-        serde_json::from_str::<Reason<Box<str>>>("7").unwrap_err();
+        for line in ["7", "null", r#"{"invalid_json":null}"#] {
+            assert!(serde_json::from_str::<Reason<Box<str>>>(line).is_err(), "{line}");
+        }
     }
 }

@@ -16,7 +16,7 @@
 mod counting;
 mod coverage;
 mod expected;
-#[path = "../virtual/memory.rs"]
+#[path = "../support/memory.rs"]
 mod memory;
 #[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
 mod model;

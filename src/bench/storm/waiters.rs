@@ -51,7 +51,9 @@ impl Waiters {
 
     pub(super) fn register(&mut self, poll: &Poll) -> Result<(), Failure> {
         for (number, waiter) in self.waiters.iter_mut().enumerate() {
-            poll.registry().register(&mut waiter.socket, Token(number), Interest::READABLE).map_err(Failure::System)?;
+            poll.registry()
+                .register(waiter.socket.source(), Token(number), Interest::READABLE)
+                .map_err(Failure::System)?;
         }
         Ok(())
     }
