@@ -17,9 +17,15 @@
 //! [`wire`] and [`slots`] import nothing of ours. Whatever decides anything is in [`server`] and [`engine`], which run unchanged in tests, over sockets made of
 //! memory and in virtual time.
 
+#![cfg_attr(
+    not(feature = "unstable"),
+    allow(unreachable_pub, reason = "with `unstable` it is reachable, and looked at")
+)]
+
 #[cfg(feature = "cli")]
 mod bench;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
@@ -30,11 +36,31 @@ pub mod net;
 #[cfg(feature = "cli")]
 mod top;
 
-#[cfg(feature = "server")]
+// Below are the rooms that no program should depend on. Our own tests, benchmarks and fuzzers see them by `unstable`.
+
+#[cfg(all(feature = "server", not(feature = "unstable")))]
+mod engine;
+#[cfg(all(feature = "server", not(feature = "unstable")))]
+mod server;
+#[cfg(all(feature = "server", not(feature = "unstable")))]
+mod slots;
+#[cfg(all(feature = "server", not(feature = "unstable")))]
+mod time;
+#[cfg(all(any(feature = "client", feature = "server"), not(feature = "unstable")))]
+mod wire;
+
+#[cfg(all(feature = "server", feature = "unstable"))]
+#[doc(hidden)]
 pub mod engine;
-#[cfg(feature = "server")]
+#[cfg(all(feature = "server", feature = "unstable"))]
+#[doc(hidden)]
 pub mod server;
-#[cfg(feature = "server")]
+#[cfg(all(feature = "server", feature = "unstable"))]
+#[doc(hidden)]
 pub mod slots;
+#[cfg(all(feature = "server", feature = "unstable"))]
+#[doc(hidden)]
 pub mod time;
+#[cfg(all(any(feature = "client", feature = "server"), feature = "unstable"))]
+#[doc(hidden)]
 pub mod wire;

@@ -11,6 +11,7 @@ use super::{Client, LockDetail, NameListing};
 
 /// Some of the locks of a server, with all that it tells of them.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct LocksPage {
     /// The locks with their names.
     pub locks: Vec<(String, LockDetail)>,

@@ -9,6 +9,7 @@ use super::{Client, Error};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Address {
     /// A host and a port.
     Tcp(String, u16),
@@ -159,6 +160,7 @@ impl fmt::Debug for Options {
 
 /// How to ask for a lock. The default waits for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LockOptions {
     /// The longest wait. None: for ever; zero: not at all.
     pub timeout: Option<Duration>,
@@ -170,6 +172,13 @@ impl LockOptions {
     /// Waits so long at most.
     pub fn timeout(timeout: Duration) -> Self {
         LockOptions { timeout: Some(timeout), queue_max: None }
+    }
+
+    /// Does not wait if this many connections, the holder counted, are on the lock already.
+    #[must_use]
+    pub fn queue_max(mut self, queue_max: u64) -> Self {
+        self.queue_max = Some(queue_max);
+        self
     }
 
     /// Does not wait.

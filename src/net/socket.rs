@@ -8,7 +8,7 @@ use mio::net::{TcpStream, UnixStream};
 
 /// An accepted connection.
 #[derive(Debug)]
-pub enum Socket {
+pub(crate) enum Socket {
     /// Over TCP.
     Tcp(TcpStream),
     /// Over a UNIX socket.
@@ -17,7 +17,7 @@ pub enum Socket {
 
 impl Socket {
     /// What a poll watches.
-    pub fn source(&mut self) -> &mut dyn Source {
+    pub(crate) fn source(&mut self) -> &mut dyn Source {
         match self {
             Socket::Tcp(stream) => stream,
             Socket::Unix(stream) => stream,

@@ -72,7 +72,7 @@ fn errors_do_not_show_the_namespace() {
     let server = Server::tcp(&["--connection-locks-max", "1"]);
     let [red, other] = [(); 2].map(|()| server.client_options().namespace("crimson").connect().expect("a connection"));
     let guard = red.lock("boss").expect("the lock");
-    let full = LockOptions { queue_max: Some(1), ..LockOptions::default() };
+    let full = LockOptions::default().queue_max(1);
     let errors = [
         red.lock("loot").unwrap_err(),
         red.lock(&"x".repeat(2_000)).unwrap_err(),
