@@ -150,7 +150,7 @@ impl Desk {
     fn pass(&mut self, nanos: u64, replies: usize) {
         self.now += nanos;
         self.replies.count = 0;
-        while self.engine.expire_next(Moment::from_nanos(self.now), &mut self.replies) {}
+        while self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut self.replies) {}
         assert_eq!(self.replies.count, replies);
     }
 }
@@ -309,8 +309,10 @@ impl World {
     }
 
     fn turns(&mut self) {
+        self.server.polled(Moment::from_nanos(self.now), true);
         self.server.turn(Moment::from_nanos(self.now));
         while self.server.next_turn().is_some_and(|next| next <= Moment::from_nanos(self.now)) {
+            self.server.polled(Moment::from_nanos(self.now), true);
             self.server.turn(Moment::from_nanos(self.now));
         }
     }

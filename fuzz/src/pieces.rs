@@ -160,6 +160,7 @@ pub fn answers(sent: &Sent<'_>, way: &Way<'_>, peers: [Peer; 2]) -> Outcome {
         client.wire.borrow_mut().has_ended = is_end;
         room.put(&client, piece);
         if way.is_hurried {
+            room.server.polled(NOW, true);
             room.server.turn(NOW);
         } else {
             room.settle(&client);
@@ -231,6 +232,7 @@ impl Room {
     fn settle(&mut self, seat: &Seat) {
         // A bound only so that a server that never rests fails instead of hanging.
         for _ in 0..10_000_000 {
+            self.server.polled(NOW, true);
             self.server.turn(NOW);
             if self.server.next_turn().is_some_and(|next| next <= NOW) {
                 continue;

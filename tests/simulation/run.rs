@@ -417,7 +417,10 @@ impl World {
 
     fn turn(&mut self) {
         let now = self.now;
-        self.with_server(|server| server.turn(Moment::from_nanos(now)));
+        self.with_server(|server| {
+            server.polled(Moment::from_nanos(now), true);
+            server.turn(Moment::from_nanos(now));
+        });
         self.freed_slots.clear();
         let events = self.take_events();
         self.expected.turn(now, &events);

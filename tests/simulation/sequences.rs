@@ -161,7 +161,9 @@ impl Pair {
             Operation::Pass => {
                 self.now += STEP;
                 let mut replies = Recorded::default();
-                while self.engine.expire_next(Moment::from_nanos(self.now), &mut replies) {}
+                while self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut replies)
+                {
+                }
                 self.said = replies.0;
                 while let Some(said) = self.model.time_out_next(self.now) {
                     self.expected.extend(said);
