@@ -10,9 +10,11 @@ pub mod deadlines;
 pub mod framing;
 pub mod json;
 pub mod memory;
-/// One model for both: the simulation has it too.
+/// One model for both: the simulation has it too, and what it draws numbers and texts with.
 #[path = "../../tests/simulation/model.rs"]
 pub mod model;
+#[path = "../../tests/simulation/sizes.rs"]
+pub mod sizes;
 pub mod pieces;
 pub mod reply;
 pub mod request;
