@@ -113,9 +113,9 @@ impl Net {
         };
         let limits = Limits { own_ip: listener.ip(), ..config.limits };
         let poll = Poll::new()?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
         let mut signals = Signals::listen()?;
-        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
         Ok(Net {
             poll,
@@ -266,7 +266,7 @@ impl Net {
         let socket = self.server.socket_mut(key).expect("it was just accepted");
         // Both at once and for ever: edges cost nothing while nothing changes, and changing interests costs a call.
         let interests = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(socket, token, interests) {
+        if let Err(error) = self.poll.registry().register(socket.source(), token, interests) {
             self.server.fail(key, error);
         }
     }
