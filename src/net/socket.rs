@@ -4,14 +4,16 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
 use mio::event::Source;
-use mio::net::{TcpStream, UnixStream};
+use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
+
+use super::silence::TcpSocket;
 
 /// An accepted connection.
 #[derive(Debug)]
 pub enum Socket {
     /// Over TCP.
-    Tcp(TcpStream),
+    Tcp(TcpSocket),
     /// Over a UNIX socket.
     Unix(UnixStream),
 }
@@ -28,7 +30,7 @@ impl Socket {
 impl crate::server::Socket for Socket {
     fn close_write(&mut self) -> io::Result<()> {
         match self {
-            Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Tcp(socket) => socket.stream().shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
@@ -41,13 +43,6 @@ impl Read for Socket {
             Socket::Unix(stream) => stream.read(buffer),
         }
     }
-
-    fn read_vectored(&mut self, buffers: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.read_vectored(buffers),
-            Socket::Unix(stream) => stream.read_vectored(buffers),
-        }
-    }
 }
 
 impl Write for Socket {
@@ -55,13 +50,6 @@ impl Write for Socket {
         match self {
             Socket::Tcp(stream) => stream.write(bytes),
             Socket::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.write_vectored(slices),
-            Socket::Unix(stream) => stream.write_vectored(slices),
         }
     }
 
