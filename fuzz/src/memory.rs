@@ -1,4 +1,4 @@
-//! A socket made of memory, for the server as it is.
+//! An in-memory socket for the unchanged server.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,11 +14,11 @@ pub struct Wire {
     pub to_server: VecDeque<u8>,
     /// Sent by the server.
     pub from_server: Vec<u8>,
-    /// How many bytes one read gives at most. Less than there are only on what is like a UNIX socket.
+    /// The most bytes that one read returns. Fewer than there are only on a socket that behaves like a UNIX socket.
     pub read_max: usize,
     /// How many bytes the client takes before a write would block.
     pub room: usize,
-    /// The client sends nothing more.
+    /// The client has ended its input.
     pub has_ended: bool,
     /// The client is gone.
     pub is_reset: bool,
