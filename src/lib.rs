@@ -37,4 +37,5 @@ pub mod engine;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod slots;
+pub mod time;
 pub mod wire;

@@ -6,8 +6,9 @@ use std::cell::Cell;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, ErrorKind, Read, Write};
 
-use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
 use officer::server::{Limits, Readiness, Server, Socket};
+use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
@@ -145,14 +146,15 @@ impl Desk {
         let request = parse(line.trim_ascii_end().as_bytes()).expect("a request");
         let Command::Locks(operation) = &request.command else { unreachable!("the engine executes only operations") };
         self.replies.count = 0;
-        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut self.replies);
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        self.engine.request(operation, &context, &mut self.replies);
         assert_eq!(self.replies.count, replies, "{line}");
     }
 
     fn pass(&mut self, nanos: u64, replies: usize) {
         self.now += nanos;
         self.replies.count = 0;
-        while self.engine.expire_next(self.now, &mut self.replies) {}
+        while self.engine.expire_next(Moment::from_nanos(self.now), &mut self.replies) {}
         assert_eq!(self.replies.count, replies);
     }
 }
@@ -295,7 +297,7 @@ impl World {
     }
 
     fn connect(&mut self, number: u16) -> ConnectionKey {
-        self.server.accept(MemorySocket::new(), peer(number), self.now).expect("there is room")
+        self.server.accept(MemorySocket::new(), peer(number), Moment::from_nanos(self.now)).expect("there is room")
     }
 
     /// Bytes arrive. The server's turn comes later.
@@ -311,9 +313,9 @@ impl World {
     }
 
     fn turns(&mut self) {
-        self.server.turn(self.now);
-        while self.server.next_turn().is_some_and(|next| next <= self.now) {
-            self.server.turn(self.now);
+        self.server.turn(Moment::from_nanos(self.now));
+        while self.server.next_turn().is_some_and(|next| next <= Moment::from_nanos(self.now)) {
+            self.server.turn(Moment::from_nanos(self.now));
         }
     }
 
@@ -447,7 +449,7 @@ fn the_engine_is_as_small_after_every_round_of_clients_as_after_the_first() {
         }
         assert_eq!(desk.engine.stats().waiting, u64::from(CLIENTS - CLIENTS / ON_ONE_LOCK));
         for session in sessions {
-            desk.engine.disconnect(session, desk.now, &mut desk.replies);
+            desk.engine.disconnect(session, Moment::from_nanos(desk.now), &mut desk.replies);
         }
         assert!(desk.engine.is_empty());
     });
@@ -483,7 +485,7 @@ fn what_a_crowd_needed_is_used_again_by_the_next_crowd() {
             desk.say(*session, &lock, usize::from(index == 0));
         }
         for session in sessions {
-            desk.engine.disconnect(session, desk.now, &mut desk.replies);
+            desk.engine.disconnect(session, Moment::from_nanos(desk.now), &mut desk.replies);
         }
         assert!(desk.engine.is_empty());
     };

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use officer::engine::{ConnectionKey, Stats};
 use officer::server::{Limits, Readiness, Server};
+use officer::time::Moment;
 use officer::wire::peer::Peer;
 
 use crate::memory::{MemorySocket, Wire};
@@ -202,7 +203,7 @@ struct Room {
 }
 
 /// It never changes: what comes after a wait shows that it waits.
-const NOW: u64 = 1_000;
+const NOW: Moment = Moment::from_nanos(1_000);
 
 impl Room {
     fn connect(&mut self, peer: Peer) -> Seat {

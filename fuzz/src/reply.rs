@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::answer::{Answer, LockDetail, NameListing, PlaceDetail};
+use officer::wire::listing::{Listing, ListingTooLarge, PlaceRow, RowStanding};
 use officer::wire::peer::Peer;
-use officer::wire::reply::{HelloLimits, Listing, ListingTooLarge, Outcome, Reason, Reply};
+use officer::wire::reply::{HelloLimits, Outcome, Reason, Reply};
 use serde_json::{Value, json};
 
 use crate::json::Json;
@@ -177,25 +179,18 @@ impl Kind {
     fn listing(&self, bytes_max: usize) -> Result<Listing, ListingTooLarge> {
         let mut listing = Listing::new(bytes_max);
         match self {
-            Kind::Locks(of) | Kind::Page(of, _) => listing.object(of.iter(), |listing, (name, who)| {
-                listing.key(name);
-                listing.array(who.iter(), |listing, who| listing.peer(who.peer()))
-            })?,
+            Kind::Locks(of) | Kind::Page(of, _) => {
+                listing
+                    .object(of.iter(), |listing, (name, who)| listing.lock(name, who.iter().map(|who| who.peer())))?;
+            }
             Kind::Connections(of) => listing.object(by_name(of).values(), |listing, (who, names)| {
-                listing.peer_key(who.peer());
-                listing.array(names.iter(), |listing, name| listing.string(name))
+                listing.connection(who.peer(), names.iter().map(String::as_str))
             })?,
-            Kind::MyLocks(names) => listing.array(names.iter(), |listing, name| listing.string(name))?,
+            Kind::MyLocks(names) => listing.names(names.iter().map(String::as_str))?,
             Kind::Details(of, _) => listing.object(of.iter(), |listing, (name, (holders, waiters))| {
-                listing.key(name);
-                listing.raw("{\"holders\":");
-                listing.array(holders.iter(), |listing, stay| stay.list(listing, "held_for"))?;
-                listing.raw(",\"waiters\":");
-                listing.array(waiters.iter(), |listing, stay| stay.list(listing, "waited_for"))?;
-                listing.raw(",\"waiting\":");
-                listing.number(waiters.len() as u64);
-                listing.raw("}");
-                Ok(())
+                let holders = holders.iter().map(|stay| stay.row(RowStanding::HeldFor));
+                let rows = waiters.iter().map(|stay| stay.row(RowStanding::WaitedFor));
+                listing.lock_in_detail(name, holders, rows, waiters.len())
             })?,
             _ => {}
         }
@@ -225,7 +220,7 @@ impl Kind {
                     connection_locks_max: counts[1],
                     lock_waits_max: counts[2],
                     reply_bytes_max: counts[3],
-                    max_idle_ns: *max_idle_ns,
+                    max_idle: max_idle_ns.map(Span::from_nanos),
                 },
             },
             Kind::Kicked => Outcome::Kicked,
@@ -319,19 +314,9 @@ impl Who {
 }
 
 impl Stay {
-    fn list(&self, listing: &mut Listing, since: &str) -> Result<(), ListingTooLarge> {
+    fn row(&self, standing: impl FnOnce(Span) -> RowStanding) -> PlaceRow<'_> {
         let Stay(who, client, nanos) = self;
-        listing.raw("{\"connection\":");
-        listing.peer(who.peer())?;
-        if let Some(client) = client {
-            listing.raw(",\"client\":");
-            listing.string(client)?;
-        }
-        listing.raw(",\"mode\":\"exclusive\",");
-        listing.key(since);
-        listing.seconds(*nanos);
-        listing.raw("}");
-        Ok(())
+        PlaceRow { connection: who.peer(), client: client.as_deref(), standing: standing(Span::from_nanos(*nanos)) }
     }
 
     fn expected(&self, since: &str) -> Value {

@@ -1,5 +1,6 @@
 //! What a line requests, read from its whole JSON value.
 
+use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::request::{
     Command, Hello, Lock, Operation, Page, Request, parse, parse_in_full, recognise, recognise_line,
@@ -59,14 +60,14 @@ pub fn by_the_server(line: &[u8]) -> Read {
 fn meaning_of(command: Command<'_>) -> Meaning {
     let operation = match command {
         Command::Locks(operation) => operation,
-        Command::Hello(Hello { client, max_idle_ns, .. }) => {
-            return Meaning::Hello { client: client.map(Into::into), max_idle_ns };
+        Command::Hello(Hello { client, max_idle, .. }) => {
+            return Meaning::Hello { client: client.map(Into::into), max_idle_ns: max_idle.map(Span::as_nanos) };
         }
         Command::Kick { connection } => return Meaning::Kick { connection: connection.into() },
     };
     match operation {
-        Operation::Lock(Lock { name, timeout_ns, queue_max, .. }) => {
-            Meaning::Lock { name: name.as_str().to_owned(), timeout_ns, queue_max }
+        Operation::Lock(Lock { name, timeout, queue_max, .. }) => {
+            Meaning::Lock { name: name.as_str().to_owned(), timeout_ns: timeout.map(Span::as_nanos), queue_max }
         }
         Operation::Unlock { name, .. } => Meaning::Unlock { name: name.as_str().to_owned() },
         Operation::Reset => Meaning::Reset,

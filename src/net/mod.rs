@@ -21,10 +21,10 @@ pub use self::socket::Socket;
 use self::alarm::Alarm;
 use self::manager::Manager;
 use self::signals::Signals;
-use crate::engine::deadline::Nanos;
 use crate::engine::{ConnectionKey, Stats};
 use crate::server::{Limits, Readiness, Server};
 use crate::slots::Key;
+use crate::time::{Moment, Span};
 
 /// What `officer run` is told by its flags.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ enum Accepting {
     Pending,
     /// More are waiting, but there were no descriptors for them. It is tried again at this time, or with fewer
     /// connections than this.
-    OutOfDescriptors { retry_at: Nanos, connections: usize },
+    OutOfDescriptors { retry_at: Moment, connections: usize },
 }
 
 impl Net {
@@ -164,23 +164,25 @@ impl Net {
         }
     }
 
-    fn now(&self) -> Nanos {
-        Nanos::try_from(self.start.elapsed().as_nanos()).expect("no process runs for 584 years")
+    fn now(&self) -> Moment {
+        moment(self.start)
     }
 
     /// Sleeps until something happens, or something is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let accept_at = match self.accepting {
             Accepting::Idle => None,
-            Accepting::Pending => Some(0),
-            Accepting::OutOfDescriptors { connections, .. } if self.server.connections() < connections => Some(0),
+            Accepting::Pending => Some(Moment::START),
+            Accepting::OutOfDescriptors { connections, .. } if self.server.connections() < connections => {
+                Some(Moment::START)
+            }
             Accepting::OutOfDescriptors { retry_at, .. } => Some(retry_at),
         };
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
         let next = [self.server.next_turn(), accept_at, stats_at, self.manager.due()].into_iter().flatten().min();
         match next {
-            Some(0) => return self.poll(events, Some(Duration::ZERO)),
-            Some(at) => self.alarm.set(at, || nanos(self.start.elapsed()))?,
+            Some(Moment::START) => return self.poll(events, Some(Duration::ZERO)),
+            Some(at) => self.alarm.set(at, || moment(self.start))?,
             None => {}
         }
         self.poll(events, None)
@@ -197,7 +199,7 @@ impl Net {
     }
 
     /// Accepts those that have come, up to the budget of a turn.
-    fn accept(&mut self, now: Nanos) {
+    fn accept(&mut self, now: Moment) {
         match self.accepting {
             Accepting::Idle => return,
             Accepting::OutOfDescriptors { retry_at, connections }
@@ -227,7 +229,7 @@ impl Net {
                         );
                     }
                     self.accepting = Accepting::OutOfDescriptors {
-                        retry_at: now + nanos(ACCEPT_RETRY),
+                        retry_at: now.after(ACCEPT_RETRY.into()),
                         connections: self.server.connections(),
                     };
                     return;
@@ -301,37 +303,38 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }
 
-fn nanos(duration: Duration) -> Nanos {
-    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+/// Now, on the clock that began at the server's start.
+fn moment(start: Instant) -> Moment {
+    Moment::START.after(Span::from(start.elapsed()))
 }
 
 /// The line of statistics, as the original logs it.
 #[derive(Debug)]
 struct StatsLine {
-    due: Nanos,
+    due: Moment,
     acquires: u64,
-    since: Nanos,
+    since: Moment,
 }
 
 impl Default for StatsLine {
     fn default() -> Self {
-        StatsLine { due: nanos(STATS_INTERVAL), acquires: 0, since: 0 }
+        StatsLine { due: Moment::START.after(STATS_INTERVAL.into()), acquires: 0, since: Moment::START }
     }
 }
 
 impl StatsLine {
-    fn log_if_due(&mut self, now: Nanos, stats: Stats, connections: usize) {
+    fn log_if_due(&mut self, now: Moment, stats: Stats, connections: usize) {
         if now < self.due {
             return;
         }
         let acquires = stats.acquires - self.acquires;
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let per_second = acquires as f64 / ((now - self.since) as f64 / 1e9);
+        let per_second = acquires as f64 / (now.since(self.since).as_nanos() as f64 / 1e9);
         log::info!(
             "{} locks held, {} waiters, {connections} connections, {per_second:.1} acquires per second",
             stats.held,
             stats.waiting
         );
-        *self = StatsLine { due: now + nanos(STATS_INTERVAL), acquires: stats.acquires, since: now };
+        *self = StatsLine { due: now.after(STATS_INTERVAL.into()), acquires: stats.acquires, since: now };
     }
 }

@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod json;
 pub mod line;
+pub mod listing;
 pub mod peer;
 pub mod reply;
 pub mod request;

@@ -65,7 +65,7 @@ fn vanish_one_after_the_other(options: &[&str]) -> Option<[Duration; 2]> {
     let start = Instant::now();
     assert!(alive.await_grant("db"));
     let holder_kept = start.elapsed();
-    server.log().wait_for("the socket failed");
+    server.log().wait_for("socket error");
 
     hosts.heal(1);
     let mut waiter = connect(1, 3);

@@ -219,7 +219,7 @@ impl Model {
         let mut said = Vec::new();
         for lock in &self.locks {
             for waiter in lock.waiters.iter().filter(|waiter| waiter.id.is_some()) {
-                let answer = error("shutting_down", "the server shuts down", Some(&lock.name));
+                let answer = error("shutting_down", "the server is shutting down", Some(&lock.name));
                 said.push((waiter.seat, with_id(answer, waiter.id.as_deref())));
             }
         }
@@ -293,7 +293,7 @@ impl Model {
         }
         if let Some(waiter) = lock.waiters.iter_mut().find(|waiter| waiter.seat == seat) {
             if id.is_some() {
-                let message = "the connection waits for this lock already";
+                let message = "the connection already waits for this lock";
                 return Some(error("already_queued", message, Some(name)));
             }
             if waiter.until.is_none() && until.is_some() {
@@ -317,7 +317,7 @@ impl Model {
             return Some(queued(name, "timed_out", &queue));
         }
         if lock.waiters.len() >= waits_max {
-            return Some(error("too_many_waits", "as many wait for this lock as may", Some(name)));
+            return Some(error("too_many_waits", "too many waiters for this lock", Some(name)));
         }
         lock.waiters.push(Waiter { seat, id: id.map(str::to_owned), since: now, until });
         self.timeouts_set += 1;
@@ -388,7 +388,7 @@ impl Model {
 
     fn listing(&self, result: &str, value: &str) -> String {
         if value.len() > self.limits.reply_bytes_max {
-            let message = "the listing is larger than a reply may be; ask for pages with limit and detail";
+            let message = "the listing is larger than a reply may be; request pages with limit and detail";
             return error("reply_too_large", message, None);
         }
         format!(r#"{{"result":"{result}","value":{value}}}"#)
@@ -433,7 +433,7 @@ fn queued(name: &str, result: &str, queue: &[String]) -> String {
 }
 
 fn too_many_locks(name: &str) -> String {
-    error("too_many_locks", "the connection holds and waits for as many locks as it may", Some(name))
+    error("too_many_locks", "per-connection lock limit reached", Some(name))
 }
 
 /// An error, as it stands on the wire.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Once;
 
-use officer::wire::transcript::{Record, What};
+use officer::wire::transcript::{self, Record};
 
 use crate::counting;
 use crate::expected::Event;
@@ -51,12 +51,12 @@ impl log::Log for Transcript {
             std::fmt::write(&mut line, *record.args()).expect("strings take all");
             // What is sent is seen by those who receive it.
             if line.split(' ').nth(2) != Some(">") {
-                let Record { peer, what, bytes, .. } = Record::parse(&line).expect("the transcript is well-formed");
+                let Record { peer, event, bytes, .. } = Record::parse(&line).expect("the transcript is well-formed");
                 let text = String::from_utf8(bytes).expect("clients send text");
-                let event = match what {
-                    What::Received => Some(Event::Received(number_of(&peer), text)),
-                    What::Ended => Some(Event::Ended(number_of(&peer), text)),
-                    What::Came | What::Sent => None,
+                let event = match event {
+                    transcript::Event::Received => Some(Event::Received(number_of(&peer), text)),
+                    transcript::Event::Closed => Some(Event::Ended(number_of(&peer), text)),
+                    transcript::Event::Opened | transcript::Event::Sent => None,
                 };
                 events.borrow_mut().extend(event);
             }

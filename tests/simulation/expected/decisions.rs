@@ -70,7 +70,7 @@ impl Expected {
     pub(super) fn kick(&mut self, number: Number, name: &str, id: Option<&str>) {
         self.coverage.count("command kick");
         if !self.connections[number].is_near && !self.limits.kick_from_anywhere {
-            let message = "kick is only for connections from this machine, unless the server is told otherwise";
+            let message = "kick is only allowed from the server's machine, unless the server is configured otherwise";
             self.push(number, with_id(error("not_allowed", message, None), id));
             return;
         }
@@ -193,11 +193,11 @@ impl Expected {
                 self.ends.push((number, why));
                 match why {
                     "the peer closed the connection" => self.coverage.count("end the peer closed"),
-                    "the socket failed" => self.coverage.count("end the socket failed"),
+                    "socket error" => self.coverage.count("end socket error"),
                     "kicked" => self.coverage.count("end kicked"),
                     _ => {}
                 }
-                self.tell(number, '-', if why == "kicked" { "somebody kicked it" } else { why });
+                self.tell(number, '-', why);
             }
             Phase::Doomed(_) if leave == Leave::Now => connection.phase = Phase::Doomed(Leave::Now),
             Phase::Draining(_) | Phase::Lingering { .. } if leave == Leave::Now => connection.phase = Phase::Closing,

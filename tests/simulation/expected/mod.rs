@@ -161,7 +161,7 @@ impl Expected {
             self.locks.connect(number, name);
         } else if is_told {
             self.coverage.count("limit connections_max");
-            let message = "the server has as many connections as it may have";
+            let message = "connection limit reached";
             self.push(number, error("too_many_connections", message, None));
             self.doom(number, "there are as many connections as may be", Leave::Read);
         }
@@ -185,7 +185,7 @@ impl Expected {
 
     /// A socket fails outside of reading and writing.
     pub(crate) fn on_failure(&mut self, number: Number) {
-        self.doom(number, "the socket failed", Leave::Now);
+        self.doom(number, "socket error", Leave::Now);
     }
 
     pub(crate) fn is_there(&self, number: Number) -> bool {

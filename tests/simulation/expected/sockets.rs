@@ -6,13 +6,12 @@ use crate::coverage::Event as Happening;
 use crate::memory::Call;
 use crate::model::is_same;
 
-pub(super) const SILENT: &str = "it sent nothing for the idle limit";
-pub(super) const STALLED: &str = "it took nothing of its output for the limit";
-pub(super) const OUTBOX_FULL: &str = "its unsent output is over the limit";
-pub(super) const OUTBOXES_FULL: &str = "the unsent output of all is over the limit, and it had most of it";
-pub(super) const INBOXES_FULL: &str =
-    "what all have sent and can't be carried out yet is over the limit, and it had most of it";
-pub(super) const TOO_LONG: &str = "it sent a line over the limit";
+pub(super) const SILENT: &str = "idle limit reached";
+pub(super) const STALLED: &str = "output stalled: the peer read nothing for the stall limit";
+pub(super) const OUTBOX_FULL: &str = "output limit exceeded";
+pub(super) const OUTBOXES_FULL: &str = "total output limit exceeded; this connection held the most";
+pub(super) const INBOXES_FULL: &str = "total input limit exceeded; this connection held the most";
+pub(super) const TOO_LONG: &str = "line too long";
 
 impl Expected {
     pub(super) fn on_call(&mut self, number: Number, call: Call) {
@@ -51,7 +50,7 @@ impl Expected {
             Call::Wrote(bytes) => self.on_written(number, bytes),
             Call::WriteBlocked => connection.is_blocked = true,
             Call::WriteInterrupted => connection.is_blocked = false,
-            Call::WriteFailed => self.doom(number, "the socket failed", Leave::Now),
+            Call::WriteFailed => self.doom(number, "socket error", Leave::Now),
             Call::ClosedWrite => {
                 let is_done = connection.phase == Phase::Draining(Leave::Read) && connection.unsent == 0;
                 ensure!(is_done, "our side of {name} is closed too early");
