@@ -10,7 +10,7 @@ use crate::list::{Fault, Sources, sources};
 /// How the simulation is built: in little time, with the server alone.
 const BUILD: &str = "test --quiet --locked --profile mutants --no-default-features --features server --test simulation";
 /// Ends a simulation whose server loops or grows forever: seconds of processor time, and bytes.
-const LIMITS: [&str; 2] = ["--cpu=120", "--as=4294967296"];
+const LIMITS: [&str; 2] = ["--cpu=60", "--as=4294967296"];
 /// Seeds that must find nothing while there is no fault.
 const SEEDS_WITHOUT: &str = "1000";
 
@@ -65,7 +65,7 @@ impl Tree {
         let text = String::from_utf8_lossy(&output.stdout);
         match text.lines().find(|line| line.starts_with("| ")) {
             Some(columns) if output.status.success() => Ok(columns.to_owned()),
-            _ => Err(text.into_owned()),
+            _ => Err(all_of(&output)),
         }
     }
 
@@ -75,19 +75,15 @@ impl Tree {
     /// When something is found.
     pub(crate) fn look_for_none(&self) -> Result<(), String> {
         let output = self.simulate(&["--exact", SEEDS])?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        if output.status.success() && text.contains("test result: ok. 1 passed") {
-            Ok(())
-        } else {
-            Err(text.into_owned())
-        }
+        let has_run = String::from_utf8_lossy(&output.stdout).contains("1 passed");
+        if output.status.success() && has_run { Ok(()) } else { Err(all_of(&output)) }
     }
 
     /// Builds the simulation with what is in the copy, and runs one of its tests.
     fn simulate(&self, arguments: &[&str]) -> Result<Output, String> {
         let built = self.run(Command::new(env!("CARGO")).args(BUILD.split(' ')).arg("--no-run"));
         if !built.status.success() {
-            return Err(String::from_utf8_lossy(&built.stderr).into_owned());
+            return Err(all_of(&built));
         }
         let mut limited = Command::new("prlimit");
         limited.args(LIMITS).arg(env!("CARGO")).args(BUILD.split(' ')).arg("--").args(arguments);
@@ -99,6 +95,11 @@ impl Tree {
         let output = command.current_dir(&self.root).env("CARGO_TARGET_DIR", target).output();
         output.unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
+}
+
+/// What it has written. Cargo says on stderr by which signal a test has ended.
+fn all_of(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
 /// Those with a message. The others are for sizes and for tests.
