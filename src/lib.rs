@@ -22,6 +22,9 @@
     allow(unreachable_pub, reason = "with `unstable` it is reachable, and looked at")
 )]
 
+#[cfg(any(doc, doctest))]
+pub mod docs;
+
 #[cfg(feature = "cli")]
 mod bench;
 #[cfg(feature = "cli")]
