@@ -1,13 +1,12 @@
 //! A blocking client on plain sockets.
 //!
-//! ```
+#![cfg_attr(feature = "server", doc = "```")]
+#![cfg_attr(not(feature = "server"), doc = "```ignore")]
 //! use officer::client::{Client, Error, LockOptions};
 //! use std::time::Duration;
 //!
 //! # use officer::net::{Config, Listen, Net};
-//! # let listen = Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-//! # let (tcp, limits) = Default::default();
-//! # let mut net = Net::bind(Config { listen, tcp, limits, turn_accepts_max: 64, stats: false }).unwrap();
+//! # let mut net = Net::bind(Config::new(Listen::Tcp { host: "127.0.0.1".into(), port: 0 })).unwrap();
 //! # let address = net.address();
 //! # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
 //! // The address is that of the server: "127.0.0.1:11500", or the path of a socket.
@@ -235,7 +234,7 @@ impl Client {
     /// there was one.
     ///
     /// # Errors
-    /// [`Error::Server`] with [`Reason::NotAllowed`] from another machine, unless the server was told otherwise;
+    /// [`Error::Server`] with `Reason::NotAllowed` from another machine, unless the server was told otherwise;
     /// [`Error::ConnectionLost`].
     pub fn kick(&self, connection: &str) -> Result<bool, Error> {
         let request = Request { command: "kick", connection: Some(connection), ..Request::default() };
