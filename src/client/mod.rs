@@ -37,11 +37,13 @@
 //! which nothing hung makes a new connection with the next call. A thread of the client's own sends keep-alives, also
 //! while locks wait and while the program computes, and notices a connection that has died without a word.
 
+mod connect;
 mod error;
 mod guard;
 mod link;
 mod listing;
 mod options;
+pub(crate) mod resolve;
 mod shared;
 mod state;
 

@@ -16,6 +16,11 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+/// The host without the brackets that an IPv6 address may have.
+pub(crate) fn bare_host(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 /// The port of a server that was told no other.
 pub const DEFAULT_PORT: u16 = 11500;
 
@@ -25,7 +30,7 @@ impl From<&str> for Address {
         if text.contains('/') {
             return Address::Unix(text.into());
         }
-        let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let bare = |host: &str| bare_host(host).to_owned();
         match text.rsplit_once(':') {
             // A lone IPv6 address is full of colons.
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
@@ -39,7 +44,7 @@ impl From<&str> for Address {
 
 impl From<(&str, u16)> for Address {
     fn from((host, port): (&str, u16)) -> Self {
-        Address::Tcp(host.to_owned(), port)
+        Address::Tcp(bare_host(host).to_owned(), port)
     }
 }
 
@@ -58,7 +63,7 @@ impl From<PathBuf> for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{}]:{port}", bare_host(host)),
             Address::Tcp(host, port) => write!(f, "{host}:{port}"),
             Address::Unix(path) => write!(f, "{}", path.display()),
         }
@@ -119,7 +124,8 @@ impl Options {
         self
     }
 
-    /// How long making the connection may take, with the server's first answer.
+    /// How long making the connection may take: looking up the host's name, trying its addresses one after the other as
+    /// RFC 8305 says, and the server's first answer.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout.clamp(Duration::from_millis(1), FOREVER);
@@ -194,6 +200,10 @@ mod tests {
         ] {
             assert_eq!(Address::from(text), address);
             assert_eq!(address.to_string(), written);
+            assert_eq!(Address::from(written), address);
         }
+        assert_eq!(Address::from(("[::1]", 99)), Address::from(("::1", 99)));
+        // However it was made.
+        assert_eq!(Address::Tcp("[::1]".into(), 99).to_string(), "[::1]:99");
     }
 }
