@@ -277,7 +277,7 @@ mod tests {
             (&["run", "-p"], "a value is required for '--port <PORT>' but none was supplied; see 'officer run --help'"),
             (
                 &["run", "-p", "x\n\x07y"],
-                "invalid value 'x y' for '--port <PORT>': invalid digit found in string; see 'officer run --help'",
+                "invalid value 'x y' for '--port <PORT>': not a port number from 0 to 65535; see 'officer run --help'",
             ),
             (
                 &["lock", "boss:17", "ls", "-l"],
