@@ -129,3 +129,38 @@ fn what_kubernetes_puts_into_the_variable_for_the_port_is_ignored_with_a_word() 
     end.expect_failure(69, "no connection to /no/such/directory/officer.sock");
     run(&mut officer(&["ping", "-p", link.1])).expect_failure(2, "not a port number from 0 to 65535");
 }
+
+#[test]
+fn what_cannot_be_seen_in_a_value_is_shown() {
+    for (variable, value, said) in [
+        ("OFFICER_PORT", "11500\r", r"invalid value '11500\r' for '--port <PORT>'"),
+        ("OFFICER_SOCKET_TYPE", "UNIX\r", r"invalid value 'UNIX\r' for '--socket-type <TYPE>'"),
+        ("OFFICER_HOST", "127.0.0.1\r", r"the host "),
+        ("OFFICER_LOG_LEVEL", "info\n", r"invalid value 'info\n' for '--log-level <LEVEL>'"),
+        ("OFFICER_STATS", "true\u{200b}", r"invalid value 'true\u{200b}' for '--stats"),
+        ("OFFICER_MAX_IDLE", "60\r", r"invalid value '60\r' for '--max-idle <SECONDS>'"),
+        ("OFFICER_LINE_BYTES_MAX", "100\t", r"invalid value '100\t' for '--line-bytes-max <BYTES>'"),
+        ("OFFICER_SOCKET_MODE", "0600\r", r"invalid value '0600\r' for '--socket-mode <MODE>'"),
+    ] {
+        let end = run(officer(&["run"]).env(variable, value));
+        let code = if variable == "OFFICER_HOST" { 1 } else { 2 };
+        end.expect_failure(code, said);
+        let shown = value.escape_default().to_string();
+        assert!(end.stderr[0].contains(&shown), "{end:?}");
+    }
+    run(&mut officer(&["ping", "-h", "127.0.0.1\r"])).expect_failure(69, r"no connection to 127.0.0.1\r:11500: ");
+    run(&mut officer(&["ping", "-f", "/tmp/none\r"])).expect_failure(69, r"no connection to /tmp/none\r: ");
+    run(&mut officer(&["ping\r"])).expect_failure(2, r"unrecognized subcommand 'ping\r'");
+    run(&mut officer(&["ping", "now\u{202e}"])).expect_failure(2, r"unexpected argument 'now\u{202e}'");
+}
+
+#[test]
+fn a_value_that_is_not_utf_8_is_told() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let bad = OsStr::from_bytes(b"db\xff1");
+    let said = r#"invalid UTF-8 in OFFICER_HOST in the environment: "db\xFF1""#;
+    run(officer(&["ping"]).env("OFFICER_HOST", bad)).expect_failure(2, said);
+    run(officer(&["ping", "-h"]).arg(bad)).expect_failure(2, r#"invalid UTF-8 in the argument "db\xFF1""#);
+}
