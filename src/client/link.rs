@@ -264,7 +264,7 @@ impl Link {
             }
             // Whatever else comes and goes: what was sent meanwhile says nothing about the server, and what was heard
             // does not keep the connection from being idle for it.
-            if !is_asked && now >= asked_at + self.pulse.ask_after {
+            if !is_asked && now >= asked_at + self.pulse.ask_after && shared.sends_keep_alives() {
                 (asked_at, is_asked) = (now, true);
                 let keep_alive = Request { command: "keep_alive", ..Request::default() };
                 if let Err(error) = shared.write(epoch, &keep_alive.line()) {

@@ -83,6 +83,7 @@ pub struct Options {
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
     pub(super) keep_alive: Duration,
+    pub(super) is_keep_alive_by_program: bool,
     pub(super) connect_timeout: Duration,
     pub(super) on_lost: Option<OnLost>,
 }
@@ -95,6 +96,7 @@ impl Options {
             namespace: None,
             name: None,
             keep_alive: Duration::from_secs(10),
+            is_keep_alive_by_program: false,
             connect_timeout: Duration::from_secs(10),
             on_lost: None,
         }
@@ -121,6 +123,19 @@ impl Options {
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = interval.clamp(Duration::from_millis(10), FOREVER);
+        self
+    }
+
+    /// The client sends keep-alives only while a call waits for its answer. Between calls the thread that does the work
+    /// sends them, with [`Client::keep_alive`], as it makes progress: at least twice within the time after which the server
+    /// closes a silent connection (60 s unless configured). If that thread gets stuck, the server takes its locks back. A
+    /// connection that dies between calls is noticed by the next.
+    ///
+    /// To the server the threads of a client are one: a call of any of them counts. Give each worker that is to be watched
+    /// a client of its own.
+    #[must_use]
+    pub fn keep_alive_by_program(mut self) -> Self {
+        self.is_keep_alive_by_program = true;
         self
     }
 
@@ -158,6 +173,7 @@ impl fmt::Debug for Options {
             .field("namespace", &self.namespace)
             .field("name", &self.name)
             .field("keep_alive", &self.keep_alive)
+            .field("is_keep_alive_by_program", &self.is_keep_alive_by_program)
             .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
     }
