@@ -160,6 +160,7 @@ impl LimitOptions {
             kick_from_anywhere: self.kick_from_anywhere,
             // Known when it is bound.
             own_ip: None,
+            silent_after: None,
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,

@@ -268,6 +268,7 @@ mod tests {
                 linger: Duration::ZERO,
                 kick_from_anywhere: true,
                 own_ip: None,
+                silent_after: None,
                 turn_read_bytes: 12,
                 turn_expiries_max: 13,
                 turn_expiry_bytes: 14,

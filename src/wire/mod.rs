@@ -3,6 +3,7 @@
 //! What the lines mean is in [the protocol](crate::docs::protocol).
 
 pub mod answer;
+pub mod foreign;
 pub mod json;
 pub mod line;
 pub mod listing;
