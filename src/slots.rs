@@ -95,6 +95,7 @@ impl<Tag: Copy, T> Slots<Tag, T> {
     }
 
     /// Whether there is no value.
+    #[cfg(feature = "unstable")]
     pub fn is_empty(&self) -> bool {
         self.slab.is_empty()
     }

@@ -18,8 +18,7 @@ use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
 use super::values::{Mode, Seconds};
 use crate::console::announce;
-use crate::net::{Config, Net, descriptors};
-use crate::server::Limits;
+use crate::net::{Config, Limits, Net, descriptors};
 
 /// The target of the warning that the server can be reached from outside, which is shown at every log level.
 const EXPOSED: &str = "officer::exposed";

@@ -5,6 +5,7 @@
 //! clients, [`place`] the record that ties one of each together.
 
 mod acquire;
+#[cfg(feature = "unstable")]
 mod check;
 mod crowd;
 pub mod deadline;

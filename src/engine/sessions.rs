@@ -53,6 +53,7 @@ impl Sessions {
         self.0.iter()
     }
 
+    #[cfg(feature = "unstable")]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

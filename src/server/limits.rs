@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// What a connection, a lock and the server as a whole may use. The defaults are those of the command line.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct Limits {
     /// The longest line, in bytes before its `\n`. A longer one is answered with an error and the connection is closed.
     pub line_bytes_max: usize,

@@ -5,6 +5,7 @@
 //! [`timers`] has the limits on time; [`connections`] keeps the connections and the lists of who has work.
 
 mod buffers;
+#[cfg(feature = "unstable")]
 mod check;
 mod commands;
 mod connection;

@@ -61,6 +61,7 @@ impl<T> Reason<T> {
     }
 }
 
+#[cfg(feature = "server")]
 impl Reason {
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -120,6 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(feature = "server")]
     fn a_client_reads_what_a_server_writes() {
         // A reason that is missing here makes `next` incomplete, which the compiler sees.
         let next = |reason| match reason {
