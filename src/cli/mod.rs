@@ -2,6 +2,8 @@
 
 pub(crate) mod address;
 mod allocator;
+mod changed;
+mod contradictions;
 pub(crate) mod failure;
 mod kick;
 mod limits;
@@ -57,7 +59,7 @@ enum Command {
     Stop(stop::Options),
     /// Stop the server in the background, and start it again
     Restart(restart::Options),
-    /// Tell whether the server runs in the background
+    /// Tell whether a server is running in the background, and where it listens
     Status(status::Options),
     /// Run a command while holding a lock
     Lock(lock::Options),
@@ -104,7 +106,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
 /// `args` are those behind the command.
 fn carry_out(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
     let done = match command {
-        Command::Run(options) => run::run(options),
+        Command::Run(options) => run::run(options, args),
         Command::Start(_) => return start::run(args),
         Command::Stop(options) => stop::run(&options),
         Command::Restart(options) => return restart::run(&options, args),
