@@ -1,7 +1,7 @@
 //! `officer run`: the server in the foreground.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use super::limits::LimitOptions;
 use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
 use super::values::{Mode, Seconds};
+use crate::console::announce;
 use crate::net::{Config, Listener, Net, descriptors};
 use crate::server::Limits;
 
@@ -105,7 +106,7 @@ impl Options {
     /// listens on `old_address`, if it is known.
     pub(super) fn check(self, old_address: Option<&str>) -> Result<(), Failure> {
         if let Some(path) = &self.log_file {
-            LogFile::open(path, self.log_file_choice).map_err(Failure::LogFile)?;
+            LogFile::open(path, self.log_file_choice)?;
         }
         let Config { listen, tcp, .. } = self.config(descriptors::raise_limit());
         Listener::check(&listen, &tcp, old_address).map_err(Failure::Listen)
@@ -137,7 +138,7 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)
     log_to_stderr(options.log_level.into());
     // What is wrong so far is told to whoever started the server; stderr becomes the log once it listens.
     let open = |path| LogFile::open(path, options.log_file_choice);
-    let mut log_file = options.log_file.as_deref().map(open).transpose().map_err(Failure::LogFile)?;
+    let mut log_file = options.log_file.as_deref().map(open).transpose()?;
     let descriptors = descriptors::raise_limit();
     let config = options.config(descriptors);
     let contradictions = contradictions(&config, descriptors);
@@ -156,7 +157,7 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)
     if let Some(log_file) = &mut log_file {
         // Also to whoever started it.
         warn();
-        log_file.take_stderr().map_err(Failure::LogFile)?;
+        log_file.take_stderr()?;
     }
     let options = if changed.is_empty() { "the defaults" } else { changed };
     log::info!("officer {} listens on {address}; options: {options}", env!("CARGO_PKG_VERSION"));
@@ -186,13 +187,6 @@ fn log_to_stderr(level: LevelFilter) {
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(LogOutput::default())))
         .try_init();
-}
-
-/// Tells whoever started the server where it listens. A script may wait for just this line.
-pub(crate) fn announce(address: &str) {
-    // Not println!, which panics when nobody reads stdout: the server is there for its clients.
-    let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "officer: listening on {address}").and_then(|()| stdout.flush());
 }
 
 #[cfg(test)]

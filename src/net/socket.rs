@@ -5,7 +5,6 @@ use std::net::Shutdown;
 
 use mio::event::Source;
 use mio::net::UnixStream;
-use mio::{Interest, Registry, Token};
 
 use super::silence::TcpSocket;
 
@@ -19,7 +18,8 @@ pub enum Socket {
 }
 
 impl Socket {
-    fn source(&mut self) -> &mut dyn Source {
+    /// What a poll watches.
+    pub fn source(&mut self) -> &mut dyn Source {
         match self {
             Socket::Tcp(stream) => stream,
             Socket::Unix(stream) => stream,
@@ -54,23 +54,7 @@ impl Write for Socket {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Socket::Tcp(stream) => stream.flush(),
-            Socket::Unix(stream) => stream.flush(),
-        }
-    }
-}
-
-impl Source for Socket {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().register(registry, token, interests)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.source().deregister(registry)
+        // Nothing is buffered on this side.
+        Ok(())
     }
 }

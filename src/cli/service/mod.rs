@@ -16,7 +16,7 @@ use clap::Args;
 use rustix::process::geteuid;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 
-pub use self::error::ServiceError;
+pub(super) use self::error::ServiceError;
 
 /// The name of a pid file, in its directory.
 const PID_FILE: &str = "officer.pid";

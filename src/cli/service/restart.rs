@@ -39,7 +39,7 @@ pub(in crate::cli) struct Options {
 pub(in crate::cli) fn run(options: &Options, args: &[OsString]) -> Result<ExitCode, Failure> {
     let plan = Plan::of(args)?;
     // Without a server nothing can be lost, and the start itself says what is wrong.
-    if let State::Running(Some(pid)) | State::Removed(pid) = look(&plan.pid_file).map_err(Failure::Service)? {
+    if let State::Running(Some(pid)) | State::Removed(pid) = look(&plan.pid_file)? {
         let old = Info::of(pid, &plan.pid_file);
         plan.check(old.as_ref().map(|old| old.address.as_str()))?;
     }

@@ -79,7 +79,7 @@ pub(in crate::cli) fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
     let status = server.wait().map_err(Failure::System)?;
     match status.code().and_then(|code| u8::try_from(code).ok()) {
         Some(code @ 1..) if has_said_why => Ok(ExitCode::from(code)),
-        _ => Err(Failure::Service(ServiceError::NoReason { status })),
+        _ => Err(ServiceError::NoReason { status }.into()),
     }
 }
 
@@ -100,10 +100,10 @@ impl Plan {
         let matches = Daemon::command().try_get_matches_from(args).map_err(usage)?;
         let Daemon { options: restart::Options { start: Options { pid, mut run }, .. } } =
             Daemon::from_arg_matches(&matches).map_err(usage)?;
-        let directory = pid.directory().map_err(Failure::Service)?;
+        let directory = pid.directory()?;
         run.make_absolute().map_err(Failure::System)?;
         let log_file = run.log_file_or(|| default_log_file(&directory)).to_owned();
-        let pid_file = pid.pid_file().map_err(Failure::Service)?;
+        let pid_file = pid.pid_file()?;
         Ok(Plan { run, pid_file, log_file, changed: changed_options(&matches) })
     }
 
@@ -112,11 +112,9 @@ impl Plan {
     pub(super) fn check(self, old_address: Option<&str>) -> Result<(), Failure> {
         let directory = self.pid_file.parent().expect("a pid file is in a directory");
         let can_write = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK);
-        can_write.map_err(|error| {
-            Failure::Service(ServiceError::Directory { path: directory.to_owned(), error: error.into() })
-        })?;
+        can_write.map_err(|error| ServiceError::Directory { path: directory.to_owned(), error: error.into() })?;
         let is_pid_file = named::lead_to_one(&self.log_file, &self.pid_file);
-        check_log_file(&self.log_file, is_pid_file).map_err(Failure::LogFile)?;
+        check_log_file(&self.log_file, is_pid_file)?;
         self.run.check(old_address)
     }
 }
@@ -130,8 +128,8 @@ pub(in crate::cli) fn run_daemon(args: &[OsString]) -> Result<(), Failure> {
     env::set_current_dir("/").map_err(Failure::System)?;
 
     // Released after everything else that the server has.
-    let (mut own, stale) = PidFile::take(&pid_file).map_err(Failure::Service)?;
-    check_log_file(&log_file, own.is_at(&log_file)).map_err(Failure::LogFile)?;
+    let (mut own, stale) = PidFile::take(&pid_file)?;
+    check_log_file(&log_file, own.is_at(&log_file))?;
     if let Some(stale) = stale {
         let stale = stale.escape_debug();
         let _ =

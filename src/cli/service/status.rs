@@ -30,7 +30,7 @@ pub(in crate::cli) struct Options {
 
 pub(in crate::cli) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let known = options.pid.pid_file().and_then(|path| Ok((look(&path)?, path)));
-    let unknown = |error| Failure::Service(ServiceError::Unknown(Box::new(error)));
+    let unknown = |error| ServiceError::Unknown(Box::new(error));
     let (state, path) = known.map_err(unknown)?;
     let process = |pid| {
         let info = Info::of(pid, &path).map(|info| format!(" {info}")).unwrap_or_default();
@@ -44,7 +44,7 @@ pub(in crate::cli) fn run(options: &Options) -> Result<ExitCode, Failure> {
         State::Absent(search) if search.is_conclusive(&path) => {
             (3, format!("not running: there is no pid file {path:?}{search}"))
         }
-        State::Absent(_) => return Err(unknown(ServiceError::Unseen { path })),
+        State::Absent(_) => return Err(unknown(ServiceError::Unseen { path }).into()),
     };
     // The exit status is the answer; an error of stdout would be taken for another one.
     let _ = writeln!(io::stdout(), "officer: {told}");

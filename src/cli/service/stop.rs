@@ -56,8 +56,8 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
 
 /// Returns the process that has ended, if there was one.
 pub(super) fn stop(pid: &PidOptions, timeout: &TimeoutOptions) -> Result<Option<Pid>, Failure> {
-    let path = pid.pid_file().map_err(Failure::Service)?;
-    let end = end(&path, timeout.stop_timeout.0).map_err(Failure::Service)?;
+    let path = pid.pid_file()?;
+    let end = end(&path, timeout.stop_timeout.0)?;
     // Done is done, and there may be a start to come.
     let _ = writeln!(io::stdout(), "officer: {end}");
     Ok(end.process())
