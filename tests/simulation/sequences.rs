@@ -11,13 +11,15 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
 use officer::wire::request::{Command, parse};
 
-use crate::model::{Ask, Limits, Model, Request, Said, Timeout, is_same};
+use crate::model::{Ask, Limits, Model, Request, Said, is_same};
+use crate::sizes::Span;
 use crate::{from_environment, say};
 
 const DEPTH: u64 = 7;
@@ -25,7 +27,10 @@ const SEATS: usize = 3;
 const LOCKS: [&str; 2] = ["a", "b"];
 /// Time passes in steps of this; a timed wait is two of them.
 const STEP: u64 = 1_000_000_000;
-const TIMEOUT: Timeout = Timeout { written: "2", nanos: 2 * STEP };
+
+fn timeout() -> Span {
+    Span { written: "2".to_owned(), nanos: 2 * STEP }
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {
@@ -153,14 +158,16 @@ impl Pair {
         let lock = |name: &str, timeout| Ask::Lock { name: name.to_owned(), timeout, queue_max: None };
         match operation {
             Operation::Lock(seat, name) => self.ask(seat, lock(name, None)),
-            Operation::TimedLock(seat, name) => self.ask(seat, lock(name, Some(TIMEOUT))),
+            Operation::TimedLock(seat, name) => self.ask(seat, lock(name, Some(timeout()))),
             Operation::Unlock(seat, name) => self.ask(seat, Ask::Unlock { name: name.to_owned() }),
             Operation::Reset(seat) => self.ask(seat, Ask::Reset),
             Operation::Switch(seat) => self.switch(seat),
             Operation::Pass => {
                 self.now += STEP;
                 let mut replies = Recorded::default();
-                while self.engine.expire_next(self.now, &mut replies) {}
+                while self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut replies)
+                {
+                }
                 self.said = replies.0;
                 while let Some(said) = self.model.time_out_next(self.now) {
                     self.expected.extend(said);
@@ -180,14 +187,15 @@ impl Pair {
         let Command::Locks(operation) = &request.command else { unreachable!("the model knows nothing else") };
         let session = self.sessions[seat].expect("it is connected");
         let mut replies = Recorded::default();
-        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut replies);
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        self.engine.request(operation, &context, &mut replies);
         replies.0
     }
 
     fn switch(&mut self, seat: usize) {
         if let Some(session) = self.sessions[seat].take() {
             let mut replies = Recorded::default();
-            self.engine.disconnect(session, self.now, &mut replies);
+            self.engine.disconnect(session, Moment::from_nanos(self.now), &mut replies);
             self.said = replies.0;
             self.expected = self.model.disconnect(seat, self.now);
             return;
@@ -207,7 +215,7 @@ impl Pair {
             return Err(format!("said was {:?}, and should have been {:?}", self.said, self.expected));
         }
         self.engine.check_all();
-        if self.engine.next_deadline() != self.model.next_timeout() {
+        if self.engine.next_deadline().map(Moment::as_nanos) != self.model.next_timeout() {
             return Err("the next deadline".to_owned());
         }
         let (stats, counts) = (self.engine.stats(), self.model.counts);
