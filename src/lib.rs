@@ -17,6 +17,9 @@
 //! [`wire`] and [`slots`] import nothing of ours. Whatever decides anything is in [`server`] and [`engine`], which run unchanged in tests, over sockets made of
 //! memory and in virtual time.
 
+#[cfg(any(doc, doctest))]
+pub mod docs;
+
 #[cfg(feature = "cli")]
 mod bench;
 #[cfg(feature = "cli")]

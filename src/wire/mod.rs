@@ -1,6 +1,6 @@
 //! What travels: bytes into lines, lines into requests, replies into bytes. Knows no sockets, no locks and no time.
 //!
-#![doc = include_str!("PROTOCOL.md")]
+//! What the lines mean is in [the protocol](crate::docs::protocol).
 
 pub mod answer;
 pub mod json;

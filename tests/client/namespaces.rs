@@ -9,7 +9,7 @@ use super::support::server::Server;
 use super::{connections_on, lock_in_a_thread};
 
 #[test]
-fn clients_of_different_namespaces_never_meet() {
+fn clients_of_different_namespaces_never_share_a_lock() {
     let server = Server::tcp(&[]);
     let [red, blue] =
         ["red", "blue"].map(|name| server.client_options().namespace(name).connect().expect("a connection"));
@@ -29,7 +29,7 @@ fn clients_of_different_namespaces_never_meet() {
 }
 
 #[test]
-fn answers_come_without_the_namespace_and_without_other_namespaces() {
+fn answers_have_the_namespace_removed_and_show_no_others() {
     let server = Server::tcp(&[]);
     let [red, also_red, redder] =
         ["red", "red", "red:der"].map(|name| server.client_options().namespace(name).connect().expect("a connection"));

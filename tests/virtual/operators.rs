@@ -1,4 +1,4 @@
-//! What a person or a program asks about the server itself: `ping`, `hello`, `kick`, and the locks page by page.
+//! What people and programs ask about the server itself: `ping`, `hello`, `kick`, and the locks page by page.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -43,7 +43,7 @@ fn a_ping_is_answered_in_turn() {
 }
 
 #[test]
-fn hello_tells_who_is_there_and_what_is_allowed() {
+fn hello_reports_the_server_the_connection_and_its_limits() {
     let mut world = World::with_limits(Limits { connection_locks_max: 7, ..Limits::default() });
     let [ann] = world.connect();
     assert_eq!(
@@ -88,7 +88,7 @@ fn a_client_shortens_its_own_idle_limit_and_can_not_lengthen_it() {
 }
 
 #[test]
-fn an_idle_limit_is_the_one_that_is_told_however_short() {
+fn the_idle_limit_is_the_one_reported_however_short() {
     const MILLISECOND: Duration = Duration::from_millis(1);
     for (asked, milliseconds, told) in [("1e-9", 1, 0.001), ("5e-324", 1, 0.001), ("0.0021", 3, 0.003)] {
         let mut world = World::new();
@@ -100,7 +100,7 @@ fn an_idle_limit_is_the_one_that_is_told_however_short() {
         world.pass(Duration::from_nanos(1));
         assert!(world.is_closed(ann), "{asked}");
     }
-    // The server's own is no other.
+    // The same for the server's own.
     let mut world = World::with_limits(Limits { max_idle: Some(Duration::from_nanos(1)), ..Limits::default() });
     let [ann] = world.connect();
     assert_eq!(ask(&mut world, ann, r#"{"command":"hello"}"#)["limits"]["max_idle"], json!(0.001));
@@ -117,7 +117,7 @@ fn an_idle_limit_can_be_set_where_the_server_has_none() {
 }
 
 #[test]
-fn what_hello_can_not_take_is_refused() {
+fn an_invalid_hello_is_refused() {
     let mut world = World::new();
     let [ann] = world.connect();
     for (fields, message) in [
@@ -161,13 +161,13 @@ fn a_kicked_waiter_leaves_its_queues() {
 }
 
 #[test]
-fn who_is_not_there_is_not_kicked() {
+fn a_connection_that_does_not_exist_is_not_kicked() {
     let mut world = World::new();
     let admin = local(&mut world, 9);
     for name in ["10.0.0.1:1", "unix:1", "nonsense", ""] {
         assert_eq!(world.say(admin, &kick(name)), [(admin, KICK_FAILED.to_owned())], "{name}");
     }
-    // Nor by a name that only a lenient reader takes for his.
+    // Nor by a name that only a lenient reader would take for his.
     world.connect_as(Peer::Unix(5));
     for name in ["unix:+5", "unix:05", "127.0.0.1:09", "127.0.0.1:+9"] {
         assert_eq!(world.say(admin, &kick(name)), [(admin, KICK_FAILED.to_owned())], "{name}");
@@ -192,7 +192,7 @@ fn a_connection_that_kicks_itself_is_told_so_and_ended() {
 }
 
 #[test]
-fn a_kick_takes_nothing_from_one_that_is_being_told_why_it_ends() {
+fn a_kick_does_not_cut_off_the_error_of_a_connection_that_is_being_closed() {
     let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
     let admin = local(&mut world, 9);
     let [ann] = world.connect();
@@ -202,7 +202,7 @@ fn a_kick_takes_nothing_from_one_that_is_being_told_why_it_ends() {
     world.put(admin, format!("{line}\n").as_bytes());
     let why = error("line_too_long", "a line may have at most 100 bytes");
     assert_eq!(world.step(), [(admin, KICKED.to_owned()), (ann, why)]);
-    assert!(!world.is_closed(ann), "she has a moment to read that");
+    assert!(!world.is_closed(ann), "she has time to read that");
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn kicking_is_for_this_machine_unless_the_server_is_told_otherwise() {
         (Limits::default(), v4([10, 0, 0, 9]), false),
         (Limits::default(), v6("2001:db8::1"), false),
         (Limits { kick_from_anywhere: true, ..Limits::default() }, v4([10, 0, 0, 9]), true),
-        // A server on an address of the network is reached from its own machine by no other.
+        // A server on a network address can't be reached by another address, not even from its own machine.
         (on("10.0.0.9"), v4([10, 0, 0, 9]), true),
         (on("10.0.0.9"), v4([10, 0, 0, 8]), false),
         (on("2001:db8::1"), v6("2001:db8::1"), true),
@@ -234,7 +234,7 @@ fn kicking_is_for_this_machine_unless_the_server_is_told_otherwise() {
     }
 }
 
-/// Goes through all pages. What each request has beside `after` is `fields`.
+/// Lists all pages. `fields` is what each request contains besides `after`.
 fn all_pages(
     world: &mut World,
     client: Client,
@@ -259,7 +259,7 @@ fn all_pages(
 }
 
 #[test]
-fn a_page_has_as_many_locks_as_were_asked_for() {
+fn a_page_has_as_many_locks_as_requested() {
     let mut world = World::new();
     let [ann] = world.connect();
     (0..5).for_each(|number| drop(world.say(ann, &lock(&format!("n{number}"), ""))));
@@ -268,11 +268,11 @@ fn a_page_has_as_many_locks_as_were_asked_for() {
     let whole = ask(&mut world, ann, r#"{"command":"locks","limit":5}"#);
     assert_eq!(whole["value"].as_object().expect("a page").len(), 5);
     assert_eq!(whole["next"], Value::Null, "there is no more");
-    assert_eq!(ask(&mut world, ann, LOCKS)["next"], Value::Null, "what was asked for without any field is all of it");
+    assert_eq!(ask(&mut world, ann, LOCKS)["next"], Value::Null, "without any field the listing is complete");
 }
 
 #[test]
-fn a_lock_that_is_there_all_the_while_is_on_exactly_one_page() {
+fn a_lock_that_exists_throughout_is_on_exactly_one_page() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     (0..50).for_each(|number| drop(world.say(ann, &lock(&format!("stays{number}"), ""))));
@@ -292,7 +292,7 @@ fn a_lock_that_is_there_all_the_while_is_on_exactly_one_page() {
 }
 
 #[test]
-fn pages_are_of_one_prefix() {
+fn a_page_lists_only_locks_with_the_prefix() {
     let mut world = World::new();
     let [ann] = world.connect();
     for name in ["boss:1", "boss:2", "chest:1", "bos"] {
@@ -304,19 +304,19 @@ fn pages_are_of_one_prefix() {
 }
 
 #[test]
-fn a_page_ends_early_rather_than_cost_too_much() {
+fn a_page_ends_early_before_it_costs_too_much() {
     let mut world = World::with_limits(Limits { connection_locks_max: 100_000, ..Limits::default() });
     let [ann] = world.connect();
     for number in 0..25_000 {
         world.put(ann, format!("{}\n", lock(&format!("n{number}"), "")).as_bytes());
     }
     world.step();
-    // Nothing has this prefix, and yet it takes more than one look.
+    // No lock has this prefix, and yet it takes more than one page.
     let page = ask(&mut world, ann, r#"{"command":"locks","prefix":"x"}"#);
     assert_eq!(page["value"], json!({}));
     assert!(page["next"].is_string(), "{page}");
     assert_eq!(all_pages(&mut world, ann, r#""prefix":"x""#, |_| {}).len(), 0);
-    // Each name is longer than a hundredth of what a page has room for.
+    // Each name is longer than a hundredth of the size of a page.
     let long = "y".repeat(1000);
     (0..200).for_each(|number| drop(world.say(ann, &lock(&format!("{long}{number}"), ""))));
     let mut pages = 0;
@@ -326,7 +326,7 @@ fn a_page_ends_early_rather_than_cost_too_much() {
 }
 
 #[test]
-fn detail_tells_who_for_how_long() {
+fn detail_reports_who_holds_and_waits_and_for_how_long() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     ask(&mut world, ann, r#"{"command":"hello","client":"crafting \"7\""}"#);
@@ -366,7 +366,7 @@ fn detail_lists_a_thousand_waiters_and_counts_all() {
 }
 
 #[test]
-fn what_is_no_page_is_refused() {
+fn an_invalid_page_is_refused() {
     let mut world = World::new();
     let [ann] = world.connect();
     for (field, message) in [
