@@ -6,11 +6,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use super::values::{Seconds, seconds_above_zero};
-use crate::net::{TcpOptions, descriptors};
-use crate::server::Limits;
-
-/// The accepts of one turn, after which the connections have theirs.
-const TURN_ACCEPTS_MAX: usize = 64;
+use crate::net::{Limits, TURN_ACCEPTS_MAX, TcpOptions, descriptors};
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
@@ -117,7 +113,7 @@ pub(super) struct LimitOptions {
     keepalive_probes: u32,
 
     /// TCP: time after which a client that acknowledges nothing is gone; on Linux this replaces the number of probes, and
-    /// limits clients that read nothing; 0 leaves it to the system [default: idle + interval * probes of --keepalive-*]
+    /// limits clients that read nothing; 0 leaves it to the system [default: as long as the probes take]
     #[arg(long, value_name = "SECONDS", env = "OFFICER_USER_TIMEOUT_SECONDS", hide_env_values = true)]
     user_timeout_seconds: Option<Seconds>,
 }
@@ -160,6 +156,7 @@ impl LimitOptions {
             kick_from_anywhere: self.kick_from_anywhere,
             // Known when it is bound.
             own_ip: None,
+            silent_after: None,
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,

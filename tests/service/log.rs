@@ -12,6 +12,7 @@ use crate::support::client::Client;
 use crate::support::directory::Directory;
 use crate::support::patience::eventually;
 use crate::support::server::{Log, PROGRAM, Server, officer, officer_after};
+use crate::support::skip::skipped;
 
 /// Takes and gives back a lock, and says so in the log at debug.
 fn use_lock(client: &mut Client, name: &str) {
@@ -100,7 +101,7 @@ fn without_a_log_file_and_a_terminal_sighup_is_nothing() {
     let mut ann = server.connect();
     ann.acquire("db");
     server.signal(Signal::HUP);
-    server.log().wait_for("SIGHUP means nothing here: there is no log file");
+    server.log().wait_for("SIGHUP has no effect: there is no log file to reopen");
     assert_eq!(ann.locks(), json!({"db": [ann.name()]}));
 }
 
@@ -126,7 +127,7 @@ fn a_file_system_that_fills_up_stops_nothing_and_the_log_goes_on_when_there_is_r
     let place = place.to_str().unwrap();
     let attempt = Command::new("unshare").args(own).args(["sh", "-c", &format!("{mount} '{place}'")]).output();
     if !attempt.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: no file system can be mounted here ({attempt:?})");
+        skipped(&format!("no file system can be mounted here ({attempt:?})"));
         return;
     }
     let mut command = Command::new("unshare");

@@ -15,7 +15,7 @@ use crate::support::server::{PROGRAM, officer};
 const NOBODY: u32 = 65_534;
 
 /// The command as another user, if we can become one and it can get at the program.
-fn as_nobody(mut command: Command) -> Option<Command> {
+pub(crate) fn as_nobody(mut command: Command) -> Option<Command> {
     let as_nobody = |command: &mut Command| _ = command.uid(NOBODY).gid(NOBODY).current_dir("/");
     let mut attempt = Command::new(PROGRAM);
     attempt.arg("--version").stdout(std::process::Stdio::null());
@@ -36,7 +36,7 @@ fn another_users_server_is_seen_and_not_stopped() {
     End::of(&mut stop).expect_failure(4, &format!("no permission to stop process {}", background.pid()));
     ann.expect_nothing_before_now();
     let mut status = as_nobody(background.officer("status", &[])).unwrap();
-    assert!(End::of(&mut status).expect_success().contains("it runs"));
+    assert!(End::of(&mut status).expect_success().contains("running as process"));
 }
 
 #[test]
