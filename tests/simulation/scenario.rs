@@ -295,7 +295,7 @@ impl Draw {
 
     fn lock(&mut self) -> Ask {
         let timeout = self.random.bool().then(|| self.timeout());
-        let queue_max = (self.random.u8(0..8) == 0).then(|| self.sized(sizes::queue_max));
+        let queue_max = (self.random.u8(0..6) == 0).then(|| self.sized(sizes::queue_max));
         Ask::Lock { name: self.name(), timeout, queue_max }
     }
 
@@ -322,9 +322,9 @@ impl Draw {
             return None;
         }
         self.next_id += 1;
-        Some(match self.random.u8(0..4) {
-            0 => self.sized(sizes::id),
-            1 => Id::text(&format!("id-{}", self.next_id)),
+        Some(match self.random.u8(0..8) {
+            0..4 => self.sized(sizes::id),
+            4 => Id::text(&format!("id-{}", self.next_id)),
             _ => Id::number(self.next_id),
         })
     }
