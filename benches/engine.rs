@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
@@ -48,7 +49,8 @@ impl Bench {
 
     fn request(&mut self, session: SessionKey, request: &Request<'_>) {
         let Command::Locks(operation) = &request.command else { unreachable!("the engine knows nothing else") };
-        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut self.replies);
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        self.engine.request(operation, &context, &mut self.replies);
     }
 
     /// Somebody takes `count` locks and keeps them.
@@ -151,7 +153,11 @@ fn time_out(group: &mut BenchmarkGroup<'_, WallTime>, armed: u32) {
         bencher.iter(|| {
             bench.request(waiter, &lock);
             bench.now += 5_000_000_000;
-            while bench.engine.expire_next(bench.now, &mut bench.replies) {}
+            while bench.engine.expire_next(
+                Moment::from_nanos(bench.now),
+                Moment::from_nanos(bench.now),
+                &mut bench.replies,
+            ) {}
         });
     });
     assert_eq!(bench.engine.stats().waiting, u64::from(armed), "only the others still wait");
@@ -166,7 +172,7 @@ fn disconnect(group: &mut BenchmarkGroup<'_, WallTime>) {
         bencher.iter(|| {
             let ann = bench.engine.connect(ConnectionKey::from_bits(1), Peer::Unix(1));
             requests.iter().for_each(|request| bench.request(ann, request));
-            bench.engine.disconnect(ann, bench.now, &mut bench.replies)
+            bench.engine.disconnect(ann, Moment::from_nanos(bench.now), &mut bench.replies)
         });
     });
     assert_eq!(bench.engine.stats().held, 0);

@@ -23,6 +23,8 @@ mod bench;
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "cli")]
+mod console;
 #[cfg(feature = "server")]
 pub mod net;
 #[cfg(feature = "cli")]
@@ -34,4 +36,5 @@ pub mod engine;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod slots;
+pub mod time;
 pub mod wire;

@@ -3,12 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
 use officer::wire::request::{Command, parse};
-use officer::wire::transcript::What;
+use officer::wire::transcript::Event;
 use officer_fuzz::model::{Limits, Model, Said, Seat, is_same};
 use officer_fuzz::script::{Operation, SEATS, operations};
 use officer_fuzz::transcript;
@@ -131,14 +132,14 @@ impl Both {
         let session = self.engine.connect(connection, peer);
         self.seats[seat] = Some(Sitting { connection, session, peer });
         self.model.connect(seat, peer.to_string());
-        transcript::record(self.now, &peer.to_string(), What::Came, b"");
+        transcript::record(self.now, &peer.to_string(), Event::Opened, b"");
     }
 
     fn disconnect(&mut self, seat: Seat) {
         let Some(Sitting { session, peer, .. }) = self.seats[seat].take() else { return };
-        transcript::record(self.now, &peer.to_string(), What::Ended, b"the script says so");
+        transcript::record(self.now, &peer.to_string(), Event::Closed, b"the script says so");
         let mut replies = Recorded::default();
-        self.engine.disconnect(session, self.now, &mut replies);
+        self.engine.disconnect(session, Moment::from_nanos(self.now), &mut replies);
         let expected = self.model.disconnect(seat, self.now);
         self.compare(replies, expected);
         let stats = self.engine.stats();
@@ -148,7 +149,7 @@ impl Both {
 
     fn time_out_next(&mut self) -> bool {
         let mut replies = Recorded::default();
-        let was_due = self.engine.expire_next(self.now, &mut replies);
+        let was_due = self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut replies);
         let expected = self.model.time_out_next(self.now);
         assert_eq!(was_due, expected.is_some(), "whether a wait times out");
         self.compare(replies, expected.unwrap_or_default());
@@ -158,11 +159,12 @@ impl Both {
     /// Sends a line to the engine.
     fn say(&mut self, seat: Seat, line: &str) -> Recorded {
         let Sitting { session, peer, .. } = *self.sitting(seat);
-        transcript::record(self.now, &peer.to_string(), What::Received, line.as_bytes());
+        transcript::record(self.now, &peer.to_string(), Event::Received, line.as_bytes());
         let request = parse(line.as_bytes()).expect("the model's requests are in order");
         let Command::Locks(operation) = &request.command else { panic!("no request for the engine: {request:?}") };
         let mut replies = Recorded::default();
-        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut replies);
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        self.engine.request(operation, &context, &mut replies);
         replies
     }
 
@@ -173,7 +175,7 @@ impl Both {
             let is_it = |sitting: &&Sitting| sitting.connection == connection;
             let seat = self.seats.iter().position(|sitting| sitting.as_ref().filter(is_it).is_some());
             let seat = seat.expect("a reply goes to somebody who is there");
-            transcript::record(self.now, &self.sitting(seat).peer.to_string(), What::Sent, &line);
+            transcript::record(self.now, &self.sitting(seat).peer.to_string(), Event::Sent, &line);
             said.push((seat, String::from_utf8(line).expect("a reply is UTF-8")));
         }
         said
@@ -237,7 +239,7 @@ impl Both {
         );
         let (held, waiting) = self.model.held_and_waiting();
         assert_eq!((stats.held, stats.waiting), (held as u64, waiting as u64), "the gauges");
-        assert_eq!(self.engine.next_deadline(), self.model.next_timeout(), "the next deadline");
+        assert_eq!(self.engine.next_deadline().map(Moment::as_nanos), self.model.next_timeout(), "the next deadline");
     }
 
     /// All go, and nothing is left.

@@ -10,24 +10,25 @@
 
 use std::collections::BTreeMap;
 
-use officer::engine::deadline::{DeadlineKey, Deadlines, Nanos};
+use officer::engine::deadline::{DeadlineKey, Deadlines};
+use officer::time::{Moment, Span};
 
 /// The deadlines and the map, side by side.
 #[derive(Default)]
 pub struct Both {
     deadlines: Deadlines<u64>,
     /// When, and the number of the arming or moving that said so; and what is due then.
-    model: BTreeMap<(Nanos, u64), u64>,
+    model: BTreeMap<(Moment, u64), u64>,
     /// Those that are armed, in the order in which they were.
     armed: Vec<Armed>,
     /// How many were armed or moved so far.
     count: u64,
-    now: Nanos,
+    now: Moment,
 }
 
 struct Armed {
     key: DeadlineKey,
-    in_model: (Nanos, u64),
+    in_model: (Moment, u64),
 }
 
 impl Both {
@@ -37,7 +38,7 @@ impl Both {
             self.step(line);
             self.check();
         }
-        self.now = Nanos::MAX;
+        self.now = Moment::NEVER;
         self.take_all();
         self.check();
         assert!(self.deadlines.is_empty());
@@ -46,7 +47,7 @@ impl Both {
     fn step(&mut self, line: &[u8]) {
         let number = |index: usize| line.get(index).copied().map_or(0, number);
         let after = |index: usize| {
-            if line.get(index) == Some(&b'!') { Nanos::MAX } else { self.now.saturating_add(number(index)) }
+            if line.get(index) == Some(&b'!') { Moment::NEVER } else { self.now.after(Span::from_nanos(number(index))) }
         };
         match line.first() {
             Some(b'a') => self.arm(after(1)),
@@ -59,7 +60,7 @@ impl Both {
         }
     }
 
-    fn arm(&mut self, at: Nanos) {
+    fn arm(&mut self, at: Moment) {
         self.count += 1;
         let in_model = (at, self.count);
         let key = self.deadlines.arm(at, self.count);
@@ -68,7 +69,7 @@ impl Both {
         self.armed.push(Armed { key, in_model });
     }
 
-    fn rearm(&mut self, place: u64, at: Nanos) {
+    fn rearm(&mut self, place: u64, at: Moment) {
         self.count += 1;
         let Some(place) = self.place(place) else { return };
         let armed = &mut self.armed[place];

@@ -9,7 +9,8 @@ pub mod answer;
 pub mod deadlines;
 pub mod framing;
 pub mod json;
-pub mod memory;
+#[path = "../../tests/support/memory.rs"]
+mod memory;
 /// One model for both: the simulation has it too, and what it draws numbers and texts with.
 #[path = "../../tests/simulation/model.rs"]
 pub mod model;

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::answer::{Answer, LockDetail, NameListing, PlaceDetail};
+use officer::wire::listing::{Listing, ListingTooLarge, PlaceRow, RowStanding};
 use officer::wire::peer::Peer;
-use officer::wire::reply::{HelloLimits, Listing, ListingTooLarge, Outcome, Reason, Reply};
+use officer::wire::reply::{HelloLimits, Outcome, Reason, Reply};
 use serde_json::{Value, json};
 
 use crate::json::Json;
@@ -109,8 +111,8 @@ impl Said {
     fn assert_understood(&self, answer: &Answer, expected: &Value) {
         let text = |key: &str| expected[key].as_str().map(str::to_owned);
         let texts = (text("result"), text("reason"), text("message"), text("connection"));
-        let read = [&answer.result, &answer.reason, &answer.message, &answer.connection];
-        assert_eq!(read.map(Clone::clone), [texts.0, texts.1, texts.2, texts.3].map(Option::unwrap_or_default));
+        let read = [&answer.result, answer.reason.as_str(), &answer.message, &answer.connection];
+        assert_eq!(read.map(str::to_owned), [texts.0, texts.1, texts.2, texts.3].map(Option::unwrap_or_default));
         assert_eq!((&answer.name, &answer.next, answer.id), (&text("name"), &text("next"), expected["id"].as_u64()));
         assert_eq!(json!(answer.queue), expected.get("queue").cloned().unwrap_or(json!([])));
         assert_eq!(answer.value.as_ref(), expected.get("value"));
@@ -177,25 +179,18 @@ impl What {
     fn listing(&self, bytes_max: usize) -> Result<Listing, ListingTooLarge> {
         let mut listing = Listing::new(bytes_max);
         match self {
-            What::Locks(of) | What::Page(of, _) => listing.object(of.iter(), |listing, (name, who)| {
-                listing.key(name);
-                listing.array(who.iter(), |listing, who| listing.peer(who.peer()))
-            })?,
+            What::Locks(of) | What::Page(of, _) => {
+                listing
+                    .object(of.iter(), |listing, (name, who)| listing.lock(name, who.iter().map(|who| who.peer())))?;
+            }
             What::Connections(of) => listing.object(by_name(of).values(), |listing, (who, names)| {
-                listing.peer_key(who.peer());
-                listing.array(names.iter(), |listing, name| listing.string(name))
+                listing.connection(who.peer(), names.iter().map(String::as_str))
             })?,
-            What::MyLocks(names) => listing.array(names.iter(), |listing, name| listing.string(name))?,
+            What::MyLocks(names) => listing.names(names.iter().map(String::as_str))?,
             What::Details(of, _) => listing.object(of.iter(), |listing, (name, (holders, waiters))| {
-                listing.key(name);
-                listing.raw("{\"holders\":");
-                listing.array(holders.iter(), |listing, stay| stay.list(listing, "held_for"))?;
-                listing.raw(",\"waiters\":");
-                listing.array(waiters.iter(), |listing, stay| stay.list(listing, "waited_for"))?;
-                listing.raw(",\"waiting\":");
-                listing.number(waiters.len() as u64);
-                listing.raw("}");
-                Ok(())
+                let holders = holders.iter().map(|stay| stay.row(RowStanding::HeldFor));
+                let rows = waiters.iter().map(|stay| stay.row(RowStanding::WaitedFor));
+                listing.lock_in_detail(name, holders, rows, waiters.len())
             })?,
             _ => {}
         }
@@ -225,7 +220,7 @@ impl What {
                     connection_locks_max: counts[1],
                     lock_waits_max: counts[2],
                     reply_bytes_max: counts[3],
-                    max_idle_ns: *max_idle_ns,
+                    max_idle: max_idle_ns.map(Span::from_nanos),
                 },
             },
             What::Kicked => Outcome::Kicked,
@@ -319,19 +314,9 @@ impl Who {
 }
 
 impl Stay {
-    fn list(&self, listing: &mut Listing, since: &str) -> Result<(), ListingTooLarge> {
+    fn row(&self, standing: impl FnOnce(Span) -> RowStanding) -> PlaceRow<'_> {
         let Stay(who, client, nanos) = self;
-        listing.raw("{\"connection\":");
-        listing.peer(who.peer())?;
-        if let Some(client) = client {
-            listing.raw(",\"client\":");
-            listing.string(client)?;
-        }
-        listing.raw(",\"mode\":\"exclusive\",");
-        listing.key(since);
-        listing.seconds(*nanos);
-        listing.raw("}");
-        Ok(())
+        PlaceRow { connection: who.peer(), client: client.as_deref(), standing: standing(Span::from_nanos(*nanos)) }
     }
 
     fn expected(&self, since: &str) -> Value {

@@ -1,5 +1,6 @@
 //! What a line asks for, read from its whole JSON value.
 
+use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::request::{
     Command, Hello, Lock, Operation, Page, Request, parse, parse_in_full, recognise, recognise_line,
@@ -57,14 +58,14 @@ pub fn by_the_server(line: &[u8]) -> Read {
 fn what(command: Command<'_>) -> What {
     let operation = match command {
         Command::Locks(operation) => operation,
-        Command::Hello(Hello { client, max_idle_ns, .. }) => {
-            return What::Hello { client: client.map(Into::into), max_idle_ns };
+        Command::Hello(Hello { client, max_idle, .. }) => {
+            return What::Hello { client: client.map(Into::into), max_idle_ns: max_idle.map(Span::as_nanos) };
         }
         Command::Kick { connection } => return What::Kick { connection: connection.into() },
     };
     match operation {
-        Operation::Lock(Lock { name, timeout_ns, queue_max, .. }) => {
-            What::Lock { name: name.as_str().to_owned(), timeout_ns, queue_max }
+        Operation::Lock(Lock { name, timeout, queue_max, .. }) => {
+            What::Lock { name: name.as_str().to_owned(), timeout_ns: timeout.map(Span::as_nanos), queue_max }
         }
         Operation::Unlock { name, .. } => What::Unlock { name: name.as_str().to_owned() },
         Operation::Reset => What::Reset,

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::panic;
 
-use officer::wire::transcript::{Record, What};
+use officer::time::Moment;
+use officer::wire::transcript::{Event, Record};
 
 thread_local! {
     static SAID: RefCell<Vec<Record<String, Vec<u8>>>> = const { RefCell::new(Vec::new()) };
@@ -24,7 +25,7 @@ pub fn begin() {
 }
 
 /// Something was said.
-pub fn record(at_ns: u64, peer: &str, what: What, bytes: &[u8]) {
-    let record = Record { at_ns, peer: peer.to_owned(), what, bytes: bytes.to_vec() };
+pub fn record(nanos: u64, peer: &str, event: Event, bytes: &[u8]) {
+    let record = Record { at: Moment::from_nanos(nanos), peer: peer.to_owned(), event, bytes: bytes.to_vec() };
     SAID.with_borrow_mut(|said| said.push(record));
 }

@@ -7,8 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 use std::{env, io, process};
 
-use super::nanos;
-use crate::engine::deadline::Nanos;
+use crate::time::{Moment, Span};
 
 /// How long a message may wait for room in the manager's queue. The one that says that we are ready must arrive.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
@@ -24,8 +23,8 @@ pub(super) struct Manager {
 /// The manager ends a service that it hears nothing of for twice this interval.
 #[derive(Debug)]
 struct Watchdog {
-    interval: Nanos,
-    due: Nanos,
+    interval: Span,
+    due: Moment,
 }
 
 impl Manager {
@@ -37,7 +36,9 @@ impl Manager {
         });
         let variable = |name| env::var(name).ok();
         let interval = watchdog_interval(variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"), process::id());
-        let watchdog = interval.filter(|_| socket.is_some()).map(|interval| Watchdog { interval, due: interval });
+        let watchdog = interval
+            .filter(|_| socket.is_some())
+            .map(|interval| Watchdog { interval, due: Moment::START.after(interval) });
         Manager { socket, watchdog }
     }
 
@@ -63,16 +64,16 @@ impl Manager {
     }
 
     /// When it wants to hear of us.
-    pub(super) fn due(&self) -> Option<Nanos> {
+    pub(super) fn due(&self) -> Option<Moment> {
         self.watchdog.as_ref().map(|watchdog| watchdog.due)
     }
 
     /// Says that we are alive. For this to be true it is called by the loop itself.
-    pub(super) fn tell_alive_if_due(&mut self, now: Nanos) {
+    pub(super) fn tell_alive_if_due(&mut self, now: Moment) {
         if let Some(watchdog) = &mut self.watchdog
             && now >= watchdog.due
         {
-            watchdog.due = now + watchdog.interval;
+            watchdog.due = now.after(watchdog.interval);
             self.tell("WATCHDOG=1");
         }
     }
@@ -100,12 +101,12 @@ fn socket(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
 }
 
 /// Half of what the manager waits, as it recommends, if it is us whom it watches.
-fn watchdog_interval(micros: Option<String>, pid: Option<String>, our_pid: u32) -> Option<Nanos> {
+fn watchdog_interval(micros: Option<String>, pid: Option<String>, our_pid: u32) -> Option<Span> {
     if pid.is_some_and(|pid| pid.parse() != Ok(our_pid)) {
         return None;
     }
     let micros: u64 = micros?.parse().ok().filter(|micros| *micros > 0)?;
-    Some(nanos(Duration::from_micros(micros) / 2))
+    Some(Span::from(Duration::from_micros(micros) / 2))
 }
 
 #[cfg(test)]
@@ -116,12 +117,12 @@ mod tests {
     fn the_watchdog_is_told_twice_in_its_time_if_it_watches_us() {
         let interval =
             |micros: &str, pid: Option<&str>| watchdog_interval(Some(micros.to_owned()), pid.map(str::to_owned), 17);
-        assert_eq!(interval("3000000", Some("17")), Some(1_500_000_000));
-        assert_eq!(interval("3000000", None), Some(1_500_000_000));
+        assert_eq!(interval("3000000", Some("17")), Some(Span::from_nanos(1_500_000_000)));
+        assert_eq!(interval("3000000", None), Some(Span::from_nanos(1_500_000_000)));
         for (micros, pid) in [("3000000", Some("18")), ("3000000", Some("")), ("0", None), ("", None), ("-1", None)] {
             assert_eq!(interval(micros, pid), None, "{micros} {pid:?}");
         }
-        assert_eq!(interval("18446744073709551615", None), Some(Nanos::MAX), "for ever");
+        assert_eq!(interval("18446744073709551615", None), Some(Span::FOREVER), "for ever");
         assert_eq!(watchdog_interval(None, None, 17), None);
     }
 

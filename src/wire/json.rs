@@ -1,5 +1,7 @@
 //! The few pieces of JSON that the server writes itself, straight into bytes that are already there.
 
+use crate::time::Span;
+
 /// Appends `text` as a JSON string: quoted, with `"`, `\` and the control characters escaped, everything else as it is.
 pub fn push_str(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
@@ -78,8 +80,8 @@ pub fn push_u64(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Appends a length of time as a number of seconds, down to milliseconds: `12.345`.
-pub fn push_seconds(out: &mut Vec<u8>, nanos: u64) {
-    let milliseconds = nanos / 1_000_000;
+pub fn push_seconds(out: &mut Vec<u8>, span: Span) {
+    let milliseconds = span.as_nanos() / 1_000_000;
     push_u64(out, milliseconds / 1000);
     let thousandths = milliseconds % 1000;
     if thousandths > 0 {
@@ -126,7 +128,7 @@ mod tests {
             [(0, "0"), (999_999, "0"), (1_000_000, "0.001"), (12_345_678_901, "12.345"), (60_000_000_000, "60")]
         {
             let mut out = Vec::new();
-            push_seconds(&mut out, nanos);
+            push_seconds(&mut out, Span::from_nanos(nanos));
             assert_eq!(String::from_utf8(out).unwrap(), written);
         }
     }

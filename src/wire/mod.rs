@@ -5,7 +5,9 @@
 pub mod answer;
 pub mod json;
 pub mod line;
+pub mod listing;
 pub mod peer;
+pub mod reason;
 pub mod reply;
 pub mod request;
 pub mod transcript;

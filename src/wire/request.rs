@@ -15,6 +15,7 @@ pub use self::fast::{recognise, recognise_line};
 
 use super::Id;
 use super::reply::{Outcome, Reason, Reply};
+use crate::time::Span;
 
 /// The longest name of a lock, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 1024;
@@ -108,8 +109,8 @@ pub enum Operation<'a> {
 pub struct Lock<'a> {
     /// The lock.
     pub name: LockName<'a>,
-    /// How long to wait at most, in nanoseconds; none: for ever. 0 never waits.
-    pub timeout_ns: Option<u64>,
+    /// How long to wait at most; none: for ever. Zero never waits.
+    pub timeout: Option<Span>,
     /// Do not wait if so many connections, or more, are on the lock.
     pub queue_max: Option<u64>,
 }
@@ -132,8 +133,8 @@ pub struct Page<'a> {
 pub struct Hello<'a> {
     /// What listings show for the connection: at most [`CLIENT_BYTES_MAX`] bytes. None leaves it as it is.
     pub client: Option<Cow<'a, str>>,
-    /// The connection's own idle limit, in nanoseconds. None leaves it as it is.
-    pub max_idle_ns: Option<u64>,
+    /// The connection's own idle limit. None leaves it as it is.
+    pub max_idle: Option<Span>,
 }
 
 /// A line that is no request: what to answer.
@@ -230,7 +231,7 @@ fn read_command<'a>(word: &Text<'a>, name: Option<LockName<'a>>, fields: &Fields
     Ok(match word {
         "lock" => Command::Locks(Operation::Lock(Lock {
             name: needs_name()?,
-            timeout_ns: read_timeout(fields.get(Field::Timeout))?,
+            timeout: read_timeout(fields.get(Field::Timeout))?,
             queue_max: read_queue_max(fields.get(Field::QueueMax))?,
         })),
         "unlock" => Command::Locks(Operation::Unlock { name: needs_name()? }),
@@ -242,7 +243,7 @@ fn read_command<'a>(word: &Text<'a>, name: Option<LockName<'a>>, fields: &Fields
         "ping" => Command::Locks(Operation::Ping),
         "hello" => Command::Hello(Hello {
             client: read_client(fields.get(Field::Client))?,
-            max_idle_ns: read_max_idle(fields.get(Field::MaxIdle))?,
+            max_idle: read_max_idle(fields.get(Field::MaxIdle))?,
         }),
         "kick" => match Text::read(fields.get(Field::Connection)) {
             Text::Is(connection) => Command::Kick { connection },
@@ -281,10 +282,10 @@ fn read_name(raw: Option<&RawValue>) -> Result<Option<LockName<'_>>, Fault> {
     }
 }
 
-fn read_timeout(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
+fn read_timeout(raw: Option<&RawValue>) -> Result<Option<Span>, Fault> {
     let Some(raw) = present(raw) else { return Ok(None) };
     let seconds = number(raw).ok_or(Fault::invalid_request("timeout must be a number of seconds"))?;
-    Ok(Some(nanos(seconds)))
+    Ok(Some(Span::from_secs_f64(seconds)))
 }
 
 fn read_queue_max(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
@@ -337,17 +338,11 @@ fn read_client(raw: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Fault> {
     }
 }
 
-fn read_max_idle(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
+fn read_max_idle(raw: Option<&RawValue>) -> Result<Option<Span>, Fault> {
     let Some(raw) = present(raw) else { return Ok(None) };
     let seconds = number(raw).filter(|seconds| *seconds > 0.0);
     let seconds = seconds.ok_or(Fault::invalid_request("max_idle must be a number of seconds above 0"))?;
-    Ok(Some(nanos(seconds)))
-}
-
-/// Rounded up, so that a time above 0 does not become none. The cast saturates: below 0 is 0, and 584 years are for ever.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates as wanted")]
-fn nanos(seconds: f64) -> u64 {
-    (seconds * 1e9).ceil() as u64
+    Ok(Some(Span::from_secs_f64(seconds)))
 }
 
 /// A field with the value `null` counts as absent.

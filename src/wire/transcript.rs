@@ -10,32 +10,34 @@
 //! @5.250000000 127.0.0.1:40312 - the peer closed the connection
 //! ```
 //!
-//! The time in seconds since the server's start, the connection's name, and what happened: `+` it came, `<` a line was
-//! received, `>` a line was sent, `-` it ended, and why. Bytes that are no printable UTF-8 are written `\xNN`, and so is
+//! The time in seconds since the server's start, the connection's name, and what happened: `+` it was opened, `<` a line
+//! was received, `>` a line was sent, `-` it was closed, and why. Bytes that are no printable UTF-8 are written `\xNN`, and so is
 //! a backslash that stands before an `x`; so a record is always one line, and can be turned back into the same bytes.
 
 use std::fmt;
 
+use crate::time::Moment;
+
 /// What happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum Event {
     /// The connection was accepted.
-    Came,
+    Opened,
     /// A line was received.
     Received,
     /// A line was sent.
     Sent,
     /// The connection ended.
-    Ended,
+    Closed,
 }
 
-impl What {
+impl Event {
     fn sign(self) -> char {
         match self {
-            What::Came => '+',
-            What::Received => '<',
-            What::Sent => '>',
-            What::Ended => '-',
+            Event::Opened => '+',
+            Event::Received => '<',
+            Event::Sent => '>',
+            Event::Closed => '-',
         }
     }
 }
@@ -43,20 +45,20 @@ impl What {
 /// One record. `Display` writes it in the transcript's form, [`Record::parse`] reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record<P, B> {
-    /// Nanoseconds since the server's start.
-    pub at_ns: u64,
+    /// When.
+    pub at: Moment,
     /// The connection's name.
     pub peer: P,
     /// What happened.
-    pub what: What,
+    pub event: Event,
     /// The line without its `\n`, or the reason of the end.
     pub bytes: B,
 }
 
 impl<P: fmt::Display, B: AsRef<[u8]>> fmt::Display for Record<P, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, rest) = (self.at_ns / 1_000_000_000, self.at_ns % 1_000_000_000);
-        write!(f, "@{seconds}.{rest:09} {} {}", self.peer, self.what.sign())?;
+        let (seconds, rest) = (self.at.as_nanos() / 1_000_000_000, self.at.as_nanos() % 1_000_000_000);
+        write!(f, "@{seconds}.{rest:09} {} {}", self.peer, self.event.sign())?;
         let bytes = self.bytes.as_ref();
         if bytes.is_empty() {
             return Ok(());
@@ -73,16 +75,16 @@ impl Record<String, Vec<u8>> {
         let start = if line.starts_with('@') { 0 } else { line.find("] @")? + 2 };
         let mut parts = line[start + 1..].splitn(4, ' ');
         let (seconds, rest) = parts.next()?.split_once('.')?;
-        let at_ns = seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(rest.parse().ok()?)?;
+        let nanos = seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(rest.parse().ok()?)?;
         let peer = parts.next()?.to_owned();
-        let what = match parts.next()? {
-            "+" => What::Came,
-            "<" => What::Received,
-            ">" => What::Sent,
-            "-" => What::Ended,
+        let event = match parts.next()? {
+            "+" => Event::Opened,
+            "<" => Event::Received,
+            ">" => Event::Sent,
+            "-" => Event::Closed,
             _ => return None,
         };
-        Some(Record { at_ns, peer, what, bytes: unescape(parts.next().unwrap_or(""))? })
+        Some(Record { at: Moment::from_nanos(nanos), peer, event, bytes: unescape(parts.next().unwrap_or(""))? })
     }
 }
 
@@ -134,9 +136,13 @@ mod tests {
         for bytes in
             [&b""[..], b"{\"command\":\"lock\"}", b"\\x41 \\\\x41", b"\x1b[31m\nx\r", "\u{2028}é🔒".as_bytes(), &all]
         {
-            for what in [What::Came, What::Received, What::Sent, What::Ended] {
-                let record =
-                    Record { at_ns: 12_003_000_001, peer: "127.0.0.1:9".to_owned(), what, bytes: bytes.to_vec() };
+            for event in [Event::Opened, Event::Received, Event::Sent, Event::Closed] {
+                let record = Record {
+                    at: Moment::from_nanos(12_003_000_001),
+                    peer: "127.0.0.1:9".to_owned(),
+                    event,
+                    bytes: bytes.to_vec(),
+                };
                 let line = record.to_string();
                 assert!(!line.chars().any(char::is_control), "{line:?}");
                 assert_eq!(Record::parse(&line).as_ref(), Some(&record));

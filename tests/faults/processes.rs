@@ -52,7 +52,7 @@ fn a_stopped_holder_keeps_its_lock_until_the_idle_limit_and_a_stopped_waiter_its
     let mut peer = Peer::connect(address, 1, &history).unwrap();
     assert!(peer.queue("db"), "it is held");
     assert!(peer.await_grant("db"));
-    server.log().wait_for("it sent nothing for the idle limit");
+    server.log().wait_for("idle limit reached");
     assert!(peer.unlock("db"));
     holder.signal(Signal::CONT);
     drop(holder);

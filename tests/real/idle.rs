@@ -21,7 +21,7 @@ fn a_silent_connection_is_closed_and_its_lock_passes_on() {
         ann.expect_end();
         assert!(asked.elapsed() >= Duration::from_millis(600), "{:?}", asked.elapsed());
         assert_eq!(server.connect().locks(), json!({}));
-        server.log().wait_for("ended: it sent nothing for the idle limit");
+        server.log().wait_for("ended: idle limit reached");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use officer::wire::transcript::{Record, What};
+use officer::wire::transcript::{Event, Record};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -10,10 +10,10 @@ use crate::support::client::lock;
 use crate::support::server::{Server, officer, officer_after};
 
 /// The records of one connection in a log.
-fn records_of(name: &str, log: &[String]) -> Vec<(What, String)> {
+fn records_of(name: &str, log: &[String]) -> Vec<(Event, String)> {
     let records = log.iter().filter_map(|line| Record::parse(line));
     let of_it = records.filter(|record| record.peer == name);
-    of_it.map(|record| (record.what, String::from_utf8(record.bytes).unwrap())).collect()
+    of_it.map(|record| (record.event, String::from_utf8(record.bytes).unwrap())).collect()
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn at_debug_every_line_that_is_received_and_sent_is_a_record() {
             let mut say = |request: &str| {
                 ann.send(request);
                 let reply = ann.receive_line();
-                by_ann.extend([(What::Received, request.to_owned()), (What::Sent, reply)]);
+                by_ann.extend([(Event::Received, request.to_owned()), (Event::Sent, reply)]);
             };
             say(r#"{"command":"lock","name":"db"}"#);
             say(r#"{"command":"lock","name":"line\nbreak \u001b[31m é 🔒 \\x41"}"#);
@@ -39,11 +39,11 @@ fn at_debug_every_line_that_is_received_and_sent_is_a_record() {
             say("rubbish \u{1b}[31m \\x41\t");
             say(r#"{"command":"my_locks"}"#);
             bob.send(lock("db"));
-            by_bob.push((What::Received, lock("db").to_string()));
+            by_bob.push((Event::Received, lock("db").to_string()));
             bob.expect_nothing_before_now();
             say(r#"{"command":"unlock","name":"db"}"#);
             let granted = bob.receive_line();
-            by_bob.push((What::Sent, granted));
+            by_bob.push((Event::Sent, granted));
         }
         ann.close_write();
         ann.expect_end();
@@ -54,9 +54,9 @@ fn at_debug_every_line_that_is_received_and_sent_is_a_record() {
             assert!(is_record || line.contains(" ended: ") || line.contains("told to end"), "{line}");
         }
         let of_ann = records_of(&names[0], &log);
-        assert_eq!(of_ann[0], (What::Came, String::new()));
+        assert_eq!(of_ann[0], (Event::Opened, String::new()));
         assert_eq!(of_ann[1..of_ann.len() - 1], said[0]);
-        assert_eq!(of_ann.last().unwrap(), &(What::Ended, "the peer closed the connection".to_owned()));
+        assert_eq!(of_ann.last().unwrap(), &(Event::Closed, "the peer closed the connection".to_owned()));
         let of_bob = records_of(&names[1], &log);
         assert!(said[1].iter().all(|record| of_bob.contains(record)), "{of_bob:?}");
     }
@@ -71,7 +71,7 @@ fn at_debug_bytes_that_are_no_text_come_back_from_the_record() {
     assert_eq!(ann.receive()["reason"], "invalid_json");
     let log = server.end();
     let received: Vec<_> =
-        log.iter().filter_map(|line| Record::parse(line)).filter(|record| record.what == What::Received).collect();
+        log.iter().filter_map(|line| Record::parse(line)).filter(|record| record.event == Event::Received).collect();
     assert_eq!(received.len(), 1);
     assert_eq!(received[0].bytes, line);
 }
@@ -84,7 +84,7 @@ fn at_info_it_says_why_a_connection_ended_and_nothing_of_what_it_said() {
     assert_eq!(server.connect().receive()["reason"], "too_many_connections");
     server.log().wait_for("there are as many connections as may be");
     bob.send("x".repeat(51));
-    server.log().wait_for(&format!("{} ended: it sent a line over the limit", bob.tcp_name()));
+    server.log().wait_for(&format!("{} ended: line too long", bob.tcp_name()));
     let name = ann.tcp_name();
     drop(ann);
     server.log().wait_for(&format!("{name} ended: the peer closed the connection"));
@@ -92,7 +92,7 @@ fn at_info_it_says_why_a_connection_ended_and_nothing_of_what_it_said() {
     eve.acquire("db");
     let name = eve.tcp_name();
     eve.cut();
-    server.log().wait_for(&format!("{name} ended: the socket failed"));
+    server.log().wait_for(&format!("{name} ended: socket error"));
     let log = server.end();
     assert!(!log.iter().any(|line| line.contains("\"db\"") || Record::parse(line).is_some()), "{log:?}");
 }

@@ -72,7 +72,7 @@ const REQUIRED: &[&str] = &[
     "cut turn_ends_max",
     "cut outbox_pause_bytes",
     "end the peer closed",
-    "end the socket failed",
+    "end socket error",
     "end kicked",
     "end with a partial line",
     "a slot used again at once",

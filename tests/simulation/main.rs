@@ -17,7 +17,7 @@ mod counting;
 mod coverage;
 mod expected;
 mod limits;
-#[path = "../virtual/memory.rs"]
+#[path = "../support/memory.rs"]
 mod memory;
 #[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
 mod model;

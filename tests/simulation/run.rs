@@ -10,6 +10,7 @@ use std::rc::Rc;
 use fastrand::Rng;
 use officer::engine::ConnectionKey;
 use officer::server::{Readiness, Server};
+use officer::time::Moment;
 use officer::wire::peer::Peer;
 
 use crate::coverage::{Coverage, Event as Happening};
@@ -322,7 +323,7 @@ impl World {
         let wire = Rc::new(RefCell::new(wire));
         let (peer, name) = peer(number, from);
         let (socket, now) = (MemorySocket::new(Rc::clone(&wire)), self.now);
-        let key = self.with_server(|server| server.accept(socket, peer, now));
+        let key = self.with_server(|server| server.accept(socket, peer, Moment::from_nanos(now)));
         let slot = key.map(slot);
         let events = self.take_events();
         self.expected.hear(&events);
@@ -423,7 +424,10 @@ impl World {
 
     fn turn(&mut self) {
         let now = self.now;
-        self.with_server(|server| server.turn(now));
+        self.with_server(|server| {
+            server.polled(Moment::from_nanos(now), true);
+            server.turn(Moment::from_nanos(now));
+        });
         self.freed_slots.clear();
         let events = self.take_events();
         self.expected.turn(now, &events);
@@ -456,12 +460,17 @@ impl World {
         for _ in 0..100_000 {
             self.poll(order);
             self.turn();
-            let next = self.server.next_turn();
+            let next = self.next_turn();
             if self.edges.is_empty() && next.is_none_or(|next| next > self.now) {
                 return self.expected.settled(next);
             }
         }
         std::panic::panic_any(Broken("the server never comes to rest".to_owned()));
+    }
+
+    /// When the server wants its next turn, in nanoseconds.
+    fn next_turn(&self) -> Option<u64> {
+        self.server.next_turn().map(Moment::as_nanos)
     }
 
     /// When the next thing is due, if anything is.
@@ -472,7 +481,7 @@ impl World {
     fn pass(&mut self, nanos: u64) {
         let end = self.now.saturating_add(nanos).min(END_OF_TIME);
         self.settle(0);
-        while let Some(next) = self.server.next_turn()
+        while let Some(next) = self.next_turn()
             && next <= end
         {
             self.now = self.now.max(next);

@@ -11,7 +11,8 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
@@ -164,7 +165,9 @@ impl Pair {
             Operation::Pass => {
                 self.now += STEP;
                 let mut replies = Recorded::default();
-                while self.engine.expire_next(self.now, &mut replies) {}
+                while self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut replies)
+                {
+                }
                 self.said = replies.0;
                 while let Some(said) = self.model.time_out_next(self.now) {
                     self.expected.extend(said);
@@ -184,14 +187,15 @@ impl Pair {
         let Command::Locks(operation) = &request.command else { unreachable!("the model knows nothing else") };
         let session = self.sessions[seat].expect("it is connected");
         let mut replies = Recorded::default();
-        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut replies);
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        self.engine.request(operation, &context, &mut replies);
         replies.0
     }
 
     fn switch(&mut self, seat: usize) {
         if let Some(session) = self.sessions[seat].take() {
             let mut replies = Recorded::default();
-            self.engine.disconnect(session, self.now, &mut replies);
+            self.engine.disconnect(session, Moment::from_nanos(self.now), &mut replies);
             self.said = replies.0;
             self.expected = self.model.disconnect(seat, self.now);
             return;
@@ -211,7 +215,7 @@ impl Pair {
             return Err(format!("said was {:?}, and should have been {:?}", self.said, self.expected));
         }
         self.engine.check_all();
-        if self.engine.next_deadline() != self.model.next_timeout() {
+        if self.engine.next_deadline().map(Moment::as_nanos) != self.model.next_timeout() {
             return Err("the next deadline".to_owned());
         }
         let (stats, counts) = (self.engine.stats(), self.model.counts);

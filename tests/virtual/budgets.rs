@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use officer::server::Limits;
+use officer::time::Moment;
 
 use crate::words::{MY_LOCKS, RESET, RESET_SUCCEEDED, acquired, lock, release_failed, released, timed_out, unlock};
 use crate::world::{Received, World};
@@ -33,10 +34,10 @@ fn a_connection_with_unread_input_is_served_again_without_an_event() {
     let [ann, bob] = world.connect();
     world.put(ann, (unlock("x") + "\n").repeat(50).as_bytes());
     world.turn();
-    assert_eq!(world.server.next_turn(), Some(0), "the poll must not sleep");
+    assert_eq!(world.server.next_turn(), Some(Moment::START), "the poll must not sleep");
     assert_eq!(world.step(), vec![(ann, release_failed("x")); 50]);
     assert_eq!(world.say(bob, RESET).len(), 1);
-    assert!(world.server.next_turn().is_some_and(|next| next > 0), "but for the idle limit");
+    assert!(world.server.next_turn().is_some_and(|next| next > Moment::START), "but for the idle limit");
 }
 
 #[test]
@@ -171,7 +172,7 @@ fn a_turn_ends_so_many_waits_and_no_more() {
         assert_eq!(received.len(), expected + 1);
         assert!(received.contains(&(zoe, RESET_SUCCEEDED.to_owned())));
         order.extend(received.into_iter().map(|(client, _)| client).filter(|client| *client != zoe));
-        assert!(world.server.next_turn().is_some_and(|next| Duration::from_nanos(next) <= world.now()));
+        assert!(world.server.next_turn().is_some_and(|next| Duration::from_nanos(next.as_nanos()) <= world.now()));
     }
     // Who is granted in between does not time out, although its time is over.
     world.put(ann, format!("{}\n", unlock("db")).as_bytes());
@@ -251,7 +252,7 @@ fn a_turn_ends_so_many_sessions_each_of_them_whole() {
         world.put(zoe, format!("{RESET}\n").as_bytes());
         assert_eq!(world.step_once(), [(zoe, RESET_SUCCEEDED.to_owned())], "the others are served meanwhile");
         assert_eq!(world.server.stats().held, left);
-        assert!(left == 0 || world.server.next_turn() == Some(0), "the poll must not sleep");
+        assert!(left == 0 || world.server.next_turn() == Some(Moment::START), "the poll must not sleep");
     }
     assert!(holders.iter().all(|client| world.is_closed(*client)));
 }

@@ -34,11 +34,7 @@ fn every_reply_carries_the_id_of_its_request() {
         (ann, MY_LOCKS.to_owned(), listing("my_locks", r#"["db"]"#)),
         (ann, KEEP_ALIVE.to_owned(), r#"{"result":"kept_alive"}"#.to_owned()),
         (ann, lock("b", ""), acquired("b")),
-        (
-            ann,
-            lock("c", ""),
-            error_on("too_many_locks", "the connection holds and waits for as many locks as it may", "c"),
-        ),
+        (ann, lock("c", ""), error_on("too_many_locks", "per-connection lock limit reached", "c")),
         (
             ann,
             lock("d", r#""queue_max":-1"#),
@@ -68,7 +64,7 @@ fn every_reply_carries_the_id_of_its_request() {
     world.say(bob, &lock("db", ""));
     assert_eq!(
         world.say(carl, &with_id(&lock("db", ""), "1")),
-        [(carl, with_id(&error_on("too_many_waits", "as many wait for this lock as may", "db"), "1"))]
+        [(carl, with_id(&error_on("too_many_waits", "too many waiters for this lock", "db"), "1"))]
     );
 }
 
@@ -175,7 +171,7 @@ fn a_second_request_with_an_id_for_a_lock_that_is_waited_for_is_refused_and_the_
     let [ann, bob] = world.connect();
     world.say(ann, &lock("db", ""));
     world.say(bob, &with_id(&lock("db", r#""timeout":5"#), "1"));
-    let refused = with(&error("already_queued", "the connection waits for this lock already"), r#""name":"db","id":2"#);
+    let refused = with(&error("already_queued", "the connection already waits for this lock"), r#""name":"db","id":2"#);
     assert_eq!(world.say(bob, &with_id(&lock("db", r#""timeout":1"#), "2")), [(bob, refused.clone())]);
     assert_eq!(world.say(bob, &with_id(&lock("db", r#""timeout":0"#), "2")), [(bob, refused.clone())]);
     assert_eq!(world.pass(5 * SECOND), [(bob, with_id(&timed_out("db", &["10.0.0.1:1"]), "1"))]);
@@ -205,7 +201,7 @@ fn those_who_wait_with_an_id_are_told_that_the_server_shuts_down() {
     world.say(carl, &lock("db", r#""timeout":1"#));
     world.say(dora, &lock("other", ""));
     world.say(dora, &with_id(&lock("db", r#""timeout":9"#), "4"));
-    let ending = with(&error("shutting_down", "the server shuts down"), r#""name":"db""#);
+    let ending = with(&error("shutting_down", "the server is shutting down"), r#""name":"db""#);
     assert_eq!(world.shut_down(), [(bob, with_id(&ending, r#""two""#)), (dora, with_id(&ending, "4"))]);
     // Nothing is carried out or expires any more.
     world.put(ann, format!("{}\n", unlock("db")).as_bytes());

@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
 fn no_room() -> String {
-    error("too_many_connections", "the server has as many connections as it may have")
+    error("too_many_connections", "connection limit reached")
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn locks_held_and_waited_for_count_together_against_the_limit_of_a_connection() 
     let mut world = World::with_limits(Limits { connection_locks_max: 3, ..Limits::default() });
     let [ann, bob] = world.connect();
     let refused = |name: &str| {
-        let message = "the connection holds and waits for as many locks as it may";
+        let message = "per-connection lock limit reached";
         with(&error("too_many_locks", message), &format!(r#""name":"{name}""#))
     };
     world.say(bob, &lock("b", ""));
@@ -97,7 +97,7 @@ fn as_many_may_wait_for_one_lock_as_the_limit_says() {
     for client in [ann, bob, carl] {
         world.say(client, &lock("db", ""));
     }
-    let refused = with(&error("too_many_waits", "as many wait for this lock as may"), r#""name":"db""#);
+    let refused = with(&error("too_many_waits", "too many waiters for this lock"), r#""name":"db""#);
     assert_eq!(world.say(dora, &lock("db", "")), [(dora, refused.clone())]);
     assert_eq!(world.say(dora, &lock("db", r#""timeout":5,"queue_max":100"#)), [(dora, refused)]);
     // Who would not wait is not refused, nor is who waits already.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use officer::server::{Disconnect, Limits};
 use officer::wire::peer::Peer;
-use officer::wire::transcript::{Record, What};
+use officer::wire::transcript::{Event, Record};
 
 use crate::world::{Client, World};
 
@@ -39,22 +39,22 @@ pub(crate) fn replay_within(limits: Limits, transcript: &str) {
     let mut clients: HashMap<String, Client> = HashMap::new();
     let (mut expected, mut sent) = (Sent::new(), Sent::new());
     let mut ended = Vec::new();
-    for turn in records.chunk_by(|one, other| one.at_ns == other.at_ns) {
-        let at = Duration::from_nanos(turn[0].at_ns);
+    for turn in records.chunk_by(|one, other| one.at == other.at) {
+        let at = Duration::from_nanos(turn[0].at.as_nanos());
         world.oversleep(at.checked_sub(world.now()).expect("the lines are in the order of their times"));
-        for Record { peer, what, bytes, .. } in turn {
-            if *what == What::Came || !clients.contains_key(peer) {
+        for Record { peer, event, bytes, .. } in turn {
+            if *event == Event::Opened || !clients.contains_key(peer) {
                 clients.insert(peer.clone(), world.arrive(parse_peer(peer)));
             }
             let client = clients[peer];
-            match what {
-                What::Came => {}
-                What::Received => world.put(client, &[bytes, &b"\n"[..]].concat()),
-                What::Sent => {
+            match event {
+                Event::Opened => {}
+                Event::Received => world.put(client, &[bytes, &b"\n"[..]].concat()),
+                Event::Sent => {
                     let line = String::from_utf8(bytes.clone()).expect("replies are UTF-8");
                     expected.entry(client.0).or_default().push((at, line));
                 }
-                What::Ended => {
+                Event::Closed => {
                     ended.push(client);
                     end(&mut world, client, &String::from_utf8_lossy(bytes), line_bytes_max);
                 }
@@ -77,7 +77,7 @@ fn end(world: &mut World, client: Client, why: &str, line_bytes_max: usize) {
     } else if why == Disconnect::LineTooLong.to_string() {
         // The line itself is not in the transcript, and its end need not come.
         world.put(client, &vec![b'x'; line_bytes_max + 1]);
-    } else if why.starts_with("the socket failed") {
+    } else if why.starts_with("socket error") {
         world.put_reset(client);
     }
     // Otherwise it is the server that ends it.
@@ -130,7 +130,7 @@ mod tests {
         @5.250000000 127.0.0.1:40312 - the peer closed the connection
         @5.250000000 [::1]:40313 > {"name":"db","result":"acquired"}
         @60.100000000 unix:1 < {"command":"keep_alive"}
-        @61.500090000 [::1]:40313 - it sent nothing for the idle limit
+        @61.500090000 [::1]:40313 - idle limit reached
     "#;
 
     #[test]
@@ -179,8 +179,8 @@ mod tests {
         ));
         assert!(is_refused("@2.600031000", "@2.500031000"));
         assert!(is_refused("@60.100000000 unix:1 <", "@60.100000000 unix:1 >"));
-        assert!(is_refused("unix:1 < {\"command\":\"keep_alive\"}", "unix:1 - it sent nothing for the idle limit"));
-        assert!(!is_refused("it sent nothing for the idle limit", "somebody wrote this in other words"));
+        assert!(is_refused("unix:1 < {\"command\":\"keep_alive\"}", "unix:1 - idle limit reached"));
+        assert!(!is_refused("idle limit reached", "somebody wrote this in other words"));
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
         };
         let last = format!("ERROR officer::transcript] @0.000000000 10.0.0.1:1 < {RESET}\n");
         let log = log_of_one_that(true);
-        let (_, lines) = log.split_once("the server contradicts itself and stops").expect("that it stops, and why");
+        let (_, lines) = log.split_once("internal error; last traffic").expect("that it stops, and why");
         assert!(lines.contains(&last), "{log}");
         assert!(!log_of_one_that(false).contains("ERROR"));
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use officer::engine::ConnectionKey;
 use officer::server::{Limits, Readiness, Server};
+use officer::time::Moment;
 use officer::wire::peer::Peer;
 
 use crate::memory::{MemorySocket, Wire};
@@ -73,7 +74,7 @@ impl World {
     /// A client is accepted, but the server has not had its turn.
     pub(crate) fn arrive(&mut self, peer: Peer) -> Client {
         let wire = Rc::new(RefCell::new(Wire::default()));
-        let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.nanos());
+        let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.moment());
         // As the poll does, to watch it.
         assert_eq!(key.is_some(), key.is_some_and(|key| self.server.socket_mut(key).is_some()));
         self.clients.push(Remote { key, wire, partial: Vec::new(), name: peer.to_string() });
@@ -202,7 +203,7 @@ impl World {
     pub(crate) fn pass(&mut self, time: Duration) -> Vec<Received> {
         let end = self.now + time;
         self.settle();
-        while let Some(next) = self.server.next_turn().map(Duration::from_nanos)
+        while let Some(next) = self.server.next_turn().map(|next| Duration::from_nanos(next.as_nanos()))
             && next <= end
         {
             self.now = self.now.max(next);
@@ -227,7 +228,8 @@ impl World {
 
     /// One turn of the server, no more.
     pub(crate) fn turn(&mut self) {
-        self.server.turn(self.nanos());
+        self.server.polled(self.moment(), true);
+        self.server.turn(self.moment());
         self.server.check_all();
         self.collect();
     }
@@ -273,7 +275,7 @@ impl World {
         // A bound only so that a server that never rests fails instead of hanging.
         for _ in 0..1_000_000 {
             self.turn();
-            if self.server.next_turn().is_none_or(|next| u128::from(next) > self.now.as_nanos()) {
+            if self.server.next_turn().is_none_or(|next| u128::from(next.as_nanos()) > self.now.as_nanos()) {
                 return;
             }
         }
@@ -291,8 +293,8 @@ impl World {
         }
     }
 
-    fn nanos(&self) -> u64 {
-        u64::try_from(self.now.as_nanos()).expect("not so long")
+    fn moment(&self) -> Moment {
+        Moment::START.after(self.now.into())
     }
 }
 

@@ -8,7 +8,8 @@
 
 use std::borrow::Cow;
 
-use super::{Command, ID_BYTES_MAX, Lock, LockName, Operation, Request, nanos};
+use super::{Command, ID_BYTES_MAX, Lock, LockName, Operation, Request};
+use crate::time::Span;
 use crate::wire::Id;
 use crate::wire::json::special_bytes;
 
@@ -61,7 +62,7 @@ fn recognise_object(text: &str) -> Option<(Request<'_>, &[u8])> {
     let operation = match command? {
         Word::Lock => Operation::Lock(Lock {
             name: LockName::new(name?).ok()?,
-            timeout_ns: timeout.flatten(),
+            timeout: timeout.flatten(),
             queue_max: queue_max.flatten(),
         }),
         Word::Unlock => Operation::Unlock { name: LockName::new(name?).ok()? },
@@ -82,7 +83,7 @@ enum Word {
 struct Fields<'a> {
     command: Option<Word>,
     name: Option<&'a str>,
-    timeout: Option<Option<u64>>,
+    timeout: Option<Option<Span>>,
     queue_max: Option<Option<u64>>,
     id: Option<Id<Cow<'a, str>>>,
 }
@@ -118,7 +119,7 @@ impl<'a> Cursor<'a> {
             }
             b't' => {
                 self.take(b"\"timeout\":")?;
-                fields.timeout.replace(self.timeout_ns()?).is_some()
+                fields.timeout.replace(self.timeout()?).is_some()
             }
             b'q' => {
                 self.take(b"\"queue_max\":")?;
@@ -182,7 +183,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn timeout_ns(&mut self) -> Option<Option<u64>> {
+    fn timeout(&mut self) -> Option<Option<Span>> {
         self.skip_space();
         if self.take(b"null").is_some() {
             return Some(None);
@@ -191,7 +192,7 @@ impl<'a> Cursor<'a> {
         let whole = self.digits()?;
         if self.take(b".").is_none() {
             #[expect(clippy::cast_precision_loss, reason = "DIGITS_MAX sees to it that there is none")]
-            return Some(Some(nanos(whole as f64)));
+            return Some(Some(Span::from_secs_f64(whole as f64)));
         }
         let decimals = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         // What JSON forbids, std would read.
@@ -199,7 +200,7 @@ impl<'a> Cursor<'a> {
             return None;
         }
         self.rest = &self.rest[decimals..];
-        self.text[start..self.position()].parse().ok().map(|seconds| Some(nanos(seconds)))
+        self.text[start..self.position()].parse().ok().map(|seconds| Some(Span::from_secs_f64(seconds)))
     }
 
     fn whole_number(&mut self) -> Option<Option<u64>> {

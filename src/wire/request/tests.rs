@@ -1,7 +1,7 @@
 use super::*;
 
 fn lock(name: &str) -> Lock<'_> {
-    Lock { name: LockName::new(name).unwrap(), timeout_ns: None, queue_max: None }
+    Lock { name: LockName::new(name).unwrap(), timeout: None, queue_max: None }
 }
 
 #[track_caller]
@@ -30,7 +30,7 @@ fn the_original_clients_lines_are_understood() {
     assert_lock(r#"{"name":"boss:17","command":"lock"}"#, lock("boss:17"));
     assert_lock(
         r#"{"command":"lock","name":"a","timeout":2.5,"queue_max":3}"#,
-        Lock { timeout_ns: Some(2_500_000_000), queue_max: Some(3), ..lock("a") },
+        Lock { timeout: Some(Span::from_nanos(2_500_000_000)), queue_max: Some(3), ..lock("a") },
     );
     for (line, command) in [
         (r#"{"command":"unlock","name":"a"}"#, Operation::Unlock { name: LockName::new("a").unwrap() }),
@@ -86,7 +86,7 @@ fn whole_numbers_may_be_written_in_any_way() {
 
 #[test]
 fn a_timeout_is_any_number_of_seconds() {
-    for (written, timeout_ns) in [
+    for (written, nanos) in [
         ("0", 0),
         ("-1", 0),
         ("-1e300", 0),
@@ -96,7 +96,7 @@ fn a_timeout_is_any_number_of_seconds() {
         ("1e300", u64::MAX),
     ] {
         let line = format!(r#"{{"command":"lock","name":"a","timeout":{written}}}"#);
-        assert_lock(&line, Lock { timeout_ns: Some(timeout_ns), ..lock("a") });
+        assert_lock(&line, Lock { timeout: Some(Span::from_nanos(nanos)), ..lock("a") });
     }
     for written in ["\"0.1\"", "true", "[]", "{}"] {
         let line = format!(r#"{{"command":"lock","name":"a","timeout":{written},"queue_max":-1,"id":4}}"#);

@@ -1,6 +1,6 @@
 //! Sessions: what each client holds and waits for.
 
-use super::place::{InSession, List};
+use super::list::{InSession, List};
 use super::{ConnectionKey, SessionKey};
 use crate::slots::Slots;
 use crate::wire::peer::Peer;
