@@ -51,10 +51,8 @@ impl TcpSocket {
 
     /// Names the limit that was met, if the error says that the system gave the peer up.
     fn explain(&self, error: io::Error) -> io::Error {
-        let is_silence = matches!(
-            error.kind(),
-            ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
-        );
+        let is_silence =
+            matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable);
         match &self.options {
             Some(options) if is_silence => {
                 io::Error::new(error.kind(), Silence { options: Arc::clone(options), error })

@@ -81,8 +81,13 @@ pub(crate) enum Step {
     Due,
     /// All but the last nanosecond of the time until the next thing is due passes.
     NearlyDue,
-    /// The poll's events are delivered, in an order of this number's, and the server has not had its turn.
-    Poll(u64),
+    /// A poll that began some time ago returns, at most so many events (none: all) are delivered, in an order of this
+    /// number's, and the server has not had its turn. With no room for events it was interrupted.
+    Poll {
+        order: u64,
+        ago: u64,
+        most: Option<usize>,
+    },
     Turn,
     /// Polls and turns until there is nothing to do.
     Settle(u64),
@@ -197,7 +202,7 @@ impl Draw {
             (3, |draw| Step::Oversleep(draw.time())),
             (6, |_| Step::Due),
             (3, |_| Step::NearlyDue),
-            (20, |draw| if draw.random.bool() { Step::Turn } else { Step::Poll(draw.random.u64(..)) }),
+            (20, |draw| if draw.random.bool() { Step::Turn } else { draw.poll() }),
             (40, |draw| Step::Settle(draw.random.u64(..))),
         ];
         let requests: [Choice<Ask>; 9] = [
@@ -246,6 +251,12 @@ impl Draw {
     fn step(&mut self) -> Step {
         let step = weighted(&mut self.random, &self.steps);
         step(self)
+    }
+
+    fn poll(&mut self) -> Step {
+        let most = self.random.bool().then(|| self.random.usize(0..4));
+        let ago = if self.random.u8(0..4) == 0 { self.time() } else { 0 };
+        Step::Poll { order: self.random.u64(..), ago, most }
     }
 
     fn connect(&mut self) -> Step {
@@ -397,7 +408,7 @@ impl Step {
             | Step::Oversleep(_)
             | Step::Due
             | Step::NearlyDue
-            | Step::Poll(_)
+            | Step::Poll { .. }
             | Step::Turn
             | Step::Settle(_) => None,
         }

@@ -118,9 +118,7 @@ fn listen_tcp(address: SocketAddr, options: &TcpOptions) -> io::Result<Listener>
 
 /// `options` are already those of the listener.
 pub(super) fn listener(listener: TcpListener, options: &TcpOptions) -> io::Result<Listener> {
-    Ok(Listener {
-        kind: Kind::Tcp { address: listener.local_addr()?, listener, options: Arc::new(options.clone()) },
-    })
+    Ok(Listener { kind: Kind::Tcp { address: listener.local_addr()?, listener, options: Arc::new(options.clone()) } })
 }
 
 /// The address is not of this machine, or of a family that its kernel does not have.
