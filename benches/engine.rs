@@ -153,7 +153,11 @@ fn time_out(group: &mut BenchmarkGroup<'_, WallTime>, armed: u32) {
         bencher.iter(|| {
             bench.request(waiter, &lock);
             bench.now += 5_000_000_000;
-            while bench.engine.expire_next(Moment::from_nanos(bench.now), &mut bench.replies) {}
+            while bench.engine.expire_next(
+                Moment::from_nanos(bench.now),
+                Moment::from_nanos(bench.now),
+                &mut bench.replies,
+            ) {}
         });
     });
     assert_eq!(bench.engine.stats().waiting, u64::from(armed), "only the others still wait");

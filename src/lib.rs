@@ -26,6 +26,8 @@ mod bench;
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "cli")]
+mod console;
 #[cfg(feature = "server")]
 pub mod net;
 #[cfg(feature = "cli")]

@@ -2,17 +2,24 @@
 //!
 //! The allocator counts per thread, so each test sees only what it did itself.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::ErrorKind;
+use std::rc::Rc;
 
 use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
-use officer::server::{Limits, Readiness, Server, Socket};
+use officer::server::{Limits, Readiness, Server};
 use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
 use officer::wire::request::{Command, parse};
+
+use self::memory::{MemorySocket, Wire};
+
+#[path = "support/memory.rs"]
+mod memory;
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -21,8 +28,7 @@ static ALLOCATOR: counting::Counting = counting::Counting;
 mod counting {
     #![allow(
         unsafe_code,
-        reason = "an allocator can't be written without it; every call goes to the system's,
-    # unchanged"
+        reason = "an allocator can't be written without it; every call goes to the system's, unchanged"
     )]
 
     use std::alloc::{GlobalAlloc, Layout, System};
@@ -154,7 +160,7 @@ impl Desk {
     fn pass(&mut self, nanos: u64, replies: usize) {
         self.now += nanos;
         self.replies.count = 0;
-        while self.engine.expire_next(Moment::from_nanos(self.now), &mut self.replies) {}
+        while self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut self.replies) {}
         assert_eq!(self.replies.count, replies);
     }
 }
@@ -237,54 +243,6 @@ fn names_chosen_to_be_in_one_part_of_the_index_are_spread_over_all_of_it() {
     assert!(chosen <= any * 2, "{chosen} bytes at once, {any} with random names");
 }
 
-/// The server's end of a connection, with room for everything these tests send and receive.
-struct MemorySocket {
-    arrived: Vec<u8>,
-    read: usize,
-    sent: Vec<u8>,
-}
-
-impl MemorySocket {
-    fn new() -> Self {
-        MemorySocket { arrived: Vec::with_capacity(4096), read: 0, sent: Vec::with_capacity(4096) }
-    }
-}
-
-impl Read for MemorySocket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let unread = &self.arrived[self.read..];
-        if unread.is_empty() {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let bytes = buffer.len().min(unread.len());
-        buffer[..bytes].copy_from_slice(&unread[..bytes]);
-        self.read += bytes;
-        if self.read == self.arrived.len() {
-            self.arrived.clear();
-            self.read = 0;
-        }
-        Ok(bytes)
-    }
-}
-
-impl Write for MemorySocket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        assert!(self.sent.len() + bytes.len() <= self.sent.capacity(), "the socket itself must not allocate");
-        self.sent.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Socket for MemorySocket {
-    fn close_write(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A server, the other ends of its connections, and a clock.
 struct World {
     server: Server<MemorySocket>,
@@ -297,13 +255,16 @@ impl World {
     }
 
     fn connect(&mut self, number: u16) -> ConnectionKey {
-        self.server.accept(MemorySocket::new(), peer(number), Moment::from_nanos(self.now)).expect("there is room")
+        // With room for all that these tests send and receive.
+        let (to_server, to_client) = (VecDeque::with_capacity(4096), Vec::with_capacity(4096));
+        let wire = Rc::new(RefCell::new(Wire { to_server, to_client, ..Wire::default() }));
+        self.server.accept(MemorySocket::new(wire), peer(number), Moment::from_nanos(self.now)).expect("there is room")
     }
 
     /// Bytes arrive. The server's turn comes later.
     fn put(&mut self, client: ConnectionKey, bytes: &str) {
         let socket = self.server.socket_mut(client).expect("the connection is there");
-        socket.arrived.extend_from_slice(bytes.as_bytes());
+        socket.0.borrow_mut().to_server.extend(bytes.as_bytes());
         self.server.ready(client, Readiness { is_readable: true, ..Readiness::default() });
     }
 
@@ -313,8 +274,10 @@ impl World {
     }
 
     fn turns(&mut self) {
+        self.server.polled(Moment::from_nanos(self.now), true);
         self.server.turn(Moment::from_nanos(self.now));
         while self.server.next_turn().is_some_and(|next| next <= Moment::from_nanos(self.now)) {
+            self.server.polled(Moment::from_nanos(self.now), true);
             self.server.turn(Moment::from_nanos(self.now));
         }
     }
@@ -322,10 +285,11 @@ impl World {
     /// Asserts how many replies the client has received since the last call, all of which contain `part`.
     fn assert_received(&mut self, client: ConnectionKey, part: &str, count: usize) {
         let socket = self.server.socket_mut(client).expect("the connection is there");
-        let received = str::from_utf8(&socket.sent).expect("replies are UTF-8");
+        let mut wire = socket.0.borrow_mut();
+        let received = str::from_utf8(&wire.to_client).expect("replies are UTF-8");
         assert!(received.lines().all(|line| line.contains(part)), "{part} was expected in {received}");
         assert_eq!(received.lines().count(), count, "{received}");
-        socket.sent.clear();
+        wire.to_client.clear();
     }
 
     /// The connection breaks.

@@ -149,7 +149,7 @@ impl Both {
 
     fn time_out_next(&mut self) -> bool {
         let mut replies = Recorded::default();
-        let was_due = self.engine.expire_next(Moment::from_nanos(self.now), &mut replies);
+        let was_due = self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut replies);
         let expected = self.model.time_out_next(self.now);
         assert_eq!(was_due, expected.is_some(), "whether a wait times out");
         self.compare(replies, expected.unwrap_or_default());

@@ -9,12 +9,15 @@ pub mod answer;
 pub mod deadlines;
 pub mod framing;
 pub mod json;
-pub mod memory;
-/// The simulation uses the same model.
+#[path = "../../tests/support/memory.rs"]
+mod memory;
+/// One model for both: the simulation has it too, and what it draws numbers and texts with.
 #[path = "../../tests/simulation/model.rs"]
 pub mod model;
 pub mod pieces;
 pub mod reply;
 pub mod request;
 pub mod script;
+#[path = "../../tests/simulation/sizes.rs"]
+pub mod sizes;
 pub mod transcript;

@@ -151,22 +151,23 @@ pub fn answers(sent: &Sent<'_>, way: &Way<'_>, peers: [Peer; 2]) -> Outcome {
     }
     client.wire.borrow_mut().has_signals = way.has_signals;
     if matches!(peers[0], Peer::Unix(_)) {
-        client.wire.borrow_mut().read_max = way.read_max;
+        client.wire.borrow_mut().read_max = Some(way.read_max);
     }
-    client.wire.borrow_mut().room = way.window;
+    client.wire.borrow_mut().room = Some(way.window);
     let pieces = sent.pieces(way);
     for (index, piece) in pieces.iter().enumerate() {
         let is_end = sent.has_end && way.ends_at_once && index + 1 == pieces.len();
-        client.wire.borrow_mut().has_ended = is_end;
+        client.wire.borrow_mut().client_has_closed = is_end;
         room.put(&client, piece);
         if way.is_hurried {
+            room.server.polled(NOW, true);
             room.server.turn(NOW);
         } else {
             room.settle(&client);
         }
     }
     room.settle(&client);
-    client.wire.borrow_mut().has_ended = sent.has_end;
+    client.wire.borrow_mut().client_has_closed = sent.has_end;
     room.put(&client, b"");
     room.settle(&client);
     if has_lines {
@@ -193,7 +194,7 @@ struct Seat {
 
 impl Seat {
     fn received(&self) -> String {
-        String::from_utf8(self.wire.borrow().from_server.clone()).expect("replies are UTF-8")
+        String::from_utf8(self.wire.borrow().to_client.clone()).expect("replies are UTF-8")
     }
 }
 
@@ -208,7 +209,7 @@ const NOW: Moment = Moment::from_nanos(1_000);
 impl Room {
     fn connect(&mut self, peer: Peer) -> Seat {
         let wire = Rc::new(RefCell::new(Wire::default()));
-        let key = self.server.accept(MemorySocket(Rc::clone(&wire)), peer, NOW).expect("there is room");
+        let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, NOW).expect("there is room");
         Seat { key, wire }
     }
 
@@ -216,7 +217,7 @@ impl Room {
     fn put(&mut self, seat: &Seat, bytes: &[u8]) {
         let mut wire = seat.wire.borrow_mut();
         wire.to_server.extend(bytes);
-        let is_read_closed = wire.has_ended || wire.is_reset;
+        let is_read_closed = wire.client_has_closed || wire.is_reset;
         let is_readable = !bytes.is_empty() || is_read_closed;
         drop(wire);
         self.server.ready(seat.key, Readiness { is_readable, is_writable: false, is_read_closed });
@@ -231,16 +232,17 @@ impl Room {
     fn settle(&mut self, seat: &Seat) {
         // Bounded only so that a server that never comes to rest fails instead of hanging.
         for _ in 0..10_000_000 {
+            self.server.polled(NOW, true);
             self.server.turn(NOW);
             if self.server.next_turn().is_some_and(|next| next <= NOW) {
                 continue;
             }
-            let has_room = seat.wire.borrow().room > 0;
+            let has_room = seat.wire.borrow().room != Some(0);
             if has_room {
                 // Not after every turn: that would take most of the time.
                 return self.server.check_all();
             }
-            seat.wire.borrow_mut().room = self.window;
+            seat.wire.borrow_mut().room = Some(self.window);
             self.server.ready(seat.key, Readiness { is_writable: true, ..Readiness::default() });
         }
         panic!("the server never comes to rest");

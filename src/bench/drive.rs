@@ -15,7 +15,7 @@ use super::options::LoadOptions;
 use super::process;
 use super::progress::Progress;
 use super::tally::Tally;
-use crate::cli::Failure;
+use crate::console::Failure;
 
 /// Events taken from one poll.
 const EVENTS_MAX: usize = 1024;

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io;
 
-use crate::cli::shown::Shown;
+use crate::console::Failure;
+use crate::console::failure::UNAVAILABLE;
+use crate::console::shown::Shown;
 
 /// Why a measurement can't be made, or can't be believed. `Display` gives one line that says what to do.
 #[derive(Debug)]
-pub enum BenchError {
+pub(super) enum BenchError {
     /// There is no connection to the server.
     Connect {
         /// Where it should be.
@@ -90,6 +92,13 @@ impl fmt::Display for BenchError {
                 write!(f, "{count} connections were lost, so the figures mean little; the first: {}", Shown(first))
             }
         }
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Self {
+        let exit_code = if matches!(error, BenchError::Connect { .. }) { UNAVAILABLE } else { 1 };
+        Failure::Specific { exit_code, error: Box::new(error) }
     }
 }
 

@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::tally::latencies;
+use super::latency::latencies;
 
 /// Grants that are kept, by all processes together: the first 20 s of a hundred thousand per second.
 const GRANTS_MAX: usize = 2_000_000;

@@ -6,7 +6,7 @@ use super::load::Load;
 use super::options::{LoadOptions, TargetOptions, count};
 use super::report::Report;
 use super::script::{Protocol, Script};
-use crate::cli::Failure;
+use crate::console::Failure;
 
 const MEASURED: &str = "\
 What is measured: every connection asks for its lock, hands it on as soon as it has it, and asks again when that was \

@@ -5,14 +5,15 @@ use std::sync::atomic::Ordering;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::crew::{self, Worker};
+use super::crew;
 use super::holders::Holders;
 use super::holding::Holding;
 use super::options::{self, HoldOptions, TargetOptions, count};
 use super::script::Protocol;
+use super::worker::Worker;
 use super::{drive, process};
-use crate::cli::Failure;
-use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::console::Failure;
+use crate::console::values::{Seconds, seconds_above_zero};
 
 const MEASURED: &str = "\
 What is measured: connections are made, each of which takes its locks and then is silent. The rate is that of connections \

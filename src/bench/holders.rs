@@ -56,7 +56,7 @@ impl Holders {
         for number in numbers {
             let mut socket = target.connect()?;
             let token = Token(self.connections.len());
-            self.poll.registry().register(&mut socket, token, Interest::READABLE).map_err(Failure::System)?;
+            self.poll.registry().register(socket.source(), token, Interest::READABLE).map_err(Failure::System)?;
             let first_key = number * self.locks;
             self.connections.push(Holder { socket, first_key, wanted: Vec::new(), heard: 0 });
             self.ask(token.0, [self.protocol.lock(first_key)])?;

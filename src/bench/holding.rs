@@ -10,7 +10,7 @@ use super::options::{self, HoldOptions, TargetOptions};
 use super::report::Report;
 use super::script::Protocol;
 use super::target::Target;
-use crate::cli::Failure;
+use crate::console::Failure;
 
 /// Processes that hold what they are told to.
 pub(super) struct Holding<'a> {

@@ -9,7 +9,7 @@ use mio::Poll;
 use serde_json::json;
 
 use super::closed_loop::ClosedLoop;
-use super::crew::{self, Crew, Worker};
+use super::crew::{self, Crew};
 use super::drive::{self, Marks, Plan, Spent, nanos};
 use super::hand_overs::{Grants, HandOvers};
 use super::options::{LoadOptions, TargetOptions, prepare, share};
@@ -17,7 +17,8 @@ use super::report::Report;
 use super::script::Script;
 use super::tally::Tally;
 use super::target::Target;
-use crate::cli::Failure;
+use super::worker::Worker;
+use crate::console::Failure;
 
 /// What is to be done, over and over.
 pub(super) struct Load<'a> {

@@ -12,6 +12,7 @@ mod handoff;
 mod hold;
 mod holders;
 mod holding;
+mod latency;
 mod load;
 mod options;
 mod pair;
@@ -24,14 +25,14 @@ mod table;
 mod tally;
 mod target;
 mod tied;
+mod worker;
 
 use clap::{Args, Subcommand};
 
-pub use self::error::BenchError;
-
 pub(super) use self::tied::{TIED, run as run_tied};
 
-use crate::cli::Failure;
+use self::error::BenchError;
+use crate::console::Failure;
 
 #[derive(Args, Debug)]
 #[command(arg_required_else_help = false)]

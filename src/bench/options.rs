@@ -3,11 +3,11 @@
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use super::crew::Worker;
 use super::target::Target;
+use super::worker::Worker;
 use super::{BenchError, process};
-use crate::cli::address::AddressOptions;
-use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::console::address::AddressOptions;
+use crate::console::values::{Seconds, seconds_above_zero};
 use crate::net::descriptors;
 
 /// Descriptors that are no connections: the standard streams, the poll, files of /proc that are looked at.

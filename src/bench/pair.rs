@@ -6,7 +6,7 @@ use super::load::Load;
 use super::options::{LoadOptions, TargetOptions, count};
 use super::report::Report;
 use super::script::{Protocol, Script};
-use crate::cli::Failure;
+use crate::console::Failure;
 
 const MEASURED: &str = "\
 What is measured: a pair is a lock and its unlock. With one in flight, the unlock is sent when the lock was answered, as \

@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use self::probe::Probe;
 use self::waiters::Waiters;
 use super::holding::Holding;
+use super::latency::latencies;
 use super::options::{self, HoldOptions, TargetOptions};
 use super::script::Protocol;
-use super::tally::{Tally, latencies};
+use super::tally::Tally;
 use super::{Failure, drive};
-use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::console::values::{Seconds, seconds_above_zero};
 
 mod probe;
 mod waiters;
@@ -64,7 +65,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     waiters.register(&poll)?;
     // Its key is behind those that are held.
     let mut probe = Probe::new(&crew.target, locks)?;
-    poll.registry().register(probe.socket(), PROBE, Interest::READABLE).map_err(Failure::System)?;
+    poll.registry().register(probe.socket().source(), PROBE, Interest::READABLE).map_err(Failure::System)?;
 
     let mut events = Events::with_capacity(1024);
     let mut watch =

@@ -17,7 +17,7 @@ use self::servers::{DESCRIPTORS_RESERVED, Kind};
 use super::options::count;
 use super::progress::Progress;
 use super::{BenchError, Failure, drive, tied};
-use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::console::values::{Seconds, seconds_above_zero};
 use crate::net::descriptors;
 
 const MEASURED: &str = "\

@@ -9,7 +9,7 @@ use std::process::{self, Command};
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
-use crate::cli::Failure;
+use crate::console::Failure;
 
 /// The first argument of a process that becomes another program. What follows is the process that it is tied to, the
 /// program, and what that is told.

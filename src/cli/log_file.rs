@@ -8,11 +8,11 @@ use std::{fmt, io};
 use rustix::fs::OFlags;
 use rustix::process::{Uid, geteuid};
 
-use super::named;
+use super::{Failure, named};
 
 /// Why there is no log file. `Display` gives one line that says what to do.
 #[derive(Debug)]
-pub struct LogFileError {
+pub(super) struct LogFileError {
     path: PathBuf,
     error: io::Error,
 }
@@ -27,6 +27,12 @@ impl LogFileError {
 impl fmt::Display for LogFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the log file {:?} can't be written ({}); choose another with --log-file", self.path, self.error)
+    }
+}
+
+impl From<LogFileError> for Failure {
+    fn from(error: LogFileError) -> Self {
+        Failure::Specific { exit_code: 1, error: Box::new(error) }
     }
 }
 

@@ -1,21 +1,17 @@
 //! The command line: flags into a configuration, and the configuration into one of the commands.
 
-pub(crate) mod address;
 mod allocator;
-pub(crate) mod failure;
 mod kick;
 mod limits;
 mod listing;
-pub(crate) mod lock;
+mod lock;
 mod log_file;
 mod log_output;
 mod named;
 mod ping;
 mod print;
-pub(crate) mod run;
+mod run;
 mod service;
-pub(crate) mod shown;
-pub(crate) mod values;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
@@ -24,12 +20,10 @@ use std::{env, io};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
-pub use self::failure::Failure;
-pub use self::log_file::LogFileError;
-pub use self::service::ServiceError;
-pub use crate::bench::BenchError;
+pub use crate::console::Failure;
 
 use self::service::{restart, start, status, stop};
+use crate::console::{address, failure, shown, values};
 use crate::{bench, top};
 
 /// A lock server: named locks over TCP or a UNIX socket, one holder at a time, the others in order.

@@ -1,6 +1,6 @@
 //! `officer run`: the server in the foreground.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use super::limits::LimitOptions;
 use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
 use super::values::{Mode, Seconds};
+use crate::console::announce;
 use crate::net::{Config, Net, descriptors};
 use crate::server::Limits;
 
@@ -25,6 +26,7 @@ const EXPOSED: &str = "officer::exposed";
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
+#[group(skip)]
 pub(super) struct Options {
     #[command(flatten)]
     address: AddressOptions,
@@ -121,7 +123,7 @@ pub(super) fn serve(options: Options, announce: impl FnOnce(&str)) -> Result<(),
     log_to_stderr(options.log_level.into());
     // What is wrong so far is said to whoever started the server; stderr becomes the log once it listens.
     let open = |path| LogFile::open(path, options.log_file_choice);
-    let mut log_file = options.log_file.as_deref().map(open).transpose().map_err(Failure::LogFile)?;
+    let mut log_file = options.log_file.as_deref().map(open).transpose()?;
     let mut net = Net::bind(options.config(descriptors::raise_limit())).map_err(Failure::Listen)?;
     let address = net.address();
     announce(&address);
@@ -135,7 +137,7 @@ pub(super) fn serve(options: Options, announce: impl FnOnce(&str)) -> Result<(),
     };
     warn_if_exposed();
     if let Some(log_file) = &mut log_file {
-        log_file.take_stderr().map_err(Failure::LogFile)?;
+        log_file.take_stderr()?;
         warn_if_exposed();
     }
     // Asked now: a terminal that has gone is none.
@@ -163,13 +165,6 @@ fn log_to_stderr(level: LevelFilter) {
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(LogOutput::default())))
         .try_init();
-}
-
-/// Tells whoever started the server, which may be a script that waits for just this line, where it is.
-pub(crate) fn announce(address: &str) {
-    // Not println!, which panics when nobody reads stdout: the server is there for its clients.
-    let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "officer: listening on {address}").and_then(|()| stdout.flush());
 }
 
 #[cfg(test)]

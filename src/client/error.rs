@@ -2,6 +2,11 @@
 
 use std::{fmt, io};
 
+use crate::wire::reason;
+
+/// Why the server refused a request. What a newer server has for it, and this version does not know, is kept as text.
+pub type Reason = reason::Reason<Box<str>>;
+
 /// Why a call of the client did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -21,8 +26,8 @@ pub enum Error {
     NotHeld,
     /// The server refused the request.
     Server {
-        /// For programs, such as `too_many_locks`.
-        reason: String,
+        /// For programs.
+        reason: Reason,
         /// For people.
         message: String,
     },

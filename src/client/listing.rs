@@ -56,8 +56,8 @@ impl Client {
     /// Every connection that holds or waits for anything, with the names of that.
     ///
     /// # Errors
-    /// [`Error::ConnectionLost`], and [`Error::Server`] with the reason `reply_too_large` if it is too much for one
-    /// reply.
+    /// [`Error::ConnectionLost`], and [`Error::Server`] with
+    /// [`Reason::ReplyTooLarge`](super::Reason::ReplyTooLarge) if it is too much for one reply.
     pub fn connections(&self) -> Result<NameListing, Error> {
         let all: NameListing = self.listing("connections")?;
         let own = |(connection, names)| (connection, self.of_namespace(names));

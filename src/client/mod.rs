@@ -48,7 +48,7 @@ mod state;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use self::error::Error;
+pub use self::error::{Error, Reason};
 pub use self::guard::Guard;
 pub use self::listing::{Locks, LocksPage};
 pub use self::options::{Address, DEFAULT_PORT, LockOptions, Options};
@@ -235,7 +235,7 @@ impl Client {
     /// there was one.
     ///
     /// # Errors
-    /// [`Error::Server`] with the reason `not_allowed` from another machine, unless the server was told otherwise;
+    /// [`Error::Server`] with [`Reason::NotAllowed`] from another machine, unless the server was told otherwise;
     /// [`Error::ConnectionLost`].
     pub fn kick(&self, connection: &str) -> Result<bool, Error> {
         let request = Request { command: "kick", connection: Some(connection), ..Request::default() };

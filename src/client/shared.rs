@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::error::Error;
+use super::error::{Error, Reason};
 use super::link::{Link, Request, Stream};
 use super::options::Options;
 use super::state::{CallKind, LinkState, State};
@@ -185,7 +185,7 @@ impl Shared {
         // out at any price.)
         if line.len() > state.line_bytes_max && !matches!(kind, CallKind::Unlock { .. }) {
             let message = format!("a request has at most {} bytes", state.line_bytes_max);
-            return Err(Error::Server { reason: "line_too_long".to_owned(), message });
+            return Err(Error::Server { reason: Reason::LineTooLong, message });
         }
         let (sender, receiver) = sync_channel(1);
         state.call(request.id, kind, sender);

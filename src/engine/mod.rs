@@ -161,9 +161,9 @@ impl Engine {
         self.sessions.remove(session);
     }
 
-    /// Executes the next deadline, if there is one at or before `now`. Says whether there was.
-    pub fn expire_next(&mut self, now: Moment, replies: &mut impl Replies) -> bool {
-        match self.deadlines.pop_due(now) {
+    /// Executes the next deadline, if there is one at or before `due_by`, at the moment `now`. Says whether there was.
+    pub fn expire_next(&mut self, due_by: Moment, now: Moment, replies: &mut impl Replies) -> bool {
+        match self.deadlines.pop_due(due_by) {
             Some(Due::Wait(place)) => {
                 // It is no longer armed, so leaving must not cancel it.
                 self.table.place_mut(place).deadline = None;

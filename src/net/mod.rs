@@ -72,9 +72,20 @@ pub struct Net {
     manager: Manager,
     server: Server<Socket>,
     start: Instant,
+    /// The time of the last turn.
+    last_turn: Moment,
     turn_accepts_max: usize,
     accepting: Accepting,
     stats: Option<StatsLine>,
+}
+
+/// What a poll that has returned says of the sockets that it did not report.
+#[derive(Clone, Copy, Debug)]
+struct Polled {
+    /// It began at this time or later.
+    begun: Moment,
+    /// None of them was ready.
+    is_complete: bool,
 }
 
 /// Whether there may be connections to accept. The poll announces only that some have come, once.
@@ -102,9 +113,9 @@ impl Net {
         };
         let limits = Limits { own_ip: listener.ip(), ..config.limits };
         let poll = Poll::new()?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
         let mut signals = Signals::listen()?;
-        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
         Ok(Net {
             poll,
@@ -114,6 +125,7 @@ impl Net {
             manager: Manager::of_environment(),
             server: Server::new(limits),
             start: Instant::now(),
+            last_turn: Moment::START,
             turn_accepts_max: config.turn_accepts_max,
             accepting: Accepting::Pending,
             stats: config.stats.then(StatsLine::default),
@@ -139,8 +151,9 @@ impl Net {
         self.manager.ready(&self.address());
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
-            self.wait(&mut events)?;
+            let polled = self.wait(&mut events)?;
             let now = self.now();
+            self.last_turn = now;
             let mut is_told_to_end = false;
             for event in &events {
                 match event.token() {
@@ -155,6 +168,7 @@ impl Net {
             if is_told_to_end {
                 return self.shut_down(&mut events);
             }
+            self.server.polled(polled.begun, polled.is_complete);
             self.accept(now);
             self.server.turn(now);
             self.manager.tell_alive_if_due(now);
@@ -169,7 +183,7 @@ impl Net {
     }
 
     /// Sleeps until something happens, or something is due.
-    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+    fn wait(&mut self, events: &mut Events) -> io::Result<Polled> {
         let accept_at = match self.accepting {
             Accepting::Idle => None,
             Accepting::Pending => Some(Moment::START),
@@ -181,21 +195,26 @@ impl Net {
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
         let next = [self.server.next_turn(), accept_at, stats_at, self.manager.due()].into_iter().flatten().min();
         match next {
-            Some(Moment::START) => return self.poll(events, Some(Duration::ZERO)),
+            Some(at) if at <= self.last_turn => return self.poll(events, Some(Duration::ZERO)),
             Some(at) => self.alarm.set(at, || moment(self.start))?,
             None => {}
         }
         self.poll(events, None)
     }
 
-    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(events, timeout) {
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<Polled> {
+        // It begins now, but the time of the last turn is known without a look at the clock.
+        let begun = self.last_turn;
+        let is_complete = match self.poll.poll(events, timeout) {
+            // With as many events as there is room for, others may be left.
+            Ok(()) => events.iter().count() < EVENTS_MAX,
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 events.clear();
-                Ok(())
+                false
             }
-            result => result,
-        }
+            Err(error) => return Err(error),
+        };
+        Ok(Polled { begun, is_complete })
     }
 
     /// Accepts those that have come, up to the budget of a turn.
@@ -247,7 +266,7 @@ impl Net {
         let socket = self.server.socket_mut(key).expect("it was just accepted");
         // Both at once and for ever: edges cost nothing while nothing changes, and changing interests costs a call.
         let interests = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(socket, token, interests) {
+        if let Err(error) = self.poll.registry().register(socket.source(), token, interests) {
             self.server.fail(key, error);
         }
     }

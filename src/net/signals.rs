@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::event::Source;
 use mio::net::UnixStream;
-use mio::{Interest, Registry, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 /// From its making on, the signals no longer end the process.
@@ -44,6 +43,11 @@ impl Signals {
         Ok(signals)
     }
 
+    /// What a poll watches.
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        &mut self.wake
+    }
+
     /// To be called when the poll has announced some.
     pub(super) fn take(&mut self) -> Asked {
         // Read to the end, for the poll announces only what is new; and before the flags are looked at, so that none is
@@ -58,19 +62,5 @@ impl Signals {
         }
         let take = |flag: &AtomicBool| flag.swap(false, Ordering::SeqCst);
         Asked { end: take(&self.end), hangup: take(&self.hangup) }
-    }
-}
-
-impl Source for Signals {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.wake.register(registry, token, interests)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.wake.reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.wake.deregister(registry)
     }
 }

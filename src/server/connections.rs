@@ -92,6 +92,11 @@ impl<S: Socket> Connections<S> {
         self.slots.len() - self.turned_away
     }
 
+    /// All of them: as many as a poll can report.
+    pub(super) fn sockets(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn turned_away(&self) -> usize {
         self.turned_away
     }

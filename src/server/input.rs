@@ -28,53 +28,69 @@ enum Input {
 }
 
 impl<S: Socket> Server<S> {
-    /// Executes what a connection has sent: the lines that were left from before, or else those of one read.
+    /// Executes what a connection has sent: the lines that were left from before, then those of one read.
     pub(super) fn serve(&mut self, key: ConnectionKey) {
-        let connection = self.connections.get(key).expect("a connection on the list exists");
-        if self.connections.is_paused(connection) {
-            return;
+        if self.has_lines(key) {
+            let mut inbox = self.connections.take_inbox(key).expect("lines are in an inbox");
+            self.execute_lines(key, &inbox.bytes, 0, &mut inbox.scanner);
+            inbox.compact();
+            self.connections.keep_inbox(key, inbox);
         }
-        let has_lines_left = connection.has_unscanned();
-        let is_readable = connection.flags.is_readable;
-        let peer = connection.peer;
-
-        let inbox = self.connections.take_inbox(key);
-        let mut input = 0;
-        if !has_lines_left && is_readable {
-            match self.connections.read(key, &mut self.read_buffer) {
-                Input::Bytes(bytes) => {
-                    input = bytes;
-                    let Connections { now, recorder, .. } = &mut self.connections;
-                    recorder.remember(*now, peer, Event::Received, &self.read_buffer[..bytes]);
-                }
-                Input::Nothing => {}
-                Input::End(why) => self.connections.doom(key, why),
-            }
-        }
-        match inbox {
-            Some(mut inbox) => {
-                inbox.bytes.extend_from_slice(&self.read_buffer[..input]);
-                self.execute_lines(key, &inbox.bytes, input, &mut inbox.scanner);
-                inbox.compact();
-                self.connections.keep_inbox(key, inbox);
-            }
-            None => {
-                let buffer = std::mem::take(&mut self.read_buffer);
-                let mut scanner = LineScanner::default();
-                self.execute_lines(key, &buffer[..input], input, &mut scanner);
-                let rest = scanner.rest(&buffer[..input]);
-                if !rest.is_empty() {
-                    let mut inbox = self.connections.inboxes.take();
-                    inbox.bytes.extend_from_slice(rest);
-                    inbox.scanner = scanner.rebased();
-                    self.connections.keep_inbox(key, inbox);
-                }
-                self.read_buffer = buffer;
-            }
+        if self.may_read(key) {
+            self.read_and_execute(key);
         }
         if self.long_request_from != Some(key) {
             self.connections.resume(key);
         }
+    }
+
+    /// Whether there are lines that were left from before, and may be executed now.
+    fn has_lines(&self, key: ConnectionKey) -> bool {
+        let connection = self.connections.get(key).expect("a connection on the list exists");
+        connection.has_unscanned() && !self.connections.is_paused(connection)
+    }
+
+    fn may_read(&self, key: ConnectionKey) -> bool {
+        let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
+        let is_open = connection.phase == Phase::Open && !self.connections.is_paused(connection);
+        is_open && connection.flags.is_readable && !connection.has_unscanned()
+    }
+
+    fn read_and_execute(&mut self, key: ConnectionKey) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        match self.connections.read(key, &mut buffer) {
+            Input::Bytes(bytes) => self.execute_input(key, &buffer[..bytes]),
+            Input::Nothing => {}
+            Input::End(why) => self.connections.doom(key, why),
+        }
+        self.read_buffer = buffer;
+    }
+
+    /// Executes what was just read, right from the buffer unless a part of a line came before.
+    fn execute_input(&mut self, key: ConnectionKey, input: &[u8]) {
+        let peer = self.connections.known(key).peer;
+        self.connections.recorder.remember(self.connections.now, peer, Event::Received, input);
+        let inbox = match self.connections.take_inbox(key) {
+            Some(mut inbox) => {
+                inbox.bytes.extend_from_slice(input);
+                self.execute_lines(key, &inbox.bytes, input.len(), &mut inbox.scanner);
+                inbox.compact();
+                inbox
+            }
+            None => {
+                let mut scanner = LineScanner::default();
+                self.execute_lines(key, input, input.len(), &mut scanner);
+                let rest = scanner.rest(input);
+                if rest.is_empty() {
+                    return;
+                }
+                let mut inbox = self.connections.inboxes.take();
+                inbox.bytes.extend_from_slice(rest);
+                inbox.scanner = scanner.rebased();
+                inbox
+            }
+        };
+        self.connections.keep_inbox(key, inbox);
     }
 
     /// Executes the whole lines in `bytes`, until the connection is to end or has too much unsent. The last `new` of the

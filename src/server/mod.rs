@@ -10,6 +10,7 @@ mod commands;
 mod connection;
 mod connections;
 mod disconnect;
+mod horizon;
 mod inbox;
 mod input;
 mod limits;
@@ -25,6 +26,7 @@ pub use self::disconnect::Disconnect;
 pub use self::limits::Limits;
 
 use self::connections::Connections;
+use self::horizon::Horizon;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats};
 use crate::time::Moment;
 use crate::wire::peer::Peer;
@@ -61,6 +63,7 @@ const TURNED_AWAY_MAX: usize = 64;
 pub struct Server<S> {
     engine: Engine,
     connections: Connections<S>,
+    horizon: Horizon,
     /// All sockets are read into this buffer, and lines are executed right from it.
     read_buffer: Vec<u8>,
     /// An empty list, kept for its memory.
@@ -83,6 +86,7 @@ impl<S: Socket> Server<S> {
             engine: Engine::new(engine_limits),
             read_buffer: vec![0; limits.turn_read_bytes],
             connections: Connections::new(limits),
+            horizon: Horizon::default(),
             spare: Vec::new(),
             long_request_from: None,
             is_shutting_down: false,
@@ -114,6 +118,7 @@ impl<S: Socket> Server<S> {
 
     /// Notes what the poll says of a connection. If it is gone, nothing happens, whoever has its slot now.
     pub fn ready(&mut self, key: ConnectionKey, readiness: Readiness) {
+        self.horizon.on_event();
         let Some(connection) = self.connections.get_mut(key) else { return };
         let flags = &mut connection.flags;
         if readiness.is_writable && std::mem::take(&mut flags.is_blocked) {
@@ -125,6 +130,16 @@ impl<S: Socket> Server<S> {
             flags.is_readable = true;
             self.connections.list(key);
         }
+    }
+
+    /// A poll that began at `begun` has returned, and [`Server::ready`] was called for each of its events. `is_complete`:
+    /// it has reported every socket that was ready; false if it was interrupted, or took as many events as it had room
+    /// for. A poll reports sockets in the order in which they became ready.
+    ///
+    /// Deadlines are executed up to the beginning of polls, never by the clock alone: what a client sent before a deadline
+    /// counts, however late this server comes to read it.
+    pub fn polled(&mut self, begun: Moment, is_complete: bool) {
+        self.horizon.on_poll(begun, is_complete, self.connections.sockets());
     }
 
     /// The socket of a connection failed outside of reading and writing.

@@ -39,8 +39,8 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Looks at a connection whose deadline has come.
-    pub(super) fn on_deadline(&mut self, key: ConnectionKey) {
+    /// Looks at a connection whose deadline has come. What is due by `due_by` is executed.
+    pub(super) fn on_deadline(&mut self, key: ConnectionKey, due_by: Moment) {
         let now = self.now;
         let connection = self.known(key);
         connection.deadline = None;
@@ -49,12 +49,12 @@ impl<S: Socket> Connections<S> {
             connection.last_input = now;
         }
         let connection = self.get(key).expect("its deadline is cancelled when it goes");
-        let stalled_for = now.since(connection.last_progress);
+        let stalled_for = due_by.since(connection.last_progress);
         let is_stalled = connection.unsent() > 0 && stalled_for >= self.limits.outbox_stall.into();
         match connection.phase {
-            Phase::Lingering { until } if until <= now => self.remove(key),
+            Phase::Lingering { until } if until <= due_by => self.remove(key),
             Phase::Open | Phase::Draining { .. } if is_stalled => self.end_if_stalled(key),
-            Phase::Open if self.due(connection).is_some_and(|due| due <= now) => self.doom(key, Disconnect::Idle),
+            Phase::Open if self.due(connection).is_some_and(|due| due <= due_by) => self.doom(key, Disconnect::Idle),
             _ => self.arm(key),
         }
     }

@@ -8,6 +8,7 @@ use crate::time::Moment;
 impl<S: Socket> Server<S> {
     /// One turn. The order decides what clients see of things that come together: a release that was read grants a
     /// waiter before that one's timeout is looked at, and all that is decided is written at the end, once per connection.
+    /// Deadlines are executed up to the last complete poll: see [`Server::polled`].
     pub fn turn(&mut self, now: Moment) {
         self.connections.now = now;
         if !self.is_shutting_down {
@@ -38,17 +39,21 @@ impl<S: Socket> Server<S> {
 
     /// Connections that were silent or deaf for too long, then waits. The rest of what is due comes in the next turn.
     fn expire(&mut self) {
-        let now = self.connections.now;
+        // Everything that a complete poll reported has been read by now, but for input that is held up on purpose: of a
+        // connection that is paused by its unsent output, or after a long request that waits for another turn.
+        let due_by = self.horizon.reached();
         let (expiries_max, bytes_max) =
             (self.connections.limits.turn_expiries_max, self.connections.limits.turn_expiry_bytes);
         for _ in 0..expiries_max {
-            let Some(key) = self.connections.deadlines.pop_due(now) else { break };
-            self.connections.on_deadline(key);
+            let Some(key) = self.connections.deadlines.pop_due(due_by) else { break };
+            self.connections.on_deadline(key, due_by);
         }
         let bytes_before = self.connections.bytes_pushed;
         for _ in 0..expiries_max {
             let bytes = self.connections.bytes_pushed - bytes_before;
-            if bytes >= bytes_max as u64 || !self.engine.expire_next(now, &mut self.connections) {
+            if bytes >= bytes_max as u64
+                || !self.engine.expire_next(due_by, self.connections.now, &mut self.connections)
+            {
                 break;
             }
         }

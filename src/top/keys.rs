@@ -5,7 +5,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::model::{Model, Over};
 use super::poller::Order;
 use super::row::{Moment, Sort};
-use crate::cli::shown::Shown;
+use crate::console::shown::Shown;
 use crate::wire::request::NAME_BYTES_MAX;
 
 /// What is to be done for a key, beyond what the model has done.

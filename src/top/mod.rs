@@ -32,11 +32,11 @@ use self::row::{Column, Filter, Sort};
 use self::screen::Screen;
 use self::text::Count;
 use self::view::Theme;
-use crate::cli::Failure;
-use crate::cli::address::ServerOptions;
-use crate::cli::lock::signals;
-use crate::cli::values::Seconds;
 use crate::client::Client;
+use crate::console::Failure;
+use crate::console::address::ServerOptions;
+use crate::console::exit;
+use crate::console::values::Seconds;
 
 /// Times on the screen run on, whether or not there are news.
 const DRAW_EVERY: Duration = Duration::from_millis(500);
@@ -154,7 +154,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     drop(screen);
     match left? {
         // As if nobody had listened for it: whoever sent it sees that it did what it should.
-        Some(signal) => Ok(signals::die_of(signal)),
+        Some(signal) => Ok(exit::die_of(signal)),
         None => Ok(ExitCode::SUCCESS),
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::poller::{Counts, Kicked, Look, News, Order, Picture, Target};
 use super::row::{Column, Filter, Moment, Row, Sort};
-use crate::cli::failure::Failure;
-use crate::cli::shown::{Shown, Span};
 use crate::client::{Error, LockDetail, PlaceDetail};
+use crate::console::Failure;
+use crate::console::shown::{Shown, Span};
 
 /// For how many seconds the last line tells what came of something.
 const MESSAGE_SECONDS: f64 = 10.0;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::reason::Reason;
+
 /// One line from the server. Which fields are there depends on `result`; those that a newer server adds are ignored.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -21,7 +23,7 @@ pub struct Answer {
     /// Where the next page of a listing begins.
     pub next: Option<String>,
     /// Why the request was refused, for programs.
-    pub reason: String,
+    pub reason: Reason<Box<str>>,
     /// Why the request was refused, for people.
     pub message: String,
     /// What the server calls this connection.

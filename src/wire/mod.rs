@@ -7,6 +7,7 @@ pub mod json;
 pub mod line;
 pub mod listing;
 pub mod peer;
+pub mod reason;
 pub mod reply;
 pub mod request;
 pub mod transcript;

@@ -6,53 +6,8 @@ use super::Id;
 use super::json::{push_seconds, push_str, push_u64, push_unquoted};
 use super::listing::Listing;
 use super::peer::Peer;
+pub use super::reason::Reason;
 use crate::time::Span;
-
-/// Why a request was refused, for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The line is not well-formed.
-    InvalidJson,
-    /// Well-formed, but not a request.
-    InvalidRequest,
-    /// No command of that name.
-    UnknownCommand,
-    /// The line is over the limit; the connection is closed.
-    LineTooLong,
-    /// The server has as many connections as it may have; the connection is closed.
-    TooManyConnections,
-    /// The connection holds and waits for as many locks as it may.
-    TooManyLocks,
-    /// As many connections wait for the lock as may.
-    TooManyWaits,
-    /// A listing is over the limit.
-    ReplyTooLarge,
-    /// A second `lock`, with an `id`, for a name that the connection still waits for.
-    AlreadyQueued,
-    /// The server ends, and with it the wait.
-    ShuttingDown,
-    /// Not from where the connection comes from.
-    NotAllowed,
-}
-
-impl Reason {
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::InvalidJson => "invalid_json",
-            Reason::InvalidRequest => "invalid_request",
-            Reason::UnknownCommand => "unknown_command",
-            Reason::LineTooLong => "line_too_long",
-            Reason::TooManyConnections => "too_many_connections",
-            Reason::TooManyLocks => "too_many_locks",
-            Reason::TooManyWaits => "too_many_waits",
-            Reason::ReplyTooLarge => "reply_too_large",
-            Reason::AlreadyQueued => "already_queued",
-            Reason::ShuttingDown => "shutting_down",
-            Reason::NotAllowed => "not_allowed",
-        }
-    }
-}
 
 /// One reply: what happened, and the id of the request that it belongs to.
 #[derive(Clone, Debug)]

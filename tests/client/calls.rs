@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use officer::client::{Address, Client, Error, Guard, LockOptions};
+use officer::client::{Address, Client, Error, Guard, LockOptions, Reason};
 
 use super::support::patience::{PATIENCE, eventually};
 use super::support::server::Server;
@@ -278,9 +278,9 @@ fn a_request_that_the_server_refuses_is_an_error_with_its_message() {
         Error::Server { reason, message } if !message.is_empty() => reason,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused("treasure"), "too_many_locks");
-    assert_eq!(refused(&"x".repeat(1_025)), "invalid_request");
-    assert_eq!(refused(""), "invalid_request");
+    assert_eq!(refused("treasure"), Reason::TooManyLocks);
+    assert_eq!(refused(&"x".repeat(1_025)), Reason::InvalidRequest);
+    assert_eq!(refused(""), Reason::InvalidRequest);
     // Nothing is left of the refused requests.
     assert!(guards.iter().all(|guard| !guard.is_lost()));
     drop(guards);
@@ -295,7 +295,7 @@ fn a_line_over_the_limit_of_the_server_is_not_sent() {
     let ann = server.client();
     let guard = ann.lock("boss").expect("the lock");
     let long = "x".repeat(70_000);
-    let too_long = |error: Error| matches!(error, Error::Server { reason, .. } if reason == "line_too_long");
+    let too_long = |error: Error| matches!(error, Error::Server { reason: Reason::LineTooLong, .. });
     assert!(too_long(ann.lock(&long).unwrap_err()));
     assert!(too_long(ann.kick(&long).unwrap_err()));
     assert!(too_long(ann.locks_with_detail(&long).next().expect("an error").unwrap_err()));
@@ -304,7 +304,7 @@ fn a_line_over_the_limit_of_the_server_is_not_sent() {
     assert!(too_long(task(move || second.lock(&long).map(drop)).end().unwrap_err()));
     // A line of the longest length is sent.
     let shorter = "x".repeat(65_400);
-    assert!(matches!(ann.lock(&shorter).unwrap_err(), Error::Server { reason, .. } if reason == "invalid_request"));
+    assert!(matches!(ann.lock(&shorter).unwrap_err(), Error::Server { reason: Reason::InvalidRequest, .. }));
     guard.release().expect("held");
 }
 
@@ -324,7 +324,7 @@ fn a_name_is_any_text() {
 #[test]
 fn a_client_whose_own_name_is_too_long_is_refused() {
     let server = Server::tcp(&[]);
-    for (length, expected) in [(129, "invalid_request"), (70_000, "line_too_long")] {
+    for (length, expected) in [(129, Reason::InvalidRequest), (70_000, Reason::LineTooLong)] {
         let Err(Error::Server { reason, .. }) = server.client_options().name("x".repeat(length)).connect() else {
             panic!("an error is expected");
         };
@@ -340,7 +340,7 @@ fn a_server_at_its_connection_limit_is_reported() {
         let _ann = server.client();
         for _ in 0..20 {
             let error = server.client_options().connect().unwrap_err();
-            assert!(matches!(&error, Error::Server { reason, .. } if reason == "too_many_connections"), "{error:?}");
+            assert!(matches!(&error, Error::Server { reason: Reason::TooManyConnections, .. }), "{error:?}");
         }
     }
 }

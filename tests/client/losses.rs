@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use officer::client::{Error, Guard, LockOptions, Options};
+use officer::client::{Error, Guard, LockOptions, Options, Reason};
 use rustix::process::Signal;
 
 use super::fake::{Fake, HELLO};
@@ -238,7 +238,7 @@ fn a_server_that_shuts_down_answers_waits() {
     eventually("bob waits", || connections_on(&ann, "boss").len() == 2);
     server.signal(Signal::TERM);
     let error = waiter.end().unwrap_err();
-    assert!(matches!(&error, Error::Server { reason, .. } if reason == "shutting_down"), "{error:?}");
+    assert!(matches!(&error, Error::Server { reason: Reason::ShuttingDown, .. }), "{error:?}");
     assert!(ann.wait_until_lost(PATIENCE));
     assert_lost(guard.release());
 }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use officer::client::{Client, Error, LockOptions, Options};
+use officer::client::{Client, Error, LockOptions, Options, Reason};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::fake::Fake;
@@ -96,7 +96,7 @@ fn a_server_of_another_kind_is_recognized() {
     // An Officer server that is too old for this client reports it itself.
     let old = r#"{"result":"error","reason":"unknown_command","message":"there is no such command","id":0}"#;
     let message = "there is no such command".to_owned();
-    let error = Error::Server { reason: "unknown_command".to_owned(), message };
+    let error = Error::Server { reason: Reason::UnknownCommand, message };
     assert_eq!(fake.connect_to(old).unwrap_err(), error);
 }
 
@@ -142,7 +142,7 @@ fn fields_that_are_missing_are_empty() {
     for (answer, error) in [
         (r#"{"result":"timed_out"}"#, Error::TimedOut { queue: Vec::new() }),
         (r#"{"result":"queue_maxed"}"#, Error::QueueMaxed { queue: Vec::new() }),
-        (r#"{"result":"error"}"#, Error::Server { reason: String::new(), message: String::new() }),
+        (r#"{"result":"error"}"#, Error::Server { reason: Reason::Other("".into()), message: String::new() }),
         (r#"{"result":"cancelled"}"#, Error::Cancelled),
     ] {
         let call = lock_in_a_thread(&client, "boss", LockOptions::default());
@@ -155,7 +155,7 @@ fn fields_that_are_missing_are_empty() {
 fn a_release_that_the_server_does_not_confirm_is_an_error() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
-    let refused = Error::Server { reason: "why".to_owned(), message: "so".to_owned() };
+    let refused = Error::Server { reason: Reason::Other("why".into()), message: "so".to_owned() };
     for (answer, error) in [
         (r#"{"result":"release_failed"}"#, Error::NotHeld),
         (r#"{"result":"error","reason":"why","message":"so"}"#, refused),
@@ -217,7 +217,7 @@ fn answers_find_their_calls_in_any_order() {
         peer.answer_to(request, &format!(r#"{{"result":"error","reason":"{name}","message":""}}"#));
     }
     for (call, name) in calls.into_iter().zip(["a", "b", "c"]) {
-        assert_eq!(call.end(), Err(Error::Server { reason: name.to_owned(), message: String::new() }));
+        assert_eq!(call.end(), Err(Error::Server { reason: Reason::Other(name.into()), message: String::new() }));
     }
 }
 

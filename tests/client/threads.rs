@@ -29,8 +29,14 @@ impl<T> StaysHere<()> for T {}
 impl<T: Send> StaysHere<OfThoseThatGo> for T {}
 const _: () = <Guard as StaysHere<_>>::IT_DOES;
 
-/// A client that sends no keep-alive within a test: each answer wakes the threads that wait in a client, so a forgotten
-/// one would go on a few seconds later, and the test would not notice.
+/// A server without an idle limit, so that its clients may be quiet.
+fn quiet_server() -> Server {
+    Server::tcp(&["-m", "0"])
+}
+
+/// A client of a [`quiet_server`] that never sends a keep-alive. Every answer wakes the threads that wait in a client, so
+/// with keep-alives a thread that nobody woke would only be late. With an idle limit a client sends them whatever its
+/// own interval is.
 fn quiet(server: &Server) -> Client {
     server.client_options().keep_alive(Duration::MAX).connect().expect("a connection")
 }
@@ -88,19 +94,19 @@ fn count_together(clients: &[Client], threads: usize, rounds: usize) {
 
 #[test]
 fn fifty_threads_of_one_client_never_hold_a_lock_together() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     count_together(&[quiet(&server)], 50, 60);
 }
 
 #[test]
 fn two_clients_of_25_threads_never_hold_a_lock_together() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     count_together(&[quiet(&server), quiet(&server)], 25, 60);
 }
 
 #[test]
 fn threads_that_keep_giving_up_leave_nothing_behind() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let clients = [quiet(&server), quiet(&server)];
     let counters = Arc::new(Counters::default());
     let tasks: Vec<_> = (0..30)
@@ -135,7 +141,7 @@ fn threads_that_keep_giving_up_leave_nothing_behind() {
 
 #[test]
 fn threads_of_a_client_get_a_lock_in_the_order_of_their_calls() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let client = quiet(&server);
     let guard = client.lock("boss").expect("the lock");
     let (sender, order) = channel();
@@ -152,7 +158,7 @@ fn threads_of_a_client_get_a_lock_in_the_order_of_their_calls() {
 
 #[test]
 fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let second = lock_in_a_thread(&ann, "boss", LockOptions::default());
@@ -178,7 +184,7 @@ fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
 
 #[test]
 fn a_thread_that_gives_up_leaves_both_queues() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let anns = ann.connection_name();
@@ -200,7 +206,7 @@ fn a_thread_that_gives_up_leaves_both_queues() {
 
 #[test]
 fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let client = quiet(&server);
     let name = client.connection_name();
     let _guard = client.lock("boss").expect("the lock");
@@ -222,7 +228,7 @@ fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
 
 #[test]
 fn another_thread_can_t_release_the_lock() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let client = quiet(&server);
     let guard = client.lock("boss").expect("the lock");
     let other = client.clone();
@@ -234,7 +240,7 @@ fn another_thread_can_t_release_the_lock() {
 
 #[test]
 fn a_reset_ends_the_holds_and_waits_of_all_threads() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let loot = bob.lock("loot").expect("the lock");
@@ -263,7 +269,7 @@ fn a_reset_ends_the_holds_and_waits_of_all_threads() {
 
 #[test]
 fn a_new_request_behind_threads_whose_wait_was_ended_gets_the_lock() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let client = quiet(&server);
     for round in 0..20 {
         let guard = client.lock("boss").expect("the lock");
@@ -287,7 +293,7 @@ fn a_new_request_behind_threads_whose_wait_was_ended_gets_the_lock() {
 
 #[test]
 fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let client = quiet(&server);
     let (sender, is_held) = channel();
     let (go, may_panic) = channel::<()>();
@@ -309,7 +315,7 @@ fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
 
 #[test]
 fn a_guard_outlives_its_client() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     drop(ann);
@@ -324,7 +330,7 @@ fn a_guard_outlives_its_client() {
 /// hangs, and that no name stays locked.
 #[test]
 fn nothing_hangs_and_no_name_stays_locked_whatever_happens_together() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let [client, observer] = [quiet(&server), quiet(&server)];
     let is_over = Arc::new(AtomicBool::new(false));
     let workers: Vec<_> = (0..20)
@@ -386,7 +392,7 @@ fn nothing_hangs_and_no_name_stays_locked_whatever_happens_together() {
 
 #[test]
 fn threads_that_find_the_connection_lost_make_only_one_new_connection() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let [client, observer] = [quiet(&server), quiet(&server)];
     let first = client.connection_name();
     observer.kick(&first).expect("an answer");
@@ -409,7 +415,7 @@ fn threads_that_find_the_connection_lost_make_only_one_new_connection() {
 
 #[test]
 fn all_waiting_calls_report_a_loss() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let _guard = ann.lock("boss").expect("the lock");
     let mut waiters = vec![lock_in_a_thread(&bob, "boss", LockOptions::default())];

@@ -257,7 +257,7 @@ fn those_that_ask_for_big_replies_and_never_read_cost_no_more_than_the_limit_on_
             // Whoever owes too much may be gone already.
             let _ = client.try_write("{\"command\":\"locks\"}\n".repeat(20).as_bytes());
         }
-        server.log().wait_for("the unsent output of all is over the limit");
+        server.log().wait_for("total output limit exceeded");
         deaf
     });
     let peak = megabytes(server.peak_memory_bytes());
@@ -290,7 +290,7 @@ fn those_that_send_lines_without_an_end_cost_no_more_than_the_limit_on_all() {
             .collect::<Vec<_>>()
     });
     eventually("all that is too much is gone", || {
-        server.log().count("can't be carried out yet is over the limit") >= 460
+        server.log().count("total input limit exceeded") >= 460
     });
     let peak = megabytes(server.peak_memory_bytes());
     println!(

@@ -82,7 +82,7 @@ fn at_info_it_logs_why_a_connection_ended_and_none_of_its_lines() {
     let [mut ann, mut bob] = [server.connect(), server.connect()];
     ann.acquire("db");
     assert_eq!(server.connect().receive()["reason"], "too_many_connections");
-    server.log().wait_for("there are as many connections as may be");
+    server.log().wait_for("connection limit reached");
     bob.send("x".repeat(51));
     server.log().wait_for(&format!("{} ended: line too long", bob.tcp_name()));
     let name = ann.tcp_name();

@@ -62,7 +62,7 @@ fn a_peer_with_too_much_unsent_output_is_disconnected_and_its_lock_passes_on() {
         deaf.write(MY_LOCKS.repeat(400).as_bytes());
         bob.expect_acquired("db");
         assert!(deaf.receive_until_end().len() < 400);
-        server.log().wait_for("its unsent output is over the limit");
+        server.log().wait_for("ended: output limit exceeded");
         assert_eq!(server.log().count(" ended: "), 1);
         assert_eq!(eve.my_locks(), ["other"]);
         assert_eq!(eve.locks(), json!({"db": [bob.name()], "other": [eve.name()]}));
@@ -80,7 +80,7 @@ fn a_peer_that_takes_nothing_for_too_long_is_disconnected_and_its_lock_passes_on
         deaf.write(MY_LOCKS.repeat(400).as_bytes());
         bob.expect_acquired("db");
         assert!(sent.elapsed() >= Duration::from_millis(500), "{:?}", sent.elapsed());
-        server.log().wait_for("it took nothing of its output for the limit");
+        server.log().wait_for("output stalled");
         assert_eq!(bob.locks(), json!({"db": [bob.name()]}));
         assert!(deaf.receive_until_end().len() < 400);
     }
@@ -130,7 +130,7 @@ fn over_the_limit_on_all_output_the_peer_with_most_is_disconnected() {
         });
         much.write(MY_LOCKS.repeat(400).as_bytes());
         bob.expect_acquired("much");
-        server.log().wait_for("the unsent output of all is over the limit, and it had most of it");
+        server.log().wait_for("total output limit exceeded; this connection held the most");
         assert_eq!(server.log().count(" ended: "), 1);
         assert!(much.receive_until_end().len() < 400);
         // The other gets all its replies, and keeps its locks.

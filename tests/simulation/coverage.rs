@@ -91,7 +91,7 @@ pub(crate) struct Coverage {
     pub(crate) steps: u64,
     pub(crate) turns: u64,
     /// Nanoseconds of virtual time.
-    pub(crate) time: u64,
+    pub(crate) time: u128,
 }
 
 impl Coverage {

@@ -16,7 +16,8 @@ use officer::wire::peer::Peer;
 use crate::coverage::{Coverage, Event as Happening};
 use crate::expected::{Asked, Broken, Event, Expected, Number};
 use crate::memory::{Call, MemorySocket, Wire};
-use crate::scenario::{BAD, From, Line, Scenario, Seat, Step};
+use crate::scenario::{From, Line, Scenario, Seat, Step};
+use crate::sizes::{Id, quoted};
 use crate::{counting, watch};
 
 /// How a scenario is carried out.
@@ -65,7 +66,7 @@ pub(crate) fn run(scenario: &Scenario, options: Options) -> Result<Coverage, Fai
     watch::stop();
     let mut world = world.expect("it was made");
     let Err(panic) = result else {
-        world.expected.coverage.time = world.now;
+        world.expected.coverage.time = world.now.into();
         return Ok(world.expected.coverage);
     };
     let transcript = world.expected.transcript.take().unwrap_or_default();
@@ -89,13 +90,14 @@ const FIRST_NAME: usize = 10_000;
 /// How many names there are: the port is part of them.
 const NAMES: usize = u16::MAX as usize - FIRST_NAME;
 
-fn peer(number: Number, from: From) -> Peer {
+/// Where a connection comes from, as the server is told, and how replies have to name it.
+fn peer(number: Number, from: From) -> (Peer, String) {
     let name = FIRST_NAME + number;
     let port = u16::try_from(name).expect("few connections");
     match from {
-        From::Unix => Peer::Unix(name as u64),
-        From::Loopback => Peer::V4 { ip: [127, 0, 0, 1], port },
-        From::Elsewhere => Peer::V4 { ip: [10, 0, 0, 1], port },
+        From::Unix => (Peer::Unix(name as u64), format!("unix:{name}")),
+        From::Loopback => (Peer::V4 { ip: [127, 0, 0, 1], port }, format!("127.0.0.1:{name}")),
+        From::Elsewhere => (Peer::V4 { ip: [10, 0, 0, 1], port }, format!("10.0.0.1:{name}")),
     }
 }
 
@@ -103,6 +105,9 @@ pub(crate) fn number_of(name: &str) -> Number {
     let (_, number) = name.rsplit_once(':').expect("a name ends with a number");
     number.parse::<usize>().expect("a number") - FIRST_NAME
 }
+
+/// The clock stands still there: 292 years after the server's start. What is due later never comes.
+const END_OF_TIME: u64 = 1 << 63;
 
 /// So many rounds with the same steps, and each leaves more memory behind: it is lost.
 const ROUNDS_MAX: usize = 100;
@@ -143,11 +148,12 @@ struct Link {
 
 impl World {
     fn new(scenario: &Scenario, options: Options, events: Rc<RefCell<Vec<Event>>>) -> Self {
+        let of_server = scenario.limits.of_server();
         let mut limits = scenario.limits.clone();
         limits.connection_locks_max += usize::from(options.is_misled);
         let mut expected = Expected::new(limits);
         expected.transcript = options.has_transcript.then(Vec::new);
-        let (server, live) = counting::live(|| Server::new(scenario.limits.clone()));
+        let (server, live) = counting::live(|| Server::new(of_server));
         World {
             server,
             server_live: live,
@@ -273,7 +279,10 @@ impl World {
                         self.expected.on_failure(number);
                     }
                     self.with_server(|server| server.fail(key, ErrorKind::NotConnected.into()));
-                    self.between_turns();
+                    let events = self.take_events();
+                    self.expected.hear(&events);
+                    self.expected.between_turns(&events);
+                    self.give_back(events);
                 }
             }
             Step::Event { seat, is_of_former, bits } => {
@@ -288,8 +297,9 @@ impl World {
                 }
             }
             Step::Pass(nanos) => self.pass(*nanos),
-            Step::Oversleep(nanos) => self.now += nanos,
-            Step::Due => self.now = self.now.max(self.expected.next_due().unwrap_or(0)),
+            Step::Oversleep(nanos) => self.now = self.now.saturating_add(*nanos).min(END_OF_TIME),
+            Step::Due => self.now = self.now.max(self.next_due()),
+            Step::NearlyDue => self.pass(self.next_due().saturating_sub(self.now + 1)),
             Step::Poll(order) => self.poll(*order),
             Step::Turn => self.turn(),
             Step::Settle(order) => self.settle(*order),
@@ -311,11 +321,13 @@ impl World {
         let (calls, aside) = (Some((number, Rc::new(note) as _)), Some(counting::set_aside as _));
         let wire = Wire { read_max, refuses_half_close, calls, aside, ..Wire::default() };
         let wire = Rc::new(RefCell::new(wire));
-        let peer = peer(number, from);
+        let (peer, name) = peer(number, from);
         let (socket, now) = (MemorySocket::new(Rc::clone(&wire)), self.now);
         let key = self.with_server(|server| server.accept(socket, peer, Moment::from_nanos(now)));
         let slot = key.map(slot);
-        self.expected.accept(peer.to_string(), from != From::Elsewhere, slot, Rc::clone(&wire), now);
+        let events = self.take_events();
+        self.expected.hear(&events);
+        self.expected.accept(name, from != From::Elsewhere, key.is_some(), Rc::clone(&wire), now);
         self.expected.coverage.event(Happening::Accept);
         if slot.is_some_and(|slot| self.freed_slots.remove(&slot)) {
             self.expected.coverage.count("a slot used again at once");
@@ -331,11 +343,6 @@ impl World {
         });
         // The poll announces once that a new socket takes something.
         self.edge(number, Readiness { is_writable: true, ..Readiness::default() });
-        self.between_turns();
-    }
-
-    fn between_turns(&mut self) {
-        let events = self.take_events();
         self.expected.between_turns(&events);
         self.give_back(events);
     }
@@ -348,10 +355,10 @@ impl World {
                 (format!("{}{padding}}}{ending}", &line[..line.len() - 1]), Asked::Locks(request.clone()))
             }
             Line::Hello { label, max_idle, id } => {
-                let client = label.as_ref().map_or(String::new(), |label| format!(r#","client":"{label}""#));
-                let idle = max_idle.map_or(String::new(), |idle| format!(r#","max_idle":{}"#, idle.written));
+                let client = label.as_ref().map_or(String::new(), |label| format!(r#","client":{}"#, quoted(label)));
+                let idle = max_idle.as_ref().map_or(String::new(), |idle| format!(r#","max_idle":{}"#, idle.written));
                 let text = format!("{{\"command\":\"hello\"{client}{idle}{}}}\n", with_id(id.as_ref()));
-                let max_idle = max_idle.map(|idle| idle.nanos);
+                let max_idle = max_idle.as_ref().map(|idle| idle.nanos);
                 (text, Asked::Hello { label: label.clone(), max_idle, id: id.clone() })
             }
             Line::Kick { seat, id } => {
@@ -360,9 +367,9 @@ impl World {
                 let text = format!("{{\"command\":\"kick\",\"connection\":\"{kicked}\"{}}}\n", with_id(id.as_ref()));
                 (text, Asked::Kick { connection: kicked, id: id.clone() })
             }
-            Line::Bad(which) => (format!("{}\n", BAD[*which].0), Asked::Bad { reply: BAD[*which].1 }),
+            Line::Bad { text, reply } => (format!("{text}\n"), Asked::Bad { reply: reply.clone() }),
             Line::Blank => (" \t\r\n".to_owned(), Asked::Nothing),
-            Line::Long => (format!("{}\n", "x".repeat(1_100)), Asked::Nothing),
+            Line::Long(bytes) => (format!("{}\n", "x".repeat(*bytes)), Asked::Nothing),
         };
         // An ending may have a line of its own.
         let end = text.find('\n').expect("a line has an end") + 1;
@@ -417,7 +424,10 @@ impl World {
 
     fn turn(&mut self) {
         let now = self.now;
-        self.with_server(|server| server.turn(Moment::from_nanos(now)));
+        self.with_server(|server| {
+            server.polled(Moment::from_nanos(now), true);
+            server.turn(Moment::from_nanos(now));
+        });
         self.freed_slots.clear();
         let events = self.take_events();
         self.expected.turn(now, &events);
@@ -463,8 +473,13 @@ impl World {
         self.server.next_turn().map(Moment::as_nanos)
     }
 
+    /// When the next thing is due, if anything is.
+    fn next_due(&self) -> u64 {
+        self.expected.next_due().map_or(0, |due| due.min(END_OF_TIME))
+    }
+
     fn pass(&mut self, nanos: u64) {
-        let end = self.now + nanos;
+        let end = self.now.saturating_add(nanos).min(END_OF_TIME);
         self.settle(0);
         while let Some(next) = self.next_turn()
             && next <= end
@@ -479,8 +494,8 @@ impl World {
 
 const ALL: Readiness = Readiness { is_readable: true, is_writable: true, is_read_closed: true };
 
-fn with_id(id: Option<&String>) -> String {
-    id.map_or(String::new(), |id| format!(r#","id":{id}"#))
+fn with_id(id: Option<&Id>) -> String {
+    id.map_or(String::new(), |id| format!(r#","id":{}"#, id.written))
 }
 
 fn slot(key: ConnectionKey) -> u32 {

@@ -18,7 +18,8 @@ use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
 use officer::wire::request::{Command, parse};
 
-use crate::model::{Ask, Limits, Model, Request, Said, Timeout, is_same};
+use crate::model::{Ask, Limits, Model, Request, Said, is_same};
+use crate::sizes::Span;
 use crate::{from_environment, say};
 
 const DEPTH: u64 = 7;
@@ -26,7 +27,10 @@ const SEATS: usize = 3;
 const LOCKS: [&str; 2] = ["a", "b"];
 /// Time passes in steps of this; a timed wait is two of them.
 const STEP: u64 = 1_000_000_000;
-const TIMEOUT: Timeout = Timeout { written: "2", nanos: 2 * STEP };
+
+fn timeout() -> Span {
+    Span { written: "2".to_owned(), nanos: 2 * STEP }
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {
@@ -154,14 +158,16 @@ impl Pair {
         let lock = |name: &str, timeout| Ask::Lock { name: name.to_owned(), timeout, queue_max: None };
         match operation {
             Operation::Lock(seat, name) => self.ask(seat, lock(name, None)),
-            Operation::TimedLock(seat, name) => self.ask(seat, lock(name, Some(TIMEOUT))),
+            Operation::TimedLock(seat, name) => self.ask(seat, lock(name, Some(timeout()))),
             Operation::Unlock(seat, name) => self.ask(seat, Ask::Unlock { name: name.to_owned() }),
             Operation::Reset(seat) => self.ask(seat, Ask::Reset),
             Operation::Switch(seat) => self.switch(seat),
             Operation::Pass => {
                 self.now += STEP;
                 let mut replies = Recorded::default();
-                while self.engine.expire_next(Moment::from_nanos(self.now), &mut replies) {}
+                while self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut replies)
+                {
+                }
                 self.said = replies.0;
                 while let Some(said) = self.model.time_out_next(self.now) {
                     self.expected.extend(said);

@@ -8,6 +8,7 @@ mod framing;
 mod ids;
 mod input;
 mod limits;
+#[path = "../support/memory.rs"]
 mod memory;
 mod operators;
 mod original;

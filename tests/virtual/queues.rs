@@ -230,13 +230,45 @@ fn the_smallest_timeout_above_0_does_wait() {
 }
 
 #[test]
-fn huge_timeouts_wait_forever_in_effect() {
-    let (mut world, [ann, bob, carl, dora]) = queue_for_db();
-    for (client, timeout) in [(bob, "1e300"), (carl, "1.7976931348623157e308"), (dora, "99999999999999999999999")] {
+fn timeouts_of_days_and_years_end_in_their_nanosecond() {
+    // At limits of 32 and 64 bits: 2^31 milliseconds are 24.8 days, 2^32 seconds are 136 years, 2^63 nanoseconds are 292.
+    for (written, timeout) in [
+        ("2147483.5", Duration::from_millis(2_147_483_500)),
+        ("2147483.75", Duration::from_millis(2_147_483_750)),
+        ("4294967", Duration::from_secs(4_294_967)),
+        ("4294968", Duration::from_secs(4_294_968)),
+        ("2147483648", Duration::from_secs(1 << 31)),
+        ("4294967296", Duration::from_secs(1 << 32)),
+        ("8589934592", Duration::from_secs(1 << 33)),
+        ("17179869184", Duration::from_secs(1 << 34)),
+    ] {
+        // The timeout of a new wait, and that of one that had none.
+        for first in ["", written] {
+            let mut world = patient_world();
+            let [ann, bob] = world.connect();
+            world.say(ann, &lock("db", ""));
+            if first.is_empty() {
+                assert_eq!(world.say(bob, &lock("db", "")), []);
+            }
+            assert_eq!(world.say(bob, &lock("db", &format!(r#""timeout":{written}"#))), []);
+            assert_eq!(world.pass(timeout - NANOSECOND), [], "{written}");
+            assert_eq!(world.pass(NANOSECOND), [(bob, timed_out("db", &["10.0.0.1:1"]))], "{written}");
+        }
+    }
+}
+
+#[test]
+fn timeouts_of_centuries_are_as_good_as_none() {
+    let mut world = patient_world();
+    let [ann, bob, carl, dora, emil] = world.connect();
+    world.say(ann, &lock("db", ""));
+    let timeouts =
+        [(bob, "1e300"), (carl, "1.7976931348623157e308"), (dora, "99999999999999999999999"), (emil, "2e10")];
+    for (client, timeout) in timeouts {
         assert_eq!(world.say(client, &lock("db", &format!(r#""timeout":{timeout}"#))), []);
     }
     assert_eq!(world.pass(Duration::from_secs(500 * 365 * 86_400)), [], "five hundred years");
-    hand_over(&mut world, &[ann, bob, carl, dora]);
+    hand_over(&mut world, &[ann, bob, carl, dora, emil]);
 }
 
 #[test]

@@ -230,6 +230,7 @@ impl World {
 
     /// One turn of the server, no more.
     pub(crate) fn turn(&mut self) {
+        self.server.polled(self.moment(), true);
         self.server.turn(self.moment());
         self.server.check_all();
         self.collect();

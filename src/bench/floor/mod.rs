@@ -9,9 +9,9 @@ use clap::{Args, Subcommand};
 
 use super::options::count;
 use super::{BenchError, process};
-use crate::cli::Failure;
-use crate::cli::address::AddressOptions;
-use crate::cli::values::Mode;
+use crate::console::Failure;
+use crate::console::address::AddressOptions;
+use crate::console::values::Mode;
 use crate::net::{Listen, descriptors};
 
 #[derive(Debug, Subcommand)]
@@ -47,7 +47,7 @@ impl Options {
     fn listen(self) -> Result<Listen, Failure> {
         descriptors::raise_limit();
         if let Some(cpu) = self.pin {
-            process::pin(cpu).map_err(|error| Failure::Bench(BenchError::Pin { cpu, error }))?;
+            process::pin(cpu).map_err(|error| BenchError::Pin { cpu, error })?;
         }
         Ok(self.address.listen(Mode(0o600)))
     }

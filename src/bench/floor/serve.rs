@@ -6,7 +6,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::bench::script::FLOOR_LINE;
-use crate::cli::Failure;
+use crate::console::Failure;
 use crate::net::{Listen, Listener, Socket, TcpOptions};
 
 const LISTENER: Token = Token(usize::MAX);
@@ -56,8 +56,8 @@ struct Connection {
 pub(super) fn serve(listen: &Listen, mut floor: impl Floor) -> Result<(), Failure> {
     let mut listener = Listener::bind(listen, &TcpOptions::default()).map_err(Failure::Listen)?;
     let mut poll = Poll::new().map_err(Failure::System)?;
-    poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(Failure::System)?;
-    crate::cli::run::announce(&listener.address());
+    poll.registry().register(listener.source(), LISTENER, Interest::READABLE).map_err(Failure::System)?;
+    crate::console::announce(&listener.address());
     let mut connections: Slab<Connection> = Slab::new();
     let mut answers = Answers { dirty: Vec::new(), owed: Vec::new() };
     let mut events = Events::with_capacity(EVENTS_MAX);
@@ -127,7 +127,7 @@ fn accept(
             answers.owed.resize(number + 1, 0);
         }
         let interests = Interest::READABLE | Interest::WRITABLE;
-        if poll.registry().register(&mut connection.socket, Token(number), interests).is_err() {
+        if poll.registry().register(connection.socket.source(), Token(number), interests).is_err() {
             connections.remove(number);
             continue;
         }

@@ -9,7 +9,7 @@ use crate::bench::BenchError;
 use crate::bench::drive::nanos;
 use crate::bench::script::{Exchange, Protocol};
 use crate::bench::target::Target;
-use crate::cli::Failure;
+use crate::console::Failure;
 use crate::net::Socket;
 
 /// The time from one pair to the next, if the server keeps up.

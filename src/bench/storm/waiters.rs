@@ -9,7 +9,7 @@ use mio::{Interest, Poll, Token};
 use crate::bench::BenchError;
 use crate::bench::script::Protocol;
 use crate::bench::target::{Target, write_all};
-use crate::cli::Failure;
+use crate::console::Failure;
 use crate::net::Socket;
 
 /// How long the server may take until all wait.
@@ -51,7 +51,9 @@ impl Waiters {
 
     pub(super) fn register(&mut self, poll: &Poll) -> Result<(), Failure> {
         for (number, waiter) in self.waiters.iter_mut().enumerate() {
-            poll.registry().register(&mut waiter.socket, Token(number), Interest::READABLE).map_err(Failure::System)?;
+            poll.registry()
+                .register(waiter.socket.source(), Token(number), Interest::READABLE)
+                .map_err(Failure::System)?;
         }
         Ok(())
     }

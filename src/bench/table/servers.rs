@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bench::script::Protocol;
 use crate::bench::{BenchError, process, tied};
-use crate::cli::Failure;
+use crate::console::Failure;
 
 /// How long a server may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -81,19 +81,9 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
 
 /// The rows of a lock: one for each holder, then the waiters.
 fn rows<'a>(name: &'a str, detail: &'a LockDetail, has_waiters: bool) -> impl Iterator<Item = [String; 5]> + 'a {
-    let nobody = detail.holders.is_empty();
-    let first = |count: Option<u64>| {
-        let count = count.map_or_else(String::new, |count| count.to_string());
-        (Shown(name).to_string(), count)
-    };
     let holders = detail.holders.iter().enumerate().map(move |(index, holder)| {
-        let (name, count) = if index == 0 { first(Some(detail.waiting)) } else { first(None) };
-        row(name, holder, count)
-    });
-    // Free, but somebody's turn before theirs: whoever waits for it waits for another lock too.
-    let free = nobody.then(move || {
-        let (name, count) = first(Some(detail.waiting));
-        [name, "-".into(), "-".into(), "-".into(), count]
+        let count = if index == 0 { detail.waiting.to_string() } else { String::new() };
+        row(Shown(name).to_string(), holder, count)
     });
     let listed = if has_waiters { detail.waiters.as_slice() } else { &[] };
     let waiters =
@@ -101,7 +91,7 @@ fn rows<'a>(name: &'a str, detail: &'a LockDetail, has_waiters: bool) -> impl It
     let hidden = detail.waiting.saturating_sub(detail.waiters.len() as u64);
     let more = (has_waiters && hidden > 0)
         .then(|| [format!("  and {hidden} more"), String::new(), String::new(), String::new(), String::new()]);
-    free.into_iter().chain(holders).chain(waiters).chain(more)
+    holders.chain(waiters).chain(more)
 }
 
 fn row(first: String, place: &PlaceDetail, last: String) -> [String; 5] {
@@ -134,11 +124,5 @@ mod tests {
             ]
         );
         assert_eq!(rows("a", &detail, false).count(), 2);
-    }
-
-    #[test]
-    fn a_lock_that_nobody_holds_has_a_row_too() {
-        let detail = LockDetail { waiters: vec![place("unix:3", 0.5)], waiting: 1, ..LockDetail::default() };
-        assert_eq!(rows("a", &detail, false).collect::<Vec<_>>(), [["a", "-", "-", "-", "1"]]);
     }
 }

@@ -25,7 +25,7 @@ use super::Failure;
 use super::address::ServerOptions;
 use super::failure::LOST;
 use super::values::Seconds;
-use crate::client::{Client, Error, LockOptions};
+use crate::client::{Client, Error, LockOptions, Reason};
 use crate::wire::request::{CLIENT_BYTES_MAX, NAME_BYTES_MAX};
 
 // A paragraph is one line: clap breaks it where the terminal is too narrow.
@@ -274,7 +274,7 @@ impl Errand {
     fn refused(&self, error: Error) -> Failure {
         let is_conflict = match &error {
             Error::TimedOut { .. } | Error::QueueMaxed { .. } => true,
-            Error::Server { reason, .. } => reason == "too_many_waits",
+            Error::Server { reason, .. } => *reason == Reason::TooManyWaits,
             _ => false,
         };
         if is_conflict {

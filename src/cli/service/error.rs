@@ -6,9 +6,11 @@ use std::{fmt, io};
 
 use rustix::process::Pid;
 
+use crate::console::Failure;
+
 /// Why it can't be started, stopped or asked about. Each is one line that says what to do.
 #[derive(Debug)]
-pub enum ServiceError {
+pub(in crate::cli) enum ServiceError {
     /// The directory of the pid file can't be used.
     Directory {
         /// The directory.
@@ -73,7 +75,7 @@ pub enum ServiceError {
 
 impl ServiceError {
     /// As init scripts have it: 4 means that the privileges don't suffice.
-    pub(crate) fn exit_code(&self) -> u8 {
+    fn exit_code(&self) -> u8 {
         let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
         match self {
             ServiceError::NotAllowed { .. } | ServiceError::Unknown(_) => 4,
@@ -137,6 +139,12 @@ impl fmt::Display for ServiceError {
                 )
             }
         }
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Failure::Specific { exit_code: error.exit_code(), error: Box::new(error) }
     }
 }
 

@@ -14,7 +14,7 @@ use clap::Args;
 use rustix::process::geteuid;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 
-pub use self::error::ServiceError;
+pub(super) use self::error::ServiceError;
 
 /// Where the pid files of a system's services are.
 const SYSTEM_DIRECTORY: &str = "/var/run";

@@ -32,6 +32,7 @@ pub(in crate::cli) const DAEMON: &str = "daemon";
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
+#[group(skip)]
 pub(in crate::cli) struct Options {
     #[command(flatten)]
     pub(super) run: foreground::Options,
@@ -76,7 +77,7 @@ pub(in crate::cli) fn run(args: &[OsString]) -> Result<ExitCode, Failure> {
     let status = server.wait().map_err(Failure::System)?;
     match status.code().and_then(|code| u8::try_from(code).ok()) {
         Some(code @ 1..) if has_said_why => Ok(ExitCode::from(code)),
-        _ => Err(Failure::Service(ServiceError::NoReason { status })),
+        _ => Err(ServiceError::NoReason { status }.into()),
     }
 }
 
@@ -89,15 +90,15 @@ pub(in crate::cli) fn run_daemon(args: &[OsString]) -> Result<(), Failure> {
     close_inherited();
     // From here on no terminal can end it, and no file system is kept busy by its current directory.
     rustix::process::setsid().map_err(|error| Failure::System(error.into()))?;
-    let directory = pid.directory().map_err(Failure::Service)?;
+    let directory = pid.directory()?;
     run.make_absolute().map_err(Failure::System)?;
     let log_file = run.log_file_or(|| default_log_file(&directory)).to_owned();
-    let pid_file = pid.pid_file().map_err(Failure::Service)?;
+    let pid_file = pid.pid_file()?;
     env::set_current_dir("/").map_err(Failure::System)?;
 
     // Given back after everything that the server has.
-    let (own, stale) = PidFile::take(&pid_file).map_err(Failure::Service)?;
-    check_log_file(&log_file, &own).map_err(Failure::LogFile)?;
+    let (own, stale) = PidFile::take(&pid_file)?;
+    check_log_file(&log_file, &own)?;
     if let Some(stale) = stale {
         let stale = stale.escape_debug();
         let _ =

@@ -28,7 +28,7 @@ pub(in crate::cli) struct Options {
 
 pub(in crate::cli) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let known = options.pid.pid_file().and_then(|path| Ok((look(&path)?, path)));
-    let (state, path) = known.map_err(|error| Failure::Service(ServiceError::Unknown(Box::new(error))))?;
+    let (state, path) = known.map_err(|error| ServiceError::Unknown(Box::new(error)))?;
     let (code, told) = match state {
         State::Running(Some(pid)) => (0, format!("it runs, as process {pid}")),
         State::Running(None) => (0, "it runs, where its process can't be seen from here".to_owned()),

@@ -54,8 +54,8 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 pub(super) fn stop(pid: &PidOptions, timeout: &TimeoutOptions) -> Result<(), Failure> {
-    let path = pid.pid_file().map_err(Failure::Service)?;
-    let told = end(&path, timeout.stop_timeout.0).map_err(Failure::Service)?;
+    let path = pid.pid_file()?;
+    let told = end(&path, timeout.stop_timeout.0)?;
     // Done is done, and there may be a start to come.
     let _ = writeln!(io::stdout(), "officer: {told}");
     Ok(())

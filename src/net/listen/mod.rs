@@ -13,7 +13,6 @@ use std::path::PathBuf;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
-use mio::{Interest, Registry, Token};
 
 pub use self::error::BindError;
 pub use self::tcp::TcpOptions;
@@ -144,24 +143,11 @@ impl Listener {
         }
     }
 
-    fn source(&mut self) -> &mut dyn Source {
+    /// What a poll watches.
+    pub fn source(&mut self) -> &mut dyn Source {
         match &mut self.kind {
             Kind::Tcp { listener, .. } => listener,
             Kind::Unix { listener, .. } => listener,
         }
-    }
-}
-
-impl Source for Listener {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().register(registry, token, interests)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.source().deregister(registry)
     }
 }

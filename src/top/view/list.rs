@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
 use super::{Slot, Theme, mark};
-use crate::cli::shown::{Shown, Span};
+use crate::console::shown::{Shown, Span};
 use crate::top::model::Model;
 use crate::top::row::{Column, Moment, Row};
 use crate::top::text::{Count, width};

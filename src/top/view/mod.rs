@@ -19,7 +19,7 @@ use super::help;
 use super::model::{Model, Over, question, short_question, shortest_question};
 use super::row::Moment;
 use super::text::{fit, fit_end, width, wrap};
-use crate::cli::shown::Shown;
+use crate::console::shown::Shown;
 
 /// How things look.
 #[derive(Clone, Copy, Debug)]

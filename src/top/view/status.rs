@@ -1,7 +1,7 @@
 //! The lines above the table.
 
 use super::list::head_of;
-use crate::cli::shown::{Shown, Span};
+use crate::console::shown::{Shown, Span};
 use crate::top::model::{Model, took};
 use crate::top::row::Moment;
 use crate::top::text::Count;

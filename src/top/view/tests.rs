@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
-use crate::client::{Error, LockDetail, PlaceDetail};
+use crate::client::{Error, LockDetail, PlaceDetail, Reason};
 use crate::top::keys::{Action, paste, press};
 use crate::top::poller::{Counts, Kicked, News, Order, Picture};
 use crate::top::row::tests::row;
@@ -344,7 +344,7 @@ fn a_kick_is_asked_for_and_only_y_is_yes() {
     assert_eq!(screen(&model, (80, 8), 0.0)[7], "Asking the server to end 127.0.0.1:40312");
     assert_eq!((target.lock.as_str(), target.connection.as_str()), ("boss:17", "127.0.0.1:40312"));
     assert!(target.is_holder && target.since == -75.0);
-    let error = Error::Server { reason: "not_allowed".to_owned(), message: "not from here".to_owned() };
+    let error = Error::Server { reason: Reason::NotAllowed, message: "not from here".to_owned() };
     model.learn(News::Kick(target, Kicked::Failed(error)), 0.0);
     let said = screen(&model, (80, 8), 0.0)[6..].join(" ");
     assert!(said.starts_with("Not kicked: ") && said.ends_with("run this on the server's own machine"), "{said}");

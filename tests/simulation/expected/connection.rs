@@ -12,8 +12,6 @@ use crate::memory::Wire;
 pub(super) struct Connection {
     pub(super) name: String,
     pub(super) is_near: bool,
-    /// Which of those that owe equally much goes first.
-    pub(super) slot: u32,
     pub(super) wire: Rc<RefCell<Wire>>,
     pub(super) phase: Phase,
     pub(super) has_session: bool,

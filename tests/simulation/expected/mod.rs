@@ -1,20 +1,28 @@
 //! What the clients must see: a naive model of the connections around the model of the locks.
 //!
-//! It is fed by what the sockets saw (bytes read and written, ends, errors, closes) and by the virtual time. From the
-//! server's own word it takes one thing: its transcript says in which order it took lines from *different* connections.
-//! That it took the lines that were sent, each once, in order, and not before it read them, is checked. Everything else
-//! follows from the protocol: after the requests of a turn its timeouts, then the ends of sessions, then the writes.
+//! It is written from the protocol, and fed by what happens outside of the server: what clients send, what is read from
+//! and written to sockets, how these end, and the virtual time. What it shares with the server, and all of it:
 //!
-//! Where the server is free, and what is taken from it for that reason:
+//! - The numbers of the limits, which [`Limits::of_server`] hands over, and the time.
+//! - From the server's transcript, in which order it took lines from *different* connections and ended connections. That
+//!   it took the lines that were sent, each once, in order, and not before it read them, is checked; that a connection
+//!   had to end, and nothing but that, too. Why it ends is worked out here: what the server says of it is not read.
+//! - The wording of errors, as how long a reply is decides when limits on output are met. That an error was due, its
+//!   reason and its other fields are checked.
+//! - Where several connections owe most, or have sent most, which of them the server closed.
+//!
+//! What follows from that is the protocol: after the requests of a turn its timeouts, in the order of their moments, then
+//! the ends of sessions in the order in which they were decided, then what is written. Where that leaves the server free,
+//! and what is taken from it for that reason:
 //!
 //! 1. The order in which connections with input are served within a turn: any.
 //! 2. A connection is closed for its silence at its moment, or in one of the turns that then follow at once. Had it
-//!    input that was not carried out (as its output was full, or another had the long request of that turn), its silence
+//!    input that was not executed (as its output was full, or another had the long request of that turn), its silence
 //!    may be counted from then on.
 //! 3. A connection is closed for taking nothing at its moment, or in one of the turns that then follow at once.
 //! 4. Where a connection took nothing for the limit and the poll then says that it takes something again, the same write
 //!    may be the last try before the timeouts or an ordinary one after them: one of both has to fit.
-//! 5. Where several owe most, the one in the last slot is closed.
+//! 5. Whether a connection beyond the limit is told so or closed without a word, unless it is the only one.
 //! 6. Whether a blank line that was read is still kept, where the next line has to wait, counts either way.
 //!
 //! Nothing else is free: replies are compared byte by byte, or else as JSON, where lists without an order are.
@@ -29,12 +37,13 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use officer::server::Limits;
-
 use self::connection::{Connection, Leave, Phase, Sent};
 use crate::coverage::Coverage;
+use crate::limits::Limits;
 use crate::memory::{Call, Wire};
 use crate::model::{self, Model, Request, error};
+use crate::sizes::Id;
+use crate::watch::escaped;
 
 /// What the server did, in order: to its sockets, and by its transcript.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +51,9 @@ pub(crate) enum Event {
     Call(Number, Call),
     /// It says that it takes this line.
     Received(Number, String),
-    /// It says that a connection ends, and why.
+    /// It says that it refuses something, in these words.
+    Refused(Number, String),
+    /// It says that a connection ends, and why, for people.
     Ended(Number, String),
 }
 
@@ -53,13 +64,11 @@ pub(crate) type Number = usize;
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
     Locks(Request),
-    Hello { label: Option<String>, max_idle: Option<u64>, id: Option<String> },
-    Kick { connection: String, id: Option<String> },
-    Bad { reply: &'static str },
+    Hello { label: Option<String>, max_idle: Option<u64>, id: Option<Id> },
+    Kick { connection: String, id: Option<Id> },
+    Bad { reply: String },
     Nothing,
 }
-
-const TOLD_AT_A_TIME: usize = 64;
 
 /// The model of everything that clients can see.
 #[derive(Clone)]
@@ -72,7 +81,11 @@ pub(crate) struct Expected {
     /// Whose sessions are to be ended, in that order.
     doomed: VecDeque<Number>,
     /// Ends that the server has to tell of in this turn.
-    ends: Vec<(Number, &'static str)>,
+    ends: Vec<Number>,
+    /// Of this turn, what the server tells of the ends of connections and has not been looked at.
+    upcoming_ends: VecDeque<Number>,
+    /// The words in which it refuses what it refuses in this turn.
+    wordings: Vec<(Number, String)>,
     unsent: usize,
     now: u64,
     pub(crate) coverage: Coverage,
@@ -112,6 +125,8 @@ impl Expected {
             there: Vec::new(),
             doomed: VecDeque::new(),
             ends: Vec::new(),
+            upcoming_ends: VecDeque::new(),
+            wordings: Vec::new(),
             unsent: 0,
             now: 0,
             coverage: Coverage::default(),
@@ -119,28 +134,26 @@ impl Expected {
         }
     }
 
-    /// A connection comes. `slot` is the server's for it; none if it was closed without a word.
+    /// A connection comes, and is accepted or closed without a word.
     pub(crate) fn accept(
         &mut self,
         name: String,
         is_near: bool,
-        slot: Option<u32>,
+        is_accepted: bool,
         wire: Rc<RefCell<Wire>>,
         now: u64,
     ) -> Number {
         self.now = now;
         let turned_away = self.there.iter().filter(|there| self.connections[**there].is_turned_away).count();
         let has_room = self.there.len() - turned_away < self.limits.connections_max;
-        let is_told = has_room || turned_away < TOLD_AT_A_TIME;
-        ensure!(slot.is_some() == is_told, "{name} is accepted, or told that there is no room, or closed");
+        ensure!(is_accepted || !(has_room || turned_away == 0), "{name} is accepted, or told that there is no room");
         let number = self.connections.len();
         self.there.push(number);
         self.connections.push(Connection {
             name: name.clone(),
             is_near,
-            slot: slot.unwrap_or(0),
             wire,
-            phase: if is_told { Phase::Open } else { Phase::Closing },
+            phase: if is_accepted { Phase::Open } else { Phase::Closing },
             has_session: has_room,
             is_turned_away: !has_room,
             lines: VecDeque::new(),
@@ -151,7 +164,7 @@ impl Expected {
             partial: Vec::new(),
             looked: 0,
             is_blocked: false,
-            max_idle: self.limits.max_idle.map_or(u64::MAX, nanos),
+            max_idle: self.limits.max_idle.unwrap_or(u64::MAX),
             last_input: now,
             last_waiting: now,
             last_progress: now,
@@ -159,11 +172,10 @@ impl Expected {
         self.tell(number, '+', "");
         if has_room {
             self.locks.connect(number, name);
-        } else if is_told {
+        } else if is_accepted {
             self.coverage.count("limit connections_max");
-            let message = "connection limit reached";
-            self.push(number, error("too_many_connections", message, None));
-            self.doom(number, "there are as many connections as may be", Leave::Read);
+            self.push(number, error("too_many_connections", None));
+            self.doom(number, Leave::Read);
         }
         number
     }
@@ -185,7 +197,8 @@ impl Expected {
 
     /// A socket fails outside of reading and writing.
     pub(crate) fn on_failure(&mut self, number: Number) {
-        self.doom(number, "socket error", Leave::Now);
+        self.coverage.count("end the socket failed");
+        self.doom(number, Leave::Now);
     }
 
     pub(crate) fn is_there(&self, number: Number) -> bool {
@@ -196,6 +209,18 @@ impl Expected {
         &self.connections[number].name
     }
 
+    /// The server is going to have done this: what is taken from it has to be known before that.
+    pub(crate) fn hear(&mut self, events: &[Event]) {
+        self.upcoming_ends.clear();
+        for event in events {
+            match event {
+                Event::Refused(number, text) => self.wordings.push((*number, wording(text).to_owned())),
+                Event::Ended(number, _) => self.upcoming_ends.push_back(*number),
+                Event::Call(..) | Event::Received(..) => {}
+            }
+        }
+    }
+
     /// The server did something although it had no turn.
     pub(crate) fn between_turns(&mut self, events: &[Event]) {
         self.on_events(events);
@@ -204,15 +229,16 @@ impl Expected {
     /// The server had a turn.
     pub(crate) fn turn(&mut self, now: u64, events: &[Event]) {
         self.now = now;
+        self.hear(events);
         let inputs = events.iter().rposition(|event| self.is_of_input(event)).map_or(0, |last| last + 1);
         let (inputs, others) = events.split_at(inputs);
         self.on_events(inputs);
         // What clients saw must be right in one of the ways.
-        let mut ways = self.looks(others);
-        let last = ways.pop().expect("there is one at least");
-        for looks in ways {
+        let ways = self.looks(others);
+        let (first, all_but_first) = ways.split_first().expect("there is one at least");
+        for looks in all_but_first.iter().rev() {
             let mut other = self.clone();
-            match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..looks], &others[looks..]))) {
+            match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..*looks], &others[*looks..]))) {
                 Ok(()) => {
                     *self = other;
                     return self.end_turn();
@@ -221,7 +247,7 @@ impl Expected {
                 Err(panic) => resume_unwind(panic),
             }
         }
-        self.rest_of_turn(&others[..last], &others[last..]);
+        self.rest_of_turn(&others[..*first], &others[*first..]);
         self.end_turn();
     }
 
@@ -233,8 +259,11 @@ impl Expected {
         for connection in self.there.iter().map(|number| &self.connections[*number]) {
             ensure!(connection.phase != Phase::Closing, "{} is not closed", connection.name);
         }
-        if let Some((number, why)) = self.ends.first() {
-            broken(format!("the server says nothing of the end of {}: {why}", self.name(*number)));
+        if let Some(number) = self.ends.first() {
+            broken(format!("the server says nothing of the end of {}", self.name(*number)));
+        }
+        if let Some((number, wording)) = self.wordings.first() {
+            broken(format!("the server refuses {} something, and should not: {wording}", self.name(*number)));
         }
     }
 
@@ -292,7 +321,7 @@ impl Expected {
     pub(crate) fn next_due(&self) -> Option<u64> {
         let of_connections = self.there.iter().map(|number| {
             let connection = &self.connections[*number];
-            let stall = connection.last_progress.saturating_add(nanos(self.limits.outbox_stall));
+            let stall = connection.last_progress.saturating_add(self.limits.outbox_stall);
             let silence = connection.last_input.max(connection.last_waiting).saturating_add(connection.max_idle);
             let stalled = if connection.unsent > 0 { stall } else { u64::MAX };
             match connection.phase {
@@ -315,6 +344,7 @@ impl Expected {
             match event {
                 Event::Call(number, call) => self.on_call(*number, *call),
                 Event::Received(number, line) => self.on_line(*number, line),
+                Event::Refused(number, _) => self.on_refusal(*number),
                 Event::Ended(number, why) => self.on_end(*number, why),
             }
         }
@@ -327,13 +357,21 @@ impl Expected {
     fn tell(&mut self, number: Number, sign: char, text: &str) {
         if let Some(transcript) = &mut self.transcript {
             let (whole, part) = (self.now / 1_000_000_000, self.now % 1_000_000_000);
-            let text = text.replace('\r', "\\x0d");
-            let line = format!("@{whole}.{part:09} {} {sign} {text}", self.connections[number].name);
+            let line = format!("@{whole}.{part:09} {} {sign} {}", self.connections[number].name, escaped(text));
             transcript.push(line.trim_end().to_owned());
         }
     }
 }
 
-fn nanos(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// The message of an error, as it is written.
+fn wording(error: &str) -> &str {
+    const KEY: &str = "\"message\":\"";
+    let start = error.find(KEY).expect("an error has a message") + KEY.len();
+    let mut is_escaped = false;
+    let end = error[start..].bytes().position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    &error[start..start + end.expect("a message has an end")]
 }

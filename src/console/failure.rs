@@ -2,11 +2,8 @@
 
 use std::{fmt, io};
 
-use super::log_file::LogFileError;
-use super::service::ServiceError;
 use super::shown::Shown;
-use crate::bench::BenchError;
-use crate::client::Error;
+use crate::client::{Error, Reason};
 use crate::net::BindError;
 
 /// The exit status of commands that reach no server, or that it refuses (`EX_UNAVAILABLE` of `sysexits.h`).
@@ -23,10 +20,6 @@ pub enum Failure {
     Usage(String),
     /// The server can't listen.
     Listen(BindError),
-    /// The log can't be written to its file.
-    LogFile(LogFileError),
-    /// A server in the background can't be started, stopped or asked about.
-    Service(ServiceError),
     /// The poll itself failed while the server ran.
     Poll(io::Error),
     /// The server can't be asked, or refuses.
@@ -65,12 +58,17 @@ pub enum Failure {
     System(io::Error),
     /// There is no such connection to end.
     NoConnection(String),
-    /// What `officer bench` measures can't be measured, or not be believed.
-    Bench(BenchError),
     /// The output can't be written.
     Output(io::Error),
     /// The terminal can't be drawn on, or its keys not be read.
     Terminal(io::Error),
+    /// What only one part of the program knows. Its `Display` is the line.
+    Specific {
+        /// What went wrong.
+        error: Box<dyn std::error::Error + Send + Sync>,
+        /// The exit status that it stands for.
+        exit_code: u8,
+    },
 }
 
 impl Failure {
@@ -78,21 +76,17 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Usage(_) => 2,
-            Failure::Server { error: Error::Server { reason, .. }, .. } if reason == "not_allowed" => NOT_ALLOWED,
+            Failure::Server { error: Error::Server { reason: Reason::NotAllowed, .. }, .. } => NOT_ALLOWED,
             Failure::Server { .. } => UNAVAILABLE,
-            Failure::Bench(BenchError::Connect { .. }) => UNAVAILABLE,
-            Failure::Conflict { exit_code, .. } => *exit_code,
+            Failure::Conflict { exit_code, .. } | Failure::Specific { exit_code, .. } => *exit_code,
             Failure::Lost { .. } => LOST,
             // As shells have it.
             Failure::NotStarted { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
             Failure::NotStarted { .. } => 126,
-            Failure::Service(error) => error.exit_code(),
             Failure::Listen(_)
-            | Failure::LogFile(_)
             | Failure::Poll(_)
             | Failure::System(_)
             | Failure::NoConnection(_)
-            | Failure::Bench(_)
             | Failure::Output(_)
             | Failure::Terminal(_) => 1,
         }
@@ -104,8 +98,6 @@ impl fmt::Display for Failure {
         match self {
             Failure::Usage(line) => f.write_str(line),
             Failure::Listen(error) => error.fmt(f),
-            Failure::LogFile(error) => error.fmt(f),
-            Failure::Service(error) => error.fmt(f),
             Failure::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
             Failure::Server { address, error } => write_server(f, address, error),
             Failure::Conflict { name, error, .. } => {
@@ -127,7 +119,7 @@ impl fmt::Display for Failure {
                 "there is no connection '{}'; 'officer connections' lists those that hold or wait for locks",
                 Shown(connection)
             ),
-            Failure::Bench(error) => error.fmt(f),
+            Failure::Specific { error, .. } => error.fmt(f),
             Failure::Output(error) => write!(f, "the output can't be written: {error}"),
             Failure::Terminal(error) => {
                 write!(f, "the terminal can't be used: {error}; 'officer top --once' prints one screen as text")
@@ -156,20 +148,14 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
             write!(f, "the connection to {address} was lost: {}; try again", Shown(reason))
         }
         Error::Server { reason, message } => {
-            write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason))?;
-            f.write_str(match reason.as_str() {
-                "not_allowed" => "; run this on the server's own machine",
-                "too_many_connections" | "shutting_down" => "; try again later",
+            write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason.as_str()))?;
+            f.write_str(match reason {
+                Reason::NotAllowed => "; run this on the server's own machine",
+                Reason::TooManyConnections | Reason::ShuttingDown => "; try again later",
                 _ => "",
             })
         }
         error => write!(f, "{}", Shown(&error.to_string())),
-    }
-}
-
-impl From<BenchError> for Failure {
-    fn from(error: BenchError) -> Self {
-        Failure::Bench(error)
     }
 }
 
@@ -178,9 +164,7 @@ impl std::error::Error for Failure {
         match self {
             Failure::Usage(_) | Failure::NoConnection(_) => None,
             Failure::Listen(error) => Some(error),
-            Failure::Bench(error) => Some(error),
-            Failure::LogFile(error) => Some(error),
-            Failure::Service(error) => Some(error),
+            Failure::Specific { error, .. } => Some(error.as_ref()),
             Failure::Server { error, .. } | Failure::Conflict { error, .. } | Failure::Lost { error, .. } => {
                 Some(error)
             }
@@ -200,9 +184,9 @@ mod tests {
     #[test]
     fn failures_have_their_exit_status() {
         let other = || io::Error::from(io::ErrorKind::Other);
-        let server = |reason: &str| Failure::Server {
+        let server = |reason| Failure::Server {
             address: String::new(),
-            error: Error::Server { reason: reason.to_owned(), message: String::new() },
+            error: Error::Server { reason, message: String::new() },
         };
         let not_started = |kind: io::ErrorKind| Failure::NotStarted { command: String::new(), error: kind.into() };
         for (failure, exit_code) in [
@@ -211,8 +195,8 @@ mod tests {
             (Failure::Listen(BindError::Setup(other())), 1),
             (Failure::Output(other()), 1),
             (Failure::NoConnection(String::new()), 1),
-            (server("not_allowed"), 77),
-            (server("too_many_connections"), 69),
+            (server(Reason::NotAllowed), 77),
+            (server(Reason::TooManyConnections), 69),
             (not_started(io::ErrorKind::NotFound), 127),
             (not_started(io::ErrorKind::PermissionDenied), 126),
         ] {

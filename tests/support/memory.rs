@@ -46,8 +46,11 @@ pub(crate) struct Wire {
     pub(crate) room: Option<usize>,
     pub(crate) client_has_closed: bool,
     pub(crate) is_reset: bool,
-    /// How many calls are interrupted before the next one succeeds.
+    /// This many calls are interrupted before the next one is executed.
     pub(crate) interruptions: usize,
+    /// Every call is interrupted once before it is executed.
+    pub(crate) has_signals: bool,
+    pub(crate) was_interrupted: bool,
     pub(crate) takes_nothing_for_ever: bool,
     pub(crate) refuses_half_close: bool,
     pub(crate) server_has_closed_write: bool,
@@ -61,9 +64,9 @@ pub(crate) struct Wire {
 
 impl Wire {
     fn interrupt(&mut self) -> bool {
-        let is_interrupted = self.interruptions > 0;
+        self.was_interrupted = self.interruptions > 0 || self.has_signals && !self.was_interrupted;
         self.interruptions = self.interruptions.saturating_sub(1);
-        is_interrupted
+        self.was_interrupted
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -117,7 +120,7 @@ impl Wire {
 }
 
 /// The server's end of a connection.
-pub(crate) struct MemorySocket(Rc<RefCell<Wire>>);
+pub(crate) struct MemorySocket(pub(crate) Rc<RefCell<Wire>>);
 
 impl MemorySocket {
     pub(crate) fn new(wire: Rc<RefCell<Wire>>) -> Self {

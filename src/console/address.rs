@@ -6,7 +6,7 @@ use std::path::{self, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::Failure;
+use super::failure::Failure;
 use super::values::{Mode, Seconds, seconds_above_zero};
 use crate::client::{Address, Client, DEFAULT_PORT, Options};
 use crate::net::Listen;
