@@ -81,7 +81,7 @@ impl Target {
                 // Requests are written whole: Nagle would only add the server's delayed acknowledgement.
                 stream.set_nodelay(true)?;
                 stream.set_nonblocking(true)?;
-                Ok(Socket::Tcp(mio::net::TcpStream::from_std(stream)))
+                Ok(Socket::Tcp(mio::net::TcpStream::from_std(stream).into()))
             }
             Place::Unix(path) => {
                 let stream = UnixStream::connect(path)?;

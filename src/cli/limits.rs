@@ -100,27 +100,26 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = TURN_ACCEPTS_MAX, value_parser = count())]
     pub(super) turn_accepts_max: usize,
 
-    /// TCP: silence before the system asks whether a client is still there
+    /// TCP: silence after which the system begins to probe whether a client is still there
     #[arg(long, value_name = "SECONDS", env = "OFFICER_KEEPALIVE_IDLE_SECONDS", hide_env_values = true)]
     #[arg(default_value_t = TcpOptions::default().keepalive_idle.as_secs(), value_parser = keepalive_seconds())]
     keepalive_idle_seconds: u64,
 
-    /// TCP: time between two such questions
+    /// TCP: time between two probes
     #[arg(long, value_name = "SECONDS", env = "OFFICER_KEEPALIVE_INTERVAL_SECONDS", hide_env_values = true)]
     #[arg(default_value_t = TcpOptions::default().keepalive_interval.as_secs(), value_parser = keepalive_seconds())]
     keepalive_interval_seconds: u64,
 
-    /// TCP: questions without an answer after which a client is gone
+    /// TCP: probes without an answer after which a client is gone
     #[arg(long, value_name = "COUNT", env = "OFFICER_KEEPALIVE_PROBES", hide_env_values = true)]
     #[arg(default_value_t = TcpOptions::default().keepalive_probes)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=127))]
     keepalive_probes: u32,
 
-    /// TCP: time after which a client that acknowledges nothing is gone, where the system has such a limit; 0 leaves it
-    /// to the system
+    /// TCP: time after which a client that acknowledges nothing is gone; on Linux this replaces the number of probes, and
+    /// limits clients that read nothing; 0 leaves it to the system [default: idle + interval * probes of --keepalive-*]
     #[arg(long, value_name = "SECONDS", env = "OFFICER_USER_TIMEOUT_SECONDS", hide_env_values = true)]
-    #[arg(default_value_t = Seconds(TcpOptions::default().user_timeout))]
-    user_timeout_seconds: Seconds,
+    user_timeout_seconds: Option<Seconds>,
 }
 
 fn from_1_to(max: u64) -> RangedU64ValueParser<usize> {
@@ -173,7 +172,7 @@ impl LimitOptions {
             keepalive_idle: Duration::from_secs(self.keepalive_idle_seconds),
             keepalive_interval: Duration::from_secs(self.keepalive_interval_seconds),
             keepalive_probes: self.keepalive_probes,
-            user_timeout: self.user_timeout_seconds.0,
+            user_timeout: self.user_timeout_seconds.map(|seconds| seconds.0),
         }
     }
 }

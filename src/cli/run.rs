@@ -281,7 +281,7 @@ mod tests {
                 keepalive_idle: Duration::from_secs(17),
                 keepalive_interval: Duration::from_secs(18),
                 keepalive_probes: 19,
-                user_timeout: Duration::from_millis(20),
+                user_timeout: Some(Duration::from_millis(20)),
             }
         );
     }

@@ -6,6 +6,7 @@ pub mod descriptors;
 mod listen;
 mod manager;
 mod signals;
+mod silence;
 mod socket;
 
 use std::io::{self, ErrorKind};
@@ -16,6 +17,7 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
 pub use self::listen::{BindError, Listen, Listener, TcpOptions};
+pub use self::silence::TcpSocket;
 pub use self::socket::Socket;
 
 use self::alarm::Alarm;

@@ -4,13 +4,15 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
 use mio::event::Source;
-use mio::net::{TcpStream, UnixStream};
+use mio::net::UnixStream;
+
+use super::silence::TcpSocket;
 
 /// An accepted connection.
 #[derive(Debug)]
 pub enum Socket {
     /// Over TCP.
-    Tcp(TcpStream),
+    Tcp(TcpSocket),
     /// Over a UNIX socket.
     Unix(UnixStream),
 }
@@ -28,7 +30,7 @@ impl Socket {
 impl crate::server::Socket for Socket {
     fn close_write(&mut self) -> io::Result<()> {
         match self {
-            Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Tcp(socket) => socket.stream().shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }

@@ -282,7 +282,7 @@ mod tests {
         };
         let last = format!("ERROR officer::transcript] @0.000000000 10.0.0.1:1 < {RESET}\n");
         let log = log_of_one_that(true);
-        let (_, lines) = log.split_once("internal error; last traffic").expect("that it stops, and why");
+        let (_, lines) = log.split_once("internal error; last traffic:").expect("an error before the traffic");
         assert!(lines.contains(&last), "{log}");
         assert!(!log_of_one_that(false).contains("ERROR"));
     }

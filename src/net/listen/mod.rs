@@ -10,6 +10,7 @@ mod unix;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
@@ -18,6 +19,7 @@ pub use self::error::BindError;
 pub use self::tcp::TcpOptions;
 
 use self::unix::SocketFile;
+use super::silence::TcpSocket;
 use super::socket::Socket;
 use crate::wire::peer::Peer;
 
@@ -55,8 +57,7 @@ enum Kind {
     Tcp {
         listener: TcpListener,
         address: SocketAddr,
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        options: TcpOptions,
+        options: Arc<TcpOptions>,
     },
     Unix {
         // In front of the listener, so that it is dropped first: while the listener lives, no successor takes the file
@@ -97,19 +98,14 @@ impl Listener {
     /// `WouldBlock` when there is none; otherwise what the system says, which may concern only this one connection.
     pub fn accept(&mut self) -> io::Result<(Socket, Peer)> {
         match &mut self.kind {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Kind::Tcp { listener, .. } => {
-                let (stream, address) = listener.accept()?;
-                Ok((Socket::Tcp(stream), Peer::from(address)))
-            }
-            #[cfg(not(any(target_os = "linux", target_os = "android")))]
             Kind::Tcp { listener, options, .. } => {
                 let (stream, address) = listener.accept()?;
                 // Some systems refuse options on a connection that the peer has reset. Its first read will say so.
-                if let Err(error) = options.apply(&SockRef::from(&stream)) {
+                #[cfg(not(any(target_os = "linux", target_os = "android")))]
+                if let Err(error) = options.apply(&socket2::SockRef::from(&stream)) {
                     log::debug!("{address}: socket options: {error}");
                 }
-                Ok((Socket::Tcp(stream), Peer::from(address)))
+                Ok((Socket::Tcp(TcpSocket::accepted(stream, Arc::clone(options))), Peer::from(address)))
             }
             Kind::Unix { listener, accepted, .. } => {
                 let (stream, _) = listener.accept()?;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpListener;
@@ -12,16 +13,16 @@ use super::{BACKLOG, BindError, Kind, Listener};
 /// How soon a TCP connection is found dead whose peer went without a word, so that what it holds becomes free.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpOptions {
-    /// Silence before the system asks whether the peer is still there; whole seconds.
+    /// Silence before the system asks whether the peer is still there (a probe); whole seconds.
     pub keepalive_idle: Duration,
-    /// Time between two such questions; whole seconds.
+    /// Time between two probes; whole seconds.
     pub keepalive_interval: Duration,
-    /// Questions without an answer after which the connection is dead.
+    /// Probes without an answer after which the connection is dead.
     pub keepalive_probes: u32,
     /// How long data may stay unacknowledged, on systems that have such a limit (Linux, Android). While data is on its
-    /// way no keep-alive is sent, so without it a peer that died just then is found after a quarter of an hour. Zero
-    /// leaves it to the system.
-    pub user_timeout: Duration,
+    /// way no keep-alive is sent, so without it a peer that died just then is found after a quarter of an hour. None:
+    /// as long as keep-alive takes. Zero leaves it to the system.
+    pub user_timeout: Option<Duration>,
 }
 
 impl Default for TcpOptions {
@@ -30,12 +31,36 @@ impl Default for TcpOptions {
             keepalive_idle: Duration::from_secs(15),
             keepalive_interval: Duration::from_secs(5),
             keepalive_probes: 3,
-            user_timeout: Duration::from_secs(30),
+            user_timeout: None,
         }
     }
 }
 
 impl TcpOptions {
+    /// How long keep-alive takes to find out that a peer is gone.
+    pub fn keepalive_total(&self) -> Duration {
+        self.keepalive_idle + self.keepalive_interval * self.keepalive_probes
+    }
+
+    /// The user timeout that a connection has, unless its output is blocked.
+    pub(in crate::net) fn user_timeout_in_force(&self) -> Duration {
+        self.user_timeout.unwrap_or_else(|| self.keepalive_total())
+    }
+
+    /// When a peer that says nothing and is sent nothing is found to be gone.
+    ///
+    /// On Linux the user timeout decides instead of the number of probes; it is looked at when a probe is due, from the
+    /// second one on.
+    pub fn silent_after(&self) -> Duration {
+        let timeout = self.user_timeout_in_force();
+        if timeout.is_zero() || !cfg!(any(target_os = "linux", target_os = "android")) {
+            return self.keepalive_total();
+        }
+        let beyond_idle = timeout.saturating_sub(self.keepalive_idle).as_nanos();
+        let intervals = beyond_idle.div_ceil(self.keepalive_interval.as_nanos().max(1)).max(1);
+        self.keepalive_idle + self.keepalive_interval.saturating_mul(u32::try_from(intervals).unwrap_or(u32::MAX))
+    }
+
     pub(super) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
         // Replies are written once per turn, already gathered: Nagle would only add the peer's delayed acknowledgement.
         socket.set_tcp_nodelay(true)?;
@@ -45,7 +70,7 @@ impl TcpOptions {
         {
             // The system takes milliseconds as an int and refuses what does not fit.
             let longest = Duration::from_millis(i32::MAX as u64);
-            socket.set_tcp_user_timeout(Some(self.user_timeout.min(longest)))?;
+            socket.set_tcp_user_timeout(Some(self.user_timeout_in_force().min(longest)))?;
         }
         Ok(())
     }
@@ -92,18 +117,8 @@ fn listen_tcp(address: SocketAddr, options: &TcpOptions) -> io::Result<Listener>
 }
 
 /// `options` are already those of the listener.
-pub(super) fn listener(
-    listener: TcpListener,
-    #[cfg_attr(any(target_os = "linux", target_os = "android"), expect(unused_variables))] options: &TcpOptions,
-) -> io::Result<Listener> {
-    Ok(Listener {
-        kind: Kind::Tcp {
-            address: listener.local_addr()?,
-            listener,
-            #[cfg(not(any(target_os = "linux", target_os = "android")))]
-            options: options.clone(),
-        },
-    })
+pub(super) fn listener(listener: TcpListener, options: &TcpOptions) -> io::Result<Listener> {
+    Ok(Listener { kind: Kind::Tcp { address: listener.local_addr()?, listener, options: Arc::new(options.clone()) } })
 }
 
 /// The address is not of this machine, or of a family that its kernel does not have.

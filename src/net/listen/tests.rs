@@ -69,9 +69,14 @@ fn an_accepted_tcp_connection_has_all_of_the_options() {
         keepalive_idle: Duration::from_secs(21),
         keepalive_interval: Duration::from_secs(7),
         keepalive_probes: 4,
-        user_timeout: Duration::from_millis(40_500),
+        user_timeout: Some(Duration::from_millis(40_500)),
     };
-    for options in [TcpOptions::default(), options] {
+    let derived = TcpOptions { user_timeout: None, ..options };
+    for (options, user_timeout) in [
+        (TcpOptions::default(), Duration::from_secs(30)),
+        (options, Duration::from_millis(40_500)),
+        (derived, Duration::from_secs(49)),
+    ] {
         let mut listener = Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         let client = std::net::TcpStream::connect(listener.address()).unwrap();
@@ -80,20 +85,20 @@ fn an_accepted_tcp_connection_has_all_of_the_options() {
         assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 
         let Socket::Tcp(stream) = &socket else { panic!("a TCP socket") };
-        let options_of = SockRef::from(stream);
+        let options_of = SockRef::from(stream.stream());
         assert!(options_of.tcp_nodelay().unwrap());
         assert!(options_of.keepalive().unwrap());
         assert_eq!(options_of.tcp_keepalive_time().unwrap(), options.keepalive_idle);
         assert_eq!(options_of.tcp_keepalive_interval().unwrap(), options.keepalive_interval);
         assert_eq!(options_of.tcp_keepalive_retries().unwrap(), options.keepalive_probes);
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        assert_eq!(options_of.tcp_user_timeout().unwrap(), Some(options.user_timeout));
+        assert_eq!(options_of.tcp_user_timeout().unwrap(), Some(user_timeout));
     }
 }
 
 #[test]
 fn user_timeouts_that_the_system_has_no_number_for_are_its_longest() {
-    let options = TcpOptions { user_timeout: Duration::MAX, ..TcpOptions::default() };
+    let options = TcpOptions { user_timeout: Some(Duration::MAX), ..TcpOptions::default() };
     Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
 }
 
@@ -356,4 +361,23 @@ fn a_directory_that_others_keep_locked_is_waited_for() {
         drop(lock);
         start.join().unwrap().unwrap();
     });
+}
+
+#[test]
+fn a_silent_peer_is_found_when_the_options_say() {
+    let options = |user_timeout: Option<f64>| TcpOptions {
+        keepalive_idle: Duration::from_secs(10),
+        keepalive_interval: Duration::from_secs(4),
+        keepalive_probes: 5,
+        user_timeout: user_timeout.map(Duration::from_secs_f64),
+    };
+    assert_eq!(options(None).silent_after(), Duration::from_secs(30));
+    assert_eq!(options(Some(0.0)).silent_after(), Duration::from_secs(30), "the probes decide");
+    if cfg!(any(target_os = "linux", target_os = "android")) {
+        // Looked at when a probe is due, and not before one has gone unanswered.
+        for (timeout, seconds) in [(0.5, 14), (10.0, 14), (14.0, 14), (14.5, 18), (30.0, 30), (60.0, 62)] {
+            assert_eq!(options(Some(timeout)).silent_after(), Duration::from_secs(seconds), "{timeout}");
+        }
+    }
+    assert!(options(Some(1e12)).silent_after() > Duration::from_secs(1 << 32), "no number is too large");
 }
