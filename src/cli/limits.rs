@@ -113,7 +113,7 @@ pub(super) struct LimitOptions {
     keepalive_probes: u32,
 
     /// TCP: time after which a client that acknowledges nothing is gone; on Linux this replaces the number of probes, and
-    /// limits clients that read nothing; 0 leaves it to the system [default: idle + interval * probes of --keepalive-*]
+    /// limits clients that read nothing; 0 leaves it to the system [default: as long as the probes take]
     #[arg(long, value_name = "SECONDS", env = "OFFICER_USER_TIMEOUT_SECONDS", hide_env_values = true)]
     user_timeout_seconds: Option<Seconds>,
 }
@@ -156,6 +156,7 @@ impl LimitOptions {
             kick_from_anywhere: self.kick_from_anywhere,
             // Known when it is bound.
             own_ip: None,
+            silent_after: None,
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,

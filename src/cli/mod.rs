@@ -1,6 +1,8 @@
 //! The command line: flags into a configuration, and the configuration into one of the commands.
 
 mod allocator;
+mod changed;
+mod contradictions;
 mod kick;
 mod limits;
 mod listing;
@@ -52,7 +54,7 @@ enum Command {
     Stop(stop::Options),
     /// Stop the server in the background, and start it again
     Restart(restart::Options),
-    /// Tell whether the server runs in the background
+    /// Tell whether a server is running in the background, and where it listens
     Status(status::Options),
     /// Run a command while holding a lock
     Lock(lock::Options),
@@ -99,7 +101,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
 /// `args` are those behind the command.
 fn carry_out(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
     let done = match command {
-        Command::Run(options) => run::run(options),
+        Command::Run(options) => run::run(options, args),
         Command::Start(_) => return start::run(args),
         Command::Stop(options) => stop::run(&options),
         Command::Restart(options) => return restart::run(&options, args),

@@ -128,7 +128,7 @@ impl Net {
             Some(passed) => passed,
             None => Listener::bind(&config.listen, &config.tcp)?,
         };
-        let limits = Limits { own_ip: listener.ip(), ..config.limits };
+        let limits = Limits { own_ip: listener.ip(), silent_after: Some(config.tcp.silent_after()), ..config.limits };
         let poll = Poll::new()?;
         poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
         let mut signals = Signals::listen()?;

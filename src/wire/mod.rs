@@ -5,6 +5,8 @@
 #[cfg(feature = "client")]
 pub mod answer;
 #[cfg(feature = "server")]
+pub mod foreign;
+#[cfg(feature = "server")]
 pub mod json;
 #[cfg(feature = "server")]
 pub mod line;

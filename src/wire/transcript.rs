@@ -90,7 +90,7 @@ impl Record<String, Vec<u8>> {
 }
 
 /// Bytes as one line of printable text that can be turned back.
-struct Escaped<'a>(&'a [u8]);
+pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

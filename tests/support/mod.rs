@@ -6,3 +6,4 @@ pub(crate) mod directory;
 pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod server;
+pub(crate) mod skip;

@@ -84,6 +84,19 @@ impl Listener {
         }
     }
 
+    /// Fails as [`Listener::bind`] would, as far as that can be told without listening and while a server that is to make way
+    /// still listens. That one listens on `old`, as its [`Listener::address`] has it; if that is not known, whoever
+    /// listens is taken for it.
+    ///
+    /// # Errors
+    /// [`BindError`], as for `bind`.
+    pub(crate) fn check(listen: &Listen, options: &TcpOptions, old: Option<&str>) -> Result<(), BindError> {
+        match listen {
+            Listen::Tcp { host, port } => tcp::check(host, *port, options, old),
+            Listen::Unix { path, .. } => unix::check(path, old),
+        }
+    }
+
     /// The socket that a service manager has passed to this process (`LISTEN_FDS` and `LISTEN_PID` in the environment, as
     /// `sd_listen_fds(3)` has it), if there is one. It can be taken once. Its file, if it has one, stays at the end.
     ///
