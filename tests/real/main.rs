@@ -11,6 +11,8 @@ mod logs;
 mod memory;
 mod options;
 mod output;
+mod pauses;
+mod protocols;
 mod start;
 mod story;
 #[path = "../support/mod.rs"]
