@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::net::UnixListener;
-use rustix::fs::Access;
 use socket2::{Domain, SockAddr, Type};
 
 use super::{BACKLOG, BindError, Kind, Listener};
@@ -34,10 +33,11 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<Listener, BindError> {
     Ok(Listener { kind: Kind::Unix { _file: Some(file), address: path.display().to_string(), listener, accepted: 0 } })
 }
 
+#[cfg(feature = "cli")]
 pub(super) fn check(path: &Path, old: Option<&str>) -> Result<(), BindError> {
     let address = address_of(path)?;
     let directory = directory_of(path)?;
-    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK)
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
         .map_err(|error| BindError::path(path, "create", error.into()))?;
     // Not asked if it is known, for that takes a connection.
     if old.is_some_and(|old| path.display().to_string() == old) {
@@ -161,7 +161,7 @@ fn is_stale(path: &Path, address: &SockAddr) -> Result<bool, BindError> {
     // denies permission, and one of another type of socket says so: all alive.
     match probe.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(BindError::path(path, "see whether a server uses", error))
         }
