@@ -51,9 +51,9 @@ use std::time::{Duration, Instant};
 
 pub use self::error::{Error, Reason};
 pub use self::guard::Guard;
-pub use self::listing::{Locks, LocksPage};
+pub use self::listing::{Connections, Locks, LocksPage};
 pub use self::options::{Address, DEFAULT_PORT, LockOptions, Options};
-pub use crate::wire::answer::{LockDetail, NameListing, PlaceDetail};
+pub use crate::wire::answer::{ConnectionDetail, LockDetail, NameListing, PlaceDetail};
 
 use self::link::Request;
 use self::shared::Shared;
