@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
-use super::link::Request;
+use super::request::Request;
 use super::state::CallKind;
 use super::{Client, ConnectionDetail, LockDetail, NameListing};
 

@@ -42,9 +42,11 @@ mod guard;
 mod link;
 mod listing;
 mod options;
+mod request;
 pub(crate) mod resolve;
 mod shared;
 mod state;
+mod stream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,7 +57,7 @@ pub use self::listing::{Connections, Locks, LocksPage};
 pub use self::options::{Address, DEFAULT_PORT, LockOptions, Options};
 pub use crate::wire::answer::{ConnectionDetail, LockDetail, NameListing, PlaceDetail};
 
-use self::link::Request;
+use self::request::Request;
 use self::shared::Shared;
 use self::state::{CallKind, Turn};
 
