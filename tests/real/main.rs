@@ -11,6 +11,7 @@ mod logs;
 mod memory;
 mod options;
 mod output;
+mod signals;
 mod start;
 mod story;
 #[path = "../support/mod.rs"]

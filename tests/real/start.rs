@@ -43,7 +43,7 @@ fn a_port_that_is_taken_is_said_and_its_owner_goes_on() {
 #[test]
 fn an_address_that_can_not_be_had_is_said() {
     // One of those reserved for documentation, and names that nobody has to look up anywhere.
-    assert!(fault(&mut officer(&["run", "-h", "192.0.2.1"]), 1).contains("no address of this machine"));
+    assert!(fault(&mut officer(&["run", "-h", "192.0.2.1"]), 1).contains("not an address of this machine"));
     assert!(fault(&mut officer(&["run", "-h", ""]), 1).contains("can't be resolved"));
     assert!(fault(&mut officer(&["run", "-h", "a\nb"]), 1).contains("can't be resolved"));
 }

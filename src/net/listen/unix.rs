@@ -190,7 +190,7 @@ impl Drop for SocketFile {
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log::warn!("the socket file {:?} stays behind: {error}", self.path);
+            log::warn!("the socket file {:?} could not be removed: {error}", self.path);
         }
     }
 }
