@@ -1,4 +1,4 @@
-//! The engine answers any sequence of operations as the naive model does, and is in order after each.
+//! The engine answers any sequence of operations as the naive model does, and is consistent after each.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fuzz_target!(init: transcript::print_on_panic(), |data: &[u8]| {
     transcript::begin();
     let mut both = Both::new(data.first() == Some(&b'!'));
     for operation in operations(data) {
-        both.carry_out(operation);
+        both.execute(operation);
         both.check();
     }
     both.end();
@@ -42,7 +42,7 @@ struct Sitting {
     peer: Peer,
 }
 
-/// Records who was sent what.
+/// Records which reply went to whom.
 #[derive(Default)]
 struct Recorded(Vec<(ConnectionKey, Vec<u8>)>);
 
@@ -77,7 +77,7 @@ impl Both {
         }
     }
 
-    fn carry_out(&mut self, operation: Operation) {
+    fn execute(&mut self, operation: Operation) {
         match operation {
             Operation::Connect(seat) => self.connect(seat),
             Operation::Request(seat, request) => {
@@ -104,7 +104,7 @@ impl Both {
             Operation::ShutDown => {
                 let mut replies = Recorded::default();
                 self.engine.announce_shutdown(&mut replies);
-                // In whatever order: they come from many requests. The order of the keys is that of the ids.
+                // In any order: they come from many requests. The order of the keys is that of the ids.
                 let said = self.received(replies);
                 let mut expected = self.model.shut_down();
                 assert_eq!(said.len(), expected.len(), "everybody who waits with an id is told");
@@ -168,7 +168,7 @@ impl Both {
         replies
     }
 
-    /// The replies as values, with whom they went to.
+    /// The replies as values, each with its receiver.
     fn received(&self, replies: Recorded) -> Said {
         let mut said = Vec::new();
         for (connection, line) in replies.0 {
@@ -181,7 +181,7 @@ impl Both {
         said
     }
 
-    /// Everybody has received what he should, in that order.
+    /// Everybody has received the expected replies, in order.
     fn compare(&self, replies: Recorded, mut expected: Said) {
         let mut said = self.received(replies);
         // Stable: only the order of each receiver's own counts.
@@ -192,7 +192,7 @@ impl Both {
         assert!(is_as_expected, "said was {said:#?}, and should have been {expected:#?}");
     }
 
-    /// Of the locks, each is listed exactly once.
+    /// Each of the locks is listed exactly once.
     fn go_through_pages(&mut self, seat: Seat, prefix: &str, limit: usize, has_detail: bool) {
         let expected = self.model.pages(prefix, has_detail, self.now).into_iter();
         let expected: Map<String, Value> = expected
@@ -242,7 +242,7 @@ impl Both {
         assert_eq!(self.engine.next_deadline().map(Moment::as_nanos), self.model.next_timeout(), "the next deadline");
     }
 
-    /// All go, and nothing is left.
+    /// All disconnect, and nothing is left.
     fn end(&mut self) {
         for seat in 0..SEATS {
             self.disconnect(seat);

@@ -1,12 +1,12 @@
-//! Deadlines as text, and beside them a sorted map that does what they do:
+//! Operations on deadlines as text, and next to them a sorted map that does the same:
 //!
 //! ```text
-//! a5   arms one that is due in 5     r25  moves the one at place 2 to 5 from now     c2  cancels it
-//! p3   3 pass                        n    takes the next one out if it is due        e   all that are due
+//! a5   arm one that is due in 5   r25  move the one at place 2 to 5 from now   c2  cancel it
+//! p3   let 3 pass                 n    take the next one out if it is due     e   take all that are due
 //! ```
 //!
-//! Each byte is a number as in the other scripts: a digit stands for itself, a letter for its place in the alphabet, any
-//! other byte for its number. `!` is the end of time.
+//! Each byte is a number as in the other scripts: a digit stands for itself, a letter for its place in the alphabet,
+//! any other byte for its value. `!` is the end of time.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ use officer::time::{Moment, Span};
 #[derive(Default)]
 pub struct Both {
     deadlines: Deadlines<u64>,
-    /// When, and the number of the arming or moving that said so; and what is due then.
+    /// When, and the number of the arming or moving; and what is due then.
     model: BTreeMap<(Moment, u64), u64>,
-    /// Those that are armed, in the order in which they were.
+    /// The armed ones, in the order in which they were armed.
     armed: Vec<Armed>,
     /// How many were armed or moved so far.
     count: u64,
@@ -32,8 +32,8 @@ struct Armed {
 }
 
 impl Both {
-    /// Carries out a whole script.
-    pub fn carry_out(&mut self, script: &[u8]) {
+    /// Executes a whole script.
+    pub fn execute(&mut self, script: &[u8]) {
         for line in script.split(|&byte| byte == b'\n') {
             self.step(line);
             self.check();
@@ -64,7 +64,7 @@ impl Both {
         self.count += 1;
         let in_model = (at, self.count);
         let key = self.deadlines.arm(at, self.count);
-        assert!(self.armed.iter().all(|armed| armed.key != key), "two are armed under one key");
+        assert!(self.armed.iter().all(|armed| armed.key != key), "two are armed with the same key");
         self.model.insert(in_model, self.count);
         self.armed.push(Armed { key, in_model });
     }

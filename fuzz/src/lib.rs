@@ -1,7 +1,7 @@
-//! What the fuzz targets compare Officer with: written a second time, from the protocol, with lists and plain loops.
+//! What the fuzz targets compare Officer with: a second implementation, from the protocol, with lists and plain loops.
 //!
-//! Slow and simple is the point. Nothing here shares a type or a trick with what it judges, so that both being wrong in
-//! the same way is unlikely.
+//! Slow and simple is the point. Nothing here shares a type or a trick with the code it judges, so that both are
+//! unlikely to be wrong in the same way.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What a line asks for, read from its whole JSON value.
+//! What a line requests, read from its whole JSON value.
 
 use officer::time::Span;
 use officer::wire::Id;
@@ -11,13 +11,13 @@ use crate::json::Json;
 /// A line as it is understood.
 #[derive(Debug, PartialEq)]
 pub struct Read {
-    /// Text, or a number written as text with a `#` before it.
+    /// Text, or a number as text with a `#` in front.
     id: Option<String>,
-    what: What,
+    meaning: Meaning,
 }
 
 #[derive(Debug, PartialEq)]
-enum What {
+enum Meaning {
     Lock { name: String, timeout_ns: Option<u64>, queue_max: Option<u64> },
     Unlock { name: String },
     Reset,
@@ -32,51 +32,53 @@ enum What {
     Refused { reason: &'static str, name: Option<String> },
 }
 
-/// As the server understands it, with its shortcut for plain lines and without.
+/// As the server reads it, with its shortcut for plain lines and without.
 pub fn by_the_server(line: &[u8]) -> Read {
     let parsed = parse(line);
-    assert_eq!(parsed, parse_in_full(line), "{}: the shortcut says something else", line.escape_ascii());
+    assert_eq!(parsed, parse_in_full(line), "{}: the shortcut reads something else", line.escape_ascii());
     if let Ok(text) = std::str::from_utf8(line) {
-        assert_eq!(recognise_line(text), None, "{text}: its end is not there");
+        assert_eq!(recognise_line(text), None, "{text}: its end is elsewhere");
         let lines = format!("{text}\n{text}");
         let alone = recognise(line).map(|request| (request, line.len() + 1));
-        assert_eq!(recognise_line(&lines), alone, "{text}: it is read another way before another line");
+        assert_eq!(recognise_line(&lines), alone, "{text}: it is read differently in front of another line");
     }
     match parsed {
-        Ok(Request { id, command }) => Read { id: id.as_ref().map(Id::as_ref).map(id_text), what: what(command) },
+        Ok(Request { id, command }) => {
+            Read { id: id.as_ref().map(Id::as_ref).map(id_text), meaning: meaning_of(command) }
+        }
         Err(bad) => {
-            let what = What::Refused {
+            let meaning = Meaning::Refused {
                 reason: bad.reason.as_str(),
                 name: bad.name.as_ref().map(|name| name.as_str().to_owned()),
             };
             assert_is_a_line(&bad.reply());
-            Read { id: bad.id.as_ref().map(Id::as_ref).map(id_text), what }
+            Read { id: bad.id.as_ref().map(Id::as_ref).map(id_text), meaning }
         }
     }
 }
 
-fn what(command: Command<'_>) -> What {
+fn meaning_of(command: Command<'_>) -> Meaning {
     let operation = match command {
         Command::Locks(operation) => operation,
         Command::Hello(Hello { client, max_idle, .. }) => {
-            return What::Hello { client: client.map(Into::into), max_idle_ns: max_idle.map(Span::as_nanos) };
+            return Meaning::Hello { client: client.map(Into::into), max_idle_ns: max_idle.map(Span::as_nanos) };
         }
-        Command::Kick { connection } => return What::Kick { connection: connection.into() },
+        Command::Kick { connection } => return Meaning::Kick { connection: connection.into() },
     };
     match operation {
         Operation::Lock(Lock { name, timeout, queue_max, .. }) => {
-            What::Lock { name: name.as_str().to_owned(), timeout_ns: timeout.map(Span::as_nanos), queue_max }
+            Meaning::Lock { name: name.as_str().to_owned(), timeout_ns: timeout.map(Span::as_nanos), queue_max }
         }
-        Operation::Unlock { name, .. } => What::Unlock { name: name.as_str().to_owned() },
-        Operation::Reset => What::Reset,
-        Operation::Locks => What::Locks,
+        Operation::Unlock { name, .. } => Meaning::Unlock { name: name.as_str().to_owned() },
+        Operation::Reset => Meaning::Reset,
+        Operation::Locks => Meaning::Locks,
         Operation::LocksPage(Page { prefix, limit, after, has_detail }) => {
-            What::Page { prefix: prefix.into(), limit, after, has_detail }
+            Meaning::Page { prefix: prefix.into(), limit, after, has_detail }
         }
-        Operation::Connections => What::Connections,
-        Operation::MyLocks => What::MyLocks,
-        Operation::KeepAlive => What::KeepAlive,
-        Operation::Ping => What::Ping,
+        Operation::Connections => Meaning::Connections,
+        Operation::MyLocks => Meaning::MyLocks,
+        Operation::KeepAlive => Meaning::KeepAlive,
+        Operation::Ping => Meaning::Ping,
     }
 }
 
@@ -87,7 +89,7 @@ fn id_text(id: Id<&str>) -> String {
     }
 }
 
-/// What answers a bad line, which may repeat parts of it, is one line of well-formed JSON.
+/// The reply to a bad line, which may repeat parts of it, is one line of well-formed JSON.
 fn assert_is_a_line(reply: &officer::wire::reply::Reply<'_>) {
     let mut encoded = Vec::new();
     reply.encode(&mut encoded);
@@ -97,9 +99,9 @@ fn assert_is_a_line(reply: &officer::wire::reply::Reply<'_>) {
     assert!(!read.has_half_pair());
 }
 
-/// As the protocol has it. `value` is the line's, none if it is not well-formed.
+/// As the protocol defines it. `value` is the value of the line, none if it is not well-formed.
 pub fn by_the_protocol(value: Option<&Json>) -> Read {
-    let refused = |reason, name, id| Read { id, what: What::Refused { reason, name } };
+    let refused = |reason, name, id| Read { id, meaning: Meaning::Refused { reason, name } };
     let Some(value) = value else { return refused("invalid_json", None, None) };
     let Json::Object(fields) = value else { return refused("invalid_request", None, None) };
     let fields = Fields(fields);
@@ -123,8 +125,8 @@ pub fn by_the_protocol(value: Option<&Json>) -> Read {
         return refused("invalid_request", name_read, id_read);
     }
     match fields.get("command") {
-        Some(Json::Text(Some(word))) if is_known => match fields.what(word, name_read.clone()) {
-            Ok(what) => Read { id: id_read, what },
+        Some(Json::Text(Some(word))) if is_known => match fields.meaning(word, name_read.clone()) {
+            Ok(meaning) => Read { id: id_read, meaning },
             Err(Wrong) => refused("invalid_request", name_read, id_read),
         },
         Some(Json::Text(_)) => refused("unknown_command", name_read, id_read),
@@ -144,14 +146,14 @@ fn fields_of(command: &str) -> Option<&'static [&'static str]> {
     })
 }
 
-/// A field is missing or of the wrong kind.
+/// A field is missing or of the wrong type.
 #[derive(Clone)]
 struct Wrong;
 
 struct Fields<'a>(&'a [(Option<String>, Json)]);
 
 impl Fields<'_> {
-    /// The last of that key counts; null counts as absent.
+    /// The last one of that key counts; null counts as absent.
     fn get(&self, key: &str) -> Option<&Json> {
         let found = self.0.iter().rfind(|(found, _)| found.as_deref() == Some(key));
         found.map(|(_, value)| value).filter(|value| **value != Json::Null)
@@ -196,33 +198,33 @@ impl Fields<'_> {
         if name.as_deref() == Some("") { Err(Wrong) } else { Ok(name) }
     }
 
-    fn what(&self, command: &str, name: Option<String>) -> Result<What, Wrong> {
+    fn meaning(&self, command: &str, name: Option<String>) -> Result<Meaning, Wrong> {
         Ok(match command {
-            "lock" => What::Lock {
+            "lock" => Meaning::Lock {
                 name: name.ok_or(Wrong)?,
                 timeout_ns: self.number("timeout")?.map(nanos),
                 queue_max: self.whole_number("queue_max")?,
             },
-            "unlock" => What::Unlock { name: name.ok_or(Wrong)? },
-            "reset" => What::Reset,
+            "unlock" => Meaning::Unlock { name: name.ok_or(Wrong)? },
+            "reset" => Meaning::Reset,
             "locks" => self.locks()?,
-            "connections" => What::Connections,
-            "my_locks" => What::MyLocks,
-            "keep_alive" => What::KeepAlive,
-            "ping" => What::Ping,
-            "hello" => What::Hello {
+            "connections" => Meaning::Connections,
+            "my_locks" => Meaning::MyLocks,
+            "keep_alive" => Meaning::KeepAlive,
+            "ping" => Meaning::Ping,
+            "hello" => Meaning::Hello {
                 client: at_most(self.text("client")?, 128)?,
                 max_idle_ns: match self.number("max_idle")? {
                     Some(seconds) if seconds <= 0.0 => return Err(Wrong),
                     seconds => seconds.map(nanos),
                 },
             },
-            "kick" => What::Kick { connection: self.text("connection")?.ok_or(Wrong)? },
+            "kick" => Meaning::Kick { connection: self.text("connection")?.ok_or(Wrong)? },
             _ => unreachable!("only commands with known fields come here"),
         })
     }
 
-    fn locks(&self) -> Result<What, Wrong> {
+    fn locks(&self) -> Result<Meaning, Wrong> {
         let prefix = self.text("prefix")?;
         let limit = self.whole_number("limit")?;
         if limit.is_some_and(|limit| !(1..=1000).contains(&limit)) {
@@ -239,10 +241,10 @@ impl Fields<'_> {
             Some(_) => return Err(Wrong),
         };
         if prefix.is_none() && limit.is_none() && after.is_none() && !has_detail {
-            return Ok(What::Locks);
+            return Ok(Meaning::Locks);
         }
         let limit = usize::try_from(limit.unwrap_or(1000)).expect("a small number");
-        Ok(What::Page { prefix: prefix.unwrap_or_default(), limit, after: after.unwrap_or(0), has_detail })
+        Ok(Meaning::Page { prefix: prefix.unwrap_or_default(), limit, after: after.unwrap_or(0), has_detail })
     }
 }
 
@@ -250,7 +252,7 @@ fn at_most(text: Option<String>, bytes_max: usize) -> Result<Option<String>, Wro
     if text.as_ref().is_some_and(|text| text.len() > bytes_max) { Err(Wrong) } else { Ok(text) }
 }
 
-/// Rounded up; what is below 0 counts as 0.
+/// Rounded up; negative counts as 0.
 fn nanos(seconds: f64) -> u64 {
     saturated((seconds.max(0.0) * 1_000_000_000.0).ceil())
 }

@@ -1,5 +1,5 @@
-//! Operations as text: one a line, every line of bytes is one or nothing. What a fuzzer cuts and joins stays a script,
-//! and a seed can be written by hand:
+//! Operations as text, one per line; every line of bytes is an operation or nothing. However a fuzzer cuts and joins
+//! them, the result is a script, and seeds can be written by hand:
 //!
 //! ```text
 //! l0a       client 0 locks a
@@ -8,14 +8,14 @@
 //! u0a       unlock    r0 reset      d0 disconnect    c0 connect
 //! L0 C0 M0  locks, connections, my_locks             k0 keep_alive    g0 ping
 //! h0x       client 0 calls itself x
-//! w0a3      client 0 goes through the pages of locks that begin as the name a does, 3 locks a page; W0a3 with details
-//! p4        a quarter of a second passes, four times. Nothing times out by that.
-//! e         the next wait times out if its time is up; E: all of them
-//! s         those who wait are told that the server ends
+//! w0a3      client 0 lists the locks that start like the name a, 3 per page; W0a3 with details
+//! p4        a quarter of a second passes, four times. This alone times out nothing.
+//! e         the next wait times out if it is due; E: all that are due
+//! s         the waiters are told that the server is shutting down
 //! ```
 //!
-//! A client that is not connected connects when it first does something. A digit stands for itself, a letter for its
-//! place in the alphabet, any other byte for its number; all of them modulo how many there are to choose from.
+//! A client connects when it first does something. A digit stands for itself, a letter for its place in the alphabet,
+//! any other byte for its value; all modulo the number of choices.
 
 use crate::model::{Ask, Request, Seat, Timeout};
 
@@ -26,14 +26,14 @@ pub enum Operation {
     Request(Seat, Request),
     Disconnect(Seat),
     Label(Seat, String),
-    /// Go through all pages.
+    /// List all pages.
     Pages {
         seat: Seat,
         prefix: &'static str,
         limit: usize,
         has_detail: bool,
     },
-    /// So many nanoseconds pass.
+    /// This many nanoseconds pass.
     Pass(u64),
     TimeOutNext,
     TimeOutAll,

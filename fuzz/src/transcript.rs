@@ -1,4 +1,4 @@
-//! What was said, in the transcript's form, for the one time that it matters: when a target fails.
+//! The transcript of an input, to be printed when a target fails.
 
 use std::cell::RefCell;
 use std::panic;
@@ -10,7 +10,7 @@ thread_local! {
     static SAID: RefCell<Vec<Record<String, Vec<u8>>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A panic writes the transcript of the input that led to it before anything else. To be called once, at the start.
+/// On a panic, prints the transcript of the input that caused it, before anything else. Call once, at the start.
 pub fn print_on_panic() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {
@@ -24,7 +24,7 @@ pub fn begin() {
     SAID.with_borrow_mut(Vec::clear);
 }
 
-/// Something was said.
+/// Records a line.
 pub fn record(nanos: u64, peer: &str, event: Event, bytes: &[u8]) {
     let record = Record { at: Moment::from_nanos(nanos), peer: peer.to_owned(), event, bytes: bytes.to_vec() };
     SAID.with_borrow_mut(|said| said.push(record));

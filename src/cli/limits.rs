@@ -6,11 +6,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use super::values::{Seconds, seconds_above_zero};
-use crate::net::{TcpOptions, descriptors};
-use crate::server::Limits;
-
-/// The accepts of one turn, after which the connections have theirs.
-const TURN_ACCEPTS_MAX: usize = 64;
+use crate::net::{Limits, TURN_ACCEPTS_MAX, TcpOptions, descriptors};
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
@@ -160,6 +156,7 @@ impl LimitOptions {
             kick_from_anywhere: self.kick_from_anywhere,
             // Known once the listener is bound.
             own_ip: None,
+            silent_after: None,
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,

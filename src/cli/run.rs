@@ -21,8 +21,7 @@ use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
 use super::values::{Mode, Seconds};
 use crate::console::announce;
-use crate::net::{Config, Listener, Net, descriptors};
-use crate::server::Limits;
+use crate::net::{Config, Limits, Listener, Net, descriptors};
 
 /// The target of warnings about how the server was started, which are shown at every log level.
 const START: &str = "officer::start";
@@ -290,6 +289,7 @@ mod tests {
                 linger: Duration::ZERO,
                 kick_from_anywhere: true,
                 own_ip: None,
+                silent_after: None,
                 turn_read_bytes: 12,
                 turn_expiries_max: 13,
                 turn_expiry_bytes: 14,

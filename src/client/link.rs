@@ -1,18 +1,18 @@
 //! The connection itself: making it, writing to it, and the thread that reads it and keeps it alive.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::connect::{self, until};
 use super::error::Error;
 use super::options::{Address, Options};
+use super::resolve;
 use super::shared::Shared;
 use crate::wire::answer::Answer;
 
@@ -50,11 +50,6 @@ impl Request<'_> {
 /// A line from the server that is longer than this is none.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
-/// The time left. Sockets take no 0.
-fn until(give_up: Instant) -> Duration {
-    give_up.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-}
-
 /// A connected socket of either kind.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -63,33 +58,10 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Connects, to the first address of the host that answers.
     fn connect(address: &Address, give_up: Instant) -> io::Result<Self> {
         match address {
-            Address::Unix(path) => {
-                // The limit on writing is one on connecting, too: a server that accepts nobody has a line before it.
-                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-                socket.set_write_timeout(Some(until(give_up)))?;
-                socket.connect(&SockAddr::unix(path)?).map_err(|error| match error.kind() {
-                    ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "the server accepts no connection"),
-                    _ => error,
-                })?;
-                Ok(Stream::Unix(OwnedFd::from(socket).into()))
-            }
-            Address::Tcp(host, port) => {
-                let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
-                for address in (host.as_str(), *port).to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, until(give_up)) {
-                        Ok(stream) => {
-                            // Requests are small, and each is waited for.
-                            stream.set_nodelay(true)?;
-                            return Ok(Stream::Tcp(stream));
-                        }
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
-            }
+            Address::Unix(path) => connect::unix(path, give_up).map(Stream::Unix),
+            Address::Tcp(host, port) => connect::tcp(host, *port, give_up, resolve::system).map(Stream::Tcp),
         }
     }
 
@@ -292,7 +264,7 @@ impl Link {
             }
             // Whatever else comes and goes: what was sent meanwhile says nothing about the server, and what was heard
             // does not keep the connection from being idle for it.
-            if !is_asked && now >= asked_at + self.pulse.ask_after {
+            if !is_asked && now >= asked_at + self.pulse.ask_after && shared.sends_keep_alives() {
                 (asked_at, is_asked) = (now, true);
                 let keep_alive = Request { command: "keep_alive", ..Request::default() };
                 if let Err(error) = shared.write(epoch, &keep_alive.line()) {

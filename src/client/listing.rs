@@ -11,6 +11,7 @@ use super::{Client, LockDetail, NameListing};
 
 /// Some of the locks of a server, with all that it tells of them.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct LocksPage {
     /// The locks with their names.
     pub locks: Vec<(String, LockDetail)>,
@@ -57,7 +58,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::ConnectionLost`], and [`Error::Server`] with
-    /// [`Reason::ReplyTooLarge`](super::Reason::ReplyTooLarge) if it is too much for one reply.
+    /// `Reason::ReplyTooLarge` if it is too much for one reply.
     pub fn connections(&self) -> Result<NameListing, Error> {
         let all: NameListing = self.listing("connections")?;
         let own = |(connection, names)| (connection, self.of_namespace(names));

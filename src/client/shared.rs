@@ -141,6 +141,11 @@ impl Shared {
         }
     }
 
+    /// Whether the reading thread is to send keep-alives now.
+    pub(super) fn sends_keep_alives(&self) -> bool {
+        !self.options.is_keep_alive_by_program || self.state().has_calls()
+    }
+
     /// Writes a line to the connection of an epoch. If that fails the connection is lost.
     pub(super) fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error> {
         let mut writer = self.writer();

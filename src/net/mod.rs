@@ -16,20 +16,23 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-pub use self::listen::{BindError, Listen, Listener, TcpOptions};
-pub use self::silence::TcpSocket;
-pub use self::socket::Socket;
+pub use self::listen::{BindError, Listen, TcpOptions};
+pub use crate::server::Limits;
+
+pub(crate) use self::listen::Listener;
+pub(crate) use self::socket::Socket;
 
 use self::alarm::Alarm;
 use self::manager::Manager;
 use self::signals::Signals;
 use crate::engine::{ConnectionKey, Stats};
-use crate::server::{Limits, Readiness, Server};
+use crate::server::{Readiness, Server};
 use crate::slots::Key;
 use crate::time::{Moment, Span};
 
 /// What `officer run` is told by its flags.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// Where to listen.
     pub listen: Listen,
@@ -39,12 +42,24 @@ pub struct Config {
     pub limits: Limits,
     /// Connections accepted in one turn.
     pub turn_accepts_max: usize,
-    /// Whether to log a line of statistics every [`STATS_INTERVAL`].
+    /// Whether to log a line of statistics every five seconds.
     pub stats: bool,
 }
 
+impl Config {
+    /// The defaults of the command line. The limit on connections is the one exception: a process that may not have that
+    /// many descriptors needs a lower one, see [`descriptors`].
+    pub fn new(listen: Listen) -> Self {
+        let (tcp, limits) = (TcpOptions::default(), Limits::default());
+        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false }
+    }
+}
+
+/// Connections accepted in one turn, unless the configuration says otherwise.
+pub(crate) const TURN_ACCEPTS_MAX: usize = 64;
+
 /// How often statistics are logged.
-pub const STATS_INTERVAL: Duration = Duration::from_secs(5);
+const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Connections' tokens are their keys, which never come near these: there are no 2^32 - 1 slots.
 const LISTENER: Token = Token(usize::MAX);
@@ -113,7 +128,7 @@ impl Net {
             Some(passed) => passed,
             None => Listener::bind(&config.listen, &config.tcp)?,
         };
-        let limits = Limits { own_ip: listener.ip(), ..config.limits };
+        let limits = Limits { own_ip: listener.ip(), silent_after: Some(config.tcp.silent_after()), ..config.limits };
         let poll = Poll::new()?;
         poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
         let mut signals = Signals::listen()?;

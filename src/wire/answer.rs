@@ -54,6 +54,7 @@ pub struct AnswerLimits {
 /// One lock in a listing with detail.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, serde::Serialize)]
 #[serde(default)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct LockDetail {
     /// Who holds it.
     pub holders: Vec<PlaceDetail>,
@@ -66,6 +67,7 @@ pub struct LockDetail {
 /// A holder or a waiter in a listing with detail.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, serde::Serialize)]
 #[serde(default)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct PlaceDetail {
     /// The connection's name.
     pub connection: String,

@@ -1,7 +1,7 @@
 //! Faults: the released server over real sockets, and peers, processes and networks that do what they should not.
 //!
 //! Clients keep a history of what they asked and saw, and when; a checker reads those of all. The short forms run with
-//! the other tests; the long ones, which are ignored unless they are asked for, are in the README.
+//! the other tests; `src/docs/testing.md` says how to run the long ones, which are ignored by default.
 #![cfg(target_os = "linux")]
 
 mod checker;

@@ -1,4 +1,4 @@
-//! How the server ends when it is told to.
+//! How the server shuts down.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::support::server::{Server, officer};
 
 const WITHIN: Duration = Duration::from_secs(1);
 
-/// Sends the signal, and waits for the end. Returns how long that took.
+/// Sends the signal, and waits for the exit. Returns how long that took.
 fn end(server: &mut Server, signal: Signal) -> Duration {
     let told = Instant::now();
     server.signal(signal);
@@ -23,7 +23,7 @@ fn end(server: &mut Server, signal: Signal) -> Duration {
 }
 
 #[test]
-fn it_ends_well_within_a_second_whoever_is_connected() {
+fn it_exits_with_success_within_a_second_whoever_is_connected() {
     for signal in [Signal::TERM, Signal::INT] {
         for mut server in Server::of_every_kind() {
             let [mut ann, mut bob] = [server.connect(), server.connect()];
@@ -39,14 +39,14 @@ fn it_ends_well_within_a_second_whoever_is_connected() {
 }
 
 #[test]
-fn it_ends_within_a_second_with_peers_that_do_not_read() {
+fn it_exits_within_a_second_with_peers_that_do_not_read() {
     for mut server in [Server::tcp(&[]), Server::unix(&[])] {
         let mut deaf = server.connect();
         let names: Vec<String> = (0..50).map(|number| format!("{number} {}", "x".repeat(1000))).collect();
         names.iter().for_each(|name| deaf.acquire(name));
         deaf.write("{\"command\":\"my_locks\"}\n".repeat(500).as_bytes());
         deaf.wait_for_output();
-        // Each of these is a turn in which the system is given more for the one that does not read, until it takes no more.
+        // Each of these is a turn that writes more for the one that does not read, until the system takes no more.
         let mut bob = server.connect();
         (0..300).for_each(|_| bob.expect_nothing_before_now());
         let took = end(&mut server, Signal::TERM);
@@ -56,7 +56,7 @@ fn it_ends_within_a_second_with_peers_that_do_not_read() {
 }
 
 #[test]
-fn the_socket_file_goes_with_the_server() {
+fn the_socket_file_is_removed_with_the_server() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::unix(&[]);
         let _ann = server.connect();
@@ -67,14 +67,14 @@ fn the_socket_file_goes_with_the_server() {
 }
 
 #[test]
-fn what_was_decided_before_is_still_written() {
+fn replies_decided_before_the_signal_are_still_sent() {
     const REPLIES: usize = 100;
     let no_limits = ["--outbox-pause-bytes", "1000000000", "--outbox-bytes-max", "1000000000"];
     for mut server in [Server::tcp(&no_limits), Server::unix(&no_limits)] {
         let [mut ann, mut bob] = [server.connect(), server.connect()];
         let names: Vec<String> = (0..100).map(|number| format!("{number} {}", "x".repeat(1000))).collect();
         names.iter().for_each(|name| ann.acquire(name));
-        // 10 MB are decided once this lock is held, which is more than the system takes.
+        // Once this lock is held, 10 MB of replies are decided, more than the system takes.
         ann.write(format!("{}{}\n", "{\"command\":\"my_locks\"}\n".repeat(REPLIES), lock("marker")).as_bytes());
         eventually("all of it is decided", || {
             bob.ask(json!({"command": "lock", "name": "marker", "queue_max": 1}))["result"] == "queue_maxed"
@@ -90,7 +90,7 @@ fn what_was_decided_before_is_still_written() {
 }
 
 #[test]
-fn two_signals_are_no_more_than_one() {
+fn a_second_signal_changes_nothing() {
     let mut server = Server::tcp(&[]);
     let _ann = server.connect();
     server.signal(Signal::INT);
@@ -99,7 +99,7 @@ fn two_signals_are_no_more_than_one() {
 }
 
 #[test]
-fn it_ends_well_while_clients_come_and_ask() {
+fn it_exits_with_success_while_clients_connect_and_send_requests() {
     let mut server = Server::tcp(&["--line-bytes-max", "100"]);
     let address = server.address().clone();
     let clients: Vec<_> = (0..4)

@@ -1,4 +1,4 @@
-//! Connections that are silent.
+//! Silent connections.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ fn a_silent_connection_is_closed_and_its_lock_passes_on() {
 }
 
 #[test]
-fn keep_alive_keeps_a_connection_and_waiting_and_being_answered_does_not() {
+fn keep_alive_keeps_a_connection_open_but_waiting_and_being_answered_do_not() {
     let server = Server::tcp(&["-m", "1"]);
     let [mut holder, mut keen, mut still] = [server.connect(), server.connect(), server.connect()];
     let names: Vec<String> = (0..100).map(|number| format!("lock {number}")).collect();
@@ -62,7 +62,7 @@ fn keep_alive_keeps_a_connection_and_waiting_and_being_answered_does_not() {
 }
 
 #[test]
-fn half_a_line_is_a_sign_of_life_but_no_more_than_one() {
+fn a_partial_line_counts_as_activity_once() {
     let server = Server::tcp(&["-m", "0.5"]);
     let mut ann = server.connect();
     let started = Instant::now();

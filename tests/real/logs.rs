@@ -1,4 +1,4 @@
-//! What the server writes to stderr, and that nothing depends on who reads it.
+//! What the server writes to stderr, and that nothing depends on whether it is read.
 
 use std::process::Stdio;
 
@@ -21,7 +21,7 @@ fn records_of(name: &str, log: &[String]) -> Vec<(Event, String)> {
 fn at_debug_every_line_that_is_received_and_sent_is_a_record() {
     for server in [Server::tcp(&["-l", "debug"]), Server::unix(&["-l", "DEBUG"])] {
         let [mut ann, mut bob] = [server.connect(), server.connect()];
-        // The connections on a UNIX socket are numbered in the order in which they come.
+        // The connections on a UNIX socket are numbered in the order in which they are made.
         let names = match server.address() {
             crate::support::client::Address::Tcp(_) => [ann.tcp_name(), bob.tcp_name()],
             crate::support::client::Address::Unix(_) => ["unix:1".to_owned(), "unix:2".to_owned()],
@@ -65,7 +65,7 @@ fn at_debug_every_line_that_is_received_and_sent_is_a_record() {
 }
 
 #[test]
-fn at_debug_bytes_that_are_no_text_come_back_from_the_record() {
+fn at_debug_a_record_preserves_bytes_that_are_not_text() {
     let server = Server::tcp(&["-l", "debug"]);
     let mut ann = server.connect();
     let line: Vec<u8> = (0..=255).filter(|byte| *byte != b'\n').collect();
@@ -79,7 +79,7 @@ fn at_debug_bytes_that_are_no_text_come_back_from_the_record() {
 }
 
 #[test]
-fn at_info_it_says_why_a_connection_ended_and_nothing_of_what_it_said() {
+fn at_info_it_logs_why_a_connection_ended_and_none_of_its_lines() {
     let server = Server::tcp(&["-l", "info", "--line-bytes-max", "50", "--connections-max", "2"]);
     let [mut ann, mut bob] = [server.connect(), server.connect()];
     ann.acquire("db");
@@ -100,7 +100,7 @@ fn at_info_it_says_why_a_connection_ended_and_nothing_of_what_it_said() {
 }
 
 #[test]
-fn at_the_default_level_an_ordinary_life_is_not_worth_a_line() {
+fn at_the_default_level_ordinary_operation_logs_nothing() {
     let server = Server::tcp(&[]);
     let mut ann = server.connect();
     ann.acquire("db");
@@ -110,7 +110,7 @@ fn at_the_default_level_an_ordinary_life_is_not_worth_a_line() {
 }
 
 #[test]
-fn whoever_opens_the_server_to_other_machines_is_warned() {
+fn opening_the_server_to_other_machines_logs_a_warning() {
     for level in ["error", "warn", "debug"] {
         let server = Server::start(&mut officer(&["run", "-h", "0.0.0.0", "-p", "0", "-l", level]));
         let port = server.port();
@@ -211,7 +211,7 @@ fn statistics_are_logged_every_five_seconds() {
 }
 
 #[test]
-fn nobody_has_to_read_the_log() {
+fn the_log_need_not_be_read() {
     // Closed from the start.
     let server = Server::start_without_log(&mut officer_after("exec 2>&-;", &["run", "-p", "0", "-l", "debug"]));
     let mut ann = server.connect();
@@ -236,11 +236,11 @@ fn nobody_has_to_read_the_log() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_is_no_reason_to_stop_for_ever() {
+fn a_log_that_nobody_reads_does_not_stop_the_server() {
     let mut command = officer(&["run", "-p", "0", "-l", "debug"]);
     let mut server = Server::start_without_log(command.stderr(Stdio::piped()));
     let stderr = server.take_stderr();
-    // More than a pipe has room for. Then the reader goes.
+    // More than fits into a pipe. Then the reader goes away.
     let mut ann = server.connect();
     ann.write("{\"command\":\"lock\",\"name\":\"db\"}\n".repeat(2000).as_bytes());
     drop(stderr);

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! What clients must see says [`expected`], around [`model`], the model of the locks that the fuzzers have as well. A
-//! seed that fails is made smaller by [`shrink`], and its transcript is printed, for a test in `tests/virtual`.
+//! seed that fails is made smaller by [`shrink`], and its transcript is printed, for a test in `tests/virtual`. That the
+//! simulation finds what is wrong with a server is shown by `tests/known_faults`, with [`series`].
 
 mod counting;
 mod coverage;
@@ -24,6 +25,7 @@ mod model;
 mod run;
 mod scenario;
 mod sequences;
+mod series;
 mod shrink;
 #[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
 mod sizes;
@@ -113,21 +115,6 @@ fn a_page_that_waits_for_its_turn_while_its_idle_limit_comes_is_no_silence() {
         if let Err(failure) = run(&scenario, options(1)) {
             panic!("{}", failure.message);
         }
-    }
-}
-
-/// For a server that was broken on purpose: which seeds find it, with the server's own checks switched off.
-#[test]
-#[ignore = "says how many seeds fail, for a server that was broken on purpose"]
-fn how_many_seeds_fail() {
-    let count = from_environment("OFFICER_SEEDS").unwrap_or(500);
-    let options = Options { check_all: false, is_repeated: false, has_transcript: false, is_misled: false };
-    let failures: Vec<(u64, Failure)> =
-        (0..count).filter_map(|seed| Some((seed, run_seed(seed, options).err()?))).collect();
-    let of_clients = failures.iter().filter(|(_, failure)| !failure.is_own_assertion).count();
-    println!("{} of {count} seeds fail, {of_clients} of them by what the clients saw", failures.len());
-    for (seed, failure) in failures.iter().take(3) {
-        println!("seed {seed}, step {}: {}", failure.step, failure.message);
     }
 }
 

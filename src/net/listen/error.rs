@@ -9,6 +9,7 @@ use super::unix::DIRECTORY_LOCK_TIMEOUT;
 
 /// Why the server can't listen. Each is one line that says what is wrong and what to do.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum BindError {
     /// The host has no address.
     HostUnknown {

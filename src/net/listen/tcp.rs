@@ -12,6 +12,7 @@ use super::{BACKLOG, BindError, Kind, Listener};
 
 /// How soon a TCP connection is found dead whose peer went without a word, so that what it holds becomes free.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TcpOptions {
     /// Silence before the system asks whether the peer is still there (a probe); whole seconds.
     pub keepalive_idle: Duration,
