@@ -161,7 +161,7 @@ fn is_stale(path: &Path, address: &SockAddr) -> Result<bool, BindError> {
     // denies permission, and one of another type of socket says so: all alive.
     match probe.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(BindError::path(path, "see whether a server uses", error))
         }
