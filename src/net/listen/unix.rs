@@ -9,8 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::net::UnixListener;
-#[cfg(feature = "cli")]
-use rustix::fs::Access;
 use socket2::{Domain, SockAddr, Type};
 
 use super::{BACKLOG, BindError, Kind, Listener};
@@ -39,7 +37,7 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<Listener, BindError> {
 pub(super) fn check(path: &Path, old: Option<&str>) -> Result<(), BindError> {
     let address = address_of(path)?;
     let directory = directory_of(path)?;
-    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK)
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
         .map_err(|error| BindError::path(path, "create", error.into()))?;
     // Not asked if it is known, for that takes a connection.
     if old.is_some_and(|old| path.display().to_string() == old) {
@@ -192,7 +190,7 @@ impl Drop for SocketFile {
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log::warn!("the socket file {:?} could not be removed: {error}", self.path);
+            log::warn!("the socket file {:?} stays behind: {error}", self.path);
         }
     }
 }
