@@ -48,7 +48,6 @@ impl Span {
     pub const FOREVER: Span = Span(u64::MAX);
 
     /// So many nanoseconds.
-    #[cfg(feature = "unstable")]
     pub const fn from_nanos(nanos: u64) -> Self {
         Span(nanos)
     }

@@ -28,8 +28,7 @@ static ALLOCATOR: counting::Counting = counting::Counting;
 mod counting {
     #![allow(
         unsafe_code,
-        reason = "an allocator can't be written without it; every call goes to the system's,
-    # unchanged"
+        reason = "an allocator can't be written without it; every call goes to the system's, unchanged"
     )]
 
     use std::alloc::{GlobalAlloc, Layout, System};

@@ -14,10 +14,10 @@ mod memory;
 /// One model for both: the simulation has it too, and what it draws numbers and texts with.
 #[path = "../../tests/simulation/model.rs"]
 pub mod model;
-#[path = "../../tests/simulation/sizes.rs"]
-pub mod sizes;
 pub mod pieces;
 pub mod reply;
 pub mod request;
 pub mod script;
+#[path = "../../tests/simulation/sizes.rs"]
+pub mod sizes;
 pub mod transcript;

@@ -6,15 +6,18 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+#[cfg(unix)]
+use std::os::{fd::OwnedFd, unix::net::UnixStream};
+#[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockAddr, Socket, Type};
+#[cfg(unix)]
+use socket2::SockAddr;
+use socket2::{Domain, Socket, Type};
 
 use super::resolve::resolve;
 
@@ -27,6 +30,7 @@ pub(super) fn until(give_up: Instant) -> Duration {
 }
 
 /// Connects to a UNIX socket.
+#[cfg(unix)]
 pub(super) fn unix(path: &Path, give_up: Instant) -> io::Result<UnixStream> {
     let address = SockAddr::unix(path)?;
     loop {

@@ -42,20 +42,22 @@ mod guard;
 mod link;
 mod listing;
 mod options;
+mod request;
 pub(crate) mod resolve;
 mod shared;
 mod state;
+mod stream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::error::{Error, Reason};
 pub use self::guard::Guard;
-pub use self::listing::{Locks, LocksPage};
+pub use self::listing::{Connections, Locks, LocksPage};
 pub use self::options::{Address, DEFAULT_PORT, LockOptions, Options};
-pub use crate::wire::answer::{LockDetail, NameListing, PlaceDetail};
+pub use crate::wire::answer::{ConnectionDetail, LockDetail, NameListing, PlaceDetail};
 
-use self::link::Request;
+use self::request::Request;
 use self::shared::Shared;
 use self::state::{CallKind, Turn};
 

@@ -84,6 +84,25 @@ pub struct PlaceDetail {
     pub waited_for: Option<f64>,
 }
 
+/// A connection in a listing with detail.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
+pub struct ConnectionDetail {
+    /// What the client calls itself.
+    pub client: Option<String>,
+    /// How many locks it holds.
+    pub holds: u64,
+    /// How many locks it waits for.
+    pub waits: u64,
+    /// Bytes of replies that it has not read.
+    pub unsent: u64,
+    /// For how many seconds it has been connected.
+    pub age: f64,
+    /// For how many seconds it has sent nothing.
+    pub silent_for: f64,
+}
+
 /// A listing of names: of the connections of each lock, or of the locks of each connection.
 pub type NameListing = BTreeMap<String, Vec<String>>;
 

@@ -281,7 +281,7 @@ fn a_request_that_the_server_refuses_is_an_error_with_its_message() {
     assert_eq!(refused("treasure"), Reason::TooManyLocks);
     assert_eq!(refused(&"x".repeat(1_025)), Reason::InvalidRequest);
     assert_eq!(refused(""), Reason::InvalidRequest);
-    // Nothing is left of what was refused.
+    // Nothing is left of the refused requests.
     assert!(guards.iter().all(|guard| !guard.is_lost()));
     drop(guards);
     let longest = ann.lock(&"x".repeat(1_024)).expect("the lock");

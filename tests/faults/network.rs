@@ -1,4 +1,4 @@
-//! Hosts between which packets are lost: some of them, at random, or all, for good.
+//! Hosts between which packets are lost: some at random, or all forever.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::support::program::run;
 use crate::support::server::{Server, officer, officer_after};
 use crate::{Figures, assert_well, tcp_address};
 
-/// A server on a host, started by a shell that first does something else.
+/// A server on a host, started by a shell that first runs something else.
 pub(crate) fn server_on(host: &Host, shell: &str, args: &[&str]) -> Server {
     Server::start(&mut on(host, &officer_after(shell, args)))
 }
@@ -36,8 +36,8 @@ const RUN: [&str; 5] = ["run", "-h", "0.0.0.0", "-p", "0"];
 const SHORT: [&str; 6] =
     ["--keepalive-idle-seconds", "1", "--keepalive-interval-seconds", "1", "--keepalive-probes", "2"];
 
-/// A holder vanishes without a word; then one who waits does, to which the lock is granted before that is known. How
-/// long each kept the lock from the others is returned.
+/// A holder vanishes silently; then so does a waiter, which is granted the lock before this is detected. Returns how
+/// long each kept the lock from the others.
 fn vanish_one_after_the_other(options: &[&str], reason: &str) -> Option<[Duration; 2]> {
     let hosts = Hosts::new(2)?;
     let server = server_on(&hosts.first(), "", &[&RUN, options, &["-m", "0", "-l", "info"]].concat());
@@ -66,7 +66,7 @@ fn vanish_one_after_the_other(options: &[&str], reason: &str) -> Option<[Duratio
     assert!(last.queue("db"));
     let _waiter = waiter.abandon();
     hosts.cut(1);
-    // The grant is on its way for ever.
+    // The grant never arrives.
     assert!(alive.unlock("db"));
     let start = Instant::now();
     assert!(last.await_grant("db"));
@@ -82,7 +82,7 @@ fn a_holder_that_vanished_silently_loses_its_lock_and_so_does_a_waiter_that_was_
     let reason = "the peer did not answer within 3s (--keepalive-*: 1s of silence, then 2 probes, 1s apart)";
     let Some([holder, waiter]) = vanish_one_after_the_other(&SHORT, reason) else { return };
     println!(
-        "with 3 s to find out: a holder that vanished lost its lock after {holder:.1?}, a waiter after {waiter:.1?}"
+        "with 3 s to detect it: a holder that vanished lost its lock after {holder:.1?}, a waiter after {waiter:.1?}"
     );
     // The options decide, and not the half minute that is the default. What was acknowledged last may have been a moment
     // before the cut, and a loaded machine is late.
@@ -128,7 +128,7 @@ fn a_holder_that_vanished_silently_loses_its_lock_within_half_a_minute() {
 /// Clients on three hosts, of two of which packets get lost.
 fn churn_with_losses(time: Duration) -> Option<Figures> {
     let hosts = Hosts::new(3)?;
-    // A reset that is lost is not sent again: it takes a question of the system to find out.
+    // A lost reset is not sent again: only a keep-alive probe detects it.
     let options = ["--keepalive-idle-seconds", "1", "--keepalive-interval-seconds", "1"];
     let server = server_on(&hosts.first(), "", &[&RUN[..], &options].concat());
     let port = tcp_address(&server).port();
@@ -150,20 +150,20 @@ fn churn_with_losses(time: Duration) -> Option<Figures> {
     let figures = assert_well(history.take());
     let address = Address::Tcp(SocketAddr::new(hosts.address_for(3), port));
     let mut last = hosts.host(3).run(|| Client::connect(&address).unwrap());
-    // The ends of connections get lost as well, and are sent again.
+    // The ends of connections get lost too, and are sent again.
     eventually("all is free", || last.locks() == json!({}));
     Some(figures)
 }
 
 #[test]
-fn when_packets_are_lost_at_random_no_lock_is_held_twice_and_nobody_is_passed_or_starves() {
+fn when_packets_are_lost_at_random_no_lock_is_held_twice_and_nobody_is_overtaken_or_starves() {
     let Some(figures) = churn_with_losses(Duration::from_secs(6)) else { return };
     println!("a tenth and a quarter of all packets lost on two of three hosts: {figures}");
     assert!(figures.grants > 20 && figures.orders > 10, "{figures}");
 }
 
 #[test]
-fn a_kick_is_taken_from_the_own_host_of_a_server_by_the_address_that_it_listens_on_and_from_no_other() {
+fn a_kick_is_accepted_from_the_server_s_own_host_by_its_own_address_only() {
     let Some(hosts) = Hosts::new(1) else { return };
     let ip = hosts.address_for(1).to_string();
     let server = server_on(&hosts.first(), "", &["run", "-h", &ip, "-p", "0"]);

@@ -11,6 +11,8 @@ mod logs;
 mod memory;
 mod options;
 mod output;
+mod pauses;
+mod protocols;
 mod signals;
 mod start;
 mod story;

@@ -1,5 +1,5 @@
-//! The server as a service: in the background, under a service manager, and with its log in a file; and what packagers
-//! print.
+//! The server as a service: in the background, under a service manager, and with its log in a file; and `officer
+//! print`.
 
 mod background;
 mod log;

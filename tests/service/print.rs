@@ -1,4 +1,4 @@
-//! What `officer print` prints is what those who read it understand.
+//! Whatever reads the output of `officer print` accepts it.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn print(what: &[&str]) -> String {
     End::of(officer(&["print"]).args(what)).expect_success()
 }
 
-/// Runs a program that may not be there; then it says so.
+/// Runs a program that may not be installed; then it prints a message.
 fn run_if_there(command: &mut Command) -> Option<Output> {
     match command.output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -34,26 +34,27 @@ fn verify(directory: &Directory, unit: &str) -> Option<()> {
 }
 
 #[test]
-fn systemd_finds_no_fault_with_the_unit() {
+fn systemd_accepts_the_unit() {
     let unit = print(&["systemd-unit"]);
     assert!(unit.contains(&format!("\nExecStart={PROGRAM} run\n")), "{unit}");
     verify(&Directory::new(), &unit);
 }
 
 #[test]
-fn the_unit_runs_the_program_wherever_that_is() {
+fn the_unit_contains_the_path_of_the_program() {
     let directory = Directory::new();
     let place = directory.file("50% of $HOME");
     fs::create_dir(&place).unwrap();
     let program = place.join("officer");
-    // Not by us: a process that another test starts just then would have the file open, and it could not be run.
+    // Not copied by us: a process that another test starts at that moment would have the file open, and then it can't
+    // be executed.
     assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
     let print = |program: &Path| End::of(Command::new(program).args(["print", "systemd-unit"]));
     let unit = print(&program).expect_success();
-    // It says so when the program of a unit does not exist.
+    // It complains when the program of a unit does not exist.
     verify(&directory, &unit);
     assert!(unit.contains(r#"/50%% of $HOME/officer" run"#), "{unit}");
-    // What systemd can't be told at all.
+    // A path that a unit can't express.
     let quoted = directory.file("\"officer\"");
     fs::rename(&program, &quoted).unwrap();
     print(&quoted).expect_failure(2, "move it");
@@ -126,7 +127,7 @@ fn a_shell_completes_commands_and_options() {
     assert_eq!(complete("officer run --log-f").as_deref(), Some("--log-file"));
     assert_eq!(complete("officer restart --stop-t").as_deref(), Some("--stop-timeout"));
     assert_eq!(complete("officer da").as_deref(), Some(""));
-    // A command that 'officer lock' runs, and nothing of ours behind it.
+    // A command that 'officer lock' runs, and none of our options after it.
     assert!(complete("officer lock x -- cat").is_some_and(|commands| commands.split(' ').any(|it| it == "cat")));
     assert_eq!(complete("officer lock x -- cat --time").as_deref(), Some(""));
     assert_eq!(complete("officer lock x --timeo").as_deref(), Some("--timeout"));
@@ -148,7 +149,7 @@ fn fish_completes_shells_and_the_command_that_runs_with_the_lock() {
         let output = run_if_there(command.args(["--no-config", "-c", &script]).current_dir(directory.file("")))?;
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         let said = String::from_utf8(output.stdout).unwrap();
-        // Each with what it is, behind a tab.
+        // Each with a description after a tab.
         Some(said.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>())
     };
     let Some(commands) = complete("officer sta") else { return };
@@ -164,7 +165,7 @@ fn zsh_completes_the_command_that_runs_with_the_lock() {
     let directory = Directory::new();
     let file = directory.file("_officer");
     fs::write(&file, print(&["completions", "zsh"])).unwrap();
-    // What zsh has for a command, and for options, says what it is asked for.
+    // The functions that zsh has for commands and options print what they are asked for.
     let complete = |words: &str| {
         let script = format!(
             "compdef() {{}}; _normal() {{ print command $words, $CURRENT }}; _arguments() {{ print -l options $@ }}; \

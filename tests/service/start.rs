@@ -1,4 +1,4 @@
-//! `officer start` and `restart`: a server in the background, or one line that says why there is none.
+//! `officer start` and `restart`: a server in the background, or one line that says why not.
 
 use std::fs;
 use std::io::Read;
@@ -42,7 +42,7 @@ fn it_listens_when_start_returns_and_is_gone_when_stop_returns() {
 }
 
 #[test]
-fn the_server_keeps_nothing_of_whoever_started_it() {
+fn the_server_inherits_nothing_from_whoever_started_it() {
     let background = Background::new();
     background.start(&[]);
     let pid = background.pid();
@@ -55,32 +55,32 @@ fn the_server_keeps_nothing_of_whoever_started_it() {
     assert_eq!(link("fd/2"), log_file);
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    // The group and the session are its own, and there is no terminal.
+    // It has its own group and session, and no terminal.
     assert_eq!(fields[2..5], [pid.to_string(), pid.to_string(), "0".to_owned()]);
     assert_eq!(fs::metadata(log_file).unwrap().permissions().mode() & 0o007, 0, "not for everybody");
 }
 
 #[test]
-fn nobody_waits_for_the_end_of_a_pipe_that_the_server_has_inherited() {
+fn the_server_does_not_keep_an_inherited_pipe_open() {
     let background = Background::new();
     let (mut reader, writer) = std::io::pipe().unwrap();
     let directory = background.file("");
     let args = ["start", "-p", "0", "--pid-dir", directory.to_str().unwrap()];
-    // As its stdin the pipe would be given to nobody; by any other number it is.
+    // As stdin the pipe would not be inherited; under any other number it is.
     let mut start = officer_after("exec 9<&0 <&-;", &args);
     address_of(&End::of(start.stdin(writer)).expect_success());
     drop(start);
     let descriptors = fs::read_dir(format!("/proc/{}/fd", background.pid())).unwrap().flatten();
     let is_pipe = |link: PathBuf| link.to_str().is_some_and(|link| link.starts_with("pipe:"));
     let pipes = descriptors.filter(|entry| fs::read_link(entry.path()).is_ok_and(is_pipe));
-    // Looked at first: a read that waits would wait for ever.
+    // Checked first: a read that blocks would block forever.
     assert_eq!(pipes.count(), 0);
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
     assert_eq!(background.status(), 0);
 }
 
 #[test]
-fn every_option_of_run_is_taken_also_behind_the_separator_and_paths_are_those_of_the_shell() {
+fn every_option_of_run_is_accepted_also_after_the_separator_and_paths_are_relative_to_the_shell() {
     for line in [
         &["-o", "UNIX", "-f", "own.sock", "--socket-mode", "0666", "-l", "debug", "--log-file", "own.log", "-s"][..],
         &["--", "-o", "UNIX", "-f", "own.sock", "--socket-mode", "0666", "-l", "debug", "--log-file", "own.log", "-s"],
@@ -102,7 +102,7 @@ fn every_option_of_run_is_taken_also_behind_the_separator_and_paths_are_those_of
 }
 
 #[test]
-fn options_come_from_the_environment_as_well() {
+fn options_come_from_the_environment_too() {
     let background = Background::new();
     let mut command = crate::support::server::officer(&["start"]);
     command.env("OFFICER_PID_DIR", background.file("")).env("OFFICER_PORT", "0").env("OFFICER_LOG_LEVEL", "info");
@@ -124,7 +124,7 @@ fn a_second_start_is_refused_while_one_runs() {
 }
 
 #[test]
-fn of_many_that_start_at_once_one_does() {
+fn of_many_simultaneous_starts_one_succeeds() {
     for _ in 0..10 {
         let background = Background::new();
         let ends: Vec<End> = thread::scope(|scope| {
@@ -139,7 +139,7 @@ fn of_many_that_start_at_once_one_does() {
 }
 
 #[test]
-fn many_that_restart_it_at_once_leave_one_server_and_it_is_the_one_that_is_known() {
+fn many_simultaneous_restarts_leave_one_server_the_one_in_the_pid_file() {
     let background = Background::new();
     for _ in 0..5 {
         thread::scope(|scope| {
@@ -159,7 +159,7 @@ fn many_that_restart_it_at_once_leave_one_server_and_it_is_the_one_that_is_known
 }
 
 #[test]
-fn what_is_in_the_way_is_one_line_and_nothing_is_left() {
+fn a_failed_start_is_one_line_and_leaves_nothing() {
     let background = Background::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -178,7 +178,7 @@ fn what_is_in_the_way_is_one_line_and_nothing_is_left() {
     assert_eq!(fs::read_to_string(background.file("file")).unwrap(), "precious");
     fs::create_dir_all(background.file("full/officer.pid")).unwrap();
     start("full").expect_failure(1, "--pid-dir");
-    // A link may have been put there by somebody else.
+    // A link could have been put there by somebody else.
     fs::create_dir(background.file("link")).unwrap();
     symlink(background.file("file"), background.file("link/officer.pid")).unwrap();
     start("link").expect_failure(1, "--pid-dir");
@@ -186,7 +186,7 @@ fn what_is_in_the_way_is_one_line_and_nothing_is_left() {
 }
 
 #[test]
-fn a_file_that_somebody_has_linked_into_the_directory_is_left_alone() {
+fn a_file_linked_into_the_directory_is_left_alone() {
     let background = Background::new();
     let precious = background.file("precious");
     fs::write(&precious, "precious").unwrap();
@@ -210,7 +210,7 @@ fn a_file_that_somebody_has_linked_into_the_directory_is_left_alone() {
     expect_refusal("(it is a symbolic link); choose another with --log-file");
     assert!(!background.pid_file().exists());
 
-    // Whoever names it means it, and what stays of the usual one is written on.
+    // An explicitly named file is used, and the default one is appended to.
     background.start(&["-l", "debug", "--log-file", log_file.to_str().unwrap()]);
     background.run("stop", &[]).expect_success();
     assert!(fs::read_to_string(&precious).unwrap().contains("told to end"));
@@ -222,7 +222,7 @@ fn a_file_that_somebody_has_linked_into_the_directory_is_left_alone() {
 }
 
 #[test]
-fn what_the_server_needs_for_something_else_can_not_be_its_log() {
+fn a_file_that_the_server_uses_otherwise_cannot_be_its_log() {
     let background = Background::new();
     symlink(background.pid_file(), background.file("link")).unwrap();
     for (log_file, said) in [
@@ -256,12 +256,12 @@ fn a_link_in_the_place_of_the_log_is_not_followed_at_sighup() {
 }
 
 #[test]
-fn whoever_opens_the_server_to_other_machines_is_warned_and_so_is_who_reads_the_log() {
+fn opening_the_server_to_other_machines_warns_on_stderr_and_in_the_log() {
     let background = Background::new();
     let end = background.run("start", &["-h", "0.0.0.0", "-p", "0"]);
     assert_eq!(end.code, 0, "{end:?}");
     assert!(end.stderr.contains("can take locks"), "{end:?}");
-    // 'officer start' returns when the log has become stderr, and may be quicker.
+    // 'officer start' returns when the log has become stderr, and may be faster.
     eventually("the log says so", || background.log().contains("can take locks"));
 }
 
@@ -289,8 +289,8 @@ fn a_restart_ends_the_old_server_and_starts_one_with_the_new_options() {
 }
 
 #[test]
-fn for_root_the_files_are_where_those_of_other_services_are() {
-    // Directories of this test alone, which go with it.
+fn for_root_the_files_are_in_var_run_and_var_log() {
+    // Directories for this test alone, which are unmounted with it.
     let alone = ["--mount", "--propagation", "private", "sh", "-c"];
     let mount = "mount -t tmpfs none /var/run && mount -t tmpfs none /var/log";
     let attempt = Command::new("unshare").args(alone).arg(mount).output();

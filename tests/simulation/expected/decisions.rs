@@ -104,7 +104,7 @@ impl Expected {
         let bytes_max = self.limits.turn_expiry_bytes;
         let mut bytes = 0;
         for count in 0.. {
-            if self.locks.next_timeout().is_none_or(|at| at > self.now) {
+            if self.locks.next_timeout().is_none_or(|at| at > self.horizon) {
                 return;
             }
             if count == self.limits.turn_expiries_max {
@@ -166,6 +166,10 @@ impl Expected {
             let heard = self.wordings.iter().position(|(number, _)| *number == to);
             let Some(heard) = heard else { broken(format!("{} is not refused: {reply}", self.name(to))) };
             reply = reply.replacen(WORDING, &self.wordings.remove(heard).1, 1);
+        }
+        if reply.contains("\"timed_out\"") {
+            let Some(left) = self.timeouts_told.checked_sub(1) else { broken("a wait has not timed out in this turn") };
+            self.timeouts_told = left;
         }
         self.tell(to, '>', &reply);
         let connection = &mut self.connections[to];
