@@ -19,8 +19,8 @@ pub(super) fn leads_to(path: &Path, file: impl AsFd) -> bool {
     }
 }
 
-/// Whether what is at a path has no other name. One look at the path says that it is the file and that there is no other:
-/// between two, names could change.
+/// Whether the file at a path has no other name. This uses the same look at the path that identified the file: between two
+/// looks, names could change.
 pub(super) fn is_only_name(there: &Metadata) -> bool {
     there.nlink() == 1
 }

@@ -221,7 +221,7 @@ fn a_tcp_address_that_can_not_be_had_is_explained() {
 
     assert_eq!(
         fault(tcp_on("192.0.2.1", 0)),
-        "192.0.2.1 is no address of this machine; choose one that is with --host"
+        "192.0.2.1 is not an address of this machine; choose another with --host"
     );
     for host in ["", "no such\nhost", "host.invalid"] {
         let line = fault(tcp_on(host, 0));

@@ -161,7 +161,7 @@ fn is_stale(path: &Path, address: &SockAddr) -> Result<bool, BindError> {
     // denies permission, and one of another type of socket says so: all alive.
     match probe.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(BindError::path(path, "see whether a server uses", error))
         }
@@ -190,7 +190,7 @@ impl Drop for SocketFile {
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log::warn!("the socket file {:?} stays behind: {error}", self.path);
+            log::warn!("the socket file {:?} could not be removed: {error}", self.path);
         }
     }
 }
