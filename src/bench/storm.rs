@@ -1,4 +1,4 @@
-//! `officer bench storm`: very many connections end at once, while somebody else wants to go on.
+//! `officer bench storm`: thousands of connections end at once while another client continues.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -22,15 +22,16 @@ mod probe;
 mod waiters;
 
 const MEASURED: &str = "\
-What is measured: a process, or several, make the connections, each of which holds its locks; for each lock another \
-connection waits. The processes are killed, so that all of their connections end at once, and the time until the last \
-waiter has its lock is taken, with the processor time of the load generator, those that end included. Meanwhile, and for some seconds before, another client locks and unlocks a key of its own every millisecond. Its \
-latency is corrected for coordinated omission: a pair that took 5 ms counts as those of 4, 3, 2 and 1 ms too that could \
-not begin meanwhile.";
+What is measured: one process, or several, make the connections, each of which holds its locks; for each lock another \
+connection waits. The processes are killed, so that all their connections end at once. The result is the time until \
+the last waiter has its lock, with the processor time of the load generator, including the connections that end. \
+Meanwhile, and for some seconds before, another client locks and unlocks a key of its own every millisecond. Its \
+latency is corrected for coordinated omission: a pair that took 5 ms also counts as pairs of 4, 3, 2 and 1 ms, which \
+could not begin meanwhile.";
 
-/// The connections that wait, of which each may wait for so many locks. The server's limit is 10,000.
+/// How many locks each waiting connection may wait for. The server's limit is 10,000.
 const WAITS_MAX: usize = 5000;
-/// How long the last waiter may have to wait.
+/// How long the last waiter may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Args, Debug)]
@@ -42,12 +43,12 @@ pub(super) struct Options {
     #[command(flatten)]
     load: HoldOptions,
 
-    /// Locks that each of them holds, at most 64
+    /// Locks that each connection holds, at most 64
     #[arg(short, long, value_name = "COUNT", default_value = "5", help_heading = "Load")]
     #[arg(value_parser = options::locks())]
     locks: usize,
 
-    /// How long the other client is measured before
+    /// How long the other client is measured before the storm
     #[arg(short, long, value_name = "SECONDS", default_value = "2", help_heading = "Load")]
     #[arg(value_parser = seconds_above_zero)]
     seconds: Seconds,
@@ -63,7 +64,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let locks = connections * options.locks;
     let mut waiters = Waiters::new(&crew.target, locks, WAITS_MAX)?;
     waiters.register(&poll)?;
-    // Its key is behind those that are held.
+    // Its key follows those that are held.
     let mut probe = Probe::new(&crew.target, locks)?;
     poll.registry().register(probe.socket().source(), PROBE, Interest::READABLE).map_err(Failure::System)?;
 
@@ -89,19 +90,19 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let calm_until = Instant::now() + options.seconds.0;
     let calm = watch(&|_, _| Instant::now() >= calm_until, &mut waiters)?;
     let begun = crew.marks();
-    // Ctrl-C before has the storm left out.
+    // Ctrl-C before this point skips the storm.
     if !interrupted.load(Ordering::Relaxed) {
         crew.kill()?;
     }
     let give_up = Instant::now() + PATIENCE;
     let is_over = |waiters: &Waiters, latency: &Histogram<u64>| {
-        // However small the storm is, the other client is seen to have come through.
+        // However small the storm is, the other client must get through.
         (waiters.granted() == locks && !latency.is_empty()) || Instant::now() >= give_up
     };
     let storm = watch(&is_over, &mut waiters)?;
     let mut spent = crew.spent(begun);
     spent.is_interrupted = interrupted.load(Ordering::Relaxed);
-    // This one waits for the locks of all, and is the other client.
+    // This process waits for all locks, and is the other client.
     spent.processes += 1;
     let mut tally = Tally::new();
     let missing = locks - waiters.granted();
@@ -109,7 +110,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         tally.wrong.add(format!("none, for {missing} of {locks} waits, in {PATIENCE:?}"));
     }
 
-    // It is known how long a storm takes when it is over.
+    // How long a storm takes is known when it is over.
     let time = (missing == 0).then_some(spent.time);
     let ends = time.map(|time| connections as f64 / time.as_secs_f64());
     let millis = time.map(|time| time.as_secs_f64() * 1e3);
@@ -133,10 +134,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     if missing == 0 {
         report = report.with_generator(spent);
     }
-    let report = report.with_latency("before", &calm).with_latency("meanwhile", &storm).with_faults(&tally);
+    let report = report.with_latency("before", &calm).with_latency("meanwhile", &storm).with_failures(&tally);
     report.print(load.json)?;
     report.verdict()
 }
 
-/// The poll's name for the probe. The waiters' are their numbers.
+/// The probe's token. The waiters' tokens are their numbers.
 const PROBE: Token = Token(usize::MAX);
