@@ -36,6 +36,6 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         return Err(Failure::NoConnection(options.connection.clone()));
     }
     let connection = Shown(&options.connection);
-    writeln!(io::stdout(), "{connection} was ended: its locks have passed on, its places in queues are gone")
+    writeln!(io::stdout(), "{connection} was kicked: its locks have passed on, and it has left all queues")
         .map_err(Failure::Output)
 }

@@ -27,7 +27,7 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
 pub(in crate::cli) struct Options {
-    /// Look only at the locks whose names begin so
+    /// Look only at locks whose names start with this
     #[arg(default_value = "", hide_default_value = true)]
     prefix: String,
 
