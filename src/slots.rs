@@ -95,8 +95,17 @@ impl<Tag: Copy, T> Slots<Tag, T> {
     }
 
     /// Whether there is no value.
+    #[cfg(feature = "unstable")]
     pub fn is_empty(&self) -> bool {
         self.slab.is_empty()
+    }
+
+    /// The values in at most `slots` slots from `first` on, and the slot after these if there may be further values.
+    pub fn between(&self, first: u32, slots: u32) -> (impl Iterator<Item = (u32, &T)>, Option<u32>) {
+        let all = u32::try_from(self.slab.end()).expect("checked on insert");
+        let end = first.saturating_add(slots).min(all);
+        let value = |slot: u32| self.slab.get(slot as usize).map(|(_, value)| (slot, value));
+        ((first..end).filter_map(value), (end < all).then_some(end))
     }
 
     /// All values, in the order of their slots.

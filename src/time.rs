@@ -15,6 +15,7 @@ impl Moment {
     pub const NEVER: Moment = Moment(u64::MAX);
 
     /// So many nanoseconds after the start.
+    #[cfg(feature = "unstable")]
     pub const fn from_nanos(nanos: u64) -> Self {
         Moment(nanos)
     }

@@ -35,6 +35,9 @@ struct Both {
     now: u64,
 }
 
+/// The clock stands still there, 292 years after the start.
+const END_OF_TIME: u64 = 1 << 63;
+
 /// Who is connected now.
 struct Sitting {
     connection: ConnectionKey,
@@ -96,7 +99,7 @@ impl Both {
                 self.connect(seat);
                 self.go_through_pages(seat, prefix, limit, has_detail);
             }
-            Operation::Pass(nanos) => self.now += nanos,
+            Operation::Pass(nanos) => self.now = self.now.saturating_add(nanos).min(END_OF_TIME),
             Operation::TimeOutNext => {
                 self.time_out_next();
             }

@@ -27,7 +27,7 @@ pub(super) struct TargetOptions {
 
 impl TargetOptions {
     pub(super) fn target(&self) -> Result<Target, BenchError> {
-        Target::resolve(&self.address.address())
+        Target::resolve(self.address.address())
     }
 
     /// The server's process, if known.

@@ -1,7 +1,7 @@
 //! The server under load.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
@@ -11,6 +11,7 @@ use socket2::{Domain, Type};
 
 use super::BenchError;
 use crate::client::Address;
+use crate::client::resolve::{self, resolve};
 use crate::net::Socket;
 
 /// How long one connection may take to be made.
@@ -38,10 +39,10 @@ impl Target {
             Address::Unix(path) => Place::Unix(path.clone()),
             Address::Tcp(host, port) => {
                 // Like the server: IPv4 first.
-                let addresses = (host.as_str(), *port).to_socket_addrs();
+                let addresses = resolve(host, *port, Instant::now() + CONNECT_TIMEOUT, resolve::system);
                 let first = addresses.and_then(|addresses| {
                     let none = || io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-                    addresses.min_by_key(SocketAddr::is_ipv6).ok_or_else(none)
+                    addresses.into_iter().min_by_key(SocketAddr::is_ipv6).ok_or_else(none)
                 });
                 Place::Tcp(first.map_err(|error| BenchError::Connect { address: shown.clone(), error })?)
             }

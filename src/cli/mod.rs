@@ -1,6 +1,8 @@
 //! The command line: flags into a configuration, and the configuration into one of the commands.
 
 mod allocator;
+mod changed;
+mod contradictions;
 mod kick;
 mod limits;
 mod listing;
@@ -17,12 +19,13 @@ use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 use std::{env, io};
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use crate::console::Failure;
 
 use self::service::{restart, start, status, stop};
+use crate::console::shown::Shown;
 use crate::console::{address, failure, shown, values};
 use crate::{bench, top};
 
@@ -51,7 +54,7 @@ enum Command {
     Stop(stop::Options),
     /// Stop the server in the background, and start it again
     Restart(restart::Options),
-    /// Tell whether the server runs in the background
+    /// Tell whether a server is running in the background, and where it listens
     Status(status::Options),
     /// Run a command while holding a lock
     Lock(lock::Options),
@@ -91,14 +94,14 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
             let _ = error.print();
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => Err(Failure::Usage(usage_line(&error, &args))),
+        Err(error) => Err(Failure::Usage(usage_line(error, &args))),
     }
 }
 
 /// `args` are those behind the command.
 fn carry_out(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
     let done = match command {
-        Command::Run(options) => run::run(options),
+        Command::Run(options) => run::run(options, args),
         Command::Start(_) => return start::run(args),
         Command::Stop(options) => stop::run(&options),
         Command::Restart(options) => return restart::run(&options, args),
@@ -157,12 +160,14 @@ fn is_command_without_separator(error: &clap::Error, args: &[OsString]) -> bool 
 }
 
 /// An error of clap, which has several lines, as one. Its tip about what was meant is kept.
-fn usage_line(error: &clap::Error, args: &[OsString]) -> String {
+fn usage_line(mut error: clap::Error, args: &[OsString]) -> String {
+    let variable = variable_at_fault(&error, |name| env::var_os(name));
+    show_what_was_typed(&mut error);
     let rendered = error.render().to_string();
     let mut line = String::new();
     let said = rendered.lines().map(str::trim).take_while(|part| !part.starts_with("Usage:"));
     for part in said.filter(|part| !part.is_empty() && !part.starts_with("For more information")) {
-        // clap would have an unknown option passed as a value, behind `--`. Only the command of `lock` goes there.
+        // clap would have an unknown option passed as a value, after `--`. Only the command of `lock` goes there.
         if part.starts_with("tip: to pass ") {
             continue;
         }
@@ -172,15 +177,17 @@ fn usage_line(error: &clap::Error, args: &[OsString]) -> String {
             _ => " ",
         };
         line.push_str(separator);
-        // What was typed may hold anything, and the line ends up on a terminal.
-        line.extend(part.strip_prefix("error: ").unwrap_or(part).chars().filter(|character| !character.is_control()));
+        line.push_str(part.strip_prefix("error: ").unwrap_or(part));
     }
-    if let Some(variable) = variable_at_fault(error, |name| env::var_os(name)) {
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        line = invalid_utf8(args).unwrap_or(line);
+    }
+    if let Some(variable) = variable {
         line.push_str("; the value is that of ");
         line.push_str(&variable);
         line.push_str(" in the environment");
     }
-    if error.kind() == ErrorKind::UnknownArgument && is_command_without_separator(error, args) {
+    if error.kind() == ErrorKind::UnknownArgument && is_command_without_separator(&error, args) {
         line.push_str("; what is to run comes after '--'");
     }
     match command_of(args) {
@@ -188,6 +195,28 @@ fn usage_line(error: &clap::Error, args: &[OsString]) -> String {
         None => line.push_str("; see 'officer --help'"),
     }
     line
+}
+
+/// What was typed may hold anything, and the line ends up on a terminal. What can't be seen may be what is wrong with it,
+/// such as a carriage return at the end.
+fn show_what_was_typed(error: &mut clap::Error) {
+    for kind in [ContextKind::InvalidSubcommand, ContextKind::InvalidArg, ContextKind::InvalidValue] {
+        if let Some(ContextValue::String(typed)) = error.get(kind) {
+            let shown = Shown(typed).to_string();
+            error.insert(kind, ContextValue::String(shown));
+        }
+    }
+}
+
+/// Where the text is that is not UTF-8: clap doesn't say.
+fn invalid_utf8(args: &[OsString]) -> Option<String> {
+    let is_invalid = |text: &OsStr| text.to_str().is_none();
+    if let Some(arg) = args.iter().find(|arg| is_invalid(arg)) {
+        return Some(format!("invalid UTF-8 in the argument {arg:?}"));
+    }
+    let mut ours = env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OFFICER_"));
+    let (name, value) = ours.find(|(_, value)| is_invalid(value))?;
+    Some(format!("invalid UTF-8 in {} in the environment: {value:?}", name.display()))
 }
 
 /// The variable that a bad value came from: clap names the option only, which the person may never have written.
@@ -210,7 +239,7 @@ mod tests {
     /// What comes of a command line, without running it.
     fn parse(line: &[&str]) -> Result<Cli, String> {
         let args = without_separator(["officer"].iter().chain(line).map(OsString::from));
-        Cli::try_parse_from(&args).map_err(|error| usage_line(&error, &args))
+        Cli::try_parse_from(&args).map_err(|error| usage_line(error, &args))
     }
 
     fn fault(line: &[&str]) -> String {
@@ -277,7 +306,7 @@ mod tests {
             (&["run", "-p"], "a value is required for '--port <PORT>' but none was supplied; see 'officer run --help'"),
             (
                 &["run", "-p", "x\n\x07y"],
-                "invalid value 'x y' for '--port <PORT>': invalid digit found in string; see 'officer run --help'",
+                r"invalid value 'x\n\u{7}y' for '--port <PORT>': not a port number from 0 to 65535; see 'officer run --help'",
             ),
             (
                 &["lock", "boss:17", "ls", "-l"],

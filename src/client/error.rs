@@ -9,6 +9,7 @@ pub type Reason = reason::Reason<Box<str>>;
 
 /// Why a call of the client did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Error {
     /// The wait ended without the lock.
     TimedOut {

@@ -1,141 +1,19 @@
-//! The connection itself: making it, writing to it, and the thread that reads it and keeps it alive.
+//! The connection itself: making it, and the thread that reads it and keeps it alive.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use socket2::{Domain, SockAddr, Socket, Type};
-
+use super::connect::until;
 use super::error::Error;
-use super::options::{Address, Options};
-use super::shared::Shared;
+use super::options::Options;
+use super::request::Request;
+use super::stream::Stream;
 use crate::wire::answer::Answer;
 
-/// A request, with the fields that it has.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Request<'a> {
-    pub(super) command: &'static str,
-    pub(super) id: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) timeout: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) queue_max: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) connection: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) prefix: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) after: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) detail: Option<bool>,
-}
-
-impl Request<'_> {
-    pub(super) fn line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self).expect("strings and numbers are JSON");
-        line.push(b'\n');
-        line
-    }
-}
-
-/// A line from the server that is longer than this is none.
+/// The longest line from the server that is accepted.
 const LINE_BYTES_MAX: usize = 64 << 20;
-
-/// The time left. Sockets take no 0.
-fn until(give_up: Instant) -> Duration {
-    give_up.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-}
-
-/// A connected socket of either kind.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// Connects, to the first address of the host that answers.
-    fn connect(address: &Address, give_up: Instant) -> io::Result<Self> {
-        match address {
-            Address::Unix(path) => {
-                // The limit on writing is one on connecting, too: a server that accepts nobody has a line before it.
-                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-                socket.set_write_timeout(Some(until(give_up)))?;
-                socket.connect(&SockAddr::unix(path)?).map_err(|error| match error.kind() {
-                    ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "the server accepts no connection"),
-                    _ => error,
-                })?;
-                Ok(Stream::Unix(OwnedFd::from(socket).into()))
-            }
-            Address::Tcp(host, port) => {
-                let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
-                for address in (host.as_str(), *port).to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, until(give_up)) {
-                        Ok(stream) => {
-                            // Requests are small, and each is waited for.
-                            stream.set_nodelay(true)?;
-                            return Ok(Stream::Tcp(stream));
-                        }
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
-            }
-        }
-    }
-
-    pub(super) fn try_clone(&self) -> io::Result<Self> {
-        match self {
-            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
-            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
-        }
-    }
-
-    fn set_timeouts(&self, read: Duration, write: Duration) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => {
-                stream.set_read_timeout(Some(read))?;
-                stream.set_write_timeout(Some(write))
-            }
-            Stream::Unix(stream) => {
-                stream.set_read_timeout(Some(read))?;
-                stream.set_write_timeout(Some(write))
-            }
-        }
-    }
-
-    /// Ends both directions, for all clones: whoever reads finds the end.
-    pub(super) fn shut_down(&self) {
-        // A socket that is not connected any more is as good as shut down.
-        let _ = match self {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
-        };
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(buffer),
-            Stream::Unix(stream) => stream.read(buffer),
-        }
-    }
-
-    pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.write_all(bytes),
-            Stream::Unix(stream) => stream.write_all(bytes),
-        }
-    }
-}
 
 /// Lines out of a stream.
 #[derive(Debug)]
@@ -184,6 +62,18 @@ impl Lines {
             }
         }
     }
+}
+
+/// Whoever a connection belongs to. It may have several, one after the other: `epoch` says which of them.
+pub(super) trait Owner: Send + Sync + 'static {
+    /// The server has answered a request.
+    fn answer(&self, epoch: u64, answer: Answer);
+    /// Whether keep-alives are sent for it.
+    fn sends_keep_alives(&self) -> bool;
+    /// Writes a line to the connection.
+    fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error>;
+    /// The connection was found lost.
+    fn lose(&self, epoch: u64, error: Error);
 }
 
 /// A new connection whose server has said hello.
@@ -245,7 +135,7 @@ impl Link {
             "error" => return Err(Error::Server { reason: hello.reason, message: hello.message }),
             _ => return Err(Error::unexpected(&String::from_utf8_lossy(&line))),
         }
-        // A server that closes idle connections sooner is told oftener that this one is not.
+        // A server that closes idle connections sooner is told more often that this one is not.
         let max_idle = Duration::try_from_secs_f64(hello.limits.max_idle).ok().filter(|limit| !limit.is_zero());
         let interval = max_idle.map_or(options.keep_alive, |max_idle| options.keep_alive.min(max_idle));
         let pulse = Pulse::of_interval(interval);
@@ -261,16 +151,16 @@ impl Link {
     }
 
     /// Reads until the connection is lost, in a thread of its own.
-    pub(super) fn read(self, shared: Arc<Shared>, epoch: u64) -> io::Result<()> {
+    pub(super) fn read(self, owner: Arc<impl Owner>, epoch: u64) -> io::Result<()> {
         let thread = thread::Builder::new().name("officer-client".to_owned());
         thread.spawn(move || {
-            let error = self.read_until_lost(&shared, epoch);
-            shared.lose(epoch, error);
+            let error = self.read_until_lost(&*owner, epoch);
+            owner.lose(epoch, error);
         })?;
         Ok(())
     }
 
-    fn read_until_lost(mut self, shared: &Shared, epoch: u64) -> Error {
+    fn read_until_lost(mut self, owner: &impl Owner, epoch: u64) -> Error {
         let mut asked_at = Instant::now();
         let mut is_asked = false;
         loop {
@@ -278,7 +168,7 @@ impl Link {
                 Ok(Heard::Line(line)) => {
                     is_asked = false;
                     match read_answer(&line) {
-                        Ok(answer) => shared.answer(epoch, answer),
+                        Ok(answer) => owner.answer(epoch, answer),
                         Err(error) => return Error::ConnectionLost { reason: error.to_string() },
                     }
                 }
@@ -292,10 +182,10 @@ impl Link {
             }
             // Whatever else comes and goes: what was sent meanwhile says nothing about the server, and what was heard
             // does not keep the connection from being idle for it.
-            if !is_asked && now >= asked_at + self.pulse.ask_after {
+            if !is_asked && now >= asked_at + self.pulse.ask_after && owner.sends_keep_alives() {
                 (asked_at, is_asked) = (now, true);
                 let keep_alive = Request { command: "keep_alive", ..Request::default() };
-                if let Err(error) = shared.write(epoch, &keep_alive.line()) {
+                if let Err(error) = owner.write(epoch, &keep_alive.line()) {
                     return error;
                 }
             }

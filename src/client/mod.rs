@@ -1,13 +1,12 @@
 //! A blocking client on plain sockets.
 //!
-//! ```
+#![cfg_attr(feature = "server", doc = "```")]
+#![cfg_attr(not(feature = "server"), doc = "```ignore")]
 //! use officer::client::{Client, Error, LockOptions};
 //! use std::time::Duration;
 //!
 //! # use officer::net::{Config, Listen, Net};
-//! # let listen = Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-//! # let (tcp, limits) = Default::default();
-//! # let mut net = Net::bind(Config { listen, tcp, limits, turn_accepts_max: 64, stats: false }).unwrap();
+//! # let mut net = Net::bind(Config::new(Listen::Tcp { host: "127.0.0.1".into(), port: 0 })).unwrap();
 //! # let address = net.address();
 //! # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
 //! // The address is that of the server: "127.0.0.1:11500", or the path of a socket.
@@ -37,24 +36,28 @@
 //! which nothing hung makes a new connection with the next call. A thread of the client's own sends keep-alives, also
 //! while locks wait and while the program computes, and notices a connection that has died without a word.
 
+mod connect;
 mod error;
 mod guard;
 mod link;
 mod listing;
 mod options;
+mod request;
+pub(crate) mod resolve;
 mod shared;
 mod state;
+mod stream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::error::{Error, Reason};
 pub use self::guard::Guard;
-pub use self::listing::{Locks, LocksPage};
+pub use self::listing::{Connections, Locks, LocksPage};
 pub use self::options::{Address, DEFAULT_PORT, LockOptions, Options};
-pub use crate::wire::answer::{LockDetail, NameListing, PlaceDetail};
+pub use crate::wire::answer::{ConnectionDetail, LockDetail, NameListing, PlaceDetail};
 
-use self::link::Request;
+use self::request::Request;
 use self::shared::Shared;
 use self::state::{CallKind, Turn};
 
@@ -108,6 +111,11 @@ impl Client {
     /// Those of [`Client::lock`], [`Error::TimedOut`] and [`Error::QueueMaxed`]. Where another thread of this client is
     /// in the way, only its threads are counted, and the `queue` of these two has this connection's name for each.
     pub fn lock_with(&self, name: &str, options: LockOptions) -> Result<Guard, Error> {
+        // With a namespace in front of it the server would not see that there is no name.
+        if name.is_empty() && self.shared().options.namespace.is_some() {
+            let message = "name must not be empty".to_owned();
+            return Err(Error::Server { reason: Reason::InvalidRequest, message });
+        }
         let name = self.with_namespace(name);
         // A time too far away to be told is no limit.
         let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -221,6 +229,15 @@ impl Client {
         self.expect("reset_succeeded", CallKind::Reset, Request { command: "reset", ..Request::default() })
     }
 
+    /// Tells the server that this client is alive, and waits for its answer. For programs that have chosen
+    /// [`Options::keep_alive_by_program`].
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`] and [`Error::Server`].
+    pub fn keep_alive(&self) -> Result<(), Error> {
+        self.expect("kept_alive", CallKind::Other, Request { command: "keep_alive", ..Request::default() })
+    }
+
     /// How long the server takes to answer.
     ///
     /// # Errors
@@ -235,7 +252,7 @@ impl Client {
     /// there was one.
     ///
     /// # Errors
-    /// [`Error::Server`] with [`Reason::NotAllowed`] from another machine, unless the server was told otherwise;
+    /// [`Error::Server`] with `Reason::NotAllowed` from another machine, unless the server was told otherwise;
     /// [`Error::ConnectionLost`].
     pub fn kick(&self, connection: &str) -> Result<bool, Error> {
         let request = Request { command: "kick", connection: Some(connection), ..Request::default() };

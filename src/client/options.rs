@@ -9,11 +9,17 @@ use super::{Client, Error};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Address {
     /// A host and a port.
     Tcp(String, u16),
     /// The path of a UNIX socket.
     Unix(PathBuf),
+}
+
+/// The host without the brackets that an IPv6 address may have.
+pub(crate) fn bare_host(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// The port of a server that was told no other.
@@ -25,7 +31,7 @@ impl From<&str> for Address {
         if text.contains('/') {
             return Address::Unix(text.into());
         }
-        let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let bare = |host: &str| bare_host(host).to_owned();
         match text.rsplit_once(':') {
             // A lone IPv6 address is full of colons.
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
@@ -39,7 +45,7 @@ impl From<&str> for Address {
 
 impl From<(&str, u16)> for Address {
     fn from((host, port): (&str, u16)) -> Self {
-        Address::Tcp(host.to_owned(), port)
+        Address::Tcp(bare_host(host).to_owned(), port)
     }
 }
 
@@ -58,7 +64,7 @@ impl From<PathBuf> for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{}]:{port}", bare_host(host)),
             Address::Tcp(host, port) => write!(f, "{host}:{port}"),
             Address::Unix(path) => write!(f, "{}", path.display()),
         }
@@ -78,6 +84,7 @@ pub struct Options {
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
     pub(super) keep_alive: Duration,
+    pub(super) is_keep_alive_by_program: bool,
     pub(super) connect_timeout: Duration,
     pub(super) on_lost: Option<OnLost>,
 }
@@ -90,6 +97,7 @@ impl Options {
             namespace: None,
             name: None,
             keep_alive: Duration::from_secs(10),
+            is_keep_alive_by_program: false,
             connect_timeout: Duration::from_secs(10),
             on_lost: None,
         }
@@ -119,7 +127,21 @@ impl Options {
         self
     }
 
-    /// How long making the connection may take, with the server's first answer.
+    /// The client sends keep-alives only while a call waits for its answer. Between calls the thread that does the work
+    /// sends them, with [`Client::keep_alive`], as it makes progress: at least twice within the time after which the server
+    /// closes a silent connection (60 s unless configured). If that thread gets stuck, the server takes its locks back. A
+    /// connection that dies between calls is noticed by the next.
+    ///
+    /// To the server the threads of a client are one: a call of any of them counts. Give each worker that is to be watched
+    /// a client of its own.
+    #[must_use]
+    pub fn keep_alive_by_program(mut self) -> Self {
+        self.is_keep_alive_by_program = true;
+        self
+    }
+
+    /// How long making the connection may take: looking up the host's name, trying its addresses one after the other as
+    /// RFC 8305 says, and the server's first answer.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout.clamp(Duration::from_millis(1), FOREVER);
@@ -152,6 +174,7 @@ impl fmt::Debug for Options {
             .field("namespace", &self.namespace)
             .field("name", &self.name)
             .field("keep_alive", &self.keep_alive)
+            .field("is_keep_alive_by_program", &self.is_keep_alive_by_program)
             .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
     }
@@ -159,6 +182,7 @@ impl fmt::Debug for Options {
 
 /// How to ask for a lock. The default waits for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LockOptions {
     /// The longest wait. None: for ever; zero: not at all.
     pub timeout: Option<Duration>,
@@ -170,6 +194,13 @@ impl LockOptions {
     /// Waits so long at most.
     pub fn timeout(timeout: Duration) -> Self {
         LockOptions { timeout: Some(timeout), queue_max: None }
+    }
+
+    /// Does not wait if this many connections, the holder counted, are on the lock already.
+    #[must_use]
+    pub fn queue_max(mut self, queue_max: u64) -> Self {
+        self.queue_max = Some(queue_max);
+        self
     }
 
     /// Does not wait.
@@ -194,6 +225,10 @@ mod tests {
         ] {
             assert_eq!(Address::from(text), address);
             assert_eq!(address.to_string(), written);
+            assert_eq!(Address::from(written), address);
         }
+        assert_eq!(Address::from(("[::1]", 99)), Address::from(("::1", 99)));
+        // However it was made.
+        assert_eq!(Address::Tcp("[::1]".into(), 99).to_string(), "[::1]:99");
     }
 }

@@ -135,6 +135,11 @@ impl State {
         !(self.owned.is_empty() && self.waiting.is_empty() && self.calls.is_empty())
     }
 
+    /// Whether a request has no answer yet.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
     /// The connection is gone: every call fails, every hold is gone. Waking the waiting threads is the caller's part.
     pub(super) fn lose(&mut self, error: Error) {
         let was_busy = self.is_busy();

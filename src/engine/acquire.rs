@@ -82,8 +82,9 @@ impl Engine {
 
     fn wait(&mut self, lock: LockKey, timeout: Option<Span>, context: &Context<'_>) {
         let &Context { session, id, now } = context;
-        let of_session = &mut self.sessions.get_mut(session).places;
-        let key = self.table.join(lock, session, of_session, Standing::Waiting, now);
+        let of_session = self.sessions.get_mut(session);
+        of_session.waiting += 1;
+        let key = self.table.join(lock, session, &mut of_session.places, Standing::Waiting, now);
         self.stats.on_wait();
         let place = self.table.place_mut(key);
         place.deadline = timeout.map(|timeout| self.deadlines.arm(now.after(timeout), Due::Wait(key)));

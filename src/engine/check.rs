@@ -24,10 +24,13 @@ impl Engine {
         }
         for (key, session) in self.sessions.iter() {
             assert!(session.places.len() <= self.limits.session_locks_max, "a session keeps to its limit");
+            let mut waits = 0;
             for (_, place) in session.places.iter(self.table.places()) {
                 assert_eq!(place.session, key, "a session's list has its own places");
+                waits += u32::from(place.standing == Standing::Waiting);
                 listed += 1;
             }
+            assert_eq!(waits, session.waiting, "a session counts its waits");
         }
         assert_eq!(listed, self.table.places().len(), "every place is in a session's list");
         assert_eq!((held, waiting), (self.stats.held, self.stats.waiting), "the gauges are what there is");

@@ -34,6 +34,7 @@ impl Crowd {
         self.index.remove(self.hash(lock, session), key.index());
     }
 
+    #[cfg(feature = "unstable")]
     pub(super) fn len(&self) -> usize {
         self.index.len()
     }

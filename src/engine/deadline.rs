@@ -112,11 +112,13 @@ impl<T: Copy> Deadlines<T> {
     }
 
     /// How many are armed.
+    #[cfg(feature = "unstable")]
     pub fn len(&self) -> usize {
         self.heap.len()
     }
 
     /// Whether none is armed.
+    #[cfg(feature = "unstable")]
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()
     }
@@ -190,6 +192,7 @@ impl<T: Copy> Deadlines<T> {
     ///
     /// # Panics
     /// If the heap is out of order, or its index disagrees with it.
+    #[cfg(feature = "unstable")]
     pub fn check_all(&self) {
         assert_eq!(self.heap.len(), self.armed.len(), "as many nodes as armed deadlines");
         for (position, node) in self.heap.iter().enumerate() {

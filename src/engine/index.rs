@@ -73,6 +73,7 @@ impl Index {
     }
 
     /// How many numbers are in it.
+    #[cfg(feature = "unstable")]
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(HashTable::len).sum()
     }

@@ -1,6 +1,6 @@
 //! The listings: what people and programs ask to see of the table, row by row.
 
-use super::place::{Place, PlaceKey, Standing};
+use super::place::{Place, Standing};
 use super::table::LockKey;
 use super::{Engine, SessionKey};
 use crate::time::Moment;
@@ -9,10 +9,10 @@ use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, QUEUE_PEERS_MAX, Reason};
 use crate::wire::request::Page;
 
-/// Slots of the table that one page looks at, whether or not a lock is in them: a fraction of a millisecond.
-const PAGE_SLOTS: u32 = 10_000;
-/// A page that has this many bytes takes no further lock.
-const PAGE_BYTES: usize = 64 << 10;
+/// Slots that one page looks at, whether or not anything is in them: a fraction of a millisecond.
+pub const PAGE_SLOTS: u32 = 10_000;
+/// A page that has this many bytes takes no further row.
+pub const PAGE_BYTES: usize = 64 << 10;
 
 impl Engine {
     /// Every lock with its connections, holders first, then the waiters in order.
@@ -74,8 +74,7 @@ impl Engine {
     }
 
     fn names_of(&self, session: SessionKey) -> impl Iterator<Item = &str> {
-        let places = self.sessions.get(session).places.iter(self.table.places());
-        places.map(|(_, place): (PlaceKey, &Place)| self.table.name(place.lock))
+        self.locks_of(session).map(|(name, _)| name)
     }
 
     fn row(&self, place: &Place, now: Moment) -> PlaceRow<'_> {

@@ -5,6 +5,7 @@
 //! clients, [`place`] the record that ties one of each together.
 
 mod acquire;
+#[cfg(feature = "unstable")]
 mod check;
 mod crowd;
 pub mod deadline;
@@ -29,6 +30,7 @@ use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply};
 use crate::wire::request::Operation;
 
+pub use self::listing::{PAGE_BYTES, PAGE_SLOTS};
 pub use self::sessions::SessionTag;
 pub use self::stats::Stats;
 
@@ -70,6 +72,17 @@ pub struct EngineLimits {
     pub reply_bytes_max: usize,
 }
 
+/// What one session holds and waits for, in numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a> {
+    /// What the client calls itself.
+    pub client: Option<&'a str>,
+    /// Locks that it holds.
+    pub holds: usize,
+    /// Locks that it waits for.
+    pub waits: usize,
+}
+
 /// All locks, all sessions, and what is due when.
 #[derive(Debug)]
 pub struct Engine {
@@ -103,7 +116,7 @@ impl Engine {
 
     /// Begins a session.
     pub fn connect(&mut self, connection: ConnectionKey, peer: Peer) -> SessionKey {
-        self.sessions.insert(Session { connection, peer, client: None, places: List::default() })
+        self.sessions.insert(Session { connection, peer, client: None, places: List::default(), waiting: 0 })
     }
 
     /// What listings show for the session beside the connection's name. An empty text takes it back.
@@ -187,6 +200,24 @@ impl Engine {
                 self.tell(place.session, Some(extras.id.as_ref()), outcome, replies);
             }
         }
+    }
+
+    /// What a session holds and waits for.
+    ///
+    /// # Panics
+    /// If the session has ended.
+    pub fn summary(&self, session: SessionKey) -> Summary<'_> {
+        let Session { client, places, waiting, .. } = self.sessions.get(session);
+        Summary { client: client.as_deref(), holds: places.len() - *waiting as usize, waits: *waiting as usize }
+    }
+
+    /// The names of all that a session holds and waits for, in the order in which it asked, and whether it holds each.
+    ///
+    /// # Panics
+    /// If the session has ended.
+    pub fn locks_of(&self, session: SessionKey) -> impl Iterator<Item = (&str, bool)> {
+        let places = self.sessions.get(session).places.iter(self.table.places());
+        places.map(|(_, place)| (self.table.name(place.lock), place.standing == Standing::Holding))
     }
 
     /// What was done so far, and what there is now.

@@ -64,7 +64,9 @@ impl Engine {
     /// Removes a place and its deadline. Whoever calls this settles the lock.
     fn take_off(&mut self, key: PlaceKey) -> (LockKey, SessionKey, Option<Box<PlaceExtras>>) {
         let session = self.table.place(key).session;
-        let place = self.table.leave(key, &mut self.sessions.get_mut(session).places);
+        let of_session = self.sessions.get_mut(session);
+        let place = self.table.leave(key, &mut of_session.places);
+        of_session.waiting -= u32::from(place.standing == Standing::Waiting);
         if let Some(deadline) = place.deadline {
             self.deadlines.cancel(deadline);
         }
@@ -79,6 +81,7 @@ impl Engine {
             self.stats.on_grant();
             let place = self.table.place_mut(key);
             let (session, extras) = (place.session, place.extras.take());
+            self.sessions.get_mut(session).waiting -= 1;
             if let Some(deadline) = place.deadline.take() {
                 self.deadlines.cancel(deadline);
             }

@@ -223,6 +223,7 @@ impl Table {
     ///
     /// # Panics
     /// If anything contradicts.
+    #[cfg(feature = "unstable")]
     pub(super) fn check_all(&self) {
         assert_eq!(self.by_name.len(), self.entries.len(), "the index has every lock once");
         let (mut seen, mut crowd) = (0, 0);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use mio::event::Source;
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
 
 use super::listen::TcpOptions;
 
@@ -17,7 +16,7 @@ use super::listen::TcpOptions;
 /// does not read. A peer that does not read has a limit of its own, the server's limit on stalled output. So unless the
 /// user timeout was set on purpose, it is off while the system takes no more output.
 #[derive(Debug)]
-pub struct TcpSocket {
+pub(crate) struct TcpSocket {
     stream: TcpStream,
     /// None: a connection that was not accepted by a listener.
     options: Option<Arc<TcpOptions>>,
@@ -32,8 +31,13 @@ impl TcpSocket {
     }
 
     /// The connection itself.
-    pub fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// What a poll watches.
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        &mut self.stream
     }
 
     fn set_blocked(&mut self, is_blocked: bool) {
@@ -92,21 +96,8 @@ impl Write for TcpSocket {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
-    }
-}
-
-impl Source for TcpSocket {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.stream.register(registry, token, interests)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.stream.reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.stream.deregister(registry)
+        // Nothing is buffered on this side.
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use super::silence::TcpSocket;
 
 /// An accepted connection.
 #[derive(Debug)]
-pub enum Socket {
+pub(crate) enum Socket {
     /// Over TCP.
     Tcp(TcpSocket),
     /// Over a UNIX socket.
@@ -19,9 +19,9 @@ pub enum Socket {
 
 impl Socket {
     /// What a poll watches.
-    pub fn source(&mut self) -> &mut dyn Source {
+    pub(crate) fn source(&mut self) -> &mut dyn Source {
         match self {
-            Socket::Tcp(stream) => stream,
+            Socket::Tcp(socket) => socket.source(),
             Socket::Unix(stream) => stream,
         }
     }

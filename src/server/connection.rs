@@ -18,6 +18,8 @@ pub(super) struct Connection<S> {
     pub(super) inbox: Option<Box<Inbox>>,
     /// What was decided and not sent.
     pub(super) outbox: Option<Box<Outbox>>,
+    /// When it was accepted.
+    pub(super) since: Moment,
     /// When something was last received.
     pub(super) last_input: Moment,
     /// When the peer last took output, or when there was output again after there had been none.
@@ -69,6 +71,10 @@ pub(super) struct Flags {
     pub(super) is_dirty: bool,
     /// It is only there to be told that there is no room.
     pub(super) is_turned_away: bool,
+    /// It has sent a line that does not belong to another protocol.
+    pub(super) is_ours: bool,
+    /// It wants fields that a command does not have to be errors.
+    pub(super) is_strict: bool,
 }
 
 impl<S> Connection<S> {
@@ -79,6 +85,7 @@ impl<S> Connection<S> {
             session: None,
             inbox: None,
             outbox: None,
+            since: now,
             last_input: now,
             last_progress: now,
             max_idle,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::buffers::Pool;
 use super::connection::{Connection, Leave, Phase};
+use super::farewell::Why;
 use super::inbox::Inbox;
 use super::limits::Limits;
 use super::outbox::Outbox;
@@ -27,7 +28,7 @@ pub(super) struct Connections<S> {
     /// Those with something to send that the socket may take.
     pub(super) dirty: Vec<ConnectionKey>,
     /// Those whose sessions are to be ended, in the order in which that was decided.
-    pub(super) doomed: VecDeque<ConnectionKey>,
+    pub(super) doomed: VecDeque<(ConnectionKey, Why)>,
     pub(super) deadlines: Deadlines<ConnectionKey>,
     pub(super) inboxes: Pool<Inbox>,
     pub(super) outboxes: Pool<Outbox>,
@@ -131,7 +132,7 @@ impl<S: Socket> Connections<S> {
         std::mem::replace(&mut self.listed, empty)
     }
 
-    pub(super) fn next_doomed(&mut self) -> Option<ConnectionKey> {
+    pub(super) fn next_doomed(&mut self) -> Option<(ConnectionKey, Why)> {
         self.doomed.pop_front()
     }
 
@@ -141,10 +142,7 @@ impl<S: Socket> Connections<S> {
         let connection = self.known(key);
         let peer = connection.peer;
         match connection.phase {
-            Phase::Open => {
-                connection.phase = Phase::Doomed { leave: why.leave() };
-                self.doomed.push_back(key);
-            }
+            Phase::Open => connection.phase = Phase::Doomed { leave: why.leave() },
             // It ended before, for the reason that was logged then, and now there is no use in waiting until all is sent
             // or read.
             Phase::Doomed { .. } if why.leave() == Leave::Now => {
@@ -160,8 +158,9 @@ impl<S: Socket> Connections<S> {
         if why.leave() == Leave::Now {
             self.drop_outbox(key);
         }
-        log::info!("{peer} ended: {why}");
-        self.record(peer, Event::Closed, why.to_string().as_bytes());
+        let why = Why { text: why.to_string(), is_ordinary: matches!(why, Disconnect::PeerClosed) };
+        self.record(peer, Event::Closed, why.text.as_bytes());
+        self.doomed.push_back((key, why));
     }
 
     fn record(&mut self, peer: Peer, event: Event, bytes: &[u8]) {
@@ -173,6 +172,7 @@ impl<S: Socket> Connections<S> {
     pub(super) fn turn_away(&mut self, key: ConnectionKey, reply: &Reply<'_>) {
         self.known(key).flags.is_turned_away = true;
         self.turned_away += 1;
+        log::info!("{} turned away: connection limit reached", self.known(key).peer);
         self.push(key, reply);
         self.doom(key, Disconnect::TooManyConnections);
     }

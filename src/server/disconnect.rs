@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use super::connection::Leave;
+use crate::wire::foreign::Foreign;
 use crate::wire::peer::Peer;
 
 /// Why a connection ends.
@@ -12,6 +13,8 @@ pub enum Disconnect {
     PeerClosed,
     /// A line over the limit.
     LineTooLong,
+    /// It began with another protocol.
+    WrongProtocol(Foreign),
     /// All together have sent too much that can't be executed yet, and this one most.
     InboxesFull,
     /// There was no room for it.
@@ -37,7 +40,7 @@ impl Disconnect {
     pub(super) fn leave(&self) -> Leave {
         match self {
             Disconnect::PeerClosed | Disconnect::Kicked { .. } => Leave::Sent,
-            Disconnect::LineTooLong | Disconnect::TooManyConnections => Leave::Read,
+            Disconnect::LineTooLong | Disconnect::WrongProtocol(_) | Disconnect::TooManyConnections => Leave::Read,
             Disconnect::InboxesFull
             | Disconnect::Idle
             | Disconnect::OutboxFull
@@ -53,6 +56,7 @@ impl fmt::Display for Disconnect {
         match self {
             Disconnect::PeerClosed => f.write_str("the peer closed the connection"),
             Disconnect::LineTooLong => f.write_str("line too long"),
+            Disconnect::WrongProtocol(foreign) => write!(f, "wrong protocol: it speaks {foreign}"),
             Disconnect::InboxesFull => f.write_str("total input limit exceeded; this connection held the most"),
             Disconnect::TooManyConnections => f.write_str("connection limit reached"),
             Disconnect::Idle => f.write_str("idle limit reached"),

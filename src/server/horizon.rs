@@ -9,11 +9,11 @@ use crate::time::Moment;
 
 /// Follows the polls.
 ///
-/// A poll may return before it has reported everything: it was interrupted, or its buffer is full. What it left out comes
-/// with the following ones, so these belong together: they are one sweep, as old as the first of them. A sweep ends with a
-/// poll that has reported all there was. It also ends, so that a flood can't stop time, once it has brought as many events
-/// as there were sockets when it began: a poll reports sockets in the order in which they became ready, each at most once
-/// until it is reported, so whatever was ready when the sweep began is among these events.
+/// A poll may return before it has reported everything: it was interrupted, or its buffer is full. Then time stands still
+/// until one has reported all there was. So that a flood can't stop time for good, polls that left something out are
+/// counted together, as a sweep: once it has brought as many events as there were sockets when it began, nothing of before
+/// its beginning is unreported, as a poll reports sockets in the order in which they became ready, each at most once until
+/// it is reported.
 #[derive(Debug)]
 pub(super) struct Horizon {
     sweep: Option<Sweep>,
@@ -44,12 +44,21 @@ impl Horizon {
     /// A poll has returned, and its events have been noted. `sockets`: how many it could have reported.
     pub(super) fn on_poll(&mut self, begun: Moment, is_complete: bool, sockets: usize) {
         let events = std::mem::take(&mut self.events);
+        if is_complete {
+            self.reach(begun);
+            return;
+        }
         let sweep = self.sweep.get_or_insert(Sweep { begun, left: sockets });
         sweep.left = sweep.left.saturating_sub(events);
-        if is_complete || sweep.left == 0 {
-            self.reached = self.reached.max(sweep.begun);
-            self.sweep = None;
+        if sweep.left == 0 {
+            let begun = sweep.begun;
+            self.reach(begun);
         }
+    }
+
+    fn reach(&mut self, moment: Moment) {
+        self.reached = self.reached.max(moment);
+        self.sweep = None;
     }
 
     /// Deadlines up to this moment may be executed, once all connections that are known to have input were read from.
@@ -67,15 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_is_as_old_as_its_first_poll() {
+    fn a_complete_poll_reports_all_that_was_ready_when_it_began() {
         let mut horizon = Horizon::default();
         horizon.on_poll(at(5), false, 100);
         horizon.on_poll(at(9), false, 100);
         assert_eq!(horizon.reached(), Moment::START);
         horizon.on_poll(at(12), true, 100);
-        assert_eq!(horizon.reached(), at(5), "what was left out by the first may be older than the others");
-        horizon.on_poll(at(13), true, 100);
-        assert_eq!(horizon.reached(), at(13));
+        assert_eq!(horizon.reached(), at(12), "what the others left out is among it");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::inbox::Inbox;
 use super::{Disconnect, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
 use crate::wire::Id;
+use crate::wire::foreign::{Beginning, Foreign};
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::reply::{Reason, Reply};
 use crate::wire::request::{self, Command, Operation, Request};
@@ -73,11 +74,13 @@ impl<S: Socket> Server<S> {
         let inbox = match self.connections.take_inbox(key) {
             Some(mut inbox) => {
                 inbox.bytes.extend_from_slice(input);
+                self.check_beginning(key, &inbox.bytes);
                 self.execute_lines(key, &inbox.bytes, input.len(), &mut inbox.scanner);
                 inbox.compact();
                 inbox
             }
             None => {
+                self.check_beginning(key, input);
                 let mut scanner = LineScanner::default();
                 self.execute_lines(key, input, input.len(), &mut scanner);
                 let rest = scanner.rest(input);
@@ -93,12 +96,38 @@ impl<S: Socket> Server<S> {
         self.connections.keep_inbox(key, inbox);
     }
 
+    /// Closes a connection that begins with another protocol, before anything of it is executed.
+    fn check_beginning(&mut self, key: ConnectionKey, bytes: &[u8]) {
+        let connection = self.connections.known(key);
+        if connection.flags.is_ours {
+            return;
+        }
+        match Beginning::of(bytes) {
+            Beginning::Ours => connection.flags.is_ours = true,
+            Beginning::Unknown => {}
+            Beginning::Foreign(foreign) => self.refuse_protocol(key, foreign),
+        }
+    }
+
+    #[cold]
+    fn refuse_protocol(&mut self, key: ConnectionKey, foreign: Foreign) {
+        let message = format!("this port speaks the protocol of Officer (lines of JSON), not {foreign}");
+        self.connections.push(key, &Reply::error(Reason::WrongProtocol, message));
+        if let Some(left_out) = self.foreign_lines.take(self.connections.now) {
+            let peer = self.connections.known(key).peer;
+            let rest = if left_out > 0 { format!(" (and {left_out} more like this)") } else { String::new() };
+            log::warn!("{peer} speaks {foreign}; closing its connection{rest}");
+        }
+        self.connections.doom(key, Disconnect::WrongProtocol(foreign));
+    }
+
     /// Executes the whole lines in `bytes`, until the connection is to end or has too much unsent. The last `new` of the
     /// bytes were not there before.
     fn execute_lines(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
         let now = self.connections.now;
         // In one go for all lines, but not again and again for one that drips in.
-        let text = if bytes.len() <= 2 * new { valid_prefix(bytes) } else { "" };
+        let is_strict = self.connections.known(key).flags.is_strict;
+        let mut text = if bytes.len() <= 2 * new && !is_strict { valid_prefix(bytes) } else { "" };
         let line_bytes_max = self.connections.limits.line_bytes_max;
         loop {
             let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
@@ -107,11 +136,12 @@ impl<S: Socket> Server<S> {
                 return;
             }
             let peer = connection.peer;
-            let text = scanner.rest_of(text);
-            if let Some((request, len)) = request::recognise_line(text).filter(|(_, len)| *len <= line_bytes_max) {
+            let is_strict = connection.flags.is_strict;
+            let rest = scanner.rest_of(text);
+            if let Some((request, len)) = request::recognise_line(rest).filter(|(_, len)| *len <= line_bytes_max) {
                 debug_assert!(!self.is_long(&request), "what is plain is quick");
                 scanner.step_over(len);
-                self.connections.recorder.log(now, peer, Event::Received, &text.as_bytes()[..len]);
+                self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..len]);
                 self.dispatch(key, session, &request);
                 continue;
             }
@@ -128,7 +158,7 @@ impl<S: Socket> Server<S> {
             if is_blank(line) {
                 continue;
             }
-            let parsed = request::parse(line);
+            let parsed = if is_strict { request::parse_strictly(line) } else { request::parse(line) };
             if parsed.as_ref().is_ok_and(|request| self.is_long(request)) {
                 if self.long_request_from.is_some() {
                     *scanner = before;
@@ -141,6 +171,10 @@ impl<S: Socket> Server<S> {
                 Ok(request) => self.dispatch(key, session, &request),
                 Err(bad) => self.connections.push(key, &bad.reply()),
             }
+            // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
+            if self.connections.known(key).flags.is_strict {
+                text = "";
+            }
         }
     }
 
@@ -150,6 +184,7 @@ impl<S: Socket> Server<S> {
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut self.connections),
             Command::Hello(hello) => self.hello(key, hello, &context),
+            Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
             Command::Kick { connection } => self.kick(key, connection, &context),
         }
     }
@@ -162,7 +197,7 @@ impl<S: Socket> Server<S> {
                 stats.held + stats.waiting > LOOKED_AT_AT_ONCE
             }
             // It looks at slots, and there are as many as there ever were locks at a time.
-            Command::Locks(Operation::LocksPage(_)) => true,
+            Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
             Command::Kick { .. } => self.connections.len() as u64 > LOOKED_AT_AT_ONCE,
             Command::Locks(_) | Command::Hello(_) => false,
         }

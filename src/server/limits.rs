@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// What a connection, a lock and the server as a whole may use. The defaults are those of the command line.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct Limits {
     /// The longest line, in bytes before its `\n`. A longer one is answered with an error and the connection is closed.
     pub line_bytes_max: usize,
@@ -19,6 +20,9 @@ pub struct Limits {
     pub lock_waits_max: usize,
     /// A connection that has sent nothing for this long is closed. None: never.
     pub max_idle: Option<Duration>,
+    /// How soon the system gives up a TCP connection whose peer has vanished: clients are told of it. None: never, or
+    /// unknown.
+    pub silent_after: Option<Duration>,
     /// With this many bytes unsent, the requests of a connection are not executed until it takes some.
     pub outbox_pause_bytes: usize,
     /// With more bytes unsent, a connection is closed.
@@ -56,6 +60,7 @@ impl Default for Limits {
             connection_locks_max: 10_000,
             lock_waits_max: 100_000,
             max_idle: Some(Duration::from_secs(60)),
+            silent_after: None,
             outbox_pause_bytes: 64 << 10,
             outbox_bytes_max: 16 << 20,
             outboxes_bytes_max: 256 << 20,

@@ -5,11 +5,13 @@
 //! [`timers`] has the limits on time; [`connections`] keeps the connections and the lists of who has work.
 
 mod buffers;
+#[cfg(feature = "unstable")]
 mod check;
 mod commands;
 mod connection;
 mod connections;
 mod disconnect;
+mod farewell;
 mod horizon;
 mod inbox;
 mod input;
@@ -17,6 +19,7 @@ mod limits;
 mod outbox;
 mod output;
 mod recorder;
+mod throttle;
 mod timers;
 mod turn;
 
@@ -27,6 +30,7 @@ pub use self::limits::Limits;
 
 use self::connections::Connections;
 use self::horizon::Horizon;
+use self::throttle::Throttle;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats};
 use crate::time::Moment;
 use crate::wire::peer::Peer;
@@ -71,6 +75,8 @@ pub struct Server<S> {
     /// Whose long request was executed in this turn. Whoever has another waits for the next turn, so that requests of
     /// other kinds do not wait for all of them.
     long_request_from: Option<ConnectionKey>,
+    /// Lines in the log about connections that speak another protocol.
+    foreign_lines: Throttle,
     is_shutting_down: bool,
 }
 
@@ -89,6 +95,7 @@ impl<S: Socket> Server<S> {
             horizon: Horizon::default(),
             spare: Vec::new(),
             long_request_from: None,
+            foreign_lines: Throttle::default(),
             is_shutting_down: false,
         }
     }

@@ -1,6 +1,7 @@
 //! The order of one turn.
 
 use super::connection::Phase;
+use super::farewell::{Farewell, Why};
 use super::{Server, Socket};
 use crate::engine::ConnectionKey;
 use crate::time::Moment;
@@ -62,14 +63,20 @@ impl<S: Socket> Server<S> {
     /// Ends the sessions of those that are to end, some per turn, each of them whole.
     fn close_doomed(&mut self) {
         for _ in 0..self.connections.limits.turn_ends_max {
-            let Some(key) = self.connections.next_doomed() else { break };
-            self.end_session(key);
+            let Some((key, why)) = self.connections.next_doomed() else { break };
+            self.end_session(key, &why);
             self.connections.begin_drain(key);
         }
     }
 
-    pub(super) fn end_session(&mut self, key: ConnectionKey) {
-        if let Some(session) = self.connections.known(key).session.take() {
+    pub(super) fn end_session(&mut self, key: ConnectionKey, why: &Why) {
+        let connection = self.connections.known(key);
+        let peer = connection.peer;
+        if let Some(session) = connection.session.take() {
+            if log::log_enabled!(log::Level::Info) {
+                let farewell = Farewell::of(peer, why, &self.engine, session);
+                log::log!(farewell.level(), "{farewell}");
+            }
             self.engine.disconnect(session, self.connections.now, &mut self.connections);
         }
     }

@@ -116,6 +116,7 @@ impl<T> Chunks<T> {
         self.len
     }
 
+    #[cfg(feature = "unstable")]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }

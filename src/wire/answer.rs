@@ -54,6 +54,7 @@ pub struct AnswerLimits {
 /// One lock in a listing with detail.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, serde::Serialize)]
 #[serde(default)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct LockDetail {
     /// Who holds it.
     pub holders: Vec<PlaceDetail>,
@@ -66,6 +67,7 @@ pub struct LockDetail {
 /// A holder or a waiter in a listing with detail.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, serde::Serialize)]
 #[serde(default)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct PlaceDetail {
     /// The connection's name.
     pub connection: String,
@@ -80,6 +82,25 @@ pub struct PlaceDetail {
     /// A waiter: for how many seconds it has waited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_for: Option<f64>,
+}
+
+/// A connection in a listing with detail.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
+pub struct ConnectionDetail {
+    /// The name that the client gave itself.
+    pub client: Option<String>,
+    /// How many locks it holds.
+    pub holds: u64,
+    /// How many locks it waits for.
+    pub waits: u64,
+    /// Bytes of replies that it has not read.
+    pub unsent: u64,
+    /// For how many seconds it has been connected.
+    pub age: f64,
+    /// For how many seconds it has sent nothing.
+    pub silent_for: f64,
 }
 
 /// A listing of names: the connections of each lock, or the locks of each connection.

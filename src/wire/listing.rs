@@ -31,6 +31,23 @@ pub struct PlaceRow<'a> {
     pub standing: RowStanding,
 }
 
+/// A connection, as a listing with detail shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionRow<'a> {
+    /// What the client calls itself.
+    pub client: Option<&'a str>,
+    /// Locks that it holds.
+    pub holds: usize,
+    /// Locks that it waits for.
+    pub waits: usize,
+    /// Bytes of replies that it has not taken.
+    pub unsent: usize,
+    /// How long it has been connected.
+    pub age: Span,
+    /// For how long it has sent nothing.
+    pub silent_for: Span,
+}
+
 /// Whether a row is a holder's or a waiter's.
 #[derive(Clone, Copy, Debug)]
 pub enum RowStanding {
@@ -116,6 +133,30 @@ impl Listing {
         self.peer(connection)?;
         self.raw(":");
         self.names(locks)
+    }
+
+    /// A row of an object: a connection with all that is known of it.
+    ///
+    /// # Errors
+    /// As for [`Written`].
+    pub fn connection_in_detail(&mut self, connection: Peer, row: &ConnectionRow<'_>) -> Written {
+        self.peer(connection)?;
+        self.raw(":{");
+        if let Some(client) = row.client {
+            self.raw("\"client\":");
+            self.string(client)?;
+            self.raw(",");
+        }
+        for (key, number) in [("\"holds\":", row.holds), (",\"waits\":", row.waits), (",\"unsent\":", row.unsent)] {
+            self.raw(key);
+            push_u64(&mut self.text, number as u64);
+        }
+        for (key, span) in [(",\"age\":", row.age), (",\"silent_for\":", row.silent_for)] {
+            self.raw(key);
+            push_seconds(&mut self.text, span);
+        }
+        self.raw("}");
+        Ok(())
     }
 
     /// The JSON text so far.

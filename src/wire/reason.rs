@@ -34,6 +34,8 @@ pub enum Reason<T = Infallible> {
     ShuttingDown,
     /// Not allowed from the address of the connection.
     NotAllowed,
+    /// The connection began with another protocol, such as HTTP; the connection is closed.
+    WrongProtocol,
     /// A reason that this version does not know, as the server sent it.
     Other(T),
 }
@@ -53,11 +55,13 @@ impl<T> Reason<T> {
             Reason::AlreadyQueued => "already_queued",
             Reason::ShuttingDown => "shutting_down",
             Reason::NotAllowed => "not_allowed",
+            Reason::WrongProtocol => "wrong_protocol",
             Reason::Other(word) => return Err(word),
         })
     }
 }
 
+#[cfg(feature = "server")]
 impl Reason {
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -87,6 +91,7 @@ impl From<Box<str>> for Reason<Box<str>> {
             "already_queued" => Reason::AlreadyQueued,
             "shutting_down" => Reason::ShuttingDown,
             "not_allowed" => Reason::NotAllowed,
+            "wrong_protocol" => Reason::WrongProtocol,
             _ => Reason::Other(word),
         }
     }
@@ -116,6 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(feature = "server")]
     fn a_client_reads_what_a_server_writes() {
         // A reason that is missing here makes `next` incomplete, which the compiler sees.
         let next = |reason| match reason {
@@ -129,7 +135,8 @@ mod tests {
             Reason::ReplyTooLarge => Some(Reason::AlreadyQueued),
             Reason::AlreadyQueued => Some(Reason::ShuttingDown),
             Reason::ShuttingDown => Some(Reason::NotAllowed),
-            Reason::NotAllowed => None,
+            Reason::NotAllowed => Some(Reason::WrongProtocol),
+            Reason::WrongProtocol => None,
         };
         let all = std::iter::successors(Some(Reason::InvalidJson), |reason| next(*reason));
         for reason in all {

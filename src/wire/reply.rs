@@ -75,6 +75,13 @@ pub enum Outcome<'a> {
     },
     /// Every connection with its locks.
     Connections(&'a Listing),
+    /// Some connections.
+    ConnectionsPage {
+        /// The connections.
+        value: &'a Listing,
+        /// Where the next page begins, if there may be more.
+        next: Option<u32>,
+    },
     /// The locks of this connection.
     MyLocks(&'a Listing),
     /// The server is alive.
@@ -114,6 +121,8 @@ pub struct HelloLimits {
     pub reply_bytes_max: usize,
     /// The connection's idle limit. None: it has none.
     pub max_idle: Option<Span>,
+    /// After this long without a sign of life the connection is given up, whatever the reason. None: never.
+    pub silent_after: Option<Span>,
 }
 
 /// The most connections in `queue`.
@@ -146,11 +155,11 @@ impl<'a> Reply<'a> {
             Outcome::Locks(value) => push_listing(out, value, b"{\"result\":\"locks\""),
             Outcome::LocksPage { value, next } => {
                 push_listing(out, value, b"{\"result\":\"locks\"");
-                if let Some(next) = next {
-                    out.extend_from_slice(b",\"next\":\"");
-                    push_u64(out, (*next).into());
-                    out.push(b'"');
-                }
+                push_next(out, *next);
+            }
+            Outcome::ConnectionsPage { value, next } => {
+                push_listing(out, value, b"{\"result\":\"connections\"");
+                push_next(out, *next);
             }
             Outcome::Connections(value) => push_listing(out, value, b"{\"result\":\"connections\""),
             Outcome::MyLocks(value) => push_listing(out, value, b"{\"result\":\"my_locks\""),
@@ -226,7 +235,17 @@ fn push_hello(out: &mut Vec<u8>, connection: Peer, limits: &HelloLimits) {
     out.extend_from_slice(b",\"max_idle\":");
     // 0 means never, as in the server's option.
     push_seconds(out, limits.max_idle.unwrap_or_default());
-    out.extend_from_slice(b"},\"resumed\":false");
+    out.extend_from_slice(b",\"silent_after\":");
+    push_seconds(out, limits.silent_after.unwrap_or_default());
+    out.extend_from_slice(b"},\"features\":[\"strict\"],\"resumed\":false");
+}
+
+fn push_next(out: &mut Vec<u8>, next: Option<u32>) {
+    if let Some(next) = next {
+        out.extend_from_slice(b",\"next\":\"");
+        push_u64(out, next.into());
+        out.push(b'"');
+    }
 }
 
 fn push_listing(out: &mut Vec<u8>, listing: &Listing, head: &[u8]) {

@@ -72,6 +72,7 @@ impl<P: fmt::Display, B: AsRef<[u8]>> fmt::Display for Record<P, B> {
 impl Record<String, Vec<u8>> {
     /// Reads one record. Anything before the `@`, such as the time and level of a log, is skipped. None if the line is
     /// not a record.
+    #[cfg(feature = "unstable")]
     pub fn parse(line: &str) -> Option<Self> {
         let start = if line.starts_with('@') { 0 } else { line.find("] @")? + 2 };
         let mut parts = line[start + 1..].splitn(4, ' ');
@@ -90,7 +91,7 @@ impl Record<String, Vec<u8>> {
 }
 
 /// Bytes as one line of printable text that can be converted back.
-struct Escaped<'a>(&'a [u8]);
+pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,6 +116,7 @@ fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
+#[cfg(feature = "unstable")]
 fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -157,3 +157,38 @@ fn a_long_line_that_arrives_slowly_is_a_sign_of_life() {
     peer.answer_to(&request, r#"{"result":"pong"}"#);
     call.end().expect("an answer");
 }
+
+#[test]
+fn keep_alives_may_be_left_to_the_program() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect_with(fake.options().keep_alive(INTERVAL).keep_alive_by_program());
+    assert!(!client.wait_until_lost(INTERVAL * 3));
+    let caller = client.clone();
+    let call = task(move || caller.keep_alive());
+    // The first line is that of the program.
+    let request = peer.line().expect("a request");
+    assert_eq!(request["command"], "keep_alive");
+    assert_ne!(request["id"], 0);
+    peer.answer_to(&request, r#"{"result":"kept_alive"}"#);
+    assert_eq!(call.end(), Ok(()));
+
+    // Whoever waits for an answer can't send any, and has to notice a server that is gone.
+    let call = lock_in_a_thread(&client, "boss", LockOptions::default());
+    assert_eq!(peer.request()["command"], "lock");
+    assert_eq!(peer.line().map(|line| line["command"].clone()), Some("keep_alive".into()));
+    assert_lost(call.end());
+}
+
+#[test]
+fn a_worker_that_is_stuck_loses_its_locks_and_one_that_makes_progress_does_not() {
+    let server = Server::tcp(&["-m", "1"]);
+    let worker = || server.client_options().keep_alive_by_program().connect().expect("a connection");
+    let (stuck, busy) = (worker(), worker());
+    let [lost, kept] = [(&stuck, "boss"), (&busy, "loot")].map(|(client, name)| client.lock(name).expect("the lock"));
+    eventually("the stuck one is noticed", || {
+        busy.keep_alive().expect("the connection is there");
+        stuck.is_lost()
+    });
+    assert!(lost.is_lost());
+    kept.release().expect("held");
+}

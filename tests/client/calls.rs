@@ -131,9 +131,9 @@ fn a_wait_that_ends_without_the_lock_reports_its_queue() {
         let result = eve.lock_with("boss", LockOptions::timeout(Duration::from_millis(timeout)));
         assert_eq!(result.unwrap_err(), Error::TimedOut { queue: queue.clone() });
     }
-    let full = LockOptions { queue_max: Some(2), ..LockOptions::default() };
+    let full = LockOptions::default().queue_max(2);
     assert_eq!(eve.lock_with("boss", full).unwrap_err(), Error::QueueMaxed { queue: queue.clone() });
-    let room = LockOptions { queue_max: Some(3), timeout: Some(Duration::ZERO) };
+    let room = LockOptions::no_wait().queue_max(3);
     assert_eq!(eve.lock_with("boss", room).unwrap_err(), Error::TimedOut { queue });
     assert_eq!(connections_on(&ann, "boss").len(), 2);
 }

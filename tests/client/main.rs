@@ -3,6 +3,7 @@
 mod alive;
 mod calls;
 mod fake;
+mod guide;
 mod losses;
 mod misfits;
 mod namespaces;

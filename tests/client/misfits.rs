@@ -257,7 +257,7 @@ fn already_acquired_means_that_the_lock_is_held() {
 fn requests_are_as_the_protocol_says() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect_with(fake.options().namespace("red").name("ann"));
-    let options = LockOptions { timeout: Some(Duration::from_secs(3_600)), queue_max: Some(5) };
+    let options = LockOptions::timeout(Duration::from_secs(3_600)).queue_max(5);
     let call = lock_in_a_thread(&client, "boss", options);
     let request = peer.answer("lock", r#"{"result":"acquired"}"#);
     assert_eq!((&request["name"], &request["queue_max"]), (&"red:boss".into(), &5.into()));

@@ -115,9 +115,9 @@ fn threads_that_keep_giving_up_leave_nothing_behind() {
             task(move || {
                 let mut had = 0;
                 for round in 0..60_u64 {
-                    let timeout = Some(Duration::from_micros(round * 37 % 2_000));
-                    let queue_max = (round % 4 == 0).then_some(3);
-                    match client.lock_with("a", LockOptions { timeout, queue_max }) {
+                    let mut options = LockOptions::timeout(Duration::from_micros(round * 37 % 2_000));
+                    options.queue_max = (round % 4 == 0).then_some(3);
+                    match client.lock_with("a", options) {
                         Ok(guard) => {
                             counters.add(0);
                             had += 1;
@@ -211,7 +211,7 @@ fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
     let name = client.connection_name();
     let _guard = client.lock("boss").expect("the lock");
     let ask = |queue_max| {
-        let options = LockOptions { timeout: Some(Duration::ZERO), queue_max: Some(queue_max) };
+        let options = LockOptions::no_wait().queue_max(queue_max);
         lock_in_a_thread(&client, "boss", options).end()
     };
     assert_eq!(ask(0), Err(Error::QueueMaxed { queue: vec![name.clone()] }));
@@ -222,7 +222,7 @@ fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
     assert_eq!(ask(2), Err(Error::QueueMaxed { queue: vec![name.clone(); 2] }));
     assert_eq!(ask(3), Err(Error::TimedOut { queue: vec![name; 2] }));
     // It holds the lock itself, so nobody is ahead of it.
-    let nested = LockOptions { timeout: Some(Duration::ZERO), queue_max: Some(0) };
+    let nested = LockOptions::no_wait().queue_max(0);
     client.lock_with("boss", nested).expect("held").release().expect("held");
 }
 
@@ -341,10 +341,9 @@ fn nothing_hangs_and_no_name_stays_locked_whatever_happens_together() {
                 let mut had = 0_u64;
                 while !is_over.load(Ordering::Relaxed) {
                     let name = ["a", "b", "c"][random.usize(..3)];
-                    let options = LockOptions {
-                        timeout: random.bool().then(|| Duration::from_micros(random.u64(..3_000))),
-                        queue_max: (random.u8(..4) == 0).then(|| random.u64(..4)),
-                    };
+                    let mut options = LockOptions::default();
+                    options.timeout = random.bool().then(|| Duration::from_micros(random.u64(..3_000)));
+                    options.queue_max = (random.u8(..4) == 0).then(|| random.u64(..4));
                     let result = client.lock_with(name, options).and_then(|guard| {
                         had += 1;
                         match random.u8(..4) {

@@ -1,6 +1,7 @@
 //! The commands that a person has in hand, as they are released: `officer lock`, `locks`, `connections`, `kick` and
 //! `ping`, each in a process of its own, against a server in another.
 
+mod address;
 mod connections;
 mod kick;
 mod lock;

@@ -14,6 +14,7 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::support::patience::eventually;
+use crate::support::skip::skipped;
 
 /// A place from which to connect: this machine as it is, or one of the hosts.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +69,7 @@ impl Hosts {
     pub(crate) fn new(others: u8) -> Option<Hosts> {
         for (what, program) in [("iproute2", "ip"), ("nftables", "nft"), ("util-linux", "nsenter")] {
             if Command::new(program).arg("--version").output().is_err() {
-                eprintln!("skipped: no network namespaces without the program {program}, of {what}");
+                skipped(&format!("no network namespaces without the program {program}, of {what}"));
                 return None;
             }
         }
@@ -77,7 +78,7 @@ impl Hosts {
             match Namespace::new() {
                 Ok(namespace) => hosts.namespaces.push(namespace),
                 Err(why) => {
-                    eprintln!("skipped: no network namespaces can be made here: {why}");
+                    skipped(&format!("no network namespaces can be made here: {why}"));
                     return None;
                 }
             }

@@ -134,6 +134,8 @@ fn a_holder_and_a_waiter_that_never_read_lose_their_lock_and_place() {
     assert!(next.await_grant("db"));
     assert!(next.unlock("db"));
     next.leave(Leave::Close);
-    eventually("the log says why both have ended", || server.log().count("output stalled") == 2);
+    eventually("the log says why both have ended", || {
+        server.log().count("output stalled: the peer read nothing for the stall limit") == 2
+    });
     assert_well(history.take());
 }

@@ -1,9 +1,10 @@
 //! When there are no descriptors for more connections.
 #![cfg(target_os = "linux")]
 
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 
 use crate::support::client::Client;
@@ -52,6 +53,32 @@ fn without_descriptors_new_connections_wait_and_the_others_go_on() {
     new.iter_mut().for_each(|client| assert_eq!(client.locks(), json!({"db": [clients[0].name()]})));
     drop((new, clients));
     eventually("none is left over", || server.descriptors() == descriptors);
+}
+
+#[test]
+fn without_descriptors_accepting_is_tried_again_though_no_connection_ends() {
+    let options = ["run", "-p", "0", "--connections-max", "500", "-l", "info"];
+    let server = Server::start(&mut officer_after("ulimit -n 500 &&", &options));
+    let mut ann = server.connect();
+    ann.acquire("db");
+    let set_limit = |count| {
+        let process = Pid::from_raw(i32::try_from(server.id()).unwrap());
+        prlimit(process, Resource::Nofile, Rlimit { current: Some(count), maximum: Some(500) }).unwrap();
+    };
+    // None is free below the first that is.
+    let is_used = |number: &u64| fs::symlink_metadata(format!("/proc/{}/fd/{number}", server.id())).is_ok();
+    set_limit((0..).find(|number| !is_used(number)).unwrap());
+    let mut bob = server.connect();
+    server.log().wait_for("cannot accept more connections");
+    bob.send(r#"{"command":"my_locks"}"#);
+    ann.expect_nothing_before_now();
+    assert!(bob.is_silent_for(Duration::from_millis(1)));
+    // Nothing tells the server.
+    let start = Instant::now();
+    set_limit(500);
+    assert_eq!(bob.receive()["result"], "my_locks");
+    // It tries every half second.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::{Client, lock};
+use crate::support::directory::Directory;
 use crate::support::patience::eventually;
-use crate::support::server::Server;
+use crate::support::server::{Server, officer};
 
 const WITHIN: Duration = Duration::from_secs(1);
 
@@ -120,4 +121,52 @@ fn it_exits_with_success_while_clients_connect_and_send_requests() {
     let took = end(&mut server, Signal::TERM);
     assert!(took < WITHIN, "{took:?}");
     clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+#[test]
+fn a_hangup_at_the_same_moment_does_not_hide_the_signal_to_end() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let directory = Directory::new();
+        let log_file = directory.file("log");
+        let mut server = Server::start(officer(&["run", "-p", "0", "--log-file"]).arg(&log_file));
+        server.connect().acquire("db");
+        // Both are there when it looks.
+        server.signal(Signal::STOP);
+        eventually("it is stopped", || server.proc("stat").contains(") T "));
+        server.signal(signal);
+        server.signal(Signal::HUP);
+        let took = end(&mut server, Signal::CONT);
+        assert!(took < WITHIN, "{took:?}");
+    }
+}
+
+/// A wait that is due while the server ends. Returns what the one who waits is told.
+fn wait_that_is_due_during_the_end() -> Vec<Value> {
+    const TIMEOUT: Duration = Duration::from_millis(300);
+    let limits =
+        ["--outbox-pause-bytes", "--outbox-bytes-max", "--outboxes-bytes-max"].map(|name| [name, "1000000000"]);
+    let mut server = Server::tcp(limits.as_flattened());
+    let [mut ann, mut bob, mut deaf] = [server.connect(), server.connect(), server.connect()];
+    ann.acquire("db");
+    let names: Vec<String> = (0..100).map(|number| format!("{number} {}", "x".repeat(1000))).collect();
+    names.iter().for_each(|name| deaf.acquire(name));
+    // 30 MB, of which the system takes a part: the server takes all of its time to end.
+    deaf.write("{\"command\":\"my_locks\"}\n".repeat(300).as_bytes());
+    deaf.wait_for_output();
+    bob.expect_nothing_before_now();
+    let asked = Instant::now();
+    bob.send(json!({"command": "lock", "name": "db", "timeout": TIMEOUT.as_secs_f64()}));
+    bob.expect_nothing_before_now();
+    server.signal(Signal::TERM);
+    let told = bob.receive_until_end();
+    assert!(asked.elapsed() > TIMEOUT, "the server was there when it was due");
+    assert!(server.wait().0.success());
+    told
+}
+
+#[test]
+fn a_wait_does_not_time_out_while_the_server_ends() {
+    // On a loaded machine the end may begin after the wait was due, but not each time.
+    let told: Vec<_> = (0..4).map(|_| wait_that_is_due_during_the_end()).take_while(|told| !told.is_empty()).collect();
+    assert!(told.len() < 4, "{told:?}");
 }

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::client::lock;
+use crate::support::patience::eventually;
 use crate::support::server::{Server, officer, officer_after};
 
 /// The records of one connection in a log.
@@ -51,7 +52,8 @@ fn at_debug_every_line_that_is_received_and_sent_is_a_record() {
         for line in &log {
             assert!(!line.chars().any(|c| c.is_control() || c == '\u{2028}'), "{line:?}");
             let is_record = Record::parse(line).is_some();
-            assert!(is_record || line.contains(" ended: ") || line.contains("told to end"), "{line}");
+            let is_start = line.contains("] officer ");
+            assert!(is_record || is_start || line.contains(" ended: ") || line.contains("told to end"), "{line}");
         }
         let of_ann = records_of(&names[0], &log);
         assert_eq!(of_ann[0], (Event::Opened, String::new()));
@@ -125,24 +127,85 @@ fn opening_the_server_to_other_machines_logs_a_warning() {
 }
 
 #[test]
+fn the_log_begins_with_what_runs_where_and_how() {
+    let server = Server::tcp(&["-l", "info", "--max-idle", "5"]);
+    server.connect().acquire("db");
+    let (port, version) = (server.port(), env!("CARGO_PKG_VERSION"));
+    let log = server.end();
+    let options = "--port 0 --log-level info --max-idle 5";
+    let said = format!("officer {version} listens on 127.0.0.1:{port}; options: {options}");
+    assert!(log[0].ends_with(&said), "{log:?}");
+    assert_eq!(log.iter().filter(|line| line.contains(" listens on ")).count(), 1, "{log:?}");
+}
+
+#[test]
+fn whoever_starts_it_with_limits_that_contradict_each_other_is_warned() {
+    for level in ["error", "info"] {
+        let options =
+            ["-l", level, "--outbox-pause-bytes", "2000", "--outbox-bytes-max", "1000", "--reply-bytes-max", "9"];
+        let server = Server::tcp(&options);
+        let warning = server.log().wait_for("WARN");
+        let said = "--outbox-pause-bytes 2000 is above --outbox-bytes-max 1000: a connection is closed before its requests pause";
+        assert!(warning.ends_with(said), "{warning}");
+        server.connect().acquire("db");
+        assert_eq!(server.log().count("WARN"), 1, "{:?}", server.log().lines());
+    }
+    if cfg!(target_os = "linux") {
+        let options = ["run", "-p", "0", "--connections-max", "1000"];
+        let server = Server::start(&mut officer_after("ulimit -n 64 &&", &options));
+        server.log().wait_for("--connections-max 1000 is more than 64 descriptors have room for");
+    }
+}
+
+/// The seconds of the day at which a line was logged.
+fn time_of(line: &str) -> f64 {
+    let time = line.split_once('T').unwrap().1.split_once('Z').unwrap().0;
+    time.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap())
+}
+
+#[test]
 fn statistics_are_logged_every_five_seconds() {
+    const LINE: &str = "acquires per second";
     let mut command = officer(&["run", "-p", "0", "-l", "info"]);
     let server = Server::start(command.env("OFFICER_STATS", "true"));
     let silent = Server::tcp(&["-s"]);
     let [mut ann, mut bob] = [server.connect(), server.connect()];
-    for _ in 0..100 {
-        ann.acquire("db");
-        ann.release("db");
-    }
+    let nth_line = |count: usize| {
+        eventually("there is a line", || server.log().count(LINE) >= count);
+        server.log().lines().into_iter().filter(|line| line.contains(LINE)).nth(count - 1).unwrap()
+    };
+    let rate_of = |line: &str, gauges: &str| {
+        let said = line.split_once("] ").unwrap().1;
+        let rate = said.strip_prefix(gauges).unwrap_or_else(|| panic!("{line}"));
+        rate.strip_suffix(" acquires per second").unwrap().parse::<f64>().unwrap()
+    };
+    let mut acquire = |times: usize| {
+        for _ in 0..times {
+            ann.acquire("db");
+            ann.release("db");
+        }
+    };
+    acquire(100);
+    let first = nth_line(1);
+    // 100 in 5 seconds; a loaded machine may have been late.
+    let rate = rate_of(&first, "0 locks held, 0 waiters, 2 connections, ");
+    assert!((5.0..=20.1).contains(&rate), "{first}");
+
+    // The second one counts from the first.
+    acquire(48);
     ann.acquire("db");
     ann.acquire("other");
     bob.queue_for("db");
-    let line = server.log().wait_for("acquires per second");
-    let said = line.split_once("] ").unwrap().1;
-    let rate = said.strip_prefix("2 locks held, 1 waiters, 2 connections, ").unwrap_or_else(|| panic!("{line}"));
-    let rate: f64 = rate.strip_suffix(" acquires per second").unwrap().parse().unwrap();
-    // 102 in 5 seconds, and a busy machine may have been late.
-    assert!((5.0..=20.5).contains(&rate), "{line}");
+    let second = nth_line(2);
+    let rate = rate_of(&second, "2 locks held, 1 waiters, 2 connections, ");
+    assert!((2.5..=10.1).contains(&rate), "{second}");
+    let third = nth_line(3);
+    assert_eq!(rate_of(&third, "2 locks held, 1 waiters, 2 connections, "), 0.0, "{third}");
+    for (earlier, later) in [(first, &second), (second.clone(), &third)] {
+        // At midnight it begins again.
+        let between = (time_of(later) - time_of(&earlier)).rem_euclid(86_400.0);
+        assert!((4.9..7.5).contains(&between), "{earlier} {later}");
+    }
     // Only at info.
     assert_eq!(silent.end(), Vec::<String>::new());
 }

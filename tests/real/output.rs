@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::client::{Client, lock};
-use crate::support::patience::eventually;
+use crate::support::patience::{eventually, takes};
 use crate::support::server::Server;
 
 const MY_LOCKS: &str = "{\"command\":\"my_locks\"}\n";
@@ -62,7 +62,7 @@ fn a_peer_with_too_much_unsent_output_is_disconnected_and_its_lock_passes_on() {
         deaf.write(MY_LOCKS.repeat(400).as_bytes());
         bob.expect_acquired("db");
         assert!(deaf.receive_until_end().len() < 400);
-        server.log().wait_for("ended: output limit exceeded");
+        server.log().wait_for("output limit exceeded");
         assert_eq!(server.log().count(" ended: "), 1);
         assert_eq!(eve.my_locks(), ["other"]);
         assert_eq!(eve.locks(), json!({"db": [bob.name()], "other": [eve.name()]}));
@@ -72,17 +72,21 @@ fn a_peer_with_too_much_unsent_output_is_disconnected_and_its_lock_passes_on() {
 #[test]
 fn a_peer_that_takes_nothing_for_too_long_is_disconnected_and_its_lock_passes_on() {
     for server in of_both_kinds(&["--outbox-stall-seconds", "0.5", "-l", "info"]) {
-        let [mut deaf, mut bob] = [server.connect(), server.connect()];
-        deaf.acquire("db");
-        hold_much(&mut deaf, "deaf");
-        bob.queue_for("db");
-        let sent = Instant::now();
-        deaf.write(MY_LOCKS.repeat(400).as_bytes());
-        bob.expect_acquired("db");
-        assert!(sent.elapsed() >= Duration::from_millis(500), "{:?}", sent.elapsed());
-        server.log().wait_for("output stalled");
-        assert_eq!(bob.locks(), json!({"db": [bob.name()]}));
-        assert!(deaf.receive_until_end().len() < 400);
+        // The system may take some more for it when half a second is nearly over.
+        takes(0.5..=2.0, || {
+            let [mut deaf, mut bob] = [server.connect(), server.connect()];
+            deaf.acquire("db");
+            hold_much(&mut deaf, "deaf");
+            bob.queue_for("db");
+            let sent = Instant::now();
+            deaf.write(MY_LOCKS.repeat(400).as_bytes());
+            bob.expect_acquired("db");
+            let took = sent.elapsed();
+            server.log().wait_for("output stalled: the peer read nothing for the stall limit");
+            assert_eq!(bob.locks(), json!({"db": [bob.name()]}));
+            assert!(deaf.receive_until_end().len() < 400);
+            took
+        });
     }
 }
 

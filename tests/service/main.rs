@@ -8,7 +8,9 @@ mod others;
 mod passed;
 mod pid_file;
 mod print;
+mod restart;
 mod start;
+mod status;
 mod stop;
 #[path = "../support/mod.rs"]
 mod support;

@@ -14,8 +14,8 @@ use crate::support::server::{PROGRAM, officer};
 /// The uid of nobody.
 const NOBODY: u32 = 65_534;
 
-/// The command as another user, if we can become one and that user can run the program.
-fn as_nobody(mut command: Command) -> Option<Command> {
+/// The command as another user, if we can become one and it can get at the program.
+pub(crate) fn as_nobody(mut command: Command) -> Option<Command> {
     let as_nobody = |command: &mut Command| _ = command.uid(NOBODY).gid(NOBODY).current_dir("/");
     let mut attempt = Command::new(PROGRAM);
     attempt.arg("--version").stdout(std::process::Stdio::null());
@@ -36,7 +36,7 @@ fn another_users_server_is_detected_and_not_stopped() {
     End::of(&mut stop).expect_failure(4, &format!("no permission to stop process {}", background.pid()));
     ann.expect_nothing_before_now();
     let mut status = as_nobody(background.officer("status", &[])).unwrap();
-    assert!(End::of(&mut status).expect_success().contains("it runs"));
+    assert!(End::of(&mut status).expect_success().contains("running as process"));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_log_of_somebody_else_is_not_written() {
     // Anybody could have put it there.
     for mode in [0o1777, 0o775, 0o757] {
         fs::set_permissions(background.file(""), Permissions::from_mode(mode)).unwrap();
-        background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is no file of this user");
+        background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is not a file of this user");
         assert_eq!(fs::read_to_string(&log_file).unwrap(), "");
     }
     background.start(&["-l", "debug", "--log-file", log_file.to_str().unwrap()]);
@@ -82,7 +82,7 @@ fn a_log_that_root_has_created_for_the_user_is_written() {
         return;
     }
     kill_process(background.pid(), Signal::HUP).unwrap();
-    eventually("it is opened anew", || background.log().contains("opened anew"));
+    eventually("it is reopened", || background.log().contains("reopened"));
     ann.acquire("db");
     assert!(background.log().contains("\"db\""));
     // The next server continues in it.
@@ -103,7 +103,7 @@ fn a_log_in_a_directory_of_somebody_else_is_not_written_unless_it_is_ours() {
             return;
         }
     }
-    background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is no file of this user");
+    background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is not a file of this user");
     fs::remove_file(&log_file).unwrap();
     background.start(&["-l", "debug"]);
 }

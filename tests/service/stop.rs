@@ -20,9 +20,10 @@ fn stop(pid: Pid) {
 #[test]
 fn stop_waits_for_a_slow_server() {
     let background = Background::new();
-    // Unread replies keep it running until its time limit.
-    let mut deaf =
-        connect(&background.start(&["--outbox-pause-bytes", "1000000000", "--outbox-bytes-max", "1000000000"]));
+    // Replies that nobody reads keep it for as long as it may take.
+    let limits =
+        ["--outbox-pause-bytes", "--outbox-bytes-max", "--outboxes-bytes-max"].map(|name| [name, "1000000000"]);
+    let mut deaf = connect(&background.start(limits.as_flattened()));
     let names: Vec<String> = (0..50).map(|number| format!("{number} {}", "x".repeat(1000))).collect();
     names.iter().for_each(|name| deaf.acquire(name));
     deaf.write("{\"command\":\"my_locks\"}\n".repeat(500).as_bytes());

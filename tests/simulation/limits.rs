@@ -46,7 +46,7 @@ impl Default for Limits {
     /// Limits that nobody meets but by being silent.
     fn default() -> Self {
         Limits {
-            line_bytes_max: 4000,
+            line_bytes_max: 1000,
             connections_max: 1000,
             connection_locks_max: 1000,
             lock_waits_max: 1000,

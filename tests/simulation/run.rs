@@ -119,6 +119,8 @@ struct World {
     expected: Expected,
     options: Options,
     now: u64,
+    /// When the last poll returned.
+    polled_at: u64,
     seats: Vec<Sitting>,
     links: Vec<Link>,
     events: Rc<RefCell<Vec<Event>>>,
@@ -143,6 +145,8 @@ struct Link {
     /// Sent, and not arrived.
     under_way: Vec<u8>,
     edge: Readiness,
+    /// When the first of what the poll has not told of happened.
+    happened_at: u64,
     is_closed: bool,
 }
 
@@ -160,6 +164,7 @@ impl World {
             expected,
             options,
             now: 0,
+            polled_at: 0,
             seats: vec![Sitting::default(); scenario.seats],
             links: Vec::new(),
             events,
@@ -300,7 +305,10 @@ impl World {
             Step::Oversleep(nanos) => self.now = self.now.saturating_add(*nanos).min(END_OF_TIME),
             Step::Due => self.now = self.now.max(self.next_due()),
             Step::NearlyDue => self.pass(self.next_due().saturating_sub(self.now + 1)),
-            Step::Poll(order) => self.poll(*order),
+            Step::Poll { order, ago, most } => {
+                let begun = self.now.saturating_sub(*ago).max(self.polled_at);
+                self.poll(*order, begun, *most);
+            }
             Step::Turn => self.turn(),
             Step::Settle(order) => self.settle(*order),
         }
@@ -339,6 +347,7 @@ impl World {
             wire,
             under_way: Vec::new(),
             edge: Readiness::default(),
+            happened_at: 0,
             is_closed: key.is_none(),
         });
         // The poll announces once that a new socket takes something.
@@ -401,13 +410,23 @@ impl World {
         edge.is_read_closed |= readiness.is_read_closed;
         if !self.edges.contains(&number) {
             self.edges.push(number);
+            self.links[number].happened_at = self.now;
         }
     }
 
-    fn poll(&mut self, order: u64) {
-        let mut edges = std::mem::take(&mut self.edges);
+    /// A poll tells of sockets in the order in which something happened to them. Of those that it tells of, any may be
+    /// noted first.
+    fn poll(&mut self, order: u64, begun: u64, most: Option<usize>) {
+        if most.is_some() {
+            // It is late by a turn at most that the poll tells of a connection that is gone.
+            let expected = &self.expected;
+            self.edges.retain(|number| expected.is_there(*number));
+        }
+        let count = most.map_or(self.edges.len(), |most| most.min(self.edges.len()));
+        let is_complete = most.is_none_or(|most| count < most);
+        let mut edges: Vec<Number> = self.edges.drain(..count).collect();
         Rng::with_seed(order).shuffle(&mut edges);
-        for number in edges.drain(..) {
+        for number in edges {
             let link = &mut self.links[number];
             let readiness = std::mem::take(&mut link.edge);
             let Some(key) = link.key else { continue };
@@ -419,18 +438,24 @@ impl World {
             }
             self.with_server(|server| server.ready(key, readiness));
         }
-        self.edges = edges;
+        self.with_server(|server| server.polled(Moment::from_nanos(begun), is_complete));
+        self.expected.polled(begun, is_complete);
+        self.polled_at = self.now;
+        match most {
+            Some(0) => self.expected.coverage.count("poll interrupted"),
+            Some(_) if !is_complete => self.expected.coverage.count("poll cut short"),
+            _ => {}
+        }
     }
 
     fn turn(&mut self) {
         let now = self.now;
-        self.with_server(|server| {
-            server.polled(Moment::from_nanos(now), true);
-            server.turn(Moment::from_nanos(now));
-        });
+        self.with_server(|server| server.turn(Moment::from_nanos(now)));
         self.freed_slots.clear();
         let events = self.take_events();
-        self.expected.turn(now, &events);
+        let happened_at = |number: &Number| self.links[*number].happened_at;
+        let unknown_since = self.edges.iter().map(happened_at).min().unwrap_or(u64::MAX);
+        self.expected.turn(now, unknown_since, &events);
         self.give_back(events);
         if self.options.check_all {
             self.server.check_all();
@@ -458,7 +483,7 @@ impl World {
     fn settle(&mut self, order: u64) {
         // A bound only so that a server that never rests fails instead of hanging.
         for _ in 0..100_000 {
-            self.poll(order);
+            self.poll(order, self.now, None);
             self.turn();
             let next = self.next_turn();
             if self.edges.is_empty() && next.is_none_or(|next| next > self.now) {

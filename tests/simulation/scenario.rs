@@ -81,8 +81,13 @@ pub(crate) enum Step {
     Due,
     /// All but the last nanosecond of the time until the next thing is due passes.
     NearlyDue,
-    /// The poll's events are delivered, in an order of this number's, and the server has not had its turn.
-    Poll(u64),
+    /// A poll that began some time ago returns, at most so many events (none: all) are delivered, in an order of this
+    /// number's, and the server has not had its turn. With no room for events it was interrupted.
+    Poll {
+        order: u64,
+        ago: u64,
+        most: Option<usize>,
+    },
     Turn,
     /// Polls and turns until there is nothing to do.
     Settle(u64),
@@ -197,7 +202,7 @@ impl Draw {
             (3, |draw| Step::Oversleep(draw.time())),
             (6, |_| Step::Due),
             (3, |_| Step::NearlyDue),
-            (20, |draw| if draw.random.bool() { Step::Turn } else { Step::Poll(draw.random.u64(..)) }),
+            (20, |draw| if draw.random.bool() { Step::Turn } else { draw.poll() }),
             (40, |draw| Step::Settle(draw.random.u64(..))),
         ];
         let requests: [Choice<Ask>; 9] = [
@@ -248,6 +253,12 @@ impl Draw {
         step(self)
     }
 
+    fn poll(&mut self) -> Step {
+        let most = self.random.bool().then(|| self.random.usize(0..4));
+        let ago = if self.random.u8(0..4) == 0 { self.time() } else { 0 };
+        Step::Poll { order: self.random.u64(..), ago, most }
+    }
+
     fn connect(&mut self) -> Step {
         let from = match self.random.u8(..) {
             below if below < self.on_unix => From::Unix,
@@ -295,7 +306,7 @@ impl Draw {
 
     fn lock(&mut self) -> Ask {
         let timeout = self.random.bool().then(|| self.timeout());
-        let queue_max = (self.random.u8(0..8) == 0).then(|| self.sized(sizes::queue_max));
+        let queue_max = (self.random.u8(0..6) == 0).then(|| self.sized(sizes::queue_max));
         Ask::Lock { name: self.name(), timeout, queue_max }
     }
 
@@ -322,9 +333,9 @@ impl Draw {
             return None;
         }
         self.next_id += 1;
-        Some(match self.random.u8(0..4) {
-            0 => self.sized(sizes::id),
-            1 => Id::text(&format!("id-{}", self.next_id)),
+        Some(match self.random.u8(0..8) {
+            0..4 => self.sized(sizes::id),
+            4 => Id::text(&format!("id-{}", self.next_id)),
             _ => Id::number(self.next_id),
         })
     }
@@ -397,7 +408,7 @@ impl Step {
             | Step::Oversleep(_)
             | Step::Due
             | Step::NearlyDue
-            | Step::Poll(_)
+            | Step::Poll { .. }
             | Step::Turn
             | Step::Settle(_) => None,
         }

@@ -1,5 +1,6 @@
 //! Waiting for events.
 
+use std::ops::RangeInclusive;
 use std::thread;
 use std::time::Duration;
 
@@ -17,4 +18,20 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         thread::sleep(PAUSE);
         waited += PAUSE;
     }
+}
+
+/// Checks how long something takes that the program does at its time, in seconds: never less than the least, and no more than
+/// the most. A loaded machine makes it late now and then, so it may try again; a wrong time is wrong each time.
+#[track_caller]
+pub(crate) fn takes(seconds: RangeInclusive<f64>, mut measure: impl FnMut() -> Duration) {
+    let mut times = Vec::new();
+    for _ in 0..4 {
+        let time = measure().as_secs_f64();
+        assert!(time >= *seconds.start(), "{time} s are too few for {seconds:?}");
+        if seconds.contains(&time) {
+            return;
+        }
+        times.push(time);
+    }
+    panic!("{times:?} seconds are too many for {seconds:?}");
 }

@@ -13,6 +13,8 @@ mod memory;
 mod operators;
 mod original;
 mod output;
+mod pauses;
+mod protocols;
 mod queues;
 mod sockets;
 mod transcript;

@@ -60,8 +60,10 @@ fn hello_reports_the_server_the_connection_and_its_limits() {
                 "connection_locks_max": 7,
                 "lock_waits_max": 100_000,
                 "reply_bytes_max": 4_194_304,
-                "max_idle": 60
-            }
+                "max_idle": 60,
+                "silent_after": 60
+            },
+            "features": ["strict"]
         })
     );
 }
@@ -384,5 +386,96 @@ fn an_invalid_page_is_refused() {
     }
     for field in [r#""after":"4294967295""#, r#""limit":1000.0"#, r#""detail":false"#] {
         assert_eq!(ask(&mut world, ann, &with(LOCKS, field))["value"], json!({}), "{field}");
+    }
+}
+
+#[test]
+fn hello_says_how_soon_a_silent_client_is_given_up() {
+    let limits = Limits { silent_after: Some(SECOND * 30), ..Limits::default() };
+    for (limits, peer, fields, silent_after) in [
+        (limits.clone(), Peer::V4 { ip: [10, 0, 0, 9], port: 1 }, "", json!(30)),
+        (limits.clone(), Peer::V4 { ip: [10, 0, 0, 9], port: 1 }, r#","max_idle":7"#, json!(7)),
+        (limits.clone(), Peer::Unix(1), "", json!(60)),
+        (Limits { max_idle: None, ..limits.clone() }, Peer::Unix(1), "", json!(0)),
+        (Limits { max_idle: None, ..limits }, Peer::V6 { ip: [9; 16], port: 1 }, "", json!(30)),
+        (Limits::default(), Peer::V4 { ip: [10, 0, 0, 9], port: 1 }, "", json!(60)),
+    ] {
+        let mut world = World::with_limits(limits);
+        let client = world.connect_as(peer);
+        let reply = ask(&mut world, client, &format!(r#"{{"command":"hello"{fields}}}"#));
+        assert_eq!(reply["limits"]["silent_after"], silent_after, "{peer} {fields}");
+    }
+}
+
+#[test]
+fn a_strict_connection_is_told_of_fields_that_a_command_does_not_have() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    let typo = lock("db", r#""timeuot":5"#);
+    assert_eq!(world.say(ann, &typo), [(ann, acquired("db"))], "others are not");
+    world.say(ann, &unlock("db"));
+    // In one piece with what comes after it.
+    let hello = r#"{"command":"hello","strict":true}"#;
+    let received = world.send(ann, format!("{hello}\n{typo}\n{}\n", lock("db", "")).as_bytes());
+    let refused = with(&error("invalid_request", r#"this command has no field \"timeuot\""#), r#""name":"db""#);
+    assert_eq!(received[1..], [(ann, refused), (ann, acquired("db"))]);
+    for (line, field) in [
+        (r#"{"command":"unlock","name":"db","timeout":5}"#, "timeout"),
+        (r#"{"command":"keep_alive","name":"db"}"#, "name"),
+        (r#"{"id":1,"queue_max":1,"command":"ping"}"#, "queue_max"),
+        (r#"{"command":"locks","all":true}"#, "all"),
+    ] {
+        let reply = ask(&mut world, ann, line);
+        assert_eq!(reply["reason"], "invalid_request", "{line}");
+        assert!(reply["message"].as_str().is_some_and(|message| message.contains(field)), "{reply}");
+    }
+    assert_eq!(ask(&mut world, ann, r#"{"command":"unlock","name":"db","timeout":null}"#)["result"], "released");
+    assert_eq!(ask(&mut world, ann, r#"{"command":"hello","strict":false}"#)["result"], "hello");
+    assert_eq!(world.say(ann, &typo), [(ann, acquired("db"))]);
+    assert_eq!(ask(&mut world, ann, r#"{"command":"hello"}"#)["features"], json!(["strict"]));
+}
+
+#[test]
+fn a_page_of_connections_has_idle_ones_and_their_age() {
+    let mut world = World::with_limits(Limits { max_idle: None, ..Limits::default() });
+    let [ann, bob] = world.connect();
+    ask(&mut world, ann, r#"{"command":"hello","client":"raid"}"#);
+    world.say(ann, &lock("db", ""));
+    world.say(bob, &lock("db", ""));
+    world.say(bob, &lock("b", ""));
+    world.pass(SECOND * 2);
+    let [carl] = world.connect();
+    world.pass(SECOND);
+    let page = |world: &mut World, fields: &str| ask(world, carl, &format!(r#"{{"command":"connections",{fields}}}"#));
+    assert_eq!(
+        page(&mut world, r#""detail":true"#)["value"],
+        json!({
+            "10.0.0.1:1": {"client": "raid", "holds": 1, "waits": 0, "unsent": 0, "age": 3, "silent_for": 3},
+            "10.0.0.2:1": {"holds": 1, "waits": 1, "unsent": 0, "age": 3, "silent_for": 3},
+        })
+    );
+    assert_eq!(
+        page(&mut world, r#""all":true"#)["value"],
+        json!({"10.0.0.1:1": ["db"], "10.0.0.2:1": ["db", "b"], "10.0.0.3:1": []})
+    );
+    assert_eq!(page(&mut world, r#""all":true,"detail":true"#)["value"]["10.0.0.3:1"]["silent_for"], json!(0));
+    let first = page(&mut world, r#""all":true,"limit":1"#);
+    assert_eq!(first["value"], json!({"10.0.0.1:1": ["db"]}));
+    let rest = page(&mut world, &format!(r#""all":true,"after":{}"#, first["next"]));
+    assert_eq!(rest["value"], json!({"10.0.0.2:1": ["db", "b"], "10.0.0.3:1": []}));
+    assert_eq!(rest["next"], Value::Null);
+    for fields in [r#""all":1"#, r#""limit":0"#, r#""after":"x""#, r#""detail":"no""#] {
+        assert_eq!(page(&mut world, fields)["reason"], "invalid_request", "{fields}");
+    }
+}
+
+#[test]
+fn a_refused_kick_says_which_address_would_do() {
+    let on = |ip: &str| Limits { own_ip: Some(ip.parse().expect("an address")), ..Limits::default() };
+    for (limits, address) in [(Limits::default(), "127.0.0.1"), (on("10.0.0.7"), "10.0.0.7")] {
+        let mut world = World::with_limits(limits);
+        let admin = world.connect_as(Peer::V4 { ip: [10, 0, 0, 9], port: 1 });
+        let reply = ask(&mut world, admin, &kick("10.0.0.9:1"));
+        assert!(reply["message"].as_str().is_some_and(|message| message.contains(address)), "{reply}");
     }
 }

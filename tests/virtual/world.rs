@@ -230,7 +230,12 @@ impl World {
 
     /// One turn of the server, no more.
     pub(crate) fn turn(&mut self) {
-        self.server.polled(self.moment(), true);
+        self.turn_after_poll(self.moment(), true);
+    }
+
+    /// One turn after a poll that began at `begun`. `is_complete`: nothing else is ready.
+    pub(crate) fn turn_after_poll(&mut self, begun: Moment, is_complete: bool) {
+        self.server.polled(begun, is_complete);
         self.server.turn(self.moment());
         self.server.check_all();
         self.collect();
@@ -245,6 +250,11 @@ impl World {
     /// Turns until there is nothing to do. Returns what was received since the last step.
     pub(crate) fn step(&mut self) -> Vec<Received> {
         self.settle();
+        std::mem::take(&mut self.received)
+    }
+
+    /// What was received since the last step, without a turn.
+    pub(crate) fn receive(&mut self) -> Vec<Received> {
         std::mem::take(&mut self.received)
     }
 
@@ -295,7 +305,8 @@ impl World {
         }
     }
 
-    fn moment(&self) -> Moment {
+    /// The time, as the server counts it.
+    pub(crate) fn moment(&self) -> Moment {
         Moment::START.after(self.now.into())
     }
 }

@@ -29,6 +29,7 @@ const BACKLOG: i32 = 4096;
 
 /// What to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Listen {
     /// TCP, on the first address of the host that this machine has.
     Tcp {
@@ -48,7 +49,7 @@ pub enum Listen {
 
 /// Bound, listening and nonblocking. A socket file goes when the listener does, unless it is somebody else's.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     kind: Kind,
 }
 
@@ -62,7 +63,7 @@ enum Kind {
     Unix {
         // In front of the listener, so that it is dropped first: while the listener lives, no successor takes the file
         // for a stale one and the file's inode number is given to no other.
-        // None: the socket was passed to us, and its file is that of whoever made it.
+        // None: the socket was passed to us, and its file belongs to whoever made it.
         _file: Option<SocketFile>,
         address: String,
         listener: UnixListener,
@@ -76,10 +77,23 @@ impl Listener {
     ///
     /// # Errors
     /// [`BindError`] says what is in the way, and what to do about it.
-    pub fn bind(listen: &Listen, options: &TcpOptions) -> Result<Listener, BindError> {
+    pub(crate) fn bind(listen: &Listen, options: &TcpOptions) -> Result<Listener, BindError> {
         match listen {
             Listen::Tcp { host, port } => tcp::bind(host, *port, options),
             Listen::Unix { path, mode } => unix::bind(path, *mode),
+        }
+    }
+
+    /// Fails as [`Listener::bind`] would, as far as that can be told without listening and while a server that is to make way
+    /// still listens. That one listens on `old`, as its [`Listener::address`] has it; if that is not known, whoever
+    /// listens is taken for it.
+    ///
+    /// # Errors
+    /// [`BindError`], as for `bind`.
+    pub(crate) fn check(listen: &Listen, options: &TcpOptions, old: Option<&str>) -> Result<(), BindError> {
+        match listen {
+            Listen::Tcp { host, port } => tcp::check(host, *port, options, old),
+            Listen::Unix { path, .. } => unix::check(path, old),
         }
     }
 
@@ -88,7 +102,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`BindError`] says why what was passed can't be used.
-    pub fn passed(options: &TcpOptions) -> Result<Option<Listener>, BindError> {
+    pub(crate) fn passed(options: &TcpOptions) -> Result<Option<Listener>, BindError> {
         passed::take(options)
     }
 
@@ -96,7 +110,7 @@ impl Listener {
     ///
     /// # Errors
     /// `WouldBlock` when there is none; otherwise what the system says, which may concern only this one connection.
-    pub fn accept(&mut self) -> io::Result<(Socket, Peer)> {
+    pub(crate) fn accept(&mut self) -> io::Result<(Socket, Peer)> {
         match &mut self.kind {
             Kind::Tcp { listener, options, .. } => {
                 let (stream, address) = listener.accept()?;
@@ -116,7 +130,7 @@ impl Listener {
     }
 
     /// Where clients reach it: `127.0.0.1:11500`, `[::1]:11500` or the socket's path.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         match &self.kind {
             Kind::Tcp { address, .. } => address.to_string(),
             Kind::Unix { address, .. } => address.clone(),
@@ -124,7 +138,7 @@ impl Listener {
     }
 
     /// The one address that it listens on. None: all of them, or a socket file.
-    pub fn ip(&self) -> Option<IpAddr> {
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
         match &self.kind {
             Kind::Tcp { address, .. } => Some(address.ip().to_canonical()).filter(|ip| !ip.is_unspecified()),
             Kind::Unix { .. } => None,
@@ -132,7 +146,7 @@ impl Listener {
     }
 
     /// Whether only this machine can reach it.
-    pub fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         match &self.kind {
             Kind::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
             Kind::Unix { .. } => true,
@@ -140,7 +154,7 @@ impl Listener {
     }
 
     /// What a poll watches.
-    pub fn source(&mut self) -> &mut dyn Source {
+    pub(crate) fn source(&mut self) -> &mut dyn Source {
         match &mut self.kind {
             Kind::Tcp { listener, .. } => listener,
             Kind::Unix { listener, .. } => listener,

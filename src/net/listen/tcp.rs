@@ -12,6 +12,7 @@ use super::{BACKLOG, BindError, Kind, Listener};
 
 /// How soon a TCP connection is found dead whose peer went without a word, so that what it holds becomes free.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TcpOptions {
     /// Silence before the system asks whether the peer is still there (a probe); whole seconds.
     pub keepalive_idle: Duration,
@@ -77,10 +78,35 @@ impl TcpOptions {
 }
 
 pub(super) fn bind(host: &str, port: u16, options: &TcpOptions) -> Result<Listener, BindError> {
+    first_of(host, port, |address| {
+        let socket = bound(address, options)?;
+        socket.listen(BACKLOG)?;
+        listener(TcpListener::from_std(socket.into()), options)
+    })
+}
+
+pub(super) fn check(host: &str, port: u16, options: &TcpOptions, old: Option<&str>) -> Result<(), BindError> {
+    first_of(host, port, |address| match bound(address, options) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && old.is_none_or(|old| covers(old, address)) => Ok(()),
+        bound => bound.map(|_| ()),
+    })
+}
+
+/// Whether what listens on an address keeps others from another one.
+fn covers(listening: &str, address: SocketAddr) -> bool {
+    listening.parse().is_ok_and(|listening: SocketAddr| {
+        let is_same =
+            listening.ip() == address.ip() || listening.ip().is_unspecified() || address.ip().is_unspecified();
+        listening.port() == address.port() && is_same
+    })
+}
+
+/// Tries the addresses of a host in turn.
+fn first_of<T>(host: &str, port: u16, mut attempt: impl FnMut(SocketAddr) -> io::Result<T>) -> Result<T, BindError> {
     let mut first_error = None;
     for address in resolve(host, port)? {
-        match listen_tcp(address, options) {
-            Ok(listener) => return Ok(listener),
+        match attempt(address) {
+            Ok(done) => return Ok(done),
             // Only an address that this machine does not have is passed over. Were one that is in use passed over too,
             // a second server on `localhost` would take ::1, and each of the two would give away the same locks.
             Err(error) if is_elsewhere(&error) => _ = first_error.get_or_insert((address, error)),
@@ -103,7 +129,7 @@ fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
     Ok(addresses)
 }
 
-fn listen_tcp(address: SocketAddr, options: &TcpOptions) -> io::Result<Listener> {
+fn bound(address: SocketAddr, options: &TcpOptions) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     // A restarted server must not wait until the connections of the one before it have left TIME_WAIT.
@@ -112,8 +138,7 @@ fn listen_tcp(address: SocketAddr, options: &TcpOptions) -> io::Result<Listener>
     // they are set once more after each accept.
     options.apply(&SockRef::from(&socket))?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    listener(TcpListener::from_std(socket.into()), options)
+    Ok(socket)
 }
 
 /// `options` are already those of the listener.

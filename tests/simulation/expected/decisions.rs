@@ -59,9 +59,10 @@ impl Expected {
         let max_idle = if connection.max_idle == u64::MAX { 0 } else { connection.max_idle };
         let Limits { line_bytes_max, connection_locks_max, lock_waits_max, reply_bytes_max, .. } = &self.limits;
         let reply = format!(
-            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{}}},"resumed":false}}"#,
+            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{},"silent_after":{}}},"features":["strict"],"resumed":false}}"#,
             env!("CARGO_PKG_VERSION"),
             connection.name,
+            seconds(max_idle),
             seconds(max_idle),
         );
         self.push(number, with_id(reply, returned(id.as_ref())));
@@ -103,7 +104,7 @@ impl Expected {
         let bytes_max = self.limits.turn_expiry_bytes;
         let mut bytes = 0;
         for count in 0.. {
-            if self.locks.next_timeout().is_none_or(|at| at > self.now) {
+            if self.locks.next_timeout().is_none_or(|at| at > self.horizon) {
                 return;
             }
             if count == self.limits.turn_expiries_max {
@@ -165,6 +166,10 @@ impl Expected {
             let heard = self.wordings.iter().position(|(number, _)| *number == to);
             let Some(heard) = heard else { broken(format!("{} is not refused: {reply}", self.name(to))) };
             reply = reply.replacen(WORDING, &self.wordings.remove(heard).1, 1);
+        }
+        if reply.contains("\"timed_out\"") {
+            let Some(left) = self.timeouts_told.checked_sub(1) else { broken("a wait has not timed out in this turn") };
+            self.timeouts_told = left;
         }
         self.tell(to, '>', &reply);
         let connection = &mut self.connections[to];

@@ -7,6 +7,8 @@
 //! - From the server's transcript, in which order it took lines from *different* connections and ended connections. That
 //!   it took the lines that were sent, each once, in order, and not before it read them, is checked; that a connection
 //!   had to end, and nothing but that, too. Why it ends is worked out here: what the server says of it is not read.
+//! - From the transcript as well, in which turn a wait timed out, where polls that were cut short leave two turns to
+//!   choose from; see [`Expected::horizons`].
 //! - The wording of errors, as how long a reply is decides when limits on output are met. That an error was due, its
 //!   reason and its other fields are checked.
 //! - Where several connections owe most, or have sent most, which of them the server closed.
@@ -53,6 +55,8 @@ pub(crate) enum Event {
     Received(Number, String),
     /// It says that it refuses something, in these words.
     Refused(Number, String),
+    /// It says that a wait has timed out.
+    TimedOut(Number),
     /// It says that a connection ends, and why, for people.
     Ended(Number, String),
 }
@@ -86,8 +90,16 @@ pub(crate) struct Expected {
     upcoming_ends: VecDeque<Number>,
     /// The words in which it refuses what it refuses in this turn.
     wordings: Vec<(Number, String)>,
+    /// How many waits it says to have timed out in this turn, less those of which that is right.
+    timeouts_told: usize,
     unsent: usize,
     now: u64,
+    /// What is due by then is executed; see [`Expected::polled`].
+    horizon: u64,
+    /// When polls began, since that of the horizon.
+    polls: Vec<u64>,
+    /// The last poll has told of everything.
+    is_all_known: bool,
     pub(crate) coverage: Coverage,
     /// What should happen, in the transcript's form, if somebody wants it.
     pub(crate) transcript: Option<Vec<String>>,
@@ -127,8 +139,12 @@ impl Expected {
             ends: Vec::new(),
             upcoming_ends: VecDeque::new(),
             wordings: Vec::new(),
+            timeouts_told: 0,
             unsent: 0,
             now: 0,
+            horizon: 0,
+            polls: Vec::new(),
+            is_all_known: false,
             coverage: Coverage::default(),
             transcript: None,
         }
@@ -212,10 +228,12 @@ impl Expected {
     /// The server is going to have done this: what is taken from it has to be known before that.
     pub(crate) fn hear(&mut self, events: &[Event]) {
         self.upcoming_ends.clear();
+        self.timeouts_told = 0;
         for event in events {
             match event {
                 Event::Refused(number, text) => self.wordings.push((*number, wording(text).to_owned())),
                 Event::Ended(number, _) => self.upcoming_ends.push_back(*number),
+                Event::TimedOut(_) => self.timeouts_told += 1,
                 Event::Call(..) | Event::Received(..) => {}
             }
         }
@@ -226,18 +244,37 @@ impl Expected {
         self.on_events(events);
     }
 
-    /// The server had a turn.
-    pub(crate) fn turn(&mut self, now: u64, events: &[Event]) {
+    /// A poll has returned, and told of everything or not.
+    ///
+    /// What is due is executed up to the beginning of a poll, once everything is known that happened before it: see
+    /// [`Expected::horizons`].
+    pub(crate) fn polled(&mut self, begun: u64, is_complete: bool) {
+        if is_complete {
+            self.polls.clear();
+        }
+        self.is_all_known = is_complete;
+        if begun > self.horizon && self.polls.last() != Some(&begun) {
+            self.polls.push(begun);
+        }
+    }
+
+    /// The server had a turn. The first thing that no poll has told of happened at `unknown_since`.
+    pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event]) {
         self.now = now;
         self.hear(events);
         let inputs = events.iter().rposition(|event| self.is_of_input(event)).map_or(0, |last| last + 1);
         let (inputs, others) = events.split_at(inputs);
         self.on_events(inputs);
         // What clients saw must be right in one of the ways.
-        let ways = self.looks(others);
+        let mut ways = Vec::new();
+        for horizon in self.horizons(unknown_since) {
+            self.horizon = horizon;
+            ways.extend(self.looks(others).into_iter().map(|looks| (horizon, looks)));
+        }
         let (first, all_but_first) = ways.split_first().expect("there is one at least");
-        for looks in all_but_first.iter().rev() {
+        for (horizon, looks) in all_but_first.iter().rev() {
             let mut other = self.clone();
+            other.horizon = *horizon;
             match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..*looks], &others[*looks..]))) {
                 Ok(()) => {
                     *self = other;
@@ -247,8 +284,22 @@ impl Expected {
                 Err(panic) => resume_unwind(panic),
             }
         }
-        self.rest_of_turn(&others[..*first], &others[*first..]);
+        self.horizon = first.0;
+        self.rest_of_turn(&others[..first.1], &others[first.1..]);
         self.end_turn();
+    }
+
+    /// Up to when the server may execute what is due: the beginning of a poll before which nothing happened that is
+    /// unknown. If the last poll told of everything it is that one's. If it was cut short, the server need not know that it
+    /// knows enough: then it may be as late as it was.
+    fn horizons(&mut self, unknown_since: u64) -> Vec<u64> {
+        let known = self.polls.iter().copied().filter(|begun| *begun <= unknown_since);
+        let latest = known.clone().max().unwrap_or(self.horizon);
+        let is_due = self.next_due().is_some_and(|due| due <= latest);
+        if self.is_all_known && latest <= unknown_since || !is_due {
+            return vec![latest];
+        }
+        [self.horizon].into_iter().chain(known).collect()
     }
 
     fn rest_of_turn(&mut self, looks: &[Event], writes: &[Event]) {
@@ -262,12 +313,21 @@ impl Expected {
         if let Some(number) = self.ends.first() {
             broken(format!("the server says nothing of the end of {}", self.name(*number)));
         }
+        ensure!(self.timeouts_told == 0, "another wait has timed out than should have");
         if let Some((number, wording)) = self.wordings.first() {
             broken(format!("the server refuses {} something, and should not: {wording}", self.name(*number)));
         }
     }
 
     fn end_turn(&mut self) {
+        let horizon = self.horizon;
+        self.polls.retain(|begun| *begun > horizon);
+        if self.next_due().is_some_and(|due| due <= self.now && due > horizon) {
+            self.coverage.count("a turn that may not execute what is due");
+        }
+        if self.now - horizon > 60_000_000_000 {
+            self.coverage.count("poll begun long before its turn");
+        }
         self.coverage.end_turn();
         let kept = self.there.iter().map(|number| self.connections[*number].kept().0).sum::<u64>();
         ensure!(kept <= self.limits.inboxes_bytes_max as u64, "{kept} bytes are kept, and nobody ended for it");
@@ -345,6 +405,7 @@ impl Expected {
                 Event::Call(number, call) => self.on_call(*number, *call),
                 Event::Received(number, line) => self.on_line(*number, line),
                 Event::Refused(number, _) => self.on_refusal(*number),
+                Event::TimedOut(_) => {}
                 Event::Ended(number, why) => self.on_end(*number, why),
             }
         }

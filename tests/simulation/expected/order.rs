@@ -13,7 +13,7 @@ impl Expected {
             }
             Event::Received(..) => true,
             Event::Refused(number, _) => self.is_too_long(*number),
-            Event::Ended(..) => false,
+            Event::TimedOut(_) | Event::Ended(..) => false,
         }
     }
 
@@ -34,6 +34,7 @@ impl Expected {
         for (index, event) in events.iter().enumerate() {
             let (Event::Ended(number, _)
             | Event::Refused(number, _)
+            | Event::TimedOut(number)
             | Event::Received(number, _)
             | Event::Call(number, _)) = event;
             let connection = &self.connections[*number];

@@ -68,7 +68,7 @@ impl Expected {
         let may_be = match connection.phase {
             Phase::Closing => true,
             Phase::Draining(_) => connection.unsent == 0 || self.is_stalled(connection),
-            Phase::Lingering { until } => until <= self.now,
+            Phase::Lingering { until } => until <= self.horizon,
             Phase::Open | Phase::Doomed(_) | Phase::Gone => false,
         };
         ensure!(may_be, "{} is closed for no reason", connection.name);
@@ -154,7 +154,7 @@ impl Expected {
             Some(Why::SentMost)
         } else if connection.unsent > 0 && self.is_stalled(connection) {
             Some(Why::TookNothing)
-        } else if connection.last_input.saturating_add(connection.max_idle) <= self.now {
+        } else if connection.last_input.saturating_add(connection.max_idle) <= self.horizon {
             Some(Why::WasSilent)
         } else {
             None
@@ -162,6 +162,6 @@ impl Expected {
     }
 
     pub(super) fn is_stalled(&self, connection: &Connection) -> bool {
-        connection.last_progress.saturating_add(self.limits.outbox_stall) <= self.now
+        connection.last_progress.saturating_add(self.limits.outbox_stall) <= self.horizon
     }
 }
