@@ -18,7 +18,7 @@ const KEYS: [(&str, &str); 13] = [
     ("Esc", "back: out of a queue, a filter, the program"),
     ("q Ctrl-C", "leave"),
     ("Ctrl-Z", "suspend; 'fg' resumes"),
-    ("Ctrl-L", "draw anew"),
+    ("Ctrl-L", "redraw"),
     ("HELD", "for how long the lock is held"),
     ("WAITERS", "how many wait for it"),
     ("LONGEST", "for how long the first of them has waited"),

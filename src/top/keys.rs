@@ -48,7 +48,7 @@ pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment
             Action::Nothing
         }
         Over::Filter => press_in_filter(model, key.code),
-        // It was typed before the question was on the screen, so it is no answer to it.
+        // It was typed before the question was on the screen, so it is not an answer to it.
         Over::Question { is_seen: false, .. } if is_yes(key.code) => Action::Nothing,
         Over::Question { .. } => match std::mem::replace(&mut model.over, Over::Nothing) {
             Over::Question { target, .. } if is_yes(key.code) => {

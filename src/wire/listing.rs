@@ -34,7 +34,7 @@ pub struct PlaceRow<'a> {
 /// A connection, as a listing with detail shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionRow<'a> {
-    /// What the client calls itself.
+    /// The name that the client gave itself.
     pub client: Option<&'a str>,
     /// Locks that it holds.
     pub holds: usize,
