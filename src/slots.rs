@@ -19,7 +19,7 @@ pub struct Key<Tag> {
     tag: PhantomData<Tag>,
 }
 
-impl<Tag> Key<Tag> {
+impl<Tag: Copy> Key<Tag> {
     /// The key as one number, for interfaces that carry a number along (a poll's token).
     pub fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.slot)

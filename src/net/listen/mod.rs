@@ -90,6 +90,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`BindError`], as for `bind`.
+    #[cfg(feature = "cli")]
     pub(crate) fn check(listen: &Listen, options: &TcpOptions, old: Option<&str>) -> Result<(), BindError> {
         match listen {
             Listen::Tcp { host, port } => tcp::check(host, *port, options, old),

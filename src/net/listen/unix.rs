@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::net::UnixListener;
+#[cfg(feature = "cli")]
 use rustix::fs::Access;
 use socket2::{Domain, SockAddr, Type};
 
@@ -34,6 +35,7 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<Listener, BindError> {
     Ok(Listener { kind: Kind::Unix { _file: Some(file), address: path.display().to_string(), listener, accepted: 0 } })
 }
 
+#[cfg(feature = "cli")]
 pub(super) fn check(path: &Path, old: Option<&str>) -> Result<(), BindError> {
     let address = address_of(path)?;
     let directory = directory_of(path)?;
