@@ -1,4 +1,4 @@
-//! `officer bench storm`: very many connections end at once, while somebody else wants to go on.
+//! `officer bench storm`: thousands of connections end at once while another client continues.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -26,15 +26,16 @@ mod probe;
 mod waiters;
 
 const MEASURED: &str = "\
-What is measured: a process, or several, make the connections, each of which holds its locks; for each lock another \
-connection waits. The processes are killed, so that all of their connections end at once, and the time until the last \
-waiter has its lock is taken, with the processor time of the load generator, those that end included. Meanwhile, and for some seconds before, another client locks and unlocks a key of its own every millisecond. Its \
-latency is corrected for coordinated omission: a pair that took 5 ms counts as those of 4, 3, 2 and 1 ms too that could \
-not begin meanwhile.";
+What is measured: one process, or several, make the connections, each of which holds its locks; for each lock another \
+connection waits. The processes are killed, so that all their connections end at once. The result is the time until \
+the last waiter has its lock, with the processor time of the load generator, including the connections that end. \
+Meanwhile, and for some seconds before, another client locks and unlocks a key of its own every millisecond. Its \
+latency is corrected for coordinated omission: a pair that took 5 ms also counts as pairs of 4, 3, 2 and 1 ms, which \
+could not begin meanwhile.";
 
-/// The connections that wait, of which each may wait for so many locks. The server's limit is 10,000.
+/// How many locks each waiting connection may wait for. The server's limit is 10,000.
 const WAITS_MAX: usize = 5000;
-/// How long the last waiter may have to wait.
+/// How long the last waiter may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Args, Debug)]
@@ -46,12 +47,12 @@ pub(super) struct Options {
     #[command(flatten)]
     load: HoldOptions,
 
-    /// Locks that each of them holds, at most 64
+    /// Locks that each connection holds, at most 64
     #[arg(short, long, value_name = "COUNT", default_value = "5", help_heading = "Load")]
     #[arg(value_parser = options::locks())]
     locks: usize,
 
-    /// How long the other client is measured before
+    /// How long the other client is measured before the storm
     #[arg(short, long, value_name = "SECONDS", default_value = "2", help_heading = "Load")]
     #[arg(value_parser = seconds_above_zero)]
     seconds: Seconds,
@@ -160,5 +161,5 @@ impl Watch {
     }
 }
 
-/// The poll's name for the probe. The waiters' are their numbers.
+/// The probe's token. The waiters' tokens are their numbers.
 const PROBE: Token = Token(usize::MAX);
