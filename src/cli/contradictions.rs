@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::net::{Config, Listen, TcpOptions, descriptors};
-use crate::server::Limits;
+use crate::net::{Config, Limits, Listen, TcpOptions, descriptors};
 
 /// A line for each limit that another one overrules. `descriptors` is the limit on them that is in force.
 pub(super) fn contradictions(config: &Config, descriptors: u64) -> Vec<String> {

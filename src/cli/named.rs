@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What there is at the path, if that is this file.
+/// The metadata of the path, if it is this file.
 pub(super) fn at(path: &Path, file: &File) -> Option<Metadata> {
     let (ours, there) = (file.metadata().ok()?, fs::symlink_metadata(path).ok()?);
     (ours.dev() == there.dev() && ours.ino() == there.ino()).then_some(there)
@@ -19,8 +19,8 @@ pub(super) fn leads_to(path: &Path, file: impl AsFd) -> bool {
     }
 }
 
-/// Whether what is at a path has no other name. One look at the path says that it is the file and that there is no other:
-/// between two, names could change.
+/// Whether the file at a path has no other name. This uses the same look at the path that identified the file: between two
+/// looks, names could change.
 pub(super) fn is_only_name(there: &Metadata) -> bool {
     there.nlink() == 1
 }

@@ -23,6 +23,8 @@ pub(super) struct Request<'a> {
     pub(super) after: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) all: Option<bool>,
 }
 
 impl Request<'_> {

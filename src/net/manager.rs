@@ -12,15 +12,15 @@ use crate::time::{Moment, Span};
 /// How long a message may wait for room in the manager's queue. The one that says that we are ready must arrive.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What we tell it. Without a manager nothing happens.
+/// What the manager is told. Without a manager nothing happens.
 #[derive(Debug)]
 pub(super) struct Manager {
-    // Not connected: a manager may make its socket anew under the same name.
+    // Not connected: a manager may create its socket again under the same name.
     socket: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Watchdog>,
 }
 
-/// The manager ends a service that it hears nothing of for twice this interval.
+/// The manager ends a service that is silent for twice this interval.
 #[derive(Debug)]
 struct Watchdog {
     interval: Span,
@@ -28,8 +28,7 @@ struct Watchdog {
 }
 
 impl Manager {
-    /// The manager that the environment names. One that can't be reached is worth a line in the log, and no more: it will
-    /// notice itself.
+    /// The manager that the environment names. If it can't be reached, that is logged and nothing else: it will notice itself.
     pub(super) fn of_environment() -> Self {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| {
             socket(&name).inspect_err(|error| log::warn!("the service manager's {name:?} can't be used: {error}")).ok()
@@ -46,12 +45,12 @@ impl Manager {
     pub(super) fn ready(&self, address: &str) {
         self.tell(&format!("READY=1\nSTATUS=listening on {}", address.escape_debug()));
         if let Some((socket, _)) = &self.socket {
-            // What comes from here on is not worth a wait: clients do wait.
+            // Later messages are not worth a wait: clients are waiting.
             let _ = socket.set_nonblocking(true);
         }
     }
 
-    /// What the manager has us do without a restart begins; [`Manager::ready`] says that it is done.
+    /// A reload begins; [`Manager::ready`] says that it is done.
     pub(super) fn reloading(&self) {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
@@ -63,12 +62,12 @@ impl Manager {
         self.tell("STOPPING=1\nSTATUS=writing what is decided");
     }
 
-    /// When it wants to hear of us.
+    /// When the next sign of life is due.
     pub(super) fn due(&self) -> Option<Moment> {
         self.watchdog.as_ref().map(|watchdog| watchdog.due)
     }
 
-    /// Says that we are alive. For this to be true it is called by the loop itself.
+    /// Says that we are alive. The loop itself calls it, so that it is true.
     pub(super) fn tell_alive_if_due(&mut self, now: Moment) {
         if let Some(watchdog) = &mut self.watchdog
             && now >= watchdog.due
@@ -87,20 +86,20 @@ impl Manager {
     }
 }
 
-/// A socket to write from, and the address to write to: a path, or the name of an abstract socket behind `@`.
+/// A socket to write from, and the address to write to: a path, or the name of an abstract socket after `@`.
 fn socket(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
     let address = match name.as_bytes() {
         [b'/', ..] => SocketAddr::from_pathname(name)?,
         #[cfg(target_os = "linux")]
         [b'@', name @ ..] => <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)?,
-        _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "it is no path and no abstract socket")),
+        _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "neither a path nor an abstract socket")),
     };
     let socket = UnixDatagram::unbound()?;
     socket.set_write_timeout(Some(SEND_TIMEOUT))?;
     Ok((socket, address))
 }
 
-/// Half of what the manager waits, as it recommends, if it is us whom it watches.
+/// Half of the time that the manager waits, as it recommends, if it watches this process.
 fn watchdog_interval(micros: Option<String>, pid: Option<String>, our_pid: u32) -> Option<Span> {
     if pid.is_some_and(|pid| pid.parse() != Ok(our_pid)) {
         return None;

@@ -73,7 +73,7 @@ const _: () = assert!(usize::BITS >= 64, "Officer needs a 64-bit system");
 /// 1,024 the longest turn while 15,000 connections end takes a third longer than with these.
 const EVENTS_MAX: usize = 256;
 
-/// After descriptors ran out, accepting is tried again so much later, if no connection has ended before.
+/// After descriptors ran out, accepting is tried again after this time, or when a connection ends.
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 
 /// How long replies that are already decided may take to be written at the end.
@@ -175,7 +175,7 @@ impl Net {
             for event in &events {
                 match event.token() {
                     LISTENER if self.accepting == Accepting::Idle => self.accepting = Accepting::Pending,
-                    // Tried again at its own time: the newcomers of this event wait behind those that found no room.
+                    // Tried again at its own time: newcomers wait after those that found no room.
                     LISTENER => {}
                     SIGNALS => is_told_to_end |= self.take_signals(&mut on_hangup).is_break(),
                     ALARM => self.alarm.went_off(),
@@ -281,7 +281,7 @@ impl Net {
     fn register(&mut self, key: ConnectionKey) {
         let token = Token(usize::try_from(key.to_bits()).expect("64 bits, as asserted above"));
         let socket = self.server.socket_mut(key).expect("it was just accepted");
-        // Both at once and for ever: edges cost nothing while nothing changes, and changing interests costs a call.
+        // Both at once and for good: edges cost nothing while nothing changes, and changing interests costs a call.
         let interests = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(socket.source(), token, interests) {
             self.server.fail(key, error);
@@ -302,7 +302,7 @@ impl Net {
         ControlFlow::Continue(())
     }
 
-    /// Writes what is decided, as far as the peers take it in time. Whoever is not yet accepted finds the port closed.
+    /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.
     fn shut_down(&mut self, events: &mut Events) -> io::Result<()> {
         log::info!("told to end: writing what is decided, then closing {} connections", self.server.connections());
         self.manager.stopping();
@@ -325,7 +325,7 @@ fn connection_key(token: Token) -> ConnectionKey {
 }
 
 fn readiness(event: &Event) -> Readiness {
-    // An error is found by whoever reads or writes next; so both are tried.
+    // The next read or write returns the error, so both are tried.
     let is_error = event.is_error();
     Readiness {
         is_readable: event.is_readable() || is_error,

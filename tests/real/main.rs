@@ -13,6 +13,7 @@ mod options;
 mod output;
 mod pauses;
 mod protocols;
+mod signals;
 mod start;
 mod story;
 #[path = "../support/mod.rs"]

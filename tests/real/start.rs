@@ -43,7 +43,7 @@ fn a_port_in_use_is_reported_and_its_owner_goes_on() {
 #[test]
 fn an_unusable_address_is_reported() {
     // An address reserved for documentation, and names that need no lookup.
-    assert!(fault(&mut officer(&["run", "-h", "192.0.2.1"]), 1).contains("no address of this machine"));
+    assert!(fault(&mut officer(&["run", "-h", "192.0.2.1"]), 1).contains("not an address of this machine"));
     assert!(fault(&mut officer(&["run", "-h", ""]), 1).contains("can't be resolved"));
     assert!(fault(&mut officer(&["run", "-h", "a\nb"]), 1).contains("can't be resolved"));
 }

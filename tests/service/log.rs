@@ -35,7 +35,7 @@ fn the_log_goes_to_the_file_and_to_a_new_one_after_sighup() {
     fs::rename(&file, &moved).unwrap();
     use_lock(&mut ann, "second");
     server.signal(Signal::HUP);
-    eventually("there is a new file", || contains(&file, "opened anew"));
+    eventually("there is a new file", || contains(&file, "reopened"));
     use_lock(&mut ann, "third");
     drop(ann);
     assert_eq!(server.end(), Vec::<String>::new(), "stderr has nothing");
@@ -53,7 +53,7 @@ fn the_log_of_a_server_in_the_background_is_reopened_too() {
     let moved = background.file("moved");
     fs::rename(background.file("officer.log"), &moved).unwrap();
     kill_process(background.pid(), Signal::HUP).unwrap();
-    eventually("there is a new file", || contains(&background.file("officer.log"), "opened anew"));
+    eventually("there is a new file", || contains(&background.file("officer.log"), "reopened"));
     use_lock(&mut ann, "db");
     assert!(background.log().contains("\"db\"") && !contains(&moved, "\"db\""));
 }
@@ -83,7 +83,7 @@ fn a_log_that_cannot_be_reopened_continues_in_the_old_file() {
     fs::remove_dir(background.file("logs")).unwrap();
     for times in 1..=3 {
         kill_process(background.pid(), Signal::HUP).unwrap();
-        let count = || fs::read_to_string(&moved).unwrap().matches("can't be opened anew").count();
+        let count = || fs::read_to_string(&moved).unwrap().matches("can't be reopened").count();
         eventually("it says so", || count() == times);
         use_lock(&mut ann, "db");
     }
@@ -92,7 +92,7 @@ fn a_log_that_cannot_be_reopened_continues_in_the_old_file() {
     // The directory exists again.
     fs::create_dir(background.file("logs")).unwrap();
     kill_process(background.pid(), Signal::HUP).unwrap();
-    eventually("it is opened anew", || contains(&file, "opened anew"));
+    eventually("it is reopened", || contains(&file, "reopened"));
 }
 
 #[test]
@@ -211,5 +211,5 @@ fn a_closed_stderr_does_not_interfere_with_the_file() {
     use_lock(&mut server.connect(), "db");
     assert!(contains(&file, "\"db\""));
     server.signal(Signal::HUP);
-    eventually("it is opened anew", || contains(&file, "opened anew"));
+    eventually("it is reopened", || contains(&file, "reopened"));
 }

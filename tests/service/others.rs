@@ -61,7 +61,7 @@ fn a_log_of_somebody_else_is_not_written() {
     // Anybody could have put it there.
     for mode in [0o1777, 0o775, 0o757] {
         fs::set_permissions(background.file(""), Permissions::from_mode(mode)).unwrap();
-        background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is no file of this user");
+        background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is not a file of this user");
         assert_eq!(fs::read_to_string(&log_file).unwrap(), "");
     }
     background.start(&["-l", "debug", "--log-file", log_file.to_str().unwrap()]);
@@ -82,7 +82,7 @@ fn a_log_that_root_has_created_for_the_user_is_written() {
         return;
     }
     kill_process(background.pid(), Signal::HUP).unwrap();
-    eventually("it is opened anew", || background.log().contains("opened anew"));
+    eventually("it is reopened", || background.log().contains("reopened"));
     ann.acquire("db");
     assert!(background.log().contains("\"db\""));
     // The next server continues in it.
@@ -103,7 +103,7 @@ fn a_log_in_a_directory_of_somebody_else_is_not_written_unless_it_is_ours() {
             return;
         }
     }
-    background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is no file of this user");
+    background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is not a file of this user");
     fs::remove_file(&log_file).unwrap();
     background.start(&["-l", "debug"]);
 }

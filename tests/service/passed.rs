@@ -110,11 +110,12 @@ fn unusable_passed_sockets_are_reported_in_one_line() {
     ];
     for (what, passed) in unusable {
         println!("{what}");
-        End::of(&mut with(passed, &[])).expect_failure(1, "what was passed is no socket that listens");
+        End::of(&mut with(passed, &[]))
+            .expect_failure(1, "what was passed is not a listening TCP or UNIX stream socket");
     }
     // Announced, but not there.
     let mut nothing = officer_after("export LISTEN_PID=$$ LISTEN_FDS=1; exec 3<&-;", &["run", "-p", "0"]);
-    End::of(&mut nothing).expect_failure(1, "what was passed is no socket that listens");
+    End::of(&mut nothing).expect_failure(1, "what was passed is not a listening TCP or UNIX stream socket");
     End::of(&mut with_count(2, listener, &[])).expect_failure(1, "2 sockets were passed; the server takes one");
     // So many that checking them one by one would take long and need memory for each.
     let mut all = officer_after(&format!("ulimit -v 4000000; export LISTEN_PID=$$ LISTEN_FDS={};", u64::MAX), &["run"]);

@@ -249,7 +249,7 @@ fn a_link_in_the_place_of_the_log_is_not_followed_at_sighup() {
     symlink(&precious, background.file("officer.log")).unwrap();
     kill_process(background.pid(), Signal::HUP).unwrap();
     let log = || fs::read_to_string(&moved).unwrap();
-    eventually("it says so", || log().contains("can't be opened anew (it is a symbolic link)"));
+    eventually("it says so", || log().contains("can't be reopened (it is a symbolic link)"));
     ann.acquire("db");
     assert!(log().contains("\"db\""));
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");

@@ -66,7 +66,7 @@ fn with_a_log_file_it_keeps_running() {
     ann.acquire("db");
     close(terminal);
     let log = || fs::read_to_string(directory.file("log")).unwrap_or_default();
-    eventually("it has noticed", || log().contains("opened anew"));
+    eventually("it has noticed", || log().contains("reopened"));
     ann.expect_nothing_before_now();
     kill_process(server.0, Signal::TERM).unwrap();
     ann.expect_end();

@@ -6,4 +6,5 @@ pub(crate) mod directory;
 pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod server;
+pub(crate) mod signals;
 pub(crate) mod skip;

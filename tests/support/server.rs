@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::client::{Address, Client};
 use super::directory::Directory;
 use super::patience::PATIENCE;
+use super::signals::undo_ignored_signals;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_officer");
 
@@ -317,8 +318,10 @@ pub(crate) fn officer_after(shell: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Removes the program's variables from a command's environment.
+/// Makes a command independent of where the tests run: of what the program looks at in the environment, and of ignored
+/// signals.
 pub(crate) fn forget_options(command: &mut Command) {
+    undo_ignored_signals();
     // A service manager may have started the tests.
     let of_a_manager = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"];
     let of_ours =

@@ -187,7 +187,7 @@ impl Drop for PidFile {
         if named::at(&self.path, &self.file).is_some()
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log::warn!("the pid file {:?} stays behind: {error}", self.path);
+            log::warn!("the pid file {:?} could not be removed: {error}", self.path);
         }
     }
 }

@@ -41,7 +41,7 @@ impl Search {
                 Ok(Some(PidFileOf::There(other) | PidFileOf::Removed(other))) if other != path => {
                     search.others.push((pid, other));
                 }
-                // It is there, starts or ends, or is no server of ours.
+                // Its file is still there, or it starts or ends just now, or it is not a server.
                 Ok(_) => {}
                 Err(_) if is_ours(&program) && !is_gone(pid) => search.hidden.push(pid),
                 Err(_) => {}

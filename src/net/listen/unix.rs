@@ -75,7 +75,7 @@ fn directory_of(path: &Path) -> Result<&Path, BindError> {
 /// what one of two finds stale may already be the other's new file. The lock ends with the `File` that is returned.
 ///
 /// A directory that we may not read, or a file system without such locks, does without.
-fn lock_directory(path: &Path) -> Result<Option<Lock>, BindError> {
+pub(super) fn lock_directory(path: &Path) -> Result<Option<Lock>, BindError> {
     let directory = directory_of(path)?;
     // Known to be a directory: opening a FIFO would wait for a writer.
     let Ok(file) = File::open(directory) else { return Ok(None) };
@@ -93,7 +93,7 @@ fn lock_directory(path: &Path) -> Result<Option<Lock>, BindError> {
 }
 
 /// The right to look at the socket files of a directory, until it is dropped.
-struct Lock {
+pub(super) struct Lock {
     _directory: File,
     _turn: Option<socket2::Socket>,
 }

@@ -98,9 +98,8 @@ pub(crate) struct Expected {
     horizon: u64,
     /// When polls began, since that of the horizon.
     polls: Vec<u64>,
-    /// The last poll has told of everything, and so had the one before it.
+    /// The last poll has told of everything.
     is_all_known: bool,
-    was_last_complete: bool,
     pub(crate) coverage: Coverage,
     /// What should happen, in the transcript's form, if somebody wants it.
     pub(crate) transcript: Option<Vec<String>>,
@@ -146,7 +145,6 @@ impl Expected {
             horizon: 0,
             polls: Vec::new(),
             is_all_known: false,
-            was_last_complete: true,
             coverage: Coverage::default(),
             transcript: None,
         }
@@ -251,11 +249,10 @@ impl Expected {
     /// What is due is executed up to the beginning of a poll, once everything is known that happened before it: see
     /// [`Expected::horizons`].
     pub(crate) fn polled(&mut self, begun: u64, is_complete: bool) {
-        if is_complete && self.was_last_complete {
+        if is_complete {
             self.polls.clear();
         }
-        self.is_all_known = is_complete && self.was_last_complete;
-        self.was_last_complete = is_complete;
+        self.is_all_known = is_complete;
         if begun > self.horizon && self.polls.last() != Some(&begun) {
             self.polls.push(begun);
         }
@@ -293,8 +290,8 @@ impl Expected {
     }
 
     /// Up to when the server may execute what is due: the beginning of a poll before which nothing happened that is
-    /// unknown. If all polls told of everything it is that of the last one. If some were cut short, the server need not
-    /// know that it knows enough: then it may be as late as it was.
+    /// unknown. If the last poll told of everything it is that one's. If it was cut short, the server need not know that it
+    /// knows enough: then it may be as late as it was.
     fn horizons(&mut self, unknown_since: u64) -> Vec<u64> {
         let known = self.polls.iter().copied().filter(|begun| *begun <= unknown_since);
         let latest = known.clone().max().unwrap_or(self.horizon);
