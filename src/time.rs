@@ -1,6 +1,6 @@
 //! Time as an argument: a point and a length of it are different types, so that neither is taken for the other.
 //!
-//! Nothing here reads a clock. Arithmetic saturates: the largest value stands for never, or for ever.
+//! Nothing here reads a clock. Arithmetic saturates: the largest value stands for never, or forever.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl Moment {
     /// Later than any other.
     pub const NEVER: Moment = Moment(u64::MAX);
 
-    /// So many nanoseconds after the start.
+    /// This many nanoseconds after the start.
     #[cfg(feature = "unstable")]
     pub const fn from_nanos(nanos: u64) -> Self {
         Moment(nanos)
@@ -47,13 +47,13 @@ impl Span {
     /// Longer than any other.
     pub const FOREVER: Span = Span(u64::MAX);
 
-    /// So many nanoseconds.
+    /// This many nanoseconds.
     pub const fn from_nanos(nanos: u64) -> Self {
         Span(nanos)
     }
 
     /// Seconds as a client writes them. Rounded up, so that a time above 0 does not become none. Below 0 is 0, and
-    /// centuries are for ever.
+    /// centuries are forever.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates, as intended")]
     pub fn from_secs_f64(seconds: f64) -> Self {
         Span((seconds * 1e9).ceil() as u64)
@@ -64,7 +64,7 @@ impl Span {
         self.0
     }
 
-    /// Rounded up to whole milliseconds, which is as exactly as replies tell it: 0 would mean that there is no limit.
+    /// Rounded up to whole milliseconds, which is the precision of replies: 0 would mean no limit.
     #[must_use]
     pub fn to_whole_milliseconds(self) -> Self {
         self.0.checked_next_multiple_of(1_000_000).map_or(Span::FOREVER, Span)

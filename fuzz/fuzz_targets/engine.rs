@@ -163,7 +163,7 @@ impl Both {
         self.compare(replies, expected);
         let stats = self.engine.stats();
         let (held, waiting) = self.model.held_and_waiting();
-        assert_eq!((stats.held, stats.waiting), (held as u64, waiting as u64), "what is left when somebody has gone");
+        assert_eq!((stats.held, stats.waiting), (held as u64, waiting as u64), "what is left after a disconnect");
     }
 
     fn time_out_next(&mut self) -> bool {

@@ -147,7 +147,7 @@ impl Bytes<'_> {
     fn sized<T>(&mut self, draw: impl Fn(sizes::Draw<'_>) -> T) -> Option<T> {
         self.0 = self.0.strip_prefix(b"*")?;
         let mut state = u64::from(self.next().unwrap_or(0)) << 8 | u64::from(self.next().unwrap_or(0));
-        // SplitMix64: all of its numbers hang on the first.
+        // SplitMix64: all of its numbers depend on the first.
         Some(draw(&mut |of| {
             state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

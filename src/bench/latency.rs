@@ -1,10 +1,10 @@
-//! How latencies are kept.
+//! How latencies are recorded.
 
 use hdrhistogram::Histogram;
 
-/// Latencies beyond this are counted as this: a minute.
+/// Longer latencies count as this: a minute.
 const LATENCY_MAX: u64 = 60_000_000_000;
-/// Latencies are kept to a thousandth.
+/// Latencies are kept with three significant digits.
 const DIGITS: u8 = 3;
 
 /// A histogram of latencies in nanoseconds.

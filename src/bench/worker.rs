@@ -1,4 +1,4 @@
-//! One process of several that make the load together.
+//! One of several processes that make the load together.
 
 use std::fmt;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! The options that set limits. Each is named after its field, with the unit in the name; the defaults are the fields'.
+//! The options that set limits. Each is named after its field, with the unit in the name, and has the field's default.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::net::{Limits, TURN_ACCEPTS_MAX, TcpOptions, descriptors};
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitOptions {
-    /// Longest line of a client, before its line end
+    /// Longest line of a client, not counting its line end
     #[arg(long, value_name = "BYTES", env = "OFFICER_LINE_BYTES_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().line_bytes_max, value_parser = from_1_to(1 << 30))]
     line_bytes_max: usize,
@@ -41,7 +41,7 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().outbox_pause_bytes, value_parser = bytes())]
     outbox_pause_bytes: usize,
 
-    /// Unsent bytes after which a connection is closed
+    /// Unsent bytes above which a connection is closed
     #[arg(long, value_name = "BYTES", env = "OFFICER_OUTBOX_BYTES_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().outbox_bytes_max, value_parser = bytes())]
     outbox_bytes_max: usize,
@@ -66,7 +66,7 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Seconds(Limits::default().linger))]
     linger_seconds: Seconds,
 
-    /// Let connections from other machines end others (`officer kick`)
+    /// Let connections from other machines kick connections (`officer kick`)
     #[arg(long, env = "OFFICER_KICK_FROM_ANYWHERE", hide_env_values = true)]
     #[arg(value_parser = clap::builder::BoolishValueParser::new())]
     kick_from_anywhere: bool,
@@ -86,7 +86,7 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().turn_expiry_bytes, value_parser = bytes())]
     turn_expiry_bytes: usize,
 
-    /// Connections ended in one turn
+    /// Connections closed in one turn
     #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_ENDS_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().turn_ends_max, value_parser = count())]
     turn_ends_max: usize,
@@ -96,7 +96,7 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = TURN_ACCEPTS_MAX, value_parser = count())]
     pub(super) turn_accepts_max: usize,
 
-    /// TCP: silence after which the system begins to probe whether a client is still there
+    /// TCP: silence after which the system starts to send keep-alive probes
     #[arg(long, value_name = "SECONDS", env = "OFFICER_KEEPALIVE_IDLE_SECONDS", hide_env_values = true)]
     #[arg(default_value_t = TcpOptions::default().keepalive_idle.as_secs(), value_parser = keepalive_seconds())]
     keepalive_idle_seconds: u64,
@@ -106,7 +106,7 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = TcpOptions::default().keepalive_interval.as_secs(), value_parser = keepalive_seconds())]
     keepalive_interval_seconds: u64,
 
-    /// TCP: probes without an answer after which a client is gone
+    /// TCP: unanswered probes after which a client counts as gone
     #[arg(long, value_name = "COUNT", env = "OFFICER_KEEPALIVE_PROBES", hide_env_values = true)]
     #[arg(default_value_t = TcpOptions::default().keepalive_probes)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=127))]
@@ -132,13 +132,13 @@ fn bytes() -> RangedU64ValueParser<usize> {
     from_1_to(1 << 40)
 }
 
-/// What Linux takes.
+/// The range that Linux accepts.
 fn keepalive_seconds() -> RangedU64ValueParser<u64> {
     RangedU64ValueParser::new().range(1..=32_767)
 }
 
 impl LimitOptions {
-    /// `descriptors` is the limit on them that is in force.
+    /// `descriptors` is the current limit on descriptors.
     pub(super) fn limits(&self, max_idle: Option<Duration>, descriptors: u64) -> Limits {
         Limits {
             line_bytes_max: self.line_bytes_max,

@@ -1,4 +1,4 @@
-//! A file that takes the place of stderr. So what a panic says arrives there too.
+//! A log file that replaces stderr, so that a panic's message goes there too.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -10,7 +10,7 @@ use rustix::process::{Uid, geteuid};
 
 use super::{Failure, named};
 
-/// Why there is no log file. `Display` gives one line that says what to do.
+/// Why the log file can't be used. `Display` gives one line that says what to do.
 #[derive(Debug)]
 pub(super) struct LogFileError {
     path: PathBuf,
@@ -42,14 +42,14 @@ impl std::error::Error for LogFileError {
     }
 }
 
-/// Who has chosen the path of a log file.
+/// Who chose the path of a log file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Choice {
     /// The person who started the server. It can be anything that can be written to.
     #[default]
     Named,
-    /// Nobody: it is the one of its directory, where others may have put something for us. It has to be a file of ours, or
-    /// of anybody's in a directory where others can't.
+    /// Nobody: it is the default, in a directory where others may have placed something. It must be our own file, or
+    /// anybody's in a directory that others can't write to.
     Usual,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Choice {
 pub(super) struct LogFile {
     path: PathBuf,
     choice: Choice,
-    /// Opened, and not yet stderr.
+    /// Opened, but not yet stderr.
     file: Option<File>,
 }
 

@@ -19,7 +19,7 @@ const IMPATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 pub(super) struct LogOutput {
     lines_lost: u64,
-    /// A piece of a line was written, and its end was not.
+    /// A part of a line was written, but not its end.
     is_within_line: bool,
     impatient_until: Option<Instant>,
 }

@@ -70,7 +70,7 @@ enum Command {
     Ping(ping::Options),
     /// Measure how much a server can do, and what it takes
     Bench(bench::Options),
-    /// Print a unit for systemd, manual pages, or completions
+    /// Print a systemd unit, manual pages or shell completions
     Print(print::Options),
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What there is at the path, if that is this file.
+/// The metadata of the path, if it is this file.
 pub(super) fn at(path: &Path, file: &File) -> Option<Metadata> {
     let (ours, there) = (file.metadata().ok()?, fs::symlink_metadata(path).ok()?);
     (ours.dev() == there.dev() && ours.ino() == there.ino()).then_some(there)

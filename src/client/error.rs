@@ -16,7 +16,7 @@ pub enum Error {
         /// The connections on the lock, the holder first.
         queue: Vec<String>,
     },
-    /// So many were on the lock that the call did not wait.
+    /// The lock's queue was full, so the call did not wait.
     QueueMaxed {
         /// The connections on the lock, the holder first.
         queue: Vec<String>,

@@ -140,7 +140,7 @@ impl Link {
         let interval = max_idle.map_or(options.keep_alive, |max_idle| options.keep_alive.min(max_idle));
         let pulse = Pulse::of_interval(interval);
         lines.stream.set_timeouts(pulse.tick, pulse.answer_within).map_err(failed)?;
-        // With its end. An answer without the limit is no reason to send nothing.
+        // Including its end. An answer without the limit does not prevent sending.
         let line_bytes_max = hello.limits.line_bytes_max.map_or(usize::MAX, |max| max.saturating_add(1));
         Ok(Link { lines, connection: hello.connection, line_bytes_max, pulse })
     }

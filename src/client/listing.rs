@@ -71,11 +71,7 @@ impl Client {
         Connections { client: self, has_idle, pages: Pages::new() }
     }
 
-    fn connections_page(
-        &self,
-        has_idle: bool,
-        after: Option<&str>,
-    ) -> Result<(Vec<(String, ConnectionDetail)>, Option<String>), Error> {
+    fn connections_page(&self, has_idle: bool, after: Option<&str>) -> Result<Page<(String, ConnectionDetail)>, Error> {
         let (all, detail) = (Some(has_idle), Some(true));
         let request = Request { command: "connections", all, after, detail, ..Request::default() };
         let answer = self.shared().ask(CallKind::Other, request)?;
@@ -155,6 +151,9 @@ impl Iterator for Connections<'_> {
     }
 }
 
+/// Rows, and where the next page begins, if there may be more.
+type Page<T> = (Vec<T>, Option<String>);
+
 /// Rows that are fetched page by page, as they are asked for.
 #[derive(Debug)]
 struct Pages<T> {
@@ -176,10 +175,7 @@ impl<T> Pages<T> {
     }
 
     /// The next row. `fetch` gets the page after the `next` of another one, and where the one after that begins.
-    fn next(
-        &mut self,
-        mut fetch: impl FnMut(Option<&str>) -> Result<(Vec<T>, Option<String>), Error>,
-    ) -> Option<Result<T, Error>> {
+    fn next(&mut self, mut fetch: impl FnMut(Option<&str>) -> Result<Page<T>, Error>) -> Option<Result<T, Error>> {
         loop {
             if let Some(row) = self.page.next() {
                 return Some(Ok(row));

@@ -111,13 +111,13 @@ impl Client {
     /// Those of [`Client::lock`], [`Error::TimedOut`] and [`Error::QueueMaxed`]. Where another thread of this client is
     /// in the way, only its threads are counted, and the `queue` of these two has this connection's name for each.
     pub fn lock_with(&self, name: &str, options: LockOptions) -> Result<Guard, Error> {
-        // With a namespace in front of it the server would not see that there is no name.
+        // With a namespace in front, the server would not see that the name is empty.
         if name.is_empty() && self.shared().options.namespace.is_some() {
             let message = "name must not be empty".to_owned();
             return Err(Error::Server { reason: Reason::InvalidRequest, message });
         }
         let name = self.with_namespace(name);
-        // A time too far away to be told is no limit.
+        // A deadline too far away to be represented is no limit.
         let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let shared = self.shared();
         let epoch = shared.ensure_link()?;

@@ -71,7 +71,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// As good as for ever, and small enough to calculate with.
+/// Practically forever, and small enough to calculate with.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Called when a connection is found lost.
@@ -111,7 +111,7 @@ impl Options {
         self
     }
 
-    /// What the server's listings show for this client beside its address; at most 128 bytes.
+    /// What the server's listings show for this client next to its address; at most 128 bytes.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -159,8 +159,7 @@ impl Options {
 
     /// Connects.
     ///
-    /// # Errors
-    /// [`Error::Connect`] if nobody answers; [`Error::Unexpected`] if it is no Officer server that does;
+    /// # Errors [`Error::Connect`] if nobody answers; [`Error::Unexpected`] if it is not an Officer server;
     /// [`Error::Server`] if there is no room for one more connection.
     pub fn connect(self) -> Result<Client, Error> {
         Client::with_options(self)
@@ -180,13 +179,13 @@ impl fmt::Debug for Options {
     }
 }
 
-/// How to ask for a lock. The default waits for ever.
+/// How to request a lock. The default waits forever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockOptions {
-    /// The longest wait. None: for ever; zero: not at all.
+    /// The longest wait. None: forever; zero: not at all.
     pub timeout: Option<Duration>,
-    /// Do not wait if so many, the holder counted, are on the lock already.
+    /// Do not wait if at least this many, including the holder, hold the lock or wait for it.
     pub queue_max: Option<u64>,
 }
 

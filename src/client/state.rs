@@ -77,7 +77,7 @@ pub(super) enum Turn {
     Nested(u64),
     /// Nobody else in this client wants it: ask the server.
     Ask,
-    /// Others in this client come first: so many are on the name.
+    /// Others in this client come first: this many hold or wait for the name.
     Wait { ahead: usize },
     /// A `reset` has ended its wait.
     Cancelled,
@@ -173,7 +173,7 @@ impl State {
             return Turn::Cancelled;
         }
         match self.owned.get(name) {
-            // Its own hold: waiting for itself would be for ever.
+            // Its own hold: it would wait for itself forever.
             Some(Owned { thread, hold: Some(hold), .. }) if *thread == thread::current().id() => Turn::Nested(*hold),
             None if position == 0 => Turn::Ask,
             owned => Turn::Wait { ahead: position + usize::from(owned.is_some()) },
@@ -265,7 +265,7 @@ impl State {
             (CallKind::Reset, "reset_succeeded") => self.owned.retain(|_, owned| owned.hold.is_none()),
             (CallKind::Unlock { .. } | CallKind::Reset | CallKind::Other, _) => {}
         }
-        // A caller that is gone is none to be told.
+        // The caller may be gone.
         let _ = call.answer.send(answer);
     }
 }

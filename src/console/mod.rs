@@ -1,4 +1,4 @@
-//! What the commands of the program share: common options, how they show names and times, and how they end.
+//! What the commands of the program share: common options, how they show names and times, and how they exit.
 
 pub(crate) mod address;
 pub(crate) mod exit;
@@ -10,9 +10,9 @@ use std::io::{self, Write};
 
 pub use self::failure::Failure;
 
-/// Tells whoever started the server, which may be a script that waits for just this line, where it is.
+/// Prints the server's address, for whoever started it: a script may wait for this line.
 pub(crate) fn announce(address: &str) {
-    // Not println!, which panics when nobody reads stdout: the server is there for its clients.
+    // Not println!, which panics if stdout is closed: the server must serve its clients anyway.
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "officer: listening on {address}").and_then(|()| stdout.flush());
 }

@@ -1,4 +1,4 @@
-//! A reply as a client reads it: all fields that any reply has, each of them there or not.
+//! A reply as a client reads it: all fields that any reply can have.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::reason::Reason;
 
-/// One line from the server. Which fields are there depends on `result`; those that a newer server adds are ignored.
+/// One line from the server. Which fields are present depends on `result`; fields that a newer server adds are ignored.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Answer {
@@ -16,9 +16,9 @@ pub struct Answer {
     pub id: Option<u64>,
     /// The lock.
     pub name: Option<String>,
-    /// The connections on the lock, the holder first.
+    /// The connections that hold the lock or wait for it, the holder first.
     pub queue: Vec<String>,
-    /// A listing, as it was sent.
+    /// A listing, as received.
     pub value: Option<serde_json::Value>,
     /// Where the next page of a listing begins.
     pub next: Option<String>,
@@ -26,26 +26,26 @@ pub struct Answer {
     pub reason: Reason<Box<str>>,
     /// Why the request was refused, for people.
     pub message: String,
-    /// What the server calls this connection.
+    /// The server's name for this connection.
     pub connection: String,
-    /// What this connection may use.
+    /// The limits of this connection.
     pub limits: AnswerLimits,
 }
 
 impl Answer {
-    /// Reads one line, without its `\n`. None: it is no answer of any server.
+    /// Reads one line, without its `\n`. None: it is not an answer of any server.
     pub fn read(line: &[u8]) -> Option<Self> {
-        // What serde makes of a struct takes an array of its fields as well.
+        // serde's derive would also accept an array of the fields.
         let is_object = line.trim_ascii_start().starts_with(b"{");
         is_object.then(|| serde_json::from_slice(line).ok()).flatten()
     }
 }
 
-/// The limits in the answer to a `hello` that a client has to keep to.
+/// The limits in the answer to a `hello` that a client has to obey.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct AnswerLimits {
-    /// The longest line that the server takes, in bytes without its end.
+    /// The longest line that the server accepts, in bytes without its end.
     pub line_bytes_max: Option<usize>,
     /// Seconds after which a silent connection is closed. 0: never.
     pub max_idle: f64,
@@ -71,7 +71,7 @@ pub struct LockDetail {
 pub struct PlaceDetail {
     /// The connection's name.
     pub connection: String,
-    /// What the client calls itself.
+    /// The name that the client gave itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
     /// `exclusive`.
@@ -89,7 +89,7 @@ pub struct PlaceDetail {
 #[serde(default)]
 #[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct ConnectionDetail {
-    /// What the client calls itself.
+    /// The name that the client gave itself.
     pub client: Option<String>,
     /// How many locks it holds.
     pub holds: u64,
@@ -103,7 +103,7 @@ pub struct ConnectionDetail {
     pub silent_for: f64,
 }
 
-/// A listing of names: of the connections of each lock, or of the locks of each connection.
+/// A listing of names: the connections of each lock, or the locks of each connection.
 pub type NameListing = BTreeMap<String, Vec<String>>;
 
 #[cfg(test)]

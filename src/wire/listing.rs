@@ -1,4 +1,4 @@
-//! Listings: rows of the lock table as JSON, written row by row and given up once there is too much of it.
+//! Listings: rows of the lock table as JSON, written row by row and abandoned when they get too large.
 
 use super::json::{push_seconds, push_str, push_u64};
 use super::peer::Peer;
@@ -15,10 +15,9 @@ pub struct Listing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListingTooLarge;
 
-/// What one step of a listing comes to.
+/// The result of one step of a listing.
 ///
-/// # Errors
-/// [`ListingTooLarge`] as soon as the limit is passed; the listing is then of no use.
+/// # Errors [`ListingTooLarge`] as soon as the limit is exceeded; the listing can't be used then.
 pub type Written<T = ()> = Result<T, ListingTooLarge>;
 
 /// A holder or a waiter, as a listing with detail shows it.
@@ -26,7 +25,7 @@ pub type Written<T = ()> = Result<T, ListingTooLarge>;
 pub struct PlaceRow<'a> {
     /// The connection's name.
     pub connection: Peer,
-    /// What the client calls itself.
+    /// The name that the client gave itself.
     pub client: Option<&'a str>,
     /// Whether it holds the lock or waits for it, and for how long.
     pub standing: RowStanding,
@@ -35,7 +34,7 @@ pub struct PlaceRow<'a> {
 /// A connection, as a listing with detail shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionRow<'a> {
-    /// What the client calls itself.
+    /// The name that the client gave itself.
     pub client: Option<&'a str>,
     /// Locks that it holds.
     pub holds: usize,
@@ -52,14 +51,14 @@ pub struct ConnectionRow<'a> {
 /// Whether a row is a holder's or a waiter's.
 #[derive(Clone, Copy, Debug)]
 pub enum RowStanding {
-    /// It has held the lock for so long.
+    /// How long it has held the lock.
     HeldFor(Span),
-    /// It has waited for so long.
+    /// How long it has waited.
     WaitedFor(Span),
 }
 
 impl Listing {
-    /// An empty listing of at most `bytes_max` bytes. It may go over by one name before it says so.
+    /// An empty listing of at most `bytes_max` bytes. It may exceed that by one name before it reports it.
     pub fn new(bytes_max: usize) -> Self {
         Listing { text: Vec::new(), bytes_max }
     }
@@ -72,8 +71,8 @@ impl Listing {
         self.object_within(usize::MAX, items, row).map(drop)
     }
 
-    /// As [`Listing::object`], of as many items as fit into `bytes`, give or take one. Returns the first item that was
-    /// left out.
+    /// Like [`Listing::object`], with as many items as fit into `bytes`, give or take one. Returns the first item that
+    /// was left out.
     ///
     /// # Errors
     /// As for [`Written`].
@@ -103,8 +102,8 @@ impl Listing {
         self.array(connections, Self::peer)
     }
 
-    /// A row of an object: a lock with all that is known of its holders and waiters. `waiting` counts all waiters, also
-    /// those that are not listed.
+    /// A row of an object: a lock with everything about its holders and waiters. `waiting` counts all waiters,
+    /// including those that are not listed.
     ///
     /// # Errors
     /// As for [`Written`].
@@ -212,7 +211,7 @@ impl Listing {
         Ok(left)
     }
 
-    /// Text that is JSON already: what stands between the values.
+    /// Text that is already JSON: the parts between the values.
     fn raw(&mut self, text: &str) {
         self.text.extend_from_slice(text.as_bytes());
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 /// Why the server refused a request, for programs.
 ///
-/// `T` is how a reason is kept that this version does not know: text for a client, which may talk to a newer server. A
+/// `T` is the type of a reason that this version does not know: text for a client, which may talk to a newer server. A
 /// server sends no such reason, so there it is a type without values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -30,9 +30,9 @@ pub enum Reason<T = Infallible> {
     ReplyTooLarge,
     /// A second `lock`, with an `id`, for a name that the connection still waits for.
     AlreadyQueued,
-    /// The server ends, and with it the wait.
+    /// The server is shutting down, which ends the wait.
     ShuttingDown,
-    /// Not from where the connection comes from.
+    /// Not allowed from the address of the connection.
     NotAllowed,
     /// The connection began with another protocol, such as HTTP; the connection is closed.
     WrongProtocol,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_of_a_newer_server_is_kept_as_it_came() {
+    fn a_reason_of_a_newer_server_is_kept_as_received() {
         let read: Reason<Box<str>> = serde_json::from_str(r#""moon_phase""#).unwrap();
         assert_eq!(read, Reason::Other("moon_phase".into()));
         assert_eq!(read.to_string(), "moon_phase");

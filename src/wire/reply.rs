@@ -1,4 +1,4 @@
-//! What the server answers, and its encoding.
+//! The server's replies, and their encoding.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::peer::Peer;
 pub use super::reason::Reason;
 use crate::time::Span;
 
-/// One reply: what happened, and the id of the request that it belongs to.
+/// One reply: what happened, and the id of the request that it answers.
 #[derive(Clone, Debug)]
 pub struct Reply<'a> {
     /// The request's id, if it had one.
@@ -26,7 +26,7 @@ pub enum Outcome<'a> {
         /// The lock.
         name: &'a str,
     },
-    /// The connection held the lock before.
+    /// The connection already held the lock.
     AlreadyAcquired {
         /// The lock.
         name: &'a str,
@@ -35,14 +35,14 @@ pub enum Outcome<'a> {
     TimedOut {
         /// The lock.
         name: &'a str,
-        /// Who is on the lock, holder first; cut at the first [`QUEUE_PEERS_MAX`].
+        /// The holder and the waiters, in order; only the first [`QUEUE_PEERS_MAX`].
         queue: &'a [Peer],
     },
-    /// So many are on the lock already that the request did not wait.
+    /// The lock's queue was full for this request, which did not wait.
     QueueMaxed {
         /// The lock.
         name: &'a str,
-        /// Who is on the lock, holder first; cut at the first [`QUEUE_PEERS_MAX`].
+        /// The holder and the waiters, in order; only the first [`QUEUE_PEERS_MAX`].
         queue: &'a [Peer],
     },
     /// The connection no longer holds the lock, or no longer waits for it.
@@ -55,7 +55,7 @@ pub enum Outcome<'a> {
         /// The lock.
         name: &'a str,
     },
-    /// The wait was ended by an `unlock` or `reset` of the same connection. Sent for requests with an id only.
+    /// The wait was ended by an `unlock` or `reset` of the same connection. Sent only for requests with an id.
     Cancelled {
         /// The lock.
         name: &'a str,
@@ -86,11 +86,11 @@ pub enum Outcome<'a> {
     MyLocks(&'a Listing),
     /// The server is alive.
     Pong,
-    /// Who the server is, and what it calls the connection.
+    /// The server, and its name for the connection.
     Hello {
         /// The connection's name.
         connection: Peer,
-        /// What the connection may use.
+        /// The limits of the connection.
         limits: HelloLimits,
     },
     /// The connection was ended.
@@ -103,12 +103,12 @@ pub enum Outcome<'a> {
         reason: Reason,
         /// For people.
         message: Cow<'a, str>,
-        /// The lock that the request named, where it could be read.
+        /// The lock in the request, if it could be read.
         name: Option<&'a str>,
     },
 }
 
-/// The limits that a client is told.
+/// The limits that a client learns.
 #[derive(Clone, Copy, Debug)]
 pub struct HelloLimits {
     /// The longest line, in bytes.
@@ -125,11 +125,11 @@ pub struct HelloLimits {
     pub silent_after: Option<Span>,
 }
 
-/// How many connections `queue` names at most.
+/// The most connections in `queue`.
 pub const QUEUE_PEERS_MAX: usize = 1000;
 
 impl<'a> Reply<'a> {
-    /// A refusal that belongs to no request.
+    /// An error without a request.
     pub fn error(reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
         Reply { id: None, outcome: Outcome::Error { reason, message: message.into(), name: None } }
     }
@@ -233,7 +233,7 @@ fn push_hello(out: &mut Vec<u8>, connection: Peer, limits: &HelloLimits) {
         push_u64(out, count as u64);
     }
     out.extend_from_slice(b",\"max_idle\":");
-    // 0 means never, as in the server's own option.
+    // 0 means never, as in the server's option.
     push_seconds(out, limits.max_idle.unwrap_or_default());
     out.extend_from_slice(b",\"silent_after\":");
     push_seconds(out, limits.silent_after.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! A line becomes a request, in one step, or an error that can be answered.
+//! Turns a line into a request, or into an error that can be answered.
 //!
 //! What is wrong with a line is looked for in a fixed order: whether it is well-formed first, then its `id`, then its
 //! `name`, then the rest. So an error carries the `id` and the `name` wherever they could be read.
@@ -26,9 +26,9 @@ pub const ID_BYTES_MAX: usize = 64;
 pub const CLIENT_BYTES_MAX: usize = 128;
 /// The most rows on one page of a listing.
 pub const PAGE_ROWS_MAX: u64 = 1000;
-/// The largest whole number that a double holds exactly, with all those below it: 2^53 - 1.
+/// The largest whole number that a double holds exactly, like all those below it: 2^53 - 1.
 pub const WHOLE_NUMBER_MAX: u64 = (1 << 53) - 1;
-/// How deep arrays and objects may be nested, the request's own object counted.
+/// How deep arrays and objects may be nested, including the request's own object.
 pub const NESTING_MAX: usize = 128;
 
 /// The name of a lock: 1 to [`NAME_BYTES_MAX`] bytes of UTF-8, any characters. Borrowed from the line unless it was
@@ -39,8 +39,7 @@ pub struct LockName<'a>(Cow<'a, str>);
 impl<'a> LockName<'a> {
     /// Checks the length.
     ///
-    /// # Errors
-    /// Says which of the two limits was missed.
+    /// # Errors The message says which of the two limits was missed.
     pub fn new(name: impl Into<Cow<'a, str>>) -> Result<Self, &'static str> {
         let name = name.into();
         match name.len() {
@@ -59,29 +58,29 @@ impl<'a> LockName<'a> {
 /// A request that can be executed as it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request<'a> {
-    /// Comes back with every reply to it.
+    /// Returned with every reply to it.
     pub id: Option<Id<Cow<'a, str>>>,
-    /// What is asked.
+    /// The command.
     pub command: Command<'a>,
 }
 
 /// What is asked, by who executes it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command<'a> {
-    /// Something about locks: for the engine.
+    /// About locks: for the engine.
     Locks(Operation<'a>),
-    /// Say who the client is and learn who the server is: about the connection.
+    /// About the connection: sets the client's name and its idle limit, and returns the limits.
     Hello(Hello<'a>),
     /// List some connections, page by page.
     ConnectionsPage(ConnectionsPage),
     /// End a connection.
     Kick {
-        /// As listings name it.
+        /// Its name, as in listings.
         connection: Cow<'a, str>,
     },
 }
 
-/// What is asked of the engine.
+/// A command for the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation<'a> {
     /// Acquire a lock, or wait for it.
@@ -101,9 +100,9 @@ pub enum Operation<'a> {
     Connections,
     /// List the locks of this connection.
     MyLocks,
-    /// Nothing, but the connection is not idle.
+    /// Does nothing, but the connection is not idle.
     KeepAlive,
-    /// Say that the server is alive, in turn.
+    /// Answers that the server is alive, in the order of the requests.
     Ping,
 }
 
@@ -112,22 +111,22 @@ pub enum Operation<'a> {
 pub struct Lock<'a> {
     /// The lock.
     pub name: LockName<'a>,
-    /// How long to wait at most; none: for ever. Zero never waits.
+    /// The longest wait; none: forever. Zero never waits.
     pub timeout: Option<Span>,
     /// Do not wait if this many connections, or more, are on the lock.
     pub queue_max: Option<u64>,
 }
 
-/// The fields of `locks`, where there are any.
+/// The fields of `locks`, if there are any.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<'a> {
-    /// Only locks whose names begin so.
+    /// Only locks whose names start with this.
     pub prefix: Cow<'a, str>,
     /// At most this many locks: 1 to [`PAGE_ROWS_MAX`].
     pub limit: usize,
-    /// Where the page before ended. 0 is the beginning.
+    /// Where the previous page ended. 0 is the beginning.
     pub after: u32,
-    /// Whether to say more of each lock than the names of its connections.
+    /// Whether to list more of each lock than the names of its connections.
     pub has_detail: bool,
 }
 
@@ -138,7 +137,7 @@ pub struct ConnectionsPage {
     pub has_idle: bool,
     /// At most this many: 1 to [`PAGE_ROWS_MAX`].
     pub limit: usize,
-    /// Where the page before ended. 0 is the beginning.
+    /// Where the previous page ended. 0 is the beginning.
     pub after: u32,
     /// Whether to say more of each connection than the names of its locks.
     pub has_detail: bool,
@@ -147,9 +146,9 @@ pub struct ConnectionsPage {
 /// The fields of `hello`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hello<'a> {
-    /// What listings show for the connection: at most [`CLIENT_BYTES_MAX`] bytes. None leaves it as it is.
+    /// The label of the connection in listings: at most [`CLIENT_BYTES_MAX`] bytes. None leaves it unchanged.
     pub client: Option<Cow<'a, str>>,
-    /// The connection's own idle limit. None leaves it as it is.
+    /// The connection's own idle limit. None leaves it unchanged.
     pub max_idle: Option<Span>,
     /// Whether fields that a command does not have are errors from now on. None leaves it as it is.
     pub strict: Option<bool>,
@@ -162,9 +161,9 @@ pub struct BadRequest<'a> {
     pub reason: Reason,
     /// For people.
     pub message: Cow<'static, str>,
-    /// The name, where it could be read.
+    /// The name, if it could be read.
     pub name: Option<LockName<'a>>,
-    /// The id, where it could be read.
+    /// The id, if it could be read.
     pub id: Option<Id<Cow<'a, str>>>,
 }
 
@@ -184,8 +183,7 @@ impl BadRequest<'_> {
 
 /// Parses one line, without its `\n`.
 ///
-/// # Errors
-/// [`BadRequest`], which is what to answer.
+/// # Errors [`BadRequest`], which contains the answer.
 #[inline]
 pub fn parse(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
     match recognise(line) {

@@ -1,7 +1,7 @@
-//! One line of text for everything that crosses a connection's edge.
+//! One line of text for everything that enters or leaves a connection.
 //!
-//! The log at debug, the tests and the findings of the fuzzers are written in this form, so a log of production can be
-//! pasted into a test:
+//! The debug log, the tests and the findings of the fuzzers have this form, so a log from production can be pasted into
+//! a test:
 //!
 //! ```text
 //! @0.000000000 127.0.0.1:40312 +
@@ -10,9 +10,10 @@
 //! @5.250000000 127.0.0.1:40312 - the peer closed the connection
 //! ```
 //!
-//! The time in seconds since the server's start, the connection's name, and what happened: `+` it was opened, `<` a line
-//! was received, `>` a line was sent, `-` it was closed, and why. Bytes that are no printable UTF-8 are written `\xNN`, and so is
-//! a backslash that stands before an `x`; so a record is always one line, and can be turned back into the same bytes.
+//! The time in seconds since the server's start, the connection's name, and what happened: `+` it was opened, `<` a
+//! line was received, `>` a line was sent, `-` it was closed, and why. Bytes that are not printable UTF-8 are written
+//! as `\xNN`, and so is a backslash before an `x`. So a record is always one line, and can be converted back into the
+//! same bytes.
 
 use std::fmt;
 
@@ -69,8 +70,8 @@ impl<P: fmt::Display, B: AsRef<[u8]>> fmt::Display for Record<P, B> {
 }
 
 impl Record<String, Vec<u8>> {
-    /// Reads one record. What stands before the `@`, as the time and level of a log, is passed over.
-    /// Nothing if the line is no record.
+    /// Reads one record. Anything before the `@`, such as the time and level of a log, is skipped. None if the line is
+    /// not a record.
     #[cfg(feature = "unstable")]
     pub fn parse(line: &str) -> Option<Self> {
         let start = if line.starts_with('@') { 0 } else { line.find("] @")? + 2 };
@@ -89,7 +90,7 @@ impl Record<String, Vec<u8>> {
     }
 }
 
-/// Bytes as one line of printable text that can be turned back.
+/// Bytes as one line of printable text that can be converted back.
 pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
@@ -98,7 +99,7 @@ impl fmt::Display for Escaped<'_> {
             let mut characters = chunk.valid().chars().peekable();
             while let Some(character) = characters.next() {
                 let ambiguous = character == '\\' && characters.peek() == Some(&'x');
-                // U+2028 and U+2029 end a line for some readers.
+                // Some readers take U+2028 and U+2029 as line ends.
                 if ambiguous || character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
                     write_hex(f, character.encode_utf8(&mut [0; 4]).as_bytes())?;
                 } else {
@@ -133,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_bytes_become_one_line_and_come_back() {
+    fn any_bytes_become_one_line_and_can_be_converted_back() {
         let all: Vec<u8> = (0..=255).collect();
         for bytes in
             [&b""[..], b"{\"command\":\"lock\"}", b"\\x41 \\\\x41", b"\x1b[31m\nx\r", "\u{2028}é🔒".as_bytes(), &all]
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_not_taken_for_one() {
+    fn a_line_that_is_not_a_record_is_not_parsed() {
         for line in ["", "@", "@1 a +", "@1.0 a", "@1.0 a ?", "@x.0 a +", "hello", "@1.0 a < \\xzz", "@1.0 a < \\x4"] {
             assert_eq!(Record::parse(line), None, "{line:?}");
         }

@@ -77,15 +77,15 @@ fn a_measurement_that_cannot_be_made_is_reported_in_one_line() {
         (&["storm", "-p", "1"], 1, "no connection to 127.0.0.1:1: "),
         (&["pair", "-o", "UNIX", "-f", "/nowhere/officer.sock"], 69, "no connection to /nowhere/officer.sock: "),
         (&["pair", "--connections", "9000000"], 1, "9000000 connections are too many for one process"),
-        (&["pair", "--server-pid", "4000000000"], 1, "the process 4000000000 can't be looked at: "),
-        (&["pair", "--pin", "1000"], 1, "can't keep to CPU 1000: "),
-        (&["floor", "echo", "-p", "0", "--pin", "5000"], 1, "can't keep to CPU 5000: "),
+        (&["pair", "--server-pid", "4000000000"], 1, "process 4000000000 can't be inspected: "),
+        (&["pair", "--pin", "1000"], 1, "can't run on CPU 1000: "),
+        (&["floor", "echo", "-p", "0", "--pin", "5000"], 1, "can't run on CPU 5000: "),
         (&["pair", "-c", "0"], 2, "'0' for '--connections <COUNT>'"),
         (&["pair", "--pairs", "5", "--seconds", "5"], 2, "cannot be used with"),
         (&["handoff", "--protocol", "redis"], 2, "'redis' for '--protocol <PROTOCOL>'"),
         (&["juggle"], 2, "unrecognized subcommand 'juggle'"),
         (&[], 2, "requires a subcommand"),
-        (&["table", "--only", "nothing"], 2, "no row has such a name; there are pair-1, "),
+        (&["table", "--only", "nothing"], 2, "there is no such row; the rows are pair-1, "),
     ] {
         run(&mut officer(&[&["bench"], args].concat())).expect_failure(code, said);
     }

@@ -7,7 +7,7 @@ use officer::net::descriptors::raise_limit;
 use serde_json::json;
 
 use crate::history::EventKind;
-use crate::peers::{QUIET_P99_MAX, beside};
+use crate::peers::{QUIET_P99_MAX, served_during};
 use crate::process::Process;
 use crate::support::patience::eventually;
 use crate::support::server::Server;
@@ -26,7 +26,7 @@ fn ten_thousand_connections_that_end_at_once_hold_up_nobody_and_leave_nothing() 
     let descriptors = server.descriptors();
     let mut process = Process::of_many(all, tcp_address(&server), 1);
     process.wait_for_all(all, &EventKind::Acquired);
-    let (mut events, times) = beside(&server, || {
+    let (mut events, times) = served_during(&server, || {
         let start = Instant::now();
         let events = process.kill();
         // All except those of the quiet client and this one.

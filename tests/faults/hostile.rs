@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::peers::{QUIET_P99_MAX, beside};
+use crate::peers::{QUIET_P99_MAX, served_during};
 use crate::support::client::{Client, lock};
 use crate::support::patience::{PATIENCE, eventually};
 use crate::support::server::Server;
@@ -55,14 +55,14 @@ fn a_million_names_can_be_locked_and_listed_while_others_are_served_and_their_me
     assert_eq!(for_each(&mut holder, "lock", names(0..1000)), 1000);
     assert_eq!(for_each(&mut holder, "unlock", names(0..1000)), 1000);
     let before = server.resident_bytes();
-    let (taken, times) = beside(&server, || for_each(&mut holder, "lock", names(0..ALL)));
+    let (taken, times) = served_during(&server, || for_each(&mut holder, "lock", names(0..ALL)));
     assert_eq!(taken, ALL);
     let full = server.resident_bytes();
     println!("{ALL} locks taken; a lock and unlock meanwhile: {times}");
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
 
     let mut reader = server.connect();
-    let (listed, times) = beside(&server, || {
+    let (listed, times) = served_during(&server, || {
         let (mut listed, mut after) = (0, Value::Null);
         loop {
             let page = reader.ask(json!({"command": "locks", "limit": 1000, "after": after, "detail": true}));
@@ -78,7 +78,7 @@ fn a_million_names_can_be_locked_and_listed_while_others_are_served_and_their_me
     assert_eq!(listed, ALL);
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
 
-    let ((), times) = beside(&server, || {
+    let ((), times) = served_during(&server, || {
         for command in ["locks", "my_locks", "connections"] {
             // The one that holds all of them has the longest list.
             for _ in 0..10 {
@@ -97,7 +97,7 @@ fn a_million_names_can_be_locked_and_listed_while_others_are_served_and_their_me
     let is_late = |number: &usize| number % 10_000 == 5_000;
     let name = |number: usize| names(number..number + 1).next().unwrap();
     let soon = (0..ALL).filter(|number| !is_late(number)).map(name);
-    let (_, times) = beside(&server, || for_each(&mut holder, "unlock", soon));
+    let (_, times) = served_during(&server, || for_each(&mut holder, "unlock", soon));
     let few = server.resident_bytes();
     println!("all but 100 released; a lock and unlock meanwhile: {times}");
     assert_eq!(for_each(&mut holder, "unlock", (0..ALL).filter(is_late).map(name)), 100);
@@ -134,7 +134,7 @@ fn the_memory_of_many_locks_comes_back_each_time() {
 fn a_client_that_locks_without_end_reaches_its_limit_and_is_still_answered() {
     let server = Server::tcp(&[]);
     let mut stream = TcpStream::connect(tcp_address(&server)).unwrap();
-    let ((), times) = beside(&server, || {
+    let ((), times) = served_during(&server, || {
         assert_eq!(for_each(&mut stream, "lock", names(0..200_000)), 10_000);
     });
     let peak = megabytes(server.peak_memory_bytes());
@@ -149,7 +149,7 @@ fn a_client_that_locks_without_end_reaches_its_limit_and_is_still_answered() {
 fn a_client_that_opens_connections_without_end_reaches_the_limit_and_others_go_on() {
     let server = Server::tcp(&["--connections-max", "500"]);
     let descriptors = server.descriptors();
-    let (told, times) = beside(&server, || {
+    let (told, times) = served_during(&server, || {
         let mut open: Vec<Client> = Vec::new();
         let mut told = 0;
         for count in 0..5_000 {
@@ -218,7 +218,7 @@ fn a_hundred_thousand_waits_that_time_out_at_the_same_moment_hold_up_nobody() {
     }
     let full = server.resident_bytes();
     thread::sleep(end.saturating_duration_since(Instant::now()));
-    let ((), times) = beside(&server, || {
+    let ((), times) = served_during(&server, || {
         thread::scope(|scope| {
             for (reader, left) in &mut left {
                 scope.spawn(move || {
@@ -253,7 +253,7 @@ fn clients_that_request_big_replies_and_never_read_use_no_more_than_the_total_ou
         holder.receive();
     }
     let before = megabytes(server.resident_bytes());
-    let (deaf, times) = beside(&server, || {
+    let (deaf, times) = served_during(&server, || {
         let mut deaf: Vec<Client> = (0..60).map(|_| server.connect()).collect();
         for client in &mut deaf {
             // The one with too much may be gone already.
@@ -281,7 +281,7 @@ fn clients_that_send_lines_without_an_end_use_no_more_than_the_total_input_limit
     let mut patient = server.connect();
     patient.write(b"{\"command\":\"pi");
     let before = megabytes(server.resident_bytes());
-    let (endless, times) = beside(&server, || {
+    let (endless, times) = served_during(&server, || {
         let endless: Vec<Client> = (0..600).map(|_| server.connect()).collect();
         endless
             .into_iter()

@@ -17,7 +17,7 @@ use crate::{Percentiles, assert_well, tcp_address};
 pub(crate) const QUIET_P99_MAX: Duration = Duration::from_secs(5);
 
 /// Takes and releases a lock every other millisecond while the work is done, and returns how long each pair took.
-pub(crate) fn beside<T>(server: &Server, work: impl FnOnce() -> T) -> (T, Percentiles) {
+pub(crate) fn served_during<T>(server: &Server, work: impl FnOnce() -> T) -> (T, Percentiles) {
     let is_over = AtomicBool::new(false);
     let mut quiet = server.connect();
     thread::scope(|scope| {
@@ -77,10 +77,10 @@ fn a_quiet_client_is_served_during_a_flood_of_pipelined_requests() {
             let (is_over, pairs) = (&is_over, &pairs);
             scope.spawn(move || flood(address, number, || is_over.load(Relaxed), pairs).unwrap());
         }
-        let ((), times) = beside(&server, || thread::sleep(time));
+        let ((), times) = served_during(&server, || thread::sleep(time));
         is_over.store(true, Relaxed);
         let rate = pairs.load(Relaxed) / time.as_secs();
-        println!("a lock and unlock beside a flood of {rate} pairs per second from 4 connections: {times}");
+        println!("a lock and unlock during a flood of {rate} pairs per second from 4 connections: {times}");
         assert!(times.p99() < QUIET_P99_MAX, "{times}");
         assert!(pairs.load(Relaxed) > 1_000, "no flood: {rate} pairs per second");
     });
@@ -91,7 +91,7 @@ fn requests_that_arrive_byte_by_byte_from_many_are_executed_and_hold_up_nobody()
     let server = Server::tcp(&[]);
     let address = tcp_address(&server);
     const DRIPPING: usize = 200;
-    let ((), times) = beside(&server, || {
+    let ((), times) = served_during(&server, || {
         let mut streams: Vec<TcpStream> = (0..DRIPPING).map(|_| TcpStream::connect(address).unwrap()).collect();
         let requests: Vec<String> =
             (0..DRIPPING).map(|number| format!("{}\n", lock(&format!("{number:03}")))).collect();
@@ -108,7 +108,7 @@ fn requests_that_arrive_byte_by_byte_from_many_are_executed_and_hold_up_nobody()
             assert_eq!(String::from_utf8(reply).unwrap(), expected);
         }
     });
-    println!("a lock and unlock beside {DRIPPING} connections that send byte by byte: {times}");
+    println!("a lock and unlock next to {DRIPPING} connections that send byte by byte: {times}");
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
 }
 

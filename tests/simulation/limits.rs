@@ -117,24 +117,25 @@ impl Limits {
 
     /// The same as the server has them.
     pub(crate) fn of_server(&self) -> server::Limits {
-        let mut limits = server::Limits::default();
-        limits.line_bytes_max = self.line_bytes_max;
-        limits.connections_max = self.connections_max;
-        limits.connection_locks_max = self.connection_locks_max;
-        limits.lock_waits_max = self.lock_waits_max;
-        limits.reply_bytes_max = self.reply_bytes_max;
-        limits.inboxes_bytes_max = self.inboxes_bytes_max;
-        limits.outbox_pause_bytes = self.outbox_pause_bytes;
-        limits.outbox_bytes_max = self.outbox_bytes_max;
-        limits.outboxes_bytes_max = self.outboxes_bytes_max;
-        limits.outbox_stall = Duration::from_nanos(self.outbox_stall);
-        limits.max_idle = self.max_idle.map(Duration::from_nanos);
-        limits.linger = Duration::from_nanos(self.linger);
-        limits.kick_from_anywhere = self.kick_from_anywhere;
-        limits.turn_read_bytes = self.turn_read_bytes;
-        limits.turn_expiries_max = self.turn_expiries_max;
-        limits.turn_expiry_bytes = self.turn_expiry_bytes;
-        limits.turn_ends_max = self.turn_ends_max;
-        limits
+        server::Limits {
+            line_bytes_max: self.line_bytes_max,
+            connections_max: self.connections_max,
+            connection_locks_max: self.connection_locks_max,
+            lock_waits_max: self.lock_waits_max,
+            reply_bytes_max: self.reply_bytes_max,
+            inboxes_bytes_max: self.inboxes_bytes_max,
+            outbox_pause_bytes: self.outbox_pause_bytes,
+            outbox_bytes_max: self.outbox_bytes_max,
+            outboxes_bytes_max: self.outboxes_bytes_max,
+            outbox_stall: Duration::from_nanos(self.outbox_stall),
+            max_idle: self.max_idle.map(Duration::from_nanos),
+            linger: Duration::from_nanos(self.linger),
+            kick_from_anywhere: self.kick_from_anywhere,
+            turn_read_bytes: self.turn_read_bytes,
+            turn_expiries_max: self.turn_expiries_max,
+            turn_expiry_bytes: self.turn_expiry_bytes,
+            turn_ends_max: self.turn_ends_max,
+            ..server::Limits::default()
+        }
     }
 }

@@ -156,7 +156,7 @@ fn a_holder_is_kicked_after_a_confirmation() {
         terminal.press(&["k"]);
         terminal.wait_for("Kick ");
         terminal.press(&["y"]);
-        terminal.wait_for(&format!("{name} was ended: its locks have passed on"));
+        terminal.wait_for(&format!("{name} was kicked: its locks have passed on"));
         bob.expect_acquired("boss:17");
         ann.expect_end();
         terminal.wait_for("1 lock, nobody waits");
@@ -182,7 +182,7 @@ fn the_selected_waiter_is_kicked_out_of_a_queue() {
     drop(first);
     terminal.wait_for("'boss:1': 2 waiters");
     terminal.press(&["y"]);
-    terminal.wait_for(&format!("{} was ended", names[1]));
+    terminal.wait_for(&format!("{} was kicked", names[1]));
     second.expect_end();
     terminal.wait_for("'boss:1': 1 waiter");
     assert_eq!(ann.ask(r#"{"command":"ping"}"#)["result"], "pong");
@@ -211,7 +211,7 @@ fn pasted_or_typed_ahead_input_kicks_nobody() {
     terminal.wait_for("Kick ");
     assert_eq!(ann.ask(r#"{"command":"ping"}"#)["result"], "pong");
     terminal.press(&["y"]);
-    terminal.wait_for("was ended");
+    terminal.wait_for("was kicked");
     ann.expect_end();
 }
 

@@ -53,7 +53,7 @@ fn the_screen_shows_the_first_rows_and_how_many_more_there_are() {
     let lines = once(&server, ("80", "100"), &["--sort", "lock", "--filter", "CK 0", "lock"]);
     assert_eq!(lines.len(), 3 + 10);
     assert!(lines[0].starts_with("30 locks 'lock...'") && lines[1].ends_with("10 with 'CK 0'"), "{lines:?}");
-    assert_eq!(once(&server, ("80", "24"), &["nothing"])[3], "Nobody holds a lock whose name begins so.");
+    assert_eq!(once(&server, ("80", "24"), &["nothing"])[3], "Nobody holds a lock whose name starts with this.");
 }
 
 #[test]

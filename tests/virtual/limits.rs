@@ -224,13 +224,13 @@ fn a_paused_connection_with_unread_input_is_not_idle() {
         client
     };
     let reset = RESET.to_owned() + "\n";
-    let has_all_carried_out = paused(&mut world, &reset);
+    let has_everything_executed = paused(&mut world, &reset);
     let has_lines_left = paused(&mut world, &reset.repeat(2));
     let has_unread_input = paused(&mut world, &reset);
     world.send(has_unread_input, reset.as_bytes());
     assert!(world.unread(has_unread_input) > 0 && world.unread(has_lines_left) == 0);
     world.pass(100 * SECOND);
-    assert!(world.is_closed(has_all_carried_out), "this one is silent");
+    assert!(world.is_closed(has_everything_executed), "this one is silent");
     assert!(!world.is_closed(has_lines_left) && !world.is_closed(has_unread_input));
     assert_eq!(world.take(has_lines_left, None).len(), 2);
     assert_eq!(world.take(has_unread_input, None).len(), 2);

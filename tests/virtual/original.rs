@@ -42,8 +42,8 @@ fn replay(steps: &[Step], path: &Path) {
     for (number, action) in steps.iter().enumerate().filter(|(_, step)| step.got.is_none()) {
         let received = if action.drop {
             let received = world.half_close(clients[action.on]);
-            let [anew] = world.connect();
-            clients[action.on] = anew;
+            let [reconnected] = world.connect();
+            clients[action.on] = reconnected;
             received
         } else {
             world.say(clients[action.on], &action.send.as_ref().unwrap().to_string())

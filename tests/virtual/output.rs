@@ -36,7 +36,7 @@ fn owe(world: &mut World, client: Client, names: &[&str]) -> usize {
 #[test]
 fn requests_are_not_executed_while_too_much_is_unsent() {
     let reply = wire_bytes(&release_failed("x"));
-    for (outbox_pause_bytes, carried_out) in [(1, 1), (reply, 1), (reply + 1, 2), (3 * reply, 3)] {
+    for (outbox_pause_bytes, executed) in [(1, 1), (reply, 1), (reply + 1, 2), (3 * reply, 3)] {
         let mut world = World::with_limits(Limits { outbox_pause_bytes, turn_read_bytes: 200, ..limits() });
         let [ann, bob] = world.connect();
         world.take_only(ann, 0);
@@ -44,11 +44,11 @@ fn requests_are_not_executed_while_too_much_is_unsent() {
         let sent = 100;
         world.put(ann, line.repeat(sent).as_bytes());
         assert_eq!(world.step(), []);
-        assert_eq!(world.server.unsent(), carried_out * reply);
+        assert_eq!(world.server.unsent(), executed * reply);
         assert!(world.unread(ann) >= (sent - 10) * line.len(), "the peer's window fills: what it sends is left unread");
         world.event(ann, officer::server::Readiness { is_readable: true, ..Default::default() });
         assert_eq!(world.step(), []);
-        assert_eq!(world.server.unsent(), carried_out * reply, "an event changes nothing");
+        assert_eq!(world.server.unsent(), executed * reply, "an event changes nothing");
         assert_eq!(world.say(bob, RESET), [(bob, RESET_SUCCEEDED.to_owned())], "the others are served");
         // Each reply that it takes makes room for another.
         let received = world.take(ann, Some(2 * reply));

@@ -1,5 +1,4 @@
-//! `officer bench floor`: servers that only answer. What they do a second is what the system allows, and what they need
-//! is what any server needs.
+//! `officer bench floor`: servers that only answer. They show how much the system allows, and what any server needs.
 
 mod echo;
 mod ring;
@@ -16,10 +15,10 @@ use crate::net::{Listen, descriptors};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Answer every line with one and the same, whatever it says
+    /// Answer every line with the same line, whatever it contains
     Echo(Options),
-    /// Hand locks around without looking at what is sent: a line from whoever has the lock releases it, and one from
-    /// anybody else asks for it
+    /// Hand locks around without looking at the lines: a line from the holder releases its lock, and one from anybody
+    /// else requests it
     Ring(RingOptions),
 }
 
@@ -28,7 +27,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     address: AddressOptions,
 
-    /// CPU to keep to
+    /// CPU to run on
     #[arg(long, value_name = "CPU")]
     pin: Option<usize>,
 }
@@ -38,7 +37,7 @@ pub(crate) struct RingOptions {
     #[command(flatten)]
     options: Options,
 
-    /// Locks; connections belong to them in turn, in the order in which they come
+    /// Number of locks; connections are assigned to them in turn
     #[arg(short, long, value_name = "COUNT", default_value = "1", value_parser = count())]
     locks: usize,
 }

@@ -1,4 +1,4 @@
-//! `officer connections`: who is in the locks.
+//! `officer connections`: what each connection holds and waits for.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -13,14 +13,14 @@ use crate::cli::address::ServerOptions;
 use crate::cli::shown::{Shown, Span};
 use crate::client::{ConnectionDetail, LockDetail, PlaceDetail};
 
-const AFTER: &str = r#"With --json every connection is one line, and one JSON object, where times are seconds:
+const AFTER: &str = r#"With --json every connection is one JSON object on one line. Times are in seconds:
   {"connection":"127.0.0.1:40312","client":"4711@web1 deploy.sh",
    "age":61.5,"silent_for":4.2,"unsent":0,
    "holds":[{"name":"boss:17","held_for":12.5}],
    "waits_for":[{"name":"boss:18","waited_for":3.2}]}
 
 Exit status:
-  0   the connections were listed, be there some or none
+  0   the connections were listed, even if there were none
   1   the output could not be written
   2   the command line is wrong
   69  there is no connection to a server"#;
@@ -28,7 +28,7 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
 pub(in crate::cli) struct Options {
-    /// Look only at the locks whose names begin so
+    /// Look only at locks whose names start with this
     #[arg(default_value = "", hide_default_value = true)]
     prefix: String,
 
@@ -40,7 +40,7 @@ pub(in crate::cli) struct Options {
     #[arg(long)]
     locks: bool,
 
-    /// For programs: lines of JSON, with all locks
+    /// For programs: lines of JSON, including all locks
     #[arg(long)]
     json: bool,
 
@@ -48,8 +48,8 @@ pub(in crate::cli) struct Options {
     server: ServerOptions,
 }
 
-/// What one connection has. The server tells it lock by lock, so this is collected: for a table without --locks, only
-/// as much of it as is shown.
+/// The locks of one connection. The server lists them lock by lock, so they are collected: for a table without --locks,
+/// only as many as are shown.
 #[derive(Debug, Default)]
 struct Connection {
     client: Option<String>,
@@ -69,7 +69,7 @@ struct Life {
 
 #[derive(Debug, Default)]
 struct Names {
-    /// The first only, unless all are shown.
+    /// Only the first, unless all are shown.
     names: Vec<Name>,
     count: usize,
 }
@@ -125,17 +125,20 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
     }
     if all.unlisted > 0 {
         let unlisted = all.unlisted;
-        let _ = writeln!(io::stderr(), "officer: {unlisted} more wait: a server lists the first 1,000 of each lock");
+        let _ = writeln!(
+            io::stderr(),
+            "officer: {unlisted} more wait; a server lists only the first 1,000 waiters of each lock"
+        );
     }
     Ok(())
 }
 
-/// The connections in the locks.
+/// The connections that hold or wait for locks.
 #[derive(Debug, Default)]
 struct All {
     connections: BTreeMap<String, Connection>,
     has_every_name: bool,
-    /// Waiters that the server did not name.
+    /// Waiters that the server did not list.
     unlisted: u64,
 }
 
@@ -175,7 +178,7 @@ impl All {
 }
 
 impl Connection {
-    /// A row with the first names, and more for those beyond that are shown.
+    /// A row with the first names, and further rows for the other ones that are shown.
     fn rows<'a>(&'a self, connection: &'a str) -> impl Iterator<Item = [String; 7]> + 'a {
         let rows = self.holds.names.len().max(self.waits_for.names.len()).max(1);
         (0..rows).map(move |index| {

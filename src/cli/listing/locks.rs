@@ -12,7 +12,7 @@ use crate::client::{LockDetail, PlaceDetail};
 
 use std::io::Write;
 
-const AFTER: &str = r#"With --json every lock is one line, and one JSON object, where times are seconds:
+const AFTER: &str = r#"With --json every lock is one JSON object on one line. Times are in seconds:
   {"name":"boss:17",
    "holders":[{"connection":"127.0.0.1:40312",
                "client":"4711@web1 deploy.sh",
@@ -21,10 +21,10 @@ const AFTER: &str = r#"With --json every lock is one line, and one JSON object, 
                "mode":"exclusive","waited_for":3.2}],
    "waiting":1}
 
-A server lists the first 1,000 waiters of a lock; "waiting" is how many there are.
+A server lists the first 1,000 waiters of a lock; "waiting" is their number.
 
 Exit status:
-  0   the locks were listed, be there some or none
+  0   the locks were listed, even if there were none
   1   the output could not be written
   2   the command line is wrong
   69  there is no connection to a server"#;
@@ -32,15 +32,15 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
 pub(in crate::cli) struct Options {
-    /// Only the locks whose names begin so
+    /// Only locks whose names start with this
     #[arg(default_value = "", hide_default_value = true)]
     prefix: String,
 
-    /// List who waits for each lock, in order
+    /// List the waiters of each lock, in order
     #[arg(long)]
     waiters: bool,
 
-    /// For programs: lines of JSON, with the waiters
+    /// For programs: lines of JSON, including waiters
     #[arg(long)]
     json: bool,
 

@@ -9,7 +9,7 @@ use clap_mangen::Man;
 
 use super::{Cli, Failure};
 
-/// Of a service that may do nothing but what it is for.
+/// The unit of a service with minimal privileges.
 const SYSTEMD_UNIT: &str = include_str!("officer.service");
 
 const AFTER: &str = "\
@@ -25,12 +25,12 @@ Install them, for example, with
 #[command(arg_required_else_help = false, after_help = AFTER)]
 pub(super) struct Options {
     #[command(subcommand)]
-    what: What,
+    what: Subject,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// A unit for systemd that runs this program
+enum Subject {
+    /// A systemd unit that runs this program
     SystemdUnit,
     /// The manual page officer(1), or that of a command
     Man {
@@ -46,9 +46,9 @@ enum What {
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let printed = match &options.what {
-        What::SystemdUnit => systemd_unit()?.into_bytes(),
-        What::Man { command } => manual(command)?,
-        What::Completions { shell } => completions(*shell),
+        Subject::SystemdUnit => systemd_unit()?.into_bytes(),
+        Subject::Man { command } => manual(command)?,
+        Subject::Completions { shell } => completions(*shell),
     };
     io::stdout().write_all(&printed).map_err(Failure::Output)
 }
@@ -57,7 +57,7 @@ fn systemd_unit() -> Result<String, Failure> {
     let program = env::current_exe().map_err(Failure::System)?;
     let path = program.to_str().and_then(as_systemd_reads_it).ok_or_else(|| {
         Failure::Usage(format!(
-            "a unit can't have the path of this program, {program:?}; move it, or write the unit by hand"
+            "a unit can't contain the path of this program, {program:?}; move it, or write the unit by hand"
         ))
     })?;
     Ok(SYSTEMD_UNIT.replace("@PROGRAM@", &path))
@@ -66,7 +66,7 @@ fn systemd_unit() -> Result<String, Failure> {
 fn completions(shell: Shell) -> Vec<u8> {
     let mut printed = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "officer", &mut printed);
-    // What is generated knows nothing of a command that comes behind '--'.
+    // The generated completions don't know about a command after '--'.
     match shell {
         Shell::Bash => printed.extend_from_slice(include_bytes!("completions.bash")),
         Shell::Fish => printed.extend_from_slice(include_bytes!("completions.fish")),
@@ -76,7 +76,8 @@ fn completions(shell: Shell) -> Vec<u8> {
     printed
 }
 
-/// Looks for the command first, and takes out that anything behind the lock's name is a part of it: options come there too.
+/// Looks for the command first, and removes that everything after the lock's name is part of it, because options can
+/// follow the name.
 fn with_command_in_zsh(generated: &str) -> String {
     let is_kept = |line: &&str| !line.starts_with("'*::command -- What to run");
     let kept: String = generated.split_inclusive('\n').filter(is_kept).collect();
@@ -91,7 +92,7 @@ fn manual(command: &[String]) -> Result<Vec<u8>, Failure> {
     for name in command {
         page = page.find_subcommand(name).cloned().ok_or_else(|| {
             let name = command.join(" ");
-            Failure::Usage(format!("there is no command {name:?} to print the manual page of; see 'officer --help'"))
+            Failure::Usage(format!("there is no command {name:?}, so there is no manual page; see 'officer --help'"))
         })?;
     }
     let mut printed = Vec::new();
@@ -100,7 +101,8 @@ fn manual(command: &[String]) -> Result<Vec<u8>, Failure> {
     Ok(printed)
 }
 
-/// A program's path in a unit: a space would end it, `%` stands for something else, and what could end quotes is refused.
+/// A program's path in a unit: a space would end it, `%` has a special meaning, and paths that could end the quotes are
+/// refused.
 fn as_systemd_reads_it(path: &str) -> Option<String> {
     if path.contains(|c: char| c.is_control() || matches!(c, '"' | '\'' | '\\')) {
         return None;

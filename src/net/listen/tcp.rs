@@ -85,6 +85,7 @@ pub(super) fn bind(host: &str, port: u16, options: &TcpOptions) -> Result<Listen
     })
 }
 
+#[cfg(feature = "cli")]
 pub(super) fn check(host: &str, port: u16, options: &TcpOptions, old: Option<&str>) -> Result<(), BindError> {
     first_of(host, port, |address| match bound(address, options) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && old.is_none_or(|old| covers(old, address)) => Ok(()),
@@ -93,6 +94,7 @@ pub(super) fn check(host: &str, port: u16, options: &TcpOptions, old: Option<&st
 }
 
 /// Whether what listens on an address keeps others from another one.
+#[cfg(feature = "cli")]
 fn covers(listening: &str, address: SocketAddr) -> bool {
     listening.parse().is_ok_and(|listening: SocketAddr| {
         let is_same =

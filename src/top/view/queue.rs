@@ -1,4 +1,4 @@
-//! The table of those who are on one lock.
+//! The table of the holders and waiters of one lock.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

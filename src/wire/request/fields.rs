@@ -14,12 +14,12 @@ pub(super) fn present(raw: Option<&RawValue>) -> Option<&RawValue> {
     raw.filter(|raw| raw.get() != "null")
 }
 
-/// The value as a number, if it is one. That it is within the range of a double was seen to before.
+/// The value as a number, if it is one. That it fits a double was checked before.
 pub(super) fn number(raw: &RawValue) -> Option<f64> {
     matches!(raw.get().as_bytes()[0], b'-' | b'0'..=b'9').then(|| raw.get().parse().ok()).flatten()
 }
 
-/// `2`, `2.0` and `2e0` are all the whole number 2. One beyond 64 bits is the largest of them.
+/// `2`, `2.0` and `2e0` are all the whole number 2. One beyond 64 bits saturates.
 pub(super) fn whole_number(number: f64) -> Option<u64> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and saturates as said")]
     (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
@@ -46,7 +46,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// What is wrong with a line, before it is known whose answer that is.
+/// What is wrong with a line, before its name and id are known.
 #[derive(Clone)]
 pub(super) struct Rejection {
     pub(super) reason: Reason,
@@ -137,7 +137,7 @@ impl<'a> Fields<'a> {
         Field::ALL.iter().find(is_other).map(|(_, name)| Cow::Borrowed(*name))
     }
 
-    /// Sees to it that the whole line is well-formed, what is ignored of it too.
+    /// Checks that the whole line is well-formed, including what is ignored.
     pub(super) fn read(line: &'a [u8]) -> Result<Self, Rejection> {
         let text = std::str::from_utf8(line).map_err(|_| Rejection::invalid_json("the line is not UTF-8"))?;
         let ill_formed = |error: serde_json::Error| Rejection::invalid_json(format!("the line is not JSON: {error}"));
@@ -153,11 +153,11 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// serde's derive refuses a key that comes twice, so this is written out. Values stay raw: what is wrong with one may
-/// only be said once the whole line is known to be well-formed.
+/// serde's derive refuses repeated keys, so this is written by hand. Values stay raw: an error in one may be reported
+/// only once the whole line is known to be well-formed.
 struct Collector<'a> {
     fields: Fields<'a>,
-    /// The first value that is beyond the limits of what we take as well-formed.
+    /// The first value that exceeds our limits on well-formed JSON.
     rejection: Option<Rejection>,
 }
 
@@ -175,7 +175,7 @@ impl<'a> Visitor<'a> for &mut Collector<'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        // Keys stay raw too: one with half of a surrogate pair is no field that we know, and so nothing is wrong with it.
+        // Keys stay raw too: a key with an unpaired surrogate is an unknown field, so it is ignored.
         while let Some(key) = map.next_key::<&'a RawValue>()? {
             let value: &'a RawValue = map.next_value()?;
             if self.rejection.is_none() {
@@ -194,14 +194,13 @@ impl<'a> Visitor<'a> for &mut Collector<'a> {
     }
 }
 
-/// A string that counts has to be text, which an escape that is half of a surrogate pair is not. (Where nobody looks at
-/// the string, it is left alone.)
+/// A string that counts must be valid text, without unpaired surrogates. (Ignored strings are not checked.)
 pub(super) fn check_surrogates(value: &RawValue) -> Result<(), Rejection> {
     if memchr::memchr(b'\\', value.get().as_bytes()).is_none() {
         return Ok(());
     }
     let decoded: Result<serde_json::Value, _> = serde_json::from_str(value.get());
-    decoded.map(drop).map_err(|_| Rejection::invalid_json("an escape is half of a surrogate pair"))
+    decoded.map(drop).map_err(|_| Rejection::invalid_json("an escape is an unpaired surrogate"))
 }
 
 /// serde_json steps over a value that nobody looks at without minding how deep it is or how large its numbers are. The
@@ -228,7 +227,7 @@ fn check_skipped(value: &str, mut depth: usize) -> Result<(), Rejection> {
                 let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
                 let length = bytes[at..].iter().take_while(|byte| is_part(byte)).count();
                 if !value[at..at + length].parse::<f64>().is_ok_and(f64::is_finite) {
-                    return Err(Rejection::invalid_json("a number is beyond a double"));
+                    return Err(Rejection::invalid_json("a number does not fit a double"));
                 }
                 at += length;
                 continue;

@@ -40,7 +40,7 @@ fn parse_line(line: &[u8], is_strict: bool) -> Result<Request<'_>, BadRequest<'_
         Text::Is(word) => fields_of(word),
         Text::Absent | Text::Other => None,
     };
-    // Where it is not known what counts, the name does: it comes before the rest.
+    // If the command is unknown, the name counts: it comes before the rest.
     let of_command = of_command.unwrap_or(&[Field::Name]);
     let counted = [Field::Command, Field::Id].iter().chain(of_command).filter_map(|field| fields.get(*field));
     let well_formed = counted.into_iter().try_for_each(check_surrogates);
@@ -59,7 +59,7 @@ fn parse_line(line: &[u8], is_strict: bool) -> Result<Request<'_>, BadRequest<'_
     }
 }
 
-/// The fields of each command, beside `command` and `id`. All others are ignored. None: there is no such command.
+/// The fields of each command, besides `command` and `id`. All others are ignored. None: there is no such command.
 fn fields_of(command: &str) -> Option<&'static [Field]> {
     Some(match command {
         "lock" => &[Field::Name, Field::Timeout, Field::QueueMax],
@@ -199,7 +199,7 @@ impl Window {
         };
         let after = match Text::read(fields.get(Field::After)) {
             Text::Absent => None,
-            // As it was sent: `+5` and `007` were not.
+            // Only as it was sent: not `+5` or `007`.
             Text::Is(after) => Some(after.parse().ok().filter(|slot: &u32| slot.to_string() == after)),
             Text::Other => Some(None),
         };
