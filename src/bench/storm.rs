@@ -90,7 +90,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         tally.wrong.add(format!("none, for {missing} of {locks} waits, in {PATIENCE:?}"));
     }
     let report = report(&crew, watch.waiters.granted(), missing, connections, spent);
-    let report = report.with_latency("before", &calm).with_latency("meanwhile", &storm).with_faults(&tally);
+    let report = report.with_latency("before", &calm).with_latency("meanwhile", &storm).with_failures(&tally);
     report.print(load.json)?;
     report.verdict()
 }
