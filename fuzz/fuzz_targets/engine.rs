@@ -37,10 +37,10 @@ struct Both {
     now: u64,
 }
 
-/// The clock stands still there, 292 years after the start.
+/// The clock stops here, 292 years after the start.
 const END_OF_TIME: u64 = 1 << 63;
 
-/// A hash of which there are two, so that most of what the index finds by it is another lock.
+/// There are only two hashes, so that much of what the index finds is another lock.
 #[derive(Default)]
 struct TwoHashes(u64);
 

@@ -74,14 +74,14 @@ fn every_sequence_in_a_small_world_is_answered_as_the_model_says() {
             for number in 0..operations.len() {
                 let mut pair = Pair::new();
                 for earlier in sequence {
-                    pair.carry_out(operations[usize::from(*earlier)]);
+                    pair.execute(operations[usize::from(*earlier)]);
                 }
                 let operation = operations[number];
                 if !pair.is_possible(operation) {
                     continue;
                 }
                 tried += 1;
-                pair.carry_out(operation);
+                pair.execute(operation);
                 let done = || sequence.iter().map(|number| operations[usize::from(*number)]).collect::<Vec<_>>();
                 if let Err(why) = pair.check() {
                     panic!("after {:?} and {operation:?}: {why}", done());
@@ -165,7 +165,7 @@ impl Pair {
         }
     }
 
-    fn carry_out(&mut self, operation: Operation) {
+    fn execute(&mut self, operation: Operation) {
         self.said.clear();
         self.expected.clear();
         let lock = |name: &str, timeout| Ask::Lock { name: name.to_owned(), timeout, queue_max: None };
