@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod deadlines;
 pub mod framing;
+pub mod grammar;
 pub mod json;
 pub mod memory;
 /// One model for both: the simulation has it too.
