@@ -179,8 +179,8 @@ struct Draw {
     on_unix: u8,
     /// Time passes in small steps, so that many come to wait for one lock.
     is_slow: bool,
-    /// The longest times are of so many bits of nanoseconds.
-    time_bits: u64,
+    /// Nobody is closed for being silent, so time may pass in years.
+    is_patient: bool,
     next_id: u64,
 }
 
@@ -229,7 +229,7 @@ impl Draw {
                 *name = sizes::name(&mut |of| random.u64(0..of));
             }
         }
-        let time_bits = if limits.max_idle.is_none() { 62 } else { 40 };
+        let is_patient = limits.max_idle.is_none();
         let line_bytes_max = limits.line_bytes_max;
         let next_id = 0;
         Draw {
@@ -243,7 +243,7 @@ impl Draw {
             with_id,
             on_unix,
             is_slow,
-            time_bits,
+            is_patient,
             next_id,
         }
     }
@@ -311,7 +311,9 @@ impl Draw {
     }
 
     fn timeout(&mut self) -> Span {
-        if self.random.u8(0..4) == 0 {
+        // Where time goes so far that they come to their end, most are long.
+        let of_eight = if self.is_patient { 5 } else { 2 };
+        if self.random.u8(0..8) < of_eight {
             return self.sized(sizes::span);
         }
         let (written, nanos) = TIMEOUTS[self.random.usize(0..TIMEOUTS.len())];
@@ -373,7 +375,10 @@ impl Draw {
             0..8 => SECOND / 4 * self.random.u64(0..8),
             8..14 => self.random.u64(0..3 * SECOND),
             14 => SECOND * self.random.u64(0..70),
-            _ => sizes::number(self.time_bits, &mut |of| self.random.u64(0..of)),
+            _ => {
+                let bits = if self.is_patient { 62 } else { 40 };
+                self.sized(|draw| sizes::number(bits, draw))
+            }
         }
     }
 }

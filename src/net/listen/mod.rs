@@ -63,7 +63,7 @@ enum Kind {
     Unix {
         // In front of the listener, so that it is dropped first: while the listener lives, no successor takes the file
         // for a stale one and the file's inode number is given to no other.
-        // None: the socket was passed to us, and its file belongs to whoever made it.
+        // None: the socket was passed to us, and its file is that of whoever made it.
         _file: Option<SocketFile>,
         address: String,
         listener: UnixListener,

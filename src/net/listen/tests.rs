@@ -431,9 +431,14 @@ fn a_directory_that_others_keep_locked_for_too_long_is_said() {
 }
 
 #[test]
-fn of_servers_that_start_together_beside_one_that_keeps_cleaners_out_one_wins() {
+#[cfg(target_os = "linux")]
+fn beside_a_lock_that_keeps_cleaners_out_servers_still_take_turns() {
     let directory = Directory::new();
-    let lock = File::open(&directory.0).unwrap();
-    lock.lock_shared().unwrap();
+    let shared = File::open(&directory.0).unwrap();
+    shared.lock_shared().unwrap();
+    let turn = unix::lock_directory(&directory.file()).unwrap();
+    assert!(turn.is_some());
+    assert!(fault(unix_at(&directory.file())).contains("locked for 5 s"));
+    drop(turn);
     one_of_many_wins(&directory);
 }

@@ -9,8 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::net::UnixListener;
-#[cfg(feature = "cli")]
-use rustix::fs::Access;
 use socket2::{Domain, SockAddr, Type};
 
 use super::{BACKLOG, BindError, Kind, Listener};
@@ -39,7 +37,7 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<Listener, BindError> {
 pub(super) fn check(path: &Path, old: Option<&str>) -> Result<(), BindError> {
     let address = address_of(path)?;
     let directory = directory_of(path)?;
-    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK)
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
         .map_err(|error| BindError::path(path, "create", error.into()))?;
     // Not asked if it is known, for that takes a connection.
     if old.is_some_and(|old| path.display().to_string() == old) {
@@ -77,7 +75,7 @@ fn directory_of(path: &Path) -> Result<&Path, BindError> {
 /// what one of two finds stale may already be the other's new file. The lock ends with the `File` that is returned.
 ///
 /// A directory that we may not read, or a file system without such locks, does without.
-fn lock_directory(path: &Path) -> Result<Option<Lock>, BindError> {
+pub(super) fn lock_directory(path: &Path) -> Result<Option<Lock>, BindError> {
     let directory = directory_of(path)?;
     // Known to be a directory: opening a FIFO would wait for a writer.
     let Ok(file) = File::open(directory) else { return Ok(None) };
@@ -95,7 +93,7 @@ fn lock_directory(path: &Path) -> Result<Option<Lock>, BindError> {
 }
 
 /// The right to look at the socket files of a directory, until it is dropped.
-struct Lock {
+pub(super) struct Lock {
     _directory: File,
     _turn: Option<socket2::Socket>,
 }
@@ -192,7 +190,7 @@ impl Drop for SocketFile {
         if fs::symlink_metadata(&self.path).is_ok_and(is_ours)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log::warn!("the socket file {:?} could not be removed: {error}", self.path);
+            log::warn!("the socket file {:?} stays behind: {error}", self.path);
         }
     }
 }
