@@ -52,7 +52,7 @@ pub(super) struct Options {
     #[arg(value_parser = options::locks())]
     locks: usize,
 
-    /// How long the other client is measured before the storm the storm
+    /// How long the other client is measured before the storm
     #[arg(short, long, value_name = "SECONDS", default_value = "2", help_heading = "Load")]
     #[arg(value_parser = seconds_above_zero)]
     seconds: Seconds,
