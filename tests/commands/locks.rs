@@ -54,7 +54,7 @@ fn locks_are_listed_with_their_holders_and_waiters() {
 #[test]
 fn where_nothing_is_locked_nothing_is_printed() {
     let server = Server::tcp(&[]);
-    for (args, said) in [(&[][..], "officer: nobody holds a lock"), (&["x\n"], r"name begins with 'x\n'")] {
+    for (args, said) in [(&[][..], "officer: nobody holds a lock"), (&["x\n"], r"name starts with 'x\n'")] {
         let end = run(&mut server.officer("locks", args));
         assert!(end.status.success() && end.stdout.is_empty(), "{end:?}");
         assert!(end.stderr.len() == 1 && end.stderr[0].contains(said), "{end:?}");

@@ -215,5 +215,5 @@ fn a_client_that_is_stopped_and_continued_goes_on_waiting_for_a_unix_socket() {
     // A server of another kind; the connection is made all the same.
     let (mut stream, _) = listener.accept().unwrap();
     stream.write_all(b"welcome\n").unwrap();
-    client.end().expect_failure(69, "it sent: welcome");
+    client.end().expect_failure(69, "It sent: welcome");
 }
