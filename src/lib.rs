@@ -59,10 +59,7 @@
 //! The documents: [operating a server](docs::operating), [the protocol](docs::protocol),
 //! [the architecture](docs::architecture), [how it is tested](docs::testing) and [measurements](docs::measurements).
 
-#![cfg_attr(
-    not(feature = "unstable"),
-    allow(unreachable_pub, reason = "with `unstable` it is reachable, and looked at")
-)]
+#![cfg_attr(not(feature = "unstable"), allow(unreachable_pub))]
 
 #[cfg(any(doc, doctest))]
 pub mod docs;
@@ -81,7 +78,8 @@ pub mod net;
 #[cfg(feature = "cli")]
 mod top;
 
-// Below are the rooms that no program should depend on. Our own tests, benchmarks and fuzzers see them by `unstable`.
+// Below are the rooms that no program should depend on. Our own tests, benchmarks and fuzzers see them by `unstable`;
+// without it, `pub` in them reaches nobody.
 
 #[cfg(all(feature = "server", not(feature = "unstable")))]
 mod engine;

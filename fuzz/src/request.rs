@@ -3,7 +3,7 @@
 use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::request::{
-    Command, Hello, Lock, Operation, Page, Request, parse, parse_in_full, recognise, recognise_line,
+    Command, ConnectionsPage, Hello, Lock, Operation, Page, Request, parse, parse_in_full, recognise, recognise_line,
 };
 
 use crate::json::Json;
@@ -24,10 +24,11 @@ enum Meaning {
     Locks,
     Page { prefix: String, limit: usize, after: u32, has_detail: bool },
     Connections,
+    ConnectionsPage { has_idle: bool, limit: usize, after: u32, has_detail: bool },
     MyLocks,
     KeepAlive,
     Ping,
-    Hello { client: Option<String>, max_idle_ns: Option<u64> },
+    Hello { client: Option<String>, max_idle_ns: Option<u64>, strict: Option<bool> },
     Kick { connection: String },
     Refused { reason: &'static str, name: Option<String> },
 }
@@ -60,8 +61,12 @@ pub fn by_the_server(line: &[u8]) -> Read {
 fn meaning_of(command: Command<'_>) -> Meaning {
     let operation = match command {
         Command::Locks(operation) => operation,
-        Command::Hello(Hello { client, max_idle, .. }) => {
-            return Meaning::Hello { client: client.map(Into::into), max_idle_ns: max_idle.map(Span::as_nanos) };
+        Command::Hello(Hello { client, max_idle, strict }) => {
+            let max_idle_ns = max_idle.map(Span::as_nanos);
+            return Meaning::Hello { client: client.map(Into::into), max_idle_ns, strict };
+        }
+        Command::ConnectionsPage(ConnectionsPage { has_idle, limit, after, has_detail }) => {
+            return Meaning::ConnectionsPage { has_idle, limit, after, has_detail };
         }
         Command::Kick { connection } => return Meaning::Kick { connection: connection.into() },
     };
@@ -139,9 +144,10 @@ fn fields_of(command: &str) -> Option<&'static [&'static str]> {
         "lock" => &["name", "timeout", "queue_max"],
         "unlock" => &["name"],
         "locks" => &["prefix", "limit", "after", "detail"],
-        "hello" => &["client", "max_idle"],
+        "connections" => &["all", "limit", "after", "detail"],
+        "hello" => &["client", "max_idle", "strict"],
         "kick" => &["connection"],
-        "reset" | "connections" | "my_locks" | "keep_alive" | "ping" => &[],
+        "reset" | "my_locks" | "keep_alive" | "ping" => &[],
         _ => return None,
     })
 }
@@ -208,7 +214,7 @@ impl Fields<'_> {
             "unlock" => Meaning::Unlock { name: name.ok_or(Wrong)? },
             "reset" => Meaning::Reset,
             "locks" => self.locks()?,
-            "connections" => Meaning::Connections,
+            "connections" => self.connections()?,
             "my_locks" => Meaning::MyLocks,
             "keep_alive" => Meaning::KeepAlive,
             "ping" => Meaning::Ping,
@@ -218,14 +224,43 @@ impl Fields<'_> {
                     Some(seconds) if seconds <= 0.0 => return Err(Wrong),
                     seconds => seconds.map(nanos),
                 },
+                strict: self.truth("strict")?,
             },
             "kick" => Meaning::Kick { connection: self.text("connection")?.ok_or(Wrong)? },
             _ => unreachable!("only commands with known fields come here"),
         })
     }
 
+    fn truth(&self, key: &str) -> Result<Option<bool>, Wrong> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Json::Bool(truth)) => Ok(Some(*truth)),
+            Some(_) => Err(Wrong),
+        }
+    }
+
     fn locks(&self) -> Result<Meaning, Wrong> {
         let prefix = self.text("prefix")?;
+        let page = self.page()?;
+        if prefix.is_none() && page.is_none() {
+            return Ok(Meaning::Locks);
+        }
+        let (limit, after, has_detail) = page.unwrap_or((1000, 0, false));
+        Ok(Meaning::Page { prefix: prefix.unwrap_or_default(), limit, after, has_detail })
+    }
+
+    fn connections(&self) -> Result<Meaning, Wrong> {
+        let has_idle = self.truth("all")?.unwrap_or(false);
+        let page = self.page()?;
+        if !has_idle && page.is_none() {
+            return Ok(Meaning::Connections);
+        }
+        let (limit, after, has_detail) = page.unwrap_or((1000, 0, false));
+        Ok(Meaning::ConnectionsPage { has_idle, limit, after, has_detail })
+    }
+
+    /// What asks for one page of any listing: its limit, where it begins, and whether it has details.
+    fn page(&self) -> Result<Option<(usize, u32, bool)>, Wrong> {
         let limit = self.whole_number("limit")?;
         if limit.is_some_and(|limit| !(1..=1000).contains(&limit)) {
             return Err(Wrong);
@@ -235,16 +270,12 @@ impl Fields<'_> {
             Some(after) => Some(after.parse::<u32>().map_err(|_| Wrong)?),
             None => None,
         };
-        let has_detail = match self.get("detail") {
-            None => false,
-            Some(Json::Bool(has_detail)) => *has_detail,
-            Some(_) => return Err(Wrong),
-        };
-        if prefix.is_none() && limit.is_none() && after.is_none() && !has_detail {
-            return Ok(Meaning::Locks);
+        let has_detail = self.truth("detail")?.unwrap_or(false);
+        if limit.is_none() && after.is_none() && !has_detail {
+            return Ok(None);
         }
         let limit = usize::try_from(limit.unwrap_or(1000)).expect("a small number");
-        Ok(Meaning::Page { prefix: prefix.unwrap_or_default(), limit, after: after.unwrap_or(0), has_detail })
+        Ok(Some((limit, after.unwrap_or(0), has_detail)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The way in: a `lock` is granted, joins the queue, or is refused.
 
+use std::hash::BuildHasher;
+
 use super::place::{PlaceExtras, PlaceKey, Standing};
 use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, SessionKey, refusal};
@@ -16,7 +18,7 @@ enum Verdict {
     Wait,
 }
 
-impl Engine {
+impl<S: BuildHasher> Engine<S> {
     pub(super) fn lock(&mut self, request: &Lock<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         let session = context.session;
         let name = request.name.as_str();

@@ -1,9 +1,11 @@
 //! What always holds in the engine, checked as a whole.
 
+use std::hash::BuildHasher;
+
 use super::Engine;
 use super::place::Standing;
 
-impl Engine {
+impl<S: BuildHasher> Engine<S> {
     /// Checks everything that always holds, in time proportional to everything there is.
     ///
     /// # Panics

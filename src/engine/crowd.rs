@@ -1,6 +1,6 @@
 //! The index of crowds: on a lock with many places, a session's own is found by hash, not by looking at each.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use super::SessionKey;
 use super::index::Index;
@@ -14,32 +14,37 @@ pub(super) const CROWDED: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
     index: Index,
-    hash_key: RandomState,
 }
 
 impl Crowd {
-    pub(super) fn find(&self, places: &Places, lock: LockKey, session: SessionKey) -> Option<PlaceKey> {
+    pub(super) fn find(
+        &self,
+        hasher: &impl BuildHasher,
+        places: &Places,
+        lock: LockKey,
+        session: SessionKey,
+    ) -> Option<PlaceKey> {
         let matches = |number| {
             let place = at(places, PlaceKey::new(number));
             place.lock == lock && place.session == session
         };
-        self.index.find(self.hash(lock, session), matches).map(PlaceKey::new)
+        self.index.find(hash(hasher, lock, session), matches).map(PlaceKey::new)
     }
 
-    pub(super) fn insert(&mut self, place: &Place, key: PlaceKey) {
-        self.index.insert(self.hash(place.lock, place.session), key.index());
+    pub(super) fn insert(&mut self, hasher: &impl BuildHasher, place: &Place, key: PlaceKey) {
+        self.index.insert(hash(hasher, place.lock, place.session), key.index());
     }
 
-    pub(super) fn remove(&mut self, lock: LockKey, session: SessionKey, key: PlaceKey) {
-        self.index.remove(self.hash(lock, session), key.index());
+    pub(super) fn remove(&mut self, hasher: &impl BuildHasher, lock: LockKey, session: SessionKey, key: PlaceKey) {
+        self.index.remove(hash(hasher, lock, session), key.index());
     }
 
     #[cfg(feature = "unstable")]
     pub(super) fn len(&self) -> usize {
         self.index.len()
     }
+}
 
-    fn hash(&self, lock: LockKey, session: SessionKey) -> u64 {
-        self.hash_key.hash_one((lock.slot(), session.to_bits()))
-    }
+fn hash(hasher: &impl BuildHasher, lock: LockKey, session: SessionKey) -> u64 {
+    hasher.hash_one((lock.slot(), session.to_bits()))
 }

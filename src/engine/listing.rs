@@ -1,5 +1,7 @@
 //! The listings: what people and programs ask to see of the table, row by row.
 
+use std::hash::BuildHasher;
+
 use super::place::{Place, Standing};
 use super::table::LockKey;
 use super::{Engine, SessionKey};
@@ -14,7 +16,7 @@ pub const PAGE_SLOTS: u32 = 10_000;
 /// A page that has this many bytes takes no further row.
 pub const PAGE_BYTES: usize = 64 << 10;
 
-impl Engine {
+impl<S: BuildHasher> Engine<S> {
     /// Every lock with its connections, holders first, then the waiters in order.
     pub(super) fn list_locks(&self) -> Written<Listing> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);

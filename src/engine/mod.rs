@@ -18,6 +18,8 @@ mod sessions;
 mod stats;
 mod table;
 
+use std::hash::{BuildHasher, RandomState};
+
 use self::deadline::Deadlines;
 use self::list::List;
 use self::place::{PlaceKey, Standing};
@@ -83,11 +85,12 @@ pub struct Summary<'a> {
     pub waits: usize,
 }
 
-/// All locks, all sessions, and what is due when.
+/// All locks, all sessions, and what is due when. Names are hashed by `S`, with a key of this process unless a caller wants
+/// another hash.
 #[derive(Debug)]
-pub struct Engine {
+pub struct Engine<S = RandomState> {
     limits: EngineLimits,
-    table: Table,
+    table: Table<S>,
     sessions: Sessions,
     deadlines: Deadlines<Due>,
     stats: Stats,
@@ -104,9 +107,17 @@ enum Due {
 impl Engine {
     /// An engine in which every lock is free.
     pub fn new(limits: EngineLimits) -> Self {
+        Engine::with_hasher(limits, RandomState::new())
+    }
+}
+
+impl<S: BuildHasher> Engine<S> {
+    /// An engine in which every lock is free, and that hashes by `hasher`. Names that collide cost a walk past each other,
+    /// so it should have a key that clients don't know.
+    pub fn with_hasher(limits: EngineLimits, hasher: S) -> Self {
         Engine {
             limits,
-            table: Table::default(),
+            table: Table::new(hasher),
             sessions: Sessions::default(),
             deadlines: Deadlines::default(),
             stats: Stats::default(),

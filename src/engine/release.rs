@@ -1,12 +1,14 @@
 //! The way out: whatever ends a hold or a wait comes through here, and the lock passes on to whoever waits for it.
 
+use std::hash::BuildHasher;
+
 use super::place::{PlaceExtras, PlaceKey, Standing};
 use super::table::LockKey;
 use super::{Context, Engine, Replies, SessionKey};
 use crate::time::Moment;
 use crate::wire::reply::Outcome;
 
-impl Engine {
+impl<S: BuildHasher> Engine<S> {
     pub(super) fn unlock(&mut self, name: &str, context: &Context<'_>, replies: &mut impl Replies) {
         let outcome = match self.place_named(context.session, name) {
             Some(place) => {

@@ -1,6 +1,6 @@
 //! The lock table: who holds each lock, who waits for it, and who is next.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 
 use smallvec::SmallVec;
 
@@ -45,22 +45,33 @@ impl Entry {
 
 /// All locks that are not free, and all places on them.
 ///
-/// The hash of names is keyed anew in every process, so nobody can choose names that collide.
-#[derive(Debug, Default)]
-pub(super) struct Table {
+/// The hash of names has a key, so nobody can choose names that collide.
+#[derive(Debug)]
+pub(super) struct Table<S> {
     entries: Chunks<Entry>,
     places: Places,
     /// From the hash of a name to its entry.
     by_name: Index,
     /// The places of crowded locks.
     crowd: Crowd,
-    hash_key: RandomState,
+    hasher: S,
 }
 
-impl Table {
+impl<S: BuildHasher> Table<S> {
+    /// A table without locks.
+    pub(super) fn new(hasher: S) -> Self {
+        Table {
+            entries: Chunks::default(),
+            places: Places::default(),
+            by_name: Index::default(),
+            crowd: Crowd::default(),
+            hasher,
+        }
+    }
+
     /// The hash of a name: taken once per request, and passed along.
     pub(super) fn hash(&self, name: &str) -> u64 {
-        let mut hasher = self.hash_key.build_hasher();
+        let mut hasher = self.hasher.build_hasher();
         hasher.write(name.as_bytes());
         hasher.finish()
     }
@@ -124,7 +135,7 @@ impl Table {
     pub(super) fn place_of(&self, lock: LockKey, session: SessionKey) -> Option<PlaceKey> {
         let entry = self.entry(lock);
         if entry.is_crowded {
-            return self.crowd.find(&self.places, lock, session);
+            return self.crowd.find(&self.hasher, &self.places, lock, session);
         }
         self.on(lock).find(|(_, place)| place.session == session).map(|(key, _)| key)
     }
@@ -180,7 +191,7 @@ impl Table {
         };
         list.remove(&mut self.places, key);
         if entry.is_crowded {
-            self.crowd.remove(lock, session, key);
+            self.crowd.remove(&self.hasher, lock, session, key);
         }
         of_session.remove(&mut self.places, key);
         self.places.remove(key.index() as usize)
@@ -210,11 +221,11 @@ impl Table {
     fn join_crowd(&mut self, lock: LockKey, key: PlaceKey) {
         let entry = &mut self.entries[lock.0 as usize];
         if entry.is_crowded {
-            self.crowd.insert(at(&self.places, key), key);
+            self.crowd.insert(&self.hasher, at(&self.places, key), key);
         } else if entry.places() > CROWDED {
             entry.is_crowded = true;
             for (key, place) in entry.holders.iter(&self.places).chain(entry.waiters.iter(&self.places)) {
-                self.crowd.insert(place, key);
+                self.crowd.insert(&self.hasher, place, key);
             }
         }
     }
@@ -252,12 +263,14 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasherDefault, RandomState};
+
     use super::*;
 
     #[test]
     fn names_are_hashed_apart_and_anew_in_every_table() {
         // Otherwise somebody could choose names that all collide, and every request would look at each of them.
-        let (one, other) = (Table::default(), Table::default());
+        let (one, other) = (Table::new(RandomState::new()), Table::new(RandomState::new()));
         assert_eq!(one.hash("boss:17"), one.hash("boss:17"));
         assert_ne!(one.hash("boss:17"), one.hash("boss:18"));
         assert_ne!(one.hash("boss:17"), other.hash("boss:17"));
@@ -265,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_lock_costs_no_index_of_its_places_until_it_is_crowded() {
-        let mut table = Table::default();
+        let mut table = Table::new(RandomState::new());
         let lock = table.add(table.hash("db"), "db");
         let mut of_session: Vec<List<InSession>> = (0..=CROWDED).map(|_| List::default()).collect();
         let mut places = Vec::new();
@@ -280,5 +293,33 @@ mod tests {
             table.leave(place, of_session);
         }
         assert_eq!(table.crowd.len(), 0);
+    }
+
+    /// The same hash for everything.
+    #[derive(Default)]
+    struct Collision;
+
+    impl Hasher for Collision {
+        fn write(&mut self, _: &[u8]) {}
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn names_and_places_are_told_apart_although_their_hashes_collide() {
+        let mut table = Table::new(BuildHasherDefault::<Collision>::default());
+        let locks = ["a", "b"].map(|name| table.add(table.hash(name), name));
+        let mut of_session: Vec<List<InSession>> = (0..=CROWDED).map(|_| List::default()).collect();
+        for (number, of_session) in (0..).zip(&mut of_session) {
+            let standing = if number == 0 { Standing::Holding } else { Standing::Waiting };
+            for lock in locks {
+                table.join(lock, SessionKey::from_bits(number), of_session, standing, Moment::START);
+            }
+        }
+        // That each name finds its lock, and each session its place.
+        table.check_all();
+        assert_eq!(table.find(table.hash("c"), "c"), None);
     }
 }

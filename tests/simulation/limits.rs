@@ -24,11 +24,11 @@ pub(crate) struct Limits {
     pub(crate) outbox_bytes_max: usize,
     /// The same for all connections together.
     pub(crate) outboxes_bytes_max: usize,
-    /// Whoever takes nothing for so long is closed.
+    /// Whoever takes nothing for this long is closed.
     pub(crate) outbox_stall: u64,
-    /// Whoever sends nothing for so long is closed, unless there is no such limit.
+    /// Whoever sends nothing for this long is closed. None: nobody is.
     pub(crate) max_idle: Option<u64>,
-    /// For so long what is sent after a fatal error is read and dropped.
+    /// How long what is sent after a fatal error is read and dropped.
     pub(crate) linger: u64,
     pub(crate) kick_from_anywhere: bool,
     /// How much of one connection's input is read in a turn.

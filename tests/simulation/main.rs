@@ -44,7 +44,7 @@ use crate::run::{Failure, Options, run, run_seed};
 use crate::scenario::{From, Line, Scenario, Step};
 
 const SEEDS: u64 = 10_000;
-/// One in so many seeds is done twice by the same server, to see that it keeps no memory.
+/// One seed in this many is run again on the same server, to see that it keeps no memory.
 const REPEATED: u64 = 16;
 const NANOS_OF_A_YEAR: u128 = 365 * 86_400 * 1_000_000_000;
 /// How long a failing seed is made smaller.
@@ -87,9 +87,9 @@ fn what_clients_see_is_what_the_model_says_for_all_seeds() {
     }
 }
 
-/// The model once did not know of it, and only one seed in 100,000 brought it about.
+/// The model was once wrong about this. Only one seed in 100,000 brings it about.
 #[test]
-fn a_page_that_waits_for_its_turn_while_its_idle_limit_comes_is_no_silence() {
+fn a_connection_whose_page_waits_for_its_turn_is_not_idle() {
     let page = || Ask::Page { prefix: String::new(), has_detail: false };
     let ask = |seat| Step::Say {
         seat,

@@ -1,4 +1,4 @@
-//! One scenario, carried out: the server over sockets made of memory, beside what is expected of it.
+//! One scenario, executed: the server over sockets made of memory, beside what is expected of it.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -20,7 +20,7 @@ use crate::scenario::{From, Line, Scenario, Seat, Step};
 use crate::sizes::{Id, quoted};
 use crate::{counting, watch};
 
-/// How a scenario is carried out.
+/// How a scenario is executed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     /// Whether the server checks itself after every turn. Without, only what clients see finds a fault.
@@ -46,12 +46,12 @@ pub(crate) struct Failure {
     pub(crate) transcript: Vec<String>,
 }
 
-/// Carries out the scenario of a seed.
+/// Executes the scenario of a seed.
 pub(crate) fn run_seed(seed: u64, options: Options) -> Result<Coverage, Failure> {
     run(&Scenario::from_seed(seed), options)
 }
 
-/// Carries out a scenario. Panics become failures, the server's and our own alike.
+/// Executes a scenario. Panics become failures, the server's and our own alike.
 pub(crate) fn run(scenario: &Scenario, options: Options) -> Result<Coverage, Failure> {
     let events = Rc::new(RefCell::new(Vec::new()));
     watch::listen(Rc::clone(&events));
@@ -106,10 +106,10 @@ pub(crate) fn number_of(name: &str) -> Number {
     number.parse::<usize>().expect("a number") - FIRST_NAME
 }
 
-/// The clock stands still there: 292 years after the server's start. What is due later never comes.
+/// The clock stops here, 292 years after the server's start.
 const END_OF_TIME: u64 = 1 << 63;
 
-/// So many rounds with the same steps, and each leaves more memory behind: it is lost.
+/// If each of this many rounds with the same steps leaves more memory than the one before, memory is lost.
 const ROUNDS_MAX: usize = 100;
 
 /// The clients, the network and the clock.
@@ -145,7 +145,7 @@ struct Link {
     /// Sent, and not arrived.
     under_way: Vec<u8>,
     edge: Readiness,
-    /// When the first of what the poll has not told of happened.
+    /// When the first thing happened that no poll has reported.
     happened_at: u64,
     is_closed: bool,
 }
@@ -179,10 +179,10 @@ impl World {
         for (number, step) in steps.iter().enumerate() {
             self.step = number;
             self.expected.coverage.steps += 1;
-            self.carry_out(step);
+            self.execute(step);
         }
         for seat in 0..self.seats.len() {
-            self.carry_out(&Step::Reset { seat, is_announced: true });
+            self.execute(&Step::Reset { seat, is_announced: true });
             self.seats[seat] = Sitting::default();
         }
         self.settle(0);
@@ -221,7 +221,7 @@ impl World {
         result
     }
 
-    fn carry_out(&mut self, step: &Step) {
+    fn execute(&mut self, step: &Step) {
         match step {
             Step::Connect { seat, from, read_max, refuses_half_close } => {
                 self.connect(*seat, *from, *read_max, *refuses_half_close);
@@ -414,11 +414,11 @@ impl World {
         }
     }
 
-    /// A poll tells of sockets in the order in which something happened to them. Of those that it tells of, any may be
-    /// noted first.
+    /// A poll reports sockets in the order in which something happened to them. Of those that it reports, any may be noted
+    /// first.
     fn poll(&mut self, order: u64, begun: u64, most: Option<usize>) {
         if most.is_some() {
-            // It is late by a turn at most that the poll tells of a connection that is gone.
+            // The system's poll does not report sockets that are closed.
             let expected = &self.expected;
             self.edges.retain(|number| expected.is_there(*number));
         }

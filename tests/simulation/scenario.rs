@@ -29,7 +29,7 @@ pub(crate) enum Step {
         read_max: Option<usize>,
         refuses_half_close: bool,
     },
-    /// A client sends a line, of which so many bytes arrive now (with those that had not arrived before it).
+    /// A client sends a line, of which `arrives` bytes arrive now (with those that had not arrived before it).
     Say {
         seat: Seat,
         line: Line,
@@ -49,7 +49,7 @@ pub(crate) enum Step {
         seat: Seat,
         is_announced: bool,
     },
-    /// The client takes so many bytes from now on. None: all.
+    /// The client takes this many bytes from now on. None: all.
     Room {
         seat: Seat,
         bytes: Option<usize>,
@@ -67,7 +67,7 @@ pub(crate) enum Step {
         seat: Seat,
         is_of_former: bool,
     },
-    /// An event that nothing stands behind, for the seat's connection or the one before it, which is gone.
+    /// A spurious event, for the seat's connection or the one before it, which is gone.
     Event {
         seat: Seat,
         is_of_former: bool,
@@ -81,8 +81,8 @@ pub(crate) enum Step {
     Due,
     /// All but the last nanosecond of the time until the next thing is due passes.
     NearlyDue,
-    /// A poll that began some time ago returns, at most so many events (none: all) are delivered, in an order of this
-    /// number's, and the server has not had its turn. With no room for events it was interrupted.
+    /// A poll that began `ago` nanoseconds ago returns. At most `most` events (none: all) are delivered, in the order that
+    /// `order` stands for, and the server has not had its turn. A poll without room for events was interrupted.
     Poll {
         order: u64,
         ago: u64,
@@ -124,13 +124,13 @@ pub(crate) enum Line {
         reply: String,
     },
     Blank,
-    /// So many bytes, which are over the limit.
+    /// This many bytes, which is over the limit.
     Long(usize),
 }
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Times on the beat of the clock, so that many things fall due in the same moment.
+/// Round times, so that many deadlines fall on the same moment.
 const TIMEOUTS: [(&str, u64); 7] = [
     ("0", 0),
     ("0.25", SECOND / 4),
@@ -311,7 +311,7 @@ impl Draw {
     }
 
     fn timeout(&mut self) -> Span {
-        // Where time goes so far that they come to their end, most are long.
+        // Where time goes far enough for them to end, most are long.
         let of_eight = if self.is_patient { 5 } else { 2 };
         if self.random.u8(0..8) < of_eight {
             return self.sized(sizes::span);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::model::error;
 
-/// Draws a number below the one that is given. The simulation draws from a seed, the fuzzers from their input.
+/// Draws a number below the given one. The simulation draws from a seed, the fuzzers from their input.
 pub type Draw<'a> = &'a mut dyn FnMut(u64) -> u64;
 
 /// The longest name of a lock, `id` and `client`, in bytes.
@@ -69,7 +69,7 @@ fn length(most: u64, draw: Draw<'_>) -> u64 {
     }
 }
 
-/// A text of so many bytes.
+/// A text of `bytes` bytes.
 pub fn text(bytes: u64, draw: Draw<'_>) -> String {
     const SCRIPTS: [&str; 7] =
         ["abc", "ñéß", "жλא", "語한あ", "🔒𝄞😀", "a\"\\\n\u{1}\u{7f}", "e\u{301}\u{2028}\u{200d}x"];
@@ -78,7 +78,7 @@ pub fn text(bytes: u64, draw: Draw<'_>) -> String {
     let mut left = usize::try_from(bytes).expect("texts are short");
     while left > 0 {
         let character = script[index(script.len(), draw)];
-        // What has no room for another character of the script is filled up.
+        // Where no further character of the script fits, the rest is filled up.
         let character = if character.len_utf8() <= left { character } else { 'z' };
         text.push(character);
         left -= character.len_utf8();
@@ -116,14 +116,14 @@ pub fn span(draw: Draw<'_>) -> Span {
     match draw(16) {
         0 => Span { written: "0".to_owned(), nanos: 0 },
         1 => Span { written: "1e300".to_owned(), nanos: u64::MAX },
-        // However little it is, it is more than nothing.
+        // More than nothing, however little.
         2 => Span { written: "1e-300".to_owned(), nanos: 1 },
         _ => span_of_parts(number(44, draw)),
     }
 }
 
-/// So many parts of a second of which there are 512, in nanoseconds: a double holds both exactly, so that nothing hangs
-/// on how a number is rounded. Where it does not, there are fewer parts.
+/// A number of 512ths of a second. A double holds it exactly, and its nanoseconds as well, so that nothing depends on
+/// rounding; if it does not fit, it is made smaller.
 fn span_of_parts(mut parts: u64) -> Span {
     const NANOS: u64 = 1_000_000_000 / 512;
     let is_exact = |parts: u64| (parts >> parts.trailing_zeros().min(63)) <= (1 << 53) / NANOS;

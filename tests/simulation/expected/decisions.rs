@@ -13,7 +13,7 @@ impl Expected {
         let connection = &mut self.connections[number];
         connection.skip_blank();
         let name = &connection.name;
-        ensure!(connection.phase == Phase::Open, "{name} ended, and a line of it is carried out: {text}");
+        ensure!(connection.phase == Phase::Open, "{name} ended, and a line of it is executed: {text}");
         let is_paused = connection.unsent >= self.limits.outbox_pause_bytes;
         ensure!(!is_paused, "{name} is served although its output is full: {text}");
         let Some(line) = connection.lines.pop_front() else { broken(format!("{name} did not send {text}")) };
@@ -193,7 +193,7 @@ impl Expected {
         bytes
     }
 
-    /// Who has most unsent. Of several the one that the server says to have ended next, if it is one of them.
+    /// Who has most unsent. Of several, the one that the server ends next by its own account.
     fn who_owes_most(&self) -> Number {
         let unsent = |number: &Number| self.connections[*number].unsent;
         let most = self.there.iter().map(unsent).max().expect("somebody owes it");

@@ -98,7 +98,7 @@ pub(crate) struct Expected {
     horizon: u64,
     /// When polls began, since that of the horizon.
     polls: Vec<u64>,
-    /// The last poll has told of everything.
+    /// The last poll has reported everything.
     is_all_known: bool,
     pub(crate) coverage: Coverage,
     /// What should happen, in the transcript's form, if somebody wants it.
@@ -225,7 +225,7 @@ impl Expected {
         &self.connections[number].name
     }
 
-    /// The server is going to have done this: what is taken from it has to be known before that.
+    /// Notes what is taken from the server's word, before its events are gone through.
     pub(crate) fn hear(&mut self, events: &[Event]) {
         self.upcoming_ends.clear();
         self.timeouts_told = 0;
@@ -244,7 +244,7 @@ impl Expected {
         self.on_events(events);
     }
 
-    /// A poll has returned, and told of everything or not.
+    /// A poll has returned. `is_complete`: it has reported everything.
     ///
     /// What is due is executed up to the beginning of a poll, once everything is known that happened before it: see
     /// [`Expected::horizons`].
@@ -258,7 +258,7 @@ impl Expected {
         }
     }
 
-    /// The server had a turn. The first thing that no poll has told of happened at `unknown_since`.
+    /// The server had a turn. The first thing that no poll has reported happened at `unknown_since`.
     pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event]) {
         self.now = now;
         self.hear(events);
@@ -290,8 +290,8 @@ impl Expected {
     }
 
     /// Up to when the server may execute what is due: the beginning of a poll before which nothing happened that is
-    /// unknown. If the last poll told of everything it is that one's. If it was cut short, the server need not know that it
-    /// knows enough: then it may be as late as it was.
+    /// unknown. If the last poll reported everything, that is the beginning of this poll. If it was cut short, the server
+    /// need not know that it knows enough, and may stay where it was.
     fn horizons(&mut self, unknown_since: u64) -> Vec<u64> {
         let known = self.polls.iter().copied().filter(|begun| *begun <= unknown_since);
         let latest = known.clone().max().unwrap_or(self.horizon);

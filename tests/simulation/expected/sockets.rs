@@ -6,7 +6,7 @@ use crate::coverage::Event as Happening;
 use crate::memory::Call;
 use crate::model::is_same;
 
-/// Why a connection ends although nothing happened to it.
+/// Why a connection ends although its client did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// All together have sent too much that is not executed, and nobody more than this one.
@@ -37,7 +37,7 @@ impl Expected {
             Call::ReadNothing => connection.last_waiting = now,
             Call::ReadEnd if connection.phase == Phase::Open => {
                 let line = connection.next_line(self.limits.line_bytes_max);
-                ensure!(line.is_none(), "{name} ended, and a line of before is not carried out");
+                ensure!(line.is_none(), "{name} ended, and a line sent before that is not executed");
                 if connection.lines.front().is_some_and(|line| line.start < connection.read) {
                     self.coverage.count("end with a partial line");
                 }
@@ -111,8 +111,8 @@ impl Expected {
         }
     }
 
-    /// The server says that it refuses something. Is it a line over the limit that was left while the output was full, then
-    /// nothing is read before.
+    /// The server says that it refuses something. A line over the limit may have been left while the output was full; then
+    /// nothing is read before it is refused.
     pub(super) fn on_refusal(&mut self, number: Number) {
         if self.is_too_long(number) {
             self.answer_too_long(number);
