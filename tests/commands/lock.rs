@@ -31,7 +31,7 @@ fn a_command_that_can_not_be_started_has_the_status_that_shells_give_it() {
 fn a_command_line_that_is_wrong_is_told_in_one_line() {
     for (args, said) in [
         (&["x"][..], "<COMMAND>"),
-        (&["x", "ls", "-l"], "what is to run comes after '--'"),
+        (&["x", "ls", "-l"], "the command to run goes after '--'"),
         (&["", "--", "ls"], "the name of a lock is not empty"),
         (&["-n", "-w", "5", "x", "--", "ls"], "'--no-wait' cannot be used with '--timeout <SECONDS>'"),
         (&["-w", "-1", "x", "--", "ls"], "invalid value '-1' for '--timeout <SECONDS>'"),
