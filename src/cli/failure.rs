@@ -61,6 +61,13 @@ pub enum Failure {
         /// What the system says.
         error: io::Error,
     },
+    /// The command that was to run with the lock is there, and what runs it is not.
+    NoInterpreter {
+        /// The command.
+        command: String,
+        /// What its `#!` line names; None: it has none, so the loader of programs is missing.
+        interpreter: Option<String>,
+    },
     /// The system lets the program not do what every program may.
     System(io::Error),
     /// There is no such connection to end.
@@ -85,7 +92,7 @@ impl Failure {
             Failure::Lost { .. } => LOST,
             // As shells have it.
             Failure::NotStarted { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
-            Failure::NotStarted { .. } => 126,
+            Failure::NotStarted { .. } | Failure::NoInterpreter { .. } => 126,
             Failure::Service(error) => error.exit_code(),
             Failure::Listen(_)
             | Failure::LogFile(_)
@@ -120,6 +127,15 @@ impl fmt::Display for Failure {
             }
             Failure::NotStarted { command, error } => {
                 write!(f, "the command '{}' can't be started: {error}", Shown(command))
+            }
+            Failure::NoInterpreter { command, interpreter: Some(interpreter) } => write!(
+                f,
+                "the command '{}' can't be started: its first line names '{}', which does not exist",
+                Shown(command),
+                Shown(interpreter)
+            ),
+            Failure::NoInterpreter { command, interpreter: None } => {
+                write!(f, "the command '{}' can't be started: the loader that it needs does not exist", Shown(command))
             }
             Failure::System(error) => write!(f, "the system refuses: {error}"),
             Failure::NoConnection(connection) => write!(
@@ -176,7 +192,7 @@ impl From<BenchError> for Failure {
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Failure::Usage(_) | Failure::NoConnection(_) => None,
+            Failure::Usage(_) | Failure::NoConnection(_) | Failure::NoInterpreter { .. } => None,
             Failure::Listen(error) => Some(error),
             Failure::Bench(error) => Some(error),
             Failure::LogFile(error) => Some(error),
@@ -215,6 +231,7 @@ mod tests {
             (server("too_many_connections"), 69),
             (not_started(io::ErrorKind::NotFound), 127),
             (not_started(io::ErrorKind::PermissionDenied), 126),
+            (Failure::NoInterpreter { command: String::new(), interpreter: None }, 126),
         ] {
             assert_eq!(failure.exit_code(), exit_code, "{failure}");
         }

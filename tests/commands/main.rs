@@ -2,12 +2,17 @@
 //! `ping`, each in a process of its own, against a server in another.
 
 mod connections;
+mod containers;
+mod descendants;
+mod inherited;
 mod kick;
 mod lock;
 mod locks;
 mod losses;
 mod ping;
 mod signals;
+mod silence;
+mod stuck;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;

@@ -1,12 +1,13 @@
 //! Signals that are sent to us, and dying of one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::process::ExitCode;
 use std::sync::mpsc::Sender;
 use std::thread;
 
-use rustix::process::{Pid, getpgid, getpgrp};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, getpgid, getpgrp, getpid};
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
@@ -54,7 +55,8 @@ pub(crate) fn came_from_the_terminal_to_all(signal: i32, command: Pid) -> bool {
 
 /// Whether we are what a person at the terminal talks to.
 pub(crate) fn is_in_foreground() -> bool {
-    let terminal = File::open("/dev/tty");
+    // A serial line without a carrier must not be waited for.
+    let terminal = rustix::fs::open("/dev/tty", OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
     terminal.is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal) == Ok(getpgrp()))
 }
 
@@ -64,9 +66,12 @@ pub(crate) fn exit_code(signal: i32) -> ExitCode {
 }
 
 /// Ends this process by a signal, as if it did not listen to it. A shell sees then that it was Ctrl-C, and ends the script
-/// or loop that we are in; a supervisor sees that its SIGTERM did what it should. Returns only if that fails.
+/// or loop that we are in; a supervisor sees that its SIGTERM did what it should. Returns if that can't be.
 pub(crate) fn die_of(signal: i32) -> ExitCode {
-    let _ = signal_hook::low_level::emulate_default_handler(signal);
+    // A signal that it does not listen to does nothing to the first process of a container.
+    if !getpid().is_init() {
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
     exit_code(signal)
 }
 
