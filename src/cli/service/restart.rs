@@ -22,6 +22,7 @@ Exit status:
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
+#[group(skip)]
 pub(in crate::cli) struct Options {
     #[command(flatten)]
     pub(super) start: start::Options,

@@ -32,6 +32,7 @@ pub(in crate::cli) const DAEMON: &str = "daemon";
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
+#[group(skip)]
 pub(in crate::cli) struct Options {
     #[command(flatten)]
     pub(super) run: foreground::Options,
