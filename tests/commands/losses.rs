@@ -124,8 +124,8 @@ fn a_signal_does_not_hide_a_loss_just_before_the_command_ended() {
 fn the_time_to_clean_up_is_counted_from_the_loss() {
     let server = Server::tcp(&[]);
     // For longer than that time it is held.
-    let script = "trap 'echo cleaned up; exit 0' TERM; sleep 1.5; echo ready; while :; do sleep 0.01; done";
-    let program = Program::start(&mut server.lock(&["--kill-after", "1.4", "x"], &["sh", "-c", script]));
+    let script = "trap 'sleep 0.3; echo cleaned up; exit 0' TERM; sleep 2.1; echo ready; while :; do sleep 0.01; done";
+    let program = Program::start(&mut server.lock(&["--kill-after", "2", "x"], &["sh", "-c", script]));
     assert_eq!(program.line(), "ready");
     server.signal(Signal::KILL);
     let end = program.end();
