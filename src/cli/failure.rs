@@ -42,6 +42,8 @@ pub enum Failure {
         name: String,
         /// What the client says.
         error: Error,
+        /// What the holder's client calls itself.
+        held_by: Option<String>,
         /// The exit status that was asked for.
         exit_code: u8,
     },
@@ -115,8 +117,14 @@ impl fmt::Display for Failure {
             Failure::Service(error) => error.fmt(f),
             Failure::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
             Failure::Server { address, error } => write_server(f, address, error),
-            Failure::Conflict { name, error, .. } => {
-                write!(f, "'{}': {}; see 'officer locks --waiters'", Shown(name), Shown(&error.to_string()))
+            Failure::Conflict { name, error, held_by, .. } => {
+                let mut reason = error.to_string();
+                if let (Error::TimedOut { queue } | Error::QueueMaxed { queue }, Some(client)) = (error, held_by)
+                    && let Some(holder) = queue.first()
+                {
+                    reason = reason.replacen(holder, &format!("{holder} ({client})"), 1);
+                }
+                write!(f, "'{}': {}; see 'officer locks --waiters'", Shown(name), Shown(&reason))
             }
             Failure::Lost { name, when, error } => {
                 let reason = match error {

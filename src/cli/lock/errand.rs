@@ -130,6 +130,7 @@ impl Errand {
     fn acquire(&mut self) -> Result<Option<End>, Failure> {
         let mut client = None;
         let mut lost = None;
+        let mut held_by = None;
         let mut pause = PATIENCE;
         loop {
             let event = match self.events.recv_timeout(pause) {
@@ -153,6 +154,7 @@ impl Errand {
                     self.status.wait();
                 }
                 Event::Ahead(who) => self.status.ahead(&who),
+                Event::HeldBy(client) => held_by = Some(client),
                 Event::Acquired => {
                     self.status.acquired();
                     break;
@@ -160,7 +162,7 @@ impl Errand {
                 // The answer to the request may still be on its way from the other thread.
                 Event::Lost(error) => lost = Some(error),
                 Event::Over(Ok(())) => unreachable!("what was not acquired is not released"),
-                Event::Over(Err(error)) => return Err(self.refused(error)),
+                Event::Over(Err(error)) => return Err(self.refused(error, held_by)),
             }
         }
         self.acquired_at = Some(Instant::now());
@@ -204,14 +206,15 @@ impl Errand {
         });
     }
 
-    fn refused(&self, error: Error) -> Failure {
+    fn refused(&self, error: Error, held_by: Option<String>) -> Failure {
         let is_conflict = match &error {
             Error::TimedOut { .. } | Error::QueueMaxed { .. } => true,
             Error::Server { reason, .. } => reason == "too_many_waits",
             _ => false,
         };
         if is_conflict {
-            Failure::Conflict { name: self.task.name.clone(), error, exit_code: self.options.conflict_exit_code }
+            let (name, exit_code) = (self.task.name.clone(), self.options.conflict_exit_code);
+            Failure::Conflict { name, error, held_by, exit_code }
         } else {
             self.options.server.failure(error)
         }

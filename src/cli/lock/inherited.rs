@@ -39,7 +39,7 @@ extern "C" fn look() {
 pub(super) fn hand_down(command: &mut Command) {
     #[cfg(target_os = "linux")]
     let us = rustix::process::getpid();
-    let before_exec = move || {
+    let before_exec = move || -> io::Result<()> {
         for (signal, is_ignored) in &SIGNALS {
             if is_ignored.load(Ordering::Relaxed) {
                 // SAFETY: it sets no handler, and may be called between fork and exec.

@@ -34,6 +34,8 @@ enum Event {
     Connected(Client),
     /// Who is in the way.
     Ahead(String),
+    /// What the client calls itself that holds the lock, which is refused.
+    HeldBy(String),
     /// The lock is held.
     Acquired,
     /// The connection is gone, and with it the lock, if it was held.

@@ -150,6 +150,12 @@ pub(super) fn who_is_ahead(client: &Client, name: &str) -> Option<String> {
     Some(describe(holder, ahead))
 }
 
+/// What the holder of a lock calls itself, if it still is the holder and has a name.
+pub(super) fn client_of(client: &Client, name: &str, holder: &str) -> Option<String> {
+    let (_, lock) = client.locks_with_detail(name).map_while(Result::ok).find(|(found, _)| found == name)?;
+    lock.holders.into_iter().find(|found| found.connection == holder)?.client
+}
+
 fn describe(holder: &PlaceDetail, ahead: u64) -> String {
     let mut line = format!("held by {}", Shown(&holder.connection));
     if let Some(client) = &holder.client {
