@@ -188,6 +188,7 @@ mod tests {
         use clap::Parser;
 
         #[derive(Parser)]
+        #[command(disable_help_flag = true)]
         struct Line {
             #[command(flatten)]
             options: Options,
