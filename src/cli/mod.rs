@@ -27,7 +27,7 @@ pub use crate::console::Failure;
 
 use self::service::{restart, start, status, stop};
 use crate::console::shown::Shown;
-use crate::console::{address, failure, shown, values};
+
 use crate::{bench, top};
 
 /// A lock server: named locks over TCP or a UNIX socket, one holder at a time, the others in order.

@@ -35,6 +35,8 @@ pub enum Failure {
         name: String,
         /// The client's error.
         error: Error,
+        /// What the holder's client calls itself.
+        held_by: Option<String>,
         /// The requested exit status.
         exit_code: u8,
     },
@@ -53,6 +55,13 @@ pub enum Failure {
         command: String,
         /// The system's error.
         error: io::Error,
+    },
+    /// The command that was to run with the lock is there, and what runs it is not.
+    NoInterpreter {
+        /// The command.
+        command: String,
+        /// What its `#!` line names; None: it has none, so the loader of programs is missing.
+        interpreter: Option<String>,
     },
     /// A system call failed that should not.
     System(io::Error),
@@ -82,7 +91,7 @@ impl Failure {
             Failure::Lost { .. } => LOST,
             // Like shells.
             Failure::NotStarted { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
-            Failure::NotStarted { .. } => 126,
+            Failure::NotStarted { .. } | Failure::NoInterpreter { .. } => 126,
             Failure::Listen(_)
             | Failure::Poll(_)
             | Failure::System(_)
@@ -100,8 +109,14 @@ impl fmt::Display for Failure {
             Failure::Listen(error) => error.fmt(f),
             Failure::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
             Failure::Server { address, error } => write_server(f, address, error),
-            Failure::Conflict { name, error, .. } => {
-                write!(f, "'{}': {}; see 'officer locks --waiters'", Shown(name), Shown(&error.to_string()))
+            Failure::Conflict { name, error, held_by, .. } => {
+                let mut reason = error.to_string();
+                if let (Error::TimedOut { queue } | Error::QueueMaxed { queue }, Some(client)) = (error, held_by)
+                    && let Some(holder) = queue.first()
+                {
+                    reason = reason.replacen(holder, &format!("{holder} ({client})"), 1);
+                }
+                write!(f, "'{}': {}; see 'officer locks --waiters'", Shown(name), Shown(&reason))
             }
             Failure::Lost { name, when, error } => {
                 let reason = match error {
@@ -112,6 +127,15 @@ impl fmt::Display for Failure {
             }
             Failure::NotStarted { command, error } => {
                 write!(f, "the command '{}' can't be started: {error}", Shown(command))
+            }
+            Failure::NoInterpreter { command, interpreter: Some(interpreter) } => write!(
+                f,
+                "the command '{}' can't be started: its first line names '{}', which does not exist",
+                Shown(command),
+                Shown(interpreter)
+            ),
+            Failure::NoInterpreter { command, interpreter: None } => {
+                write!(f, "the command '{}' can't be started: the loader that it needs does not exist", Shown(command))
             }
             Failure::System(error) => write!(f, "a system call failed: {error}"),
             Failure::NoConnection(connection) => write!(
@@ -162,7 +186,7 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Failure::Usage(_) | Failure::NoConnection(_) => None,
+            Failure::Usage(_) | Failure::NoConnection(_) | Failure::NoInterpreter { .. } => None,
             Failure::Listen(error) => Some(error),
             Failure::Specific { error, .. } => Some(error.as_ref()),
             Failure::Server { error, .. } | Failure::Conflict { error, .. } | Failure::Lost { error, .. } => {
@@ -199,6 +223,7 @@ mod tests {
             (server(Reason::TooManyConnections), 69),
             (not_started(io::ErrorKind::NotFound), 127),
             (not_started(io::ErrorKind::PermissionDenied), 126),
+            (Failure::NoInterpreter { command: String::new(), interpreter: None }, 126),
         ] {
             assert_eq!(failure.exit_code(), exit_code, "{failure}");
         }

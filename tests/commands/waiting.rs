@@ -27,6 +27,17 @@ fn a_lock_that_is_not_to_be_had_in_time_is_a_conflict() {
 }
 
 #[test]
+fn a_conflict_names_the_client_that_holds_the_lock() {
+    let server = Server::tcp(&[]);
+    let holder = server.client_options().name("nightly \x1b[2J").connect().unwrap();
+    let _guard = holder.lock("x").unwrap();
+    let held_by = format!(r"it is held by {} (nightly \u{{1b}}[2J)", holder.connection_name());
+    for options in [&["-n", "x"][..], &["-w", "0.02", "x"], &["-q", "1", "x"]] {
+        run(&mut server.lock(options, &["echo", "ran"])).expect_failure(75, &held_by);
+    }
+}
+
+#[test]
 fn a_queue_is_full_for_the_server_too() {
     let server = Server::tcp(&["--lock-waits-max", "1"]);
     let holder = server.client();
