@@ -207,11 +207,10 @@ impl Errand {
     }
 
     fn refused(&self, error: Error, held_by: Option<String>) -> Failure {
-        let is_conflict = match &error {
-            Error::TimedOut { .. } | Error::QueueMaxed { .. } => true,
-            Error::Server { reason: Reason::TooManyWaits, .. } => true,
-            _ => false,
-        };
+        let is_conflict = matches!(
+            &error,
+            Error::TimedOut { .. } | Error::QueueMaxed { .. } | Error::Server { reason: Reason::TooManyWaits, .. }
+        );
         if is_conflict {
             let (name, exit_code) = (self.task.name.clone(), self.options.conflict_exit_code);
             Failure::Conflict { name, error, held_by, exit_code }
