@@ -3,8 +3,8 @@
 //! The general parser took 4,400 of the 8,000 instructions of a lock and its unlock, as `callgrind` counts them. Most lines
 //! are one of few: `lock`, `unlock` or `keep_alive`, each field once, nothing escaped. These are recognised here in less
 //! than an eighth of the time, a name eight bytes at a time. At the first doubt the line is left to the general parser, which
-//! alone says what a line means: the tests and the fuzz target `request` hold every answer that is given here against
-//! its answer.
+//! alone says what a line means: the tests and the fuzz targets `plain` and `request` hold every answer that is given here
+//! against its answer.
 
 use std::borrow::Cow;
 
