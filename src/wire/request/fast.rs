@@ -3,7 +3,7 @@
 //! The general parser took 4,400 of the 8,000 instructions of a lock and its unlock, as counted by `callgrind`. Most
 //! lines are simple: `lock`, `unlock` or `keep_alive`, each field once, nothing escaped. These are recognised here in
 //! less than an eighth of the time, a name eight bytes at a time. In case of doubt the line is left to the general
-//! parser, which defines what a line means: the tests and the fuzz target `request` compare every result of this module
+//! parser, which defines what a line means: the tests and the fuzz targets `plain` and `request` compare every result of this
 //! with its result.
 
 use std::borrow::Cow;
