@@ -41,6 +41,7 @@ mod error;
 mod guard;
 mod link;
 mod listing;
+mod lock;
 mod options;
 mod request;
 pub(crate) mod resolve;
@@ -59,7 +60,7 @@ pub use crate::wire::answer::{ConnectionDetail, LockDetail, NameListing, PlaceDe
 
 use self::request::Request;
 use self::shared::Shared;
-use self::state::{CallKind, Turn};
+use self::state::CallKind;
 
 /// A connection to an Officer server, for any number of threads. Clones share it; it is closed with the last of them and
 /// of their guards.
@@ -116,79 +117,7 @@ impl Client {
             let message = "name must not be empty".to_owned();
             return Err(Error::Server { reason: Reason::InvalidRequest, message });
         }
-        let name = self.with_namespace(name);
-        // A deadline too far away to be represented is no limit.
-        let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let shared = self.shared();
-        let epoch = shared.ensure_link()?;
-        let mut state = shared.state();
-        let ticket = state.line_up(&name);
-        let mut is_newcomer = true;
-        let turn = loop {
-            if let Err(error) = state.check_link(epoch) {
-                break Err(error);
-            }
-            let ahead = match state.turn(&name, ticket) {
-                Turn::Nested(hold) => break Ok(Some(hold)),
-                Turn::Ask => break Ok(None),
-                Turn::Cancelled => break Err(Error::Cancelled),
-                Turn::Wait { ahead } => ahead,
-            };
-            let queue = || vec![state.connection.clone(); ahead];
-            if is_newcomer && options.queue_max.is_some_and(|queue_max| ahead as u64 >= queue_max) {
-                break Err(Error::QueueMaxed { queue: queue() });
-            }
-            is_newcomer = false;
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            state = match left {
-                Some(Duration::ZERO) => break Err(Error::TimedOut { queue: queue() }),
-                Some(left) => {
-                    let woken = shared.changed().wait_timeout(state, left);
-                    woken.unwrap_or_else(std::sync::PoisonError::into_inner).0
-                }
-                None => shared.changed().wait(state).unwrap_or_else(std::sync::PoisonError::into_inner),
-            };
-        };
-        state.step_out(&name, ticket);
-        match turn {
-            Ok(Some(hold)) => {
-                state.nest(&name);
-                drop(state);
-                return Ok(Guard::new(self.clone(), name, hold, epoch));
-            }
-            Ok(None) => {}
-            Err(error) => {
-                drop(state);
-                // Who stood behind this thread may be the first now.
-                shared.changed().notify_all();
-                return Err(error);
-            }
-        }
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64());
-        let request = Request {
-            command: "lock",
-            name: Some(&name),
-            timeout: left,
-            queue_max: options.queue_max,
-            ..Request::default()
-        };
-        let answer = shared.send(epoch, state, CallKind::Lock { name: name.clone() }, request);
-        // If it was not sent, who stood behind this thread may be the first now.
-        let answer = shared.wait(&answer.inspect_err(|_| shared.changed().notify_all())?)?;
-        match answer.result.as_str() {
-            "acquired" | "already_acquired" => {
-                let state = shared.state();
-                // It may be gone again: with the connection, or by a reset of another thread.
-                state.check_link(epoch)?;
-                let hold = state.hold_of_this_thread(&name).ok_or(Error::Cancelled)?;
-                drop(state);
-                Ok(Guard::new(self.clone(), name, hold, epoch))
-            }
-            "timed_out" => Err(Error::TimedOut { queue: answer.queue }),
-            "queue_maxed" => Err(Error::QueueMaxed { queue: answer.queue }),
-            "cancelled" => Err(Error::Cancelled),
-            _ => Err(Error::unexpected(&format!("{answer:?}"))),
-        }
+        self.acquire(self.with_namespace(name), options)
     }
 
     /// Runs a closure while it holds a lock. Calls within the closure for the same lock release it only with the
