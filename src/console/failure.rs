@@ -233,6 +233,6 @@ mod tests {
     fn whatever_a_peer_sends_a_failure_is_one_line() {
         let error = Error::Unexpected { line: "\x1b[2J\nHTTP/1.1".to_owned() };
         let line = Failure::Server { address: "db1:80".to_owned(), error }.to_string();
-        assert!(line.ends_with(r"it sent: \u{1b}[2J\nHTTP/1.1"), "{line}");
+        assert!(line.ends_with(r"It sent: \u{1b}[2J\nHTTP/1.1"), "{line}");
     }
 }
