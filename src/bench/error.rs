@@ -68,7 +68,7 @@ impl fmt::Display for BenchError {
         match self {
             BenchError::Connect { address, error } => write!(
                 f,
-                "no connection to {}: {error}; start the server there, or say where it is with -h and -p, or -o UNIX and -f",
+                "no connection to {}: {error}; start the server there, or say where it is with -h and -p, or -f",
                 Shown(address)
             ),
             BenchError::Descriptors { wanted, limit } => write!(

@@ -159,7 +159,7 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
             write!(f, "no connection to {address}: {}; ", Shown(message))?;
             f.write_str(match kind {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                    "start a server there with 'officer run', or say where it is with -h and -p, or -o UNIX and -f"
+                    "start a server there with 'officer run', or say where it is with -h and -p, or -f"
                 }
                 io::ErrorKind::PermissionDenied => "the server's --socket-mode says who may connect",
                 _ => "check that it is the address of an Officer server, and that it is running",
