@@ -186,11 +186,11 @@ fn a_field_counts_for_those_commands_that_have_it_and_no_others() {
         ("unlock", &["name"]),
         ("reset", &[]),
         ("locks", &["prefix", "limit", "after", "detail"]),
-        ("connections", &[]),
+        ("connections", &["all", "limit", "after", "detail"]),
         ("my_locks", &[]),
         ("keep_alive", &[]),
         ("ping", &[]),
-        ("hello", &["client", "max_idle"]),
+        ("hello", &["client", "max_idle", "strict"]),
         ("kick", &["connection"]),
         ("nonsense", &["name"]),
     ];
