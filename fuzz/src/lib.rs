@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod deadlines;
 pub mod framing;
+pub mod grammar;
 pub mod json;
 #[path = "../../tests/support/memory.rs"]
 mod memory;

@@ -38,10 +38,7 @@ pub fn by_the_server(line: &[u8]) -> Read {
     let parsed = parse(line);
     assert_eq!(parsed, parse_in_full(line), "{}: the shortcut reads something else", line.escape_ascii());
     if let Ok(text) = std::str::from_utf8(line) {
-        assert_eq!(recognise_line(text), None, "{text}: its end is elsewhere");
-        let lines = format!("{text}\n{text}");
-        let alone = recognise(line).map(|request| (request, line.len() + 1));
-        assert_eq!(recognise_line(&lines), alone, "{text}: it is read differently in front of another line");
+        check_shortcut(&format!("{text}\n{text}"));
     }
     match parsed {
         Ok(Request { id, command }) => {
@@ -55,6 +52,27 @@ pub fn by_the_server(line: &[u8]) -> Read {
             assert_is_a_line(&bad.reply());
             Read { id: bad.id.as_ref().map(Id::as_ref).map(id_text), meaning }
         }
+    }
+}
+
+/// What the shortcut takes is one line, and what the general parser reads, whatever comes after it.
+pub fn check_shortcut(mut lines: &str) {
+    loop {
+        let (line, end) = match lines.find('\n') {
+            Some(end) => (&lines[..end], Some(end + 1)),
+            None => (lines, None),
+        };
+        let alone = recognise(line.as_bytes());
+        let in_lines = recognise_line(lines);
+        match end {
+            Some(end) => assert_eq!(in_lines, alone.clone().map(|request| (request, end)), "{lines}"),
+            None => assert_eq!(in_lines, None, "{lines}: its end is not there"),
+        }
+        if let Some(request) = alone {
+            assert_eq!(Ok(request), parse_in_full(line.as_bytes()), "{line}: the shortcut says something else");
+        }
+        let Some(end) = end else { return };
+        lines = &lines[end..];
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     }
     let give_up = Instant::now() + PATIENCE;
     let storm = watch.until(|waiters, latency| {
-        // However small the storm is, the other client is seen to have come through.
+        // However small the storm is, the other client must get through.
         (waiters.granted() == locks && !latency.is_empty()) || Instant::now() >= give_up
     })?;
     let mut spent = crew.spent(begun);

@@ -6,7 +6,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, Parser};
 
 use super::run::Options;
-use super::shown::Shown;
+use crate::console::shown::Shown;
 
 /// The options of a server, whatever command starts it.
 #[derive(Parser)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use super::values::{Seconds, seconds_above_zero};
+use crate::console::values::{Seconds, seconds_above_zero};
 use crate::net::{Limits, TURN_ACCEPTS_MAX, TcpOptions, descriptors};
 
 #[derive(Args, Debug)]

@@ -16,6 +16,7 @@ mod run;
 mod service;
 
 use std::ffi::{OsStr, OsString};
+use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
 use std::{env, io};
 
@@ -26,7 +27,7 @@ pub use crate::console::Failure;
 
 use self::service::{restart, start, status, stop};
 use crate::console::shown::Shown;
-use crate::console::{address, failure, shown, values};
+
 use crate::{bench, top};
 
 /// A lock server: named locks over TCP or a UNIX socket, one holder at a time, the others in order.
@@ -54,7 +55,7 @@ enum Command {
     Stop(stop::Options),
     /// Stop the server in the background, and start it again
     Restart(restart::Options),
-    /// Tell whether a server is running in the background, and where it listens
+    /// Show whether a server is running in the background, and where it listens
     Status(status::Options),
     /// Run a command while holding a lock
     Lock(lock::Options),
@@ -64,18 +65,18 @@ enum Command {
     Connections(listing::connections::Options),
     /// Watch the locks of a server, full screen
     Top(top::Options),
-    /// End a connection, so that its locks pass on
+    /// Close a connection, so that its locks pass on
     Kick(kick::Options),
-    /// Ask whether the server is alive
+    /// Check that the server answers
     Ping(ping::Options),
-    /// Measure how much a server can do, and what it takes
+    /// Measure what a server can do, and what it costs
     Bench(bench::Options),
     /// Print a systemd unit, manual pages or shell completions
     Print(print::Options),
 }
 
-/// Carries out the command that the arguments ask for; the first of them is the program's name. A command that runs a
-/// server returns when the server ends. The exit status is not always success: `officer lock` has that of its command.
+/// Runs the command in the arguments; the first of them is the program's name. A command that runs a server returns
+/// when the server ends. The exit status is not always success: `officer lock` has that of its command.
 ///
 /// # Errors
 /// [`Failure`] says what went wrong, and which exit status it stands for.
@@ -88,7 +89,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
         return bench::run_tied(&args[2..]).map(|()| ExitCode::SUCCESS);
     }
     match Cli::try_parse_from(&args) {
-        Ok(Cli { command, .. }) => carry_out(command, &args[2..]),
+        Ok(Cli { command, .. }) => dispatch(command, &args[2..]),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // Whoever closed stdout does not want to read it.
             let _ = error.print();
@@ -98,8 +99,8 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
     }
 }
 
-/// `args` are those behind the command.
-fn carry_out(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
+/// `args` are those after the command.
+fn dispatch(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Run(options) => run::run(options, args),
         Command::Start(_) => return start::run(args),
@@ -142,7 +143,7 @@ fn is_of_server(args: &[OsString]) -> bool {
     args.get(1).is_some_and(|command| command == "run" || command == "start" || command == "restart")
 }
 
-/// The command that was asked for, with the one above it if it has one; nothing if there is no such command.
+/// The requested command, with its parent command if it has one; none if there is no such command.
 fn command_of(args: &[OsString]) -> Option<String> {
     let (mut command, mut words) = (Cli::command(), Vec::new());
     for word in args.iter().skip(1).map_while(|arg| arg.to_str()) {
@@ -182,19 +183,45 @@ fn usage_line(mut error: clap::Error, args: &[OsString]) -> String {
     if error.kind() == ErrorKind::InvalidUtf8 {
         line = invalid_utf8(args).unwrap_or(line);
     }
+    if let Some((reason, plain)) = plain_reason(&error)
+        && let Some(start) = line.strip_suffix(&reason)
+    {
+        line = format!("{start}{plain}");
+    }
     if let Some(variable) = variable {
         line.push_str("; the value is that of ");
         line.push_str(&variable);
         line.push_str(" in the environment");
     }
     if error.kind() == ErrorKind::UnknownArgument && is_command_without_separator(&error, args) {
-        line.push_str("; what is to run comes after '--'");
+        line.push_str("; the command to run goes after '--'");
     }
     match command_of(args) {
         Some(command) => line.push_str(&format!("; see 'officer {command} --help'")),
         None => line.push_str("; see 'officer --help'"),
     }
     line
+}
+
+/// Why a value is invalid, in the words of the library that has parsed it, and in plain ones.
+fn plain_reason(error: &clap::Error) -> Option<(String, String)> {
+    let source = std::error::Error::source(error)?;
+    let reason = source.to_string();
+    let plain = if let Some(number) = source.downcast_ref::<ParseIntError>() {
+        match number.kind() {
+            IntErrorKind::PosOverflow => "the number is too large",
+            IntErrorKind::NegOverflow => "the number is too small",
+            _ => "not a whole number",
+        }
+        .to_owned()
+    } else if reason == "value was not a boolean" {
+        "neither true nor false".to_owned()
+    } else {
+        let (_, range) = reason.split_once(" is not in ")?;
+        let (min, max) = range.split_once("..=")?;
+        format!("must be from {min} to {max}")
+    };
+    Some((reason, plain))
 }
 
 /// What was typed may hold anything, and the line ends up on a terminal. What can't be seen may be what is wrong with it,
@@ -303,6 +330,19 @@ mod tests {
             ),
             (&["bench", "table", "-p", "1"], "unexpected argument '-p' found; see 'officer bench table --help'"),
             (&["run", "11500"], "unexpected argument '11500' found; see 'officer run --help'"),
+            (
+                &["lock", "x", "-q", "two", "--", "ls"],
+                "invalid value 'two' for '--queue-max <COUNT>': not a whole number; see 'officer lock --help'",
+            ),
+            (
+                &["run", "--keepalive-probes", "999"],
+                "invalid value '999' for '--keepalive-probes <COUNT>': must be from 1 to 127; see 'officer run --help'",
+            ),
+            (
+                &["lock", "x", "-q", "99999999999999999999", "--", "ls"],
+                "invalid value '99999999999999999999' for '--queue-max <COUNT>': the number is too large; \
+                 see 'officer lock --help'",
+            ),
             (&["run", "-p"], "a value is required for '--port <PORT>' but none was supplied; see 'officer run --help'"),
             (
                 &["run", "-p", "x\n\x07y"],
@@ -310,7 +350,7 @@ mod tests {
             ),
             (
                 &["lock", "boss:17", "ls", "-l"],
-                "unexpected argument 'ls' found; what is to run comes after '--'; see 'officer lock --help'",
+                "unexpected argument 'ls' found; the command to run goes after '--'; see 'officer lock --help'",
             ),
             (
                 &["lock", "boss:17", "--tiemout", "5", "--", "ls"],

@@ -11,16 +11,16 @@ use clap::{Args, ValueEnum};
 use env_logger::Target;
 use log::LevelFilter;
 
-use super::Failure;
-use super::address::AddressOptions;
 use super::allocator;
 use super::changed;
 use super::contradictions::contradictions;
 use super::limits::LimitOptions;
 use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
-use super::values::{Mode, Seconds};
+use crate::console::Failure;
+use crate::console::address::AddressOptions;
 use crate::console::announce;
+use crate::console::values::{Mode, Seconds};
 use crate::net::{Config, Limits, Listener, Net, descriptors};
 
 /// The target of warnings about how the server was started, which are shown at every log level.

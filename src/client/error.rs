@@ -34,9 +34,9 @@ pub enum Error {
     },
     /// There is no connection to the server.
     Connect {
-        /// Where it should be.
+        /// Its address.
         address: String,
-        /// What the system says.
+        /// The system's error.
         message: String,
         /// The kind of that.
         kind: io::ErrorKind,
@@ -58,7 +58,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::TimedOut { queue } => {
-                write!(f, "the lock could not be had in time")?;
+                write!(f, "timed out waiting for the lock")?;
                 write_queue(f, queue)
             }
             Error::QueueMaxed { queue } => {
@@ -66,11 +66,11 @@ impl fmt::Display for Error {
                 write_queue(f, queue)
             }
             Error::Cancelled => f.write_str("the wait was cancelled"),
-            Error::NotHeld => f.write_str("the lock is not held any more"),
+            Error::NotHeld => f.write_str("the lock is no longer held"),
             Error::Server { reason, message } => write!(f, "the server refuses: {message} ({reason})"),
             Error::Connect { address, message, .. } => write!(f, "no connection to {address}: {message}"),
             Error::ConnectionLost { reason } => write!(f, "the connection was lost, and all locks with it: {reason}"),
-            Error::Unexpected { line } => write!(f, "the server sent what was not expected: {line}"),
+            Error::Unexpected { line } => write!(f, "unexpected line from the server: {line}"),
         }
     }
 }

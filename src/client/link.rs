@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::connect::until;
 use super::error::Error;
-use super::options::Options;
+use super::options::{INTERVAL_MIN, Options};
 use super::request::Request;
 use super::stream::Stream;
-use crate::wire::answer::Answer;
+use crate::wire::answer::{Answer, AnswerLimits};
 
 /// The longest line from the server that is accepted.
 const LINE_BYTES_MAX: usize = 64 << 20;
@@ -84,7 +84,24 @@ pub(super) struct Link {
     pub(super) connection: String,
     /// The longest line that it takes, with its end.
     pub(super) line_bytes_max: usize,
+    /// How soon it gives us up if it hears nothing. None: never.
+    pub(super) silent_after: Option<Duration>,
     pulse: Pulse,
+}
+
+/// How soon a server gives up a client of which it hears nothing: because the network says so, or because it is idle.
+fn silent_after(limits: &AnswerLimits) -> Option<Duration> {
+    let limits = [limits.silent_after, limits.max_idle].map(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    limits.into_iter().flatten().filter(|limit| !limit.is_zero()).min()
+}
+
+/// The longest time for which a lost connection stays unnoticed. Whoever holds a lock has to have stopped before the server
+/// gives it to the next, so the program's own time to stop is left for that where it fits, and a quarter of what remains for
+/// a machine that is slow. Where it does not fit, it is at least told before.
+fn interval(options: &Options, silent_after: Option<Duration>) -> Duration {
+    let Some(silent_after) = silent_after else { return options.keep_alive };
+    let room = silent_after.saturating_sub(options.stop_within).max(silent_after / 4);
+    options.keep_alive.min(room * 3 / 4).max(INTERVAL_MIN)
 }
 
 /// When keep-alives are sent and missed. Together the three make up the interval within which a loss is noticed.
@@ -135,14 +152,12 @@ impl Link {
             "error" => return Err(Error::Server { reason: hello.reason, message: hello.message }),
             _ => return Err(Error::unexpected(&String::from_utf8_lossy(&line))),
         }
-        // A server that closes idle connections sooner is told more often that this one is not.
-        let max_idle = Duration::try_from_secs_f64(hello.limits.max_idle).ok().filter(|limit| !limit.is_zero());
-        let interval = max_idle.map_or(options.keep_alive, |max_idle| options.keep_alive.min(max_idle));
-        let pulse = Pulse::of_interval(interval);
+        let silent_after = silent_after(&hello.limits);
+        let pulse = Pulse::of_interval(interval(options, silent_after));
         lines.stream.set_timeouts(pulse.tick, pulse.answer_within).map_err(failed)?;
         // Including its end. An answer without the limit does not prevent sending.
         let line_bytes_max = hello.limits.line_bytes_max.map_or(usize::MAX, |max| max.saturating_add(1));
-        Ok(Link { lines, connection: hello.connection, line_bytes_max, pulse })
+        Ok(Link { lines, connection: hello.connection, line_bytes_max, silent_after, pulse })
     }
 
     /// The half that writes.
@@ -195,4 +210,43 @@ impl Link {
 
 fn read_answer(line: &[u8]) -> Result<Answer, Error> {
     Answer::read(line).ok_or_else(|| Error::unexpected(&String::from_utf8_lossy(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_noticed_and_acted_on_before_the_server_gives_the_client_up() {
+        for (silent_after, max_idle, given_up) in [
+            (0.0, 0.0, None),
+            (0.0, 60.0, Some(60)),
+            (30.0, 60.0, Some(30)),
+            (30.0, 0.0, Some(30)),
+            (90.0, 60.0, Some(60)),
+        ] {
+            let limits = AnswerLimits { silent_after, max_idle, ..AnswerLimits::default() };
+            assert_eq!(super::silent_after(&limits), given_up.map(Duration::from_secs), "{silent_after} {max_idle}");
+        }
+        let nonsense = AnswerLimits { silent_after: -1.0, max_idle: f64::NAN, ..AnswerLimits::default() };
+        assert_eq!(silent_after(&nonsense), None);
+
+        let after = |keep_alive, stop_within, silent_after: Option<u64>| {
+            let options = Options::new("x").keep_alive(Duration::from_millis(keep_alive));
+            let options = options.stop_within(Duration::from_millis(stop_within));
+            interval(&options, silent_after.map(Duration::from_millis))
+        };
+        for (keep_alive, stop_within, silent_after) in
+            [(10_000, 5_000, 30_000), (10_000, 5_000, 8_000), (10_000, 0, 1_000), (400, 0, 1_000), (60_000, 20, 60_000)]
+        {
+            let noticed = after(keep_alive, stop_within, Some(silent_after));
+            assert!(noticed + Duration::from_millis(stop_within) < Duration::from_millis(silent_after), "{noticed:?}");
+            assert!(noticed <= Duration::from_millis(keep_alive) && noticed >= INTERVAL_MIN, "{noticed:?}");
+        }
+        // What is asked for is kept if it does, or nobody is given up.
+        assert_eq!(after(10_000, 5_000, Some(30_000)), Duration::from_secs(10));
+        assert_eq!(after(10_000, 5_000, None), Duration::from_secs(10));
+        // No time to stop: there is at least some to be told.
+        assert!(after(10_000, 60_000, Some(3_000)) < Duration::from_secs(1));
+    }
 }

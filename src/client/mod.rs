@@ -269,6 +269,12 @@ impl Client {
         self.shared().state().connection.clone()
     }
 
+    /// How soon the server gives this client up, and its locks to others, if it hears nothing of it. None: never, or it
+    /// does not say.
+    pub fn silent_after(&self) -> Option<Duration> {
+        self.shared().state().silent_after
+    }
+
     /// Closes the connection, which gives up everything, and makes a new one.
     ///
     /// # Errors

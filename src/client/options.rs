@@ -71,6 +71,9 @@ impl fmt::Display for Address {
     }
 }
 
+/// Keep-alives are not sent more often than this asks for.
+pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
 /// Practically forever, and small enough to calculate with.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -85,6 +88,7 @@ pub struct Options {
     pub(super) name: Option<String>,
     pub(super) keep_alive: Duration,
     pub(super) is_keep_alive_by_program: bool,
+    pub(super) stop_within: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) on_lost: Option<OnLost>,
 }
@@ -98,6 +102,7 @@ impl Options {
             name: None,
             keep_alive: Duration::from_secs(10),
             is_keep_alive_by_program: false,
+            stop_within: Duration::ZERO,
             connect_timeout: Duration::from_secs(10),
             on_lost: None,
         }
@@ -119,11 +124,20 @@ impl Options {
     }
 
     /// The longest time for which a lost connection stays unnoticed: a keep-alive is sent more than twice as often, and has
-    /// to be answered within the rest. At least 10 ms. A server that closes idle connections sooner gets them as often as
-    /// it needs them.
+    /// to be answered within the rest. At least 10 ms. If the server gives up silent or idle clients so soon that it could
+    /// give a lock to the next before this client has noticed that it is lost, they are sent more often.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
-        self.keep_alive = interval.clamp(Duration::from_millis(10), FOREVER);
+        self.keep_alive = interval.clamp(INTERVAL_MIN, FOREVER);
+        self
+    }
+
+    /// How long the program takes to stop what it does under a lock once [`Options::on_lost`] tells it to. A lost
+    /// connection is noticed so much sooner that it has stopped before the server gives the lock to the next, if the server
+    /// gives silent clients up later than that. The default is no time.
+    #[must_use]
+    pub fn stop_within(mut self, time: Duration) -> Self {
+        self.stop_within = time;
         self
     }
 
@@ -174,6 +188,7 @@ impl fmt::Debug for Options {
             .field("name", &self.name)
             .field("keep_alive", &self.keep_alive)
             .field("is_keep_alive_by_program", &self.is_keep_alive_by_program)
+            .field("stop_within", &self.stop_within)
             .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
     }

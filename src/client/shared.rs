@@ -92,7 +92,7 @@ impl Shared {
             if state.epoch != before {
                 return Err(state.loss());
             }
-            let epoch = state.renew(link.connection.clone(), link.line_bytes_max);
+            let epoch = state.renew(&link);
             *slot = Some((epoch, writer));
             epoch
         };

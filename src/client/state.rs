@@ -6,8 +6,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use super::error::Error;
+use super::link::Link;
 use crate::wire::answer::Answer;
 
 /// Everything behind the mutex.
@@ -22,6 +24,8 @@ pub(super) struct State {
     last_loss: Option<Error>,
     /// The longest line that the server takes.
     pub(super) line_bytes_max: usize,
+    /// How soon it gives us up if it hears nothing.
+    pub(super) silent_after: Option<Duration>,
     calls: HashMap<u64, Call>,
     /// The last that was given out.
     last_id: u64,
@@ -104,6 +108,7 @@ impl State {
             connection: String::new(),
             last_loss: None,
             line_bytes_max: usize::MAX,
+            silent_after: None,
             calls: HashMap::new(),
             // That of keep-alives, whose answers nobody waits for.
             last_id: 0,
@@ -150,10 +155,11 @@ impl State {
     }
 
     /// There is a new connection. Returns its epoch.
-    pub(super) fn renew(&mut self, connection: String, line_bytes_max: usize) -> u64 {
+    pub(super) fn renew(&mut self, link: &Link) -> u64 {
         self.link = LinkState::Up;
-        self.connection = connection;
-        self.line_bytes_max = line_bytes_max;
+        self.connection.clone_from(&link.connection);
+        self.line_bytes_max = link.line_bytes_max;
+        self.silent_after = link.silent_after;
         self.epoch += 1;
         self.epoch
     }

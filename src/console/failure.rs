@@ -22,27 +22,29 @@ pub enum Failure {
     Listen(BindError),
     /// The poll itself failed while the server ran.
     Poll(io::Error),
-    /// The server can't be asked, or refuses.
+    /// The server can't be reached, or refuses the request.
     Server {
-        /// Where it should be.
+        /// Its address.
         address: String,
-        /// What the client says.
+        /// The client's error.
         error: Error,
     },
-    /// The lock could not be had in time, or its queue was full.
+    /// The wait for the lock timed out, or its queue was full.
     Conflict {
         /// The lock.
         name: String,
-        /// What the client says.
+        /// The client's error.
         error: Error,
-        /// The exit status that was asked for.
+        /// What the holder's client calls itself.
+        held_by: Option<String>,
+        /// The requested exit status.
         exit_code: u8,
     },
     /// The lock was lost.
     Lost {
         /// The lock.
         name: String,
-        /// When, and what that means.
+        /// When, and what follows from it.
         when: &'static str,
         /// How.
         error: Error,
@@ -51,18 +53,25 @@ pub enum Failure {
     NotStarted {
         /// The command.
         command: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// The system lets the program not do what every program may.
+    /// The command that was to run with the lock is there, and what runs it is not.
+    NoInterpreter {
+        /// The command.
+        command: String,
+        /// What its `#!` line names; None: it has none, so the loader of programs is missing.
+        interpreter: Option<String>,
+    },
+    /// A system call failed that should not.
     System(io::Error),
-    /// There is no such connection to end.
+    /// There is no such connection to kick.
     NoConnection(String),
     /// The output can't be written.
     Output(io::Error),
-    /// The terminal can't be drawn on, or its keys not be read.
+    /// The terminal can't be drawn on, or its keys can't be read.
     Terminal(io::Error),
-    /// What only one part of the program knows. Its `Display` is the line.
+    /// An error of only one part of the program. Its `Display` is the line.
     Specific {
         /// What went wrong.
         error: Box<dyn std::error::Error + Send + Sync>,
@@ -80,9 +89,9 @@ impl Failure {
             Failure::Server { .. } => UNAVAILABLE,
             Failure::Conflict { exit_code, .. } | Failure::Specific { exit_code, .. } => *exit_code,
             Failure::Lost { .. } => LOST,
-            // As shells have it.
+            // Like shells.
             Failure::NotStarted { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
-            Failure::NotStarted { .. } => 126,
+            Failure::NotStarted { .. } | Failure::NoInterpreter { .. } => 126,
             Failure::Listen(_)
             | Failure::Poll(_)
             | Failure::System(_)
@@ -100,8 +109,14 @@ impl fmt::Display for Failure {
             Failure::Listen(error) => error.fmt(f),
             Failure::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
             Failure::Server { address, error } => write_server(f, address, error),
-            Failure::Conflict { name, error, .. } => {
-                write!(f, "'{}': {}; see 'officer locks --waiters'", Shown(name), Shown(&error.to_string()))
+            Failure::Conflict { name, error, held_by, .. } => {
+                let mut reason = error.to_string();
+                if let (Error::TimedOut { queue } | Error::QueueMaxed { queue }, Some(client)) = (error, held_by)
+                    && let Some(holder) = queue.first()
+                {
+                    reason = reason.replacen(holder, &format!("{holder} ({client})"), 1);
+                }
+                write!(f, "'{}': {}; see 'officer locks --waiters'", Shown(name), Shown(&reason))
             }
             Failure::Lost { name, when, error } => {
                 let reason = match error {
@@ -113,7 +128,16 @@ impl fmt::Display for Failure {
             Failure::NotStarted { command, error } => {
                 write!(f, "the command '{}' can't be started: {error}", Shown(command))
             }
-            Failure::System(error) => write!(f, "the system refuses: {error}"),
+            Failure::NoInterpreter { command, interpreter: Some(interpreter) } => write!(
+                f,
+                "the command '{}' can't be started: its first line names '{}', which does not exist",
+                Shown(command),
+                Shown(interpreter)
+            ),
+            Failure::NoInterpreter { command, interpreter: None } => {
+                write!(f, "the command '{}' can't be started: the loader that it needs does not exist", Shown(command))
+            }
+            Failure::System(error) => write!(f, "a system call failed: {error}"),
             Failure::NoConnection(connection) => write!(
                 f,
                 "there is no connection '{}'; 'officer connections' lists those that hold or wait for locks",
@@ -138,11 +162,11 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
                     "start a server there with 'officer run', or say where it is with -h and -p, or -o UNIX and -f"
                 }
                 io::ErrorKind::PermissionDenied => "the server's --socket-mode says who may connect",
-                _ => "check that it is the address of an Officer server, and that it runs",
+                _ => "check that it is the address of an Officer server, and that it is running",
             })
         }
         Error::Unexpected { line } => {
-            write!(f, "what listens on {address} is no Officer server, check the address; it sent: {}", Shown(line))
+            write!(f, "{address} is not an Officer server; check the address. It sent: {}", Shown(line))
         }
         Error::ConnectionLost { reason } => {
             write!(f, "the connection to {address} was lost: {}; try again", Shown(reason))
@@ -162,7 +186,7 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Failure::Usage(_) | Failure::NoConnection(_) => None,
+            Failure::Usage(_) | Failure::NoConnection(_) | Failure::NoInterpreter { .. } => None,
             Failure::Listen(error) => Some(error),
             Failure::Specific { error, .. } => Some(error.as_ref()),
             Failure::Server { error, .. } | Failure::Conflict { error, .. } | Failure::Lost { error, .. } => {
@@ -199,6 +223,7 @@ mod tests {
             (server(Reason::TooManyConnections), 69),
             (not_started(io::ErrorKind::NotFound), 127),
             (not_started(io::ErrorKind::PermissionDenied), 126),
+            (Failure::NoInterpreter { command: String::new(), interpreter: None }, 126),
         ] {
             assert_eq!(failure.exit_code(), exit_code, "{failure}");
         }

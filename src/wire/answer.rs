@@ -49,6 +49,9 @@ pub struct AnswerLimits {
     pub line_bytes_max: Option<usize>,
     /// Seconds after which a silent connection is closed. 0: never.
     pub max_idle: f64,
+    /// Seconds after which the server gives up a client from which nothing comes, keep-alives of the network included. 0:
+    /// never, or the server does not say.
+    pub silent_after: f64,
 }
 
 /// One lock in a listing with detail.

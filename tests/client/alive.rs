@@ -192,3 +192,28 @@ fn a_worker_that_is_stuck_loses_its_locks_and_one_that_makes_progress_does_not()
     assert!(lost.is_lost());
     kept.release().expect("held");
 }
+
+#[test]
+fn a_loss_is_noticed_before_the_server_gives_the_client_up_with_the_time_to_stop_left() {
+    const SILENT_AFTER: Duration = Duration::from_secs(4);
+    const STOP_WITHIN: Duration = Duration::from_secs(2);
+    for limit in ["silent_after", "max_idle"] {
+        let fake = Fake::new();
+        // Left to itself, it would notice within minutes.
+        let options = fake.options().keep_alive(Duration::from_secs(600)).stop_within(STOP_WITHIN);
+        let client = task(move || options.connect());
+        let mut peer = fake.accept();
+        assert_eq!(peer.request()["command"], "hello");
+        let start = Instant::now();
+        peer.say(&format!(
+            r#"{{"result":"hello","connection":"me","limits":{{"{limit}":{}}}}}"#,
+            SILENT_AFTER.as_secs()
+        ));
+        let client = client.end().expect("a connection");
+        assert_eq!(client.silent_after(), Some(SILENT_AFTER));
+        // Its keep-alives come here, but no answer gets back.
+        assert!(client.wait_until_lost(PATIENCE));
+        let took = start.elapsed();
+        assert!(took < SILENT_AFTER - STOP_WITHIN, "{took:?}");
+    }
+}

@@ -363,14 +363,14 @@ fn limits_of_centuries_mean_none() {
 fn errors_are_sentences() {
     let queue = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     for (error, text) in [
-        (Error::TimedOut { queue: queue(&[]) }, "the lock could not be had in time"),
-        (Error::TimedOut { queue: queue(&["a"]) }, "the lock could not be had in time; it is held by a"),
+        (Error::TimedOut { queue: queue(&[]) }, "timed out waiting for the lock"),
+        (Error::TimedOut { queue: queue(&["a"]) }, "timed out waiting for the lock; it is held by a"),
         (
             Error::QueueMaxed { queue: queue(&["a", "b", "c"]) },
             "the lock's queue is full; it is held by a, and 2 wait for it",
         ),
         (Error::Cancelled, "the wait was cancelled"),
-        (Error::NotHeld, "the lock is not held any more"),
+        (Error::NotHeld, "the lock is no longer held"),
     ] {
         assert_eq!(error.to_string(), text);
     }

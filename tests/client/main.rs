@@ -10,6 +10,7 @@ mod namespaces;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
+mod turns;
 
 use std::net::Ipv4Addr;
 use std::process;

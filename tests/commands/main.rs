@@ -3,12 +3,17 @@
 
 mod address;
 mod connections;
+mod containers;
+mod descendants;
+mod inherited;
 mod kick;
 mod lock;
 mod locks;
 mod losses;
 mod ping;
 mod signals;
+mod silence;
+mod stuck;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;

@@ -71,10 +71,10 @@ fn a_server_of_another_kind_is_told() {
     let port = stranger("HTTP/1.1 400 Bad Request\r\n\r\n");
     every_command_fails(
         &["-p", &port],
-        &format!("127.0.0.1:{port} is no Officer server, check the address; it sent: HTTP"),
+        &format!("127.0.0.1:{port} is not an Officer server; check the address. It sent: HTTP"),
     );
     let port = stranger("{\"result\":\"pong\"}\n");
-    every_command_fails(&["-p", &port], "is no Officer server");
+    every_command_fails(&["-p", &port], "is not an Officer server");
     let port = stranger("\x1b[2J\n");
     every_command_fails(&["-p", &port], r"\u{1b}[2J");
     let port = stranger("");
@@ -215,5 +215,5 @@ fn a_client_that_is_stopped_and_continued_goes_on_waiting_for_a_unix_socket() {
     // A server of another kind; the connection is made all the same.
     let (mut stream, _) = listener.accept().unwrap();
     stream.write_all(b"welcome\n").unwrap();
-    client.end().expect_failure(69, "it sent: welcome");
+    client.end().expect_failure(69, "It sent: welcome");
 }

@@ -61,11 +61,16 @@ pub(crate) fn shell(line: &str) -> Command {
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Program {
-        // In a process group of its own, so that it is not in the foreground of the terminal that the tests may run in.
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Program::start_with_stderr(command, Stdio::piped())
+    }
+
+    /// With a stderr that may be the test's own.
+    pub(crate) fn start_with_stderr(command: &mut Command, stderr: Stdio) -> Program {
+        // In a group of its own, so that it is not in the foreground of the terminal that the tests may run in.
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().expect("the program starts");
         let stdout = Lines::of(child.stdout.take().unwrap());
-        let stderr = Lines::of(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().map_or_else(|| Lines::of(std::io::empty()), Lines::of);
         Program { child, stdout, stderr, is_over: false }
     }
 

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{output, tell_empty, write_json};
-use crate::cli::Failure;
-use crate::cli::address::ServerOptions;
-use crate::cli::shown::{Shown, Span};
 use crate::client::{ConnectionDetail, LockDetail, PlaceDetail};
+use crate::console::Failure;
+use crate::console::address::ServerOptions;
+use crate::console::shown::{Shown, Span};
 
 const AFTER: &str = r#"With --json every connection is one JSON object on one line. Times are in seconds:
   {"connection":"127.0.0.1:40312","client":"4711@web1 deploy.sh",

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{client_of, output, tell_empty, time_of, write_json};
-use crate::cli::Failure;
-use crate::cli::address::ServerOptions;
-use crate::cli::shown::Shown;
 use crate::client::{LockDetail, PlaceDetail};
+use crate::console::Failure;
+use crate::console::address::ServerOptions;
+use crate::console::shown::Shown;
 
 use std::io::Write;
 

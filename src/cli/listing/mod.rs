@@ -9,9 +9,9 @@ mod table;
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
-use super::Failure;
-use super::shown::{Shown, Span};
 use crate::client::PlaceDetail;
+use crate::console::Failure;
+use crate::console::shown::{Shown, Span};
 
 /// The output of a listing. Buffered: otherwise a million lines would be a million writes.
 fn output() -> BufWriter<StdoutLock<'static>> {

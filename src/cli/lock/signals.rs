@@ -1,10 +1,11 @@
 //! Signals that are sent to us, and dying of one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::sync::mpsc::Sender;
 use std::thread;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, getpgid, getpgrp};
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -54,7 +55,8 @@ pub(crate) fn came_from_the_terminal_to_all(signal: i32, command: Pid) -> bool {
 
 /// Whether we are what a person at the terminal talks to.
 pub(crate) fn is_in_foreground() -> bool {
-    let terminal = File::open("/dev/tty");
+    // A serial line without a carrier must not be waited for.
+    let terminal = rustix::fs::open("/dev/tty", OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
     terminal.is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal) == Ok(getpgrp()))
 }
 

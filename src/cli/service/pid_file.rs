@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, process, thread};
 
-use rustix::fs::{FlockOperation, OFlags, fcntl_lock, flock};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc::{F_RDLCK, F_UNLCK, F_WRLCK, flock};
+use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
 use rustix::io::Errno;
-use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
+use rustix::process::Pid;
 
 use super::ServiceError;
 use super::info::{self, Info};
@@ -87,17 +89,23 @@ pub(super) fn is_held_by(path: &Path, pid: Pid) -> Result<bool, ServiceError> {
 fn holder(file: &File) -> io::Result<Option<Option<Pid>>> {
     // Asked for a read lock, which only write locks conflict with, as a server has one. Whoever may read the file can get a
     // read lock, so those say nothing.
-    let lock = fcntl_getlk(file, &Flock::from(FlockType::ReadLock))?;
-    // A lock that belongs to an open file and to no process has the number -1, and one from another machine may have any
-    // below 0. To kill(2) these stand for groups of processes, or for all processes.
-    Ok(lock.map(|lock| lock.pid.filter(|pid| pid.as_raw_pid() > 0)))
+    conflicting(file, F_RDLCK)
 }
 
 /// A process that has any lock on the file, even a read lock.
 pub(super) fn anybody(path: &Path) -> Option<Pid> {
     let file = options().open(path).ok()?;
-    let lock = fcntl_getlk(file, &Flock::from(FlockType::WriteLock)).ok()??;
-    lock.pid.filter(|pid| pid.as_raw_pid() > 0)
+    conflicting(&file, F_WRLCK).ok()??
+}
+
+/// The lock that stands in the way of one of this kind: of a process, if it can be seen.
+fn conflicting(file: &File, wanted: i32) -> io::Result<Option<Option<Pid>>> {
+    let kind = |kind: i32| i16::try_from(kind).expect("kinds of locks are small numbers");
+    let mut lock = flock { l_type: kind(wanted), l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+    fcntl(file, FcntlArg::F_GETLK(&mut lock))?;
+    // A lock that belongs to an open file and to no process has the number -1, and one from another machine may have any
+    // below 0. To kill(2) these stand for groups of processes, or for all processes.
+    Ok((lock.l_type != kind(F_UNLCK)).then(|| Pid::from_raw(lock.l_pid.max(0))))
 }
 
 impl PidFile {
@@ -209,7 +217,7 @@ fn lock_directory(path: &Path) -> Option<File> {
 /// Newer ones skip files that are locked, too. Without the lock the server is none the worse until then.
 fn lock_for_cleaners(file: impl AsFd) {
     for _ in 0..CLEANER_ATTEMPTS {
-        match flock(&file, FlockOperation::NonBlockingLockShared) {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
             Err(Errno::WOULDBLOCK) => thread::sleep(PAUSE),
             _ => return,
         }

@@ -10,7 +10,7 @@ use super::info::Info;
 use super::pid_file::{State, look};
 use super::start::{self, Plan};
 use super::stop::{self, TimeoutOptions, say};
-use crate::cli::Failure;
+use crate::console::Failure;
 
 const AFTER: &str = "\
 First it checks, as far as it can while the old server runs, that the new one can start: the options, the log file, the \

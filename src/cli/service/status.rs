@@ -8,7 +8,7 @@ use clap::Args;
 use super::info::Info;
 use super::pid_file::{State, look};
 use super::{PidOptions, ServiceError};
-use crate::cli::Failure;
+use crate::console::Failure;
 
 const AFTER: &str = "\
 It tells the process, since when it runs, its version, where it listens, and its pid file. That the process exists does not \

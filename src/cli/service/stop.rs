@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal};
 
 use super::pid_file::{ATTEMPTS, PAUSE, PidFile, State, anybody, is_held_by, look};
 use super::{PidOptions, ServiceError};
-use crate::cli::Failure;
-use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::console::Failure;
+use crate::console::values::{Seconds, seconds_above_zero};
 
 const AFTER: &str = "\
 The server gets SIGTERM, and ends within a second unless something is wrong. A server that is still there after \
