@@ -1,17 +1,18 @@
-//! What locks cost without sockets: each turn is a request carried out and its replies encoded.
+//! What locks cost without sockets: each iteration executes a request and encodes its replies.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
 use officer::wire::request::{Command, Request, parse};
 
-/// Encodes into the same bytes again and again, as a connection's outbox does.
+/// Encodes into the same buffer repeatedly, as a connection's outbox does.
 #[derive(Default)]
 struct Encoded {
     out: Vec<u8>,
@@ -47,11 +48,12 @@ impl Bench {
     }
 
     fn request(&mut self, session: SessionKey, request: &Request<'_>) {
-        let Command::Locks(operation) = &request.command else { unreachable!("the engine knows nothing else") };
-        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut self.replies);
+        let Command::Locks(operation) = &request.command else { unreachable!("the engine executes only operations") };
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        self.engine.request(operation, &context, &mut self.replies);
     }
 
-    /// Somebody takes `count` locks and keeps them.
+    /// A session takes `count` locks and keeps them.
     fn hold(&mut self, count: u32) {
         let keeper = self.connect();
         for number in 0..count {
@@ -81,7 +83,7 @@ fn lock_and_unlock(group: &mut BenchmarkGroup<'_, WallTime>, held: u32) {
     assert_eq!(bench.engine.stats().held, u64::from(held));
 }
 
-/// The same, but the names go round, as where each lock is another player's: memory is not in the cache.
+/// The same with changing names, as when each lock is for another player: their memory is not in the cache.
 fn lock_and_unlock_many_names(group: &mut BenchmarkGroup<'_, WallTime>, held: u32) {
     const NAMES: u32 = 100_000;
     let mut bench = Bench::new();
@@ -95,7 +97,7 @@ fn lock_and_unlock_many_names(group: &mut BenchmarkGroup<'_, WallTime>, held: u3
     let mut next = requests.iter().cycle();
     group.bench_function(format!("lock_unlock_100000_names_beside_{held}"), |bencher| {
         bencher.iter(|| {
-            let [lock, unlock] = next.next().expect("a circle has no end");
+            let [lock, unlock] = next.next().expect("a cycle has no end");
             bench.request(ann, lock);
             bench.request(ann, unlock);
         });
@@ -118,7 +120,7 @@ fn hand_over(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, lock: &[u8]) 
     assert_eq!(bench.engine.stats().held, 1, "the lock went from one to the other");
 }
 
-/// A lock that many wait for: whoever gets it gives it back at once and queues behind the others.
+/// A lock that many wait for: whoever gets it releases it at once and queues again.
 fn hand_round(group: &mut BenchmarkGroup<'_, WallTime>, waiters: usize) {
     let mut bench = Bench::new();
     let mut queue: VecDeque<SessionKey> = (0..=waiters).map(|_| bench.connect()).collect();
@@ -135,7 +137,7 @@ fn hand_round(group: &mut BenchmarkGroup<'_, WallTime>, waiters: usize) {
     assert_eq!(bench.engine.stats().waiting, waiters as u64);
 }
 
-/// A wait that ends by its timeout, beside others whose time does not come.
+/// A wait that times out, next to others that do not.
 fn time_out(group: &mut BenchmarkGroup<'_, WallTime>, armed: u32) {
     let mut bench = Bench::new();
     bench.hold(armed);
@@ -151,13 +153,17 @@ fn time_out(group: &mut BenchmarkGroup<'_, WallTime>, armed: u32) {
         bencher.iter(|| {
             bench.request(waiter, &lock);
             bench.now += 5_000_000_000;
-            while bench.engine.expire_next(bench.now, &mut bench.replies) {}
+            while bench.engine.expire_next(
+                Moment::from_nanos(bench.now),
+                Moment::from_nanos(bench.now),
+                &mut bench.replies,
+            ) {}
         });
     });
     assert_eq!(bench.engine.stats().waiting, u64::from(armed), "only the others still wait");
 }
 
-/// A client comes, takes five locks and vanishes.
+/// A client connects, takes five locks and disconnects.
 fn disconnect(group: &mut BenchmarkGroup<'_, WallTime>) {
     let mut bench = Bench::new();
     let lines = [1, 2, 3, 4, 5].map(|number| format!(r#"{{"command":"lock","name":"boss:{number}"}}"#));
@@ -166,13 +172,13 @@ fn disconnect(group: &mut BenchmarkGroup<'_, WallTime>) {
         bencher.iter(|| {
             let ann = bench.engine.connect(ConnectionKey::from_bits(1), Peer::Unix(1));
             requests.iter().for_each(|request| bench.request(ann, request));
-            bench.engine.disconnect(ann, bench.now, &mut bench.replies)
+            bench.engine.disconnect(ann, Moment::from_nanos(bench.now), &mut bench.replies)
         });
     });
     assert_eq!(bench.engine.stats().held, 0);
 }
 
-/// The whole way of a line without a socket: parsed, carried out, answered.
+/// The whole way of a line without a socket: parsed, executed, answered.
 fn from_line_to_reply(group: &mut BenchmarkGroup<'_, WallTime>) {
     let mut bench = Bench::new();
     let ann = bench.connect();

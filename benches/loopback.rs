@@ -1,4 +1,4 @@
-//! What a client sees: the server's own program, over TCP on this machine, with all that the system does in between.
+//! What a client sees: the server as a process, over TCP on this machine, with everything the system does in between.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-/// A server of its own on a port that the system chose. It ends with this.
+/// A server on a port that the system chose. It is stopped when this is dropped.
 struct Server {
     process: Child,
     address: String,
@@ -68,7 +68,7 @@ impl Client {
     }
 }
 
-/// `connections` clients send so many pairs of lock and unlock at once, and wait for all the replies.
+/// `connections` clients send `pairs` pairs of lock and unlock at once, and wait for all the replies.
 fn pairs(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("loopback");
     let server = Server::start();

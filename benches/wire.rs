@@ -1,4 +1,4 @@
-//! What a line costs on its way in and a reply on its way out.
+//! What a line costs on the way in, and a reply on the way out.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use officer::wire::peer::Peer;
 use officer::wire::reply::{Outcome, Reason, Reply};
 use officer::wire::request::{parse, parse_in_full, recognise, recognise_line};
 
-/// Each form of a request, and the faults that cost most.
+/// Each form of a request, and the most expensive errors.
 const LINES: [(&str, &str); 17] = [
     ("lock", r#"{"command":"lock","name":"boss:17"}"#),
     ("lock_timeout", r#"{"command":"lock","name":"boss:17","timeout":0.25}"#),
     ("lock_all_fields", r#"{"command":"lock","name":"boss:17","timeout":5,"queue_max":100,"id":123456}"#),
-    // The original's client sends the fields it was not given as null.
+    // The original's client sends omitted fields as null.
     ("lock_nulls", r#"{"command":"lock","name":"boss:17","timeout":null,"queue_max":null}"#),
     ("lock_escaped_name", r#"{"command":"lock","name":"caf\u00e9 \ud83d\udd12"}"#),
     ("unlock", r#"{"command":"unlock","name":"boss:17"}"#),
@@ -39,7 +39,7 @@ fn parse_requests(criterion: &mut Criterion) {
         group.bench_function(form, |bencher| bencher.iter(|| parse(black_box(line.as_bytes())).is_ok()));
     }
     group.finish();
-    // What the plain ones among them would cost without their shortcut.
+    // What the plain ones cost without the shortcut.
     let mut group = criterion.benchmark_group("parse_in_full");
     for (form, line) in LINES.iter().filter(|(_, line)| recognise(line.as_bytes()).is_some()) {
         group.throughput(Throughput::Bytes(line.len() as u64));
@@ -51,7 +51,7 @@ fn parse_requests(criterion: &mut Criterion) {
 /// What the server reads at once.
 const READ_BYTES: usize = 16 << 10;
 
-/// The plain lines of one read, as the server goes through them: each together with its end.
+/// The plain lines of one read, as the server handles them: each together with its end.
 fn recognise_lines(criterion: &mut Criterion) {
     let pair = "{\"command\":\"lock\",\"name\":\"boss:17\"}\n{\"command\":\"unlock\",\"name\":\"boss:17\"}\n";
     let lines = 2 * (READ_BYTES / pair.len());
@@ -72,7 +72,7 @@ fn recognise_lines(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Finding the ends of the lines of one read: as many as fit, and one that no line end came for.
+/// Finding the line ends of one read: as many lines as fit, and one incomplete.
 fn frame_lines(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("frame");
     for line in [r#"{"command":"lock","name":"boss:17"}"#, &"x".repeat(1000)] {

@@ -1,8 +1,8 @@
 //! A slab whose keys carry a generation.
 //!
-//! A plain slab hands the number of a freed slot to the next value at once. Whoever still has the old number — an event
-//! of the same poll, a deadline, a lock's holder — would then reach a stranger. Here a key is the slot and the number
-//! of the insertion that filled it: a key that outlived its value finds nothing.
+//! A plain slab gives the number of a freed slot to the next value at once. A stale copy of the number (in an event of
+//! the same poll, a deadline, a lock's holder) would then refer to an unrelated value. Here a key is the slot and the
+//! number of the insertion that filled it: a key that outlived its value finds nothing.
 
 mod chunks;
 
@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 
 pub(crate) use self::chunks::Chunks;
 
-/// Names one value of a [`Slots<Tag, T>`](Slots). `Tag` keeps keys of different kinds apart at compile time.
+/// Identifies one value of a [`Slots<Tag, T>`](Slots). `Tag` keeps keys of different kinds apart at compile time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key<Tag> {
     slot: u32,
@@ -21,13 +21,14 @@ pub struct Key<Tag> {
 
 impl<Tag> Key<Tag> {
     /// The key as one number, for interfaces that carry a number along (a poll's token).
+    #[allow(clippy::wrong_self_convention, reason = "a key is Copy, whatever its tag is")]
     pub fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.slot)
     }
 
     /// The inverse of [`Key::to_bits`]. Bits that never were a key find nothing.
     pub fn from_bits(bits: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves are taken apart")]
+        #[expect(clippy::cast_possible_truncation, reason = "splits the two halves")]
         Key { slot: bits as u32, generation: (bits >> 32) as u32, tag: PhantomData }
     }
 }
@@ -40,8 +41,8 @@ impl<Tag> fmt::Debug for Key<Tag> {
 
 /// Values of type `T` under keys of type [`Key<Tag>`]. All operations are O(1).
 ///
-/// Generations are numbered by one counter for all slots. It wraps after 2^32 insertions: a key would have to be kept
-/// while exactly a multiple of that many values come and go to be mistaken for another.
+/// One counter numbers the generations of all slots. It wraps after 2^32 insertions: a key could be mistaken for
+/// another only if it is kept while exactly a multiple of that many values come and go.
 #[derive(Debug)]
 pub struct Slots<Tag, T> {
     slab: Chunks<(u32, T)>,
@@ -95,14 +96,23 @@ impl<Tag: Copy, T> Slots<Tag, T> {
     }
 
     /// Whether there is no value.
+    #[cfg(feature = "unstable")]
     pub fn is_empty(&self) -> bool {
         self.slab.is_empty()
+    }
+
+    /// The values in at most `slots` slots from `first` on, and the slot after these if there may be further values.
+    pub fn between(&self, first: u32, slots: u32) -> (impl Iterator<Item = (u32, &T)>, Option<u32>) {
+        let all = u32::try_from(self.slab.end()).expect("checked on insert");
+        let end = first.saturating_add(slots).min(all);
+        let value = |slot: u32| self.slab.get(slot as usize).map(|(_, value)| (slot, value));
+        ((first..end).filter_map(value), (end < all).then_some(end))
     }
 
     /// All values, in the order of their slots.
     pub fn iter(&self) -> impl Iterator<Item = (Key<Tag>, &T)> {
         self.slab.iter().map(|(slot, (generation, value))| {
-            let slot = u32::try_from(slot).expect("insert saw to it");
+            let slot = u32::try_from(slot).expect("checked on insert");
             (Key { slot, generation: *generation, tag: PhantomData }, value)
         })
     }
@@ -116,12 +126,12 @@ mod tests {
     enum Tag {}
 
     #[test]
-    fn a_key_that_outlived_its_value_finds_nothing_although_the_slot_is_taken_again() {
+    fn a_key_that_outlived_its_value_finds_nothing_although_the_slot_is_reused() {
         let mut slots: Slots<Tag, &str> = Slots::default();
         let ann = slots.insert("ann");
         assert_eq!(slots.remove(ann), Some("ann"));
         let bob = slots.insert("bob");
-        assert_eq!(bob.slot, ann.slot, "the slot is used again, or this test shows nothing");
+        assert_eq!(bob.slot, ann.slot, "the slot is reused, or this test shows nothing");
         assert_eq!(slots.get(ann), None);
         assert_eq!(slots.get_mut(ann), None);
         assert_eq!(slots.remove(ann), None);
@@ -133,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_survives_the_way_through_a_number() {
+    fn a_key_survives_the_conversion_to_a_number() {
         let mut slots: Slots<Tag, u8> = Slots::default();
         for value in 0..5 {
             let key = slots.insert(value);

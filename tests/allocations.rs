@@ -1,24 +1,35 @@
-//! In the steady state a lock and its unlock allocate nothing, and who has left leaves no memory behind.
+//! In the steady state a lock and its unlock allocate nothing, and clients that have left leave no memory behind.
 //!
-//! The allocator counts per thread: each test sees what it did itself, whatever the others do meanwhile.
+//! The allocator counts per thread, so each test sees only what it did itself.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::ErrorKind;
+use std::rc::Rc;
 
-use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
-use officer::server::{Limits, Readiness, Server, Socket};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::server::{Limits, Readiness, Server};
+use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
 use officer::wire::request::{Command, parse};
+
+use self::memory::{MemorySocket, Wire};
+
+#[path = "support/memory.rs"]
+mod memory;
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
 
 /// The system's allocator, with a count of what goes through it.
 mod counting {
-    #![allow(unsafe_code, reason = "an allocator can't be written without; all of it is the system's, unchanged")]
+    #![allow(
+        unsafe_code,
+        reason = "an allocator can't be written without it; every call goes to the system's, unchanged"
+    )]
 
     use std::alloc::{GlobalAlloc, Layout, System};
 
@@ -26,12 +37,12 @@ mod counting {
 
     pub(super) struct Counting;
 
-    // SAFETY: every call is passed on to `System` as it came. Counting touches `Cell`s of the thread that need
-    // neither allocation nor a destructor, so it can't come back here.
+    // SAFETY: every call is passed on to `System` unchanged. Counting uses `Cell`s of the thread that need neither
+    // allocation nor a destructor, so it can't re-enter.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             count(layout.size(), 0);
-            // SAFETY: the caller keeps the contract, which is the same.
+            // SAFETY: the caller upholds the contract, which is the same.
             unsafe { System.alloc(layout) }
         }
 
@@ -58,11 +69,11 @@ mod counting {
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
     static LARGEST_BYTES: Cell<usize> = const { Cell::new(0) };
-    /// May wrap, as a thread frees what another one has allocated. Differences are right.
+    /// Can wrap, because a thread may free what another has allocated. Differences are correct.
     static LIVE_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How often `work` allocates.
+/// The number of allocations that `work` makes.
 fn allocations(work: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.get();
     work();
@@ -73,14 +84,14 @@ fn allocations(work: impl FnOnce()) -> usize {
 const WARM_UP_ROUNDS: usize = 4;
 const ROUNDS: usize = 100;
 
-/// Asserts that `round` allocates nothing once it has been done a few times.
+/// Asserts that `round` allocates nothing after a few warm-up rounds.
 fn assert_steady(what: &str, mut round: impl FnMut()) {
     (0..WARM_UP_ROUNDS).for_each(|_| round());
     let count = allocations(|| (0..ROUNDS).for_each(|_| round()));
     assert_eq!(count, 0, "{what}: {count} allocations in {ROUNDS} rounds");
 }
 
-/// Names of every length that has to do without an allocation.
+/// Names of every length that must work without an allocation.
 fn names() -> impl Iterator<Item = String> {
     (1..=31).map(|length| "n".repeat(length))
 }
@@ -94,7 +105,7 @@ fn peer(number: u16) -> Peer {
 }
 
 #[test]
-fn the_allocator_counts_and_knows_what_is_freed() {
+fn the_allocator_counts_allocations_and_frees() {
     let live = LIVE_BYTES.get();
     let mut kept = Vec::new();
     assert_eq!(allocations(|| kept.reserve_exact(1000)), 1);
@@ -104,7 +115,7 @@ fn the_allocator_counts_and_knows_what_is_freed() {
     assert_eq!(LIVE_BYTES.get(), live);
 }
 
-/// Encodes every reply over the one before, as if it were sent at once.
+/// Encodes every reply over the previous one, as if it were sent at once.
 #[derive(Default)]
 struct Encoded {
     out: Vec<u8>,
@@ -119,7 +130,7 @@ impl Replies for Encoded {
     }
 }
 
-/// An engine that is spoken to in lines.
+/// An engine that takes lines.
 struct Desk {
     engine: Engine,
     replies: Encoded,
@@ -136,19 +147,20 @@ impl Desk {
         self.engine.connect(ConnectionKey::from_bits(number.into()), peer(number))
     }
 
-    /// Carries out a line and asserts how many replies, to whomever, that made.
+    /// Executes a line and asserts how many replies it caused, to all sessions together.
     fn say(&mut self, session: SessionKey, line: &str, replies: usize) {
         let request = parse(line.trim_ascii_end().as_bytes()).expect("a request");
-        let Command::Locks(operation) = &request.command else { unreachable!("the engine knows nothing else") };
+        let Command::Locks(operation) = &request.command else { unreachable!("the engine executes only operations") };
         self.replies.count = 0;
-        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut self.replies);
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        self.engine.request(operation, &context, &mut self.replies);
         assert_eq!(self.replies.count, replies, "{line}");
     }
 
     fn pass(&mut self, nanos: u64, replies: usize) {
         self.now += nanos;
         self.replies.count = 0;
-        while self.engine.expire_next(self.now, &mut self.replies) {}
+        while self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut self.replies) {}
         assert_eq!(self.replies.count, replies);
     }
 }
@@ -188,13 +200,13 @@ fn the_engine_locks_and_unlocks_without_an_allocation() {
 }
 
 #[test]
-fn the_engine_takes_ever_new_names_without_an_allocation() {
+fn the_engine_takes_new_names_without_an_allocation() {
     let mut desk = Desk::new();
     let ann = desk.connect(1);
     let lines: Vec<[String; 2]> = (0..5000)
         .map(|number| ["lock", "unlock"].map(|command| request(command, &format!("boss:{number}"), "")))
         .collect();
-    // The hash spreads names over the parts of the index. After so many of them every part has been used.
+    // The hash spreads names over the parts of the index. After this many, every part has been used.
     let (first, others) = lines.split_at(3000);
     let mut each = |lines: &[[String; 2]]| {
         for line in lines.iter().flatten() {
@@ -205,7 +217,7 @@ fn the_engine_takes_ever_new_names_without_an_allocation() {
     assert_eq!(allocations(|| each(others)), 0);
 }
 
-/// The most bytes that the engine asks for at once while so many names are locked.
+/// The largest single allocation of the engine while these names are locked.
 fn largest_while_locked(names: impl Iterator<Item = String>) -> usize {
     const NAMES: usize = 1 << 16;
     let mut desk = Desk::new();
@@ -218,8 +230,8 @@ fn largest_while_locked(names: impl Iterator<Item = String>) -> usize {
 
 #[test]
 fn names_chosen_to_be_in_one_part_of_the_index_are_spread_over_all_of_it() {
-    // The index has parts, so that none is large when it grows, which everybody waits for. This is the hash that names are
-    // spread by, but without its key: whoever knew it as well as this could put all of them in one part.
+    // The index has parts, so that none is large when it grows, because everybody waits for that. This is the hash that
+    // distributes the names, but without its key: with the key, an attacker could put all names into one part.
     let has_zeros = |name: &String| {
         let mut hasher = DefaultHasher::new();
         hasher.write(name.as_bytes());
@@ -227,59 +239,11 @@ fn names_chosen_to_be_in_one_part_of_the_index_are_spread_over_all_of_it() {
     };
     let names = || (0..).map(|number| format!("boss:{number}"));
     let (any, chosen) = (largest_while_locked(names()), largest_while_locked(names().filter(has_zeros)));
-    // Chance makes a part twice as large as another, but not 64 of them one.
-    assert!(chosen <= any * 2, "{chosen} bytes at once, {any} with names that were not chosen");
+    // By chance one part can be twice as large as another, but not hold all of 64.
+    assert!(chosen <= any * 2, "{chosen} bytes at once, {any} with random names");
 }
 
-/// The server's end of a connection, with room for all that these tests send and receive.
-struct MemorySocket {
-    arrived: Vec<u8>,
-    read: usize,
-    sent: Vec<u8>,
-}
-
-impl MemorySocket {
-    fn new() -> Self {
-        MemorySocket { arrived: Vec::with_capacity(4096), read: 0, sent: Vec::with_capacity(4096) }
-    }
-}
-
-impl Read for MemorySocket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let unread = &self.arrived[self.read..];
-        if unread.is_empty() {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let bytes = buffer.len().min(unread.len());
-        buffer[..bytes].copy_from_slice(&unread[..bytes]);
-        self.read += bytes;
-        if self.read == self.arrived.len() {
-            self.arrived.clear();
-            self.read = 0;
-        }
-        Ok(bytes)
-    }
-}
-
-impl Write for MemorySocket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        assert!(self.sent.len() + bytes.len() <= self.sent.capacity(), "the socket itself must not allocate");
-        self.sent.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Socket for MemorySocket {
-    fn close_write(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A server, its clients' hands and a clock.
+/// A server, the other ends of its connections, and a clock.
 struct World {
     server: Server<MemorySocket>,
     now: u64,
@@ -291,13 +255,16 @@ impl World {
     }
 
     fn connect(&mut self, number: u16) -> ConnectionKey {
-        self.server.accept(MemorySocket::new(), peer(number), self.now).expect("there is room")
+        // With room for all that these tests send and receive.
+        let (to_server, to_client) = (VecDeque::with_capacity(4096), Vec::with_capacity(4096));
+        let wire = Rc::new(RefCell::new(Wire { to_server, to_client, ..Wire::default() }));
+        self.server.accept(MemorySocket::new(wire), peer(number), Moment::from_nanos(self.now)).expect("there is room")
     }
 
-    /// Bytes arrive. The server has its turn later.
+    /// Bytes arrive. The server's turn comes later.
     fn put(&mut self, client: ConnectionKey, bytes: &str) {
         let socket = self.server.socket_mut(client).expect("the connection is there");
-        socket.arrived.extend_from_slice(bytes.as_bytes());
+        socket.0.borrow_mut().to_server.extend(bytes.as_bytes());
         self.server.ready(client, Readiness { is_readable: true, ..Readiness::default() });
     }
 
@@ -307,19 +274,22 @@ impl World {
     }
 
     fn turns(&mut self) {
-        self.server.turn(self.now);
-        while self.server.next_turn().is_some_and(|next| next <= self.now) {
-            self.server.turn(self.now);
+        self.server.polled(Moment::from_nanos(self.now), true);
+        self.server.turn(Moment::from_nanos(self.now));
+        while self.server.next_turn().is_some_and(|next| next <= Moment::from_nanos(self.now)) {
+            self.server.polled(Moment::from_nanos(self.now), true);
+            self.server.turn(Moment::from_nanos(self.now));
         }
     }
 
-    /// Asserts that the client has received so many replies since it was last asked, all of them with this in it.
+    /// Asserts how many replies the client has received since the last call, all of which contain `part`.
     fn assert_received(&mut self, client: ConnectionKey, part: &str, count: usize) {
         let socket = self.server.socket_mut(client).expect("the connection is there");
-        let received = str::from_utf8(&socket.sent).expect("replies are UTF-8");
+        let mut wire = socket.0.borrow_mut();
+        let received = str::from_utf8(&wire.to_client).expect("replies are UTF-8");
         assert!(received.lines().all(|line| line.contains(part)), "{part} was expected in {received}");
         assert_eq!(received.lines().count(), count, "{received}");
-        socket.sent.clear();
+        wire.to_client.clear();
     }
 
     /// The connection breaks.
@@ -389,13 +359,13 @@ fn the_server_locks_and_unlocks_without_an_allocation() {
 fn lines_that_arrive_in_pieces_allocate_nothing() {
     let mut world = World::new();
     let [ann, bob] = [1, 2].map(|number| world.connect(number));
-    // A lock for each: who waits while his own unlock arrives has one reply less.
+    // A lock for each: a client whose unlock arrives while it waits gets one reply less.
     let [anns, bobs] = ['a', 'b'].map(|end| {
         let name = "n".repeat(30) + &end.to_string();
         request("lock", &name, ",\"timeout\":5") + &request("unlock", &name, "")
     });
     let (mut cut, mut other) = (0, 0);
-    assert_steady("two clients whose pieces come in turns", || {
+    assert_steady("two clients whose pieces alternate", || {
         cut = cut % (anns.len() - 1) + 1;
         other = (other + 7) % (bobs.len() - 1) + 1;
         world.send(ann, &anns[..cut]);
@@ -415,10 +385,10 @@ fn lines_that_arrive_in_pieces_allocate_nothing() {
 }
 
 const CLIENTS: u16 = 100;
-/// How many of the clients want the same lock.
+/// How many of the clients request the same lock.
 const ON_ONE_LOCK: u16 = 4;
 
-/// Asserts that `round` leaves the memory each time as it left it the first time.
+/// Asserts that `round` leaves the same memory in use each time.
 fn assert_nothing_grows(mut round: impl FnMut()) {
     round();
     let live = LIVE_BYTES.get();
@@ -430,7 +400,7 @@ fn assert_nothing_grows(mut round: impl FnMut()) {
 }
 
 #[test]
-fn the_engine_is_as_small_after_all_have_left_as_after_the_first_time() {
+fn the_engine_is_as_small_after_every_round_of_clients_as_after_the_first() {
     let mut desk = Desk::new();
     assert_nothing_grows(|| {
         let sessions: Vec<SessionKey> = (0..CLIENTS).map(|number| desk.connect(number)).collect();
@@ -443,21 +413,21 @@ fn the_engine_is_as_small_after_all_have_left_as_after_the_first_time() {
         }
         assert_eq!(desk.engine.stats().waiting, u64::from(CLIENTS - CLIENTS / ON_ONE_LOCK));
         for session in sessions {
-            desk.engine.disconnect(session, desk.now, &mut desk.replies);
+            desk.engine.disconnect(session, Moment::from_nanos(desk.now), &mut desk.replies);
         }
         assert!(desk.engine.is_empty());
     });
 }
 
 #[test]
-fn the_server_is_as_small_after_all_have_left_as_after_the_first_time() {
+fn the_server_is_as_small_after_every_round_of_clients_as_after_the_first() {
     let mut world = World::new();
     assert_nothing_grows(|| {
         let clients: Vec<ConnectionKey> = (0..CLIENTS).map(|number| world.connect(number)).collect();
         for (number, client) in (0..).zip(&clients) {
             let name = format!("{}:{}", "long".repeat(10), number / ON_ONE_LOCK);
             world.send(*client, &request("lock", &name, ",\"timeout\":5,\"id\":\"an id of some length\""));
-            // And a line that it will never end.
+            // And a line that never ends.
             world.send(*client, "{\"command\":\"reset\"");
         }
         assert_eq!(world.server.stats().waiting, u64::from(CLIENTS - CLIENTS / ON_ONE_LOCK));
@@ -479,14 +449,15 @@ fn what_a_crowd_needed_is_used_again_by_the_next_crowd() {
             desk.say(*session, &lock, usize::from(index == 0));
         }
         for session in sessions {
-            desk.engine.disconnect(session, desk.now, &mut desk.replies);
+            desk.engine.disconnect(session, Moment::from_nanos(desk.now), &mut desk.replies);
         }
         assert!(desk.engine.is_empty());
     };
     round();
     let live = LIVE_BYTES.get();
     (0..500).for_each(|_| round());
-    // Each crowd is spread anew over the parts of its index, and each part keeps what it once needed, some hundred bytes.
+    // Each crowd is distributed differently over the parts of its index, and each part keeps the memory it once needed,
+    // some hundred bytes.
     let more = LIVE_BYTES.get().wrapping_sub(live);
     assert!(more.cast_signed() < 20_000, "{more} bytes more after 500 crowds than after one");
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies};
 use officer::server::{Limits, Readiness, Server, Socket};
+use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
@@ -46,7 +47,8 @@ pub(crate) fn engine(form: &Form, batch: usize, batches: usize) {
         replies.0.clear();
         for request in &requests {
             let Command::Locks(operation) = &request.command else { panic!("not a request for the engine") };
-            engine.request(session, operation, request.id.as_ref().map(Id::as_ref), 0, &mut replies);
+            let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::START };
+            engine.request(operation, &context, &mut replies);
         }
     }
     assert_granted(&replies.0, batch);
@@ -93,14 +95,16 @@ impl Socket for MemorySocket {
 pub(crate) fn server(form: &Form, batch: usize, batches: usize) {
     let mut server = Server::new(Limits::default());
     let socket = MemorySocket { input: form.lines(batch).into_bytes(), read: 0, output: Vec::new() };
-    let key = server.accept(socket, PEER, 0).expect("there is room");
+    let key = server.accept(socket, PEER, Moment::START).expect("there is room");
     for number in 0..batches {
         let socket = server.socket_mut(key).expect("the connection is open");
         socket.output.clear();
         socket.read = 0;
         server.ready(key, Readiness { is_readable: true, ..Readiness::default() });
         // Some time passes from turn to turn.
-        server.turn(number as u64 * 1000);
+        let now = Moment::from_nanos(number as u64 * 1000);
+        server.polled(now, true);
+        server.turn(now);
     }
     assert_granted(&server.socket_mut(key).expect("the connection is open").output, batch);
 }

@@ -1,4 +1,4 @@
-//! Whatever a server sends, the client survives it, and reads nothing that is not there.
+//! The client survives whatever a server sends, and reads nothing that is not there.
 
 #![no_main]
 

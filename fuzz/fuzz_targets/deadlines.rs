@@ -1,8 +1,8 @@
-//! Deadlines come out as from a sorted map, whatever is armed, moved and cancelled.
+//! Deadlines fire as from a sorted map, whatever is armed, moved and cancelled.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use officer_fuzz::deadlines::Both;
 
-fuzz_target!(|script: &[u8]| Both::default().carry_out(script));
+fuzz_target!(|script: &[u8]| Both::default().execute(script));

@@ -1,14 +1,17 @@
-//! The engine answers any sequence of operations as the naive model does, and is in order after each.
+//! The engine answers any sequence of operations as the naive model does, and is consistent after each.
 
 #![no_main]
 
+use std::hash::{BuildHasherDefault, Hasher};
+
 use libfuzzer_sys::fuzz_target;
-use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
 use officer::wire::request::{Command, parse};
-use officer::wire::transcript::What;
+use officer::wire::transcript::Event;
 use officer_fuzz::model::{Limits, Model, Said, Seat, is_same};
 use officer_fuzz::script::{Operation, SEATS, operations};
 use officer_fuzz::transcript;
@@ -18,7 +21,7 @@ fuzz_target!(init: transcript::print_on_panic(), |data: &[u8]| {
     transcript::begin();
     let mut both = Both::new(data.first() == Some(&b'!'));
     for operation in operations(data) {
-        both.carry_out(operation);
+        both.execute(operation);
         both.check();
     }
     both.end();
@@ -27,11 +30,28 @@ fuzz_target!(init: transcript::print_on_panic(), |data: &[u8]| {
 /// The engine and the model, side by side.
 struct Both {
     limits: Limits,
-    engine: Engine,
+    engine: Engine<BuildHasherDefault<TwoHashes>>,
     model: Model,
     seats: Vec<Option<Sitting>>,
     connections: u64,
     now: u64,
+}
+
+/// The clock stops here, 292 years after the start.
+const END_OF_TIME: u64 = 1 << 63;
+
+/// There are only two hashes, so that much of what the index finds is another lock.
+#[derive(Default)]
+struct TwoHashes(u64);
+
+impl Hasher for TwoHashes {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 ^= u64::from(byte & 1));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Who is connected now.
@@ -41,7 +61,7 @@ struct Sitting {
     peer: Peer,
 }
 
-/// Records who was sent what.
+/// Records which reply went to whom.
 #[derive(Default)]
 struct Recorded(Vec<(ConnectionKey, Vec<u8>)>);
 
@@ -68,7 +88,7 @@ impl Both {
         };
         Both {
             limits,
-            engine: Engine::new(of_engine),
+            engine: Engine::with_hasher(of_engine, BuildHasherDefault::default()),
             model: Model::new(limits),
             seats: (0..SEATS).map(|_| None).collect(),
             connections: 0,
@@ -76,7 +96,7 @@ impl Both {
         }
     }
 
-    fn carry_out(&mut self, operation: Operation) {
+    fn execute(&mut self, operation: Operation) {
         match operation {
             Operation::Connect(seat) => self.connect(seat),
             Operation::Request(seat, request) => {
@@ -95,7 +115,7 @@ impl Both {
                 self.connect(seat);
                 self.go_through_pages(seat, prefix, limit, has_detail);
             }
-            Operation::Pass(nanos) => self.now += nanos,
+            Operation::Pass(nanos) => self.now = self.now.saturating_add(nanos).min(END_OF_TIME),
             Operation::TimeOutNext => {
                 self.time_out_next();
             }
@@ -103,7 +123,7 @@ impl Both {
             Operation::ShutDown => {
                 let mut replies = Recorded::default();
                 self.engine.announce_shutdown(&mut replies);
-                // In whatever order: they come from many requests. The order of the keys is that of the ids.
+                // In any order: they come from many requests. The order of the keys is that of the ids.
                 let said = self.received(replies);
                 let mut expected = self.model.shut_down();
                 assert_eq!(said.len(), expected.len(), "everybody who waits with an id is told");
@@ -131,24 +151,24 @@ impl Both {
         let session = self.engine.connect(connection, peer);
         self.seats[seat] = Some(Sitting { connection, session, peer });
         self.model.connect(seat, peer.to_string());
-        transcript::record(self.now, &peer.to_string(), What::Came, b"");
+        transcript::record(self.now, &peer.to_string(), Event::Opened, b"");
     }
 
     fn disconnect(&mut self, seat: Seat) {
         let Some(Sitting { session, peer, .. }) = self.seats[seat].take() else { return };
-        transcript::record(self.now, &peer.to_string(), What::Ended, b"the script says so");
+        transcript::record(self.now, &peer.to_string(), Event::Closed, b"the script says so");
         let mut replies = Recorded::default();
-        self.engine.disconnect(session, self.now, &mut replies);
+        self.engine.disconnect(session, Moment::from_nanos(self.now), &mut replies);
         let expected = self.model.disconnect(seat, self.now);
         self.compare(replies, expected);
         let stats = self.engine.stats();
         let (held, waiting) = self.model.held_and_waiting();
-        assert_eq!((stats.held, stats.waiting), (held as u64, waiting as u64), "what is left when somebody has gone");
+        assert_eq!((stats.held, stats.waiting), (held as u64, waiting as u64), "what is left after a disconnect");
     }
 
     fn time_out_next(&mut self) -> bool {
         let mut replies = Recorded::default();
-        let was_due = self.engine.expire_next(self.now, &mut replies);
+        let was_due = self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut replies);
         let expected = self.model.time_out_next(self.now);
         assert_eq!(was_due, expected.is_some(), "whether a wait times out");
         self.compare(replies, expected.unwrap_or_default());
@@ -158,28 +178,29 @@ impl Both {
     /// Sends a line to the engine.
     fn say(&mut self, seat: Seat, line: &str) -> Recorded {
         let Sitting { session, peer, .. } = *self.sitting(seat);
-        transcript::record(self.now, &peer.to_string(), What::Received, line.as_bytes());
+        transcript::record(self.now, &peer.to_string(), Event::Received, line.as_bytes());
         let request = parse(line.as_bytes()).expect("the model's requests are in order");
         let Command::Locks(operation) = &request.command else { panic!("no request for the engine: {request:?}") };
         let mut replies = Recorded::default();
-        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut replies);
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        self.engine.request(operation, &context, &mut replies);
         replies
     }
 
-    /// The replies as values, with whom they went to.
+    /// The replies as values, each with its receiver.
     fn received(&self, replies: Recorded) -> Said {
         let mut said = Vec::new();
         for (connection, line) in replies.0 {
             let is_it = |sitting: &&Sitting| sitting.connection == connection;
             let seat = self.seats.iter().position(|sitting| sitting.as_ref().filter(is_it).is_some());
             let seat = seat.expect("a reply goes to somebody who is there");
-            transcript::record(self.now, &self.sitting(seat).peer.to_string(), What::Sent, &line);
+            transcript::record(self.now, &self.sitting(seat).peer.to_string(), Event::Sent, &line);
             said.push((seat, String::from_utf8(line).expect("a reply is UTF-8")));
         }
         said
     }
 
-    /// Everybody has received what he should, in that order.
+    /// Everybody has received the expected replies, in order.
     fn compare(&self, replies: Recorded, mut expected: Said) {
         let mut said = self.received(replies);
         // Stable: only the order of each receiver's own counts.
@@ -190,7 +211,7 @@ impl Both {
         assert!(is_as_expected, "said was {said:#?}, and should have been {expected:#?}");
     }
 
-    /// Of the locks, each is listed exactly once.
+    /// Each of the locks is listed exactly once.
     fn go_through_pages(&mut self, seat: Seat, prefix: &str, limit: usize, has_detail: bool) {
         let expected = self.model.pages(prefix, has_detail, self.now).into_iter();
         let expected: Map<String, Value> = expected
@@ -237,10 +258,10 @@ impl Both {
         );
         let (held, waiting) = self.model.held_and_waiting();
         assert_eq!((stats.held, stats.waiting), (held as u64, waiting as u64), "the gauges");
-        assert_eq!(self.engine.next_deadline(), self.model.next_timeout(), "the next deadline");
+        assert_eq!(self.engine.next_deadline().map(Moment::as_nanos), self.model.next_timeout(), "the next deadline");
     }
 
-    /// All go, and nothing is left.
+    /// All disconnect, and nothing is left.
     fn end(&mut self) {
         for seat in 0..SEATS {
             self.disconnect(seat);

@@ -1,4 +1,4 @@
-//! Every reply is one line that reads back as the JSON that it should be, and the client understands it.
+//! Every reply is one line that parses as the expected JSON, and the client understands it.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Bytes in any pieces become the same lines, and each line the request, or the refusal, that the protocol says.
+//! Bytes in any pieces become the same lines, and each line becomes the request or the error that the protocol defines.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What is read of a server's line, and of the names of connections in it.
+//! What the client reads from a server's line, and from the names of connections in it.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::json::Json;
 
-/// Of a line that is read as an answer, each field is what stands in the line.
+/// If a line is read as an answer, each field has the value from the line.
 pub fn check_answer(line: &[u8]) {
     let Some(answer) = Answer::read(line) else { return };
     let shown = line.escape_ascii();
-    // Not what we take as JSON only where the client looks at nothing: a number beyond a double in a field of a newer
-    // server.
+    // The client may accept what we don't accept as JSON, but only where it ignores the value: a number too large for a
+    // double in a field of a newer server.
     let Some(read) = Json::read(line) else { return };
-    let Json::Object(fields) = read else { panic!("no object is an answer: {shown}") };
+    let Json::Object(fields) = read else { panic!("this was read as an answer but is not an object: {shown}") };
     let field = |key: &str| {
         let found = fields.iter().find(|(found, _)| found.as_deref() == Some(key));
         found.map(|(_, value)| value).filter(|value| **value != Json::Null)
@@ -26,29 +26,29 @@ pub fn check_answer(line: &[u8]) {
         Some(other) => panic!("{key} is {other:?}: {shown}"),
     };
     for (key, read) in [
-        ("result", &answer.result),
-        ("reason", &answer.reason),
-        ("message", &answer.message),
-        ("connection", &answer.connection),
+        ("result", answer.result.as_str()),
+        ("reason", answer.reason.as_str()),
+        ("message", answer.message.as_str()),
+        ("connection", answer.connection.as_str()),
     ] {
-        assert_eq!(*read, text(key).unwrap_or_default(), "{key} of {shown}");
+        assert_eq!(read, text(key).unwrap_or_default(), "{key} of {shown}");
     }
     assert_eq!((&answer.name, &answer.next), (&text("name"), &text("next")), "{shown}");
-    #[expect(clippy::cast_precision_loss, reason = "the other side has lost as much")]
+    #[expect(clippy::cast_precision_loss, reason = "the other side is rounded in the same way")]
     let id = answer.id.map(|id| Json::Number(id as f64));
     assert_eq!(id.as_ref(), field("id"), "{shown}");
     let queue = answer.queue.iter().map(|peer| Json::Text(Some(peer.clone()))).collect();
     assert_eq!(&Json::Array(queue), field("queue").unwrap_or(&Json::Array(Vec::new())), "{shown}");
     match (&answer.value, field("value")) {
         (Some(value), Some(read)) => {
-            assert!(read.is(value), "{shown}");
+            assert!(read.equals(value), "{shown}");
             check_listings(value);
         }
         (value, read) => assert_eq!((value.is_none(), read.is_none()), (true, true), "{shown}"),
     }
 }
 
-/// A listing of one kind or another, or none. What is written of it again is the same.
+/// A listing of any kind, or none. Written and read again, it is the same.
 fn check_listings(value: &Value) {
     let _: Result<NameListing, _> = serde_json::from_value(value.clone());
     let _: Result<Vec<String>, _> = serde_json::from_value(value.clone());
@@ -57,7 +57,7 @@ fn check_listings(value: &Value) {
     assert_eq!(serde_json::from_str::<BTreeMap<String, LockDetail>>(&written).expect("and read"), locks);
 }
 
-/// A name of a connection is the only one that it has, but for the many ways to write an address.
+/// A connection has only one name, except for the many ways to write an address.
 pub fn check_peer(name: &[u8]) {
     let Some((name, peer)) = str::from_utf8(name).ok().and_then(|name| Some((name, name.parse::<Peer>().ok()?))) else {
         return;
@@ -66,6 +66,6 @@ pub fn check_peer(name: &[u8]) {
     peer.push_to(&mut pushed);
     let shown = peer.to_string();
     assert_eq!(pushed, shown.as_bytes(), "both ways to write a name");
-    assert_eq!(shown.parse(), Ok(peer), "a name as it is written names the same");
+    assert_eq!(shown.parse(), Ok(peer), "a name survives being written and read");
     assert!(name.starts_with('[') || name == shown, "{name:?} is not the name of {shown}");
 }

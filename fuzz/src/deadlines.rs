@@ -1,43 +1,44 @@
-//! Deadlines as text, and beside them a sorted map that does what they do:
+//! Operations on deadlines as text, and next to them a sorted map that does the same:
 //!
 //! ```text
-//! a5   arms one that is due in 5     r25  moves the one at place 2 to 5 from now     c2  cancels it
-//! p3   3 pass                        n    takes the next one out if it is due        e   all that are due
+//! a5   arm one that is due in 5   r25  move the one at place 2 to 5 from now   c2  cancel it
+//! p3   let 3 pass                 n    take the next one out if it is due     e   take all that are due
 //! ```
 //!
-//! Each byte is a number as in the other scripts: a digit stands for itself, a letter for its place in the alphabet, any
-//! other byte for its number. `!` is the end of time.
+//! Each byte is a number as in the other scripts: a digit stands for itself, a letter for its place in the alphabet,
+//! any other byte for its value. `!` is the end of time.
 
 use std::collections::BTreeMap;
 
-use officer::engine::deadline::{DeadlineKey, Deadlines, Nanos};
+use officer::engine::deadline::{DeadlineKey, Deadlines};
+use officer::time::{Moment, Span};
 
 /// The deadlines and the map, side by side.
 #[derive(Default)]
 pub struct Both {
     deadlines: Deadlines<u64>,
-    /// When, and the number of the arming or moving that said so; and what is due then.
-    model: BTreeMap<(Nanos, u64), u64>,
-    /// Those that are armed, in the order in which they were.
+    /// When, and the number of the arming or moving; and what is due then.
+    model: BTreeMap<(Moment, u64), u64>,
+    /// The armed ones, in the order in which they were armed.
     armed: Vec<Armed>,
     /// How many were armed or moved so far.
     count: u64,
-    now: Nanos,
+    now: Moment,
 }
 
 struct Armed {
     key: DeadlineKey,
-    in_model: (Nanos, u64),
+    in_model: (Moment, u64),
 }
 
 impl Both {
-    /// Carries out a whole script.
-    pub fn carry_out(&mut self, script: &[u8]) {
+    /// Executes a whole script.
+    pub fn execute(&mut self, script: &[u8]) {
         for line in script.split(|&byte| byte == b'\n') {
             self.step(line);
             self.check();
         }
-        self.now = Nanos::MAX;
+        self.now = Moment::NEVER;
         self.take_all();
         self.check();
         assert!(self.deadlines.is_empty());
@@ -46,7 +47,7 @@ impl Both {
     fn step(&mut self, line: &[u8]) {
         let number = |index: usize| line.get(index).copied().map_or(0, number);
         let after = |index: usize| {
-            if line.get(index) == Some(&b'!') { Nanos::MAX } else { self.now.saturating_add(number(index)) }
+            if line.get(index) == Some(&b'!') { Moment::NEVER } else { self.now.after(Span::from_nanos(number(index))) }
         };
         match line.first() {
             Some(b'a') => self.arm(after(1)),
@@ -59,16 +60,16 @@ impl Both {
         }
     }
 
-    fn arm(&mut self, at: Nanos) {
+    fn arm(&mut self, at: Moment) {
         self.count += 1;
         let in_model = (at, self.count);
         let key = self.deadlines.arm(at, self.count);
-        assert!(self.armed.iter().all(|armed| armed.key != key), "two are armed under one key");
+        assert!(self.armed.iter().all(|armed| armed.key != key), "two are armed with the same key");
         self.model.insert(in_model, self.count);
         self.armed.push(Armed { key, in_model });
     }
 
-    fn rearm(&mut self, place: u64, at: Nanos) {
+    fn rearm(&mut self, place: u64, at: Moment) {
         self.count += 1;
         let Some(place) = self.place(place) else { return };
         let armed = &mut self.armed[place];

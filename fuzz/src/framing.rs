@@ -2,19 +2,19 @@
 
 use officer::wire::line::LineScanner;
 
-/// How the bytes of one input arrive: its first line says so.
+/// How the bytes of one input arrive, from its first line.
 #[derive(Debug)]
 pub struct Arrival<'a> {
     /// What arrives.
     pub bytes: &'a [u8],
-    /// The lengths of the pieces, over and over. None: all at once.
+    /// The lengths of the pieces, repeated. None: all at once.
     pieces: &'a [u8],
     /// The longest line.
     pub line_bytes_max: usize,
 }
 
 impl<'a> Arrival<'a> {
-    /// A letter at the beginning makes the limit on lines a small one, as it is more often met. Each further byte is the
+    /// A letter at the beginning selects a small limit on lines, which is reached more often. Each further byte is the
     /// length of a piece.
     pub fn of(data: &'a [u8]) -> Self {
         let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
@@ -41,10 +41,10 @@ impl<'a> Arrival<'a> {
     }
 }
 
-/// The lines of some bytes, and what no line was made of. None: a line over the limit came after them.
+/// The complete lines of some bytes, and the rest. None: a line over the limit came after them.
 pub type Lines = (Vec<Vec<u8>>, Option<Vec<u8>>);
 
-/// Found by the scanner, the bytes kept as the server keeps them: after each piece only what no line was made of.
+/// Found by the scanner, with the bytes kept as the server keeps them: after each piece only the rest.
 pub fn scanned_in_pieces(arrival: &Arrival<'_>) -> Lines {
     let (mut lines, mut kept, mut scanner) = (Vec::new(), Vec::new(), LineScanner::default());
     for piece in arrival.pieces() {
@@ -61,7 +61,7 @@ pub fn scanned_in_pieces(arrival: &Arrival<'_>) -> Lines {
     (lines, Some(kept))
 }
 
-/// Found by the scanner, the bytes in one piece.
+/// Found by the scanner, with the bytes in one piece.
 pub fn scanned_whole(arrival: &Arrival<'_>) -> Lines {
     let (mut lines, mut scanner) = (Vec::new(), LineScanner::default());
     let goes_on = scan(&mut scanner, arrival.bytes, arrival.line_bytes_max, &mut lines);

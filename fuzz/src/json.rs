@@ -1,15 +1,15 @@
-//! JSON as the protocol takes it: read by recursion, nothing borrowed.
+//! JSON as the protocol defines it: read by recursion, nothing borrowed.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Arrays and objects may be nested so deep, inclusive.
+/// The maximum nesting of arrays and objects, inclusive.
 const NESTING_MAX: usize = 128;
 
-/// A string, unless an escape in it is half of a surrogate pair.
+/// A string; none if an escape in it is an unpaired surrogate.
 pub type Text = Option<String>;
 
-/// Any JSON value. Keys are in the order of the text, and may come twice.
+/// Any JSON value. Keys are in the order of the text, and can occur twice.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
     Null,
@@ -30,7 +30,7 @@ impl Json {
         reader.rest.is_empty().then_some(value)
     }
 
-    /// Whether any string in it, keys too, has half of a surrogate pair.
+    /// Whether any string in it, including keys, has an unpaired surrogate.
     pub fn has_half_pair(&self) -> bool {
         match self {
             Json::Null | Json::Bool(_) | Json::Number(_) => false,
@@ -40,22 +40,22 @@ impl Json {
         }
     }
 
-    /// Whether it is the same as what `serde_json` has read.
-    pub fn is(&self, value: &Value) -> bool {
+    /// Whether it equals what `serde_json` has read.
+    pub fn equals(&self, value: &Value) -> bool {
         match (self, value) {
             (Json::Null, Value::Null) => true,
             (Json::Bool(mine), Value::Bool(theirs)) => mine == theirs,
             (Json::Number(mine), Value::Number(theirs)) => Some(*mine) == theirs.as_f64(),
             (Json::Text(mine), Value::String(theirs)) => mine.as_ref() == Some(theirs),
             (Json::Array(mine), Value::Array(theirs)) => {
-                mine.len() == theirs.len() && mine.iter().zip(theirs).all(|(mine, theirs)| mine.is(theirs))
+                mine.len() == theirs.len() && mine.iter().zip(theirs).all(|(mine, theirs)| mine.equals(theirs))
             }
-            // The last of a key that comes twice.
+            // The last one of a key that occurs twice.
             (Json::Object(mine), Value::Object(theirs)) => {
                 mine.iter().all(|(key, _)| key.as_ref().is_some_and(|key| theirs.contains_key(key)))
                     && theirs.iter().all(|(key, theirs)| {
                         let mine = mine.iter().rfind(|(mine, _)| mine.as_ref() == Some(key));
-                        mine.is_some_and(|(_, mine)| mine.is(theirs))
+                        mine.is_some_and(|(_, mine)| mine.equals(theirs))
                     })
             }
             _ => false,
@@ -63,19 +63,19 @@ impl Json {
     }
 }
 
-/// The second opinion. `serde_json` has other rules in two places only, and those are taken out of its way: it refuses
-/// half pairs, so it gets the line once more without any, and it has a limit of its own on nesting.
+/// The second opinion. `serde_json` has different rules in only two places, which are avoided: it rejects unpaired
+/// surrogates, so it gets the line again without them, and it has its own limit on nesting.
 pub fn assert_serde_agrees(line: &[u8], mine: Option<&Json>) {
     let depth = nesting(line);
     if depth > RECURSION_MAX {
-        // Its recursion is not tried out on our stack.
+        // Deeper nesting could overflow our stack.
         return assert!(mine.is_none());
     }
     let whole_pairs = without_surrogates(line);
     match (mine, by_serde(&whole_pairs)) {
         (Some(_), Some(theirs)) if depth <= NESTING_MAX => {
-            let mine = Json::read(&whole_pairs).expect("what an escape stands for changes nothing");
-            assert!(mine.is(&theirs), "read as {mine:?} and as {theirs:?}");
+            let mine = Json::read(&whole_pairs).expect("the character of an escape changes nothing");
+            assert!(mine.equals(&theirs), "read as {mine:?} and as {theirs:?}");
         }
         (None, None) => {}
         (None, Some(_)) if depth > NESTING_MAX => {}
@@ -83,8 +83,8 @@ pub fn assert_serde_agrees(line: &[u8], mine: Option<&Json>) {
     }
     let Some(mine) = mine else { return };
     match by_serde(line) {
-        Some(theirs) => assert!(mine.is(&theirs), "read as {mine:?} and as {theirs:?}"),
-        None => assert!(mine.has_half_pair(), "serde_json refuses what was read as {mine:?}"),
+        Some(theirs) => assert!(mine.equals(&theirs), "read as {mine:?} and as {theirs:?}"),
+        None => assert!(mine.has_half_pair(), "serde_json rejects what was read as {mine:?}"),
     }
 }
 
@@ -113,7 +113,7 @@ fn nesting(line: &[u8]) -> usize {
     deepest
 }
 
-/// The line with another character for every escape that is half of a surrogate pair, or of none.
+/// The line with every escape of a surrogate, paired or not, replaced by another character.
 fn without_surrogates(line: &[u8]) -> Vec<u8> {
     let (mut whole, mut rest) = (Vec::new(), line);
     while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
@@ -159,7 +159,7 @@ impl Reader<'_> {
         Some(character)
     }
 
-    /// A value inside `depth` others.
+    /// A value nested in `depth` others.
     fn value(&mut self, depth: usize) -> Option<Json> {
         self.skip_space();
         match self.rest.chars().next()? {
@@ -226,7 +226,7 @@ impl Reader<'_> {
         written.parse().ok().filter(|number: &f64| number.is_finite())
     }
 
-    /// Outer none: not well-formed. Inner none: half of a surrogate pair.
+    /// Outer none: not well-formed. Inner none: an unpaired surrogate.
     fn text(&mut self) -> Option<Text> {
         self.take("\"")?;
         let mut units: Vec<u16> = Vec::new();

@@ -1,7 +1,7 @@
-//! What the fuzz targets compare Officer with: written a second time, from the protocol, with lists and plain loops.
+//! What the fuzz targets compare Officer with: a second implementation, from the protocol, with lists and plain loops.
 //!
-//! Slow and simple is the point. Nothing here shares a type or a trick with what it judges, so that both being wrong in
-//! the same way is unlikely.
+//! Slow and simple is the point. Nothing here shares a type or a trick with the code it judges, so that both are
+//! unlikely to be wrong in the same way.
 
 #![forbid(unsafe_code)]
 
@@ -10,12 +10,15 @@ pub mod deadlines;
 pub mod framing;
 pub mod grammar;
 pub mod json;
-pub mod memory;
-/// One model for both: the simulation has it too.
+#[path = "../../tests/support/memory.rs"]
+mod memory;
+/// One model for both: the simulation has it too, and what it draws numbers and texts with.
 #[path = "../../tests/simulation/model.rs"]
 pub mod model;
 pub mod pieces;
 pub mod reply;
 pub mod request;
 pub mod script;
+#[path = "../../tests/simulation/sizes.rs"]
+pub mod sizes;
 pub mod transcript;

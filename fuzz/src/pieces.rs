@@ -1,15 +1,16 @@
-//! The same bytes to the same server, in other pieces.
+//! The same bytes to the same server, in different pieces.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use officer::engine::{ConnectionKey, Stats};
 use officer::server::{Limits, Readiness, Server};
+use officer::time::Moment;
 use officer::wire::peer::Peer;
 
 use crate::memory::{MemorySocket, Wire};
 
-/// What a client sends, and one way for it to arrive: the first line of an input says both.
+/// What a client sends, and one way in which it arrives, as given by the first line of an input.
 #[derive(Debug)]
 pub struct Sent<'a> {
     /// What is sent.
@@ -20,26 +21,26 @@ pub struct Sent<'a> {
     way: Way<'a>,
 }
 
-/// How bytes arrive, are read, and how what is said is taken. Nothing of it may be seen in what is said.
+/// How bytes arrive and are read, and how replies are taken. None of this may be visible in the replies.
 #[derive(Clone, Copy, Debug)]
 pub struct Way<'a> {
-    /// The lengths of the pieces, over and over. Nothing: line by line.
+    /// The lengths of the pieces, repeated. Empty: line by line.
     pieces: &'a [u8],
-    /// The server has only one turn between two pieces, not as many as it wants.
+    /// The server gets only one turn between two pieces, not as many as it needs.
     is_hurried: bool,
-    /// The last piece and the end come together.
+    /// The last piece and the end of input arrive together.
     ends_at_once: bool,
-    /// Every second call of the system is interrupted by a signal.
+    /// Every second system call is interrupted by a signal.
     has_signals: bool,
-    /// One read gives so many bytes at most, where the socket is one that may give less than it has.
+    /// The most bytes that one read returns, on a socket that may return less than it has.
     read_max: usize,
-    /// The client takes so many bytes at a time.
+    /// How many bytes the client takes at a time.
     window: usize,
     turn_read_bytes: usize,
     outbox_pause_bytes: usize,
 }
 
-/// Line by line, with time for all of it.
+/// Line by line, with as many turns as it needs.
 pub const SLOWLY: Way<'_> = Way {
     pieces: &[],
     is_hurried: false,
@@ -51,10 +52,10 @@ pub const SLOWLY: Way<'_> = Way {
     outbox_pause_bytes: 64 << 10,
 };
 
-/// All that a read takes, at once.
+/// As much as a read takes, at once.
 const AT_ONCE: Way<'_> = Way { pieces: &[0], ends_at_once: true, ..SLOWLY };
 
-/// One byte a read, and few bytes taken of what is said.
+/// One byte per read, and replies taken a few bytes at a time.
 const BY_BYTES: Way<'_> = Way {
     pieces: &[1],
     is_hurried: true,
@@ -66,9 +67,9 @@ const BY_BYTES: Way<'_> = Way {
 };
 
 impl<'a> Sent<'a> {
-    /// The bytes of the first line are, each left out or 0 for what is usual: a letter for the limit on lines, in steps
-    /// of 8 bytes; flags; how much a turn reads; what pauses the connection; what a read gives; what the client takes;
-    /// and the lengths of the pieces, over and over.
+    /// The bytes of the first line, each of which can be omitted or 0 for the default, are: a letter for the limit on
+    /// lines, in steps of 8 bytes; flags; how much a turn reads; what pauses the connection; what a read returns; what
+    /// the client takes; and the lengths of the pieces, repeated.
     pub fn of(data: &'a [u8]) -> Self {
         let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
         let (head, bytes) = (&data[..end], data.get(end + 1..).unwrap_or_default());
@@ -95,7 +96,7 @@ impl<'a> Sent<'a> {
         }
     }
 
-    /// The ways that have to come to what [`SLOWLY`] comes to.
+    /// The ways that must have the same outcome as [`SLOWLY`].
     pub fn ways(&self) -> [Way<'a>; 4] {
         // The input's own way, and one with the pieces alone.
         [AT_ONCE, BY_BYTES, self.way, Way { pieces: self.way.pieces, is_hurried: self.way.is_hurried, ..SLOWLY }]
@@ -108,7 +109,7 @@ impl<'a> Sent<'a> {
         let (mut left, mut pieces) = (self.bytes, Vec::new());
         let mut lengths = way.pieces.iter().map(|&length| if length == 0 { usize::MAX } else { length.into() }).cycle();
         while !left.is_empty() {
-            let length = lengths.next().expect("they come over and over").min(left.len());
+            let length = lengths.next().expect("they repeat").min(left.len());
             let (piece, rest) = left.split_at(length);
             pieces.push(piece);
             left = rest;
@@ -117,23 +118,23 @@ impl<'a> Sent<'a> {
     }
 }
 
-/// Who the client is, and who else is there: on sockets that are empty after a short read, and on those that are not.
+/// The client and the other connection: on sockets that are empty after a short read, and on those that need not be.
 pub const ON_TCP: [Peer; 2] = [Peer::V4 { ip: [127, 0, 0, 1], port: 1 }, Peer::V4 { ip: [127, 0, 0, 1], port: 2 }];
 pub const ON_UNIX: [Peer; 2] = [Peer::Unix(1), Peer::Unix(2)];
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What the client was told.
+    /// What the client received.
     pub to_client: String,
-    /// What the other one was told, who held the lock `b` from the beginning and released it at the end.
+    /// What the other connection received, which held the lock `b` from the beginning and released it at the end.
     pub to_other: String,
     /// Whether each of them is still connected.
     pub are_connected: [bool; 2],
     pub stats: Stats,
 }
 
-/// The bytes go to a server of their own.
+/// The bytes go to a new server.
 pub fn answers(sent: &Sent<'_>, way: &Way<'_>, peers: [Peer; 2]) -> Outcome {
     let limits = Limits {
         line_bytes_max: sent.line_bytes_max,
@@ -142,7 +143,7 @@ pub fn answers(sent: &Sent<'_>, way: &Way<'_>, peers: [Peer; 2]) -> Outcome {
         ..Limits::default()
     };
     let mut room = Room { server: Server::new(limits), window: way.window };
-    // The other one keeps to the limits.
+    // The other one stays within the limits.
     let has_lines = sent.line_bytes_max >= 64;
     let [client, other] = peers.map(|peer| room.connect(peer));
     if has_lines {
@@ -150,22 +151,23 @@ pub fn answers(sent: &Sent<'_>, way: &Way<'_>, peers: [Peer; 2]) -> Outcome {
     }
     client.wire.borrow_mut().has_signals = way.has_signals;
     if matches!(peers[0], Peer::Unix(_)) {
-        client.wire.borrow_mut().read_max = way.read_max;
+        client.wire.borrow_mut().read_max = Some(way.read_max);
     }
-    client.wire.borrow_mut().room = way.window;
+    client.wire.borrow_mut().room = Some(way.window);
     let pieces = sent.pieces(way);
     for (index, piece) in pieces.iter().enumerate() {
         let is_end = sent.has_end && way.ends_at_once && index + 1 == pieces.len();
-        client.wire.borrow_mut().has_ended = is_end;
+        client.wire.borrow_mut().client_has_closed = is_end;
         room.put(&client, piece);
         if way.is_hurried {
+            room.server.polled(NOW, true);
             room.server.turn(NOW);
         } else {
             room.settle(&client);
         }
     }
     room.settle(&client);
-    client.wire.borrow_mut().has_ended = sent.has_end;
+    client.wire.borrow_mut().client_has_closed = sent.has_end;
     room.put(&client, b"");
     room.settle(&client);
     if has_lines {
@@ -192,7 +194,7 @@ struct Seat {
 
 impl Seat {
     fn received(&self) -> String {
-        String::from_utf8(self.wire.borrow().from_server.clone()).expect("replies are UTF-8")
+        String::from_utf8(self.wire.borrow().to_client.clone()).expect("replies are UTF-8")
     }
 }
 
@@ -201,21 +203,21 @@ struct Room {
     window: usize,
 }
 
-/// It never changes: that something waits is to be seen by what comes after it.
-const NOW: u64 = 1_000;
+/// It never changes: what comes after a wait shows that it waits.
+const NOW: Moment = Moment::from_nanos(1_000);
 
 impl Room {
     fn connect(&mut self, peer: Peer) -> Seat {
         let wire = Rc::new(RefCell::new(Wire::default()));
-        let key = self.server.accept(MemorySocket(Rc::clone(&wire)), peer, NOW).expect("there is room");
+        let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, NOW).expect("there is room");
         Seat { key, wire }
     }
 
-    /// Bytes arrive, or the end, or a reset: the poll tells of it.
+    /// Bytes arrive, or the end, or a reset, and the poll reports it.
     fn put(&mut self, seat: &Seat, bytes: &[u8]) {
         let mut wire = seat.wire.borrow_mut();
         wire.to_server.extend(bytes);
-        let is_read_closed = wire.has_ended || wire.is_reset;
+        let is_read_closed = wire.client_has_closed || wire.is_reset;
         let is_readable = !bytes.is_empty() || is_read_closed;
         drop(wire);
         self.server.ready(seat.key, Readiness { is_readable, is_writable: false, is_read_closed });
@@ -226,20 +228,21 @@ impl Room {
         self.settle(seat);
     }
 
-    /// Until the server rests, with this one taking all that it is told, a window at a time.
+    /// Runs turns until the server has nothing to do, with this client taking all its replies, a window at a time.
     fn settle(&mut self, seat: &Seat) {
-        // A bound only so that a server that never rests fails instead of hanging.
+        // Bounded only so that a server that never comes to rest fails instead of hanging.
         for _ in 0..10_000_000 {
+            self.server.polled(NOW, true);
             self.server.turn(NOW);
             if self.server.next_turn().is_some_and(|next| next <= NOW) {
                 continue;
             }
-            let has_room = seat.wire.borrow().room > 0;
+            let has_room = seat.wire.borrow().room != Some(0);
             if has_room {
-                // Not after every turn: that is most of the time then.
+                // Not after every turn: that would take most of the time.
                 return self.server.check_all();
             }
-            seat.wire.borrow_mut().room = self.window;
+            seat.wire.borrow_mut().room = Some(self.window);
             self.server.ready(seat.key, Readiness { is_writable: true, ..Readiness::default() });
         }
         panic!("the server never comes to rest");

@@ -1,21 +1,23 @@
-//! Replies of every kind, and what each of them has to say.
+//! Replies of every kind, and what each of them must contain.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::answer::{Answer, LockDetail, NameListing, PlaceDetail};
+use officer::wire::listing::{Listing, ListingTooLarge, PlaceRow, RowStanding};
 use officer::wire::peer::Peer;
-use officer::wire::reply::{HelloLimits, Listing, ListingTooLarge, Outcome, Reason, Reply};
+use officer::wire::reply::{HelloLimits, Outcome, Reason, Reply};
 use serde_json::{Value, json};
 
 use crate::json::Json;
 
-/// Any reply, owned. A listing is also tried with `bytes_max`.
+/// Any reply, owned. A listing is also encoded with the limit `bytes_max`.
 #[derive(Arbitrary, Debug)]
 pub struct Said {
-    what: What,
+    kind: Kind,
     id: Option<SaidId>,
     bytes_max: u16,
 }
@@ -27,7 +29,7 @@ enum SaidId {
 }
 
 #[derive(Arbitrary, Debug)]
-enum What {
+enum Kind {
     Acquired(String),
     AlreadyAcquired(String),
     TimedOut(String, Vec<Who>),
@@ -55,7 +57,7 @@ enum Who {
     Unix(u64),
 }
 
-/// A holder or waiter: who, what it calls itself, and for how many nanoseconds.
+/// A holder or waiter: its connection, its client name, and for how many nanoseconds.
 #[derive(Arbitrary, Debug)]
 struct Stay(Who, Option<String>, u64);
 
@@ -76,17 +78,17 @@ const REASONS: [(Reason, &str); 11] = [
 impl Said {
     /// Encodes it and reads it back.
     pub fn check(&self) {
-        let peers = self.what.peers();
-        let listing = self.what.listing(usize::MAX).expect("a listing without a limit is never too large");
-        let reply = Reply { id: self.id.as_ref().map(SaidId::borrowed), outcome: self.what.outcome(&peers, &listing) };
+        let peers = self.kind.peers();
+        let listing = self.kind.listing(usize::MAX).expect("a listing without a limit is never too large");
+        let reply = Reply { id: self.id.as_ref().map(SaidId::borrowed), outcome: self.kind.outcome(&peers, &listing) };
         let mut line = b"before".to_vec();
         reply.encode(&mut line);
-        let line = line.strip_prefix(b"before").expect("what was there stays");
+        let line = line.strip_prefix(b"before").expect("earlier bytes are unchanged");
         let line = line.strip_suffix(b"\n").expect("a reply ends its line");
         let shown = line.escape_ascii();
-        assert!(line.iter().all(|&byte| byte >= 0x20), "a control character got out: {shown}");
+        assert!(line.iter().all(|&byte| byte >= 0x20), "an unescaped control character: {shown}");
 
-        let mut expected = self.what.expected();
+        let mut expected = self.kind.expected();
         match &self.id {
             None => {}
             Some(SaidId::Number(number)) => expected["id"] = json!(number),
@@ -100,35 +102,35 @@ impl Said {
         match (&self.id, Answer::read(line)) {
             (Some(SaidId::Text(_)), _) => {}
             (_, Some(answer)) => self.assert_understood(&answer, &expected),
-            (_, None) => panic!("the client reads no answer: {shown}"),
+            (_, None) => panic!("the client can't read the answer: {shown}"),
         }
         self.check_limit(&listing);
     }
 
-    /// What the client makes of it, field by field.
+    /// What the client reads from it, field by field.
     fn assert_understood(&self, answer: &Answer, expected: &Value) {
         let text = |key: &str| expected[key].as_str().map(str::to_owned);
         let texts = (text("result"), text("reason"), text("message"), text("connection"));
-        let read = [&answer.result, &answer.reason, &answer.message, &answer.connection];
-        assert_eq!(read.map(Clone::clone), [texts.0, texts.1, texts.2, texts.3].map(Option::unwrap_or_default));
+        let read = [&answer.result, answer.reason.as_str(), &answer.message, &answer.connection];
+        assert_eq!(read.map(str::to_owned), [texts.0, texts.1, texts.2, texts.3].map(Option::unwrap_or_default));
         assert_eq!((&answer.name, &answer.next, answer.id), (&text("name"), &text("next"), expected["id"].as_u64()));
         assert_eq!(json!(answer.queue), expected.get("queue").cloned().unwrap_or(json!([])));
         assert_eq!(answer.value.as_ref(), expected.get("value"));
         let value = answer.value.clone().unwrap_or_default();
-        match &self.what {
-            What::Locks(of) | What::Page(of, _) => {
+        match &self.kind {
+            Kind::Locks(of) | Kind::Page(of, _) => {
                 let expected: NameListing = of.iter().map(|(name, who)| (name.clone(), names(who))).collect();
                 assert_eq!(serde_json::from_value::<NameListing>(value).expect("a listing"), expected);
             }
-            What::Connections(of) => {
+            Kind::Connections(of) => {
                 let of = by_name(of).into_iter();
                 let expected: NameListing = of.map(|(name, (_, names))| (name, names.to_vec())).collect();
                 assert_eq!(serde_json::from_value::<NameListing>(value).expect("a listing"), expected);
             }
-            What::MyLocks(of) => {
+            Kind::MyLocks(of) => {
                 assert_eq!(serde_json::from_value::<Vec<String>>(value).expect("a list"), *of);
             }
-            What::Details(of, _) => {
+            Kind::Details(of, _) => {
                 let read: BTreeMap<String, LockDetail> = serde_json::from_value(value).expect("a listing");
                 let expected = of.iter().map(|(name, (holders, waiters))| {
                     let holders = holders.iter().map(|stay| stay.detail(true)).collect();
@@ -138,7 +140,7 @@ impl Said {
                 });
                 assert_eq!(read, expected.collect());
             }
-            What::Hello(_, counts, max_idle) => {
+            Kind::Hello(_, counts, max_idle) => {
                 assert_eq!(answer.limits.line_bytes_max, Some(counts[0]));
                 assert_eq!(Some(answer.limits.max_idle), seconds(max_idle.unwrap_or(0)).as_f64());
             }
@@ -146,13 +148,13 @@ impl Said {
         }
     }
 
-    /// A listing is refused exactly if it is larger than the limit.
+    /// A listing is refused if and only if it is larger than the limit.
     fn check_limit(&self, whole: &Listing) {
         let mut line = Vec::new();
         Reply { id: None, outcome: Outcome::MyLocks(whole) }.encode(&mut line);
         let bytes = line.len() - "{\"result\":\"my_locks\",\"value\":}\n".len();
         let bytes_max = usize::from(self.bytes_max);
-        assert_eq!(self.what.listing(bytes_max).is_ok(), bytes <= bytes_max, "{bytes} bytes of {bytes_max}");
+        assert_eq!(self.kind.listing(bytes_max).is_ok(), bytes <= bytes_max, "{bytes} bytes of {bytes_max}");
     }
 }
 
@@ -165,10 +167,10 @@ impl SaidId {
     }
 }
 
-impl What {
+impl Kind {
     fn peers(&self) -> Vec<Peer> {
         match self {
-            What::TimedOut(_, queue) | What::QueueMaxed(_, queue) => queue.iter().map(|who| who.peer()).collect(),
+            Kind::TimedOut(_, queue) | Kind::QueueMaxed(_, queue) => queue.iter().map(|who| who.peer()).collect(),
             _ => Vec::new(),
         }
     }
@@ -177,25 +179,18 @@ impl What {
     fn listing(&self, bytes_max: usize) -> Result<Listing, ListingTooLarge> {
         let mut listing = Listing::new(bytes_max);
         match self {
-            What::Locks(of) | What::Page(of, _) => listing.object(of.iter(), |listing, (name, who)| {
-                listing.key(name);
-                listing.array(who.iter(), |listing, who| listing.peer(who.peer()))
+            Kind::Locks(of) | Kind::Page(of, _) => {
+                listing
+                    .object(of.iter(), |listing, (name, who)| listing.lock(name, who.iter().map(|who| who.peer())))?;
+            }
+            Kind::Connections(of) => listing.object(by_name(of).values(), |listing, (who, names)| {
+                listing.connection(who.peer(), names.iter().map(String::as_str))
             })?,
-            What::Connections(of) => listing.object(by_name(of).values(), |listing, (who, names)| {
-                listing.peer_key(who.peer());
-                listing.array(names.iter(), |listing, name| listing.string(name))
-            })?,
-            What::MyLocks(names) => listing.array(names.iter(), |listing, name| listing.string(name))?,
-            What::Details(of, _) => listing.object(of.iter(), |listing, (name, (holders, waiters))| {
-                listing.key(name);
-                listing.raw("{\"holders\":");
-                listing.array(holders.iter(), |listing, stay| stay.list(listing, "held_for"))?;
-                listing.raw(",\"waiters\":");
-                listing.array(waiters.iter(), |listing, stay| stay.list(listing, "waited_for"))?;
-                listing.raw(",\"waiting\":");
-                listing.number(waiters.len() as u64);
-                listing.raw("}");
-                Ok(())
+            Kind::MyLocks(names) => listing.names(names.iter().map(String::as_str))?,
+            Kind::Details(of, _) => listing.object(of.iter(), |listing, (name, (holders, waiters))| {
+                let holders = holders.iter().map(|stay| stay.row(RowStanding::HeldFor));
+                let rows = waiters.iter().map(|stay| stay.row(RowStanding::WaitedFor));
+                listing.lock_in_detail(name, holders, rows, waiters.len())
             })?,
             _ => {}
         }
@@ -204,33 +199,34 @@ impl What {
 
     fn outcome<'a>(&'a self, queue: &'a [Peer], listing: &'a Listing) -> Outcome<'a> {
         match self {
-            What::Acquired(name) => Outcome::Acquired { name },
-            What::AlreadyAcquired(name) => Outcome::AlreadyAcquired { name },
-            What::TimedOut(name, _) => Outcome::TimedOut { name, queue },
-            What::QueueMaxed(name, _) => Outcome::QueueMaxed { name, queue },
-            What::Released(name) => Outcome::Released { name },
-            What::ReleaseFailed(name) => Outcome::ReleaseFailed { name },
-            What::Cancelled(name) => Outcome::Cancelled { name },
-            What::ResetSucceeded => Outcome::ResetSucceeded,
-            What::KeptAlive => Outcome::KeptAlive,
-            What::Locks(_) => Outcome::Locks(listing),
-            What::Page(_, next) | What::Details(_, next) => Outcome::LocksPage { value: listing, next: *next },
-            What::Connections(_) => Outcome::Connections(listing),
-            What::MyLocks(_) => Outcome::MyLocks(listing),
-            What::Pong => Outcome::Pong,
-            What::Hello(who, counts, max_idle_ns) => Outcome::Hello {
+            Kind::Acquired(name) => Outcome::Acquired { name },
+            Kind::AlreadyAcquired(name) => Outcome::AlreadyAcquired { name },
+            Kind::TimedOut(name, _) => Outcome::TimedOut { name, queue },
+            Kind::QueueMaxed(name, _) => Outcome::QueueMaxed { name, queue },
+            Kind::Released(name) => Outcome::Released { name },
+            Kind::ReleaseFailed(name) => Outcome::ReleaseFailed { name },
+            Kind::Cancelled(name) => Outcome::Cancelled { name },
+            Kind::ResetSucceeded => Outcome::ResetSucceeded,
+            Kind::KeptAlive => Outcome::KeptAlive,
+            Kind::Locks(_) => Outcome::Locks(listing),
+            Kind::Page(_, next) | Kind::Details(_, next) => Outcome::LocksPage { value: listing, next: *next },
+            Kind::Connections(_) => Outcome::Connections(listing),
+            Kind::MyLocks(_) => Outcome::MyLocks(listing),
+            Kind::Pong => Outcome::Pong,
+            Kind::Hello(who, counts, max_idle_ns) => Outcome::Hello {
                 connection: who.peer(),
                 limits: HelloLimits {
                     line_bytes_max: counts[0],
                     connection_locks_max: counts[1],
                     lock_waits_max: counts[2],
                     reply_bytes_max: counts[3],
-                    max_idle_ns: *max_idle_ns,
+                    max_idle: max_idle_ns.map(Span::from_nanos),
+                    silent_after: max_idle_ns.map(Span::from_nanos),
                 },
             },
-            What::Kicked => Outcome::Kicked,
-            What::KickFailed => Outcome::KickFailed,
-            What::Error(reason, message, name) => Outcome::Error {
+            Kind::Kicked => Outcome::Kicked,
+            Kind::KickFailed => Outcome::KickFailed,
+            Kind::Error(reason, message, name) => Outcome::Error {
                 reason: REASONS[usize::from(*reason) % REASONS.len()].0,
                 message: message.into(),
                 name: name.as_deref(),
@@ -238,7 +234,7 @@ impl What {
         }
     }
 
-    /// As the protocol has it, without the id.
+    /// As the protocol defines it, without the id.
     fn expected(&self) -> Value {
         let with_next = |value: Value, next: &Option<u32>| match next {
             Some(next) => json!({ "result": "locks", "value": value, "next": next.to_string() }),
@@ -248,18 +244,18 @@ impl What {
             Value::Object(of.iter().map(|(name, who)| (name.clone(), json!(names(who)))).collect())
         };
         match self {
-            What::Acquired(name) => json!({ "result": "acquired", "name": name }),
-            What::AlreadyAcquired(name) => json!({ "result": "already_acquired", "name": name }),
-            What::TimedOut(name, queue) => json!({ "result": "timed_out", "name": name, "queue": names(queue) }),
-            What::QueueMaxed(name, queue) => json!({ "result": "queue_maxed", "name": name, "queue": names(queue) }),
-            What::Released(name) => json!({ "result": "released", "name": name }),
-            What::ReleaseFailed(name) => json!({ "result": "release_failed", "name": name }),
-            What::Cancelled(name) => json!({ "result": "cancelled", "name": name }),
-            What::ResetSucceeded => json!({ "result": "reset_succeeded" }),
-            What::KeptAlive => json!({ "result": "kept_alive" }),
-            What::Locks(of) => json!({ "result": "locks", "value": of_locks(of) }),
-            What::Page(of, next) => with_next(of_locks(of), next),
-            What::Details(of, next) => {
+            Kind::Acquired(name) => json!({ "result": "acquired", "name": name }),
+            Kind::AlreadyAcquired(name) => json!({ "result": "already_acquired", "name": name }),
+            Kind::TimedOut(name, queue) => json!({ "result": "timed_out", "name": name, "queue": names(queue) }),
+            Kind::QueueMaxed(name, queue) => json!({ "result": "queue_maxed", "name": name, "queue": names(queue) }),
+            Kind::Released(name) => json!({ "result": "released", "name": name }),
+            Kind::ReleaseFailed(name) => json!({ "result": "release_failed", "name": name }),
+            Kind::Cancelled(name) => json!({ "result": "cancelled", "name": name }),
+            Kind::ResetSucceeded => json!({ "result": "reset_succeeded" }),
+            Kind::KeptAlive => json!({ "result": "kept_alive" }),
+            Kind::Locks(of) => json!({ "result": "locks", "value": of_locks(of) }),
+            Kind::Page(of, next) => with_next(of_locks(of), next),
+            Kind::Details(of, next) => {
                 let detail = |(name, (holders, waiters)): (&String, &(Vec<Stay>, Vec<Stay>))| {
                     let of = |stays: &[Stay], since| stays.iter().map(|stay| stay.expected(since)).collect::<Vec<_>>();
                     let (holders, waiting) = (of(holders, "held_for"), waiters.len());
@@ -268,13 +264,13 @@ impl What {
                 };
                 with_next(Value::Object(of.iter().map(detail).collect()), next)
             }
-            What::Connections(of) => {
+            Kind::Connections(of) => {
                 let value = by_name(of).into_iter().map(|(name, (_, names))| (name, json!(names)));
                 json!({ "result": "connections", "value": Value::Object(value.collect()) })
             }
-            What::MyLocks(names) => json!({ "result": "my_locks", "value": names }),
-            What::Pong => json!({ "result": "pong" }),
-            What::Hello(who, counts, max_idle) => json!({
+            Kind::MyLocks(names) => json!({ "result": "my_locks", "value": names }),
+            Kind::Pong => json!({ "result": "pong" }),
+            Kind::Hello(who, counts, max_idle) => json!({
                 "result": "hello",
                 "server": "officer",
                 "version": version(),
@@ -285,12 +281,14 @@ impl What {
                     "lock_waits_max": counts[2],
                     "reply_bytes_max": counts[3],
                     "max_idle": seconds(max_idle.unwrap_or(0)),
+                    "silent_after": seconds(max_idle.unwrap_or(0)),
                 },
+                "features": ["strict"],
                 "resumed": false,
             }),
-            What::Kicked => json!({ "result": "kicked" }),
-            What::KickFailed => json!({ "result": "kick_failed" }),
-            What::Error(reason, message, name) => {
+            Kind::Kicked => json!({ "result": "kicked" }),
+            Kind::KickFailed => json!({ "result": "kick_failed" }),
+            Kind::Error(reason, message, name) => {
                 let reason = REASONS[usize::from(*reason) % REASONS.len()].1;
                 let mut error = json!({ "result": "error", "reason": reason, "message": message });
                 if let Some(name) = name {
@@ -319,19 +317,9 @@ impl Who {
 }
 
 impl Stay {
-    fn list(&self, listing: &mut Listing, since: &str) -> Result<(), ListingTooLarge> {
+    fn row(&self, standing: impl FnOnce(Span) -> RowStanding) -> PlaceRow<'_> {
         let Stay(who, client, nanos) = self;
-        listing.raw("{\"connection\":");
-        listing.peer(who.peer())?;
-        if let Some(client) = client {
-            listing.raw(",\"client\":");
-            listing.string(client)?;
-        }
-        listing.raw(",\"mode\":\"exclusive\",");
-        listing.key(since);
-        listing.seconds(*nanos);
-        listing.raw("}");
-        Ok(())
+        PlaceRow { connection: who.peer(), client: client.as_deref(), standing: standing(Span::from_nanos(*nanos)) }
     }
 
     fn expected(&self, since: &str) -> Value {
@@ -357,7 +345,7 @@ impl Stay {
     }
 }
 
-/// No two connections have one name, and an address has one although there are two ways to hold it.
+/// No two connections have the same name, and an address has only one although there are two ways to store it.
 fn by_name(of: &[(Who, Vec<String>)]) -> BTreeMap<String, (Who, &[String])> {
     of.iter().map(|(who, names)| (who.name(), (*who, names.as_slice()))).collect()
 }
@@ -373,7 +361,7 @@ fn names(queue: &[Who]) -> Vec<String> {
     queue.iter().map(|who| who.name()).collect()
 }
 
-/// Down to milliseconds, and a whole number where it is one.
+/// In milliseconds, and a whole number where it is one.
 #[expect(clippy::cast_precision_loss, reason = "2^64 nanoseconds are fewer milliseconds than a double holds exactly")]
 fn seconds(nanos: u64) -> Value {
     let milliseconds = nanos / 1_000_000;

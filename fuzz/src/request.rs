@@ -1,8 +1,9 @@
-//! What a line asks for, read from its whole JSON value.
+//! What a line requests, read from its whole JSON value.
 
+use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::request::{
-    Command, Hello, Lock, Operation, Page, Request, parse, parse_in_full, recognise, recognise_line,
+    Command, ConnectionsPage, Hello, Lock, Operation, Page, Request, parse, parse_in_full, recognise, recognise_line,
 };
 
 use crate::json::Json;
@@ -10,43 +11,46 @@ use crate::json::Json;
 /// A line as it is understood.
 #[derive(Debug, PartialEq)]
 pub struct Read {
-    /// Text, or a number written as text with a `#` before it.
+    /// Text, or a number as text with a `#` in front.
     id: Option<String>,
-    what: What,
+    meaning: Meaning,
 }
 
 #[derive(Debug, PartialEq)]
-enum What {
+enum Meaning {
     Lock { name: String, timeout_ns: Option<u64>, queue_max: Option<u64> },
     Unlock { name: String },
     Reset,
     Locks,
     Page { prefix: String, limit: usize, after: u32, has_detail: bool },
     Connections,
+    ConnectionsPage { has_idle: bool, limit: usize, after: u32, has_detail: bool },
     MyLocks,
     KeepAlive,
     Ping,
-    Hello { client: Option<String>, max_idle_ns: Option<u64> },
+    Hello { client: Option<String>, max_idle_ns: Option<u64>, strict: Option<bool> },
     Kick { connection: String },
     Refused { reason: &'static str, name: Option<String> },
 }
 
-/// As the server understands it, with its shortcut for plain lines and without.
+/// As the server reads it, with its shortcut for plain lines and without.
 pub fn by_the_server(line: &[u8]) -> Read {
     let parsed = parse(line);
-    assert_eq!(parsed, parse_in_full(line), "{}: the shortcut says something else", line.escape_ascii());
+    assert_eq!(parsed, parse_in_full(line), "{}: the shortcut reads something else", line.escape_ascii());
     if let Ok(text) = std::str::from_utf8(line) {
         check_shortcut(&format!("{text}\n{text}"));
     }
     match parsed {
-        Ok(Request { id, command }) => Read { id: id.as_ref().map(Id::as_ref).map(id_text), what: what(command) },
+        Ok(Request { id, command }) => {
+            Read { id: id.as_ref().map(Id::as_ref).map(id_text), meaning: meaning_of(command) }
+        }
         Err(bad) => {
-            let what = What::Refused {
+            let meaning = Meaning::Refused {
                 reason: bad.reason.as_str(),
                 name: bad.name.as_ref().map(|name| name.as_str().to_owned()),
             };
             assert_is_a_line(&bad.reply());
-            Read { id: bad.id.as_ref().map(Id::as_ref).map(id_text), what }
+            Read { id: bad.id.as_ref().map(Id::as_ref).map(id_text), meaning }
         }
     }
 }
@@ -72,28 +76,32 @@ pub fn check_shortcut(mut lines: &str) {
     }
 }
 
-fn what(command: Command<'_>) -> What {
+fn meaning_of(command: Command<'_>) -> Meaning {
     let operation = match command {
         Command::Locks(operation) => operation,
-        Command::Hello(Hello { client, max_idle_ns, .. }) => {
-            return What::Hello { client: client.map(Into::into), max_idle_ns };
+        Command::Hello(Hello { client, max_idle, strict }) => {
+            let max_idle_ns = max_idle.map(Span::as_nanos);
+            return Meaning::Hello { client: client.map(Into::into), max_idle_ns, strict };
         }
-        Command::Kick { connection } => return What::Kick { connection: connection.into() },
+        Command::ConnectionsPage(ConnectionsPage { has_idle, limit, after, has_detail }) => {
+            return Meaning::ConnectionsPage { has_idle, limit, after, has_detail };
+        }
+        Command::Kick { connection } => return Meaning::Kick { connection: connection.into() },
     };
     match operation {
-        Operation::Lock(Lock { name, timeout_ns, queue_max, .. }) => {
-            What::Lock { name: name.as_str().to_owned(), timeout_ns, queue_max }
+        Operation::Lock(Lock { name, timeout, queue_max, .. }) => {
+            Meaning::Lock { name: name.as_str().to_owned(), timeout_ns: timeout.map(Span::as_nanos), queue_max }
         }
-        Operation::Unlock { name, .. } => What::Unlock { name: name.as_str().to_owned() },
-        Operation::Reset => What::Reset,
-        Operation::Locks => What::Locks,
+        Operation::Unlock { name, .. } => Meaning::Unlock { name: name.as_str().to_owned() },
+        Operation::Reset => Meaning::Reset,
+        Operation::Locks => Meaning::Locks,
         Operation::LocksPage(Page { prefix, limit, after, has_detail }) => {
-            What::Page { prefix: prefix.into(), limit, after, has_detail }
+            Meaning::Page { prefix: prefix.into(), limit, after, has_detail }
         }
-        Operation::Connections => What::Connections,
-        Operation::MyLocks => What::MyLocks,
-        Operation::KeepAlive => What::KeepAlive,
-        Operation::Ping => What::Ping,
+        Operation::Connections => Meaning::Connections,
+        Operation::MyLocks => Meaning::MyLocks,
+        Operation::KeepAlive => Meaning::KeepAlive,
+        Operation::Ping => Meaning::Ping,
     }
 }
 
@@ -104,7 +112,7 @@ fn id_text(id: Id<&str>) -> String {
     }
 }
 
-/// What answers a bad line, which may repeat parts of it, is one line of well-formed JSON.
+/// The reply to a bad line, which may repeat parts of it, is one line of well-formed JSON.
 fn assert_is_a_line(reply: &officer::wire::reply::Reply<'_>) {
     let mut encoded = Vec::new();
     reply.encode(&mut encoded);
@@ -114,9 +122,9 @@ fn assert_is_a_line(reply: &officer::wire::reply::Reply<'_>) {
     assert!(!read.has_half_pair());
 }
 
-/// As the protocol has it. `value` is the line's, none if it is not well-formed.
+/// As the protocol defines it. `value` is the value of the line, none if it is not well-formed.
 pub fn by_the_protocol(value: Option<&Json>) -> Read {
-    let refused = |reason, name, id| Read { id, what: What::Refused { reason, name } };
+    let refused = |reason, name, id| Read { id, meaning: Meaning::Refused { reason, name } };
     let Some(value) = value else { return refused("invalid_json", None, None) };
     let Json::Object(fields) = value else { return refused("invalid_request", None, None) };
     let fields = Fields(fields);
@@ -140,8 +148,8 @@ pub fn by_the_protocol(value: Option<&Json>) -> Read {
         return refused("invalid_request", name_read, id_read);
     }
     match fields.get("command") {
-        Some(Json::Text(Some(word))) if is_known => match fields.what(word, name_read.clone()) {
-            Ok(what) => Read { id: id_read, what },
+        Some(Json::Text(Some(word))) if is_known => match fields.meaning(word, name_read.clone()) {
+            Ok(meaning) => Read { id: id_read, meaning },
             Err(Wrong) => refused("invalid_request", name_read, id_read),
         },
         Some(Json::Text(_)) => refused("unknown_command", name_read, id_read),
@@ -154,21 +162,22 @@ fn fields_of(command: &str) -> Option<&'static [&'static str]> {
         "lock" => &["name", "timeout", "queue_max"],
         "unlock" => &["name"],
         "locks" => &["prefix", "limit", "after", "detail"],
-        "hello" => &["client", "max_idle"],
+        "connections" => &["all", "limit", "after", "detail"],
+        "hello" => &["client", "max_idle", "strict"],
         "kick" => &["connection"],
-        "reset" | "connections" | "my_locks" | "keep_alive" | "ping" => &[],
+        "reset" | "my_locks" | "keep_alive" | "ping" => &[],
         _ => return None,
     })
 }
 
-/// A field is missing or of the wrong kind.
+/// A field is missing or of the wrong type.
 #[derive(Clone)]
 struct Wrong;
 
 struct Fields<'a>(&'a [(Option<String>, Json)]);
 
 impl Fields<'_> {
-    /// The last of that key counts; null counts as absent.
+    /// The last one of that key counts; null counts as absent.
     fn get(&self, key: &str) -> Option<&Json> {
         let found = self.0.iter().rfind(|(found, _)| found.as_deref() == Some(key));
         found.map(|(_, value)| value).filter(|value| **value != Json::Null)
@@ -213,34 +222,63 @@ impl Fields<'_> {
         if name.as_deref() == Some("") { Err(Wrong) } else { Ok(name) }
     }
 
-    fn what(&self, command: &str, name: Option<String>) -> Result<What, Wrong> {
+    fn meaning(&self, command: &str, name: Option<String>) -> Result<Meaning, Wrong> {
         Ok(match command {
-            "lock" => What::Lock {
+            "lock" => Meaning::Lock {
                 name: name.ok_or(Wrong)?,
                 timeout_ns: self.number("timeout")?.map(nanos),
                 queue_max: self.whole_number("queue_max")?,
             },
-            "unlock" => What::Unlock { name: name.ok_or(Wrong)? },
-            "reset" => What::Reset,
+            "unlock" => Meaning::Unlock { name: name.ok_or(Wrong)? },
+            "reset" => Meaning::Reset,
             "locks" => self.locks()?,
-            "connections" => What::Connections,
-            "my_locks" => What::MyLocks,
-            "keep_alive" => What::KeepAlive,
-            "ping" => What::Ping,
-            "hello" => What::Hello {
+            "connections" => self.connections()?,
+            "my_locks" => Meaning::MyLocks,
+            "keep_alive" => Meaning::KeepAlive,
+            "ping" => Meaning::Ping,
+            "hello" => Meaning::Hello {
                 client: at_most(self.text("client")?, 128)?,
                 max_idle_ns: match self.number("max_idle")? {
                     Some(seconds) if seconds <= 0.0 => return Err(Wrong),
                     seconds => seconds.map(nanos),
                 },
+                strict: self.truth("strict")?,
             },
-            "kick" => What::Kick { connection: self.text("connection")?.ok_or(Wrong)? },
+            "kick" => Meaning::Kick { connection: self.text("connection")?.ok_or(Wrong)? },
             _ => unreachable!("only commands with known fields come here"),
         })
     }
 
-    fn locks(&self) -> Result<What, Wrong> {
+    fn truth(&self, key: &str) -> Result<Option<bool>, Wrong> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Json::Bool(truth)) => Ok(Some(*truth)),
+            Some(_) => Err(Wrong),
+        }
+    }
+
+    fn locks(&self) -> Result<Meaning, Wrong> {
         let prefix = self.text("prefix")?;
+        let page = self.page()?;
+        if prefix.is_none() && page.is_none() {
+            return Ok(Meaning::Locks);
+        }
+        let (limit, after, has_detail) = page.unwrap_or((1000, 0, false));
+        Ok(Meaning::Page { prefix: prefix.unwrap_or_default(), limit, after, has_detail })
+    }
+
+    fn connections(&self) -> Result<Meaning, Wrong> {
+        let has_idle = self.truth("all")?.unwrap_or(false);
+        let page = self.page()?;
+        if !has_idle && page.is_none() {
+            return Ok(Meaning::Connections);
+        }
+        let (limit, after, has_detail) = page.unwrap_or((1000, 0, false));
+        Ok(Meaning::ConnectionsPage { has_idle, limit, after, has_detail })
+    }
+
+    /// What asks for one page of any listing: its limit, where it begins, and whether it has details.
+    fn page(&self) -> Result<Option<(usize, u32, bool)>, Wrong> {
         let limit = self.whole_number("limit")?;
         if limit.is_some_and(|limit| !(1..=1000).contains(&limit)) {
             return Err(Wrong);
@@ -250,16 +288,12 @@ impl Fields<'_> {
             Some(after) => Some(after.parse::<u32>().map_err(|_| Wrong)?),
             None => None,
         };
-        let has_detail = match self.get("detail") {
-            None => false,
-            Some(Json::Bool(has_detail)) => *has_detail,
-            Some(_) => return Err(Wrong),
-        };
-        if prefix.is_none() && limit.is_none() && after.is_none() && !has_detail {
-            return Ok(What::Locks);
+        let has_detail = self.truth("detail")?.unwrap_or(false);
+        if limit.is_none() && after.is_none() && !has_detail {
+            return Ok(None);
         }
         let limit = usize::try_from(limit.unwrap_or(1000)).expect("a small number");
-        Ok(What::Page { prefix: prefix.unwrap_or_default(), limit, after: after.unwrap_or(0), has_detail })
+        Ok(Some((limit, after.unwrap_or(0), has_detail)))
     }
 }
 
@@ -267,7 +301,7 @@ fn at_most(text: Option<String>, bytes_max: usize) -> Result<Option<String>, Wro
     if text.as_ref().is_some_and(|text| text.len() > bytes_max) { Err(Wrong) } else { Ok(text) }
 }
 
-/// Rounded up; what is below 0 counts as 0.
+/// Rounded up; negative counts as 0.
 fn nanos(seconds: f64) -> u64 {
     saturated((seconds.max(0.0) * 1_000_000_000.0).ceil())
 }

@@ -1,5 +1,5 @@
-//! Operations as text: one a line, every line of bytes is one or nothing. What a fuzzer cuts and joins stays a script,
-//! and a seed can be written by hand:
+//! Operations as text, one per line; every line of bytes is an operation or nothing. However a fuzzer cuts and joins
+//! them, the result is a script, and seeds can be written by hand:
 //!
 //! ```text
 //! l0a       client 0 locks a
@@ -8,16 +8,19 @@
 //! u0a       unlock    r0 reset      d0 disconnect    c0 connect
 //! L0 C0 M0  locks, connections, my_locks             k0 keep_alive    g0 ping
 //! h0x       client 0 calls itself x
-//! w0a3      client 0 goes through the pages of locks that begin as the name a does, 3 locks a page; W0a3 with details
-//! p4        a quarter of a second passes, four times. Nothing times out by that.
-//! e         the next wait times out if its time is up; E: all of them
-//! s         those who wait are told that the server ends
+//! w0a3      client 0 lists the locks that start like the name a, 3 per page; W0a3 with details
+//! p4        a quarter of a second passes, four times. This alone times out nothing.
+//! e         the next wait times out if it is due; E: all that are due
+//! s         the waiters are told that the server is shutting down
+//! l0*7ft*1aq*b3i*2c   in place of a choice: a name, timeout, queue_max or id of any size, the one of these numbers
+//! p*3a      a time of any size passes
 //! ```
 //!
-//! A client that is not connected connects when it first does something. A digit stands for itself, a letter for its
-//! place in the alphabet, any other byte for its number; all of them modulo how many there are to choose from.
+//! A client connects when it first does something. A digit stands for itself, a letter for its place in the alphabet,
+//! any other byte for its value; all modulo the number of choices.
 
-use crate::model::{Ask, Request, Seat, Timeout};
+use crate::model::{Ask, Request, Seat};
+use crate::sizes::{self, Id, Span, Whole};
 
 /// One operation.
 #[derive(Clone, Debug)]
@@ -26,14 +29,14 @@ pub enum Operation {
     Request(Seat, Request),
     Disconnect(Seat),
     Label(Seat, String),
-    /// Go through all pages.
+    /// List all pages.
     Pages {
         seat: Seat,
         prefix: &'static str,
         limit: usize,
         has_detail: bool,
     },
-    /// So many nanoseconds pass.
+    /// This many nanoseconds pass.
     Pass(u64),
     TimeOutNext,
     TimeOutAll,
@@ -56,17 +59,17 @@ const NAMES: [&str; 8] = [
 
 const SECOND: u64 = 1_000_000_000;
 
-const TIMEOUTS: [Timeout; 10] = [
-    Timeout { written: "0", nanos: 0 },
-    Timeout { written: "0.25", nanos: SECOND / 4 },
-    Timeout { written: "0.5", nanos: SECOND / 2 },
-    Timeout { written: "0.75", nanos: SECOND / 4 * 3 },
-    Timeout { written: "1", nanos: SECOND },
-    Timeout { written: "2.0", nanos: 2 * SECOND },
-    Timeout { written: "1e300", nanos: u64::MAX },
-    Timeout { written: "1e-12", nanos: 1 },
-    Timeout { written: "-1.5", nanos: 0 },
-    Timeout { written: "1e9", nanos: 1_000_000_000 * SECOND },
+const TIMEOUTS: [(&str, u64); 10] = [
+    ("0", 0),
+    ("0.25", SECOND / 4),
+    ("0.5", SECOND / 2),
+    ("0.75", SECOND / 4 * 3),
+    ("1", SECOND),
+    ("2.0", 2 * SECOND),
+    ("1e300", u64::MAX),
+    ("1e-12", 1),
+    ("-1.5", 0),
+    ("1e9", 1_000_000_000 * SECOND),
 ];
 
 /// All operations of a script.
@@ -78,7 +81,10 @@ fn operation(mut line: Bytes<'_>) -> Option<Operation> {
     let kind = line.0.first().copied()?;
     line.0 = &line.0[1..];
     match kind {
-        b'p' => return Some(Operation::Pass(line.choice(36) as u64 * (SECOND / 4))),
+        b'p' => {
+            let any = line.sized(|draw| sizes::number(62, draw));
+            return Some(Operation::Pass(any.unwrap_or_else(|| line.choice(36) as u64 * (SECOND / 4))));
+        }
         b'e' => return Some(Operation::TimeOutNext),
         b'E' => return Some(Operation::TimeOutAll),
         b's' => return Some(Operation::ShutDown),
@@ -111,8 +117,8 @@ fn operation(mut line: Bytes<'_>) -> Option<Operation> {
         _ => return None,
     };
     let id = match line.next() {
-        Some(b'i') => Some(line.choice(36).to_string()),
-        Some(b'I') => Some(format!("\"id-{}\"", line.choice(36))),
+        Some(b'i') => Some(line.sized(sizes::id).unwrap_or_else(|| Id::number(line.choice(36) as u64))),
+        Some(b'I') => Some(Id::text(&format!("id-{}", line.choice(36)))),
         _ => None,
     };
     Some(Operation::Request(seat, Request { ask, id }))
@@ -137,24 +143,45 @@ impl Bytes<'_> {
         usize::from(number) % of
     }
 
-    fn name(&mut self) -> String {
-        NAMES[self.choice(NAMES.len())].to_owned()
+    /// After a `*`: something of any size, of which the next two bytes say which.
+    fn sized<T>(&mut self, draw: impl Fn(sizes::Draw<'_>) -> T) -> Option<T> {
+        self.0 = self.0.strip_prefix(b"*")?;
+        let mut state = u64::from(self.next().unwrap_or(0)) << 8 | u64::from(self.next().unwrap_or(0));
+        // SplitMix64: all of its numbers depend on the first.
+        Some(draw(&mut |of| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ mixed >> 31) % of
+        }))
     }
 
-    fn limits(&mut self) -> (Option<Timeout>, Option<u64>) {
+    fn name(&mut self) -> String {
+        self.sized(sizes::name).unwrap_or_else(|| NAMES[self.choice(NAMES.len())].to_owned())
+    }
+
+    fn limits(&mut self) -> (Option<Span>, Option<Whole>) {
         let (mut timeout, mut queue_max) = (None, None);
         loop {
             match self.0.first() {
                 Some(b't') => {
                     self.next();
-                    timeout = Some(TIMEOUTS[self.choice(TIMEOUTS.len())]);
+                    timeout = self.sized(sizes::span).or_else(|| Some(self.timeout()));
                 }
                 Some(b'q') => {
                     self.next();
-                    queue_max = Some(self.choice(16) as u64);
+                    queue_max = self.sized(sizes::queue_max).or_else(|| {
+                        let value = self.choice(16) as u128;
+                        Some(Whole { written: value.to_string(), value })
+                    });
                 }
                 _ => return (timeout, queue_max),
             }
         }
+    }
+
+    fn timeout(&mut self) -> Span {
+        let (written, nanos) = TIMEOUTS[self.choice(TIMEOUTS.len())];
+        Span { written: written.to_owned(), nanos }
     }
 }

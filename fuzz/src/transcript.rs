@@ -1,15 +1,16 @@
-//! What was said, in the transcript's form, for the one time that it matters: when a target fails.
+//! The transcript of an input, to be printed when a target fails.
 
 use std::cell::RefCell;
 use std::panic;
 
-use officer::wire::transcript::{Record, What};
+use officer::time::Moment;
+use officer::wire::transcript::{Event, Record};
 
 thread_local! {
     static SAID: RefCell<Vec<Record<String, Vec<u8>>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A panic writes the transcript of the input that led to it before anything else. To be called once, at the start.
+/// On a panic, prints the transcript of the input that caused it, before anything else. Call once, at the start.
 pub fn print_on_panic() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {
@@ -23,8 +24,8 @@ pub fn begin() {
     SAID.with_borrow_mut(Vec::clear);
 }
 
-/// Something was said.
-pub fn record(at_ns: u64, peer: &str, what: What, bytes: &[u8]) {
-    let record = Record { at_ns, peer: peer.to_owned(), what, bytes: bytes.to_vec() };
+/// Records a line.
+pub fn record(nanos: u64, peer: &str, event: Event, bytes: &[u8]) {
+    let record = Record { at: Moment::from_nanos(nanos), peer: peer.to_owned(), event, bytes: bytes.to_vec() };
     SAID.with_borrow_mut(|said| said.push(record));
 }

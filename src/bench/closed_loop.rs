@@ -8,7 +8,7 @@ use super::drive::{self, Workload};
 use super::script::Script;
 use super::tally::Tally;
 use super::target::Target;
-use crate::cli::Failure;
+use crate::console::Failure;
 
 /// More than a server writes at once.
 const READ_BYTES: usize = 256 << 10;
@@ -34,10 +34,10 @@ impl ClosedLoop {
         in_flight: usize,
         quota: usize,
     ) -> Result<(), Failure> {
-        let mut socket = target.connect().map_err(Failure::Bench)?;
+        let mut socket = target.connect()?;
         let token = Token(self.connections.len());
         let interests = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut socket, token, interests).map_err(Failure::System)?;
+        poll.registry().register(socket.source(), token, interests).map_err(Failure::System)?;
         self.connections.push(Connection::new(socket, script, in_flight, quota));
         Ok(())
     }

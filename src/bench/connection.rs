@@ -1,4 +1,4 @@
-//! A connection that goes through its script, over and over.
+//! A connection that runs through its script repeatedly.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -10,22 +10,22 @@ use super::script::Script;
 use super::tally::Tally;
 use crate::net::Socket;
 
-/// Why a connection is of no use any more.
+/// Why a connection can't be used any more.
 #[derive(Debug)]
-pub(super) enum Fault {
-    /// It was answered something else than it should have been.
+pub(super) enum Breakage {
+    /// It got a wrong answer.
     Wrong(String),
     /// It has ended.
     Lost(String),
 }
 
-/// A connection, and where it is in its script. All positions are counted in bytes from its beginning.
+/// A connection and its position in its script. All positions are in bytes from the beginning.
 pub(super) struct Connection {
-    /// None: it is of no use any more.
+    /// None: it can't be used any more.
     socket: Option<Socket>,
     script: Script,
     in_flight: usize,
-    /// Pairs that it is to begin in all.
+    /// The total number of pairs to begin.
     quota: usize,
     begun: usize,
     done: usize,
@@ -36,7 +36,7 @@ pub(super) struct Connection {
     to_send: usize,
     received: usize,
     to_receive: usize,
-    /// A line that is not what should have come, as far as it has.
+    /// The part of a wrong line that has arrived.
     wrong: Vec<u8>,
 }
 
@@ -72,15 +72,15 @@ impl Connection {
         self.socket.is_none() || self.received == self.to_receive
     }
 
-    /// Whether it still waits for something, after what has just been tried.
-    pub(super) fn settle(&mut self, result: Result<(), Fault>, tally: &mut Tally) -> bool {
+    /// Handles the result of an attempt. Returns whether the connection still waits for something.
+    pub(super) fn settle(&mut self, result: Result<(), Breakage>, tally: &mut Tally) -> bool {
         match result {
             Ok(()) => {}
-            Err(Fault::Wrong(line)) => {
+            Err(Breakage::Wrong(line)) => {
                 tally.wrong.add(line);
                 self.socket = None;
             }
-            Err(Fault::Lost(reason)) => {
+            Err(Breakage::Lost(reason)) => {
                 tally.lost.add(reason);
                 self.socket = None;
             }
@@ -88,8 +88,8 @@ impl Connection {
         !self.is_idle()
     }
 
-    pub(super) fn ready(&mut self, event: &Event, tally: &mut Tally, buffer: &mut [u8]) -> Result<(), Fault> {
-        // Most events say that there are answers, and that there is still room to write, which was never in doubt.
+    pub(super) fn ready(&mut self, event: &Event, tally: &mut Tally, buffer: &mut [u8]) -> Result<(), Breakage> {
+        // Most events report answers, and also that the socket is writable, which it was all along.
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             loop {
                 let count = self.read(buffer)?;
@@ -101,8 +101,8 @@ impl Connection {
                 }
                 self.land(now, tally);
                 self.go_on(now)?;
-                // A short read has taken all that there was, and what comes later comes with an event of its own; except
-                // the end, which may have come already.
+                // A short read has taken everything there was, and later data has an event of its own; except the end,
+                // which may have arrived already.
                 if count == 0 || (count < buffer.len() && !event.is_read_closed()) {
                     break;
                 }
@@ -111,29 +111,29 @@ impl Connection {
         if self.sent < self.to_send { self.write() } else { Ok(()) }
     }
 
-    /// What will have been received when the lock of the first pair in flight is answered.
+    /// The number of bytes received once the lock of the first pair in flight is answered.
     fn lock_received(&self) -> usize {
         self.done * self.script.pair_reply_len + self.script.lock_reply_len
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Fault> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Breakage> {
         let Some(socket) = &mut self.socket else { return Ok(0) };
         loop {
             match socket.read(buffer) {
                 Ok(0) if !self.wrong.is_empty() => {
-                    return Err(Fault::Wrong(String::from_utf8_lossy(&self.wrong).into_owned()));
+                    return Err(Breakage::Wrong(String::from_utf8_lossy(&self.wrong).into_owned()));
                 }
-                Ok(0) => return Err(Fault::Lost("the server closed the connection".to_owned())),
+                Ok(0) => return Err(Breakage::Lost("the server closed the connection".to_owned())),
                 Ok(count) => return Ok(count),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Fault::Lost(error.to_string())),
+                Err(error) => return Err(Breakage::Lost(error.to_string())),
             }
         }
     }
 
-    /// Compares what has come with what should.
-    fn hear(&mut self, mut heard: &[u8]) -> Result<(), Fault> {
+    /// Compares the received bytes with the expected ones.
+    fn hear(&mut self, mut heard: &[u8]) -> Result<(), Breakage> {
         if !self.wrong.is_empty() {
             return self.hear_wrong(heard);
         }
@@ -141,7 +141,7 @@ impl Connection {
             let wanted = self.script.replies_from(self.received);
             let len = wanted.len().min(heard.len()).min(self.to_receive - self.received);
             if len == 0 {
-                return Err(Fault::Wrong(format!(
+                return Err(Breakage::Wrong(format!(
                     "an answer to nothing: {}",
                     String::from_utf8_lossy(heard).trim_end()
                 )));
@@ -156,8 +156,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes more of a wrong line, which is told when it is whole.
-    fn hear_wrong(&mut self, heard: &[u8]) -> Result<(), Fault> {
+    /// Takes more of a wrong line, which is reported when it is complete.
+    fn hear_wrong(&mut self, heard: &[u8]) -> Result<(), Breakage> {
         const LINE_MAX: usize = 1000;
         self.wrong.extend(heard);
         let end = self.wrong.iter().position(|byte| *byte == b'\n');
@@ -165,7 +165,7 @@ impl Connection {
             return Ok(());
         }
         self.wrong.truncate(end.unwrap_or(LINE_MAX));
-        Err(Fault::Wrong(String::from_utf8_lossy(&self.wrong).trim_end().to_owned()))
+        Err(Breakage::Wrong(String::from_utf8_lossy(&self.wrong).trim_end().to_owned()))
     }
 
     /// Counts the pairs that are done.
@@ -173,7 +173,7 @@ impl Connection {
         let mut landed = self.received / self.script.pair_reply_len - self.done;
         self.done += landed;
         while landed > 0 {
-            let flight = self.flights.front_mut().expect("what was received does not exceed what was asked for");
+            let flight = self.flights.front_mut().expect("no more was received than requested");
             let pairs = landed.min(flight.pairs);
             tally.done(pairs as u64, now - flight.at);
             flight.pairs -= pairs;
@@ -184,8 +184,8 @@ impl Connection {
         }
     }
 
-    /// Asks for as much as may be in flight.
-    pub(super) fn go_on(&mut self, now: u64) -> Result<(), Fault> {
+    /// Sends as many requests as may be in flight.
+    pub(super) fn go_on(&mut self, now: u64) -> Result<(), Breakage> {
         let pairs = (self.in_flight - (self.begun - self.done)).min(self.quota.saturating_sub(self.begun));
         if pairs > 0 {
             self.begun += pairs;
@@ -202,7 +202,7 @@ impl Connection {
         self.write()
     }
 
-    fn write(&mut self) -> Result<(), Fault> {
+    fn write(&mut self) -> Result<(), Breakage> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
         while self.sent < self.to_send {
             let piece = self.script.requests_from(self.sent);
@@ -211,7 +211,7 @@ impl Connection {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Fault::Lost(error.to_string())),
+                Err(error) => return Err(Breakage::Lost(error.to_string())),
             }
         }
         Ok(())

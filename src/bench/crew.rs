@@ -1,56 +1,20 @@
-//! Processes of this program that do the work for this one: several, so that there can be more connections than one may
-//! have descriptors, or one that can be killed.
+//! Worker processes of this program: several, so that there can be more connections than one process may have
+//! descriptors, or one that can be killed.
 //!
-//! They take orders, a line each, on stdin, and answer each with a line of JSON on stdout.
+//! They read orders from stdin, one per line, and answer each with a line of JSON on stdout.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::ops::Range;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::worker::Worker;
 use super::{BenchError, drive, process, tied};
-use crate::cli::Failure;
+use crate::console::Failure;
 
-/// Which worker a process is, and of how many: `0/4` is the first of four.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Worker {
-    pub(super) number: usize,
-    pub(super) of: usize,
-}
-
-impl Worker {
-    /// Its part of some numbers.
-    pub(super) fn part(self, numbers: Range<usize>) -> Range<usize> {
-        let len = numbers.len();
-        let at = |number: usize| numbers.start + len / self.of * number + (len % self.of) * number / self.of;
-        at(self.number)..at(self.number + 1)
-    }
-}
-
-impl FromStr for Worker {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (number, of) = text.split_once('/').ok_or("not a worker, such as 0/4")?;
-        match (number.parse(), of.parse()) {
-            (Ok(number), Ok(of)) if number < of => Ok(Worker { number, of }),
-            _ => Err("not a worker, such as 0/4"),
-        }
-    }
-}
-
-impl fmt::Display for Worker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.number, self.of)
-    }
-}
-
-/// Workers that run. They are ended when this is dropped.
+/// Running workers. They are ended when this is dropped.
 pub(super) struct Crew {
     members: Vec<Member>,
 }
@@ -62,7 +26,7 @@ struct Member {
 }
 
 impl Crew {
-    /// Starts so many, each with these arguments and the number that it has.
+    /// Starts `count` workers, each with these arguments and its number.
     pub(super) fn start(args: &[OsString], count: usize) -> Result<Crew, Failure> {
         let mut members = Vec::with_capacity(count);
         for number in 0..count {
@@ -71,13 +35,13 @@ impl Crew {
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut child = command.spawn().map_err(Failure::System)?;
             let orders = child.stdin.take();
-            let answers = BufReader::new(child.stdout.take().expect("it was asked for"));
+            let answers = BufReader::new(child.stdout.take().expect("it is piped"));
             members.push(Member { child, orders, answers });
         }
         Ok(Crew { members })
     }
 
-    /// Gives an order to all, and waits for none of them.
+    /// Gives an order to all, without waiting for answers.
     pub(super) fn order(&mut self, order: &str) -> Result<(), Failure> {
         for member in &mut self.members {
             member.order(order)?;
@@ -85,7 +49,7 @@ impl Crew {
         Ok(())
     }
 
-    /// What each of them answers to its oldest order.
+    /// The answer of each to its oldest order.
     pub(super) fn answers(&mut self) -> Result<Vec<Value>, Failure> {
         self.members.iter_mut().map(Member::answer).collect()
     }
@@ -96,7 +60,7 @@ impl Crew {
         self.answers()
     }
 
-    /// Gives no more orders: each ends when it has carried out those that it has.
+    /// Gives no more orders: each worker ends when it has executed those that it has.
     pub(super) fn dismiss(&mut self) {
         for member in &mut self.members {
             member.orders = None;
@@ -108,13 +72,13 @@ impl Crew {
         self.members.iter_mut().all(|member| matches!(member.child.try_wait(), Ok(Some(_))))
     }
 
-    /// The processor time of all of them so far, whether they have ended or not.
+    /// The processor time of all of them so far, including those that have ended.
     pub(super) fn cpu_time(&self) -> Duration {
-        // What has ended is there to be looked at until it is waited for.
+        // A process that has ended can be inspected until it is waited for.
         self.members.iter().filter_map(|member| process::cpu_time(member.child.id()).ok()).sum()
     }
 
-    /// Ends all of them without a warning, so that the system closes their connections.
+    /// Kills all of them, so that the system closes their connections.
     pub(super) fn kill(&mut self) -> Result<(), Failure> {
         self.members.iter_mut().try_for_each(|member| member.child.kill()).map_err(Failure::System)
     }
@@ -123,7 +87,7 @@ impl Crew {
 impl Member {
     fn order(&mut self, order: &str) -> Result<(), Failure> {
         let orders = self.orders.as_mut().expect("it is open until the end");
-        // One that has ended says why, which is found out with its answer.
+        // One that has ended has said why, which is found when its answer is read.
         match writeln!(orders, "{order}").and_then(|()| orders.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::System(error)),
             _ => Ok(()),
@@ -140,7 +104,7 @@ impl Member {
                 if let Some(stderr) = &mut self.child.stderr {
                     let _ = stderr.read_to_string(&mut said);
                 }
-                let said = said.lines().next().unwrap_or("it ended without a word");
+                let said = said.lines().next().unwrap_or("it ended without a message");
                 Err(BenchError::Worker(said.trim_start_matches("officer: ").to_owned()).into())
             }
         }
@@ -150,8 +114,8 @@ impl Member {
 impl Drop for Crew {
     fn drop(&mut self) {
         for member in &mut self.members {
-            // At the end of its orders a worker ends, having released what it holds where that is not done by itself. One
-            // that does not is ended.
+            // At the end of its orders a worker releases what it holds, if necessary, and ends. One that does not is
+            // killed.
             member.orders = None;
             let _ = member.child.kill();
             let _ = member.child.wait();
@@ -159,12 +123,13 @@ impl Drop for Crew {
     }
 }
 
-/// In a worker: carries out orders until there are no more.
-pub(super) fn obey(mut carry_out: impl FnMut(&str) -> Result<Value, Failure>) -> Result<(), Failure> {
-    // Ctrl-C reaches all workers at once. Whoever comes to its work only after that has measured nothing, and says so.
+/// In a worker: executes orders until there are no more.
+pub(super) fn serve_orders(mut execute: impl FnMut(&str) -> Result<Value, Failure>) -> Result<(), Failure> {
+    // Ctrl-C reaches all workers at once. A worker that starts its work only after that has measured nothing, and
+    // reports that.
     drive::interruption().map_err(Failure::System)?;
     for order in io::stdin().lines() {
-        let answer = carry_out(&order.map_err(Failure::System)?)?;
+        let answer = execute(&order.map_err(Failure::System)?)?;
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{answer}").and_then(|()| stdout.flush()).map_err(Failure::Output)?;
     }

@@ -1,4 +1,4 @@
-//! The loop that every workload runs in: one thread, one poll, as the server has it.
+//! The loop that every workload runs in: one thread and one poll, as in the server.
 
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,22 +15,22 @@ use super::options::LoadOptions;
 use super::process;
 use super::progress::Progress;
 use super::tally::Tally;
-use crate::cli::Failure;
+use crate::console::Failure;
 
 /// Events taken from one poll.
 const EVENTS_MAX: usize = 1024;
-/// The poll sleeps no longer, so that the bar moves.
+/// The poll sleeps no longer than this, so that the progress bar moves.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
-/// How long what was begun may take to be done when the time is over. It is not counted, but the server is left as it was
-/// found.
+/// How long pairs in flight may take to finish when the time is over. They are not counted, but the server is left as
+/// it was found.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-/// Time as all of this counts it: in nanoseconds, of the one clock that all processes of a machine share.
+/// The time in nanoseconds, of the clock that all processes of a machine share.
 pub(super) fn now() -> u64 {
     nanos(Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default())
 }
 
-/// What a workload does when something happens.
+/// How a workload reacts to events.
 pub(super) trait Workload {
     /// Begins on all connections.
     fn start(&mut self, tally: &mut Tally);
@@ -38,16 +38,16 @@ pub(super) trait Workload {
     fn ready(&mut self, event: &Event, tally: &mut Tally);
     /// Begins nothing new.
     fn stop(&mut self);
-    /// Whether there is nothing that is still to be answered.
+    /// Whether all requests have been answered.
     fn is_idle(&self) -> bool;
 }
 
-/// How long it is done.
+/// How long a workload runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Plan {
-    /// For a time, after another that is not counted.
+    /// For a time, after a warm-up that is not counted.
     Time { warm_up: Duration, measured: Duration },
-    /// Until so much is done.
+    /// Until this much is done.
     Count(usize),
 }
 
@@ -58,21 +58,21 @@ impl Plan {
     }
 }
 
-/// What a measurement took.
+/// What a measurement used.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spent {
     pub(super) time: Duration,
     /// Processor time of the load generator.
     pub(super) own: Duration,
-    /// Processor time of the server, if it can be told.
+    /// Processor time of the server, if known.
     pub(super) server: Option<Duration>,
     /// Processes that made the load.
     pub(super) processes: usize,
-    /// Whether it was ended by a signal before it was through.
+    /// Whether it was interrupted by a signal.
     pub(super) is_interrupted: bool,
 }
 
-/// Runs a workload, as long as it is planned or until Ctrl-C.
+/// Runs a workload as planned, or until Ctrl-C.
 pub(super) fn drive(
     workload: &mut impl Workload,
     poll: &mut Poll,
@@ -111,7 +111,7 @@ pub(super) fn drive(
         turn(workload, poll, &mut events, Duration::from_nanos(next.saturating_sub(now)), tally)?;
     };
     let spent = Spent { is_interrupted, ..begun.spent(server) };
-    // Whoever has nothing more to do misses nothing of what others do.
+    // If nothing is left to do, nothing is missed.
     if !workload.is_idle() {
         tally.end(now());
         drain(workload, poll, &mut events, tally)?;
@@ -145,8 +145,8 @@ fn drain(workload: &mut impl Workload, poll: &mut Poll, events: &mut Events, tal
     Ok(())
 }
 
-/// Becomes true when somebody wants us to end. A second signal ends us at once. It is the same whenever it is asked for: a
-/// worker looks out for signals before it has anything to do, and must not forget one until then.
+/// Becomes true when a signal asks this process to end. A second signal ends it at once. Every call returns the same
+/// flag: a worker listens for signals before it has anything to do, and must not lose one meanwhile.
 pub(super) fn interruption() -> io::Result<Arc<AtomicBool>> {
     static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     if let Some(flag) = FLAG.get() {
@@ -160,7 +160,7 @@ pub(super) fn interruption() -> io::Result<Arc<AtomicBool>> {
     Ok(Arc::clone(FLAG.get_or_init(|| flag)))
 }
 
-/// Lets time pass, until something is over. Returns how much it was.
+/// Waits for a time, or until something has ended. Returns how long that was.
 pub(super) fn pass(time: Duration, what: &'static str, mut is_over: impl FnMut() -> bool) -> Duration {
     const STEP: Duration = Duration::from_millis(50);
     let start = Instant::now();
@@ -173,7 +173,7 @@ pub(super) fn pass(time: Duration, what: &'static str, mut is_over: impl FnMut()
     start.elapsed()
 }
 
-/// Where the clocks stood.
+/// The clocks at a moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marks {
     at: Instant,
@@ -183,12 +183,12 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn take(server: Option<u32>) -> Self {
-        // A server that has ended meanwhile is noticed by its connections.
+        // The connections notice if a server has ended meanwhile.
         let server = server.and_then(|pid| process::cpu_time(pid).ok());
         Marks { at: Instant::now(), own: process::own_cpu_time(), server }
     }
 
-    /// With the processor time of processes that work for this one.
+    /// Adds the processor time of worker processes.
     pub(super) fn and(self, workers: Duration) -> Self {
         Marks { own: self.own + workers, ..self }
     }

@@ -1,51 +1,53 @@
-//! Why a measurement can't be made, or can't be believed.
+//! Why a measurement can't be made, or can't be trusted.
 
 use std::fmt;
 use std::io;
 
-use crate::cli::shown::Shown;
+use crate::console::Failure;
+use crate::console::failure::UNAVAILABLE;
+use crate::console::shown::Shown;
 
-/// Why a measurement can't be made, or can't be believed. `Display` gives one line that says what to do.
+/// Why a measurement can't be made, or can't be trusted. `Display` gives one line that says what to do.
 #[derive(Debug)]
-pub enum BenchError {
+pub(super) enum BenchError {
     /// There is no connection to the server.
     Connect {
-        /// Where it should be.
+        /// Its address.
         address: String,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
-    /// More connections than a process may have descriptors.
+    /// More connections than the limit on descriptors allows.
     Descriptors {
-        /// Connections that were asked for.
+        /// The requested number of connections.
         wanted: usize,
         /// The limit on descriptors.
         limit: usize,
     },
-    /// The server's process can't be looked at.
+    /// The server's process can't be inspected.
     Process {
         /// Its id.
         pid: u32,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The CPU to keep to does not exist, or is not ours.
+    /// The CPU to run on does not exist, or is not ours.
     Pin {
         /// Its number.
         cpu: usize,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The server answered something else than it should.
+    /// The server gave wrong answers.
     WrongAnswers {
         /// How often.
         count: u64,
         /// The first of them.
         first: String,
     },
-    /// A process that makes the load can't go on; what it said.
+    /// A worker process failed, with this message.
     Worker(String),
-    /// Connections ended that should not.
+    /// Connections were lost.
     Lost {
         /// How many.
         count: u64,
@@ -75,10 +77,10 @@ impl fmt::Display for BenchError {
                  raise the limit ('ulimit -n'), or share them among several with --processes"
             ),
             BenchError::Process { pid, error } => {
-                write!(f, "the process {pid} can't be looked at: {error}; --server-pid must be that of the server")
+                write!(f, "process {pid} can't be inspected: {error}; --server-pid must be that of the server")
             }
             BenchError::Pin { cpu, error } => {
-                write!(f, "can't keep to CPU {cpu}: {error}; 'nproc' tells how many there are")
+                write!(f, "can't run on CPU {cpu}: {error}; 'nproc' prints how many there are")
             }
             BenchError::WrongAnswers { count, first } => write!(
                 f,
@@ -87,9 +89,16 @@ impl fmt::Display for BenchError {
             ),
             BenchError::Worker(said) => write!(f, "{}", Shown(said)),
             BenchError::Lost { count, first } => {
-                write!(f, "{count} connections were lost, so the figures mean little; the first: {}", Shown(first))
+                write!(f, "{count} connections were lost, so the figures mean little; the first one: {}", Shown(first))
             }
         }
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Self {
+        let exit_code = if matches!(error, BenchError::Connect { .. }) { UNAVAILABLE } else { 1 };
+        Failure::Specific { exit_code, error: Box::new(error) }
     }
 }
 

@@ -1,18 +1,18 @@
-//! Locks that go from hand to hand, within one process or among several.
+//! Hand-overs of locks, within one process or among several.
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::tally::latencies;
+use super::latency::latencies;
 
-/// Grants that are kept, by all processes together: the first 20 s of a hundred thousand per second.
+/// The number of grants kept by all processes together: the first 20 s of a hundred thousand per second.
 const GRANTS_MAX: usize = 2_000_000;
 
-/// How long after each grant of a lock the next one came.
+/// The time from each grant of a lock to the next.
 #[derive(Debug)]
 pub(super) struct HandOvers {
     pub(super) latency: Histogram<u64>,
-    /// When each was granted last.
+    /// When each lock was granted last.
     granted_at: Vec<Option<u64>>,
 }
 
@@ -27,8 +27,8 @@ impl HandOvers {
         }
     }
 
-    /// Puts in order what several processes have seen, as far as none of them has missed a grant. Whoever is granted a lock
-    /// hands it on after it has looked at the clock, which is the same for all: the order is that of the grants.
+    /// Merges what several processes have seen, as far as none of them has missed a grant. A process reads the clock,
+    /// which all share, before it hands on a lock, so the order by time is the order of the grants.
     pub(super) fn add(&mut self, processes: &[Grants]) {
         let from = processes.iter().map(|grants| grants.from).max().unwrap_or(0);
         let until = processes.iter().map(|grants| grants.until).min().unwrap_or(0);
@@ -43,20 +43,20 @@ impl HandOvers {
     }
 }
 
-/// All grants that one of several processes has seen. A lock's next grant may be another's.
+/// All grants that one of several processes has seen. The next grant of a lock may be in another process.
 #[derive(Debug, PartialEq)]
 pub(super) struct Grants {
     /// For each lock, in order.
     at: Vec<Vec<u64>>,
-    /// None is missing from here on, and before that.
+    /// No grant is missing from the first moment to the second.
     from: u64,
     until: u64,
-    /// How many more are kept.
+    /// How many more will be kept.
     room: usize,
 }
 
 impl Grants {
-    /// For one of so many processes.
+    /// For one of this many processes.
     pub(super) fn new(locks: usize, processes: usize) -> Self {
         Grants { at: vec![Vec::new(); locks], from: 0, until: u64::MAX, room: GRANTS_MAX / processes }
     }
@@ -70,7 +70,7 @@ impl Grants {
         self.at[lock].push(now);
     }
 
-    /// Forgets those before.
+    /// Forgets the earlier ones.
     pub(super) fn begin(&mut self, now: u64) {
         self.from = now;
         self.until = u64::MAX;
@@ -80,12 +80,13 @@ impl Grants {
         }
     }
 
-    /// Those that come are not kept.
+    /// Later ones are not kept.
     pub(super) fn end(&mut self, now: u64) {
         self.until = self.until.min(now);
     }
 
-    /// For another process. Of each grant but the first of a lock, it is the time since the one before, which is shorter.
+    /// For another process. Except for the first grant of a lock, each is stored as the time since the previous one,
+    /// which is shorter.
     pub(super) fn to_json(&self) -> Value {
         let steps = |at: &Vec<u64>| -> Value {
             let before = std::iter::once(&0).chain(at);
@@ -94,7 +95,7 @@ impl Grants {
         json!({ "at": self.at.iter().map(steps).collect::<Value>(), "from": self.from, "until": self.until })
     }
 
-    /// What another process has seen, if it has looked for any.
+    /// What another process has seen, if it has kept any.
     pub(super) fn from_json(json: &Value) -> Option<Grants> {
         let times = |steps: &Value| -> Option<Vec<u64>> {
             let mut now = 0;
@@ -114,7 +115,7 @@ mod tests {
         Grants { at: at.iter().map(|at| at.to_vec()).collect(), from, until, room: 0 }
     }
 
-    /// What is measured, and how often.
+    /// The measured values, with their counts.
     fn measured(processes: &[Grants]) -> Vec<(u64, u64)> {
         let mut hand_overs = HandOvers::new(2);
         hand_overs.add(processes);
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_is_missing() {
+    fn grants_beyond_the_limit_are_missing() {
         let mut grants = Grants::new(1, GRANTS_MAX / 2);
         grants.granted(0, 1);
         grants.begin(2);

@@ -1,4 +1,4 @@
-//! `officer bench handoff`: locks that go from hand to hand.
+//! `officer bench handoff`: locks that are handed around.
 
 use clap::{Args, ValueEnum};
 
@@ -6,16 +6,16 @@ use super::load::Load;
 use super::options::{LoadOptions, TargetOptions, count};
 use super::report::Report;
 use super::script::{Protocol, Script};
-use crate::cli::Failure;
+use crate::console::Failure;
 
 const MEASURED: &str = "\
-What is measured: every connection asks for its lock, hands it on as soon as it has it, and asks again when that was \
-answered; the connections share the locks evenly. A hand-over is the time from one grant of a lock to its next, to \
-another connection: the unlock's way to the server, and the grant's way back. A pair's latency is that of the lock and \
-unlock of one connection, most of which it stands in the queue. Several processes look at the same clock and keep \
-every grant, of which the first two million are put in order when it is over: the hand-overs of a longer time are left \
-out of the percentiles of --processes. Against 'officer bench floor ring', with --protocol \
-floor, the same is done by a server that hands on without looking at what it is sent.";
+What is measured: every connection requests its lock, hands it on as soon as it has it, and requests it again when \
+that was answered; the connections share the locks evenly. A hand-over is the time from one grant of a lock to the \
+next, to another connection: the unlock's way to the server, and the grant's way back. A pair's latency is that of \
+the lock and unlock of one connection, most of which it spends in the queue. Several processes read the same clock \
+and keep every grant, of which the first two million are put in order at the end: later hand-overs are left out of \
+the percentiles of --processes. With --protocol floor, 'officer bench floor ring' does the same without looking at \
+what it receives.";
 
 #[derive(Args, Debug)]
 #[command(after_help = MEASURED)]
@@ -26,11 +26,11 @@ pub(super) struct Options {
     #[command(flatten)]
     load: LoadOptions,
 
-    /// Locks that are handed around
+    /// Number of locks that are handed around
     #[arg(short, long, value_name = "COUNT", default_value = "1", value_parser = count(), help_heading = "Load")]
     locks: usize,
 
-    /// What the server speaks; only these can wait
+    /// Protocol of the server; only these can wait
     #[arg(long, value_name = "PROTOCOL", default_value = "officer", help_heading = "Server")]
     protocol: Queueing,
 }
@@ -40,7 +40,7 @@ pub(super) struct Options {
 enum Queueing {
     /// Officer's own
     Officer,
-    /// What 'officer bench floor ring' answers to Officer's requests
+    /// The answers of 'officer bench floor ring' to Officer's requests
     Floor,
 }
 

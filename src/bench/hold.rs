@@ -1,24 +1,26 @@
-//! `officer bench hold`: what connections cost that hold a lock and are silent.
+//! `officer bench hold`: what silent connections cost that hold a lock.
 
 use std::sync::atomic::Ordering;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::crew::{self, Worker};
+use super::crew;
 use super::holders::Holders;
 use super::holding::Holding;
 use super::options::{self, HoldOptions, TargetOptions, count};
 use super::script::Protocol;
+use super::worker::Worker;
 use super::{drive, process};
-use crate::cli::Failure;
-use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::console::Failure;
+use crate::console::values::{Seconds, seconds_above_zero};
 
 const MEASURED: &str = "\
-What is measured: connections are made, each of which takes its locks and then is silent. The rate is that of connections \
-with one lock taken, of which at most 64 are not answered yet. The memory of a connection is the difference of the \
-server's resident memory between all connections and the first of them, divided by their number. The server's processor \
-time is that of the time in which all are silent, the load generator's that of making them. In the end everything is released, which shows that it was held.";
+What is measured: each connection takes its locks and is then silent. The rate is that of connections with one lock \
+taken, of which at most 64 are not answered yet. The memory of a connection is the difference of the server's \
+resident memory between all connections and the first of them, divided by their number. The server's processor time \
+is that while all are silent, the load generator's that of making them. At the end everything is released, which \
+shows that it was held.";
 
 #[derive(Args, Debug)]
 #[command(after_help = MEASURED)]
@@ -29,21 +31,21 @@ pub(super) struct Options {
     #[command(flatten)]
     load: HoldOptions,
 
-    /// The first of them, from which on memory is counted [default: an eighth]
+    /// Number of connections after which memory is counted [default: an eighth]
     #[arg(long, value_name = "COUNT", value_parser = count(), help_heading = "Load")]
     first: Option<usize>,
 
-    /// Locks that each of them holds, at most 64
+    /// Locks that each connection holds, at most 64
     #[arg(short, long, value_name = "COUNT", default_value = "1", help_heading = "Load")]
     #[arg(value_parser = options::locks())]
     locks: usize,
 
-    /// How long they are silent
+    /// How long the connections are silent
     #[arg(short, long, value_name = "SECONDS", default_value = "3", help_heading = "Load")]
     #[arg(value_parser = seconds_above_zero)]
     seconds: Seconds,
 
-    /// What the server speaks
+    /// Protocol of the server
     #[arg(long, value_name = "PROTOCOL", default_value = "officer", help_heading = "Server")]
     protocol: Protocol,
 
@@ -106,13 +108,13 @@ fn measure(options: &Options) -> Result<(), Failure> {
     report.with("server", process.unwrap_or(Value::Null)).with_generator(made).print(load.json)
 }
 
-/// Holds what it is told to.
+/// Holds locks as ordered.
 fn work(options: &Options, worker: Worker) -> Result<(), Failure> {
     options::prepare(options.load.pin, options.load.connections.div_ceil(worker.of))?;
     let target = options.target.target()?.from(worker.number);
     let mut holders = Holders::new(options.protocol, options.locks)?;
-    // Ctrl-C at a terminal is sent to all processes; the first of them decides, and says so with its next order.
-    crew::obey(|order| {
+    // Ctrl-C at a terminal is sent to all processes; the main one decides, and its next order says so.
+    crew::serve_orders(|order| {
         let words: Vec<&str> = order.split(' ').collect();
         match words.as_slice() {
             ["open", start, end] => {

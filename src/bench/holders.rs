@@ -1,4 +1,4 @@
-//! Connections that take locks, and do nothing more.
+//! Connections that take locks and do nothing else.
 
 use std::io::{ErrorKind, Read, Write};
 use std::ops::Range;
@@ -11,7 +11,7 @@ use super::target::Target;
 use super::{BenchError, Failure};
 use crate::net::Socket;
 
-/// Connections that are made and have asked, and are not answered yet. More would only fill the server's backlog.
+/// Connections that have sent their request and are not answered yet. More would only fill the server's backlog.
 const UNANSWERED_MAX: usize = 64;
 /// How long the server may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ pub(super) struct Holders {
 
 struct Holder {
     socket: Socket,
-    /// The keys that it holds begin here.
+    /// The number of the first key that it holds.
     first_key: usize,
     wanted: Vec<u8>,
     heard: usize,
@@ -48,15 +48,15 @@ impl Holders {
         })
     }
 
-    /// Makes the connections of these numbers, each of which takes its locks. Returns how long it took to make them with
-    /// one lock each.
+    /// Makes the connections with these numbers, each of which takes its locks. Returns how long it took to make them
+    /// with one lock each.
     pub(super) fn open(&mut self, target: &Target, numbers: Range<usize>) -> Result<Duration, Failure> {
         let start = Instant::now();
         let first = self.connections.len();
         for number in numbers {
             let mut socket = target.connect()?;
             let token = Token(self.connections.len());
-            self.poll.registry().register(&mut socket, token, Interest::READABLE).map_err(Failure::System)?;
+            self.poll.registry().register(socket.source(), token, Interest::READABLE).map_err(Failure::System)?;
             let first_key = number * self.locks;
             self.connections.push(Holder { socket, first_key, wanted: Vec::new(), heard: 0 });
             self.ask(token.0, [self.protocol.lock(first_key)])?;
@@ -76,7 +76,7 @@ impl Holders {
         Ok(took)
     }
 
-    /// Releases all that is held, which shows that it was held all the while.
+    /// Releases all locks, which shows that they were held all the time.
     pub(super) fn release(&mut self) -> Result<(), Failure> {
         for index in 0..self.connections.len() {
             let first = self.connections[index].first_key;
@@ -95,7 +95,7 @@ impl Holders {
             request.extend(exchange.request);
             holder.wanted.extend(exchange.reply);
         }
-        // So little that it is taken at once, by a server that reads.
+        // So little that a server that reads takes it at once.
         match holder.socket.write(&request) {
             Ok(count) if count == request.len() => {}
             Ok(_) => return Err(BenchError::lost("the server does not read").into()),
@@ -105,7 +105,7 @@ impl Holders {
         Ok(())
     }
 
-    /// Takes answers until so few are missing.
+    /// Takes answers until only this many are missing.
     fn hear_until(&mut self, unanswered: usize) -> Result<(), Failure> {
         while self.unanswered > unanswered {
             match self.poll.poll(&mut self.events, Some(PATIENCE)) {
@@ -126,7 +126,7 @@ impl Holders {
 }
 
 impl Holder {
-    /// Whether it has got its whole answer just now.
+    /// Whether it has just got the last of its answer.
     fn hear(&mut self) -> Result<bool, Failure> {
         let mut buffer = [0; 4096];
         let was_missing = self.heard < self.wanted.len();

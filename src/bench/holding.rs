@@ -10,12 +10,12 @@ use super::options::{self, HoldOptions, TargetOptions};
 use super::report::Report;
 use super::script::Protocol;
 use super::target::Target;
-use crate::cli::Failure;
+use crate::console::Failure;
 
-/// Processes that hold what they are told to.
+/// Worker processes that hold locks.
 pub(super) struct Holding<'a> {
     pub(super) target: Target,
-    /// The server's process, if it can be told.
+    /// The server's process, if known.
     pub(super) server: Option<u32>,
     options: &'a HoldOptions,
     locks: usize,
@@ -43,21 +43,21 @@ impl<'a> Holding<'a> {
         ] {
             args.extend([option.into(), value.into()]);
         }
-        // What they are pinned to they have from this process.
+        // They inherit the CPU from this process.
         let crew = Crew::start(&args, options.processes)?;
         Ok(Holding { target: resolved, server, options, locks, crew, took: Duration::ZERO })
     }
 
-    /// Has the connections of these numbers made.
+    /// Makes the connections with these numbers.
     pub(super) fn open(&mut self, numbers: Range<usize>) -> Result<(), Failure> {
         let answers = self.crew.ask(&format!("open {} {}", numbers.start, numbers.end))?;
-        // They work at the same time, so it took as long as the slowest.
+        // They work at the same time, so this took as long as the slowest.
         let seconds = answers.iter().filter_map(|answer| answer["seconds"].as_f64()).fold(0.0, f64::max);
         self.took += Duration::from_secs_f64(seconds);
         Ok(())
     }
 
-    /// Has all that is held released.
+    /// Releases all locks.
     pub(super) fn release(&mut self) -> Result<(), Failure> {
         self.crew.ask("release").map(|_| ())
     }
@@ -67,7 +67,7 @@ impl<'a> Holding<'a> {
         self.crew.kill()
     }
 
-    /// Where the clocks stand, those of the processes included.
+    /// The clocks at this moment, including those of the workers.
     pub(super) fn marks(&self) -> Marks {
         Marks::take(self.server).and(self.crew.cpu_time())
     }

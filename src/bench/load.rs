@@ -9,7 +9,7 @@ use mio::Poll;
 use serde_json::json;
 
 use super::closed_loop::ClosedLoop;
-use super::crew::{self, Crew, Worker};
+use super::crew::{self, Crew};
 use super::drive::{self, Marks, Plan, Spent, nanos};
 use super::hand_overs::{Grants, HandOvers};
 use super::options::{LoadOptions, TargetOptions, prepare, share};
@@ -17,22 +17,23 @@ use super::report::Report;
 use super::script::Script;
 use super::tally::Tally;
 use super::target::Target;
-use crate::cli::Failure;
+use super::worker::Worker;
+use crate::console::Failure;
 
-/// What is to be done, over and over.
+/// The repeated work.
 pub(super) struct Load<'a> {
     pub(super) target: &'a TargetOptions,
     pub(super) options: &'a LoadOptions,
-    /// What the connection of a number says.
+    /// The script of the connection with this number.
     pub(super) script: &'a dyn Fn(usize) -> Script,
     /// Pairs that each connection has in flight.
     pub(super) in_flight: usize,
-    /// Locks that the connections hand to each other, if they do.
+    /// Number of locks that the connections hand around, if any.
     pub(super) locks: Option<usize>,
 }
 
 impl Load<'_> {
-    /// Measures it and adds it to a report, or does a part of it for the process that does.
+    /// Measures and adds the result to a report; in a worker, does a part of the work for the process that does.
     pub(super) fn run(&self, report: Report) -> Result<(), Failure> {
         match self.options.worker {
             Some(worker) => self.work(worker),
@@ -71,7 +72,7 @@ impl Load<'_> {
         Ok((load, poll))
     }
 
-    /// Has several processes make the load, and adds up what they have measured.
+    /// Makes the load with several processes, and adds up what they have measured.
     fn share_out(&self, server: Option<u32>, tally: &mut Tally) -> Result<Spent, Failure> {
         let options = self.options;
         let interrupted = drive::interruption().map_err(Failure::System)?;
@@ -79,7 +80,7 @@ impl Load<'_> {
         let mut crew = Crew::start(&args, options.processes)?;
         crew.ask("connect")?;
         crew.order("go")?;
-        // Who meets with nothing but wrong answers ends before its time.
+        // A worker that gets only wrong answers ends early.
         crew.dismiss();
         if options.pairs.is_none() {
             drive::pass(options.warm_up.0, "warming up", || interrupted.load(Ordering::Relaxed) || crew.have_ended());
@@ -103,12 +104,12 @@ impl Load<'_> {
         Ok(spent)
     }
 
-    /// Measures a part, when it is told to.
+    /// Measures a part, on order.
     fn work(&self, worker: Worker) -> Result<(), Failure> {
         prepare(self.options.pin, self.options.connections.div_ceil(worker.of))?;
         let target = self.target.target()?.from(worker.number);
         let (mut load, mut poll) = self.connect(&target, worker)?;
-        crew::obey(|order| {
+        crew::serve_orders(|order| {
             if order == "connect" {
                 return Ok(json!({}));
             }

@@ -1,5 +1,5 @@
-//! `officer bench`: load for a lock server, and what it costs there. For others too, and for servers that do nothing but
-//! answer, so that a figure has something to be compared with.
+//! `officer bench`: load for a lock server, and what it costs there. Also for other servers, and for servers that only
+//! answer, so that there is something to compare the figures with.
 
 mod closed_loop;
 mod connection;
@@ -12,6 +12,7 @@ mod handoff;
 mod hold;
 mod holders;
 mod holding;
+mod latency;
 mod load;
 mod options;
 mod pair;
@@ -24,14 +25,14 @@ mod table;
 mod tally;
 mod target;
 mod tied;
+mod worker;
 
 use clap::{Args, Subcommand};
 
-pub use self::error::BenchError;
-
 pub(super) use self::tied::{TIED, run as run_tied};
 
-use crate::cli::Failure;
+use self::error::BenchError;
+use crate::console::Failure;
 
 #[derive(Args, Debug)]
 #[command(arg_required_else_help = false)]
@@ -44,15 +45,15 @@ pub(super) struct Options {
 enum Command {
     /// Each connection locks and unlocks keys of its own
     Pair(pair::Options),
-    /// Locks go from hand to hand
+    /// Connections hand locks around
     Handoff(handoff::Options),
-    /// Many connections hold a lock each, and are silent
+    /// Many connections hold a lock each and are silent
     Hold(hold::Options),
-    /// Many connections end at once, while another client goes on
+    /// Many connections end at once while another client continues
     Storm(storm::Options),
-    /// All of this, beside Redis, memcached and the floors, as a table
+    /// Measure all of this next to Redis, memcached and the floors, as a table
     Table(table::Options),
-    /// Be a server that only answers: what the system itself allows
+    /// Run a server that only answers, to measure what the system allows
     #[command(subcommand, arg_required_else_help = false)]
     Floor(floor::Command),
 }

@@ -1,16 +1,16 @@
-//! What all workloads are told.
+//! The options that all workloads have.
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use super::crew::Worker;
 use super::target::Target;
+use super::worker::Worker;
 use super::{BenchError, process};
-use crate::cli::address::AddressOptions;
-use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::console::address::AddressOptions;
+use crate::console::values::{Seconds, seconds_above_zero};
 use crate::net::descriptors;
 
-/// Descriptors that are no connections: the standard streams, the poll, files of /proc that are looked at.
+/// Descriptors that are not connections: the standard streams, the poll, files of /proc.
 const DESCRIPTORS_RESERVED: usize = 32;
 
 #[derive(Args, Debug)]
@@ -19,18 +19,18 @@ pub(super) struct TargetOptions {
     #[command(flatten)]
     pub(super) address: AddressOptions,
 
-    /// Process of the server, whose processor time and memory are shown [default: the one that listens there, if it is on
-    /// this machine and may be looked for]
+    /// Process id of the server, to show its processor time and memory [default: the process that listens there, if it
+    /// is on this machine and can be found]
     #[arg(long, value_name = "PID")]
     pub(super) server_pid: Option<u32>,
 }
 
 impl TargetOptions {
     pub(super) fn target(&self) -> Result<Target, BenchError> {
-        Target::resolve(&self.address.address())
+        Target::resolve(self.address.address())
     }
 
-    /// The server's process, if it can be told.
+    /// The server's process, if known.
     pub(super) fn server(&self, target: &Target) -> Result<Option<u32>, BenchError> {
         match self.server_pid {
             Some(pid) => match process::cpu_time(pid) {
@@ -49,26 +49,26 @@ pub(super) struct LoadOptions {
     #[arg(short, long, value_name = "COUNT", default_value = "50", value_parser = count())]
     pub(super) connections: usize,
 
-    /// How long it is measured
+    /// Duration of the measurement
     #[arg(short, long, value_name = "SECONDS", default_value = "5", value_parser = seconds_above_zero)]
     pub(super) seconds: Seconds,
 
-    /// Time before that for everything to warm up
+    /// Duration of the warm-up before it
     #[arg(long, value_name = "SECONDS", default_value = "0.5")]
     pub(super) warm_up: Seconds,
 
-    /// Pairs to do, of all connections together, instead of a time
+    /// Total number of pairs to do, instead of a duration
     #[arg(long, value_name = "COUNT", conflicts_with = "seconds", value_parser = pairs())]
     pub(super) pairs: Option<usize>,
 
-    /// Processes that share the connections: one may have only so many descriptors, and use only one CPU
+    /// Processes that share the connections: each has its own limit on descriptors, and uses one CPU
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = processes())]
     pub(super) processes: usize,
 
     #[arg(long, hide = true)]
     pub(super) worker: Option<Worker>,
 
-    /// CPU that the load generator keeps to
+    /// CPU that the load generator runs on
     #[arg(long, value_name = "CPU")]
     pub(super) pin: Option<usize>,
 
@@ -77,7 +77,7 @@ pub(super) struct LoadOptions {
     pub(super) json: bool,
 }
 
-/// What those are told whose connections hold locks.
+/// The options of workloads whose connections hold locks.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Load")]
 pub(super) struct HoldOptions {
@@ -89,7 +89,7 @@ pub(super) struct HoldOptions {
     #[arg(long, value_name = "COUNT", default_value = "1", value_parser = processes())]
     pub(super) processes: usize,
 
-    /// CPU that the load generator keeps to
+    /// CPU that the load generator runs on
     #[arg(long, value_name = "CPU")]
     pub(super) pin: Option<usize>,
 
@@ -103,7 +103,7 @@ pub(super) fn locks() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=64)
 }
 
-/// What the connection of this number does of a whole.
+/// The share of the connection with this number.
 pub(super) fn share(whole: usize, connections: usize, number: usize) -> usize {
     whole / connections + usize::from(number < whole % connections)
 }
@@ -121,7 +121,7 @@ fn processes() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=256)
 }
 
-/// Sees to it that this process may do what it is asked for, with so many connections.
+/// Prepares this process for this many connections: CPU and descriptors.
 pub(super) fn prepare(pin: Option<usize>, connections: usize) -> Result<(), BenchError> {
     if let Some(cpu) = pin {
         process::pin(cpu).map_err(|error| BenchError::Pin { cpu, error })?;

@@ -6,15 +6,15 @@ use super::load::Load;
 use super::options::{LoadOptions, TargetOptions, count};
 use super::report::Report;
 use super::script::{Protocol, Script};
-use crate::cli::Failure;
+use crate::console::Failure;
 
 const MEASURED: &str = "\
-What is measured: a pair is a lock and its unlock. With one in flight, the unlock is sent when the lock was answered, as \
-by a program that does something in between; with more, both are written at once, and as many pairs again as were \
-answered. A pair's latency is the time from writing its first request to having read its last answer. The load is a \
-closed loop: a connection sends the next pair when one is answered, so a server that stalls is asked less meanwhile, and \
-one stall is one slow pair for each that was in flight. The percentiles are those of clients that wait for their answers, \
-not of requests that come at their own pace.";
+What is measured: a pair is a lock and its unlock. With one in flight, the unlock is sent when the lock has been \
+answered, as by a program that does something in between; with more, both are written at once, and as many pairs \
+again as were answered. A pair's latency is the time from writing its first request to having read its last answer. \
+The load is a closed loop: a connection sends the next pair when one is answered, so a stalled server gets fewer \
+requests meanwhile, and one stall is one slow pair for each that was in flight. The percentiles are those of clients \
+that wait for their answers, not of requests that arrive at their own pace.";
 
 #[derive(Args, Debug)]
 #[command(after_help = MEASURED)]
@@ -29,11 +29,11 @@ pub(super) struct Options {
     #[arg(short, long, value_name = "COUNT", default_value = "1", value_parser = count(), help_heading = "Load")]
     in_flight: usize,
 
-    /// Keys that each connection takes in turn [default: as many as pairs in flight]
+    /// Keys that each connection uses in turn [default: as many as pairs in flight]
     #[arg(short, long, value_name = "COUNT", value_parser = count(), help_heading = "Load")]
     keys: Option<usize>,
 
-    /// What the server speaks
+    /// Protocol of the server
     #[arg(long, value_name = "PROTOCOL", default_value = "officer", help_heading = "Server")]
     protocol: Protocol,
 }

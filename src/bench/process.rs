@@ -1,4 +1,4 @@
-//! What a process has used: processor time and memory, as Linux tells it in /proc.
+//! What a process has used: processor time and memory, from /proc of Linux.
 
 use std::fs;
 use std::io;
@@ -13,8 +13,8 @@ use super::target::Local;
 
 /// The processor time of a process, all its threads together.
 ///
-/// In nanoseconds where the kernel keeps them (`schedstat`), though a thread that runs just now is seen as it was at its
-/// last tick, which is 1 to 10 ms ago; else in the ticks of `stat`.
+/// In nanoseconds where the kernel keeps them (`schedstat`), although a thread that is running is counted up to its
+/// last tick, 1 to 10 ms ago; otherwise in the ticks of `stat`.
 pub(super) fn cpu_time(pid: u32) -> io::Result<Duration> {
     match cpu_nanos(pid) {
         Ok(nanos) if nanos > 0 => Ok(Duration::from_nanos(nanos)),
@@ -33,8 +33,8 @@ fn cpu_nanos(pid: u32) -> io::Result<u64> {
 
 fn cpu_ticks(pid: u32) -> io::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the program's name in brackets, and may hold anything. User and system time are the 14th and
-    // 15th.
+    // The second field is the program's name in parentheses, and can contain anything. User and system time are the
+    // 14th and 15th fields.
     let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
     let mut fields = fields.split_whitespace().skip(11);
     let ticks = number(fields.next())? + number(fields.next())?;
@@ -43,7 +43,7 @@ fn cpu_ticks(pid: u32) -> io::Result<Duration> {
 
 /// The resident memory of a process, in bytes.
 pub(super) fn resident_bytes(pid: u32) -> io::Result<u64> {
-    // The count of `status` is behind by up to 64 pages for each thread; the kernel adds it up anew for `smaps_rollup`.
+    // The count in `status` lags by up to 64 pages per thread; for `smaps_rollup` the kernel computes it.
     let (text, label) = match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
         Ok(text) => (text, "Rss:"),
         Err(_) => (fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS:"),
@@ -62,7 +62,7 @@ pub(super) fn own_cpu_time() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Keeps this process, and those that it starts, to one CPU.
+/// Pins this process, and those that it starts, to one CPU.
 pub(super) fn pin(cpu: usize) -> io::Result<()> {
     if cpu >= CpuSet::MAX_CPU {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -72,7 +72,7 @@ pub(super) fn pin(cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None::<Pid>, &set)?)
 }
 
-/// The process that listens there, if we may look for it.
+/// The process that listens there, if it can be found.
 pub(super) fn listener(local: Local<'_>) -> Option<u32> {
     let inodes = match local {
         Local::Port(port) => ["/proc/self/net/tcp", "/proc/self/net/tcp6"]

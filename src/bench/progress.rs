@@ -1,8 +1,8 @@
-//! A bar while it takes its time, on a terminal only.
+//! A progress bar, only on a terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How often it is drawn: often enough to be seen to live, and no burden.
+/// How often it is drawn: often enough to look alive, without costing much.
 const INTERVAL_NANOS: u64 = 100_000_000;
 
 /// How far a measurement has come.
@@ -13,7 +13,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Of something that has so many steps.
+    /// For something with this many steps.
     pub(super) fn new(what: &'static str, steps: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{prefix:>12} [{bar:40}] {percent:>3} %  {msg}");
@@ -22,7 +22,7 @@ impl Progress {
         Progress { bar, drawn_at: 0 }
     }
 
-    /// Shows how far it is, if it is time for that. `now` is in nanoseconds.
+    /// Draws the progress, if it is time for that. `now` is in nanoseconds.
     pub(super) fn tick(&mut self, now: u64, step: u64, message: impl FnOnce() -> String) {
         if now.saturating_sub(self.drawn_at) >= INTERVAL_NANOS && !self.bar.is_hidden() {
             self.drawn_at = now;

@@ -1,4 +1,4 @@
-//! What was measured, as people and as programs read it.
+//! The results, for people and for programs.
 
 use std::io::{self, Write};
 use std::thread;
@@ -12,10 +12,10 @@ use super::process;
 use super::tally::Tally;
 use super::{BenchError, Failure};
 
-/// From this share of its CPU on, the load generator may be what the figures measure.
+/// Above this share of its CPU, the load generator may be the bottleneck.
 const BUSY: f64 = 0.95;
 
-/// What was measured. The lines for people come in the order in which they were added.
+/// The results. The lines for people are in the order in which they were added.
 #[derive(Debug)]
 pub(super) struct Report {
     figures: Map<String, Value>,
@@ -31,19 +31,19 @@ impl Report {
         Report { figures, lines: Vec::new(), fault: None, is_generator_the_limit: false }
     }
 
-    /// A figure that only programs read.
+    /// A figure only for programs.
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.figures.insert(name.into(), value.into());
         self
     }
 
-    /// A line that only people read.
+    /// A line only for people.
     pub(super) fn line(mut self, name: &str, text: String) -> Self {
         self.lines.push(format!("{name:<12} {text}"));
         self
     }
 
-    /// Pairs of lock and unlock, and what they took.
+    /// Pairs of lock and unlock, and what they cost.
     pub(super) fn with_pairs(self, tally: &Tally, spent: Spent, server: Option<u32>) -> Self {
         let seconds = spent.time.as_secs_f64();
         let rate = tally.operations as f64 / seconds.max(1e-9);
@@ -57,10 +57,10 @@ impl Report {
         if let Some(hand_overs) = &tally.hand_overs {
             report = report.with_latency("hand_over", &hand_overs.latency).with("hand_overs", hand_overs.latency.len());
         }
-        report.with_processes(tally.operations, spent, server).with_faults(tally)
+        report.with_processes(tally.operations, spent, server).with_failures(tally)
     }
 
-    /// The percentiles of a histogram of nanoseconds, if there is anything in it.
+    /// The percentiles of a histogram of nanoseconds, unless it is empty.
     pub(super) fn with_latency(self, name: &str, latency: &Histogram<u64>) -> Self {
         let key = format!("{name}_us");
         if latency.is_empty() {
@@ -98,20 +98,20 @@ impl Report {
         let share = |time: Duration| time.as_secs_f64() / spent.time.as_secs_f64().max(1e-9);
         let own = share(spent.own);
         let server_share = spent.server.map(share);
-        // All of them together have no more CPUs than this process may use, which `--pin` makes one.
+        // All of them together have no more CPUs than this process may use; `--pin` makes that one.
         let cpus = thread::available_parallelism().map_or(spent.processes, |cpus| cpus.get().min(spent.processes));
         self.is_generator_the_limit = own >= BUSY * cpus as f64 && server_share.is_none_or(|cpu| cpu < BUSY);
         let figures = json!({ "cpu": own, "cpu_ms": spent.own.as_secs_f64() * 1e3, "processes": spent.processes, "is_limit": self.is_generator_the_limit });
         self.line("generator", format!("{:.0} % of a CPU", own * 100.0)).with("generator", figures)
     }
 
-    /// What should not have happened.
-    pub(super) fn with_faults(mut self, tally: &Tally) -> Self {
-        self.fault = fault(tally);
+    /// Wrong answers and lost connections.
+    pub(super) fn with_failures(mut self, tally: &Tally) -> Self {
+        self.fault = failure(tally);
         self.with("wrong_answers", tally.wrong.count).with("lost_connections", tally.lost.count)
     }
 
-    /// Prints one line of JSON, or some for people.
+    /// Prints one line of JSON, or several lines for people.
     pub(super) fn print(&self, is_json: bool) -> Result<(), Failure> {
         let text = if is_json { Value::Object(self.figures.clone()).to_string() } else { self.lines.join("\n") };
         writeln!(io::stdout(), "{text}").map_err(Failure::Output)?;
@@ -125,7 +125,7 @@ impl Report {
         Ok(())
     }
 
-    /// Whether the figures can be believed.
+    /// Whether the figures can be trusted.
     pub(super) fn verdict(self) -> Result<(), Failure> {
         self.fault.map_or(Ok(()), |error| Err(error.into()))
     }
@@ -135,7 +135,7 @@ pub(super) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-fn fault(tally: &Tally) -> Option<BenchError> {
+fn failure(tally: &Tally) -> Option<BenchError> {
     if let Some(first) = tally.wrong.first.clone() {
         return Some(BenchError::WrongAnswers { count: tally.wrong.count, first });
     }

@@ -1,24 +1,24 @@
-//! What a connection says over and over, and what it has to hear: both made beforehand, so that while it is measured a
-//! request is a slice to write, and an answer a slice to compare.
+//! What a connection sends repeatedly, and the expected answers: both prepared in advance, so that during the
+//! measurement a request is a slice to write, and an answer a slice to compare.
 
 use std::ops::Range;
 
 use clap::ValueEnum;
 
-/// What the server speaks.
+/// Protocol of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Protocol {
     /// Officer's own
     Officer,
     /// SET key value NX PX 30000, and DEL key
     Redis,
-    /// add and delete, of the text protocol
+    /// add and delete of the text protocol
     Memcached,
-    /// What 'officer bench floor' answers to Officer's requests
+    /// The answers of 'officer bench floor' to Officer's requests
     Floor,
 }
 
-/// What a floor answers to every line: as long as Officer's answers to our requests.
+/// The answer of a floor to every line: as long as Officer's answers to our requests.
 pub(super) const FLOOR_LINE: &[u8] = b"{\"name\":\"bench:00000000\",\"result\":\"acquired\"}\n";
 
 /// The name of a key, always of the same length.
@@ -26,7 +26,7 @@ fn key(number: usize) -> String {
     format!("bench:{number:08}")
 }
 
-/// Something to say, and what it is answered.
+/// A request and its expected answer.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) request: Vec<u8>,
@@ -34,7 +34,7 @@ pub(super) struct Exchange {
 }
 
 impl Protocol {
-    /// As the option has it.
+    /// The name, as in the option.
     pub(super) fn name(self) -> String {
         format!("{self:?}").to_lowercase()
     }
@@ -45,7 +45,7 @@ impl Protocol {
         let (request, reply) = match self {
             Protocol::Officer => (officer_request("lock", &key), officer_reply("acquired", &key)),
             Protocol::Floor => (officer_request("lock", &key), floor_line()),
-            // What a client of Redis sends that takes a lock: a value of its own, and a lease.
+            // What a Redis client sends to take a lock: a value of its own, and a lease.
             Protocol::Redis => {
                 (redis_request(&["SET", &key, &format!("{number:016x}"), "NX", "PX", "30000"]), "+OK\r\n".to_owned())
             }
@@ -87,12 +87,12 @@ fn redis_request(words: &[&str]) -> String {
     request
 }
 
-/// A round of pairs, a lock and its unlock for each key, that is begun anew when it is through.
+/// A round of pairs, a lock and its unlock for each key, which is repeated.
 ///
-/// Every pair has the same length, as have the answers to it: where a pair begins is its number times that.
+/// All pairs have the same length, and so do their answers: a pair begins at its number times that length.
 #[derive(Debug)]
 pub(super) struct Script {
-    /// The round, and as much of the next as is written at once: wherever it begins, that lies in one piece.
+    /// The round, and as much of the next as is written at once, so that this is contiguous wherever it begins.
     requests: Box<[u8]>,
     round_request_len: usize,
     replies: Box<[u8]>,
@@ -104,7 +104,7 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// For these keys, of which there is at least one, when so many pairs may be in flight.
+    /// For these keys, of which there is at least one, with this many pairs in flight.
     pub(super) fn pairs(protocol: Protocol, keys: Range<usize>, in_flight: usize) -> Script {
         let (mut requests, mut replies) = (Vec::new(), Vec::new());
         let first_key = keys.start;
@@ -132,18 +132,17 @@ impl Script {
         }
     }
 
-    /// What is to be said from here on, as far as it lies in one piece, which is at least what may be in flight.
+    /// The requests from here on, as far as they are contiguous, which is at least what may be in flight.
     pub(super) fn requests_from(&self, position: usize) -> &[u8] {
         &self.requests[position % self.round_request_len..]
     }
 
-    /// What is to be heard from here on, as far as it lies in one piece.
+    /// The expected answers from here on, as far as they are contiguous.
     pub(super) fn replies_from(&self, position: usize) -> &[u8] {
         &self.replies[position % self.replies.len()..]
     }
 
-    /// What was heard instead of what should have come, from the beginning of its line: `heard` begins at `position`, and
-    /// is not as it should be.
+    /// The received line instead of the expected one, from its beginning: `heard` begins at `position`, and differs.
     pub(super) fn wrong_line(&self, position: usize, heard: &[u8]) -> Vec<u8> {
         let wanted = self.replies_from(position);
         let same = wanted.iter().zip(heard).take_while(|(wanted, heard)| wanted == heard).count();

@@ -1,4 +1,4 @@
-//! `officer bench table`: everything that is compared, in one command.
+//! `officer bench table`: all comparisons in one command.
 
 mod rows;
 mod servers;
@@ -17,14 +17,14 @@ use self::servers::{DESCRIPTORS_RESERVED, Kind};
 use super::options::count;
 use super::progress::Progress;
 use super::{BenchError, Failure, drive, tied};
-use crate::cli::values::{Seconds, seconds_above_zero};
+use crate::console::values::{Seconds, seconds_above_zero};
 use crate::net::descriptors;
 
 const MEASURED: &str = "\
-What is measured: for each row the servers are started anew, one at a time and each on one CPU, and the load is made on \
-another; in every round all of them have their turn. The figures are medians of the rounds: pairs of lock and unlock per \
+What is measured: for each row the servers are started one at a time, each on one CPU, and the load is made on \
+another; every round measures each server once. The figures are medians of the rounds: pairs of lock and unlock per \
 second, the server's processor time for each, and the 99th percentile of their latency ('handoff': of the hand-over). \
-Redis and memcached are measured where 'redis-server' and 'memcached' are installed. See 'officer bench pair --help' for \
+Redis and memcached are measured if 'redis-server' and 'memcached' are installed. See 'officer bench pair --help' for \
 what a pair is.";
 
 #[derive(Args, Debug)]
@@ -34,11 +34,12 @@ pub(super) struct Options {
     #[arg(short, long, value_name = "COUNT", default_value = "3", value_parser = count())]
     rounds: usize,
 
-    /// How long each figure is measured in each round
+    /// Duration of each measurement in each round
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds_above_zero)]
     seconds: Seconds,
 
-    /// Only the rows of these names, such as pair-50; of a text that is no row's name, such as handoff, all that have it
+    /// Only the rows with these names, such as pair-50; a text that is not the name of a row, such as handoff, selects
+    /// all rows that contain it
     #[arg(long, value_name = "TEXT", value_delimiter = ',')]
     only: Vec<String>,
 
@@ -66,14 +67,14 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let rows: Vec<&Row> = ROWS.iter().filter(|row| is_wanted(row, &options.only)).collect();
     if rows.is_empty() {
         let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
-        let line = format!("no row has such a name; there are {}; see 'officer bench table --help'", names.join(", "));
+        let line = format!("there is no such row; the rows are {}; see 'officer bench table --help'", names.join(", "));
         return Err(Failure::Usage(line));
     }
     let interrupted = drive::interruption().map_err(Failure::System)?;
     let mut measured: Vec<(&Row, Vec<Cell>)> = Vec::new();
     for row in rows {
         if row.connections + DESCRIPTORS_RESERVED > limit {
-            say(&format!("{} is left out: a process may have {limit} descriptors here; see 'ulimit -n'", row.name));
+            say(&format!("{} is skipped: the limit here is {limit} descriptors; see 'ulimit -n'", row.name));
             continue;
         }
         let installed = row.servers.iter().filter(|kind| kind.version().is_some());
@@ -101,7 +102,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     writeln!(io::stdout(), "{}", text.trim_end()).map_err(Failure::Output)
 }
 
-/// `pair-1` is the row of that name, and not all whose names begin so; `pair` is all of them.
+/// `pair-1` is the row of that name, not all rows whose names start with it; `pair` is all of them.
 fn is_wanted(row: &Row, only: &[String]) -> bool {
     let is_name = |text: &String| ROWS.iter().any(|row| row.name == text);
     only.is_empty() || only.iter().any(|text| row.name == text || (!is_name(text) && row.name.contains(text.as_str())))
@@ -135,7 +136,7 @@ fn measure(row: &Row, kind: Kind, options: &Options, descriptors: u64) -> Result
         Ok(figures) if output.status.success() => Ok(figures),
         _ => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            let said = said.lines().next().unwrap_or("it ended without a word").trim_start_matches("officer: ");
+            let said = said.lines().next().unwrap_or("it ended without a message").trim_start_matches("officer: ");
             Err(BenchError::Worker(format!("{}, {}: {said}", row.name, kind.name())).into())
         }
     }

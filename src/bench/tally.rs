@@ -1,19 +1,10 @@
-//! What is counted while it is measured.
+//! What is counted during a measurement.
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use super::hand_overs::{Grants, HandOvers};
-
-/// Latencies beyond this are counted as this: a minute.
-const LATENCY_MAX: u64 = 60_000_000_000;
-/// Latencies are kept to a thousandth.
-const DIGITS: u8 = 3;
-
-/// A histogram of latencies in nanoseconds.
-pub(super) fn latencies() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX, DIGITS).expect("the bounds are in order")
-}
+use super::latency::latencies;
 
 /// What has happened so far.
 #[derive(Debug)]
@@ -22,25 +13,25 @@ pub(super) struct Tally {
     pub(super) operations: u64,
     /// How long each took, in nanoseconds.
     pub(super) latency: Histogram<u64>,
-    /// How long after each grant of a lock the next one came, for workloads that hand locks around.
+    /// The time from each grant of a lock to the next, for workloads that hand locks around.
     pub(super) hand_overs: Option<HandOvers>,
-    /// When each lock was granted, where other processes have the same locks.
+    /// When each lock was granted, if other processes have the same locks.
     pub(super) grants: Option<Grants>,
     is_open: bool,
-    /// Answers that were not as they should be, and the first of them. They are no operations.
-    pub(super) wrong: Faults,
-    /// Connections that ended before we ended them.
-    pub(super) lost: Faults,
+    /// Wrong answers, and the first of them. They don't count as operations.
+    pub(super) wrong: Failures,
+    /// Connections that were lost.
+    pub(super) lost: Failures,
 }
 
-/// Things that should not happen.
+/// Events that should not happen, with their number and the first of them.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(super) struct Failures {
     pub(super) count: u64,
     pub(super) first: Option<String>,
 }
 
-impl Faults {
+impl Failures {
     pub(super) fn add(&mut self, what: impl Into<String>) {
         self.count += 1;
         self.first.get_or_insert_with(|| what.into());
@@ -55,8 +46,8 @@ impl Tally {
             hand_overs: None,
             grants: None,
             is_open: true,
-            wrong: Faults::default(),
-            lost: Faults::default(),
+            wrong: Failures::default(),
+            lost: Failures::default(),
         }
     }
 
@@ -68,7 +59,7 @@ impl Tally {
         }
     }
 
-    /// A lock was granted. Whoever got it hands it on at once.
+    /// A lock was granted. Its holder hands it on at once.
     pub(super) fn granted(&mut self, lock: usize, now: u64) {
         if !self.is_open {
             return;
@@ -81,7 +72,7 @@ impl Tally {
         }
     }
 
-    /// Forgets what was done while everything warmed up, but no fault.
+    /// Forgets what was done during the warm-up, except failures.
     pub(super) fn begin(&mut self, now: u64) {
         self.operations = 0;
         self.latency.reset();
@@ -97,8 +88,8 @@ impl Tally {
     pub(super) fn to_json(&self) -> Value {
         let recorded = self.latency.iter_recorded();
         let latency: Vec<_> = recorded.map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
-        let faults = |faults: &Faults| json!({ "count": faults.count, "first": faults.first });
-        let (wrong, lost) = (faults(&self.wrong), faults(&self.lost));
+        let failures = |failures: &Failures| json!({ "count": failures.count, "first": failures.first });
+        let (wrong, lost) = (failures(&self.wrong), failures(&self.lost));
         let grants = self.grants.as_ref().map(Grants::to_json);
         json!({ "operations": self.operations, "latency": latency, "wrong": wrong, "lost": lost, "grants": grants })
     }
@@ -119,10 +110,10 @@ impl Tally {
                 self.latency.saturating_record_n(nanos, count);
             }
         }
-        for (faults, other) in [(&mut self.wrong, &other["wrong"]), (&mut self.lost, &other["lost"])] {
-            faults.count += other["count"].as_u64().unwrap_or(0);
-            if faults.first.is_none() {
-                faults.first = other["first"].as_str().map(str::to_owned);
+        for (failures, other) in [(&mut self.wrong, &other["wrong"]), (&mut self.lost, &other["lost"])] {
+            failures.count += other["count"].as_u64().unwrap_or(0);
+            if failures.first.is_none() {
+                failures.first = other["first"].as_str().map(str::to_owned);
             }
         }
     }

@@ -1,7 +1,7 @@
-//! Where the load goes.
+//! The server under load.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
@@ -11,6 +11,7 @@ use socket2::{Domain, Type};
 
 use super::BenchError;
 use crate::client::Address;
+use crate::client::resolve::{self, resolve};
 use crate::net::Socket;
 
 /// How long one connection may take to be made.
@@ -21,7 +22,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Target {
     shown: String,
     place: Place,
-    /// Where connections come from: an address of this machine has only so many ports.
+    /// The local address of connections: an address of this machine has a limited number of ports.
     source: Option<Ipv4Addr>,
 }
 
@@ -37,11 +38,11 @@ impl Target {
         let place = match address {
             Address::Unix(path) => Place::Unix(path.clone()),
             Address::Tcp(host, port) => {
-                // As the server does it: IPv4 first.
-                let addresses = (host.as_str(), *port).to_socket_addrs();
+                // Like the server: IPv4 first.
+                let addresses = resolve(host, *port, Instant::now() + CONNECT_TIMEOUT, resolve::system);
                 let first = addresses.and_then(|addresses| {
                     let none = || io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-                    addresses.min_by_key(SocketAddr::is_ipv6).ok_or_else(none)
+                    addresses.into_iter().min_by_key(SocketAddr::is_ipv6).ok_or_else(none)
                 });
                 Place::Tcp(first.map_err(|error| BenchError::Connect { address: shown.clone(), error })?)
             }
@@ -49,8 +50,8 @@ impl Target {
         Ok(Target { shown, place, source: None })
     }
 
-    /// For the process of this number. On the loopback network each has an address of its own to connect from, for from
-    /// one address there are about 28,000 connections to one port.
+    /// For the process with this number. On the loopback network each process connects from its own address, because
+    /// there can be only about 28,000 connections from one address to one port.
     pub(super) fn from(mut self, process: usize) -> Self {
         let is_loopback = matches!(&self.place, Place::Tcp(SocketAddr::V4(address)) if address.ip().is_loopback());
         if let (true, Ok(process @ 1..)) = (is_loopback, u8::try_from(process)) {
@@ -64,7 +65,7 @@ impl Target {
         &self.shown
     }
 
-    /// Makes a connection, and waits until it is there.
+    /// Makes a connection, and waits until it is established.
     pub(super) fn connect(&self) -> Result<Socket, BenchError> {
         self.try_connect().map_err(|error| BenchError::Connect { address: self.shown.clone(), error })
     }
@@ -78,10 +79,11 @@ impl Target {
                 }
                 socket.connect_timeout(&(*address).into(), CONNECT_TIMEOUT)?;
                 let stream = TcpStream::from(socket);
-                // Requests are written whole: Nagle would only add the server's delayed acknowledgement.
+                // Requests are written completely: Nagle's algorithm would only add the server's delayed
+                // acknowledgement.
                 stream.set_nodelay(true)?;
                 stream.set_nonblocking(true)?;
-                Ok(Socket::Tcp(mio::net::TcpStream::from_std(stream)))
+                Ok(Socket::Tcp(mio::net::TcpStream::from_std(stream).into()))
             }
             Place::Unix(path) => {
                 let stream = UnixStream::connect(path)?;
@@ -91,7 +93,7 @@ impl Target {
         }
     }
 
-    /// The port, for finding out whose it is, if it is one of this machine.
+    /// The port or file, to find the process that owns it, if it is on this machine.
     pub(super) fn local(&self) -> Option<Local<'_>> {
         match &self.place {
             Place::Tcp(address) if address.ip().is_loopback() => Some(Local::Port(address.port())),
@@ -110,7 +112,7 @@ pub(super) enum Local<'a> {
     File(&'a std::path::Path),
 }
 
-/// Writes all of it to a socket that may not take it at once.
+/// Writes everything to a socket that may not take it at once.
 pub(super) fn write_all(socket: &mut Socket, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
     let give_up = Instant::now() + patience;
     while !bytes.is_empty() {

@@ -1,20 +1,20 @@
-//! `officer kick`: frees what a stuck client holds.
+//! `officer kick`: closes a connection, which frees what a stuck client holds.
 
 use std::io::{self, Write};
 
 use clap::Args;
 
-use super::Failure;
-use super::address::ServerOptions;
-use super::shown::Shown;
+use crate::console::Failure;
+use crate::console::address::ServerOptions;
+use crate::console::shown::Shown;
 
 const AFTER: &str = "\
-The connection is closed. Its locks pass on to whoever waits for them, and its places in queues are gone. A server takes \
-this from its own machine only, by the address that it listens on, 127.0.0.1, ::1 or a socket file, unless it runs with \
+Closes the connection. Its locks pass on to their next waiters, and it leaves all queues. A server accepts a kick \
+only from its own machine, by the address that it listens on, 127.0.0.1, ::1 or a socket file, unless it runs with \
 --kick-from-anywhere.
 
 Exit status:
-  0   the connection was ended
+  0   the connection was closed
   1   there is no such connection, or the output could not be written
   2   the command line is wrong
   69  there is no connection to a server
@@ -23,7 +23,7 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
 pub(super) struct Options {
-    /// Name of the connection, as the listings give it
+    /// Name of the connection, as in listings
     connection: String,
 
     #[command(flatten)]
@@ -36,6 +36,6 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         return Err(Failure::NoConnection(options.connection.clone()));
     }
     let connection = Shown(&options.connection);
-    writeln!(io::stdout(), "{connection} was ended: its locks have passed on, its places in queues are gone")
+    writeln!(io::stdout(), "{connection} was kicked: its locks have passed on, and it has left all queues")
         .map_err(Failure::Output)
 }

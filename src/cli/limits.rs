@@ -1,26 +1,22 @@
-//! The options that set limits. Each is named after its field, with the unit in the name; the defaults are the fields'.
+//! The options that set limits. Each is named after its field, with the unit in the name, and has the field's default.
 
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use super::values::{Seconds, seconds_above_zero};
-use crate::net::{TcpOptions, descriptors};
-use crate::server::Limits;
-
-/// The accepts of one turn, after which the connections have theirs.
-const TURN_ACCEPTS_MAX: usize = 64;
+use crate::console::values::{Seconds, seconds_above_zero};
+use crate::net::{Limits, TURN_ACCEPTS_MAX, TcpOptions, descriptors};
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitOptions {
-    /// Longest line of a client, before its line end
+    /// Longest line of a client, not counting its line end
     #[arg(long, value_name = "BYTES", env = "OFFICER_LINE_BYTES_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().line_bytes_max, value_parser = from_1_to(1 << 30))]
     line_bytes_max: usize,
 
-    /// Connections at a time [default: as many as the limit on descriptors allows, less a reserve]
+    /// Connections at a time [default: the limit on descriptors, less a reserve]
     #[arg(long, value_name = "COUNT", env = "OFFICER_CONNECTIONS_MAX", hide_env_values = true)]
     #[arg(value_parser = count())]
     connections_max: Option<usize>,
@@ -35,27 +31,27 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().lock_waits_max, value_parser = count())]
     lock_waits_max: usize,
 
-    /// Bytes of lines without an end, or not carried out yet, of all connections, after which the one with most is closed
+    /// Input of all connections that is not executed yet, after which the connection with the most is closed
     #[arg(long, value_name = "BYTES", env = "OFFICER_INBOXES_BYTES_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().inboxes_bytes_max, value_parser = bytes())]
     inboxes_bytes_max: usize,
 
-    /// Unsent bytes after which a connection's requests have to wait
+    /// Unsent bytes after which a connection's requests wait
     #[arg(long, value_name = "BYTES", env = "OFFICER_OUTBOX_PAUSE_BYTES", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().outbox_pause_bytes, value_parser = bytes())]
     outbox_pause_bytes: usize,
 
-    /// Unsent bytes after which a connection is closed
+    /// Unsent bytes above which a connection is closed
     #[arg(long, value_name = "BYTES", env = "OFFICER_OUTBOX_BYTES_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().outbox_bytes_max, value_parser = bytes())]
     outbox_bytes_max: usize,
 
-    /// Unsent bytes of all connections, after which the one that owes most is closed
+    /// Unsent bytes of all connections, after which the connection with the most is closed
     #[arg(long, value_name = "BYTES", env = "OFFICER_OUTBOXES_BYTES_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().outboxes_bytes_max, value_parser = bytes())]
     outboxes_bytes_max: usize,
 
-    /// Time after which a connection that takes nothing of its output is closed
+    /// Time after which a connection that reads nothing of its output is closed
     #[arg(long, value_name = "SECONDS", env = "OFFICER_OUTBOX_STALL_SECONDS", hide_env_values = true)]
     #[arg(default_value_t = Seconds(Limits::default().outbox_stall), value_parser = seconds_above_zero)]
     outbox_stall_seconds: Seconds,
@@ -65,12 +61,12 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().reply_bytes_max, value_parser = bytes())]
     reply_bytes_max: usize,
 
-    /// Time that a connection closed with an error has to read the error; 0 gives none
+    /// Time that a connection closed with an error has to read it; 0: none
     #[arg(long, value_name = "SECONDS", env = "OFFICER_LINGER_SECONDS", hide_env_values = true)]
     #[arg(default_value_t = Seconds(Limits::default().linger))]
     linger_seconds: Seconds,
 
-    /// Let connections from other machines end others (`officer kick`)
+    /// Let connections from other machines kick connections (`officer kick`)
     #[arg(long, env = "OFFICER_KICK_FROM_ANYWHERE", hide_env_values = true)]
     #[arg(value_parser = clap::builder::BoolishValueParser::new())]
     kick_from_anywhere: bool,
@@ -80,17 +76,17 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().turn_read_bytes, value_parser = from_1_to(64 << 20))]
     turn_read_bytes: usize,
 
-    /// Deadlines carried out in one turn
+    /// Deadlines executed in one turn
     #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_EXPIRIES_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().turn_expiries_max, value_parser = count())]
     turn_expiries_max: usize,
 
-    /// Bytes written by deadlines, after which the others wait for the next turn
+    /// Bytes written by deadlines in one turn; further deadlines wait for the next turn
     #[arg(long, value_name = "BYTES", env = "OFFICER_TURN_EXPIRY_BYTES", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().turn_expiry_bytes, value_parser = bytes())]
     turn_expiry_bytes: usize,
 
-    /// Connections ended in one turn
+    /// Connections closed in one turn
     #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_ENDS_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().turn_ends_max, value_parser = count())]
     turn_ends_max: usize,
@@ -100,50 +96,49 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = TURN_ACCEPTS_MAX, value_parser = count())]
     pub(super) turn_accepts_max: usize,
 
-    /// TCP: silence before the system asks whether a client is still there
+    /// TCP: silence after which the system starts to send keep-alive probes
     #[arg(long, value_name = "SECONDS", env = "OFFICER_KEEPALIVE_IDLE_SECONDS", hide_env_values = true)]
     #[arg(default_value_t = TcpOptions::default().keepalive_idle.as_secs(), value_parser = keepalive_seconds())]
     keepalive_idle_seconds: u64,
 
-    /// TCP: time between two such questions
+    /// TCP: time between two probes
     #[arg(long, value_name = "SECONDS", env = "OFFICER_KEEPALIVE_INTERVAL_SECONDS", hide_env_values = true)]
     #[arg(default_value_t = TcpOptions::default().keepalive_interval.as_secs(), value_parser = keepalive_seconds())]
     keepalive_interval_seconds: u64,
 
-    /// TCP: questions without an answer after which a client is gone
+    /// TCP: unanswered probes after which a client counts as gone
     #[arg(long, value_name = "COUNT", env = "OFFICER_KEEPALIVE_PROBES", hide_env_values = true)]
     #[arg(default_value_t = TcpOptions::default().keepalive_probes)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=127))]
     keepalive_probes: u32,
 
-    /// TCP: time after which a client that acknowledges nothing is gone, where the system has such a limit; 0 leaves it
-    /// to the system
+    /// TCP: time after which a client that acknowledges nothing is gone; on Linux this replaces the number of probes, and
+    /// limits clients that read nothing; 0 leaves it to the system [default: as long as the probes take]
     #[arg(long, value_name = "SECONDS", env = "OFFICER_USER_TIMEOUT_SECONDS", hide_env_values = true)]
-    #[arg(default_value_t = Seconds(TcpOptions::default().user_timeout))]
-    user_timeout_seconds: Seconds,
+    user_timeout_seconds: Option<Seconds>,
 }
 
 fn from_1_to(max: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=max)
 }
 
-/// What is counted is numbered with 32 bits.
+/// Counted things are numbered with 32 bits.
 fn count() -> RangedU64ValueParser<usize> {
     from_1_to(1 << 30)
 }
 
-/// More than a machine has, and so far from the largest number that sums of it are numbers.
+/// More than a machine has, and small enough that sums don't overflow.
 fn bytes() -> RangedU64ValueParser<usize> {
     from_1_to(1 << 40)
 }
 
-/// What Linux takes.
+/// The range that Linux accepts.
 fn keepalive_seconds() -> RangedU64ValueParser<u64> {
     RangedU64ValueParser::new().range(1..=32_767)
 }
 
 impl LimitOptions {
-    /// `descriptors` is the limit on them that is in force.
+    /// `descriptors` is the current limit on descriptors.
     pub(super) fn limits(&self, max_idle: Option<Duration>, descriptors: u64) -> Limits {
         Limits {
             line_bytes_max: self.line_bytes_max,
@@ -159,8 +154,9 @@ impl LimitOptions {
             reply_bytes_max: self.reply_bytes_max,
             linger: self.linger_seconds.0,
             kick_from_anywhere: self.kick_from_anywhere,
-            // Known when it is bound.
+            // Known once the listener is bound.
             own_ip: None,
+            silent_after: None,
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,
@@ -173,7 +169,7 @@ impl LimitOptions {
             keepalive_idle: Duration::from_secs(self.keepalive_idle_seconds),
             keepalive_interval: Duration::from_secs(self.keepalive_interval_seconds),
             keepalive_probes: self.keepalive_probes,
-            user_timeout: self.user_timeout_seconds.0,
+            user_timeout: self.user_timeout_seconds.map(|seconds| seconds.0),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A file that takes the place of stderr. So what a panic says arrives there too.
+//! A log file that replaces stderr, so that a panic's message goes there too.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -8,17 +8,17 @@ use std::{fmt, io};
 use rustix::fs::OFlags;
 use rustix::process::{Uid, geteuid};
 
-use super::named;
+use super::{Failure, named};
 
-/// Why there is no log file. `Display` gives one line that says what to do.
+/// Why the log file can't be used. `Display` gives one line that says what to do.
 #[derive(Debug)]
-pub struct LogFileError {
+pub(super) struct LogFileError {
     path: PathBuf,
     error: io::Error,
 }
 
 impl LogFileError {
-    /// A file that could be written, and is not to be.
+    /// A file that could be written, but must not be.
     pub(super) fn refuse(path: &Path, reason: &'static str) -> LogFileError {
         LogFileError { path: path.to_owned(), error: io::Error::other(reason) }
     }
@@ -30,20 +30,26 @@ impl fmt::Display for LogFileError {
     }
 }
 
+impl From<LogFileError> for Failure {
+    fn from(error: LogFileError) -> Self {
+        Failure::Specific { exit_code: 1, error: Box::new(error) }
+    }
+}
+
 impl std::error::Error for LogFileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }
 }
 
-/// Who has chosen the path of a log file.
+/// Who chose the path of a log file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Choice {
-    /// Whoever started the server. It can be anything that can be written to.
+    /// The person who started the server. It can be anything that can be written to.
     #[default]
     Named,
-    /// Nobody: it is the one of its directory, where others may have put something for us. It has to be a file of ours, or
-    /// of anybody's in a directory where others can't.
+    /// Nobody: it is the default, in a directory where others may have placed something. It must be our own file, or
+    /// anybody's in a directory that others can't write to.
     Usual,
 }
 
@@ -52,12 +58,12 @@ pub(super) enum Choice {
 pub(super) struct LogFile {
     path: PathBuf,
     choice: Choice,
-    /// Opened, and not yet stderr.
+    /// Opened, but not yet stderr.
     file: Option<File>,
 }
 
 impl LogFile {
-    /// Opens or creates it, to be written at its end. A new one is not for everybody to read: at debug it has all names.
+    /// Opens or creates it, and writes at its end. A new file is not readable by everybody: at debug it has all names.
     pub(super) fn open(path: &Path, choice: Choice) -> Result<LogFile, LogFileError> {
         let path = path.to_owned();
         match open(&path, choice) {
@@ -72,27 +78,27 @@ impl LogFile {
         rustix::stdio::dup2_stderr(file).map_err(|error| LogFileError { path: self.path.clone(), error: error.into() })
     }
 
-    /// Writes to what the path leads to now: whoever moves a log away wants the next lines in a new file. If that can't
-    /// be, the log goes on where it was.
+    /// Writes to what the path leads to now: when a log is moved away, the next lines belong in a new file. If that fails, the
+    /// log goes on where it was.
     pub(super) fn reopen(&mut self) {
         let reopened = LogFile::open(&self.path, self.choice).and_then(|mut log_file| log_file.take_stderr());
         match reopened {
-            Ok(()) => log::info!("the log file was opened anew"),
+            Ok(()) => log::info!("the log file was reopened"),
             Err(LogFileError { path, error }) => {
-                log::error!("the log file {path:?} can't be opened anew ({error}); the log goes on in the old one");
+                log::error!("the log file {path:?} can't be reopened ({error}); the log goes on in the old one");
             }
         }
     }
 }
 
 fn open(path: &Path, choice: Choice) -> io::Result<File> {
-    // A FIFO that nobody reads must stop neither the start nor a line of the log, and a terminal is not to become ours.
+    // A FIFO that nobody reads must not block the start or a line of the log, and a terminal must not become ours.
     let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     if choice == Choice::Usual {
         if path.is_symlink() {
             return Err(io::Error::other("it is a symbolic link"));
         }
-        // One that is put there now.
+        // A link that is put there just now.
         flags |= OFlags::NOFOLLOW;
     }
     let flags = i32::try_from(flags.bits()).expect("flags of open are an int");
@@ -102,13 +108,13 @@ fn open(path: &Path, choice: Choice) -> io::Result<File> {
         there.is_file() && is_by_us && named::is_only_name(there)
     };
     if choice == Choice::Usual && !named::at(path, &file).as_ref().is_some_and(is_ours) {
-        return Err(io::Error::other("it is no file of this user, or has another name as well"));
+        return Err(io::Error::other("it is not a file of this user, or has another name as well"));
     }
     Ok(file)
 }
 
-/// Whether only this user and root can have put into a directory what is there. Then a file that belongs to somebody else
-/// was made for the log all the same: whoever rotates logs may be told to give the new one to another user.
+/// Whether only this user and root can put files into a directory. Then a file that belongs to somebody else
+/// was made for the log all the same: a log rotation can be set up to give the new file to another user.
 fn is_kept_from_others(directory: &Path) -> bool {
     fs::metadata(directory).is_ok_and(|found| is_user(&found, &[geteuid(), Uid::ROOT]) && found.mode() & 0o022 == 0)
 }

@@ -1,25 +1,25 @@
-//! stderr as the log is written to it: never waited for longer than the server can bear, and one line stays one line.
+//! stderr as the destination of the log: it never blocks the server for long, and one line stays one line.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// What a pipe that has room takes without having us wait (`PIPE_BUF` of Linux; others have less only on paper).
+/// What a pipe with room takes without blocking (`PIPE_BUF` of Linux; other systems have less only on paper).
 const PIECE_BYTES: usize = 4096;
 
-/// How long to wait for a reader. One that reads is late now and then; one that does not would stop the server for ever.
+/// How long to wait for a reader. A reader may be late now and then; a reader that is stuck must not stop the server.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// After having waited in vain, lines that can't be written at once are lost for so long: the server spends no more than a
+/// After a wait without success, lines that can't be written at once are dropped for this long: the server spends at most a
 /// hundredth of its time on such a reader.
 const IMPATIENCE: Duration = Duration::from_secs(20);
 
-/// stderr, for the logger, which writes a line at a time. What can't be written is lost, and counted.
+/// stderr, for the logger, which writes a line at a time. Lines that can't be written are dropped and counted.
 #[derive(Debug, Default)]
 pub(super) struct LogOutput {
     lines_lost: u64,
-    /// A piece of a line was written, and its end was not.
+    /// A part of a line was written, but not its end.
     is_within_line: bool,
     impatient_until: Option<Instant>,
 }
@@ -73,8 +73,7 @@ impl LogOutput {
         true
     }
 
-    /// Whether a piece can be written without waiting for long. A file always has room; whether its disk has, the write
-    /// will say.
+    /// Whether a piece can be written without waiting for long. A file always has room; if its disk is full, the write fails.
     fn has_room(&mut self) -> bool {
         if is_writable(Duration::ZERO) {
             return true;
@@ -95,6 +94,6 @@ fn is_writable(timeout: Duration) -> bool {
     let stderr = io::stderr();
     let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
     let timeout = Timespec { tv_sec: 0, tv_nsec: timeout.subsec_nanos().into() };
-    // An error is one of the write's as well, which has a better name for it. A signal cuts the wait short.
+    // An error will come from the write as well, with a better description. A signal cuts the wait short.
     !matches!(poll(&mut fds, Some(&timeout)), Ok(0) | Err(rustix::io::Errno::INTR))
 }

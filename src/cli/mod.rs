@@ -1,35 +1,33 @@
 //! The command line: flags into a configuration, and the configuration into one of the commands.
 
-pub(crate) mod address;
 mod allocator;
-pub(crate) mod failure;
+mod changed;
+mod contradictions;
 mod kick;
 mod limits;
 mod listing;
-pub(crate) mod lock;
+mod lock;
 mod log_file;
 mod log_output;
 mod named;
 mod ping;
 mod print;
-pub(crate) mod run;
+mod run;
 mod service;
-pub(crate) mod shown;
-pub(crate) mod values;
 
 use std::ffi::{OsStr, OsString};
+use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
 use std::{env, io};
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
-pub use self::failure::Failure;
-pub use self::log_file::LogFileError;
-pub use self::service::ServiceError;
-pub use crate::bench::BenchError;
+pub use crate::console::Failure;
 
 use self::service::{restart, start, status, stop};
+use crate::console::shown::Shown;
+
 use crate::{bench, top};
 
 /// A lock server: named locks over TCP or a UNIX socket, one holder at a time, the others in order.
@@ -57,7 +55,7 @@ enum Command {
     Stop(stop::Options),
     /// Stop the server in the background, and start it again
     Restart(restart::Options),
-    /// Tell whether the server runs in the background
+    /// Show whether a server is running in the background, and where it listens
     Status(status::Options),
     /// Run a command while holding a lock
     Lock(lock::Options),
@@ -67,18 +65,18 @@ enum Command {
     Connections(listing::connections::Options),
     /// Watch the locks of a server, full screen
     Top(top::Options),
-    /// End a connection, so that its locks pass on
+    /// Close a connection, so that its locks pass on
     Kick(kick::Options),
-    /// Ask whether the server is alive
+    /// Check that the server answers
     Ping(ping::Options),
-    /// Measure how much a server can do, and what it takes
+    /// Measure what a server can do, and what it costs
     Bench(bench::Options),
-    /// Print a unit for systemd, manual pages, or completions
+    /// Print a systemd unit, manual pages or shell completions
     Print(print::Options),
 }
 
-/// Carries out the command that the arguments ask for; the first of them is the program's name. A command that runs a
-/// server returns when the server ends. The exit status is not always success: `officer lock` has that of its command.
+/// Runs the command in the arguments; the first of them is the program's name. A command that runs a server returns
+/// when the server ends. The exit status is not always success: `officer lock` has that of its command.
 ///
 /// # Errors
 /// [`Failure`] says what went wrong, and which exit status it stands for.
@@ -91,20 +89,20 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Result<ExitCode, Failure> {
         return bench::run_tied(&args[2..]).map(|()| ExitCode::SUCCESS);
     }
     match Cli::try_parse_from(&args) {
-        Ok(Cli { command, .. }) => carry_out(command, &args[2..]),
+        Ok(Cli { command, .. }) => dispatch(command, &args[2..]),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             // Whoever closed stdout does not want to read it.
             let _ = error.print();
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => Err(Failure::Usage(usage_line(&error, &args))),
+        Err(error) => Err(Failure::Usage(usage_line(error, &args))),
     }
 }
 
-/// `args` are those behind the command.
-fn carry_out(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
+/// `args` are those after the command.
+fn dispatch(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
     let done = match command {
-        Command::Run(options) => run::run(options),
+        Command::Run(options) => run::run(options, args),
         Command::Start(_) => return start::run(args),
         Command::Stop(options) => stop::run(&options),
         Command::Restart(options) => return restart::run(&options, args),
@@ -145,7 +143,7 @@ fn is_of_server(args: &[OsString]) -> bool {
     args.get(1).is_some_and(|command| command == "run" || command == "start" || command == "restart")
 }
 
-/// The command that was asked for, with the one above it if it has one; nothing if there is no such command.
+/// The requested command, with its parent command if it has one; none if there is no such command.
 fn command_of(args: &[OsString]) -> Option<String> {
     let (mut command, mut words) = (Cli::command(), Vec::new());
     for word in args.iter().skip(1).map_while(|arg| arg.to_str()) {
@@ -163,12 +161,14 @@ fn is_command_without_separator(error: &clap::Error, args: &[OsString]) -> bool 
 }
 
 /// An error of clap, which has several lines, as one. Its tip about what was meant is kept.
-fn usage_line(error: &clap::Error, args: &[OsString]) -> String {
+fn usage_line(mut error: clap::Error, args: &[OsString]) -> String {
+    let variable = variable_at_fault(&error, |name| env::var_os(name));
+    show_what_was_typed(&mut error);
     let rendered = error.render().to_string();
     let mut line = String::new();
     let said = rendered.lines().map(str::trim).take_while(|part| !part.starts_with("Usage:"));
     for part in said.filter(|part| !part.is_empty() && !part.starts_with("For more information")) {
-        // clap would have an unknown option passed as a value, behind `--`. Only the command of `lock` goes there.
+        // clap would have an unknown option passed as a value, after `--`. Only the command of `lock` goes there.
         if part.starts_with("tip: to pass ") {
             continue;
         }
@@ -178,22 +178,72 @@ fn usage_line(error: &clap::Error, args: &[OsString]) -> String {
             _ => " ",
         };
         line.push_str(separator);
-        // What was typed may hold anything, and the line ends up on a terminal.
-        line.extend(part.strip_prefix("error: ").unwrap_or(part).chars().filter(|character| !character.is_control()));
+        line.push_str(part.strip_prefix("error: ").unwrap_or(part));
     }
-    if let Some(variable) = variable_at_fault(error, |name| env::var_os(name)) {
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        line = invalid_utf8(args).unwrap_or(line);
+    }
+    if let Some((reason, plain)) = plain_reason(&error)
+        && let Some(start) = line.strip_suffix(&reason)
+    {
+        line = format!("{start}{plain}");
+    }
+    if let Some(variable) = variable {
         line.push_str("; the value is that of ");
         line.push_str(&variable);
         line.push_str(" in the environment");
     }
-    if error.kind() == ErrorKind::UnknownArgument && is_command_without_separator(error, args) {
-        line.push_str("; what is to run comes after '--'");
+    if error.kind() == ErrorKind::UnknownArgument && is_command_without_separator(&error, args) {
+        line.push_str("; the command to run goes after '--'");
     }
     match command_of(args) {
         Some(command) => line.push_str(&format!("; see 'officer {command} --help'")),
         None => line.push_str("; see 'officer --help'"),
     }
     line
+}
+
+/// Why a value is invalid, in the words of the library that has parsed it, and in plain ones.
+fn plain_reason(error: &clap::Error) -> Option<(String, String)> {
+    let source = std::error::Error::source(error)?;
+    let reason = source.to_string();
+    let plain = if let Some(number) = source.downcast_ref::<ParseIntError>() {
+        match number.kind() {
+            IntErrorKind::PosOverflow => "the number is too large",
+            IntErrorKind::NegOverflow => "the number is too small",
+            _ => "not a whole number",
+        }
+        .to_owned()
+    } else if reason == "value was not a boolean" {
+        "neither true nor false".to_owned()
+    } else {
+        let (_, range) = reason.split_once(" is not in ")?;
+        let (min, max) = range.split_once("..=")?;
+        format!("must be from {min} to {max}")
+    };
+    Some((reason, plain))
+}
+
+/// What was typed may hold anything, and the line ends up on a terminal. What can't be seen may be what is wrong with it,
+/// such as a carriage return at the end.
+fn show_what_was_typed(error: &mut clap::Error) {
+    for kind in [ContextKind::InvalidSubcommand, ContextKind::InvalidArg, ContextKind::InvalidValue] {
+        if let Some(ContextValue::String(typed)) = error.get(kind) {
+            let shown = Shown(typed).to_string();
+            error.insert(kind, ContextValue::String(shown));
+        }
+    }
+}
+
+/// Where the text is that is not UTF-8: clap doesn't say.
+fn invalid_utf8(args: &[OsString]) -> Option<String> {
+    let is_invalid = |text: &OsStr| text.to_str().is_none();
+    if let Some(arg) = args.iter().find(|arg| is_invalid(arg)) {
+        return Some(format!("invalid UTF-8 in the argument {arg:?}"));
+    }
+    let mut ours = env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OFFICER_"));
+    let (name, value) = ours.find(|(_, value)| is_invalid(value))?;
+    Some(format!("invalid UTF-8 in {} in the environment: {value:?}", name.display()))
 }
 
 /// The variable that a bad value came from: clap names the option only, which the person may never have written.
@@ -216,7 +266,7 @@ mod tests {
     /// What comes of a command line, without running it.
     fn parse(line: &[&str]) -> Result<Cli, String> {
         let args = without_separator(["officer"].iter().chain(line).map(OsString::from));
-        Cli::try_parse_from(&args).map_err(|error| usage_line(&error, &args))
+        Cli::try_parse_from(&args).map_err(|error| usage_line(error, &args))
     }
 
     fn fault(line: &[&str]) -> String {
@@ -280,14 +330,27 @@ mod tests {
             ),
             (&["bench", "table", "-p", "1"], "unexpected argument '-p' found; see 'officer bench table --help'"),
             (&["run", "11500"], "unexpected argument '11500' found; see 'officer run --help'"),
+            (
+                &["lock", "x", "-q", "two", "--", "ls"],
+                "invalid value 'two' for '--queue-max <COUNT>': not a whole number; see 'officer lock --help'",
+            ),
+            (
+                &["run", "--keepalive-probes", "999"],
+                "invalid value '999' for '--keepalive-probes <COUNT>': must be from 1 to 127; see 'officer run --help'",
+            ),
+            (
+                &["lock", "x", "-q", "99999999999999999999", "--", "ls"],
+                "invalid value '99999999999999999999' for '--queue-max <COUNT>': the number is too large; \
+                 see 'officer lock --help'",
+            ),
             (&["run", "-p"], "a value is required for '--port <PORT>' but none was supplied; see 'officer run --help'"),
             (
                 &["run", "-p", "x\n\x07y"],
-                "invalid value 'x y' for '--port <PORT>': invalid digit found in string; see 'officer run --help'",
+                r"invalid value 'x\n\u{7}y' for '--port <PORT>': not a port number from 0 to 65535; see 'officer run --help'",
             ),
             (
                 &["lock", "boss:17", "ls", "-l"],
-                "unexpected argument 'ls' found; what is to run comes after '--'; see 'officer lock --help'",
+                "unexpected argument 'ls' found; the command to run goes after '--'; see 'officer lock --help'",
             ),
             (
                 &["lock", "boss:17", "--tiemout", "5", "--", "ls"],

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use super::Failure;
-use super::address::ServerOptions;
-use super::shown::Shown;
+use crate::console::Failure;
+use crate::console::address::ServerOptions;
+use crate::console::shown::Shown;
 
 const EXIT_STATUS: &str = "\
 Exit status:

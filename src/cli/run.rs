@@ -1,6 +1,7 @@
 //! `officer run`: the server in the foreground.
 
-use std::io::{self, IsTerminal, Write};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::path::{self, Path, PathBuf};
 use std::time::Duration;
@@ -10,21 +11,24 @@ use clap::{Args, ValueEnum};
 use env_logger::Target;
 use log::LevelFilter;
 
-use super::Failure;
-use super::address::AddressOptions;
 use super::allocator;
+use super::changed;
+use super::contradictions::contradictions;
 use super::limits::LimitOptions;
 use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
-use super::values::{Mode, Seconds};
-use crate::net::{Config, Net, descriptors};
-use crate::server::Limits;
+use crate::console::Failure;
+use crate::console::address::AddressOptions;
+use crate::console::announce;
+use crate::console::values::{Mode, Seconds};
+use crate::net::{Config, Limits, Listener, Net, descriptors};
 
-/// The target of the warning that the server can be reached from outside, which is shown at every log level.
-const EXPOSED: &str = "officer::exposed";
+/// The target of warnings about how the server was started, which are shown at every log level.
+const START: &str = "officer::start";
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
+#[group(skip)]
 pub(super) struct Options {
     #[command(flatten)]
     address: AddressOptions,
@@ -39,7 +43,7 @@ pub(super) struct Options {
     #[arg(ignore_case = true, default_value = "error")]
     log_level: LogLevel,
 
-    /// File for the log, which SIGHUP opens anew [default: stderr; in the background officer.log]
+    /// File for the log, which SIGHUP reopens [default: stderr; in the background officer.log]
     #[arg(long, value_name = "PATH", env = "OFFICER_LOG_FILE", hide_env_values = true)]
     log_file: Option<PathBuf>,
 
@@ -50,7 +54,7 @@ pub(super) struct Options {
     #[arg(short, long, env = "OFFICER_STATS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     stats: bool,
 
-    /// Close a connection that has sent nothing for so long; 0 never does
+    /// Close a connection that has sent nothing for this long; 0: never
     #[arg(short, long, value_name = "SECONDS", env = "OFFICER_MAX_IDLE", hide_env_values = true)]
     #[arg(default_value_t = Seconds(Limits::default().max_idle.unwrap_or_default()))]
     max_idle: Seconds,
@@ -81,7 +85,7 @@ impl From<LogLevel> for LevelFilter {
 }
 
 impl Options {
-    /// Makes what it needs of paths independent of the current directory.
+    /// Makes its paths independent of the current directory.
     pub(super) fn make_absolute(&mut self) -> io::Result<()> {
         if let Some(log_file) = &mut self.log_file {
             *log_file = path::absolute(&*log_file)?;
@@ -89,12 +93,22 @@ impl Options {
         self.address.make_absolute()
     }
 
-    /// Logs to this file if no other was chosen. Returns the one that it is.
+    /// Logs to this file if no other was chosen. Returns the file that it logs to.
     pub(super) fn log_file_or(&mut self, default: impl FnOnce() -> PathBuf) -> &Path {
         self.log_file.get_or_insert_with(|| {
             self.log_file_choice = Choice::Usual;
             default()
         })
+    }
+
+    /// Fails as a start would, as far as that can be told while the server that this one replaces still runs. That one
+    /// listens on `old_address`, if it is known.
+    pub(super) fn check(self, old_address: Option<&str>) -> Result<(), Failure> {
+        if let Some(path) = &self.log_file {
+            LogFile::open(path, self.log_file_choice)?;
+        }
+        let Config { listen, tcp, .. } = self.config(descriptors::raise_limit());
+        Listener::check(&listen, &tcp, old_address).map_err(Failure::Listen)
     }
 
     /// `descriptors` is the limit on them that is in force.
@@ -110,66 +124,68 @@ impl Options {
     }
 }
 
-/// Runs the server until a signal ends it.
-pub(super) fn run(options: Options) -> Result<(), Failure> {
-    serve(options, announce)
+/// Runs the server until a signal ends it. `args` are those that the options were made of.
+pub(super) fn run(options: Options, args: &[OsString]) -> Result<(), Failure> {
+    let changed = changed::in_arguments(args);
+    serve(options, &changed, announce)
 }
 
-/// The same, and tells whoever started it where it listens by `announce`.
-pub(super) fn serve(options: Options, announce: impl FnOnce(&str)) -> Result<(), Failure> {
+/// Runs the server, and tells whoever started it where it listens by `announce`. `changed` are the options that don't have
+/// their defaults.
+pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)) -> Result<(), Failure> {
     allocator::return_what_is_free();
     log_to_stderr(options.log_level.into());
-    // What is wrong so far is said to whoever started the server; stderr becomes the log once it listens.
+    // What is wrong so far is told to whoever started the server; stderr becomes the log once it listens.
     let open = |path| LogFile::open(path, options.log_file_choice);
-    let mut log_file = options.log_file.as_deref().map(open).transpose().map_err(Failure::LogFile)?;
-    let mut net = Net::bind(options.config(descriptors::raise_limit())).map_err(Failure::Listen)?;
+    let mut log_file = options.log_file.as_deref().map(open).transpose()?;
+    let descriptors = descriptors::raise_limit();
+    let config = options.config(descriptors);
+    let contradictions = contradictions(&config, descriptors);
+    let mut net = Net::bind(config).map_err(Failure::Listen)?;
     let address = net.address();
     announce(&address);
-    let warn_if_exposed = || {
+    let warn = || {
         if !net.is_loopback() {
             log::warn!(
-                target: EXPOSED,
+                target: START,
                 "anybody who reaches {address} can take locks; keep strangers away with a firewall, or listen on 127.0.0.1",
             );
         }
+        contradictions.iter().for_each(|contradiction| log::warn!(target: START, "{contradiction}"));
     };
-    warn_if_exposed();
     if let Some(log_file) = &mut log_file {
-        log_file.take_stderr().map_err(Failure::LogFile)?;
-        warn_if_exposed();
+        // Also to whoever started it.
+        warn();
+        log_file.take_stderr()?;
     }
-    // Asked now: a terminal that has gone is none.
+    let options = if changed.is_empty() { "the defaults" } else { changed };
+    log::info!("officer {} listens on {address}; options: {options}", env!("CARGO_PKG_VERSION"));
+    warn();
+    // Asked now: later the terminal may be closed.
     let has_terminal = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
     net.run(|| on_hangup(log_file.as_mut(), has_terminal)).map_err(Failure::Poll)
 }
 
-/// SIGHUP asks for the log file to be opened anew, if there is one. Otherwise it says that the terminal has gone, and ends
-/// a server that has one, as it always did; one without a terminal, as under a service manager, goes on.
+/// SIGHUP asks to reopen the log file, if there is one. Otherwise it means that the terminal is closed, and ends a server
+/// that has one, as it always did; a server without a terminal, as under a service manager, goes on.
 fn on_hangup(log_file: Option<&mut LogFile>, has_terminal: bool) -> ControlFlow<()> {
     match log_file {
         Some(log_file) => log_file.reopen(),
         None if has_terminal => return ControlFlow::Break(()),
-        None => log::info!("SIGHUP means nothing here: there is no log file"),
+        None => log::info!("SIGHUP has no effect: there is no log file to reopen"),
     }
     ControlFlow::Continue(())
 }
 
 fn log_to_stderr(level: LevelFilter) {
-    // It is set up already if a program that uses the library calls us, and then stays as it is.
+    // A program that uses the library may have set it up already, and then it stays as it is.
     let _ = env_logger::Builder::new()
         .filter_level(level.min(LevelFilter::Warn))
         .filter_module("officer", level)
-        .filter_module(EXPOSED, level.max(LevelFilter::Warn))
+        .filter_module(START, level.max(LevelFilter::Warn))
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(LogOutput::default())))
         .try_init();
-}
-
-/// Tells whoever started the server, which may be a script that waits for just this line, where it is.
-pub(crate) fn announce(address: &str) {
-    // Not println!, which panics when nobody reads stdout: the server is there for its clients.
-    let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "officer: listening on {address}").and_then(|()| stdout.flush());
 }
 
 #[cfg(test)]
@@ -273,6 +289,7 @@ mod tests {
                 linger: Duration::ZERO,
                 kick_from_anywhere: true,
                 own_ip: None,
+                silent_after: None,
                 turn_read_bytes: 12,
                 turn_expiries_max: 13,
                 turn_expiry_bytes: 14,
@@ -286,7 +303,7 @@ mod tests {
                 keepalive_idle: Duration::from_secs(17),
                 keepalive_interval: Duration::from_secs(18),
                 keepalive_probes: 19,
-                user_timeout: Duration::from_millis(20),
+                user_timeout: Some(Duration::from_millis(20)),
             }
         );
     }

@@ -2,15 +2,21 @@
 
 use std::{fmt, io};
 
+use crate::wire::reason;
+
+/// Why the server refused a request. What a newer server has for it, and this version does not know, is kept as text.
+pub type Reason = reason::Reason<Box<str>>;
+
 /// Why a call of the client did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Error {
     /// The wait ended without the lock.
     TimedOut {
         /// The connections on the lock, the holder first.
         queue: Vec<String>,
     },
-    /// So many were on the lock that the call did not wait.
+    /// The lock's queue was full, so the call did not wait.
     QueueMaxed {
         /// The connections on the lock, the holder first.
         queue: Vec<String>,
@@ -21,16 +27,16 @@ pub enum Error {
     NotHeld,
     /// The server refused the request.
     Server {
-        /// For programs, such as `too_many_locks`.
-        reason: String,
+        /// For programs.
+        reason: Reason,
         /// For people.
         message: String,
     },
     /// There is no connection to the server.
     Connect {
-        /// Where it should be.
+        /// Its address.
         address: String,
-        /// What the system says.
+        /// The system's error.
         message: String,
         /// The kind of that.
         kind: io::ErrorKind,
@@ -52,7 +58,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::TimedOut { queue } => {
-                write!(f, "the lock could not be had in time")?;
+                write!(f, "timed out waiting for the lock")?;
                 write_queue(f, queue)
             }
             Error::QueueMaxed { queue } => {
@@ -60,11 +66,11 @@ impl fmt::Display for Error {
                 write_queue(f, queue)
             }
             Error::Cancelled => f.write_str("the wait was cancelled"),
-            Error::NotHeld => f.write_str("the lock is not held any more"),
+            Error::NotHeld => f.write_str("the lock is no longer held"),
             Error::Server { reason, message } => write!(f, "the server refuses: {message} ({reason})"),
             Error::Connect { address, message, .. } => write!(f, "no connection to {address}: {message}"),
             Error::ConnectionLost { reason } => write!(f, "the connection was lost, and all locks with it: {reason}"),
-            Error::Unexpected { line } => write!(f, "the server sent what was not expected: {line}"),
+            Error::Unexpected { line } => write!(f, "unexpected line from the server: {line}"),
         }
     }
 }

@@ -1,141 +1,19 @@
-//! The connection itself: making it, writing to it, and the thread that reads it and keeps it alive.
+//! The connection itself: making it, and the thread that reads it and keeps it alive.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use socket2::{Domain, SockAddr, Socket, Type};
-
+use super::connect::until;
 use super::error::Error;
-use super::options::{Address, Options};
-use super::shared::Shared;
-use crate::wire::answer::Answer;
+use super::options::{INTERVAL_MIN, Options};
+use super::request::Request;
+use super::stream::Stream;
+use crate::wire::answer::{Answer, AnswerLimits};
 
-/// A request, with the fields that it has.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Request<'a> {
-    pub(super) command: &'static str,
-    pub(super) id: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) timeout: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) queue_max: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) connection: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) prefix: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) after: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) detail: Option<bool>,
-}
-
-impl Request<'_> {
-    pub(super) fn line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self).expect("strings and numbers are JSON");
-        line.push(b'\n');
-        line
-    }
-}
-
-/// A line from the server that is longer than this is none.
+/// The longest line from the server that is accepted.
 const LINE_BYTES_MAX: usize = 64 << 20;
-
-/// The time left. Sockets take no 0.
-fn until(give_up: Instant) -> Duration {
-    give_up.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-}
-
-/// A connected socket of either kind.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// Connects, to the first address of the host that answers.
-    fn connect(address: &Address, give_up: Instant) -> io::Result<Self> {
-        match address {
-            Address::Unix(path) => {
-                // The limit on writing is one on connecting, too: a server that accepts nobody has a line before it.
-                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-                socket.set_write_timeout(Some(until(give_up)))?;
-                socket.connect(&SockAddr::unix(path)?).map_err(|error| match error.kind() {
-                    ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "the server accepts no connection"),
-                    _ => error,
-                })?;
-                Ok(Stream::Unix(OwnedFd::from(socket).into()))
-            }
-            Address::Tcp(host, port) => {
-                let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
-                for address in (host.as_str(), *port).to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, until(give_up)) {
-                        Ok(stream) => {
-                            // Requests are small, and each is waited for.
-                            stream.set_nodelay(true)?;
-                            return Ok(Stream::Tcp(stream));
-                        }
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
-            }
-        }
-    }
-
-    pub(super) fn try_clone(&self) -> io::Result<Self> {
-        match self {
-            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
-            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
-        }
-    }
-
-    fn set_timeouts(&self, read: Duration, write: Duration) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => {
-                stream.set_read_timeout(Some(read))?;
-                stream.set_write_timeout(Some(write))
-            }
-            Stream::Unix(stream) => {
-                stream.set_read_timeout(Some(read))?;
-                stream.set_write_timeout(Some(write))
-            }
-        }
-    }
-
-    /// Ends both directions, for all clones: whoever reads finds the end.
-    pub(super) fn shut_down(&self) {
-        // A socket that is not connected any more is as good as shut down.
-        let _ = match self {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
-        };
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(buffer),
-            Stream::Unix(stream) => stream.read(buffer),
-        }
-    }
-
-    pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.write_all(bytes),
-            Stream::Unix(stream) => stream.write_all(bytes),
-        }
-    }
-}
 
 /// Lines out of a stream.
 #[derive(Debug)]
@@ -186,6 +64,18 @@ impl Lines {
     }
 }
 
+/// Whoever a connection belongs to. It may have several, one after the other: `epoch` says which of them.
+pub(super) trait Owner: Send + Sync + 'static {
+    /// The server has answered a request.
+    fn answer(&self, epoch: u64, answer: Answer);
+    /// Whether keep-alives are sent for it.
+    fn sends_keep_alives(&self) -> bool;
+    /// Writes a line to the connection.
+    fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error>;
+    /// The connection was found lost.
+    fn lose(&self, epoch: u64, error: Error);
+}
+
 /// A new connection whose server has said hello.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -194,7 +84,24 @@ pub(super) struct Link {
     pub(super) connection: String,
     /// The longest line that it takes, with its end.
     pub(super) line_bytes_max: usize,
+    /// How soon it gives us up if it hears nothing. None: never.
+    pub(super) silent_after: Option<Duration>,
     pulse: Pulse,
+}
+
+/// How soon a server gives up a client of which it hears nothing: because the network says so, or because it is idle.
+fn silent_after(limits: &AnswerLimits) -> Option<Duration> {
+    let limits = [limits.silent_after, limits.max_idle].map(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    limits.into_iter().flatten().filter(|limit| !limit.is_zero()).min()
+}
+
+/// The longest time for which a lost connection stays unnoticed. Whoever holds a lock has to have stopped before the server
+/// gives it to the next, so the program's own time to stop is left for that where it fits, and a quarter of what remains for
+/// a machine that is slow. Where it does not fit, it is at least told before.
+fn interval(options: &Options, silent_after: Option<Duration>) -> Duration {
+    let Some(silent_after) = silent_after else { return options.keep_alive };
+    let room = silent_after.saturating_sub(options.stop_within).max(silent_after / 4);
+    options.keep_alive.min(room * 3 / 4).max(INTERVAL_MIN)
 }
 
 /// When keep-alives are sent and missed. Together the three make up the interval within which a loss is noticed.
@@ -245,14 +152,12 @@ impl Link {
             "error" => return Err(Error::Server { reason: hello.reason, message: hello.message }),
             _ => return Err(Error::unexpected(&String::from_utf8_lossy(&line))),
         }
-        // A server that closes idle connections sooner is told oftener that this one is not.
-        let max_idle = Duration::try_from_secs_f64(hello.limits.max_idle).ok().filter(|limit| !limit.is_zero());
-        let interval = max_idle.map_or(options.keep_alive, |max_idle| options.keep_alive.min(max_idle));
-        let pulse = Pulse::of_interval(interval);
+        let silent_after = silent_after(&hello.limits);
+        let pulse = Pulse::of_interval(interval(options, silent_after));
         lines.stream.set_timeouts(pulse.tick, pulse.answer_within).map_err(failed)?;
-        // With its end. An answer without the limit is no reason to send nothing.
+        // Including its end. An answer without the limit does not prevent sending.
         let line_bytes_max = hello.limits.line_bytes_max.map_or(usize::MAX, |max| max.saturating_add(1));
-        Ok(Link { lines, connection: hello.connection, line_bytes_max, pulse })
+        Ok(Link { lines, connection: hello.connection, line_bytes_max, silent_after, pulse })
     }
 
     /// The half that writes.
@@ -261,16 +166,16 @@ impl Link {
     }
 
     /// Reads until the connection is lost, in a thread of its own.
-    pub(super) fn read(self, shared: Arc<Shared>, epoch: u64) -> io::Result<()> {
+    pub(super) fn read(self, owner: Arc<impl Owner>, epoch: u64) -> io::Result<()> {
         let thread = thread::Builder::new().name("officer-client".to_owned());
         thread.spawn(move || {
-            let error = self.read_until_lost(&shared, epoch);
-            shared.lose(epoch, error);
+            let error = self.read_until_lost(&*owner, epoch);
+            owner.lose(epoch, error);
         })?;
         Ok(())
     }
 
-    fn read_until_lost(mut self, shared: &Shared, epoch: u64) -> Error {
+    fn read_until_lost(mut self, owner: &impl Owner, epoch: u64) -> Error {
         let mut asked_at = Instant::now();
         let mut is_asked = false;
         loop {
@@ -278,7 +183,7 @@ impl Link {
                 Ok(Heard::Line(line)) => {
                     is_asked = false;
                     match read_answer(&line) {
-                        Ok(answer) => shared.answer(epoch, answer),
+                        Ok(answer) => owner.answer(epoch, answer),
                         Err(error) => return Error::ConnectionLost { reason: error.to_string() },
                     }
                 }
@@ -292,10 +197,10 @@ impl Link {
             }
             // Whatever else comes and goes: what was sent meanwhile says nothing about the server, and what was heard
             // does not keep the connection from being idle for it.
-            if !is_asked && now >= asked_at + self.pulse.ask_after {
+            if !is_asked && now >= asked_at + self.pulse.ask_after && owner.sends_keep_alives() {
                 (asked_at, is_asked) = (now, true);
                 let keep_alive = Request { command: "keep_alive", ..Request::default() };
-                if let Err(error) = shared.write(epoch, &keep_alive.line()) {
+                if let Err(error) = owner.write(epoch, &keep_alive.line()) {
                     return error;
                 }
             }
@@ -305,4 +210,43 @@ impl Link {
 
 fn read_answer(line: &[u8]) -> Result<Answer, Error> {
     Answer::read(line).ok_or_else(|| Error::unexpected(&String::from_utf8_lossy(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_noticed_and_acted_on_before_the_server_gives_the_client_up() {
+        for (silent_after, max_idle, given_up) in [
+            (0.0, 0.0, None),
+            (0.0, 60.0, Some(60)),
+            (30.0, 60.0, Some(30)),
+            (30.0, 0.0, Some(30)),
+            (90.0, 60.0, Some(60)),
+        ] {
+            let limits = AnswerLimits { silent_after, max_idle, ..AnswerLimits::default() };
+            assert_eq!(super::silent_after(&limits), given_up.map(Duration::from_secs), "{silent_after} {max_idle}");
+        }
+        let nonsense = AnswerLimits { silent_after: -1.0, max_idle: f64::NAN, ..AnswerLimits::default() };
+        assert_eq!(silent_after(&nonsense), None);
+
+        let after = |keep_alive, stop_within, silent_after: Option<u64>| {
+            let options = Options::new("x").keep_alive(Duration::from_millis(keep_alive));
+            let options = options.stop_within(Duration::from_millis(stop_within));
+            interval(&options, silent_after.map(Duration::from_millis))
+        };
+        for (keep_alive, stop_within, silent_after) in
+            [(10_000, 5_000, 30_000), (10_000, 5_000, 8_000), (10_000, 0, 1_000), (400, 0, 1_000), (60_000, 20, 60_000)]
+        {
+            let noticed = after(keep_alive, stop_within, Some(silent_after));
+            assert!(noticed + Duration::from_millis(stop_within) < Duration::from_millis(silent_after), "{noticed:?}");
+            assert!(noticed <= Duration::from_millis(keep_alive) && noticed >= INTERVAL_MIN, "{noticed:?}");
+        }
+        // What is asked for is kept if it does, or nobody is given up.
+        assert_eq!(after(10_000, 5_000, Some(30_000)), Duration::from_secs(10));
+        assert_eq!(after(10_000, 5_000, None), Duration::from_secs(10));
+        // No time to stop: there is at least some to be told.
+        assert!(after(10_000, 60_000, Some(3_000)) < Duration::from_secs(1));
+    }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
-use super::link::Request;
+use super::request::Request;
 use super::state::CallKind;
-use super::{Client, LockDetail, NameListing};
+use super::{Client, ConnectionDetail, LockDetail, NameListing};
 
 /// Some of the locks of a server, with all that it tells of them.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct LocksPage {
     /// The locks with their names.
     pub locks: Vec<(String, LockDetail)>,
@@ -39,7 +40,7 @@ impl Client {
 
     /// The locks whose names begin so, with all that the server tells of them, fetched as they are asked for.
     pub fn locks_with_detail(&self, prefix: &str) -> Locks<'_> {
-        Locks { client: self, prefix: prefix.to_owned(), page: Vec::new().into_iter(), after: After::Beginning }
+        Locks { client: self, prefix: prefix.to_owned(), pages: Pages::new() }
     }
 
     /// One page of the locks whose names begin so: the first, or the one that begins where `after`, the `next` of another
@@ -56,12 +57,26 @@ impl Client {
     /// Every connection that holds or waits for anything, with the names of that.
     ///
     /// # Errors
-    /// [`Error::ConnectionLost`], and [`Error::Server`] with the reason `reply_too_large` if it is too much for one
-    /// reply.
+    /// [`Error::ConnectionLost`], and [`Error::Server`] with
+    /// `Reason::ReplyTooLarge` if it is too much for one reply.
     pub fn connections(&self) -> Result<NameListing, Error> {
         let all: NameListing = self.listing("connections")?;
         let own = |(connection, names)| (connection, self.of_namespace(names));
         Ok(all.into_iter().map(own).filter(|(_, names)| !names.is_empty()).collect())
+    }
+
+    /// The connections of the server with what it tells of each, fetched as they are asked for: those that hold or wait
+    /// for anything, with `has_idle` all. A namespace makes no difference here.
+    pub fn connections_with_detail(&self, has_idle: bool) -> Connections<'_> {
+        Connections { client: self, has_idle, pages: Pages::new() }
+    }
+
+    fn connections_page(&self, has_idle: bool, after: Option<&str>) -> Result<Page<(String, ConnectionDetail)>, Error> {
+        let (all, detail) = (Some(has_idle), Some(true));
+        let request = Request { command: "connections", all, after, detail, ..Request::default() };
+        let answer = self.shared().ask(CallKind::Other, request)?;
+        let page: BTreeMap<String, ConnectionDetail> = read(answer.value)?;
+        Ok((page.into_iter().collect(), answer.next))
     }
 
     /// What this client holds or waits for.
@@ -107,7 +122,42 @@ fn read<T: DeserializeOwned>(value: Option<serde_json::Value>) -> Result<T, Erro
 pub struct Locks<'a> {
     client: &'a Client,
     prefix: String,
-    page: std::vec::IntoIter<(String, LockDetail)>,
+    pages: Pages<(String, LockDetail)>,
+}
+
+impl Iterator for Locks<'_> {
+    type Item = Result<(String, LockDetail), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Locks { client, prefix, pages } = self;
+        pages.next(|after| client.locks_page(prefix, after).map(|LocksPage { locks, next }| (locks, next)))
+    }
+}
+
+/// Connections of a server, a page at a time.
+#[derive(Debug)]
+pub struct Connections<'a> {
+    client: &'a Client,
+    has_idle: bool,
+    pages: Pages<(String, ConnectionDetail)>,
+}
+
+impl Iterator for Connections<'_> {
+    type Item = Result<(String, ConnectionDetail), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Connections { client, has_idle, pages } = self;
+        pages.next(|after| client.connections_page(*has_idle, after))
+    }
+}
+
+/// Rows, and where the next page begins, if there may be more.
+type Page<T> = (Vec<T>, Option<String>);
+
+/// Rows that are fetched page by page, as they are asked for.
+#[derive(Debug)]
+struct Pages<T> {
+    page: std::vec::IntoIter<T>,
     after: After,
 }
 
@@ -119,22 +169,25 @@ enum After {
     End,
 }
 
-impl Iterator for Locks<'_> {
-    type Item = Result<(String, LockDetail), Error>;
+impl<T> Pages<T> {
+    fn new() -> Self {
+        Pages { page: Vec::new().into_iter(), after: After::Beginning }
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    /// The next row. `fetch` gets the page after the `next` of another one, and where the one after that begins.
+    fn next(&mut self, mut fetch: impl FnMut(Option<&str>) -> Result<Page<T>, Error>) -> Option<Result<T, Error>> {
         loop {
-            if let Some(lock) = self.page.next() {
-                return Some(Ok(lock));
+            if let Some(row) = self.page.next() {
+                return Some(Ok(row));
             }
             let after = match &self.after {
                 After::Beginning => None,
                 After::Page(after) => Some(after.as_str()),
                 After::End => return None,
             };
-            match self.client.locks_page(&self.prefix, after) {
-                Ok(LocksPage { locks, next }) => {
-                    self.page = locks.into_iter();
+            match fetch(after) {
+                Ok((rows, next)) => {
+                    self.page = rows.into_iter();
                     self.after = next.map_or(After::End, After::Page);
                 }
                 Err(error) => {

@@ -1,13 +1,12 @@
 //! A blocking client on plain sockets.
 //!
-//! ```
+#![cfg_attr(feature = "server", doc = "```")]
+#![cfg_attr(not(feature = "server"), doc = "```ignore")]
 //! use officer::client::{Client, Error, LockOptions};
 //! use std::time::Duration;
 //!
 //! # use officer::net::{Config, Listen, Net};
-//! # let listen = Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-//! # let (tcp, limits) = Default::default();
-//! # let mut net = Net::bind(Config { listen, tcp, limits, turn_accepts_max: 64, stats: false }).unwrap();
+//! # let mut net = Net::bind(Config::new(Listen::Tcp { host: "127.0.0.1".into(), port: 0 })).unwrap();
 //! # let address = net.address();
 //! # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
 //! // The address is that of the server: "127.0.0.1:11500", or the path of a socket.
@@ -37,24 +36,28 @@
 //! which nothing hung makes a new connection with the next call. A thread of the client's own sends keep-alives, also
 //! while locks wait and while the program computes, and notices a connection that has died without a word.
 
+mod connect;
 mod error;
 mod guard;
 mod link;
 mod listing;
 mod options;
+mod request;
+pub(crate) mod resolve;
 mod shared;
 mod state;
+mod stream;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use self::error::Error;
+pub use self::error::{Error, Reason};
 pub use self::guard::Guard;
-pub use self::listing::{Locks, LocksPage};
+pub use self::listing::{Connections, Locks, LocksPage};
 pub use self::options::{Address, DEFAULT_PORT, LockOptions, Options};
-pub use crate::wire::answer::{LockDetail, NameListing, PlaceDetail};
+pub use crate::wire::answer::{ConnectionDetail, LockDetail, NameListing, PlaceDetail};
 
-use self::link::Request;
+use self::request::Request;
 use self::shared::Shared;
 use self::state::{CallKind, Turn};
 
@@ -108,8 +111,13 @@ impl Client {
     /// Those of [`Client::lock`], [`Error::TimedOut`] and [`Error::QueueMaxed`]. Where another thread of this client is
     /// in the way, only its threads are counted, and the `queue` of these two has this connection's name for each.
     pub fn lock_with(&self, name: &str, options: LockOptions) -> Result<Guard, Error> {
+        // With a namespace in front, the server would not see that the name is empty.
+        if name.is_empty() && self.shared().options.namespace.is_some() {
+            let message = "name must not be empty".to_owned();
+            return Err(Error::Server { reason: Reason::InvalidRequest, message });
+        }
         let name = self.with_namespace(name);
-        // A time too far away to be told is no limit.
+        // A deadline too far away to be represented is no limit.
         let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let shared = self.shared();
         let epoch = shared.ensure_link()?;
@@ -221,6 +229,15 @@ impl Client {
         self.expect("reset_succeeded", CallKind::Reset, Request { command: "reset", ..Request::default() })
     }
 
+    /// Tells the server that this client is alive, and waits for its answer. For programs that have chosen
+    /// [`Options::keep_alive_by_program`].
+    ///
+    /// # Errors
+    /// [`Error::ConnectionLost`] and [`Error::Server`].
+    pub fn keep_alive(&self) -> Result<(), Error> {
+        self.expect("kept_alive", CallKind::Other, Request { command: "keep_alive", ..Request::default() })
+    }
+
     /// How long the server takes to answer.
     ///
     /// # Errors
@@ -235,7 +252,7 @@ impl Client {
     /// there was one.
     ///
     /// # Errors
-    /// [`Error::Server`] with the reason `not_allowed` from another machine, unless the server was told otherwise;
+    /// [`Error::Server`] with `Reason::NotAllowed` from another machine, unless the server was told otherwise;
     /// [`Error::ConnectionLost`].
     pub fn kick(&self, connection: &str) -> Result<bool, Error> {
         let request = Request { command: "kick", connection: Some(connection), ..Request::default() };
@@ -250,6 +267,12 @@ impl Client {
     /// What the server calls this connection.
     pub fn connection_name(&self) -> String {
         self.shared().state().connection.clone()
+    }
+
+    /// How soon the server gives this client up, and its locks to others, if it hears nothing of it. None: never, or it
+    /// does not say.
+    pub fn silent_after(&self) -> Option<Duration> {
+        self.shared().state().silent_after
     }
 
     /// Closes the connection, which gives up everything, and makes a new one.

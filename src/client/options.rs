@@ -9,11 +9,17 @@ use super::{Client, Error};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Address {
     /// A host and a port.
     Tcp(String, u16),
     /// The path of a UNIX socket.
     Unix(PathBuf),
+}
+
+/// The host without the brackets that an IPv6 address may have.
+pub(crate) fn bare_host(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// The port of a server that was told no other.
@@ -25,7 +31,7 @@ impl From<&str> for Address {
         if text.contains('/') {
             return Address::Unix(text.into());
         }
-        let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let bare = |host: &str| bare_host(host).to_owned();
         match text.rsplit_once(':') {
             // A lone IPv6 address is full of colons.
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => match port.parse() {
@@ -39,7 +45,7 @@ impl From<&str> for Address {
 
 impl From<(&str, u16)> for Address {
     fn from((host, port): (&str, u16)) -> Self {
-        Address::Tcp(host.to_owned(), port)
+        Address::Tcp(bare_host(host).to_owned(), port)
     }
 }
 
@@ -58,14 +64,17 @@ impl From<PathBuf> for Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{}]:{port}", bare_host(host)),
             Address::Tcp(host, port) => write!(f, "{host}:{port}"),
             Address::Unix(path) => write!(f, "{}", path.display()),
         }
     }
 }
 
-/// As good as for ever, and small enough to calculate with.
+/// Keep-alives are not sent more often than this asks for.
+pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// Practically forever, and small enough to calculate with.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Called when a connection is found lost.
@@ -78,6 +87,8 @@ pub struct Options {
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
     pub(super) keep_alive: Duration,
+    pub(super) is_keep_alive_by_program: bool,
+    pub(super) stop_within: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) on_lost: Option<OnLost>,
 }
@@ -90,6 +101,8 @@ impl Options {
             namespace: None,
             name: None,
             keep_alive: Duration::from_secs(10),
+            is_keep_alive_by_program: false,
+            stop_within: Duration::ZERO,
             connect_timeout: Duration::from_secs(10),
             on_lost: None,
         }
@@ -103,7 +116,7 @@ impl Options {
         self
     }
 
-    /// What the server's listings show for this client beside its address; at most 128 bytes.
+    /// What the server's listings show for this client next to its address; at most 128 bytes.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -111,15 +124,38 @@ impl Options {
     }
 
     /// The longest time for which a lost connection stays unnoticed: a keep-alive is sent more than twice as often, and has
-    /// to be answered within the rest. At least 10 ms. A server that closes idle connections sooner gets them as often as
-    /// it needs them.
+    /// to be answered within the rest. At least 10 ms. If the server gives up silent or idle clients so soon that it could
+    /// give a lock to the next before this client has noticed that it is lost, they are sent more often.
     #[must_use]
     pub fn keep_alive(mut self, interval: Duration) -> Self {
-        self.keep_alive = interval.clamp(Duration::from_millis(10), FOREVER);
+        self.keep_alive = interval.clamp(INTERVAL_MIN, FOREVER);
         self
     }
 
-    /// How long making the connection may take, with the server's first answer.
+    /// How long the program takes to stop what it does under a lock once [`Options::on_lost`] tells it to. A lost
+    /// connection is noticed so much sooner that it has stopped before the server gives the lock to the next, if the server
+    /// gives silent clients up later than that. The default is no time.
+    #[must_use]
+    pub fn stop_within(mut self, time: Duration) -> Self {
+        self.stop_within = time;
+        self
+    }
+
+    /// The client sends keep-alives only while a call waits for its answer. Between calls the thread that does the work
+    /// sends them, with [`Client::keep_alive`], as it makes progress: at least twice within the time after which the server
+    /// closes a silent connection (60 s unless configured). If that thread gets stuck, the server takes its locks back. A
+    /// connection that dies between calls is noticed by the next.
+    ///
+    /// To the server the threads of a client are one: a call of any of them counts. Give each worker that is to be watched
+    /// a client of its own.
+    #[must_use]
+    pub fn keep_alive_by_program(mut self) -> Self {
+        self.is_keep_alive_by_program = true;
+        self
+    }
+
+    /// How long making the connection may take: looking up the host's name, trying its addresses one after the other as
+    /// RFC 8305 says, and the server's first answer.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout.clamp(Duration::from_millis(1), FOREVER);
@@ -137,8 +173,7 @@ impl Options {
 
     /// Connects.
     ///
-    /// # Errors
-    /// [`Error::Connect`] if nobody answers; [`Error::Unexpected`] if it is no Officer server that does;
+    /// # Errors [`Error::Connect`] if nobody answers; [`Error::Unexpected`] if it is not an Officer server;
     /// [`Error::Server`] if there is no room for one more connection.
     pub fn connect(self) -> Result<Client, Error> {
         Client::with_options(self)
@@ -152,17 +187,20 @@ impl fmt::Debug for Options {
             .field("namespace", &self.namespace)
             .field("name", &self.name)
             .field("keep_alive", &self.keep_alive)
+            .field("is_keep_alive_by_program", &self.is_keep_alive_by_program)
+            .field("stop_within", &self.stop_within)
             .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
     }
 }
 
-/// How to ask for a lock. The default waits for ever.
+/// How to request a lock. The default waits forever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LockOptions {
-    /// The longest wait. None: for ever; zero: not at all.
+    /// The longest wait. None: forever; zero: not at all.
     pub timeout: Option<Duration>,
-    /// Do not wait if so many, the holder counted, are on the lock already.
+    /// Do not wait if at least this many, including the holder, hold the lock or wait for it.
     pub queue_max: Option<u64>,
 }
 
@@ -170,6 +208,13 @@ impl LockOptions {
     /// Waits so long at most.
     pub fn timeout(timeout: Duration) -> Self {
         LockOptions { timeout: Some(timeout), queue_max: None }
+    }
+
+    /// Does not wait if this many connections, the holder counted, are on the lock already.
+    #[must_use]
+    pub fn queue_max(mut self, queue_max: u64) -> Self {
+        self.queue_max = Some(queue_max);
+        self
     }
 
     /// Does not wait.
@@ -194,6 +239,10 @@ mod tests {
         ] {
             assert_eq!(Address::from(text), address);
             assert_eq!(address.to_string(), written);
+            assert_eq!(Address::from(written), address);
         }
+        assert_eq!(Address::from(("[::1]", 99)), Address::from(("::1", 99)));
+        // However it was made.
+        assert_eq!(Address::Tcp("[::1]".into(), 99).to_string(), "[::1]:99");
     }
 }

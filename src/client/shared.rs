@@ -4,10 +4,12 @@ use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::error::Error;
-use super::link::{Link, Request, Stream};
+use super::error::{Error, Reason};
+use super::link::{Link, Owner};
 use super::options::Options;
+use super::request::Request;
 use super::state::{CallKind, LinkState, State};
+use super::stream::Stream;
 use crate::wire::answer::Answer;
 
 /// The one connection of a client, and everything about it.
@@ -90,7 +92,7 @@ impl Shared {
             if state.epoch != before {
                 return Err(state.loss());
             }
-            let epoch = state.renew(link.connection.clone(), link.line_bytes_max);
+            let epoch = state.renew(&link);
             *slot = Some((epoch, writer));
             epoch
         };
@@ -119,11 +121,6 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// The connection of an epoch was found lost.
-    pub(super) fn lose(&self, epoch: u64, error: Error) {
-        self.lose_with_writer(self.writer(), epoch, error);
-    }
-
     fn lose_with_writer(&self, mut writer: MutexGuard<'_, Writer>, epoch: u64, error: Error) {
         let mut state = self.state();
         if state.epoch != epoch || !matches!(state.link, LinkState::Up) {
@@ -138,35 +135,6 @@ impl Shared {
         self.changed.notify_all();
         if let Some(on_lost) = &self.options.on_lost {
             on_lost(&error);
-        }
-    }
-
-    /// Writes a line to the connection of an epoch. If that fails the connection is lost.
-    pub(super) fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error> {
-        let mut writer = self.writer();
-        let result = match writer.as_mut() {
-            Some((of, stream)) if *of == epoch => stream.write_all(line),
-            _ => return Err(self.state().loss()),
-        };
-        result.map_err(|error| {
-            let reason = match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::TimedOut => "the server takes no requests".to_owned(),
-                _ => error.to_string(),
-            };
-            let error = Error::ConnectionLost { reason };
-            // Without letting go of the writer: the next thread would only try the same for as long again.
-            self.lose_with_writer(writer, epoch, error.clone());
-            error
-        })
-    }
-
-    /// Applies an answer, and wakes whoever waits for what it changes.
-    pub(super) fn answer(&self, epoch: u64, answer: Answer) {
-        let mut state = self.state();
-        if state.epoch == epoch {
-            state.answer(answer);
-            drop(state);
-            self.changed.notify_all();
         }
     }
 
@@ -185,7 +153,7 @@ impl Shared {
         // out at any price.)
         if line.len() > state.line_bytes_max && !matches!(kind, CallKind::Unlock { .. }) {
             let message = format!("a request has at most {} bytes", state.line_bytes_max);
-            return Err(Error::Server { reason: "line_too_long".to_owned(), message });
+            return Err(Error::Server { reason: Reason::LineTooLong, message });
         }
         let (sender, receiver) = sync_channel(1);
         state.call(request.id, kind, sender);
@@ -226,6 +194,48 @@ impl Shared {
         let epoch = self.ensure_link()?;
         let receiver = self.send(epoch, self.state(), kind, request)?;
         self.wait(&receiver)
+    }
+}
+
+/// What the reading thread needs.
+impl Owner for Shared {
+    /// Applies an answer, and wakes whoever waits for what it changes.
+    fn answer(&self, epoch: u64, answer: Answer) {
+        let mut state = self.state();
+        if state.epoch == epoch {
+            state.answer(answer);
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether the reading thread is to send keep-alives now.
+    fn sends_keep_alives(&self) -> bool {
+        !self.options.is_keep_alive_by_program || self.state().has_calls()
+    }
+
+    /// Writes a line to the connection of an epoch. If that fails the connection is lost.
+    fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error> {
+        let mut writer = self.writer();
+        let result = match writer.as_mut() {
+            Some((of, stream)) if *of == epoch => stream.write_all(line),
+            _ => return Err(self.state().loss()),
+        };
+        result.map_err(|error| {
+            let reason = match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => "the server takes no requests".to_owned(),
+                _ => error.to_string(),
+            };
+            let error = Error::ConnectionLost { reason };
+            // Without letting go of the writer: the next thread would only try the same for as long again.
+            self.lose_with_writer(writer, epoch, error.clone());
+            error
+        })
+    }
+
+    /// The connection of an epoch was found lost.
+    fn lose(&self, epoch: u64, error: Error) {
+        self.lose_with_writer(self.writer(), epoch, error);
     }
 }
 

@@ -6,8 +6,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use super::error::Error;
+use super::link::Link;
 use crate::wire::answer::Answer;
 
 /// Everything behind the mutex.
@@ -22,6 +24,8 @@ pub(super) struct State {
     last_loss: Option<Error>,
     /// The longest line that the server takes.
     pub(super) line_bytes_max: usize,
+    /// How soon it gives us up if it hears nothing.
+    pub(super) silent_after: Option<Duration>,
     calls: HashMap<u64, Call>,
     /// The last that was given out.
     last_id: u64,
@@ -77,7 +81,7 @@ pub(super) enum Turn {
     Nested(u64),
     /// Nobody else in this client wants it: ask the server.
     Ask,
-    /// Others in this client come first: so many are on the name.
+    /// Others in this client come first: this many hold or wait for the name.
     Wait { ahead: usize },
     /// A `reset` has ended its wait.
     Cancelled,
@@ -104,6 +108,7 @@ impl State {
             connection: String::new(),
             last_loss: None,
             line_bytes_max: usize::MAX,
+            silent_after: None,
             calls: HashMap::new(),
             // That of keep-alives, whose answers nobody waits for.
             last_id: 0,
@@ -135,6 +140,11 @@ impl State {
         !(self.owned.is_empty() && self.waiting.is_empty() && self.calls.is_empty())
     }
 
+    /// Whether a request has no answer yet.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
     /// The connection is gone: every call fails, every hold is gone. Waking the waiting threads is the caller's part.
     pub(super) fn lose(&mut self, error: Error) {
         let was_busy = self.is_busy();
@@ -145,10 +155,11 @@ impl State {
     }
 
     /// There is a new connection. Returns its epoch.
-    pub(super) fn renew(&mut self, connection: String, line_bytes_max: usize) -> u64 {
+    pub(super) fn renew(&mut self, link: &Link) -> u64 {
         self.link = LinkState::Up;
-        self.connection = connection;
-        self.line_bytes_max = line_bytes_max;
+        self.connection.clone_from(&link.connection);
+        self.line_bytes_max = link.line_bytes_max;
+        self.silent_after = link.silent_after;
         self.epoch += 1;
         self.epoch
     }
@@ -168,7 +179,7 @@ impl State {
             return Turn::Cancelled;
         }
         match self.owned.get(name) {
-            // Its own hold: waiting for itself would be for ever.
+            // Its own hold: it would wait for itself forever.
             Some(Owned { thread, hold: Some(hold), .. }) if *thread == thread::current().id() => Turn::Nested(*hold),
             None if position == 0 => Turn::Ask,
             owned => Turn::Wait { ahead: position + usize::from(owned.is_some()) },
@@ -260,7 +271,7 @@ impl State {
             (CallKind::Reset, "reset_succeeded") => self.owned.retain(|_, owned| owned.hold.is_none()),
             (CallKind::Unlock { .. } | CallKind::Reset | CallKind::Other, _) => {}
         }
-        // A caller that is gone is none to be told.
+        // The caller may be gone.
         let _ = call.answer.send(answer);
     }
 }

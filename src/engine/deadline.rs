@@ -3,10 +3,7 @@
 use std::num::NonZeroU32;
 
 use crate::slots::Chunks;
-
-/// A point in time, or a length of it: nanoseconds, points counted from the start of the process. 2^64 of them are 584
-/// years, so the largest value stands for never.
-pub type Nanos = u64;
+use crate::time::Moment;
 
 /// Names one armed deadline until it is cancelled or has been popped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +31,13 @@ pub struct Deadlines<T> {
     next_order: u64,
 }
 
-/// So much of the heap is kept, however few deadlines are armed.
+/// The heap keeps this capacity, however few deadlines are armed.
 const HEAP_KEPT: usize = 4096;
 
 /// What is compared stands in the heap itself, so that a comparison touches no other memory.
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    at: Nanos,
+    at: Moment,
     order: u64,
     slot: u32,
 }
@@ -65,7 +62,7 @@ impl<T> Default for Deadlines<T> {
 
 impl<T: Copy> Deadlines<T> {
     /// From `at` on, `due` is due.
-    pub fn arm(&mut self, at: Nanos, due: T) -> DeadlineKey {
+    pub fn arm(&mut self, at: Moment, due: T) -> DeadlineKey {
         let position = self.heap.len();
         let key = DeadlineKey::new(self.armed.insert(Armed { position: 0, due }));
         let order = self.take_order();
@@ -78,7 +75,7 @@ impl<T: Copy> Deadlines<T> {
     ///
     /// # Panics
     /// If it is not armed.
-    pub fn rearm(&mut self, key: DeadlineKey, at: Nanos) {
+    pub fn rearm(&mut self, key: DeadlineKey, at: Moment) {
         let position = self.position(key);
         let order = self.take_order();
         let node = &mut self.heap[position];
@@ -91,7 +88,7 @@ impl<T: Copy> Deadlines<T> {
     ///
     /// # Panics
     /// If it is not armed.
-    pub fn at(&self, key: DeadlineKey) -> Nanos {
+    pub fn at(&self, key: DeadlineKey) -> Moment {
         self.heap[self.position(key)].at
     }
 
@@ -105,21 +102,23 @@ impl<T: Copy> Deadlines<T> {
     }
 
     /// Takes out the next deadline if it is at or before `now`.
-    pub fn pop_due(&mut self, now: Nanos) -> Option<T> {
+    pub fn pop_due(&mut self, now: Moment) -> Option<T> {
         (self.next()? <= now).then(|| self.remove(0))
     }
 
     /// The earliest moment at which something is due.
-    pub fn next(&self) -> Option<Nanos> {
+    pub fn next(&self) -> Option<Moment> {
         self.heap.first().map(|node| node.at)
     }
 
     /// How many are armed.
+    #[cfg(feature = "unstable")]
     pub fn len(&self) -> usize {
         self.heap.len()
     }
 
     /// Whether none is armed.
+    #[cfg(feature = "unstable")]
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()
     }
@@ -193,6 +192,7 @@ impl<T: Copy> Deadlines<T> {
     ///
     /// # Panics
     /// If the heap is out of order, or its index disagrees with it.
+    #[cfg(feature = "unstable")]
     pub fn check_all(&self) {
         assert_eq!(self.heap.len(), self.armed.len(), "as many nodes as armed deadlines");
         for (position, node) in self.heap.iter().enumerate() {
@@ -219,12 +219,12 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let mut deadlines = Deadlines::default();
         // (at, order of arming) -> what
-        let mut model: BTreeMap<(Nanos, u64), u64> = BTreeMap::new();
-        let mut keys: Vec<(DeadlineKey, (Nanos, u64))> = Vec::new();
+        let mut model: BTreeMap<(Moment, u64), u64> = BTreeMap::new();
+        let mut keys: Vec<(DeadlineKey, (Moment, u64))> = Vec::new();
         let mut now = 0;
         for step in 0..20_000_u64 {
             // Few different times, so that many are equal.
-            let at = now + random.u64(0..20);
+            let at = Moment::from_nanos(now + random.u64(0..20));
             match random.u8(0..10) {
                 0..4 => {
                     keys.push((deadlines.arm(at, step), (at, step)));
@@ -245,13 +245,13 @@ mod tests {
                 }
                 _ => {
                     now += random.u64(0..3);
-                    while let Some(what) = deadlines.pop_due(now) {
+                    while let Some(what) = deadlines.pop_due(Moment::from_nanos(now)) {
                         let first = *model.first_key_value().unwrap().0;
-                        assert!(first.0 <= now);
+                        assert!(first.0 <= Moment::from_nanos(now));
                         assert_eq!(model.remove(&first), Some(what));
                         keys.retain(|(_, in_model)| *in_model != first);
                     }
-                    assert!(model.first_key_value().is_none_or(|(first, _)| first.0 > now));
+                    assert!(model.first_key_value().is_none_or(|(first, _)| first.0 > Moment::from_nanos(now)));
                 }
             }
             deadlines.check_all();
@@ -265,7 +265,7 @@ mod tests {
     #[should_panic(expected = "invalid key")]
     fn a_deadline_is_cancelled_once() {
         let mut deadlines = Deadlines::default();
-        let key = deadlines.arm(5, 'x');
+        let key = deadlines.arm(Moment::from_nanos(5), 'x');
         deadlines.cancel(key);
         deadlines.cancel(key);
     }
@@ -274,9 +274,9 @@ mod tests {
     fn little_memory_and_memory_that_is_used_are_kept() {
         for (armed, ended) in [(100, 99), (10_000, 100)] {
             let mut deadlines = Deadlines::default();
-            (0..armed).for_each(|at| _ = deadlines.arm(at, 'x'));
+            (0..armed).for_each(|at| _ = deadlines.arm(Moment::from_nanos(at), 'x'));
             let before = deadlines.heap.capacity();
-            (0..ended).for_each(|at| _ = deadlines.pop_due(at).expect("it is due"));
+            (0..ended).for_each(|at| _ = deadlines.pop_due(Moment::from_nanos(at)).expect("it is due"));
             assert_eq!(deadlines.heap.capacity(), before, "{ended} of {armed} ended");
         }
     }
@@ -284,9 +284,9 @@ mod tests {
     #[test]
     fn a_million_deadlines_leave_little_behind() {
         let mut deadlines = Deadlines::default();
-        (0..1_000_000).for_each(|at| _ = deadlines.arm(at, 'x'));
+        (0..1_000_000).for_each(|at| _ = deadlines.arm(Moment::from_nanos(at), 'x'));
         let full = deadlines.heap.capacity();
-        while deadlines.pop_due(999_990).is_some() {}
+        while deadlines.pop_due(Moment::from_nanos(999_990)).is_some() {}
         deadlines.check_all();
         assert_eq!(deadlines.len(), 9);
         assert!(deadlines.heap.capacity() < full / 64, "{} of {full}", deadlines.heap.capacity());

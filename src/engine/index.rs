@@ -37,11 +37,13 @@ impl Default for Index {
 }
 
 impl Index {
-    /// The number with this hash for which `is_it` holds.
-    pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    /// The number with this hash for which `matches` holds.
+    pub(super) fn find(&self, hash: u64, mut matches: impl FnMut(u32) -> bool) -> Option<u32> {
         let wanted = Entry { hash: lower(hash), number: 0 };
         let shard = &self.shards[shard(hash)];
-        shard.find(wanted.spread(), |entry| entry.hash == wanted.hash && is_it(entry.number)).map(|entry| entry.number)
+        shard
+            .find(wanted.spread(), |entry| entry.hash == wanted.hash && matches(entry.number))
+            .map(|entry| entry.number)
     }
 
     /// Adds a number that is not in it.
@@ -71,6 +73,7 @@ impl Index {
     }
 
     /// How many numbers are in it.
+    #[cfg(feature = "unstable")]
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(HashTable::len).sum()
     }

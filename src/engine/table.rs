@@ -1,14 +1,16 @@
 //! The lock table: who holds each lock, who waits for it, and who is next.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 
 use smallvec::SmallVec;
 
 use super::SessionKey;
-use super::deadline::Nanos;
+use super::crowd::{CROWDED, Crowd};
 use super::index::Index;
-use super::place::{InQueue, InSession, List, Place, PlaceKey, Places, Standing, at, at_mut};
+use super::list::{InQueue, InSession, List};
+use super::place::{Place, PlaceKey, Places, Standing, at, at_mut};
 use crate::slots::Chunks;
+use crate::time::Moment;
 
 /// Names a lock while it has holders or waiters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ struct Entry {
     name: SmallVec<[u8; 32]>,
     holders: List<InQueue>,
     waiters: List<InQueue>,
-    /// Whether the places are in the crowd index. Once they are, they stay in it until the lock is free.
+    /// Whether the places are in the crowd index. Once they are, they stay there until the lock is free.
     is_crowded: bool,
 }
 
@@ -41,27 +43,35 @@ impl Entry {
     }
 }
 
-/// With more places than this a lock's places are found by hash, not by looking at each.
-const CROWD: usize = 8;
-
 /// All locks that are not free, and all places on them.
 ///
-/// The hash of names is keyed anew in every process, so nobody can choose names that collide.
-#[derive(Debug, Default)]
-pub(super) struct Table {
+/// The hash of names has a key, so nobody can choose names that collide.
+#[derive(Debug)]
+pub(super) struct Table<S> {
     entries: Chunks<Entry>,
     places: Places,
     /// From the hash of a name to its entry.
     by_name: Index,
-    /// From the hash of lock and session to the place, for crowded locks only.
-    in_crowd: Index,
-    hash_key: RandomState,
+    /// The places of crowded locks.
+    crowd: Crowd,
+    hasher: S,
 }
 
-impl Table {
+impl<S: BuildHasher> Table<S> {
+    /// A table without locks.
+    pub(super) fn new(hasher: S) -> Self {
+        Table {
+            entries: Chunks::default(),
+            places: Places::default(),
+            by_name: Index::default(),
+            crowd: Crowd::default(),
+            hasher,
+        }
+    }
+
     /// The hash of a name: taken once per request, and passed along.
     pub(super) fn hash(&self, name: &str) -> u64 {
-        let mut hasher = self.hash_key.build_hasher();
+        let mut hasher = self.hasher.build_hasher();
         hasher.write(name.as_bytes());
         hasher.finish()
     }
@@ -125,11 +135,7 @@ impl Table {
     pub(super) fn place_of(&self, lock: LockKey, session: SessionKey) -> Option<PlaceKey> {
         let entry = self.entry(lock);
         if entry.is_crowded {
-            let is_it = |number| {
-                let place = self.place(PlaceKey::new(number));
-                place.lock == lock && place.session == session
-            };
-            return self.in_crowd.find(self.crowd_hash(lock, session), is_it).map(PlaceKey::new);
+            return self.crowd.find(&self.hasher, &self.places, lock, session);
         }
         self.on(lock).find(|(_, place)| place.session == session).map(|(key, _)| key)
     }
@@ -142,12 +148,12 @@ impl Table {
 
     /// All locks.
     pub(super) fn locks(&self) -> impl Iterator<Item = LockKey> {
-        self.entries.iter().map(|(number, _)| LockKey(u32::try_from(number).expect("add saw to it")))
+        self.entries.iter().map(|(number, _)| LockKey(u32::try_from(number).expect("checked on insert")))
     }
 
     /// The locks in at most `slots` slots from `first` on, and the slot after these if there are any further ones.
     pub(super) fn locks_between(&self, first: u32, slots: u32) -> (impl Iterator<Item = LockKey>, Option<u32>) {
-        let all = u32::try_from(self.entries.end()).expect("add saw to it");
+        let all = u32::try_from(self.entries.end()).expect("checked on insert");
         let end = first.saturating_add(slots).min(all);
         let locks = (first..end).filter(|slot| self.entries.contains(*slot as usize)).map(LockKey);
         (locks, (end < all).then_some(end))
@@ -160,7 +166,7 @@ impl Table {
         session: SessionKey,
         of_session: &mut List<InSession>,
         standing: Standing,
-        now: Nanos,
+        now: Moment,
     ) -> PlaceKey {
         let index = self.places.insert(Place::new(lock, session, standing, now));
         let key = PlaceKey::new(u32::try_from(index).expect("fewer than 2^32 places"));
@@ -185,7 +191,7 @@ impl Table {
         };
         list.remove(&mut self.places, key);
         if entry.is_crowded {
-            self.in_crowd.remove(self.crowd_hash(lock, session), key.index());
+            self.crowd.remove(&self.hasher, lock, session, key);
         }
         of_session.remove(&mut self.places, key);
         self.places.remove(key.index() as usize)
@@ -198,7 +204,7 @@ impl Table {
     }
 
     /// Makes the head of the queue a holder.
-    pub(super) fn grant(&mut self, key: PlaceKey, now: Nanos) {
+    pub(super) fn grant(&mut self, key: PlaceKey, now: Moment) {
         let place = at_mut(&mut self.places, key);
         assert_eq!(place.standing, Standing::Waiting, "only a waiter is granted");
         (place.standing, place.since) = (Standing::Holding, now);
@@ -215,26 +221,20 @@ impl Table {
     fn join_crowd(&mut self, lock: LockKey, key: PlaceKey) {
         let entry = &mut self.entries[lock.0 as usize];
         if entry.is_crowded {
-            let session = at(&self.places, key).session;
-            self.in_crowd.insert(self.crowd_hash(lock, session), key.index());
-        } else if entry.places() > CROWD {
+            self.crowd.insert(&self.hasher, at(&self.places, key), key);
+        } else if entry.places() > CROWDED {
             entry.is_crowded = true;
-            // The lists are walked, and the index filled, without a borrow of the whole table.
-            let Entry { holders, waiters, .. } = &self.entries[lock.0 as usize];
-            for (key, place) in holders.iter(&self.places).chain(waiters.iter(&self.places)) {
-                self.in_crowd.insert(self.hash_key.hash_one((lock.0, place.session.to_bits())), key.index());
+            for (key, place) in entry.holders.iter(&self.places).chain(entry.waiters.iter(&self.places)) {
+                self.crowd.insert(&self.hasher, place, key);
             }
         }
     }
 
-    fn crowd_hash(&self, lock: LockKey, session: SessionKey) -> u64 {
-        self.hash_key.hash_one((lock.0, session.to_bits()))
-    }
-
-    /// Checks the whole table against itself. `session_has` says whether a session's list has the place.
+    /// Checks the whole table against itself.
     ///
     /// # Panics
     /// If anything contradicts.
+    #[cfg(feature = "unstable")]
     pub(super) fn check_all(&self) {
         assert_eq!(self.by_name.len(), self.entries.len(), "the index has every lock once");
         let (mut seen, mut crowd) = (0, 0);
@@ -245,7 +245,7 @@ impl Table {
             assert!(!entry.holders.is_empty() || entry.waiters.is_empty(), "a head that fits stays waiting");
             assert_eq!(entry.hash, self.hash(self.name(lock)), "the hash is that of the name");
             assert_eq!(self.find(entry.hash, self.name(lock)), Some(lock), "a lock is found by its name");
-            assert!(entry.is_crowded || entry.places() <= CROWD, "a crowd is in its index");
+            assert!(entry.is_crowded || entry.places() <= CROWDED, "a crowd is in its index");
             for (list, standing) in [(&entry.holders, Standing::Holding), (&entry.waiters, Standing::Waiting)] {
                 assert_eq!(list.iter(&self.places).count(), list.len(), "a list is as long as it says");
                 for (key, place) in list.iter(&self.places) {
@@ -257,18 +257,20 @@ impl Table {
             crowd += if entry.is_crowded { entry.places() } else { 0 };
         }
         assert_eq!(seen, self.places.len(), "every place is on a lock");
-        assert_eq!(crowd, self.in_crowd.len(), "the crowd index has the places of crowded locks");
+        assert_eq!(crowd, self.crowd.len(), "the crowd index has the places of crowded locks");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasherDefault, RandomState};
+
     use super::*;
 
     #[test]
     fn names_are_hashed_apart_and_anew_in_every_table() {
         // Otherwise somebody could choose names that all collide, and every request would look at each of them.
-        let (one, other) = (Table::default(), Table::default());
+        let (one, other) = (Table::new(RandomState::new()), Table::new(RandomState::new()));
         assert_eq!(one.hash("boss:17"), one.hash("boss:17"));
         assert_ne!(one.hash("boss:17"), one.hash("boss:18"));
         assert_ne!(one.hash("boss:17"), other.hash("boss:17"));
@@ -276,20 +278,48 @@ mod tests {
 
     #[test]
     fn a_lock_costs_no_index_of_its_places_until_it_is_crowded() {
-        let mut table = Table::default();
+        let mut table = Table::new(RandomState::new());
         let lock = table.add(table.hash("db"), "db");
-        let mut of_session: Vec<List<InSession>> = (0..=CROWD).map(|_| List::default()).collect();
+        let mut of_session: Vec<List<InSession>> = (0..=CROWDED).map(|_| List::default()).collect();
         let mut places = Vec::new();
         for (number, of_session) in (0..).zip(&mut of_session) {
-            assert_eq!(table.in_crowd.len(), 0, "with {} places", places.len());
+            assert_eq!(table.crowd.len(), 0, "with {} places", places.len());
             let standing = if number == 0 { Standing::Holding } else { Standing::Waiting };
-            places.push(table.join(lock, SessionKey::from_bits(number), of_session, standing, 0));
+            places.push(table.join(lock, SessionKey::from_bits(number), of_session, standing, Moment::START));
         }
         table.check_all();
-        assert_eq!(table.in_crowd.len(), CROWD + 1, "every place is found by hash, those that were there before too");
+        assert_eq!(table.crowd.len(), CROWDED + 1, "every place is found by hash, those that were there before too");
         for (place, of_session) in places.into_iter().zip(&mut of_session).rev() {
             table.leave(place, of_session);
         }
-        assert_eq!(table.in_crowd.len(), 0);
+        assert_eq!(table.crowd.len(), 0);
+    }
+
+    /// The same hash for everything.
+    #[derive(Default)]
+    struct Collision;
+
+    impl Hasher for Collision {
+        fn write(&mut self, _: &[u8]) {}
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn names_and_places_are_told_apart_although_their_hashes_collide() {
+        let mut table = Table::new(BuildHasherDefault::<Collision>::default());
+        let locks = ["a", "b"].map(|name| table.add(table.hash(name), name));
+        let mut of_session: Vec<List<InSession>> = (0..=CROWDED).map(|_| List::default()).collect();
+        for (number, of_session) in (0..).zip(&mut of_session) {
+            let standing = if number == 0 { Standing::Holding } else { Standing::Waiting };
+            for lock in locks {
+                table.join(lock, SessionKey::from_bits(number), of_session, standing, Moment::START);
+            }
+        }
+        // That each name finds its lock, and each session its place.
+        table.check_all();
+        assert_eq!(table.find(table.hash("c"), "c"), None);
     }
 }

@@ -9,7 +9,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use crate::engine::deadline::Nanos;
+use crate::time::Moment;
 
 /// Wakes the poll, so that the poll itself can wait without a limit. A limit arms and disarms a timer of the system at
 /// every wait, which a request that comes alone pays for: 2 µs of the 53 that its lock and unlock take in a virtual machine.
@@ -17,8 +17,8 @@ use crate::engine::deadline::Nanos;
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: OwnedFd,
-    /// When it goes off, if that is still to come. It may be earlier than anything is due: then it is set anew.
-    at: Option<Nanos>,
+    /// When it goes off, if that is still to come. It may be earlier than anything is due: then it is set again.
+    at: Option<Moment>,
 }
 
 impl Alarm {
@@ -30,12 +30,12 @@ impl Alarm {
     }
 
     /// Sees to it that it goes off at this time or earlier. `now` is only asked for when it has to be set.
-    pub(super) fn set(&mut self, at: Nanos, now: impl FnOnce() -> Nanos) -> io::Result<()> {
+    pub(super) fn set(&mut self, at: Moment, now: impl FnOnce() -> Moment) -> io::Result<()> {
         if self.at.is_some_and(|set| set <= at) {
             return Ok(());
         }
         // A time of 0 would switch it off.
-        let left = at.saturating_sub(now()).max(1);
+        let left = at.since(now()).as_nanos().max(1);
         let value = Timespec {
             tv_sec: i64::try_from(left / 1_000_000_000).expect("584 years at the most"),
             tv_nsec: i64::try_from(left % 1_000_000_000).expect("less than a second"),
@@ -66,14 +66,14 @@ mod tests {
         let mut events = Events::with_capacity(4);
         let mut alarm = Alarm::new(poll.registry(), Token(7)).unwrap();
         for _ in 0..3 {
-            alarm.set(Nanos::MAX, || 0).unwrap();
-            alarm.set(1_000_000, || 0).unwrap();
-            alarm.set(2_000_000, || panic!("it is set for an earlier time")).unwrap();
+            alarm.set(Moment::NEVER, || Moment::START).unwrap();
+            alarm.set(Moment::from_nanos(1_000_000), || Moment::START).unwrap();
+            alarm.set(Moment::from_nanos(2_000_000), || panic!("it is set for an earlier time")).unwrap();
             poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
             assert!(events.iter().any(|event| event.token() == Token(7)), "it went off");
             alarm.went_off();
         }
-        alarm.set(5, || 10).unwrap();
+        alarm.set(Moment::from_nanos(5), || Moment::from_nanos(10)).unwrap();
         poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
         assert!(!events.is_empty(), "what is past already goes off at once");
     }

@@ -22,15 +22,23 @@ pub fn raise_limit() -> u64 {
     in_force
 }
 
-/// How many connections to admit when nobody said so: the limit on descriptors less a reserve.
+/// What is open beside connections: the three standard streams, the listener, the poll, the pipe that carries signals, a log.
+const OPEN_ANYWAY: u64 = 16;
+
+/// How many connections to admit by default: the limit on descriptors less a reserve.
 ///
-/// The reserve is for what is open beside them: the three standard streams, the listener, the poll, the pipe that
-/// carries signals, a log; and above all for the connections that are one too many, which are accepted, told so and
-/// closed. Without it they would wait in the backlog without an answer.
+/// The reserve is for what is open beside them, and above all for the connections above the limit, which are accepted, told so
+/// and closed. Without it they would wait in the backlog without an answer.
 pub fn connections_max_default(limit: u64) -> usize {
-    // 16 are open anyway. Where there are few, half of them is as much as a reserve may take.
-    let reserve = (16 + limit / 8).min(128).min(limit / 2);
+    // If there are few, the reserve takes at most half of them.
+    let reserve = (OPEN_ANYWAY + limit / 8).min(128).min(limit / 2);
     usize::try_from(limit - reserve).unwrap_or(usize::MAX).max(1)
+}
+
+/// How many connections there can be, without a reserve.
+pub fn connections_max_possible(limit: u64) -> usize {
+    let possible = usize::try_from(limit.saturating_sub(OPEN_ANYWAY)).unwrap_or(usize::MAX);
+    possible.max(connections_max_default(limit))
 }
 
 #[cfg(test)]

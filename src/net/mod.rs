@@ -6,6 +6,7 @@ pub mod descriptors;
 mod listen;
 mod manager;
 mod signals;
+mod silence;
 mod socket;
 
 use std::io::{self, ErrorKind};
@@ -15,19 +16,23 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
-pub use self::listen::{BindError, Listen, Listener, TcpOptions};
-pub use self::socket::Socket;
+pub use self::listen::{BindError, Listen, TcpOptions};
+pub use crate::server::Limits;
+
+pub(crate) use self::listen::Listener;
+pub(crate) use self::socket::Socket;
 
 use self::alarm::Alarm;
 use self::manager::Manager;
 use self::signals::Signals;
-use crate::engine::deadline::Nanos;
 use crate::engine::{ConnectionKey, Stats};
-use crate::server::{Limits, Readiness, Server};
+use crate::server::{Readiness, Server};
 use crate::slots::Key;
+use crate::time::{Moment, Span};
 
 /// What `officer run` is told by its flags.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// Where to listen.
     pub listen: Listen,
@@ -37,12 +42,24 @@ pub struct Config {
     pub limits: Limits,
     /// Connections accepted in one turn.
     pub turn_accepts_max: usize,
-    /// Whether to log a line of statistics every [`STATS_INTERVAL`].
+    /// Whether to log a line of statistics every five seconds.
     pub stats: bool,
 }
 
+impl Config {
+    /// The defaults of the command line. The limit on connections is the one exception: a process that may not have that
+    /// many descriptors needs a lower one, see [`descriptors`].
+    pub fn new(listen: Listen) -> Self {
+        let (tcp, limits) = (TcpOptions::default(), Limits::default());
+        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false }
+    }
+}
+
+/// Connections accepted in one turn, unless the configuration says otherwise.
+pub(crate) const TURN_ACCEPTS_MAX: usize = 64;
+
 /// How often statistics are logged.
-pub const STATS_INTERVAL: Duration = Duration::from_secs(5);
+const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Connections' tokens are their keys, which never come near these: there are no 2^32 - 1 slots.
 const LISTENER: Token = Token(usize::MAX);
@@ -56,7 +73,7 @@ const _: () = assert!(usize::BITS >= 64, "Officer needs a 64-bit system");
 /// 1,024 the longest turn while 15,000 connections end takes a third longer than with these.
 const EVENTS_MAX: usize = 256;
 
-/// After descriptors ran out, accepting is tried again so much later, if no connection has ended before.
+/// After descriptors ran out, accepting is tried again after this time, or when a connection ends.
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
 
 /// How long replies that are already decided may take to be written at the end.
@@ -72,9 +89,20 @@ pub struct Net {
     manager: Manager,
     server: Server<Socket>,
     start: Instant,
+    /// The time of the last turn.
+    last_turn: Moment,
     turn_accepts_max: usize,
     accepting: Accepting,
     stats: Option<StatsLine>,
+}
+
+/// What a poll that has returned says of the sockets that it did not report.
+#[derive(Clone, Copy, Debug)]
+struct Polled {
+    /// It began at this time or later.
+    begun: Moment,
+    /// None of them was ready.
+    is_complete: bool,
 }
 
 /// Whether there may be connections to accept. The poll announces only that some have come, once.
@@ -86,7 +114,7 @@ enum Accepting {
     Pending,
     /// More are waiting, but there were no descriptors for them. It is tried again at this time, or with fewer
     /// connections than this.
-    OutOfDescriptors { retry_at: Nanos, connections: usize },
+    OutOfDescriptors { retry_at: Moment, connections: usize },
 }
 
 impl Net {
@@ -100,11 +128,11 @@ impl Net {
             Some(passed) => passed,
             None => Listener::bind(&config.listen, &config.tcp)?,
         };
-        let limits = Limits { own_ip: listener.ip(), ..config.limits };
+        let limits = Limits { own_ip: listener.ip(), silent_after: Some(config.tcp.silent_after()), ..config.limits };
         let poll = Poll::new()?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
         let mut signals = Signals::listen()?;
-        poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
         Ok(Net {
             poll,
@@ -114,6 +142,7 @@ impl Net {
             manager: Manager::of_environment(),
             server: Server::new(limits),
             start: Instant::now(),
+            last_turn: Moment::START,
             turn_accepts_max: config.turn_accepts_max,
             accepting: Accepting::Pending,
             stats: config.stats.then(StatsLine::default),
@@ -139,13 +168,14 @@ impl Net {
         self.manager.ready(&self.address());
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
-            self.wait(&mut events)?;
+            let polled = self.wait(&mut events)?;
             let now = self.now();
+            self.last_turn = now;
             let mut is_told_to_end = false;
             for event in &events {
                 match event.token() {
                     LISTENER if self.accepting == Accepting::Idle => self.accepting = Accepting::Pending,
-                    // Tried again at its own time: the newcomers of this event wait behind those that found no room.
+                    // Tried again at its own time: newcomers wait after those that found no room.
                     LISTENER => {}
                     SIGNALS => is_told_to_end |= self.take_signals(&mut on_hangup).is_break(),
                     ALARM => self.alarm.went_off(),
@@ -155,6 +185,7 @@ impl Net {
             if is_told_to_end {
                 return self.shut_down(&mut events);
             }
+            self.server.polled(polled.begun, polled.is_complete);
             self.accept(now);
             self.server.turn(now);
             self.manager.tell_alive_if_due(now);
@@ -164,40 +195,47 @@ impl Net {
         }
     }
 
-    fn now(&self) -> Nanos {
-        Nanos::try_from(self.start.elapsed().as_nanos()).expect("no process runs for 584 years")
+    fn now(&self) -> Moment {
+        moment(self.start)
     }
 
     /// Sleeps until something happens, or something is due.
-    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+    fn wait(&mut self, events: &mut Events) -> io::Result<Polled> {
         let accept_at = match self.accepting {
             Accepting::Idle => None,
-            Accepting::Pending => Some(0),
-            Accepting::OutOfDescriptors { connections, .. } if self.server.connections() < connections => Some(0),
+            Accepting::Pending => Some(Moment::START),
+            Accepting::OutOfDescriptors { connections, .. } if self.server.connections() < connections => {
+                Some(Moment::START)
+            }
             Accepting::OutOfDescriptors { retry_at, .. } => Some(retry_at),
         };
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
         let next = [self.server.next_turn(), accept_at, stats_at, self.manager.due()].into_iter().flatten().min();
         match next {
-            Some(0) => return self.poll(events, Some(Duration::ZERO)),
-            Some(at) => self.alarm.set(at, || nanos(self.start.elapsed()))?,
+            Some(at) if at <= self.last_turn => return self.poll(events, Some(Duration::ZERO)),
+            Some(at) => self.alarm.set(at, || moment(self.start))?,
             None => {}
         }
         self.poll(events, None)
     }
 
-    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(events, timeout) {
+    fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<Polled> {
+        // It begins now, but the time of the last turn is known without a look at the clock.
+        let begun = self.last_turn;
+        let is_complete = match self.poll.poll(events, timeout) {
+            // With as many events as there is room for, others may be left.
+            Ok(()) => events.iter().count() < EVENTS_MAX,
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 events.clear();
-                Ok(())
+                false
             }
-            result => result,
-        }
+            Err(error) => return Err(error),
+        };
+        Ok(Polled { begun, is_complete })
     }
 
     /// Accepts those that have come, up to the budget of a turn.
-    fn accept(&mut self, now: Nanos) {
+    fn accept(&mut self, now: Moment) {
         match self.accepting {
             Accepting::Idle => return,
             Accepting::OutOfDescriptors { retry_at, connections }
@@ -227,7 +265,7 @@ impl Net {
                         );
                     }
                     self.accepting = Accepting::OutOfDescriptors {
-                        retry_at: now + nanos(ACCEPT_RETRY),
+                        retry_at: now.after(ACCEPT_RETRY.into()),
                         connections: self.server.connections(),
                     };
                     return;
@@ -243,9 +281,9 @@ impl Net {
     fn register(&mut self, key: ConnectionKey) {
         let token = Token(usize::try_from(key.to_bits()).expect("64 bits, as asserted above"));
         let socket = self.server.socket_mut(key).expect("it was just accepted");
-        // Both at once and for ever: edges cost nothing while nothing changes, and changing interests costs a call.
+        // Both at once and for good: edges cost nothing while nothing changes, and changing interests costs a call.
         let interests = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(socket, token, interests) {
+        if let Err(error) = self.poll.registry().register(socket.source(), token, interests) {
             self.server.fail(key, error);
         }
     }
@@ -264,7 +302,7 @@ impl Net {
         ControlFlow::Continue(())
     }
 
-    /// Writes what is decided, as far as the peers take it in time. Whoever is not yet accepted finds the port closed.
+    /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.
     fn shut_down(&mut self, events: &mut Events) -> io::Result<()> {
         log::info!("told to end: writing what is decided, then closing {} connections", self.server.connections());
         self.manager.stopping();
@@ -287,7 +325,7 @@ fn connection_key(token: Token) -> ConnectionKey {
 }
 
 fn readiness(event: &Event) -> Readiness {
-    // An error is found by whoever reads or writes next; so both are tried.
+    // The next read or write returns the error, so both are tried.
     let is_error = event.is_error();
     Readiness {
         is_readable: event.is_readable() || is_error,
@@ -301,37 +339,38 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }
 
-fn nanos(duration: Duration) -> Nanos {
-    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
+/// Now, on the clock that began at the server's start.
+fn moment(start: Instant) -> Moment {
+    Moment::START.after(Span::from(start.elapsed()))
 }
 
 /// The line of statistics, as the original logs it.
 #[derive(Debug)]
 struct StatsLine {
-    due: Nanos,
+    due: Moment,
     acquires: u64,
-    since: Nanos,
+    since: Moment,
 }
 
 impl Default for StatsLine {
     fn default() -> Self {
-        StatsLine { due: nanos(STATS_INTERVAL), acquires: 0, since: 0 }
+        StatsLine { due: Moment::START.after(STATS_INTERVAL.into()), acquires: 0, since: Moment::START }
     }
 }
 
 impl StatsLine {
-    fn log_if_due(&mut self, now: Nanos, stats: Stats, connections: usize) {
+    fn log_if_due(&mut self, now: Moment, stats: Stats, connections: usize) {
         if now < self.due {
             return;
         }
         let acquires = stats.acquires - self.acquires;
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let per_second = acquires as f64 / ((now - self.since) as f64 / 1e9);
+        let per_second = acquires as f64 / (now.since(self.since).as_nanos() as f64 / 1e9);
         log::info!(
             "{} locks held, {} waiters, {connections} connections, {per_second:.1} acquires per second",
             stats.held,
             stats.waiting
         );
-        *self = StatsLine { due: now + nanos(STATS_INTERVAL), acquires: stats.acquires, since: now };
+        *self = StatsLine { due: now.after(STATS_INTERVAL.into()), acquires: stats.acquires, since: now };
     }
 }

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::event::Source;
 use mio::net::UnixStream;
-use mio::{Interest, Registry, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
-/// From its making on, the signals no longer end the process.
+/// Once it exists, the signals no longer end the process.
 #[derive(Debug)]
 pub(super) struct Signals {
     /// A byte for each signal, written by its handler after it has set the flag.
@@ -39,15 +38,20 @@ impl Signals {
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
         }
         // Comes with the error of a write that a limit on the size of files forbids. A line of the log is lost by it, and
-        // nobody's lock is to be.
+        // but no lock must be.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         Ok(signals)
     }
 
+    /// What a poll watches.
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        &mut self.wake
+    }
+
     /// To be called when the poll has announced some.
     pub(super) fn take(&mut self) -> Asked {
-        // Read to the end, for the poll announces only what is new; and before the flags are looked at, so that none is
-        // set behind our back without another byte.
+        // Read to the end, as the poll announces only new bytes; and before the flags are checked, so that a flag that is set
+        // later comes with another byte.
         let mut bytes = [0; 64];
         loop {
             match self.wake.read(&mut bytes) {
@@ -58,19 +62,5 @@ impl Signals {
         }
         let take = |flag: &AtomicBool| flag.swap(false, Ordering::SeqCst);
         Asked { end: take(&self.end), hangup: take(&self.hangup) }
-    }
-}
-
-impl Source for Signals {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.wake.register(registry, token, interests)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.wake.reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.wake.deregister(registry)
     }
 }

@@ -4,22 +4,24 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
 use mio::event::Source;
-use mio::net::{TcpStream, UnixStream};
-use mio::{Interest, Registry, Token};
+use mio::net::UnixStream;
+
+use super::silence::TcpSocket;
 
 /// An accepted connection.
 #[derive(Debug)]
-pub enum Socket {
+pub(crate) enum Socket {
     /// Over TCP.
-    Tcp(TcpStream),
+    Tcp(TcpSocket),
     /// Over a UNIX socket.
     Unix(UnixStream),
 }
 
 impl Socket {
-    fn source(&mut self) -> &mut dyn Source {
+    /// What a poll watches.
+    pub(crate) fn source(&mut self) -> &mut dyn Source {
         match self {
-            Socket::Tcp(stream) => stream,
+            Socket::Tcp(socket) => socket.source(),
             Socket::Unix(stream) => stream,
         }
     }
@@ -28,7 +30,7 @@ impl Socket {
 impl crate::server::Socket for Socket {
     fn close_write(&mut self) -> io::Result<()> {
         match self {
-            Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Tcp(socket) => socket.stream().shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
@@ -41,13 +43,6 @@ impl Read for Socket {
             Socket::Unix(stream) => stream.read(buffer),
         }
     }
-
-    fn read_vectored(&mut self, buffers: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.read_vectored(buffers),
-            Socket::Unix(stream) => stream.read_vectored(buffers),
-        }
-    }
 }
 
 impl Write for Socket {
@@ -58,31 +53,8 @@ impl Write for Socket {
         }
     }
 
-    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.write_vectored(slices),
-            Socket::Unix(stream) => stream.write_vectored(slices),
-        }
-    }
-
     fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Socket::Tcp(stream) => stream.flush(),
-            Socket::Unix(stream) => stream.flush(),
-        }
-    }
-}
-
-impl Source for Socket {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().register(registry, token, interests)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.source().deregister(registry)
+        // Nothing is buffered on this side.
+        Ok(())
     }
 }

@@ -41,8 +41,19 @@ impl<B: Buffer> Pool<B> {
     }
 }
 
+/// Gives back the memory of a buffer that was much fuller than it is. A limit on what is in all buffers together is to be one
+/// on their memory, and a buffer that never becomes empty would keep for ever what it once had.
+pub(super) fn give_back(bytes: &mut Vec<u8>, capacity: usize) {
+    // A buffer that has grown has twice its content at most.
+    if bytes.capacity() > capacity.max(2 * bytes.len()) {
+        bytes.shrink_to(capacity);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::inbox::Inbox;
+    use super::super::outbox::Outbox;
     use super::*;
 
     impl Buffer for Vec<u8> {
@@ -69,5 +80,14 @@ mod tests {
         assert_eq!(pool.free.len(), 0, "a large one is not kept");
         (0..POOLED_MAX + 5).for_each(|_| pool.put(Box::default()));
         assert_eq!(pool.free.len(), POOLED_MAX);
+    }
+
+    #[test]
+    fn a_buffer_that_has_grown_is_known_by_its_memory() {
+        // Or the pool would keep it for ever.
+        let (mut inbox, mut outbox) = (Inbox::default(), Outbox::default());
+        inbox.bytes.reserve(1 << 20);
+        outbox.bytes.reserve(1 << 20);
+        assert!(inbox.capacity() >= 1 << 20 && outbox.capacity() >= 1 << 20);
     }
 }

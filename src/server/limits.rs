@@ -5,10 +5,11 @@ use std::time::Duration;
 
 /// What a connection, a lock and the server as a whole may use. The defaults are those of the command line.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct Limits {
     /// The longest line, in bytes before its `\n`. A longer one is answered with an error and the connection is closed.
     pub line_bytes_max: usize,
-    /// Bytes received on all connections together and not carried out, most of them of lines whose end has not come. Past
+    /// Bytes received on all connections together and not executed, most of them of lines whose end has not come. Past
     /// it, the connection that has sent most of them is closed.
     pub inboxes_bytes_max: usize,
     /// Connections at a time. One more is told so and closed.
@@ -17,15 +18,18 @@ pub struct Limits {
     pub connection_locks_max: usize,
     /// Connections that may wait for one lock.
     pub lock_waits_max: usize,
-    /// A connection that has sent nothing for so long is closed. None: never.
+    /// A connection that has sent nothing for this long is closed. None: never.
     pub max_idle: Option<Duration>,
-    /// With so many bytes unsent, the requests of a connection are no longer carried out until it takes some.
+    /// How soon the system gives up a TCP connection whose peer has vanished: clients are told of it. None: never, or
+    /// unknown.
+    pub silent_after: Option<Duration>,
+    /// With this many bytes unsent, the requests of a connection are not executed until it takes some.
     pub outbox_pause_bytes: usize,
-    /// With so many bytes unsent, a connection is closed.
+    /// With more bytes unsent, a connection is closed.
     pub outbox_bytes_max: usize,
     /// Bytes unsent on all connections together. Past it, the connection that owes most is closed.
     pub outboxes_bytes_max: usize,
-    /// A connection that takes nothing of its output for so long is closed.
+    /// A connection that takes nothing of its output for this long is closed.
     pub outbox_stall: Duration,
     /// The largest listing, in bytes. A larger one is answered with an error.
     pub reply_bytes_max: usize,
@@ -38,9 +42,9 @@ pub struct Limits {
     pub own_ip: Option<IpAddr>,
     /// Bytes read from one connection in one turn.
     pub turn_read_bytes: usize,
-    /// Deadlines carried out in one turn.
+    /// Deadlines executed in one turn.
     pub turn_expiries_max: usize,
-    /// Once the deadlines of one turn have written so many bytes, the others wait for the next turn.
+    /// Once the deadlines of one turn have written this many bytes, the others wait for the next turn.
     pub turn_expiry_bytes: usize,
     /// Connections ended in one turn. What such a connection held is released, however much it is. Closing a socket is
     /// what takes long: 10 to 20 µs.
@@ -56,6 +60,7 @@ impl Default for Limits {
             connection_locks_max: 10_000,
             lock_waits_max: 100_000,
             max_idle: Some(Duration::from_secs(60)),
+            silent_after: None,
             outbox_pause_bytes: 64 << 10,
             outbox_bytes_max: 16 << 20,
             outboxes_bytes_max: 256 << 20,

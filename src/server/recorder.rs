@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use crate::engine::deadline::Nanos;
+use crate::time::Moment;
 use crate::wire::peer::Peer;
-use crate::wire::transcript::{Record, What};
+use crate::wire::transcript::{Event, Record};
 
 /// Remembers what crossed the edge last. When the process ends by a contradiction of its own (a panic unwinds through
 /// here), it writes that to the log.
@@ -16,7 +16,7 @@ pub(super) struct Recorder {
     /// The log takes every line. Asked once: it costs something on every line otherwise.
     is_logged: bool,
     pieces: VecDeque<Piece>,
-    /// What the pieces consist of, one behind the other.
+    /// What the pieces consist of, one after the other.
     bytes: VecDeque<u8>,
 }
 
@@ -28,9 +28,9 @@ const PIECE_BYTES_MAX: usize = 4 << 10;
 
 #[derive(Clone, Copy)]
 struct Piece {
-    at: Nanos,
+    at: Moment,
     peer: Peer,
-    what: What,
+    event: Event,
     len: usize,
 }
 
@@ -44,21 +44,21 @@ impl Recorder {
     }
 
     /// Remembers what was read or written at once, or something that happened.
-    pub(super) fn remember(&mut self, at: Nanos, peer: Peer, what: What, bytes: &[u8]) {
+    pub(super) fn remember(&mut self, at: Moment, peer: Peer, event: Event, bytes: &[u8]) {
         let kept = &bytes[..bytes.len().min(PIECE_BYTES_MAX)];
         while self.pieces.len() == PIECES_MAX || self.bytes.len() + kept.len() > BYTES_MAX {
             let oldest = self.pieces.pop_front().expect("one piece has room when there is no other");
             self.bytes.drain(..oldest.len);
         }
-        self.pieces.push_back(Piece { at, peer, what, len: kept.len() });
+        self.pieces.push_back(Piece { at, peer, event, len: kept.len() });
         self.bytes.extend(kept);
     }
 
     /// Writes one line, without or with its `\n`, or something that happened, to the log if that takes it.
-    pub(super) fn log(&self, at: Nanos, peer: Peer, what: What, line: &[u8]) {
+    pub(super) fn log(&self, at: Moment, peer: Peer, event: Event, line: &[u8]) {
         if self.is_logged {
             let bytes = line.strip_suffix(b"\n").unwrap_or(line);
-            log::debug!(target: "officer::transcript", "{}", Record { at_ns: at, peer, what, bytes });
+            log::debug!(target: "officer::transcript", "{}", Record { at, peer, event, bytes });
         }
     }
 
@@ -66,13 +66,13 @@ impl Recorder {
     fn last_lines(&self) -> Vec<String> {
         let mut bytes: Vec<u8> = self.bytes.iter().copied().collect();
         let mut lines = Vec::new();
-        for &Piece { at, peer, what, len } in &self.pieces {
+        for &Piece { at, peer, event, len } in &self.pieces {
             let rest = bytes.split_off(len);
             let piece = std::mem::replace(&mut bytes, rest);
-            let show = |bytes: &[u8]| Record { at_ns: at, peer, what, bytes }.to_string();
-            match what {
-                What::Came | What::Ended => lines.push(show(&piece)),
-                What::Received | What::Sent => {
+            let show = |bytes: &[u8]| Record { at, peer, event, bytes }.to_string();
+            match event {
+                Event::Opened | Event::Closed => lines.push(show(&piece)),
+                Event::Received | Event::Sent => {
                     lines.extend(piece.split_inclusive(|byte| *byte == b'\n').map(|line| match line {
                         [line @ .., b'\n'] => show(line),
                         part => show(part) + " [cut]",
@@ -87,7 +87,7 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            log::error!("the server contradicts itself and stops; what was read and written last before that:");
+            log::error!("internal error; last traffic:");
             self.last_lines().iter().for_each(|line| log::error!(target: "officer::transcript", "{line}"));
         }
     }
@@ -109,10 +109,10 @@ mod tests {
     fn what_was_last_is_kept_in_order_and_taken_apart_into_lines() {
         let mut recorder = Recorder::new();
         for number in 0..PIECES_MAX as u64 {
-            recorder.remember(number, ANN, What::Received, format!("line {number}\n").as_bytes());
+            recorder.remember(Moment::from_nanos(number), ANN, Event::Received, format!("line {number}\n").as_bytes());
         }
-        recorder.remember(997, ANN, What::Sent, b"one\ntwo\n\npart");
-        recorder.remember(998, ANN, What::Ended, b"why");
+        recorder.remember(Moment::from_nanos(997), ANN, Event::Sent, b"one\ntwo\n\npart");
+        recorder.remember(Moment::from_nanos(998), ANN, Event::Closed, b"why");
         let lines = recorder.last_lines();
         assert_eq!(lines.len(), PIECES_MAX - 2 + 4 + 1);
         assert_eq!(lines[0], "@0.000000002 unix:1 < line 2");
@@ -133,8 +133,8 @@ mod tests {
         let mut recorder = Recorder::new();
         let memory = recorder.bytes.capacity();
         for number in 0..100 {
-            recorder.remember(number, ANN, What::Received, &vec![b'x'; 1 << 20]);
-            recorder.remember(number, ANN, What::Sent, &[b'y'; 1000]);
+            recorder.remember(Moment::from_nanos(number), ANN, Event::Received, &vec![b'x'; 1 << 20]);
+            recorder.remember(Moment::from_nanos(number), ANN, Event::Sent, &[b'y'; 1000]);
         }
         assert_eq!(recorder.bytes.capacity(), memory);
         let lines = recorder.last_lines();
@@ -148,7 +148,7 @@ mod tests {
         let full = BYTES_MAX / PIECE_BYTES_MAX;
         for number in 0..=full as u64 {
             let before = recorder.pieces.len();
-            recorder.remember(number, ANN, What::Received, &[b'x'; PIECE_BYTES_MAX]);
+            recorder.remember(Moment::from_nanos(number), ANN, Event::Received, &[b'x'; PIECE_BYTES_MAX]);
             assert_eq!(recorder.pieces.len(), (before + 1).min(full));
         }
     }

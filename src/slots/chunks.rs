@@ -1,16 +1,16 @@
-//! A slab in chunks, which gives its memory back.
+//! A slab in chunks, which returns its memory.
 
 use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-/// Values under small numbers, like [`Slab`], for structures that may have a million values now and few later: a slab keeps
-/// what it once had for ever, and this one gives a chunk back when its last value goes. It grows by a chunk too, so that
-/// nothing is ever moved. All operations are O(1).
+/// Values under small numbers, like [`Slab`], for structures that may have a million values now and few later: a slab
+/// keeps its memory forever, and this one returns a chunk when its last value is removed. It also grows by a chunk, so
+/// that nothing is ever moved. All operations are O(1).
 ///
-/// Invariants: `open` has the numbers of exactly those chunks that have memory and room in it, each at its `position`;
-/// those without memory are a list from `unused` on. At most one chunk with memory is empty, so that one value which
-/// comes and goes allocates nothing.
+/// Invariants: `open` contains exactly the numbers of those chunks that have memory with room in it, each at its
+/// `position`; those without memory are a list from `unused` on. At most one chunk with memory is empty, so that
+/// inserting and removing one value repeatedly allocates nothing.
 #[derive(Debug)]
 pub(crate) struct Chunks<T> {
     chunks: Vec<Chunk<T>>,
@@ -22,18 +22,18 @@ pub(crate) struct Chunks<T> {
 #[derive(Debug)]
 struct Chunk<T> {
     values: Slab<T>,
-    /// Where in `open` it is, if it has room.
+    /// Its position in `open`, if it has room.
     position: u32,
     /// The next without memory, if this has none.
     next_unused: Option<u32>,
 }
 
 const CHUNK_BITS: u32 = 12;
-/// Values in a chunk. Large enough that allocators give it back to the system.
+/// Values in a chunk. Large enough that allocators return it to the system.
 const CHUNK: usize = 1 << CHUNK_BITS;
 
-/// There is room for so many chunks from the beginning. A list that grew while much else was allocated would stay behind it
-/// in memory, and keep the allocator from giving that back.
+/// Capacity for this many chunks is allocated at the beginning. A list that grew while much else was allocated would
+/// stay after it in memory, and keep the allocator from returning that.
 const CHUNKS_EXPECTED: usize = 512;
 
 impl<T> Default for Chunks<T> {
@@ -116,6 +116,7 @@ impl<T> Chunks<T> {
         self.len
     }
 
+    #[cfg(feature = "unstable")]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_found_as_in_a_map_whatever_comes_and_goes_and_memory_goes_with_them() {
+    fn values_are_found_as_in_a_map_and_memory_is_returned_with_them() {
         let mut random = fastrand::Rng::with_seed(1);
         let mut chunks = Chunks::default();
         let mut model = BTreeMap::new();
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_at_the_border_of_a_chunk_comes_and_goes_without_an_allocation() {
+    fn one_value_at_the_border_of_a_chunk_is_inserted_and_removed_without_an_allocation() {
         let mut chunks = Chunks::default();
         (0..CHUNK).for_each(|value| assert_eq!(chunks.insert(value), value));
         let key = chunks.insert(0);
@@ -244,7 +245,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "invalid key")]
-    fn a_value_is_taken_once() {
+    fn a_value_can_be_removed_only_once() {
         let mut chunks = Chunks::default();
         let key = chunks.insert('x');
         chunks.remove(key);

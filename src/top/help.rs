@@ -1,8 +1,8 @@
-//! What the keys are called on the screen.
+//! The names of the keys on the screen.
 
 use super::text::{fit, width};
 
-/// The last line below the locks. The first hints stay when there is little room, and so does the last.
+/// The last line below the locks. If there is little room, the first hints and the last one stay.
 pub(super) const LIST_HINTS: [&str; 7] =
     ["Enter: queue", "k: kick", "/: filter", "< >: sort", "r: reverse", "q: leave", "?: help"];
 /// The last line below a queue.
@@ -11,20 +11,20 @@ pub(super) const QUEUE_HINTS: [&str; 4] = ["Esc: back", "k: kick", "q: leave", "
 const KEYS: [(&str, &str); 13] = [
     ("Up Down PgUp PgDn Home End", "move; the first row stays the first"),
     ("Enter", "show the lock's queue: who holds it, who waits"),
-    ("k", "kick the holder, or whoever is marked in a queue"),
-    ("/", "only what has a text in lock, holder or client"),
-    ("< > Left Right", "sort by the column beside"),
-    ("r", "sort the other way round"),
+    ("k", "kick the holder, or the selected one in a queue"),
+    ("/", "show only what contains a text in lock, holder or client"),
+    ("< > Left Right", "sort by the next column"),
+    ("r", "reverse the order"),
     ("Esc", "back: out of a queue, a filter, the program"),
     ("q Ctrl-C", "leave"),
-    ("Ctrl-Z", "leave for a while; 'fg' comes back"),
-    ("Ctrl-L", "draw anew"),
-    ("HELD", "for how long the holder has had the lock"),
+    ("Ctrl-Z", "suspend; 'fg' resumes"),
+    ("Ctrl-L", "redraw"),
+    ("HELD", "for how long the lock is held"),
     ("WAITERS", "how many wait for it"),
     ("LONGEST", "for how long the first of them has waited"),
 ];
 
-/// The help, as lines of at most so many columns.
+/// The help, as lines of at most this many columns.
 pub(super) fn lines(columns: usize) -> Vec<String> {
     let head = "officer top: the locks of a server. Any key goes back.".to_owned();
     let left = if columns >= 70 { 28 } else { KEYS.iter().map(|(key, _)| width(key)).min().unwrap_or(0).max(10) };

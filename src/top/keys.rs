@@ -5,24 +5,24 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::model::{Model, Over};
 use super::poller::Order;
 use super::row::{Moment, Sort};
-use crate::cli::shown::Shown;
+use crate::console::shown::Shown;
 use crate::wire::request::NAME_BYTES_MAX;
 
-/// What is to be done for a key, beyond what the model has done.
+/// What remains to be done for a key after the model has handled it.
 #[derive(Debug)]
 pub(super) enum Action {
     Nothing,
     Order(Order),
-    /// Draw all of the screen, whatever the terminal has on it.
+    /// Redraw the whole screen.
     Redraw,
-    /// Give the terminal back, and stop until the shell goes on with the program.
+    /// Restore the terminal, and stop until the shell continues the program.
     Suspend,
-    /// The program was stopped and goes on: the terminal is to be taken over once more.
+    /// The program was stopped and continues: take over the terminal again.
     GoOn,
     Leave,
 }
 
-/// Takes a key, on a screen with so many rows of a table.
+/// Handles a key, on a screen with this many rows of a table.
 pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment) -> Action {
     if key.kind == KeyEventKind::Release {
         return Action::Nothing;
@@ -32,7 +32,7 @@ pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment
             KeyCode::Char('c') => Action::Leave,
             KeyCode::Char('l') => Action::Redraw,
             KeyCode::Char('z') => Action::Suspend,
-            // What some terminals have for Backspace.
+            // What some terminals send for Backspace.
             KeyCode::Char('h') if model.over == Over::Filter => press_in_filter(model, KeyCode::Backspace),
             KeyCode::Char('u') if model.over == Over::Filter => filter(model, String::new()),
             _ => Action::Nothing,
@@ -48,12 +48,12 @@ pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment
             Action::Nothing
         }
         Over::Filter => press_in_filter(model, key.code),
-        // It was typed before the question was on the screen, so it is no answer to it.
+        // It was typed before the question was on the screen, so it is not an answer to it.
         Over::Question { is_seen: false, .. } if is_yes(key.code) => Action::Nothing,
         Over::Question { .. } => match std::mem::replace(&mut model.over, Over::Nothing) {
             Over::Question { target, .. } if is_yes(key.code) => {
-                // A server that does not answer at once is not to be taken for a key that was not.
-                model.tell(format!("Asking the server to end {}", Shown(&target.connection)), now);
+                // Shown at once, so that a slow server does not look like a lost key.
+                model.tell(format!("Asking the server to kick {}", Shown(&target.connection)), now);
                 Action::Order(Order::Kick(target))
             }
             _ => Action::Nothing,
@@ -65,7 +65,7 @@ fn is_yes(code: KeyCode) -> bool {
     matches!(code, KeyCode::Char('y' | 'Y'))
 }
 
-/// Takes what was pasted: the first line of it for a filter that is being typed, and nothing elsewhere.
+/// Handles pasted text: its first line goes into a filter that is being typed; elsewhere it is ignored.
 pub(super) fn paste(model: &mut Model, text: &str) -> Action {
     match model.over {
         Over::Filter => {
@@ -89,7 +89,7 @@ fn press_in_table(model: &mut Model, code: KeyCode, height: usize, now: Moment) 
         KeyCode::End => model.go(isize::MAX, height),
         KeyCode::Char('k') => match model.target() {
             Some(target) => model.over = Over::Question { target, is_seen: false },
-            None => model.tell("Here is nobody to kick".to_owned(), now),
+            None => model.tell("There is nobody to kick here".to_owned(), now),
         },
         _ if model.queue.is_some() => {
             if matches!(code, KeyCode::Esc | KeyCode::Enter | KeyCode::Backspace) {
@@ -130,7 +130,7 @@ fn press_in_filter(model: &mut Model, code: KeyCode) -> Action {
 }
 
 fn filter(model: &mut Model, mut text: String) -> Action {
-    // No name is longer, and what was pasted may be.
+    // No name is longer, but pasted text may be.
     if let Some((end, _)) = text.char_indices().nth(NAME_BYTES_MAX) {
         text.truncate(end);
     }

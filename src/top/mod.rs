@@ -1,6 +1,6 @@
 //! `officer top`: the locks of a running server, live.
 //!
-//! Three threads: one asks the server, one reads the keys, and this one has all that is known, and draws. They meet in one
+//! Three threads: one queries the server, one reads the keys, and this one keeps the state and draws. They share one
 //! channel of events.
 
 mod help;
@@ -32,43 +32,42 @@ use self::row::{Column, Filter, Sort};
 use self::screen::Screen;
 use self::text::Count;
 use self::view::Theme;
-use crate::cli::Failure;
-use crate::cli::address::ServerOptions;
-use crate::cli::lock::signals;
-use crate::cli::values::Seconds;
 use crate::client::Client;
+use crate::console::Failure;
+use crate::console::address::ServerOptions;
+use crate::console::exit;
+use crate::console::values::Seconds;
 
-/// Times on the screen run on, whether or not there are news.
+/// Times on the screen advance, with or without news.
 const DRAW_EVERY: Duration = Duration::from_millis(500);
-/// A loss of the server is noticed within that.
+/// A loss of the server is noticed within this time.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// The screen that `--once` prints where nobody says how large it is.
+/// The screen that `--once` prints if its size is unknown.
 const ONCE_COLUMNS: u16 = 80;
 const ONCE_LINES: u16 = 24;
 
 const AFTER: &str = "\
-The locks whose first waiter has waited longest come first. All locks are looked at page by page, at most a tenth of the \
-time, so that neither the server nor this program works hard when there are very many; the screen tells within which \
-time they were seen, and has the first 1,000 rows. The keys are explained on '?'. A kick is taken from the server's own \
-machine only, unless it runs with --kick-from-anywhere.
+The locks whose first waiter has waited longest come first. All locks are fetched page by page, at most a tenth of \
+the time, so that neither the server nor this program works hard when there are many. The screen shows the period \
+that a scan covered, and the first 1,000 rows. '?' explains the keys. A server accepts a kick only from its own \
+machine, unless it runs with --kick-from-anywhere.
 
-With --once the screen has as many columns and lines as COLUMNS and LINES say, or as the terminal has, or 80 and 24. \
-NO_COLOR is respected.
+With --once the size of the screen is COLUMNS x LINES, or that of the terminal, or 80 x 24. NO_COLOR is respected.
 
 Exit status:
-  0   left by a key, or the one screen was printed
-  1   the terminal can't be used, or the output not written
+  0   left by a key, or the screen was printed
+  1   the terminal can't be used, or the output can't be written
   2   the command line is wrong, or there is no terminal for a full screen
   69  there is no connection to a server at the start";
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
 pub(super) struct Options {
-    /// Only the locks whose names begin so
+    /// Only locks whose names start with this
     #[arg(default_value = "", hide_default_value = true)]
     prefix: String,
 
-    /// Only what has this text in the lock's name, its holder's address or its client's name
+    /// Only what contains this text in the lock's name, its holder's address or its client's name
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
 
@@ -76,15 +75,15 @@ pub(super) struct Options {
     #[arg(long, value_name = "COLUMN", default_value = "longest")]
     sort: Column,
 
-    /// Sort the other way round
+    /// Reverse the order
     #[arg(long)]
     reverse: bool,
 
-    /// Time between two looks at the server, at least 0.1
+    /// Time between two queries to the server, at least 0.1
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
     interval: Seconds,
 
-    /// Print one screen as text, and end
+    /// Print one screen as text, and exit
     #[arg(long)]
     once: bool,
 
@@ -99,16 +98,16 @@ fn interval(text: &str) -> Result<Seconds, &'static str> {
     }
 }
 
-/// Whatever happens.
+/// Everything that can happen.
 #[derive(Debug)]
 enum Event {
-    /// A key, a new size, or what was pasted.
+    /// A key, a new size, or pasted text.
     Input(Input),
-    /// There will be no more keys.
+    /// No more keys can be read.
     InputFailed(io::Error),
     News(News),
     Signal(i32),
-    /// The thread that asks the server is gone, which it never is but by a panic.
+    /// The thread that queries the server has ended, which happens only by a panic.
     PollerEnded,
 }
 
@@ -129,15 +128,14 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     if !screen::is_there() {
         return Err(Failure::Usage(
-            "stdout is no terminal; 'officer top --once' prints one screen as text, 'officer locks' all locks"
+            "stdout is not a terminal; 'officer top --once' prints one screen as text, 'officer locks' all locks"
                 .to_owned(),
         ));
     }
-    // Anything else is taken to know what all terminals of today know.
+    // Any other terminal is assumed to support what current terminals support.
     if env::var_os("TERM").is_some_and(|terminal| terminal == "dumb") {
         return Err(Failure::Usage(
-            "TERM is 'dumb': that is no terminal for a full screen; 'officer top --once' prints one screen as text"
-                .to_owned(),
+            "TERM is 'dumb', which has no full screen; 'officer top --once' prints one screen as text".to_owned(),
         ));
     }
     let client = options.server.client_options().keep_alive(KEEP_ALIVE).connect();
@@ -153,8 +151,8 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let left = live.run(&mut screen, &events);
     drop(screen);
     match left? {
-        // As if nobody had listened for it: whoever sent it sees that it did what it should.
-        Some(signal) => Ok(signals::die_of(signal)),
+        // As if it had not been caught: its sender sees that it worked.
+        Some(signal) => Ok(exit::die_of(signal)),
         None => Ok(ExitCode::SUCCESS),
     }
 }
@@ -163,7 +161,7 @@ fn has_color() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Starts the thread that asks the server.
+/// Starts the thread that queries the server.
 fn poll(
     options: &Options,
     client: Client,
@@ -171,7 +169,7 @@ fn poll(
     orders: Receiver<Order>,
     events: Sender<Event>,
 ) -> io::Result<()> {
-    /// Tells of the end of the thread, also by a panic.
+    /// Reports the end of the thread, also by a panic.
     struct End(Sender<Event>);
     impl Drop for End {
         fn drop(&mut self) {
@@ -187,7 +185,7 @@ fn poll(
     Ok(())
 }
 
-/// The full screen, while it is there.
+/// The full screen.
 struct Live {
     model: Model,
     clock: Clock,
@@ -196,7 +194,7 @@ struct Live {
 }
 
 impl Live {
-    /// Runs until it is left. Returns the signal that it was left for, if it was one.
+    /// Runs until the user leaves or a signal arrives. Returns the signal.
     fn run(mut self, screen: &mut Screen, events: &Receiver<Event>) -> Result<Option<i32>, Failure> {
         let order = self.model.order();
         self.order(order);
@@ -210,7 +208,7 @@ impl Live {
                 self.model.question_is_seen();
             }
             let first = events.recv_timeout(DRAW_EVERY).ok();
-            // All that is there is taken in before it is drawn: keys that repeat are faster than some terminals.
+            // All pending events are handled before drawing: repeating keys are faster than some terminals.
             for event in first.into_iter().chain(events.try_iter()) {
                 match self.take(event, area) {
                     Ok(Action::Nothing) => {}
@@ -227,7 +225,7 @@ impl Live {
     }
 
     fn order(&self, order: Order) {
-        // The end of the poller is an event of its own.
+        // The end of the poller has its own event.
         let _ = self.orders.send(order);
     }
 
@@ -239,7 +237,7 @@ impl Live {
                 Ok(keys::press(&mut self.model, key, height, now))
             }
             Event::Input(Input::Paste(text)) => Ok(keys::paste(&mut self.model, &text)),
-            // Whatever the terminal has made of the old picture.
+            // The terminal may have rearranged the old screen.
             Event::Input(Input::Resize(..)) => Ok(Action::Redraw),
             Event::Input(_) => Ok(Action::Nothing),
             Event::News(news) => {
@@ -249,9 +247,9 @@ impl Live {
             Event::Signal(SIGCONT) => Ok(Action::GoOn),
             Event::Signal(signal) => Err(Left::Signal(signal)),
             Event::InputFailed(error) => Err(Left::Failure(Failure::Terminal(error))),
-            Event::PollerEnded => {
-                Err(Left::Failure(Failure::System(io::Error::other("the thread that asks the server has ended"))))
-            }
+            Event::PollerEnded => Err(Left::Failure(Failure::System(io::Error::other(
+                "internal error: the thread that queries the server has ended",
+            )))),
         }
     }
 }
@@ -278,7 +276,7 @@ fn once(options: &Options) -> Result<(), Failure> {
     while text.last().is_some_and(String::is_empty) {
         text.pop();
     }
-    // Below the two lines at the top and the heads.
+    // Without the two lines at the top and the column heads.
     let shown = text.len().saturating_sub(3) as u64;
     if taken > shown {
         let is_full = text.len() == usize::from(lines);
@@ -291,12 +289,12 @@ fn once(options: &Options) -> Result<(), Failure> {
     text.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush()).map_err(Failure::Output)
 }
 
-/// The columns and lines that one screen has.
+/// The number of columns and lines of the screen.
 fn once_size() -> (u16, u16) {
     let variable = |name: &str| env::var(name).ok()?.parse().ok().filter(|size| *size > 0);
     let terminal = screen::size();
     let columns = variable("COLUMNS").or(terminal.map(|(columns, _)| columns)).unwrap_or(ONCE_COLUMNS);
     let lines = variable("LINES").or(terminal.map(|(_, lines)| lines)).unwrap_or(ONCE_LINES);
-    // With less there is nothing to see.
+    // With less nothing can be shown.
     (columns.clamp(20, 1000), lines.clamp(5, 10_000))
 }

@@ -1,41 +1,41 @@
-//! What is known, and what the person wants to see of it. Nothing here knows of a terminal, or asks the time.
+//! What is known, and what the user wants to see of it. Nothing here knows about a terminal, or reads the clock.
 
 use std::time::Duration;
 
 use super::poller::{Counts, Kicked, Look, News, Order, Picture, Target};
 use super::row::{Column, Filter, Moment, Row, Sort};
-use crate::cli::failure::Failure;
-use crate::cli::shown::{Shown, Span};
 use crate::client::{Error, LockDetail, PlaceDetail};
+use crate::console::Failure;
+use crate::console::shown::{Shown, Span};
 
-/// For how many seconds the last line tells what came of something.
+/// How many seconds the last line shows a message.
 const MESSAGE_SECONDS: f64 = 10.0;
 
-/// All of it.
+/// The whole state.
 #[derive(Debug)]
 pub(super) struct Model {
-    /// Where the server is.
+    /// The server's address.
     pub(super) address: String,
-    /// The locks' names begin so.
+    /// The prefix of the locks' names.
     pub(super) prefix: String,
     pub(super) sort: Sort,
     /// As it was typed.
     pub(super) filter: String,
-    /// None: nothing has been seen yet.
+    /// None: nothing has been fetched yet.
     pub(super) picture: Option<Picture>,
-    /// The picture is one of the order in force and the filter in force.
+    /// The picture has the current order and the current filter.
     pub(super) is_current: bool,
     pub(super) rows: Selection,
-    /// The lock whose queue is looked at.
+    /// The lock whose queue is shown.
     pub(super) queue: Option<Queue>,
     pub(super) over: Over,
     /// None: the server answers.
     pub(super) loss: Option<Loss>,
-    /// The server was lost since the picture was taken: it may be one of another run.
+    /// The connection was lost after the picture was taken: the server may have been restarted.
     is_of_before: bool,
-    /// Between two looks, in seconds.
+    /// Between two queries, in seconds.
     pub(super) interval: f64,
-    /// What came of something, and until when that is told.
+    /// A message, and until when it is shown.
     message: Option<(String, Moment)>,
     /// The number of the last order.
     number: u64,
@@ -49,14 +49,14 @@ pub(super) struct Loss {
     pub(super) retry_at: Moment,
 }
 
-/// What has the keys for itself.
+/// What gets the keys instead of the table.
 #[derive(Debug, PartialEq)]
 pub(super) enum Over {
     Nothing,
     Help,
     /// The filter is being typed.
     Filter,
-    /// Whether to kick. Nobody has said yes to a question that was not on the screen yet.
+    /// Whether to kick. A question that has not been on the screen yet can't be answered.
     Question {
         target: Target,
         is_seen: bool,
@@ -67,14 +67,14 @@ pub(super) enum Over {
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) name: String,
-    /// None: it has not been seen yet.
+    /// None: it has not been fetched yet.
     pub(super) seen: Option<Seen>,
     pub(super) rows: Selection,
     after: Option<std::sync::Arc<str>>,
 }
 
 impl Queue {
-    /// Takes in what was seen of it. The cursor stays on its connection.
+    /// Takes a new state of it. The cursor stays on its connection.
     fn take(&mut self, seen: Seen) {
         let selected = self.seen.as_ref().and_then(|seen| seen.place(self.rows.selected));
         let index = selected.and_then(|selected| {
@@ -88,7 +88,7 @@ impl Queue {
     }
 }
 
-/// What was seen of a lock at a moment.
+/// The state of a lock at a moment.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) detail: LockDetail,
@@ -96,19 +96,19 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Who is in this row.
+    /// The holder or waiter in this row.
     fn place(&self, index: usize) -> Option<&PlaceDetail> {
         self.detail.holders.iter().chain(&self.detail.waiters).nth(index)
     }
 
-    /// Those on the lock that the server does not list have a row together.
+    /// The waiters that the server does not list share a row.
     fn row_count(&self) -> usize {
         let listed = self.detail.waiters.len();
         self.detail.holders.len() + listed + usize::from(self.detail.waiting > listed as u64)
     }
 }
 
-/// The row that keys are for, and the rows that are on the screen.
+/// The selected row, and the rows on the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Selection {
     pub(super) selected: usize,
@@ -117,16 +117,16 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Moves it by so many rows of `count`, of which the screen has `height`.
+    /// Moves it by this many rows of `count`, of which the screen shows `height`.
     fn go(&mut self, by: isize, count: usize, height: usize) {
         self.selected = self.selected.saturating_add_signed(by);
         self.keep_within(count, height);
     }
 
-    /// What it was on has gone to this row. The first place is kept as a place.
+    /// The selected item has moved to this row. If the first row is selected, it stays selected.
     fn follow(&mut self, index: usize) {
         if self.selected > 0 {
-            // Without moving what is around it.
+            // Keeps the selection on the screen, scrolling as little as possible.
             self.top = (self.top + index).saturating_sub(self.selected);
             self.selected = index;
         }
@@ -159,7 +159,7 @@ impl Model {
         }
     }
 
-    /// What the server is to be asked now.
+    /// The query to send to the server now.
     pub(super) fn order(&mut self) -> Order {
         self.number += 1;
         let look = match &self.queue {
@@ -169,10 +169,10 @@ impl Model {
         Order::Look(self.number, look)
     }
 
-    /// Takes in what the poller tells.
+    /// Takes news from the poller.
     pub(super) fn learn(&mut self, news: News, now: Moment) {
         match news {
-            // What was ordered before says nothing of what is on the screen.
+            // Results of earlier orders don't apply to what is on the screen.
             News::All(number, _) | News::One(number, ..) if number != self.number => {}
             News::All(_, picture) => {
                 self.loss = None;
@@ -193,7 +193,7 @@ impl Model {
         }
     }
 
-    /// The row under the cursor keeps it, wherever it has gone; the first place is kept as a place.
+    /// The cursor follows its row, wherever it has moved; on the first row it stays there.
     pub(super) fn take(&mut self, picture: Picture) {
         let selected = self.selected().map(|row| row.name.clone());
         let is_of_before = std::mem::take(&mut self.is_of_before);
@@ -225,7 +225,7 @@ impl Model {
         self.picture.as_ref().map(|picture| picture.counts).unwrap_or_default()
     }
 
-    /// The moment that times are told for: with a server that is gone, its locks are held no longer.
+    /// The moment for which times are shown: once the server is gone, times stand still.
     pub(super) fn shown_at(&self, now: Moment) -> Moment {
         self.loss.as_ref().map_or(now, |loss| loss.since.min(now))
     }
@@ -242,19 +242,19 @@ impl Model {
         self.message = None;
     }
 
-    /// Moves the cursor, on a screen with so many rows.
+    /// Moves the cursor, on a screen with this many rows.
     pub(super) fn go(&mut self, by: isize, height: usize) {
         let count = self.row_count();
         self.selection().go(by, count, height);
     }
 
-    /// After anything that may have changed the rows, or the screen.
+    /// To be called after anything that may have changed the rows or the screen.
     pub(super) fn keep_within(&mut self, height: usize) {
         let count = self.row_count();
         self.selection().keep_within(count, height);
     }
 
-    /// The screen with the question, if there is one, was drawn.
+    /// The screen was drawn, with the question, if there is one.
     pub(super) fn question_is_seen(&mut self) {
         if let Over::Question { is_seen, .. } = &mut self.over {
             *is_seen = true;
@@ -275,7 +275,8 @@ impl Model {
         }
     }
 
-    /// Another order of rows. What is there is in it at once; which rows are the first in it is for the server to tell.
+    /// Changes the order of rows. The known rows are sorted at once; which rows come first of all is known after the
+    /// next scan.
     pub(super) fn sort_by(&mut self, sort: Sort) {
         self.sort = sort;
         self.is_current = false;
@@ -286,14 +287,14 @@ impl Model {
         self.select(selected);
     }
 
-    /// The column beside the one that the rows are sorted by.
+    /// The column next to the one that the rows are sorted by.
     pub(super) fn next_sort(&self, by: isize) -> Sort {
         let at = Column::ALL.iter().position(|column| *column == self.sort.column).unwrap_or(0);
         let next = at.saturating_add_signed(by).min(Column::ALL.len() - 1);
         if next == at { self.sort } else { Sort::by(Column::ALL[next]) }
     }
 
-    /// Another filter. What is there is filtered at once.
+    /// Changes the filter. The known rows are filtered at once.
     pub(super) fn filter_by(&mut self, text: String) {
         let filter = Filter::new(&text);
         self.filter = text;
@@ -304,7 +305,7 @@ impl Model {
         }
     }
 
-    /// Shows the queue of the lock under the cursor. Says whether there is one.
+    /// Shows the queue of the lock under the cursor. Returns whether there is one.
     pub(super) fn open_queue(&mut self) -> bool {
         let Some(row) = self.selected() else { return false };
         let (name, after) = (row.name.clone(), row.after.clone());
@@ -312,7 +313,7 @@ impl Model {
         true
     }
 
-    /// Goes back to the list, which has grown old meanwhile.
+    /// Goes back to the list, which is outdated by now.
     pub(super) fn close_queue(&mut self) {
         self.queue = None;
         self.is_current = false;
@@ -321,7 +322,7 @@ impl Model {
         }
     }
 
-    /// Who is to be kicked: the holder of the lock under the cursor, or who is under it in a queue.
+    /// Whom to kick: the holder of the lock under the cursor, or the connection under it in a queue.
     pub(super) fn target(&self) -> Option<Target> {
         let Some(queue) = &self.queue else {
             let row = self.selected()?;
@@ -350,14 +351,14 @@ impl Model {
     }
 }
 
-/// The question before a kick, where there is little room.
+/// The question before a kick, for little room.
 pub(super) fn short_question(target: &Target) -> String {
     let (connection, lock) = (Shown(&target.connection), Shown(&target.lock));
     let relation = if target.is_holder { "holding" } else { "waiting for" };
     format!("Kick {connection}, {relation} '{lock}'? y: yes")
 }
 
-/// The same, where there is hardly any.
+/// The same, for hardly any room.
 pub(super) fn shortest_question(target: &Target) -> String {
     format!("y: kick {}", Shown(&target.connection))
 }
@@ -376,12 +377,12 @@ pub(super) fn question(target: &Target, now: Moment) -> String {
 fn told(target: &Target, kicked: Kicked, address: &str) -> String {
     let (connection, lock) = (Shown(&target.connection), Shown(&target.lock));
     match kicked {
-        Kicked::Yes => format!("{connection} was ended: its locks have passed on, its places in queues are gone"),
-        Kicked::Gone => format!("{connection} was gone already"),
+        Kicked::Yes => format!("{connection} was kicked: its locks have passed on, and it has left all queues"),
+        Kicked::Gone => format!("{connection} was already gone"),
         Kicked::Changed if target.is_holder => {
-            format!("Not kicked: {connection} has let go of '{lock}' meanwhile; look who holds it now")
+            format!("Not kicked: {connection} has released '{lock}' in the meantime; check who holds it now")
         }
-        Kicked::Changed => format!("Not kicked: {connection} does not wait for '{lock}' any more"),
+        Kicked::Changed => format!("Not kicked: {connection} no longer waits for '{lock}'"),
         Kicked::Failed(error) => {
             format!("Not kicked: {}", Failure::Server { address: address.to_owned(), error })
         }
@@ -397,7 +398,7 @@ fn reason(error: Error) -> String {
     Shown(&reason).to_string()
 }
 
-/// For how long a picture was being taken, when that is worth a word.
+/// How long the scan for a picture took, if that matters.
 pub(super) fn took(picture: &Picture) -> Option<Duration> {
     let took = Duration::try_from_secs_f64(picture.ended - picture.began).unwrap_or_default();
     (took >= Duration::from_millis(500)).then_some(took)

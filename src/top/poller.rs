@@ -1,8 +1,8 @@
-//! The thread that asks the server.
+//! The thread that queries the server.
 //!
-//! It never asks for everything at once. All locks are gone through page by page, and after each page it rests for a
-//! multiple of the time that the page took: so neither it nor the server works hard, however many locks there are, and the
-//! slower the server is the less it is asked. Of very many locks the first in the order in force are kept.
+//! It never requests everything at once. It fetches all locks page by page, and after each page rests for a multiple of
+//! the time that the page took. So neither it nor the server works hard, however many locks there are, and a slower
+//! server is queried less. It keeps only the first rows in the current order.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 use super::row::{Filter, First, Moment, Row, SAME_SECONDS, Sort};
 use crate::client::{Client, Error, LockDetail};
 
-/// Rows that are kept of one look at all locks: more than anybody scrolls through.
+/// Rows that are kept of one scan: more than anybody scrolls through.
 pub(super) const ROWS_MAX: usize = 1000;
-/// The first look, for which a person waits, takes half of the time; those after it a tenth.
+/// The first scan, which a person waits for, uses half of the time; later ones use a tenth.
 const FIRST_REST: u32 = 1;
 const REST: u32 = 9;
-/// How often an unfinished first look is shown.
+/// How often an unfinished first scan is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
-/// Rests between attempts to reach a server that is gone.
+/// Delays between attempts to reach a server that is gone.
 const BACK_OFF_MIN: Duration = Duration::from_millis(250);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
-/// The time since the program began to look.
+/// The time since the program started.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock(Instant);
 
@@ -37,29 +37,29 @@ impl Clock {
     }
 }
 
-/// What the server is to be asked.
+/// What to ask the server for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Look {
-    /// For all locks that a filter takes, the first in an order.
+    /// All locks that match a filter, the first ones in an order.
     AtAll { filter: Filter, sort: Sort },
-    /// For one, with its queue.
+    /// One lock, with its queue.
     AtOne { name: String, after: Option<Arc<str>> },
 }
 
-/// What the poller is told.
+/// An order to the poller.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// What to look at from now on. The number comes back with what is seen.
+    /// What to fetch from now on. The number comes back with the results.
     Look(u64, Look),
-    /// A connection to end.
+    /// A connection to kick.
     Kick(Target),
 }
 
-/// A connection on a lock, as a person has seen it.
+/// A connection that holds or waits for a lock, as shown to the user.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Target {
     pub(super) lock: String,
-    /// The `after` of the page that the lock was seen on.
+    /// The `after` of the page that contained the lock.
     pub(super) after: Option<Arc<str>>,
     pub(super) connection: String,
     pub(super) client: Option<String>,
@@ -68,47 +68,47 @@ pub(super) struct Target {
     pub(super) since: Moment,
 }
 
-/// What the poller tells.
+/// A report of the poller.
 #[derive(Debug)]
 pub(super) enum News {
-    /// A look at all locks, that of the order with this number.
+    /// A scan of all locks, for the order with this number.
     All(u64, Picture),
-    /// A look at one lock. None: nobody holds or waits for it.
+    /// The state of one lock. None: nobody holds it or waits for it.
     One(u64, Option<LockDetail>, Moment),
-    /// The server could not be asked; it will be again after so long.
+    /// The server could not be reached; the next attempt is after this time.
     Lost { error: Error, retry_in: Duration },
-    /// What came of an order to kick.
+    /// The result of an order to kick.
     Kick(Target, Kicked),
 }
 
-/// What came of an order to kick.
+/// The result of an order to kick.
 #[derive(Debug, PartialEq)]
 pub(super) enum Kicked {
-    /// It was ended.
+    /// It was kicked.
     Yes,
-    /// It does not have the place any more that it was to be kicked for, so nothing was done.
+    /// It no longer has the hold or wait that it was to be kicked for, so nothing was done.
     Changed,
-    /// It was gone already.
+    /// It was already gone.
     Gone,
     /// The server refuses, or can't be reached.
     Failed(Error),
 }
 
-/// What was seen of all locks.
+/// The result of a scan of all locks.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Picture {
-    /// The first in the order in force, [`ROWS_MAX`] at most.
+    /// The first ones in the current order, at most [`ROWS_MAX`].
     pub(super) rows: Vec<Row>,
     pub(super) counts: Counts,
     pub(super) began: Moment,
     pub(super) ended: Moment,
-    /// There were no more locks than these.
+    /// The scan is complete.
     pub(super) is_complete: bool,
 }
 
 impl Picture {
-    /// This picture, where there was another before it. As long as it is not complete the rows of that one stay, and its
-    /// sums: what is still to be looked at is not gone. What is the same keeps its place.
+    /// This picture as the successor of an earlier one. Until it is complete, the rows and sums of the earlier one
+    /// stay, because locks that are still to be fetched are not gone. The times of the same hold and wait are kept.
     pub(super) fn after(mut self, mut before: Picture, sort: Sort) -> Picture {
         let known: HashMap<&str, &Row> = before.rows.iter().map(|row| (row.name.as_str(), row)).collect();
         for row in &mut self.rows {
@@ -127,18 +127,18 @@ impl Picture {
     }
 }
 
-/// Sums over all locks that were seen.
+/// Sums over all locks of a scan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) locks: u64,
     /// Those that somebody waits for.
     pub(super) wanted: u64,
     pub(super) waiters: u64,
-    /// Those that the filter takes.
+    /// Those that match the filter.
     pub(super) taken: u64,
 }
 
-/// A look at all locks that is under way.
+/// A scan of all locks in progress.
 #[derive(Debug)]
 struct Scan {
     first: First,
@@ -169,7 +169,7 @@ impl Scan {
     }
 }
 
-/// Looks at all locks once, as fast as the server answers.
+/// Scans all locks once, as fast as the server answers.
 pub(super) fn look_once(
     client: &Client,
     clock: Clock,
@@ -183,7 +183,7 @@ pub(super) fn look_once(
 }
 
 impl Scan {
-    /// Goes on by a page. Says whether it was the last.
+    /// Fetches the next page. Returns whether it was the last.
     fn page(&mut self, client: &Client, clock: Clock, prefix: &str, filter: &Filter) -> Result<bool, Error> {
         let page = client.locks_page(prefix, self.after.as_deref())?;
         let now = clock.now();
@@ -195,32 +195,32 @@ impl Scan {
     }
 }
 
-/// Asks the server, in a thread of its own.
+/// Queries the server, in a thread of its own.
 #[derive(Debug)]
 pub(super) struct Poller<T> {
     pub(super) client: Client,
     pub(super) clock: Clock,
-    /// The locks' names begin so.
+    /// The prefix of the locks' names.
     pub(super) prefix: String,
-    /// Between the beginnings of two looks.
+    /// The time between the starts of two scans.
     pub(super) interval: Duration,
     pub(super) orders: Receiver<Order>,
-    /// Takes the news. Says whether anybody wants more.
+    /// Takes the news. Returns whether more are wanted.
     pub(super) tell: T,
 }
 
-/// Where the poller is.
+/// The current work of the poller.
 #[derive(Debug)]
 struct Work {
     number: u64,
     look: Look,
     scan: Option<Scan>,
-    /// A look for this order has been completed.
+    /// A scan for this order has been completed.
     is_settled: bool,
 }
 
 impl<T: Fn(News) -> bool> Poller<T> {
-    /// Asks until nobody wants to know any more.
+    /// Queries until no more news are wanted.
     pub(super) fn run(self) {
         let Ok(Order::Look(number, look)) = self.orders.recv() else { return };
         let mut work = Work { number, look, scan: None, is_settled: false };
@@ -232,7 +232,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
                     rest
                 }
                 Err(error) => {
-                    // Its pages may be those of another run of the server, whose locks a person waits to see.
+                    // Its pages may be from before a restart of the server, and the user waits for the new locks.
                     (work.scan, work.is_settled) = (None, false);
                     let retry_in = back_off;
                     back_off = (back_off * 2).min(BACK_OFF_MAX);
@@ -248,7 +248,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
         }
     }
 
-    /// Asks for a page. Returns how long to rest.
+    /// Fetches a page. Returns how long to rest.
     fn step(&self, work: &mut Work) -> Result<Duration, Error> {
         let began = Instant::now();
         if self.client.is_lost() {
@@ -281,15 +281,15 @@ impl<T: Fn(News) -> bool> Poller<T> {
         }
     }
 
-    /// Waits for so long, or until there is something else to look at. Says whether anybody is there still.
+    /// Waits for this time, or until there is a new order. Returns whether the screen still exists.
     fn rest(&self, work: &mut Work, rest: Duration) -> bool {
         let mut until = Instant::now() + rest;
         loop {
             match self.orders.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Order::Look(number, look)) => {
                     *work = Work { number, look, scan: None, is_settled: false };
-                    // A server that is gone does not come back for that. Of one that is there only what was ordered last
-                    // is asked: a filter is many orders.
+                    // While the server is gone, a new order changes nothing. Otherwise only the last order counts:
+                    // typing a filter gives many orders.
                     if !self.client.is_lost() {
                         until = Instant::now();
                     }
@@ -301,7 +301,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
                         return false;
                     }
                     if is_done {
-                        // The picture is to show it soon.
+                        // So that the picture shows it soon.
                         (work.scan, work.is_settled) = (None, false);
                         return true;
                     }
@@ -312,7 +312,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
         }
     }
 
-    /// Ends a connection if it is still what the person has seen: the same on the lock, with the same hold or wait.
+    /// Kicks a connection if it still has the hold or wait that the user has seen.
     fn kick(&self, target: &Target) -> Result<Kicked, Error> {
         let asked_at = self.clock.now();
         let detail = self.find(&target.lock, target.after.as_deref())?.unwrap_or_default();
@@ -330,7 +330,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
         }
     }
 
-    /// One lock: where it was seen, and if it is not there any more, wherever it is.
+    /// One lock: first on the page that contained it, otherwise anywhere.
     fn find(&self, name: &str, after: Option<&str>) -> Result<Option<LockDetail>, Error> {
         let detail = |locks: Vec<(String, LockDetail)>| locks.into_iter().find(|(found, _)| found == name);
         if after.is_some()
@@ -364,10 +364,10 @@ mod tests {
     use super::*;
     use crate::top::row::Column;
 
-    /// For what comes at once on a machine that has nothing else to do.
+    /// For what arrives at once on an idle machine.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A server of one connection after the other, each of which lists locks as `page` says, until that has nothing more.
+    /// A server that takes one connection after the other, and lists locks as `page` says, until that returns none.
     fn serve(mut page: impl FnMut(&Value) -> Option<Value> + Send + 'static) -> Client {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -406,7 +406,7 @@ mod tests {
         Order::Look(number, Look::AtAll { filter: Filter::new(&number.to_string()), sort })
     }
 
-    /// Begins with the orders that are there.
+    /// Starts with the pending orders.
     fn poll(client: Client, orders: Receiver<Order>) -> Receiver<News> {
         let (sender, news): (Sender<News>, _) = channel();
         let tell = move |news| sender.send(news).is_ok();
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_orders_at_once_the_last_is_carried_out() {
+    fn of_many_pending_orders_the_last_is_executed() {
         let (sender, orders) = channel();
         (1..=100).for_each(|number| sender.send(look(number)).unwrap());
         let news = poll(serve(|_| Some(of_one_lock("a"))), orders);
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_found_where_it_was_seen_or_wherever_it_is() {
+    fn a_lock_is_found_on_its_page_or_anywhere_else() {
         for (after, asked) in [(Some("9"), vec!["9", "", "1"]), (None, vec!["", "1"])] {
             let (sender, requests) = channel();
             let client = serve(move |request| {
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_server_that_is_back_the_first_pages_are_shown() {
+    fn the_first_pages_of_a_server_that_is_back_are_shown() {
         let mut pages = 0;
         let client = serve(move |_| {
             pages += 1;
@@ -463,7 +463,7 @@ mod tests {
                 1 => Some(of_one_lock("before")),
                 2 => None,
                 _ => {
-                    // As if there were very many.
+                    // As with many pages.
                     thread::sleep(Duration::from_millis(20));
                     let mut page = of_one_lock("after");
                     page["next"] = "1".into();

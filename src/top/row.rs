@@ -1,4 +1,4 @@
-//! A lock as one row, the orders that rows can have, and the first rows of very many.
+//! A lock as one row, the orders of rows, and the selection of the first rows.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -8,23 +8,24 @@ use clap::ValueEnum;
 
 use crate::client::{LockDetail, PlaceDetail};
 
-/// Seconds since the program began to look. What began before that is negative.
+/// Seconds since the program started. Negative for earlier events.
 pub(super) type Moment = f64;
 
-/// A hold or wait that began so much later than the one that was seen is another one. Less may be the clocks.
+/// A hold or wait that began this much later than the one shown is a different one. Smaller differences may come from
+/// the clocks.
 pub(super) const SAME_SECONDS: f64 = 0.05;
 
-/// What a row shows of a lock.
+/// A lock as shown in a row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
     pub(super) name: String,
-    /// The first of its holders. None: it is free, but not yet somebody's turn who also waits for another lock.
+    /// The first of its holders. None: it is free.
     pub(super) holder: Option<Holder>,
     pub(super) holders: usize,
     pub(super) waiters: u64,
     /// When the longest wait began.
     pub(super) waited_since: Option<Moment>,
-    /// The `after` of the page that it was seen on.
+    /// The `after` of the page that contained it.
     pub(super) after: Option<Arc<str>>,
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Holder {
 }
 
 impl Row {
-    /// A lock that the server told of at a moment.
+    /// A lock as the server reported it at a moment.
     pub(super) fn new(name: String, detail: LockDetail, at: Moment, after: Option<Arc<str>>) -> Self {
         let waited = |waiter: &PlaceDetail| at - waiter.waited_for.unwrap_or(0.0);
         Row {
@@ -54,8 +55,8 @@ impl Row {
         }
     }
 
-    /// Takes over the times of the same lock as it was seen before, if they are those of the same hold and wait. The server
-    /// tells them in milliseconds: rows that differ by less would change places with every look.
+    /// Keeps the earlier times of the same lock, if they belong to the same hold and wait. The server reports
+    /// milliseconds: rows that differ by less would change places with every scan.
     pub(super) fn keep_times(&mut self, before: &Row) {
         let keep = |since: &mut Moment, before: Moment| {
             if (*since - before).abs() < SAME_SECONDS {
@@ -103,11 +104,11 @@ pub(super) enum Column {
 }
 
 impl Column {
-    /// In the order in which they stand.
+    /// In the order of the columns on the screen.
     pub(super) const ALL: [Column; 6] =
         [Column::Lock, Column::Holder, Column::Client, Column::Held, Column::Waiters, Column::Longest];
 
-    /// Whether it holds numbers, of which the largest are looked for first.
+    /// Whether it contains numbers, which are sorted largest first.
     pub(super) fn is_number(self) -> bool {
         matches!(self, Column::Held | Column::Waiters | Column::Longest)
     }
@@ -118,7 +119,7 @@ impl Column {
             Column::Lock => one.name.cmp(&other.name),
             Column::Holder => one.holder_text().cmp(other.holder_text()),
             Column::Client => one.client_text().cmp(other.client_text()),
-            // Who began later holds for less.
+            // A later start is a shorter hold.
             Column::Held => other.held_since().total_cmp(&one.held_since()),
             Column::Waiters => one.waiters.cmp(&other.waiters),
             Column::Longest => {
@@ -137,12 +138,12 @@ pub(super) struct Sort {
 }
 
 impl Sort {
-    /// The order that people look for in a column.
+    /// The usual order for a column.
     pub(super) fn by(column: Column) -> Self {
         Sort { column, is_descending: column.is_number() }
     }
 
-    /// No two locks are alike in this: equal rows keep their places from one look to the next.
+    /// A total order: equal rows keep their places from one scan to the next.
     pub(super) fn compare(self, one: &Row, other: &Row) -> Ordering {
         let by_column = self.column.compare(one, other);
         let by_column = if self.is_descending { by_column.reverse() } else { by_column };
@@ -153,7 +154,7 @@ impl Sort {
     }
 }
 
-/// Text that is looked for in locks, holders and clients, whatever the case of its letters.
+/// Text to find in locks, holders and clients, ignoring case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Filter(String);
 
@@ -166,7 +167,7 @@ impl Filter {
         self.0.is_empty()
     }
 
-    /// Whether a row has the text in it.
+    /// Whether a row contains the text.
     pub(super) fn takes(&self, row: &Row) -> bool {
         self.is_empty()
             || [row.name.as_str(), row.holder_text(), row.client_text()]
@@ -175,13 +176,12 @@ impl Filter {
     }
 }
 
-/// The first rows in some order, of however many are added.
+/// The first rows in some order, of any number that is added.
 #[derive(Clone, Debug)]
 pub(super) struct First {
     sort: Sort,
     max: usize,
-    /// By their names: a lock that was released and taken again meanwhile may be on two pages, and what was seen last is
-    /// true.
+    /// By name: a lock that was released and taken again meanwhile may be on two pages, and the later one is right.
     rows: HashMap<String, Row>,
 }
 
@@ -193,7 +193,7 @@ impl First {
 
     pub(super) fn add(&mut self, row: Row) {
         self.rows.insert(row.name.clone(), row);
-        // Seldom: what one cut costs is spread over the rows that were added since the last.
+        // Rarely: the cost of one cut is spread over the rows added since the last.
         if self.rows.len() >= self.max * 2 {
             let mut rows: Vec<Row> = self.rows.drain().map(|(_, row)| row).collect();
             self.cut(&mut rows);
@@ -221,7 +221,7 @@ impl First {
 pub(super) mod tests {
     use super::*;
 
-    /// A lock held by `holder` for so many seconds, with waits of so many; at the moment 0.
+    /// A lock held by `holder` for this many seconds, with waits of this many seconds; at moment 0.
     pub(in crate::top) fn row(name: &str, holder: &str, held_for: f64, waits: &[f64]) -> Row {
         let place = |connection: &str| PlaceDetail { connection: connection.to_owned(), ..PlaceDetail::default() };
         let client = Some(format!("client of {holder}"));
@@ -269,7 +269,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn equal_rows_are_told_apart_by_their_wait_then_their_hold_then_their_name() {
+    fn equal_rows_are_ordered_by_their_wait_then_their_hold_then_their_name() {
         let sort = Sort::by(Column::Holder);
         let mut rows =
             [row("d", "x", 1.0, &[]), row("c", "x", 1.0, &[]), row("b", "x", 9.0, &[]), row("e", "x", 1.0, &[3.0])];
@@ -278,7 +278,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_first_of_very_many_rows_are_kept_whatever_their_order() {
+    fn the_first_of_many_rows_are_kept_whatever_their_order() {
         let mut random = fastrand::Rng::with_seed(7);
         for sort in [Sort::by(Column::Longest), Sort::by(Column::Lock)] {
             let mut all: Vec<Row> = (0..1000)
@@ -295,7 +295,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_on_two_pages_has_one_row_with_what_was_seen_last() {
+    fn a_lock_on_two_pages_has_one_row_with_the_later_state() {
         for sort in [Sort::by(Column::Longest), Sort::by(Column::Held)] {
             let mut first = First::new(sort, 2);
             for row in [row("a", "x", 9.0, &[8.0]), row("b", "x", 5.0, &[]), row("a", "y", 0.1, &[])] {
@@ -320,7 +320,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_filter_looks_at_locks_holders_and_clients_in_any_case() {
+    fn a_filter_matches_locks_holders_and_clients_ignoring_case() {
         let row = row("Boss:17", "10.0.0.9", 1.0, &[]);
         for (text, takes) in [("", true), ("boss", true), ("0.9", true), ("CLIENT OF", true), ("mail", false)] {
             assert_eq!(Filter::new(text).takes(&row), takes, "{text}");

@@ -1,4 +1,4 @@
-//! The terminal: taken over, and given back whatever happens.
+//! The terminal: taken over, and restored whatever happens.
 
 use std::io::{self, IsTerminal, Stdout};
 use std::panic;
@@ -41,26 +41,26 @@ impl Screen {
         }
     }
 
-    /// Gives the terminal back and stops, until the shell goes on with the program.
+    /// Restores the terminal and stops, until the shell continues the program.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         restore();
-        // To all of the job, as the terminal would do it, and not as SIGSTOP: where no shell is there that could go on with
-        // it, the system ignores it.
+        // To the whole job, as the terminal would, and not as SIGSTOP: where no shell could continue it, the system
+        // ignores this signal.
         rustix::process::kill_current_process_group(Signal::TSTP)?;
         self.take_again()
     }
 
-    /// Takes the terminal over once more, after the program was stopped: the shell has given it other modes, and written on
-    /// it.
+    /// Takes over the terminal again after the program was stopped: the shell has changed its modes and written to it.
     pub(super) fn take_again(&mut self) -> io::Result<()> {
         disable_raw_mode()?;
         enter()?;
         self.wipe()
     }
 
-    /// Sees to it that the next drawing draws everything.
+    /// Makes the next drawing draw everything.
     pub(super) fn wipe(&mut self) -> io::Result<()> {
-        // Not `clear`, which asks the terminal where its cursor is: the thread that reads the keys would get the answer.
+        // Not `clear`, which asks the terminal for its cursor position: the thread that reads the keys would get the
+        // answer.
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
     }
@@ -72,30 +72,30 @@ impl Drop for Screen {
     }
 }
 
-/// Has the terminal give its keys one by one, and show a screen of our own.
+/// Switches the terminal to raw mode and to the alternate screen.
 fn enter() -> io::Result<()> {
-    // First: a program in the background is stopped here, and has written nothing on what others show.
+    // First: a program in the background is stopped here, before it has written anything to the screen.
     enable_raw_mode()?;
     IS_TAKEN.store(true, Ordering::SeqCst);
-    // What is pasted is not to be taken for keys: there may be a "k" and a "y" in it.
+    // Pasted text must not act as keys: it may contain a "k" and a "y".
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
 }
 
 /// The terminal is ours.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Gives the terminal back, if it was not given back before: leaving the alternate screen moves the cursor, and what a
-/// panic has said would be written over.
+/// Restores the terminal, unless that has been done: leaving the alternate screen twice moves the cursor, and would
+/// overwrite a panic's message.
 fn restore() {
     if !IS_TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    // A terminal that is gone is not missed.
+    // If the terminal is gone, there is nothing to restore.
     let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }
 
-/// What a panic says is for the screen that people see afterwards.
+/// A panic's message belongs on the restored screen.
 fn restore_at_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -112,10 +112,10 @@ pub(super) fn is_there() -> bool {
     io::stdout().is_terminal()
 }
 
-/// The columns and lines of the terminal, if there is one that tells.
+/// The columns and lines of the terminal, if it reports them.
 pub(super) fn size() -> Option<(u16, u16)> {
     let size = is_there().then(|| terminal::size().ok()).flatten();
-    // So do serial lines, and containers that were given no size.
+    // Serial lines, and containers without a size, report 0.
     size.filter(|(columns, lines)| *columns > 0 && *lines > 0)
 }
 
@@ -135,7 +135,7 @@ pub(super) fn listen_to_keys(events: Sender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-/// From now on signals that end a program, or tell that it goes on after it was stopped, are events.
+/// From now on signals that end the program, or report that it continues after a stop, are events.
 pub(super) fn listen_to_signals(events: Sender<Event>) -> io::Result<()> {
     let mut signals = Signals::new([SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
     thread::Builder::new().name("officer-signals".to_owned()).spawn(move || {

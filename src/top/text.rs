@@ -1,18 +1,19 @@
-//! Text that fits into so many columns of a terminal.
+//! Text that fits into a number of columns of a terminal.
 
 use std::fmt;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Stands for what was left out. In ASCII: there are terminals that have no other characters, or show them wider.
+/// Marks omitted text. In ASCII: some terminals have no other characters, or show them wider.
 const CUT: char = '~';
 
-/// The columns that a text takes.
+/// The number of columns that a text takes.
 pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The text in at most so many columns. What is too wide loses its middle: names that begin alike differ at the end.
+/// The text in at most this many columns. If it is too wide, the middle is omitted: names with the same beginning
+/// differ at the end.
 pub(super) fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -31,7 +32,7 @@ pub(super) fn fit(text: &str, columns: usize) -> String {
     fitted
 }
 
-/// The text in at most so many columns. What is too wide loses its beginning.
+/// The text in at most this many columns. If it is too wide, the beginning is omitted.
 pub(super) fn fit_end(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -42,7 +43,7 @@ pub(super) fn fit_end(text: &str, columns: usize) -> String {
     fitted
 }
 
-/// As much of the end of a text as goes into so many columns.
+/// As much of the end of a text as fits into this many columns.
 fn end_of(text: &str, columns: usize) -> &str {
     let mut taken = 0;
     let tail = text.char_indices().rev().take_while(|(_, character)| {
@@ -53,7 +54,7 @@ fn end_of(text: &str, columns: usize) -> &str {
     &text[at..]
 }
 
-/// The text as lines of at most so many columns, broken between words where there are some.
+/// The text as lines of at most this many columns, broken between words where possible.
 pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -71,7 +72,7 @@ pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// A number with its thousands apart.
+/// A number with thousands separators.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Count(pub(super) u64);
 
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_wide_loses_its_middle() {
+    fn text_that_is_too_wide_loses_its_middle() {
         for (text, columns, fitted) in [
             ("boss:17", 7, "boss:17"),
             ("boss:17", 6, "bos~17"),
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_typed_loses_its_beginning() {
+    fn text_being_typed_loses_its_beginning() {
         for (text, columns, fitted) in [
             ("boss:17", 7, "boss:17"),
             ("boss:17", 4, "~:17"),
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_their_thousands_apart() {
+    fn numbers_have_thousands_separators() {
         for (number, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
             assert_eq!(Count(number).to_string(), shown);
         }

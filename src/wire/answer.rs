@@ -1,10 +1,12 @@
-//! A reply as a client reads it: all fields that any reply has, each of them there or not.
+//! A reply as a client reads it: all fields that any reply can have.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// One line from the server. Which fields are there depends on `result`; those that a newer server adds are ignored.
+use super::reason::Reason;
+
+/// One line from the server. Which fields are present depends on `result`; fields that a newer server adds are ignored.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Answer {
@@ -14,44 +16,48 @@ pub struct Answer {
     pub id: Option<u64>,
     /// The lock.
     pub name: Option<String>,
-    /// The connections on the lock, the holder first.
+    /// The connections that hold the lock or wait for it, the holder first.
     pub queue: Vec<String>,
-    /// A listing, as it was sent.
+    /// A listing, as received.
     pub value: Option<serde_json::Value>,
     /// Where the next page of a listing begins.
     pub next: Option<String>,
     /// Why the request was refused, for programs.
-    pub reason: String,
+    pub reason: Reason<Box<str>>,
     /// Why the request was refused, for people.
     pub message: String,
-    /// What the server calls this connection.
+    /// The server's name for this connection.
     pub connection: String,
-    /// What this connection may use.
+    /// The limits of this connection.
     pub limits: AnswerLimits,
 }
 
 impl Answer {
-    /// Reads one line, without its `\n`. None: it is no answer of any server.
+    /// Reads one line, without its `\n`. None: it is not an answer of any server.
     pub fn read(line: &[u8]) -> Option<Self> {
-        // What serde makes of a struct takes an array of its fields as well.
+        // serde's derive would also accept an array of the fields.
         let is_object = line.trim_ascii_start().starts_with(b"{");
         is_object.then(|| serde_json::from_slice(line).ok()).flatten()
     }
 }
 
-/// The limits in the answer to a `hello` that a client has to keep to.
+/// The limits in the answer to a `hello` that a client has to obey.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct AnswerLimits {
-    /// The longest line that the server takes, in bytes without its end.
+    /// The longest line that the server accepts, in bytes without its end.
     pub line_bytes_max: Option<usize>,
     /// Seconds after which a silent connection is closed. 0: never.
     pub max_idle: f64,
+    /// Seconds after which the server gives up a client from which nothing comes, keep-alives of the network included. 0:
+    /// never, or the server does not say.
+    pub silent_after: f64,
 }
 
 /// One lock in a listing with detail.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, serde::Serialize)]
 #[serde(default)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct LockDetail {
     /// Who holds it.
     pub holders: Vec<PlaceDetail>,
@@ -64,10 +70,11 @@ pub struct LockDetail {
 /// A holder or a waiter in a listing with detail.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, serde::Serialize)]
 #[serde(default)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct PlaceDetail {
     /// The connection's name.
     pub connection: String,
-    /// What the client calls itself.
+    /// The name that the client gave itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
     /// `exclusive`.
@@ -80,7 +87,26 @@ pub struct PlaceDetail {
     pub waited_for: Option<f64>,
 }
 
-/// A listing of names: of the connections of each lock, or of the locks of each connection.
+/// A connection in a listing with detail.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
+pub struct ConnectionDetail {
+    /// The name that the client gave itself.
+    pub client: Option<String>,
+    /// How many locks it holds.
+    pub holds: u64,
+    /// How many locks it waits for.
+    pub waits: u64,
+    /// Bytes of replies that it has not read.
+    pub unsent: u64,
+    /// For how many seconds it has been connected.
+    pub age: f64,
+    /// For how many seconds it has sent nothing.
+    pub silent_for: f64,
+}
+
+/// A listing of names: the connections of each lock, or the locks of each connection.
 pub type NameListing = BTreeMap<String, Vec<String>>;
 
 #[cfg(test)]

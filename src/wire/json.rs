@@ -1,4 +1,6 @@
-//! The few pieces of JSON that the server writes itself, straight into bytes that are already there.
+//! The few pieces of JSON that the server writes itself, directly into an existing buffer.
+
+use crate::time::Span;
 
 /// Appends `text` as a JSON string: quoted, with `"`, `\` and the control characters escaped, everything else as it is.
 pub fn push_str(out: &mut Vec<u8>, text: &str) {
@@ -7,7 +9,7 @@ pub fn push_str(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// As [`push_str`], without the quotes around it.
+/// Like [`push_str`], without the quotes.
 #[inline]
 pub fn push_unquoted(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
@@ -18,25 +20,26 @@ pub fn push_unquoted(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Whether nothing has to be escaped. Eight bytes at a time: most names are a few of these, and need no escape.
+/// Whether nothing has to be escaped. Checks eight bytes at a time: most names are a few such words, and need no
+/// escapes.
 fn is_plain(bytes: &[u8]) -> bool {
     let special = |word: &[u8; 8]| special_bytes(u64::from_le_bytes(*word));
     let (words, rest) = bytes.as_chunks();
     let found = words.iter().fold(0, |found, word| found | special(word));
     let is_rest_plain = match bytes.last_chunk() {
-        // Some of these were looked at already; that costs less than to look at the others one by one.
+        // Some of these have been checked already; that costs less than checking the others one by one.
         Some(last) => special(last) == 0,
         None => !rest.iter().any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\'),
     };
     found == 0 && is_rest_plain
 }
 
-/// The highest bit of each byte of the word that does not stand for itself in a JSON string: quotes, backslashes and
-/// control characters. Above the lowest of them other bits may be set as well, by a borrow.
+/// The highest bit of each byte of the word that needs an escape in a JSON string: quotes, backslashes and control
+/// characters. Above the lowest of them other bits may be set too, by a borrow.
 pub(super) fn special_bytes(word: u64) -> u64 {
     let each = |byte: u8| u64::from_le_bytes([byte; 8]);
-    // A quote and what is below a space become what is below 0x21 when their second bit is turned over, and nothing else
-    // does. Bytes that are not ASCII stand for themselves.
+    // With the second bit flipped, quotes and everything below a space become less than 0x21, and nothing else does.
+    // Bytes that are not ASCII need no escape.
     let quote_or_control = (word ^ each(0x02)).wrapping_sub(each(0x21));
     let backslash = (word ^ each(b'\\')).wrapping_sub(each(1));
     (quote_or_control | backslash) & !word & each(0x80)
@@ -77,9 +80,9 @@ pub fn push_u64(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Appends a length of time as a number of seconds, down to milliseconds: `12.345`.
-pub fn push_seconds(out: &mut Vec<u8>, nanos: u64) {
-    let milliseconds = nanos / 1_000_000;
+/// Appends a span as a number of seconds, with milliseconds: `12.345`.
+pub fn push_seconds(out: &mut Vec<u8>, span: Span) {
+    let milliseconds = span.as_nanos() / 1_000_000;
     push_u64(out, milliseconds / 1000);
     let thousandths = milliseconds % 1000;
     if thousandths > 0 {
@@ -95,20 +98,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_character_comes_back_from_its_string() {
+    fn every_character_survives_being_written_and_read() {
         let mut all: String = (0..0x300).filter_map(char::from_u32).collect();
         all.push_str("\u{2028}\u{fffd}\u{1f512}");
-        // The same special character at the same place of two words.
+        // The same special character at the same place in two words.
         let twice = "\"nothing\"nothing, nothing";
         let texts = ["", "boss:17", "boss:171", "player:123456789", "\u{0}", "\\\"\\", twice].map(str::to_owned);
-        // Each special character at each place of short and of longer strings.
+        // Each special character at each place in short and longer strings.
         let special = ["\"", "\\", "\n", "\u{1f}", "\u{0}"].into_iter().flat_map(|special| {
             (0..20).flat_map(move |before| (0..20).map(move |after| "é".repeat(before) + special + &"x".repeat(after)))
         });
         for text in texts.into_iter().chain(special).chain([all]) {
             let mut out = Vec::new();
             push_str(&mut out, &text);
-            assert!(!out.iter().any(|&byte| byte < 0x20), "a control character got out: {out:?}");
+            assert!(!out.iter().any(|&byte| byte < 0x20), "an unescaped control character: {out:?}");
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
     }
@@ -126,13 +129,13 @@ mod tests {
             [(0, "0"), (999_999, "0"), (1_000_000, "0.001"), (12_345_678_901, "12.345"), (60_000_000_000, "60")]
         {
             let mut out = Vec::new();
-            push_seconds(&mut out, nanos);
+            push_seconds(&mut out, Span::from_nanos(nanos));
             assert_eq!(String::from_utf8(out).unwrap(), written);
         }
     }
 
     #[test]
-    fn numbers_are_written_as_std_writes_them() {
+    fn numbers_are_written_as_by_std() {
         for number in [0, 7, 10, 99, 100, 65_535, (1 << 53) - 1, u64::MAX] {
             let mut out = Vec::new();
             push_u64(&mut out, number);

@@ -1,13 +1,13 @@
-//! Bytes in, whole lines out, with a hard limit. Knows no JSON.
+//! Bytes in, complete lines out, with a hard limit. Knows nothing about JSON.
 
 /// A line, or the part of it that has arrived, is longer than the limit. Nothing after it can be trusted to be a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineTooLong;
 
-/// Finds the lines in bytes that somebody else keeps, and remembers how far it came.
+/// Finds the lines in a buffer that somebody else owns, and remembers its position.
 ///
-/// Invariant: `consumed <= scanned <= bytes.len()`, and no `\n` in `bytes[consumed..scanned]`: input that drips in is
-/// never scanned twice. The bytes may grow at their end between calls, and otherwise stay what they are.
+/// Invariant: `consumed <= scanned <= bytes.len()`, and no `\n` in `bytes[consumed..scanned]`: input that arrives byte
+/// by byte is never scanned twice. Between calls, bytes may only be appended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineScanner {
     consumed: usize,
@@ -34,18 +34,18 @@ impl LineScanner {
         Ok(Some(line))
     }
 
-    /// Steps over a line that somebody else has recognised: the next one, whole, and of so many bytes with its `\n`.
+    /// Skips a line that somebody else has recognised: the next one, of `len` bytes with its `\n`.
     pub fn step_over(&mut self, len: usize) {
         self.consumed += len;
         self.scanned = self.consumed;
     }
 
-    /// What no line was made of yet.
+    /// The bytes that are not part of a returned line yet.
     pub fn rest<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[self.consumed..]
     }
 
-    /// The same of a text that the bytes begin with; nothing when it ends before.
+    /// The same for a text that the bytes start with; empty if it ends earlier.
     pub fn rest_of<'a>(&self, text: &'a str) -> &'a str {
         text.get(self.consumed..).unwrap_or("")
     }
@@ -56,13 +56,13 @@ impl LineScanner {
         LineScanner { consumed: 0, scanned: self.scanned - self.consumed }
     }
 
-    /// Whether `bytes` hold anything that was not looked at yet. If not, there is no whole line in what is left.
+    /// Whether `bytes` contain anything that was not scanned yet. If not, the rest contains no complete line.
     pub fn has_unscanned(&self, bytes: &[u8]) -> bool {
         self.scanned < bytes.len()
     }
 }
 
-/// Whether the line is to be skipped: nothing but JSON white space.
+/// Whether the line is to be skipped: it contains only JSON white space.
 pub fn is_blank(line: &[u8]) -> bool {
     line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'))
 }
@@ -71,7 +71,7 @@ pub fn is_blank(line: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Feeds `input` in pieces of `step` bytes, keeping between the pieces only what is left.
+    /// Feeds `input` in pieces of `step` bytes, keeping only the rest between the pieces.
     fn lines_in_pieces(
         input: &[u8],
         step: usize,
@@ -112,7 +112,7 @@ mod tests {
             assert_eq!(lines_in_pieces(b"12345\n12345\n", step, 5).0.len(), 2);
             let (lines, rest) = lines_in_pieces(b"12345\n123456\n1\n", step, 5);
             assert_eq!((lines.len(), rest), (1, Err(LineTooLong)));
-            assert_eq!(lines_in_pieces(b"123456", step, 5).1, Err(LineTooLong), "the end of the line need not come");
+            assert_eq!(lines_in_pieces(b"123456", step, 5).1, Err(LineTooLong), "the end of the line need not arrive");
         }
     }
 

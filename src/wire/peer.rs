@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::json::push_u64;
 
-/// Who is at the other end. Kept for every session, so it is small; `Display` gives the name on the wire.
+/// The other end of a connection. Kept for every session, so it is small; `Display` gives the name on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// `ip:port`
@@ -34,7 +34,7 @@ impl Peer {
     /// Appends the name to `out`. It never needs escaping.
     pub fn push_to(self, out: &mut Vec<u8>) {
         match self {
-            // By hand: a reply may carry a thousand of these, and `write!` takes five times as long.
+            // By hand: a reply may contain a thousand of these, and `write!` takes five times as long.
             Peer::V4 { ip, port } => {
                 for (index, part) in ip.into_iter().enumerate() {
                     if index > 0 {
@@ -55,7 +55,7 @@ impl Peer {
 }
 
 impl Peer {
-    /// Whether it is a program on this machine, of which `own_ip` is an address, if one is known.
+    /// Whether it is a program on this machine. `own_ip` is an address of this machine, if known.
     pub fn is_local(self, own_ip: Option<IpAddr>) -> bool {
         let ip = match self {
             Peer::V4 { ip, .. } => IpAddr::from(ip),
@@ -75,12 +75,12 @@ impl FromStr for Peer {
             Some(number) => number.parse().ok().map(Peer::Unix),
             None => name.parse::<SocketAddr>().ok().map(Peer::from),
         };
-        // There are many ways to write an IPv6 address. Of the others, std would take `+5` and `007` for numbers as well.
+        // There are many ways to write an IPv6 address. In the others, std would also accept `+5` and `007` as numbers.
         peer.filter(|peer| name.starts_with('[') || peer.to_string() == name).ok_or(NoPeer)
     }
 }
 
-/// The text names no connection that there could be.
+/// The text is not the name of any possible connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoPeer;
 

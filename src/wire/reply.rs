@@ -1,58 +1,15 @@
-//! What the server answers, and its encoding.
+//! The server's replies, and their encoding.
 
 use std::borrow::Cow;
 
 use super::Id;
 use super::json::{push_seconds, push_str, push_u64, push_unquoted};
+use super::listing::Listing;
 use super::peer::Peer;
+pub use super::reason::Reason;
+use crate::time::Span;
 
-/// Why a request was refused, for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The line is not well-formed.
-    InvalidJson,
-    /// Well-formed, but not a request.
-    InvalidRequest,
-    /// No command of that name.
-    UnknownCommand,
-    /// The line is over the limit; the connection is closed.
-    LineTooLong,
-    /// The server has as many connections as it may have; the connection is closed.
-    TooManyConnections,
-    /// The connection holds and waits for as many locks as it may.
-    TooManyLocks,
-    /// As many connections wait for the lock as may.
-    TooManyWaits,
-    /// A listing is over the limit.
-    ReplyTooLarge,
-    /// A second `lock`, with an `id`, for a name that the connection still waits for.
-    AlreadyQueued,
-    /// The server ends, and with it the wait.
-    ShuttingDown,
-    /// Not from where the connection comes from.
-    NotAllowed,
-}
-
-impl Reason {
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::InvalidJson => "invalid_json",
-            Reason::InvalidRequest => "invalid_request",
-            Reason::UnknownCommand => "unknown_command",
-            Reason::LineTooLong => "line_too_long",
-            Reason::TooManyConnections => "too_many_connections",
-            Reason::TooManyLocks => "too_many_locks",
-            Reason::TooManyWaits => "too_many_waits",
-            Reason::ReplyTooLarge => "reply_too_large",
-            Reason::AlreadyQueued => "already_queued",
-            Reason::ShuttingDown => "shutting_down",
-            Reason::NotAllowed => "not_allowed",
-        }
-    }
-}
-
-/// One reply: what happened, and the id of the request that it belongs to.
+/// One reply: what happened, and the id of the request that it answers.
 #[derive(Clone, Debug)]
 pub struct Reply<'a> {
     /// The request's id, if it had one.
@@ -69,7 +26,7 @@ pub enum Outcome<'a> {
         /// The lock.
         name: &'a str,
     },
-    /// The connection held the lock before.
+    /// The connection already held the lock.
     AlreadyAcquired {
         /// The lock.
         name: &'a str,
@@ -78,14 +35,14 @@ pub enum Outcome<'a> {
     TimedOut {
         /// The lock.
         name: &'a str,
-        /// Who is on the lock, holder first; cut at the first [`QUEUE_PEERS_MAX`].
+        /// The holder and the waiters, in order; only the first [`QUEUE_PEERS_MAX`].
         queue: &'a [Peer],
     },
-    /// So many are on the lock already that the request did not wait.
+    /// The lock's queue was full for this request, which did not wait.
     QueueMaxed {
         /// The lock.
         name: &'a str,
-        /// Who is on the lock, holder first; cut at the first [`QUEUE_PEERS_MAX`].
+        /// The holder and the waiters, in order; only the first [`QUEUE_PEERS_MAX`].
         queue: &'a [Peer],
     },
     /// The connection no longer holds the lock, or no longer waits for it.
@@ -98,7 +55,7 @@ pub enum Outcome<'a> {
         /// The lock.
         name: &'a str,
     },
-    /// The wait was ended by an `unlock` or `reset` of the same connection. Sent for requests with an id only.
+    /// The wait was ended by an `unlock` or `reset` of the same connection. Sent only for requests with an id.
     Cancelled {
         /// The lock.
         name: &'a str,
@@ -118,15 +75,22 @@ pub enum Outcome<'a> {
     },
     /// Every connection with its locks.
     Connections(&'a Listing),
+    /// Some connections.
+    ConnectionsPage {
+        /// The connections.
+        value: &'a Listing,
+        /// Where the next page begins, if there may be more.
+        next: Option<u32>,
+    },
     /// The locks of this connection.
     MyLocks(&'a Listing),
     /// The server is alive.
     Pong,
-    /// Who the server is, and what it calls the connection.
+    /// The server, and its name for the connection.
     Hello {
         /// The connection's name.
         connection: Peer,
-        /// What the connection may use.
+        /// The limits of the connection.
         limits: HelloLimits,
     },
     /// The connection was ended.
@@ -139,12 +103,12 @@ pub enum Outcome<'a> {
         reason: Reason,
         /// For people.
         message: Cow<'a, str>,
-        /// The lock that the request named, where it could be read.
+        /// The lock in the request, if it could be read.
         name: Option<&'a str>,
     },
 }
 
-/// The limits that a client is told.
+/// The limits that a client learns.
 #[derive(Clone, Copy, Debug)]
 pub struct HelloLimits {
     /// The longest line, in bytes.
@@ -155,15 +119,17 @@ pub struct HelloLimits {
     pub lock_waits_max: usize,
     /// The largest listing, in bytes.
     pub reply_bytes_max: usize,
-    /// The connection's idle limit, in nanoseconds. None: it has none.
-    pub max_idle_ns: Option<u64>,
+    /// The connection's idle limit. None: it has none.
+    pub max_idle: Option<Span>,
+    /// After this long without a sign of life the connection is given up, whatever the reason. None: never.
+    pub silent_after: Option<Span>,
 }
 
-/// How many connections `queue` names at most.
+/// The most connections in `queue`.
 pub const QUEUE_PEERS_MAX: usize = 1000;
 
 impl<'a> Reply<'a> {
-    /// A refusal that belongs to no request.
+    /// An error without a request.
     pub fn error(reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
         Reply { id: None, outcome: Outcome::Error { reason, message: message.into(), name: None } }
     }
@@ -189,11 +155,11 @@ impl<'a> Reply<'a> {
             Outcome::Locks(value) => push_listing(out, value, b"{\"result\":\"locks\""),
             Outcome::LocksPage { value, next } => {
                 push_listing(out, value, b"{\"result\":\"locks\"");
-                if let Some(next) = next {
-                    out.extend_from_slice(b",\"next\":\"");
-                    push_u64(out, (*next).into());
-                    out.push(b'"');
-                }
+                push_next(out, *next);
+            }
+            Outcome::ConnectionsPage { value, next } => {
+                push_listing(out, value, b"{\"result\":\"connections\"");
+                push_next(out, *next);
             }
             Outcome::Connections(value) => push_listing(out, value, b"{\"result\":\"connections\""),
             Outcome::MyLocks(value) => push_listing(out, value, b"{\"result\":\"my_locks\""),
@@ -267,144 +233,25 @@ fn push_hello(out: &mut Vec<u8>, connection: Peer, limits: &HelloLimits) {
         push_u64(out, count as u64);
     }
     out.extend_from_slice(b",\"max_idle\":");
-    // 0 means never, as in the server's own option.
-    push_seconds(out, limits.max_idle_ns.unwrap_or(0));
-    out.extend_from_slice(b"},\"resumed\":false");
+    // 0 means never, as in the server's option.
+    push_seconds(out, limits.max_idle.unwrap_or_default());
+    out.extend_from_slice(b",\"silent_after\":");
+    push_seconds(out, limits.silent_after.unwrap_or_default());
+    out.extend_from_slice(b"},\"features\":[\"strict\"],\"resumed\":false");
+}
+
+fn push_next(out: &mut Vec<u8>, next: Option<u32>) {
+    if let Some(next) = next {
+        out.extend_from_slice(b",\"next\":\"");
+        push_u64(out, next.into());
+        out.push(b'"');
+    }
 }
 
 fn push_listing(out: &mut Vec<u8>, listing: &Listing, head: &[u8]) {
     out.extend_from_slice(head);
     out.extend_from_slice(b",\"value\":");
-    out.extend_from_slice(&listing.text);
-}
-
-/// The value of a listing, written piece by piece and given up when it becomes too large.
-#[derive(Debug, Default)]
-pub struct Listing {
-    text: Vec<u8>,
-    bytes_max: usize,
-}
-
-/// The listing has more bytes than a reply may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListingTooLarge;
-
-impl Listing {
-    /// An empty listing of at most `bytes_max` bytes. It may go over by one name before it says so.
-    pub fn new(bytes_max: usize) -> Self {
-        Listing { text: Vec::new(), bytes_max }
-    }
-
-    /// An object: for each item of `items`, `entry` writes a key with [`Listing::key`] and then its value.
-    ///
-    /// # Errors
-    /// [`ListingTooLarge`] as soon as the limit is passed; the text is then of no use.
-    pub fn object<I: Iterator>(
-        &mut self,
-        items: I,
-        entry: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
-    ) -> Result<(), ListingTooLarge> {
-        self.object_within(usize::MAX, items, entry).map(|_| ())
-    }
-
-    /// An array: for each item of `items`, `element` writes one value.
-    ///
-    /// # Errors
-    /// [`ListingTooLarge`] as soon as the limit is passed; the text is then of no use.
-    pub fn array<I: Iterator>(
-        &mut self,
-        items: I,
-        element: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
-    ) -> Result<(), ListingTooLarge> {
-        self.enclosed([b'[', b']'], usize::MAX, items, element).map(|_| ())
-    }
-
-    /// An object of as many of `items` as fit into `bytes`, give or take one. Returns the first item that it has not.
-    ///
-    /// # Errors
-    /// [`ListingTooLarge`] as soon as the listing's own limit is passed; the text is then of no use.
-    pub fn object_within<I: Iterator>(
-        &mut self,
-        bytes: usize,
-        items: I,
-        entry: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
-    ) -> Result<Option<I::Item>, ListingTooLarge> {
-        self.enclosed([b'{', b'}'], bytes, items, entry)
-    }
-
-    fn enclosed<I: Iterator>(
-        &mut self,
-        [open, close]: [u8; 2],
-        bytes: usize,
-        items: I,
-        mut item: impl FnMut(&mut Self, I::Item) -> Result<(), ListingTooLarge>,
-    ) -> Result<Option<I::Item>, ListingTooLarge> {
-        let end = self.text.len().saturating_add(bytes);
-        let mut left = None;
-        self.text.push(open);
-        for (index, value) in items.enumerate() {
-            if self.text.len() >= end {
-                left = Some(value);
-                break;
-            }
-            if index > 0 {
-                self.text.push(b',');
-            }
-            item(self, value)?;
-        }
-        self.text.push(close);
-        self.check()?;
-        Ok(left)
-    }
-
-    /// A number as a value.
-    pub fn number(&mut self, number: u64) {
-        push_u64(&mut self.text, number);
-    }
-
-    /// A length of time in nanoseconds as a value in seconds.
-    pub fn seconds(&mut self, nanos: u64) {
-        push_seconds(&mut self.text, nanos);
-    }
-
-    /// Text that is JSON already: what stands between the values.
-    pub fn raw(&mut self, text: &str) {
-        self.text.extend_from_slice(text.as_bytes());
-    }
-
-    /// A string as a key, with its colon.
-    pub fn key(&mut self, text: &str) {
-        push_str(&mut self.text, text);
-        self.text.push(b':');
-    }
-
-    /// A connection as a key, with its colon.
-    pub fn peer_key(&mut self, peer: Peer) {
-        push_peer(&mut self.text, peer);
-        self.text.push(b':');
-    }
-
-    /// A string as a value.
-    ///
-    /// # Errors
-    /// [`ListingTooLarge`] when the limit is passed.
-    pub fn string(&mut self, text: &str) -> Result<(), ListingTooLarge> {
-        push_str(&mut self.text, text);
-        self.check()
-    }
-
-    /// A connection as a value.
-    ///
-    /// # Errors
-    /// [`ListingTooLarge`] when the limit is passed.
-    pub fn peer(&mut self, peer: Peer) -> Result<(), ListingTooLarge> {
-        push_peer(&mut self.text, peer);
-        self.check()
-    }
-
-    fn check(&self) -> Result<(), ListingTooLarge> {
-        if self.text.len() > self.bytes_max { Err(ListingTooLarge) } else { Ok(()) }
-    }
+    out.extend_from_slice(listing.text());
 }
 
 #[cfg(test)]
@@ -434,25 +281,6 @@ mod tests {
         assert_eq!(
             encoded(None, Outcome::Error { reason: Reason::InvalidJson, message: "no".into(), name: Some("\u{1}") }),
             "{\"result\":\"error\",\"reason\":\"invalid_json\",\"message\":\"no\",\"name\":\"\\u0001\"}\n"
-        );
-    }
-
-    #[test]
-    fn a_listing_stops_at_its_limit() {
-        let mut listing = Listing::new(20);
-        let written = listing.array(0.., |listing, number| listing.peer(Peer::Unix(number)));
-        assert_eq!(written, Err(ListingTooLarge));
-        assert!(listing.text.len() < 40);
-        let mut listing = Listing::new(21);
-        listing
-            .object(["a", "b"].iter(), |listing, name| {
-                listing.key(name);
-                listing.array(std::iter::once(name), |listing, name| listing.string(name))
-            })
-            .unwrap();
-        assert_eq!(
-            encoded(None, Outcome::Locks(&listing)),
-            "{\"result\":\"locks\",\"value\":{\"a\":[\"a\"],\"b\":[\"b\"]}}\n"
         );
     }
 }

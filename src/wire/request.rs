@@ -1,20 +1,22 @@
-//! A line becomes a request, in one step, or an error that can be answered.
+//! Turns a line into a request, or into an error that can be answered.
 //!
-//! The faults of a line are found in a fixed order: whether it is well-formed first, then its `id`, then its `name`, then
-//! the rest. So an error carries the `id` and the `name` wherever they could be read.
+//! What is wrong with a line is looked for in a fixed order: whether it is well-formed first, then its `id`, then its
+//! `name`, then the rest. So an error carries the `id` and the `name` wherever they could be read.
+//!
+//! [`general`] is the definition of what a line means; [`fast`] is a shortcut for plain ones.
 
 mod fast;
+mod fields;
+mod general;
 
 use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 pub use self::fast::{recognise, recognise_line};
+pub use self::general::{parse_in_full, parse_strictly};
 
 use super::Id;
 use super::reply::{Outcome, Reason, Reply};
+use crate::time::Span;
 
 /// The longest name of a lock, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 1024;
@@ -22,11 +24,11 @@ pub const NAME_BYTES_MAX: usize = 1024;
 pub const ID_BYTES_MAX: usize = 64;
 /// The longest `client` of a `hello`, in bytes of UTF-8.
 pub const CLIENT_BYTES_MAX: usize = 128;
-/// The most locks on one page of `locks`.
-pub const PAGE_LOCKS_MAX: u64 = 1000;
-/// The largest whole number that a double holds exactly, with all those below it: 2^53 - 1.
+/// The most rows on one page of a listing.
+pub const PAGE_ROWS_MAX: u64 = 1000;
+/// The largest whole number that a double holds exactly, like all those below it: 2^53 - 1.
 pub const WHOLE_NUMBER_MAX: u64 = (1 << 53) - 1;
-/// How deep arrays and objects may be nested, the request's own object counted.
+/// How deep arrays and objects may be nested, including the request's own object.
 pub const NESTING_MAX: usize = 128;
 
 /// The name of a lock: 1 to [`NAME_BYTES_MAX`] bytes of UTF-8, any characters. Borrowed from the line unless it was
@@ -37,8 +39,7 @@ pub struct LockName<'a>(Cow<'a, str>);
 impl<'a> LockName<'a> {
     /// Checks the length.
     ///
-    /// # Errors
-    /// Says which of the two limits was missed.
+    /// # Errors The message says which of the two limits was missed.
     pub fn new(name: impl Into<Cow<'a, str>>) -> Result<Self, &'static str> {
         let name = name.into();
         match name.len() {
@@ -54,30 +55,32 @@ impl<'a> LockName<'a> {
     }
 }
 
-/// A request that can be carried out as it stands.
+/// A request that can be executed as it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request<'a> {
-    /// Comes back with every reply to it.
+    /// Returned with every reply to it.
     pub id: Option<Id<Cow<'a, str>>>,
-    /// What is asked.
+    /// The command.
     pub command: Command<'a>,
 }
 
-/// What is asked, by who carries it out.
+/// What is asked, by who executes it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command<'a> {
-    /// Something about locks: for the engine.
+    /// About locks: for the engine.
     Locks(Operation<'a>),
-    /// Say who the client is and learn who the server is: about the connection.
+    /// About the connection: sets the client's name and its idle limit, and returns the limits.
     Hello(Hello<'a>),
+    /// List some connections, page by page.
+    ConnectionsPage(ConnectionsPage),
     /// End a connection.
     Kick {
-        /// As listings name it.
+        /// Its name, as in listings.
         connection: Cow<'a, str>,
     },
 }
 
-/// What is asked of the engine.
+/// A command for the engine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation<'a> {
     /// Acquire a lock, or wait for it.
@@ -97,9 +100,9 @@ pub enum Operation<'a> {
     Connections,
     /// List the locks of this connection.
     MyLocks,
-    /// Nothing, but the connection is not idle.
+    /// Does nothing, but the connection is not idle.
     KeepAlive,
-    /// Say that the server is alive, in turn.
+    /// Answers that the server is alive, in the order of the requests.
     Ping,
 }
 
@@ -108,44 +111,59 @@ pub enum Operation<'a> {
 pub struct Lock<'a> {
     /// The lock.
     pub name: LockName<'a>,
-    /// How long to wait at most, in nanoseconds; none: for ever. 0 never waits.
-    pub timeout_ns: Option<u64>,
-    /// Do not wait if so many connections, or more, are on the lock.
+    /// The longest wait; none: forever. Zero never waits.
+    pub timeout: Option<Span>,
+    /// Do not wait if this many connections, or more, are on the lock.
     pub queue_max: Option<u64>,
 }
 
-/// The fields of `locks`, where there are any.
+/// The fields of `locks`, if there are any.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<'a> {
-    /// Only locks whose names begin so.
+    /// Only locks whose names start with this.
     pub prefix: Cow<'a, str>,
-    /// So many locks at most: 1 to [`PAGE_LOCKS_MAX`].
+    /// At most this many locks: 1 to [`PAGE_ROWS_MAX`].
     pub limit: usize,
-    /// Where the page before ended. 0 is the beginning.
+    /// Where the previous page ended. 0 is the beginning.
     pub after: u32,
-    /// Whether to say more of each lock than the names of its connections.
+    /// Whether to list more of each lock than the names of its connections.
+    pub has_detail: bool,
+}
+
+/// The fields of `connections`, where there are any.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ConnectionsPage {
+    /// Whether to list those as well that hold nothing and wait for nothing.
+    pub has_idle: bool,
+    /// At most this many: 1 to [`PAGE_ROWS_MAX`].
+    pub limit: usize,
+    /// Where the previous page ended. 0 is the beginning.
+    pub after: u32,
+    /// Whether to say more of each connection than the names of its locks.
     pub has_detail: bool,
 }
 
 /// The fields of `hello`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hello<'a> {
-    /// What listings show for the connection: at most [`CLIENT_BYTES_MAX`] bytes. None leaves it as it is.
+    /// The label of the connection in listings: at most [`CLIENT_BYTES_MAX`] bytes. None leaves it unchanged.
     pub client: Option<Cow<'a, str>>,
-    /// The connection's own idle limit, in nanoseconds. None leaves it as it is.
-    pub max_idle_ns: Option<u64>,
+    /// The connection's own idle limit. None leaves it unchanged.
+    pub max_idle: Option<Span>,
+    /// Whether fields that a command does not have are errors from now on. None leaves it as it is.
+    pub strict: Option<bool>,
 }
 
-/// A line that is no request: what to answer.
+/// A line that is not a request: what to answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BadRequest<'a> {
     /// For programs.
     pub reason: Reason,
     /// For people.
     pub message: Cow<'static, str>,
-    /// The name, where it could be read.
+    /// The name, if it could be read.
     pub name: Option<LockName<'a>>,
-    /// The id, where it could be read.
+    /// The id, if it could be read.
     pub id: Option<Id<Cow<'a, str>>>,
 }
 
@@ -165,391 +183,13 @@ impl BadRequest<'_> {
 
 /// Parses one line, without its `\n`.
 ///
-/// # Errors
-/// [`BadRequest`], which is what to answer.
+/// # Errors [`BadRequest`], which contains the answer.
 #[inline]
 pub fn parse(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
     match recognise(line) {
         Some(request) => Ok(request),
         None => parse_in_full(line),
     }
-}
-
-/// Parses one line without the shortcut for plain ones. This is the definition of what a line means.
-///
-/// # Errors
-/// As for [`parse`], whose result is always the same.
-pub fn parse_in_full(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
-    let fields = match Fields::read(line) {
-        Ok(fields) => fields,
-        Err(Fault { reason, message }) => return Err(BadRequest { reason, message, name: None, id: None }),
-    };
-    let word = Text::read(fields.get(Field::Command));
-    let of_command = match &word {
-        Text::Is(word) => fields_of(word),
-        Text::Absent | Text::Other => None,
-    };
-    // Where it is not known what counts, the name does: it comes before the rest.
-    let of_command = of_command.unwrap_or(&[Field::Name]);
-    let counted = [Field::Command, Field::Id].iter().chain(of_command).filter_map(|field| fields.get(*field));
-    let well_formed = counted.into_iter().try_for_each(check_surrogates);
-    let id = read_id(fields.get(Field::Id));
-    let name = if of_command.contains(&Field::Name) { read_name(fields.get(Field::Name)) } else { Ok(None) };
-
-    let command = well_formed
-        .and(id.as_ref().map(drop).map_err(Fault::clone))
-        .and(name.clone())
-        .and_then(|name| read_command(&word, name, &fields));
-    let id = id.unwrap_or(None);
-    match command {
-        Ok(command) => Ok(Request { id, command }),
-        Err(Fault { reason, message }) => Err(BadRequest { reason, message, name: name.unwrap_or(None), id }),
-    }
-}
-
-/// The fields of each command, beside `command` and `id`. All others are ignored. None: there is no such command.
-fn fields_of(command: &str) -> Option<&'static [Field]> {
-    Some(match command {
-        "lock" => &[Field::Name, Field::Timeout, Field::QueueMax],
-        "unlock" => &[Field::Name],
-        "locks" => &[Field::Prefix, Field::Limit, Field::After, Field::Detail],
-        "hello" => &[Field::Client, Field::MaxIdle],
-        "kick" => &[Field::Connection],
-        "reset" | "connections" | "my_locks" | "keep_alive" | "ping" => &[],
-        _ => return None,
-    })
-}
-
-fn read_command<'a>(word: &Text<'a>, name: Option<LockName<'a>>, fields: &Fields<'a>) -> Result<Command<'a>, Fault> {
-    let word = match word {
-        Text::Is(word) => word.as_ref(),
-        Text::Absent => return Err(Fault::invalid_request("command is missing")),
-        Text::Other => return Err(Fault::invalid_request("command must be a string")),
-    };
-    let needs_name = || name.ok_or(Fault::invalid_request("name is missing"));
-    Ok(match word {
-        "lock" => Command::Locks(Operation::Lock(Lock {
-            name: needs_name()?,
-            timeout_ns: read_timeout(fields.get(Field::Timeout))?,
-            queue_max: read_queue_max(fields.get(Field::QueueMax))?,
-        })),
-        "unlock" => Command::Locks(Operation::Unlock { name: needs_name()? }),
-        "reset" => Command::Locks(Operation::Reset),
-        "locks" => Command::Locks(read_page(fields)?.map_or(Operation::Locks, Operation::LocksPage)),
-        "connections" => Command::Locks(Operation::Connections),
-        "my_locks" => Command::Locks(Operation::MyLocks),
-        "keep_alive" => Command::Locks(Operation::KeepAlive),
-        "ping" => Command::Locks(Operation::Ping),
-        "hello" => Command::Hello(Hello {
-            client: read_client(fields.get(Field::Client))?,
-            max_idle_ns: read_max_idle(fields.get(Field::MaxIdle))?,
-        }),
-        "kick" => match Text::read(fields.get(Field::Connection)) {
-            Text::Is(connection) => Command::Kick { connection },
-            Text::Absent => return Err(Fault::invalid_request("connection is missing")),
-            Text::Other => return Err(Fault::invalid_request("connection must be a string")),
-        },
-        unknown => {
-            // Cut short: the word may be as long as the line.
-            let shown: String = unknown.chars().take(32).collect();
-            let message = format!("there is no command {shown:?}").into();
-            return Err(Fault { reason: Reason::UnknownCommand, message });
-        }
-    })
-}
-
-fn read_id(raw: Option<&RawValue>) -> Result<Option<Id<Cow<'_, str>>>, Fault> {
-    if let Some(number) = raw.and_then(number) {
-        return match whole_number(number) {
-            Some(number) if number <= WHOLE_NUMBER_MAX => Ok(Some(Id::Number(number))),
-            _ => Err(Fault::invalid_request("id must be a whole number from 0 to 9007199254740991, or a string")),
-        };
-    }
-    match Text::read(raw) {
-        Text::Absent => Ok(None),
-        Text::Is(text) if text.len() <= ID_BYTES_MAX => Ok(Some(Id::Text(text))),
-        Text::Is(_) => Err(Fault::invalid_request("id must have at most 64 bytes")),
-        Text::Other => Err(Fault::invalid_request("id must be a string or a whole number")),
-    }
-}
-
-fn read_name(raw: Option<&RawValue>) -> Result<Option<LockName<'_>>, Fault> {
-    match Text::read(raw) {
-        Text::Absent => Ok(None),
-        Text::Is(text) => LockName::new(text).map(Some).map_err(Fault::invalid_request),
-        Text::Other => Err(Fault::invalid_request("name must be a string")),
-    }
-}
-
-fn read_timeout(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
-    let Some(raw) = present(raw) else { return Ok(None) };
-    let seconds = number(raw).ok_or(Fault::invalid_request("timeout must be a number of seconds"))?;
-    Ok(Some(nanos(seconds)))
-}
-
-fn read_queue_max(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
-    let Some(raw) = present(raw) else { return Ok(None) };
-    let whole = number(raw).and_then(whole_number);
-    whole.map(Some).ok_or(Fault::invalid_request("queue_max must be a whole number, 0 or more"))
-}
-
-/// None if no field asks for a page.
-fn read_page<'a>(fields: &Fields<'a>) -> Result<Option<Page<'a>>, Fault> {
-    let prefix = match Text::read(fields.get(Field::Prefix)) {
-        Text::Absent => None,
-        Text::Is(prefix) => Some(prefix),
-        Text::Other => return Err(Fault::invalid_request("prefix must be a string")),
-    };
-    let limit = match present(fields.get(Field::Limit)).map(|raw| number(raw).and_then(whole_number)) {
-        None => None,
-        Some(Some(limit @ 1..=PAGE_LOCKS_MAX)) => usize::try_from(limit).ok(),
-        Some(_) => return Err(Fault::invalid_request("limit must be a whole number from 1 to 1000")),
-    };
-    let after = match Text::read(fields.get(Field::After)) {
-        Text::Absent => None,
-        // As it was sent: `+5` and `007` were not.
-        Text::Is(after) => Some(after.parse().ok().filter(|slot: &u32| slot.to_string() == after)),
-        Text::Other => Some(None),
-    };
-    if after == Some(None) {
-        return Err(Fault::invalid_request("after must be the next of a page"));
-    }
-    let has_detail = match present(fields.get(Field::Detail)).map(RawValue::get) {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Fault::invalid_request("detail must be true or false")),
-    };
-    let is_page = prefix.is_some() || limit.is_some() || after.is_some() || has_detail;
-    Ok(is_page.then(|| Page {
-        prefix: prefix.unwrap_or_default(),
-        limit: limit.unwrap_or(usize::try_from(PAGE_LOCKS_MAX).expect("a small number")),
-        after: after.flatten().unwrap_or(0),
-        has_detail,
-    }))
-}
-
-fn read_client(raw: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Fault> {
-    match Text::read(raw) {
-        Text::Absent => Ok(None),
-        Text::Is(client) if client.len() <= CLIENT_BYTES_MAX => Ok(Some(client)),
-        Text::Is(_) => Err(Fault::invalid_request("client must have at most 128 bytes")),
-        Text::Other => Err(Fault::invalid_request("client must be a string")),
-    }
-}
-
-fn read_max_idle(raw: Option<&RawValue>) -> Result<Option<u64>, Fault> {
-    let Some(raw) = present(raw) else { return Ok(None) };
-    let seconds = number(raw).filter(|seconds| *seconds > 0.0);
-    let seconds = seconds.ok_or(Fault::invalid_request("max_idle must be a number of seconds above 0"))?;
-    Ok(Some(nanos(seconds)))
-}
-
-/// Rounded up, so that a time above 0 does not become none. The cast saturates: below 0 is 0, and 584 years are for ever.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates as wanted")]
-fn nanos(seconds: f64) -> u64 {
-    (seconds * 1e9).ceil() as u64
-}
-
-/// A field with the value `null` counts as absent.
-fn present(raw: Option<&RawValue>) -> Option<&RawValue> {
-    raw.filter(|raw| raw.get() != "null")
-}
-
-/// The value as a number, if it is one. That it is within the range of a double was seen to before.
-fn number(raw: &RawValue) -> Option<f64> {
-    matches!(raw.get().as_bytes()[0], b'-' | b'0'..=b'9').then(|| raw.get().parse().ok()).flatten()
-}
-
-/// `2`, `2.0` and `2e0` are all the whole number 2. One beyond 64 bits is the largest of them.
-fn whole_number(number: f64) -> Option<u64> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and saturates as said")]
-    (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
-}
-
-/// The value of a field that has to be a string.
-enum Text<'a> {
-    Absent,
-    Is(Cow<'a, str>),
-    Other,
-}
-
-impl<'a> Text<'a> {
-    fn read(raw: Option<&'a RawValue>) -> Self {
-        let Some(raw) = present(raw) else { return Text::Absent };
-        let Some(inner) = raw.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-            return Text::Other;
-        };
-        if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-            return Text::Is(Cow::Borrowed(inner));
-        }
-        // Only half a surrogate pair can be wrong with it, and that is a fault of the line by itself.
-        serde_json::from_str(raw.get()).map_or(Text::Other, |text| Text::Is(Cow::Owned(text)))
-    }
-}
-
-/// What is wrong with a line, before it is known whose answer that is.
-#[derive(Clone)]
-struct Fault {
-    reason: Reason,
-    message: Cow<'static, str>,
-}
-
-impl Fault {
-    fn invalid_json(message: impl Into<Cow<'static, str>>) -> Self {
-        Fault { reason: Reason::InvalidJson, message: message.into() }
-    }
-
-    fn invalid_request(message: &'static str) -> Self {
-        Fault { reason: Reason::InvalidRequest, message: message.into() }
-    }
-}
-
-/// The fields that mean something to some command, as they stand in the line. Of a key that comes twice, the last.
-#[derive(Default)]
-struct Fields<'a>([Option<&'a RawValue>; FIELDS]);
-
-/// A field that some command has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Command,
-    Id,
-    Name,
-    Timeout,
-    QueueMax,
-    Prefix,
-    Limit,
-    After,
-    Detail,
-    Client,
-    MaxIdle,
-    Connection,
-}
-
-const FIELDS: usize = Field::Connection as usize + 1;
-
-impl Field {
-    fn of_key(key: &str) -> Option<Self> {
-        Some(match key {
-            "command" => Field::Command,
-            "id" => Field::Id,
-            "name" => Field::Name,
-            "timeout" => Field::Timeout,
-            "queue_max" => Field::QueueMax,
-            "prefix" => Field::Prefix,
-            "limit" => Field::Limit,
-            "after" => Field::After,
-            "detail" => Field::Detail,
-            "client" => Field::Client,
-            "max_idle" => Field::MaxIdle,
-            "connection" => Field::Connection,
-            _ => return None,
-        })
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn get(&self, field: Field) -> Option<&'a RawValue> {
-        self.0[field as usize]
-    }
-
-    /// Sees to it that the whole line is well-formed, what is ignored of it too.
-    fn read(line: &'a [u8]) -> Result<Self, Fault> {
-        let text = std::str::from_utf8(line).map_err(|_| Fault::invalid_json("the line is not UTF-8"))?;
-        let ill_formed = |error: serde_json::Error| Fault::invalid_json(format!("the line is not JSON: {error}"));
-        if !text.trim_ascii_start().starts_with('{') {
-            let value: &RawValue = serde_json::from_str(text).map_err(ill_formed)?;
-            check_skipped(value.get(), 0)?;
-            return Err(Fault::invalid_request("a request must be an object"));
-        }
-        let mut collector = Collector { fields: Fields::default(), fault: None };
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        collector.collect(&mut deserializer).and_then(|()| deserializer.end()).map_err(ill_formed)?;
-        collector.fault.map_or(Ok(collector.fields), Err)
-    }
-}
-
-/// serde's derive refuses a key that comes twice, so this is written out. Values stay raw: what is wrong with one may
-/// only be said once the whole line is known to be well-formed.
-struct Collector<'a> {
-    fields: Fields<'a>,
-    /// The first value that is beyond the limits of what we take as well-formed.
-    fault: Option<Fault>,
-}
-
-impl<'a> Collector<'a> {
-    fn collect<D: Deserializer<'a>>(&mut self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'a> Visitor<'a> for &mut Collector<'a> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        // Keys stay raw too: one with half of a surrogate pair is no field that we know, and so nothing is wrong with it.
-        while let Some(key) = map.next_key::<&'a RawValue>()? {
-            let value: &'a RawValue = map.next_value()?;
-            if self.fault.is_none() {
-                self.fault = check_skipped(value.get(), 1).err();
-            }
-            if let Text::Is(key) = Text::read(Some(key))
-                && let Some(field) = Field::of_key(&key)
-            {
-                self.fields.0[field as usize] = Some(value);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A string that counts has to be text, which an escape that is half of a surrogate pair is not. (Where nobody looks at
-/// the string, it is left alone.)
-fn check_surrogates(value: &RawValue) -> Result<(), Fault> {
-    if memchr::memchr(b'\\', value.get().as_bytes()).is_none() {
-        return Ok(());
-    }
-    let decoded: Result<serde_json::Value, _> = serde_json::from_str(value.get());
-    decoded.map(drop).map_err(|_| Fault::invalid_json("an escape is half of a surrogate pair"))
-}
-
-/// serde_json steps over a value that nobody looks at without minding how deep it is or how large its numbers are. The
-/// answer must not hang on who looks, so both are checked here. `value` is known to be JSON, inside `depth` others.
-fn check_skipped(value: &str, mut depth: usize) -> Result<(), Fault> {
-    let bytes = value.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => {
-                at += 1;
-                while bytes[at] != b'"' {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
-                }
-            }
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > NESTING_MAX {
-                    return Err(Fault::invalid_json("arrays and objects are nested deeper than 128"));
-                }
-            }
-            b'}' | b']' => depth -= 1,
-            b'-' | b'0'..=b'9' => {
-                let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-                let length = bytes[at..].iter().take_while(|byte| is_part(byte)).count();
-                if !value[at..at + length].parse::<f64>().is_ok_and(f64::is_finite) {
-                    return Err(Fault::invalid_json("a number is beyond a double"));
-                }
-                at += length;
-                continue;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is left when it is ended before its time: what was measured, and no process.
+//! When it is interrupted: the results so far are printed, and no process is left.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,9 +14,10 @@ use crate::support::server::officer;
 use crate::{expect_latency, number};
 
 #[test]
-fn ctrl_c_ends_it_with_what_was_measured() {
-    // Each connection takes its keys in turn: when more have been seen than there are connections, one of them is at its
-    // second, and has done a pair. A lock that is handed around was handed on when a second holder is seen.
+fn ctrl_c_ends_it_with_the_results_so_far() {
+    // Each connection takes its keys in turn: when more keys have been seen than there are connections, one of them is
+    // at its second key, and has done a pair. A lock that is handed around has been handed on when a second holder is
+    // seen.
     for (workload, locks, enough, processes) in [
         ("pair", ["--keys", "100"], 5, "1"),
         ("pair", ["--keys", "100"], 5, "2"),
@@ -32,7 +33,7 @@ fn ctrl_c_ends_it_with_what_was_measured() {
             seen.extend(client.locks().unwrap().into_iter().map(|(lock, queue)| (lock, queue.first().cloned())));
             seen.len() >= enough
         });
-        // To all, as a terminal does it.
+        // To all, as a terminal does.
         program.signal_all(Signal::INT);
         let printed = program.end().expect_success();
         let figures: Value = serde_json::from_str(&printed[0]).unwrap();
@@ -49,7 +50,7 @@ fn ctrl_c_before_a_storm_leaves_it_out() {
     let args = ["-c", "10", "--locks", "2", "--seconds", "1000", "--json"];
     let program = Program::start(&mut officer(&[&["bench", "storm"], server.options().as_slice(), &args].concat()));
     let client = server.client();
-    // What the other client locks, again and again: when it is held anew, a pair has been done.
+    // What the other client locks repeatedly: when it is held a second time, a pair has been done.
     for is_held in [true, false, true] {
         let what = if is_held { "the other client holds its lock" } else { "the other client has released its lock" };
         eventually(what, || client.locks().unwrap().contains_key("bench:00000020") == is_held);
@@ -70,7 +71,7 @@ fn ctrl_c_before_a_storm_leaves_it_out() {
 fn ctrl_c_ends_a_table_with_the_rounds_that_were_measured() {
     let program = Program::start(&mut endless_table("handoff-1", &["--json"]));
     let mut seen = HashSet::new();
-    // A server and a load for each figure: when there is a fifth process, two figures are there.
+    // A server and a load for each figure: when there is a fifth process, two figures have been measured.
     eventually("something is measured", || {
         seen.extend(children(program.id()));
         seen.len() >= 5
@@ -105,7 +106,7 @@ fn a_table_that_is_killed_leaves_no_server_behind() {
 }
 
 #[test]
-fn workers_end_with_the_process_that_they_work_for() {
+fn workers_end_with_the_process_that_started_them() {
     let server = Server::tcp(&[]);
     for (workload, args) in [
         ("pair", &["-c", "4", "--processes", "2", "--seconds", "1000"][..]),
@@ -115,7 +116,7 @@ fn workers_end_with_the_process_that_they_work_for() {
     ] {
         let program = Program::start(&mut officer(&[&["bench", workload], server.options().as_slice(), args].concat()));
         let client = server.client();
-        eventually("it is under way", || !client.locks().unwrap().is_empty());
+        eventually("it is running", || !client.locks().unwrap().is_empty());
         let workers = children(program.id());
         assert_eq!(workers.len(), 2, "{workload}");
         program.signal(Signal::KILL);
@@ -124,7 +125,7 @@ fn workers_end_with_the_process_that_they_work_for() {
     }
 }
 
-/// A table with more rounds than anybody waits for.
+/// A table with more rounds than any test waits for.
 fn endless_table(row: &str, args: &[&str]) -> Command {
     let table = ["bench", "table", "--server-cpu", "0", "--load-cpu", "0", "--rounds", "10000", "--seconds", "0.1"];
     officer(&[&table, &["--only", row][..], args].concat())
@@ -134,7 +135,7 @@ fn is_installed(program: &str) -> bool {
     Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).status().is_ok()
 }
 
-/// The processes that a process has started, and that have not ended.
+/// The processes that a process has started and that have not exited.
 pub(crate) fn children(parent: u32) -> Vec<String> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().into_string().ok());

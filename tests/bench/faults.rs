@@ -1,4 +1,4 @@
-//! What can go wrong: it is told in one line, and never counted.
+//! What can go wrong: it is reported in one line, and never counted.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::support::program::{run, shell};
 use crate::support::server::officer;
 
 #[test]
-fn wrong_answers_are_told_and_not_counted() {
+fn wrong_answers_are_reported_and_not_counted() {
     let refuse = |_: &str| Some("{\"name\":\"bench:00000000\",\"queue\":[],\"result\":\"timed_out\"}\n".to_owned());
     let error = |_: &str| Some("{\"result\":\"error\",\"reason\":\"too_many_locks\",\"message\":\"no\"}\n".to_owned());
     let twice = |line: &str| stand_in::grant(line).map(|answer| answer.repeat(2));
@@ -21,7 +21,7 @@ fn wrong_answers_are_told_and_not_counted() {
     for (port, said) in [
         (stand_in::start(refuse).0, ["timed_out"; 2]),
         (stand_in::start(error).0, ["too_many_locks"; 2]),
-        // By the time that the second comes the next request may be on its way, and then it is the answer to that.
+        // When the second one arrives the next request may already have been sent, and then it is the answer to that.
         (stand_in::start(twice).0, ["an answer to nothing", r#""result":"acquired""#]),
         (stand_in::start(first_only).0, ["release_failed"; 2]),
     ] {
@@ -55,7 +55,7 @@ fn a_wrong_answer_among_many_right_ones_is_found() {
 }
 
 #[test]
-fn lost_connections_are_told() {
+fn lost_connections_are_reported() {
     let (port, _) = stand_in::start(|_| None);
     let end = run(&mut officer(&["bench", "pair", "-p", &port, "-c", "3", "--seconds", "1000", "--json"]));
     assert_eq!(end.code(), 1, "{end:?}");
@@ -68,7 +68,7 @@ fn lost_connections_are_told() {
 }
 
 #[test]
-fn what_cannot_be_measured_is_told_in_one_line() {
+fn a_measurement_that_cannot_be_made_is_reported_in_one_line() {
     for (args, code, said) in [
         (&["pair", "-p", "1"][..], 69, "no connection to 127.0.0.1:1: "),
         (&["pair", "-p", "1", "--processes", "2"], 1, "no connection to 127.0.0.1:1: "),
@@ -77,15 +77,15 @@ fn what_cannot_be_measured_is_told_in_one_line() {
         (&["storm", "-p", "1"], 1, "no connection to 127.0.0.1:1: "),
         (&["pair", "-o", "UNIX", "-f", "/nowhere/officer.sock"], 69, "no connection to /nowhere/officer.sock: "),
         (&["pair", "--connections", "9000000"], 1, "9000000 connections are too many for one process"),
-        (&["pair", "--server-pid", "4000000000"], 1, "the process 4000000000 can't be looked at: "),
-        (&["pair", "--pin", "1000"], 1, "can't keep to CPU 1000: "),
-        (&["floor", "echo", "-p", "0", "--pin", "5000"], 1, "can't keep to CPU 5000: "),
+        (&["pair", "--server-pid", "4000000000"], 1, "process 4000000000 can't be inspected: "),
+        (&["pair", "--pin", "1000"], 1, "can't run on CPU 1000: "),
+        (&["floor", "echo", "-p", "0", "--pin", "5000"], 1, "can't run on CPU 5000: "),
         (&["pair", "-c", "0"], 2, "'0' for '--connections <COUNT>'"),
         (&["pair", "--pairs", "5", "--seconds", "5"], 2, "cannot be used with"),
         (&["handoff", "--protocol", "redis"], 2, "'redis' for '--protocol <PROTOCOL>'"),
         (&["juggle"], 2, "unrecognized subcommand 'juggle'"),
         (&[], 2, "requires a subcommand"),
-        (&["table", "--only", "nothing"], 2, "no row has such a name; there are pair-1, "),
+        (&["table", "--only", "nothing"], 2, "there is no such row; the rows are pair-1, "),
     ] {
         run(&mut officer(&[&["bench"], args].concat())).expect_failure(code, said);
     }

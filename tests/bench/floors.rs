@@ -37,7 +37,7 @@ impl Client {
         line
     }
 
-    /// What comes until the server has closed its side, in answer to our closing ours.
+    /// What arrives until the server has closed its side, in response to our closing ours.
     fn rest(mut self) -> String {
         self.0.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
         let mut rest = String::new();
@@ -47,7 +47,7 @@ impl Client {
 }
 
 #[test]
-fn the_echo_answers_every_line_with_the_same() {
+fn the_echo_answers_every_line_with_the_same_line() {
     let (_floor, port) = start(&["echo"]);
     let mut client = Client::connect(&port);
     client.send("anything\nthat ends");
@@ -79,13 +79,14 @@ fn the_ring_hands_its_token_on_in_order() {
     let [mut ann, mut bob, mut eve] = std::array::from_fn(|_| Client::connect(&port));
     ann.send("lock\n");
     let line = ann.line();
-    // Who asks first stands first; that it has asked is known when it was answered, so all ask in one's name.
+    // The first to ask is the first in line. An answer shows that a request has arrived, so all requests are answered
+    // to one client.
     bob.send("lock\n");
     ann.send("unlock\n");
     assert_eq!([ann.line(), bob.line()], [line.clone(), line.clone()]);
     eve.send("lock\n");
     ann.send("lock\n");
-    // Bob has it: what he sends hands it on, to each of the others once.
+    // Bob has it: each line of his hands it on, to each of the others once.
     bob.send("unlock\n");
     assert_eq!(bob.line(), line);
     bob.send("lock\n");
@@ -96,12 +97,12 @@ fn the_ring_hands_its_token_on_in_order() {
 }
 
 #[test]
-fn the_ring_has_those_who_wait_in_the_order_in_which_they_asked() {
+fn the_ring_keeps_waiters_in_the_order_of_their_requests() {
     let directory = Directory::new();
     let file = directory.file("ring.sock");
     let ring = Program::start(officer(&["bench", "floor", "ring", "-o", "UNIX", "-f"]).arg(&file));
     ring.line();
-    // On a UNIX socket what is written is there at once, so whoever writes first is heard first.
+    // On a UNIX socket written data is there at once, so the first to write is the first to be read.
     let mut all: Vec<_> = (0..5).map(|_| BufReader::new(UnixStream::connect(&file).unwrap())).collect();
     let hear = |client: &mut BufReader<UnixStream>| {
         client.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
@@ -124,7 +125,7 @@ fn the_ring_has_those_who_wait_in_the_order_in_which_they_asked() {
 }
 
 #[test]
-fn the_load_goes_to_the_floors_as_well() {
+fn the_load_also_works_with_the_floors() {
     let (echo, port) = start(&["echo"]);
     let figures =
         bench(&["pair", "--protocol", "floor", "-p", &port, "-c", "5", "--in-flight", "4", "--pairs", "2000"]);

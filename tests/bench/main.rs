@@ -1,5 +1,5 @@
-//! `officer bench`, as it is released: each workload for a moment, with figures that have to agree with each other and
-//! with what the server saw. How fast anything is is not tested.
+//! The released `officer bench`: each workload for a moment, with figures that must agree with each other and with what
+//! the server saw. Speed is not tested.
 
 mod ends;
 mod faults;
@@ -31,7 +31,7 @@ fn number(figures: &Value, path: &str) -> f64 {
     figures.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {path} in {figures}"))
 }
 
-/// Checks that percentiles are in order, and that there are any.
+/// Checks that there are percentiles, and that they are in order.
 #[track_caller]
 fn expect_latency(figures: &Value, name: &str) {
     let steps = ["p50", "p99", "p99_9", "max"].map(|step| number(figures, &format!("/{name}/{step}")));

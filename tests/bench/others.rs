@@ -13,9 +13,10 @@ struct Other {
 }
 
 impl Other {
-    /// None: it is not installed, which is said.
+    /// None: it is not installed, and a message says so.
     fn start(program: &str, args: impl Fn(&str) -> Vec<String>) -> Option<Other> {
-        // Neither can take a free port and say which. It may be taken by another before, and then the next one is tried.
+        // Neither can pick a free port and report it. Another process may take the port first; then the next one is
+        // tried.
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
             let mut command = Command::new(program);
@@ -26,7 +27,7 @@ impl Other {
             };
             let mut other = Other { child, port };
             let mut is_up = false;
-            eventually("it listens or ends", || {
+            eventually("it listens or exits", || {
                 let has_ended = other.child.try_wait().unwrap().is_some();
                 is_up = !has_ended && TcpStream::connect(format!("127.0.0.1:{}", other.port)).is_ok();
                 is_up || has_ended
@@ -50,7 +51,7 @@ impl Other {
         })
     }
 
-    /// What it answers, up to a line that says that this is all.
+    /// What it answers, up to a final line.
     fn ask(&self, question: &str, end: &str) -> String {
         let mut socket = TcpStream::connect(format!("127.0.0.1:{}", self.port)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -74,7 +75,7 @@ impl Drop for Other {
 }
 
 #[test]
-fn redis_has_done_the_pairs_that_are_counted() {
+fn redis_has_executed_the_counted_pairs() {
     let Some(redis) = Other::redis() else { return };
     for in_flight in ["1", "16"] {
         redis.ask("CONFIG RESETSTAT\r\n", "+OK\r\n");
@@ -93,7 +94,7 @@ fn redis_has_done_the_pairs_that_are_counted() {
 }
 
 #[test]
-fn memcached_has_done_the_pairs_that_are_counted() {
+fn memcached_has_executed_the_counted_pairs() {
     let Some(memcached) = Other::memcached() else { return };
     for (in_flight, total) in [("1", 1000), ("16", 2000)] {
         let args = ["-c", "5", "--in-flight", in_flight, "--pairs", "1000"];

@@ -1,14 +1,14 @@
-//! A server of our own that keeps a count, or does not behave.
+//! A server of our own that counts, or misbehaves.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Every line that has come, on all connections.
+/// Every line received, on all connections.
 pub(crate) type Heard = Arc<Mutex<Vec<String>>>;
 
-/// Answers every line with what the function makes of it; with None it closes the connection.
+/// Answers every line with the result of the function; on None it closes the connection.
 pub(crate) fn start(answer: impl Fn(&str) -> Option<String> + Clone + Send + 'static) -> (String, Heard) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -28,7 +28,7 @@ fn serve(socket: TcpStream, answer: &impl Fn(&str) -> Option<String>, heard: &He
     for line in BufReader::new(socket).lines().map_while(Result::ok) {
         let Some(answer) = answer(&line) else { return };
         heard.lock().unwrap().push(line);
-        // In two pieces, as a network may bring it.
+        // In two pieces, as can happen on a network.
         let (first, rest) = answer.as_bytes().split_at(answer.len() / 2);
         if out.write_all(first).and_then(|()| out.write_all(rest)).is_err() {
             return;
@@ -36,7 +36,7 @@ fn serve(socket: TcpStream, answer: &impl Fn(&str) -> Option<String>, heard: &He
     }
 }
 
-/// As a lock server answers that has every lock free.
+/// The answer of a lock server on which every lock is free.
 pub(crate) fn grant(line: &str) -> Option<String> {
     let request: serde_json::Value = serde_json::from_str(line).unwrap();
     let result = if request["command"] == "lock" { "acquired" } else { "released" };

@@ -4,11 +4,11 @@ use crate::support::program::run;
 use crate::support::server::officer;
 use crate::{bench, number};
 
-/// One CPU for all, which every machine has.
+/// The same CPU for all, which every machine has.
 const HERE: &[&str] = &["--server-cpu", "0", "--load-cpu", "0", "--seconds", "0.1", "--rounds", "2"];
 
 #[test]
-fn every_server_has_its_turn_in_every_round() {
+fn every_server_is_measured_in_every_round() {
     let figures = bench(&[&["table", "--only", "pair-1,handoff-8"], HERE].concat());
     let rows = figures["rows"].as_object().unwrap();
     assert_eq!(rows.keys().collect::<Vec<_>>(), ["handoff-8", "pair-1"]);
@@ -19,7 +19,7 @@ fn every_server_has_its_turn_in_every_round() {
         for run in runs {
             assert!(number(run, "/pairs") > 0.0 && run["wrong_answers"] == 0, "{run}");
         }
-        // Each was started anew.
+        // Each was started for this.
         assert_ne!(runs[0]["server"]["pid"], runs[1]["server"]["pid"]);
     }
 }

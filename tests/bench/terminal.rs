@@ -1,4 +1,4 @@
-//! The bar, which is there on a terminal only. `script` of util-linux makes one.
+//! The progress bar, which is shown only on a terminal. `script` of util-linux makes one.
 
 use std::process::{Command, Stdio};
 

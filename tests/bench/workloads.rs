@@ -1,4 +1,4 @@
-//! Each workload, against a server of ours and against one that keeps a count.
+//! Each workload, against a server of ours and against one that counts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ fn bench_of(server: &Server, workload: &str, args: &[&str]) -> Value {
 }
 
 #[test]
-fn as_many_pairs_are_done_as_were_asked_for() {
+fn exactly_the_requested_number_of_pairs_is_done() {
     for args in [
         &["-c", "7", "--pairs", "1000"][..],
         &["-c", "3", "--pairs", "1000", "--in-flight", "16"],
@@ -48,7 +48,7 @@ fn as_many_pairs_are_done_as_were_asked_for() {
 }
 
 #[test]
-fn keys_are_taken_in_turn_and_belong_to_one_connection() {
+fn keys_are_used_in_turn_and_belong_to_one_connection() {
     let (port, heard) = stand_in::start(stand_in::grant);
     bench(&["pair", "-p", &port, "-c", "2", "--keys", "3", "--pairs", "60"]);
     let mut counts: HashMap<String, usize> = HashMap::new();
@@ -60,7 +60,7 @@ fn keys_are_taken_in_turn_and_belong_to_one_connection() {
 }
 
 #[test]
-fn figures_of_a_time_agree_with_each_other() {
+fn the_figures_of_a_timed_run_agree_with_each_other() {
     for (server, args) in [
         (Server::tcp(&[]), &["-c", "5"][..]),
         (Server::unix(&[]), &["-c", "5", "--in-flight", "16"]),
@@ -73,20 +73,20 @@ fn figures_of_a_time_agree_with_each_other() {
         expect_latency(&figures, "latency_us");
         assert_eq!(figures["wrong_answers"], 0);
         assert_eq!(figures["interrupted"], false);
-        // The server is found by what it listens on.
+        // The server process is found by its listening socket.
         assert_eq!(figures["server"]["pid"], server.id(), "{figures}");
         let micros = number(&figures, "/server/cpu_us_per_pair");
         let cpu = number(&figures, "/server/cpu");
         assert!(micros > 0.0 && (micros * pairs / 1e6 / seconds / cpu - 1.0).abs() < 1e-6, "{figures}");
         assert!(number(&figures, "/server/resident_bytes") > 1e5, "{figures}");
         assert!(number(&figures, "/generator/cpu") > 0.0, "{figures}");
-        // Whoever was half way through a pair has finished it.
+        // Connections in the middle of a pair have finished it.
         assert_eq!(server.client().locks().unwrap().len(), 0);
     }
 }
 
 #[test]
-fn people_get_lines_and_none_of_them_is_json() {
+fn people_get_lines_that_are_not_json() {
     let server = Server::tcp(&[]);
     let mut command =
         officer(&[&["bench", "pair"], server.options().as_slice(), &["-c", "2", "--pairs", "50"]].concat());
@@ -106,11 +106,11 @@ fn locks_are_handed_around() {
         assert_eq!(figures["pairs"], 500);
         expect_latency(&figures, "hand_over_us");
         expect_latency(&figures, "latency_us");
-        // Every grant but the first of each lock ends a hand-over, whichever processes it is between.
+        // Every grant except the first of each lock ends a hand-over, between whichever processes.
         assert_eq!(figures["hand_overs"], 497, "{figures}");
-        // What ends before it began would be counted as the longest that there is.
+        // One that ends before it began would count as the longest possible.
         assert!(number(&figures, "/hand_over_us/max") < 6e7, "{figures}");
-        // A connection stands in the queue while others have the lock.
+        // A connection waits in the queue while others hold the lock.
         assert!(number(&figures, "/latency_us/p50") > number(&figures, "/hand_over_us/p50"), "{figures}");
         let args = ["-c", "6", "--seconds", "0.2", "--warm-up", "0.1", "--processes", processes];
         let figures = bench_of(&server, "handoff", &args);
@@ -129,7 +129,7 @@ fn the_connections_of_a_lock_are_those_of_several_processes() {
     for lock in ["bench:00000000", "bench:00000001"] {
         // On the loopback network every process has an address of its own.
         let mut hosts = HashSet::new();
-        eventually("every process has stood in the queue", || {
+        eventually("every process has waited in the queue", || {
             let queue = client.locks().unwrap().remove(lock).unwrap_or_default();
             hosts.extend(queue.iter().filter_map(|name| Some(name.to_string().rsplit_once(':')?.0.to_owned())));
             hosts.len() == 3
@@ -151,7 +151,7 @@ fn connections_hold_their_locks_while_they_are_silent() {
         let holders = client.connections().unwrap();
         assert_eq!(holders.len(), 40);
         assert!(holders.values().all(|held| held.len() == locks), "{holders:?}");
-        // To all, as a terminal does it.
+        // To all, as a terminal does.
         program.signal_all(Signal::INT);
         let printed = program.end().expect_success();
         let figures: Value = serde_json::from_str(&printed[0]).unwrap();
@@ -178,7 +178,7 @@ fn the_load_generator_is_all_of_its_processes() {
     program.signal(Signal::INT);
     let printed = program.end().expect_success();
     let figures: Value = serde_json::from_str(&printed[0]).unwrap();
-    // They have done nothing but start and make the connections, which is far more.
+    // The others have only started and made the connections, which takes far more.
     let counted = number(&figures, "/generator/cpu_ms");
     assert!(counted > used / 2.0, "{used} ms of the workers, and {figures}");
 }
@@ -201,7 +201,7 @@ fn every_waiter_gets_its_lock_when_the_holders_end() {
         expect_latency(&figures, "meanwhile_us");
         assert!(number(&figures, "/storm_ms") > 0.0);
         assert!(number(&figures, "/server/cpu_us_per_connection") >= 0.0);
-        // Those that hold, and the one that waits.
+        // The holders, and the one that waits.
         assert_eq!(figures["generator"]["processes"], processes + 1);
         assert!(number(&figures, "/generator/cpu") > 0.0, "{figures}");
         let client = server.client();

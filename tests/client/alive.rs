@@ -1,4 +1,4 @@
-//! Keep-alives: what they keep, and what they find.
+//! Keep-alives: what they keep open, and what they detect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,14 +13,14 @@ use super::support::patience::{PATIENCE, eventually};
 use super::support::server::Server;
 use super::{assert_lost, connections_on, lock_in_a_thread, task};
 
-/// The interval of the tests, and what a busy machine may add to it.
+/// The interval in the tests, and what a busy machine may add to it.
 const INTERVAL: Duration = Duration::from_millis(400);
 const SLACK: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_client_that_waits_or_computes_is_not_idle() {
     let server = Server::tcp(&["-m", "1"]);
-    // Its own interval is longer than what the server allows: it learns that with the hello.
+    // Its own interval is longer than the server allows: it learns that from the hello.
     let [ann, bob, eve] = [server.client(), server.client(), server.client()];
     let guard = ann.lock("boss").expect("the lock");
     let waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
@@ -65,7 +65,7 @@ fn a_server_that_stops_is_noticed_within_the_interval() {
     // The other client has not noticed yet.
     assert!(!other.is_lost());
 
-    // To make a new connection takes a server, too.
+    // A new connection needs a server, too.
     let reconnecting = ann.clone();
     server.signal(Signal::CONT);
     task(move || reconnecting.reconnect()).end().expect("the server is there");
@@ -74,7 +74,7 @@ fn a_server_that_stops_is_noticed_within_the_interval() {
 }
 
 #[test]
-fn a_server_that_reads_and_says_nothing_is_noticed_within_the_interval() {
+fn a_server_that_reads_but_never_answers_is_noticed_within_the_interval() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect_with(fake.options().keep_alive(INTERVAL));
     let start = Instant::now();
@@ -92,7 +92,7 @@ fn a_server_that_reads_and_says_nothing_is_noticed_within_the_interval() {
 fn a_server_that_takes_nothing_more_is_noticed() {
     let fake = Fake::new();
     let (client, _peer) = fake.connect_with(fake.options().keep_alive(INTERVAL));
-    // Far more than there is room for on the way.
+    // Far more than fits into the buffers on the way.
     let name = "x".repeat(1_000_000);
     let calls: Vec<_> = (0..16).map(|_| (client.clone(), name.clone())).collect();
     let start = Instant::now();
@@ -101,7 +101,7 @@ fn a_server_that_takes_nothing_more_is_noticed() {
         assert_lost(call.end());
     }
     let took = start.elapsed();
-    // One that can't write is enough: the others don't try for as long one after the other.
+    // One that can't write is enough: the others don't each wait as long, one after the other.
     assert!(took < INTERVAL + SLACK, "{took:?}");
 }
 
@@ -122,13 +122,13 @@ fn a_call_waits_for_as_long_as_the_server_is_alive() {
 }
 
 #[test]
-fn a_client_that_hears_much_and_says_nothing_is_not_idle() {
+fn a_client_that_receives_much_and_sends_nothing_is_not_idle() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect_with(fake.options().keep_alive(INTERVAL));
     let start = Instant::now();
     let talker = task(move || {
         let mut keep_alives = 0;
-        // More often than a silence is looked at.
+        // More often than silence is checked.
         while start.elapsed() < INTERVAL * 2 {
             peer.say(r#"{"result":"news"}"#);
             thread::sleep(Duration::from_millis(2));
@@ -144,7 +144,7 @@ fn a_client_that_hears_much_and_says_nothing_is_not_idle() {
 }
 
 #[test]
-fn a_long_line_that_comes_slowly_is_a_sign_of_life() {
+fn a_long_line_that_arrives_slowly_is_a_sign_of_life() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect_with(fake.options().keep_alive(INTERVAL));
     let call = task(move || client.ping());
@@ -156,4 +156,64 @@ fn a_long_line_that_comes_slowly_is_a_sign_of_life() {
     }
     peer.answer_to(&request, r#"{"result":"pong"}"#);
     call.end().expect("an answer");
+}
+
+#[test]
+fn keep_alives_may_be_left_to_the_program() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect_with(fake.options().keep_alive(INTERVAL).keep_alive_by_program());
+    assert!(!client.wait_until_lost(INTERVAL * 3));
+    let caller = client.clone();
+    let call = task(move || caller.keep_alive());
+    // The first line is that of the program.
+    let request = peer.line().expect("a request");
+    assert_eq!(request["command"], "keep_alive");
+    assert_ne!(request["id"], 0);
+    peer.answer_to(&request, r#"{"result":"kept_alive"}"#);
+    assert_eq!(call.end(), Ok(()));
+
+    // Whoever waits for an answer can't send any, and has to notice a server that is gone.
+    let call = lock_in_a_thread(&client, "boss", LockOptions::default());
+    assert_eq!(peer.request()["command"], "lock");
+    assert_eq!(peer.line().map(|line| line["command"].clone()), Some("keep_alive".into()));
+    assert_lost(call.end());
+}
+
+#[test]
+fn a_worker_that_is_stuck_loses_its_locks_and_one_that_makes_progress_does_not() {
+    let server = Server::tcp(&["-m", "1"]);
+    let worker = || server.client_options().keep_alive_by_program().connect().expect("a connection");
+    let (stuck, busy) = (worker(), worker());
+    let [lost, kept] = [(&stuck, "boss"), (&busy, "loot")].map(|(client, name)| client.lock(name).expect("the lock"));
+    eventually("the stuck one is noticed", || {
+        busy.keep_alive().expect("the connection is there");
+        stuck.is_lost()
+    });
+    assert!(lost.is_lost());
+    kept.release().expect("held");
+}
+
+#[test]
+fn a_loss_is_noticed_before_the_server_gives_the_client_up_with_the_time_to_stop_left() {
+    const SILENT_AFTER: Duration = Duration::from_secs(4);
+    const STOP_WITHIN: Duration = Duration::from_secs(2);
+    for limit in ["silent_after", "max_idle"] {
+        let fake = Fake::new();
+        // Left to itself, it would notice within minutes.
+        let options = fake.options().keep_alive(Duration::from_secs(600)).stop_within(STOP_WITHIN);
+        let client = task(move || options.connect());
+        let mut peer = fake.accept();
+        assert_eq!(peer.request()["command"], "hello");
+        let start = Instant::now();
+        peer.say(&format!(
+            r#"{{"result":"hello","connection":"me","limits":{{"{limit}":{}}}}}"#,
+            SILENT_AFTER.as_secs()
+        ));
+        let client = client.end().expect("a connection");
+        assert_eq!(client.silent_after(), Some(SILENT_AFTER));
+        // Its keep-alives come here, but no answer gets back.
+        assert!(client.wait_until_lost(PATIENCE));
+        let took = start.elapsed();
+        assert!(took < SILENT_AFTER - STOP_WITHIN, "{took:?}");
+    }
 }

@@ -1,10 +1,10 @@
-//! What a client can ask for, of the released server.
+//! Every call of a client, against the release server.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use officer::client::{Address, Client, Error, Guard, LockOptions};
+use officer::client::{Address, Client, Error, Guard, LockOptions, Reason};
 
 use super::support::patience::{PATIENCE, eventually};
 use super::support::server::Server;
@@ -15,7 +15,7 @@ fn is_free(observer: &Client, name: &str) -> bool {
 }
 
 #[test]
-fn a_lock_is_had_over_tcp_by_host_and_port() {
+fn a_lock_is_acquired_over_tcp_by_host_and_port() {
     let server = Server::tcp(&[]);
     let port: u16 = server.port().parse().expect("a port");
     let addresses: [Address; 4] = [
@@ -38,7 +38,7 @@ fn a_lock_is_had_over_tcp_by_host_and_port() {
 }
 
 #[test]
-fn a_lock_is_had_over_a_unix_socket() {
+fn a_lock_is_acquired_over_a_unix_socket() {
     let server = Server::unix(&[]);
     for address in [Address::from(server.file().to_str().expect("a path in UTF-8")), server.file().to_owned().into()] {
         let client = Client::connect(address).expect("a connection");
@@ -50,7 +50,7 @@ fn a_lock_is_had_over_a_unix_socket() {
 }
 
 #[test]
-fn who_gets_the_result_of_a_release_finds_the_lock_free() {
+fn when_a_release_returns_the_lock_is_free() {
     let server = Server::tcp(&[]);
     let [ann, bob] = [server.client(), server.client()];
     for _ in 0..100 {
@@ -114,12 +114,12 @@ fn with_lock_gives_the_value_of_its_closure_and_releases_when_it_panics() {
     }));
     assert!(panic.is_err());
     bob.lock_with("boss", LockOptions::timeout(PATIENCE)).expect("the lock").release().expect("held");
-    // And its own client is as good as before.
+    // And its own client works as before.
     ann.lock("boss").expect("the lock").release().expect("held");
 }
 
 #[test]
-fn a_wait_that_ends_without_the_lock_says_who_is_on_it() {
+fn a_wait_that_ends_without_the_lock_reports_its_queue() {
     let server = Server::tcp(&[]);
     let [ann, bob, eve] = [server.client(), server.client(), server.client()];
     let _guard = ann.lock("boss").expect("the lock");
@@ -131,9 +131,9 @@ fn a_wait_that_ends_without_the_lock_says_who_is_on_it() {
         let result = eve.lock_with("boss", LockOptions::timeout(Duration::from_millis(timeout)));
         assert_eq!(result.unwrap_err(), Error::TimedOut { queue: queue.clone() });
     }
-    let full = LockOptions { queue_max: Some(2), ..LockOptions::default() };
+    let full = LockOptions::default().queue_max(2);
     assert_eq!(eve.lock_with("boss", full).unwrap_err(), Error::QueueMaxed { queue: queue.clone() });
-    let room = LockOptions { queue_max: Some(3), timeout: Some(Duration::ZERO) };
+    let room = LockOptions::no_wait().queue_max(3);
     assert_eq!(eve.lock_with("boss", room).unwrap_err(), Error::TimedOut { queue });
     assert_eq!(connections_on(&ann, "boss").len(), 2);
 }
@@ -161,7 +161,7 @@ fn unlock_releases_whatever_guards_there_are() {
     assert!(is_free(&bob, "boss"));
     assert!(outer.is_lost() && inner.is_lost());
     assert_eq!(inner.release(), Err(Error::NotHeld));
-    // Whatever guards were left have no say about what is taken after them.
+    // Old guards don't affect locks that are acquired later.
     let next = ann.lock("boss").expect("the lock");
     drop(outer);
     assert!(!next.is_lost());
@@ -170,7 +170,7 @@ fn unlock_releases_whatever_guards_there_are() {
 }
 
 #[test]
-fn with_lock_says_so_if_its_lock_was_given_up_while_the_closure_ran() {
+fn with_lock_reports_that_its_lock_was_released_while_the_closure_ran() {
     let server = Server::tcp(&[]);
     let ann = server.client();
     let by_unlock = ann.with_lock("boss", LockOptions::default(), || ann.unlock("boss"));
@@ -180,7 +180,7 @@ fn with_lock_says_so_if_its_lock_was_given_up_while_the_closure_ran() {
 }
 
 #[test]
-fn reset_gives_up_everything() {
+fn reset_releases_everything() {
     let server = Server::tcp(&[]);
     let [ann, bob] = [server.client(), server.client()];
     let guards = ["boss", "loot"].map(|name| ann.lock(name).expect("the lock"));
@@ -195,7 +195,7 @@ fn reset_gives_up_everything() {
 }
 
 #[test]
-fn listings_show_who_holds_and_who_waits() {
+fn listings_show_holders_and_waiters() {
     let server = Server::tcp(&[]);
     let [ann, bob] = ["ann", "bob"].map(|name| server.client_options().name(name).connect().expect("a connection"));
     let (anns, bobs) = (ann.connection_name(), bob.connection_name());
@@ -213,7 +213,7 @@ fn listings_show_who_holds_and_who_waits() {
     assert_eq!(bob.my_locks(), Ok(vec!["boss".to_owned()]));
 
     let all: Result<Vec<_>, _> = bob.locks_with_detail("bo").collect();
-    let [(name, boss)] = &all.expect("a listing")[..] else { panic!("one lock begins so") };
+    let [(name, boss)] = &all.expect("a listing")[..] else { panic!("one lock has this prefix") };
     assert_eq!(name, "boss");
     assert_eq!((boss.holders.len(), boss.waiters.len(), boss.waiting), (1, 1, 1));
     let (holder, waiter) = (&boss.holders[0], &boss.waiters[0]);
@@ -224,7 +224,7 @@ fn listings_show_who_holds_and_who_waits() {
 }
 
 #[test]
-fn thousands_of_locks_are_paged_through_and_found_once() {
+fn thousands_of_locks_are_listed_page_by_page_each_once() {
     let server = Server::tcp(&[]);
     let [ann, bob] = [server.client(), server.client()];
     let names: Vec<String> = (0..2_500).map(|number| format!("{}:{number:04}", ["a", "b"][number % 2])).collect();
@@ -264,13 +264,13 @@ fn kick_ends_a_connection_and_its_locks_have_passed_on() {
     assert_lost(guard.release());
     assert_eq!(bob.kick(&ann.connection_name()), Ok(false));
     assert_eq!(bob.kick("nobody"), Ok(false));
-    // Who kicks itself is told so, and is gone.
+    // A client that kicks itself gets the reply, and is gone.
     assert_eq!(bob.kick(&bob.connection_name()), Ok(true));
     assert!(bob.wait_until_lost(PATIENCE));
 }
 
 #[test]
-fn what_the_server_refuses_is_an_error_that_carries_what_it_said() {
+fn a_request_that_the_server_refuses_is_an_error_with_its_message() {
     let server = Server::tcp(&["--connection-locks-max", "2"]);
     let ann = server.client();
     let guards = ["boss", "loot"].map(|name| ann.lock(name).expect("the lock"));
@@ -278,10 +278,10 @@ fn what_the_server_refuses_is_an_error_that_carries_what_it_said() {
         Error::Server { reason, message } if !message.is_empty() => reason,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused("treasure"), "too_many_locks");
-    assert_eq!(refused(&"x".repeat(1_025)), "invalid_request");
-    assert_eq!(refused(""), "invalid_request");
-    // Nothing is left of what was refused.
+    assert_eq!(refused("treasure"), Reason::TooManyLocks);
+    assert_eq!(refused(&"x".repeat(1_025)), Reason::InvalidRequest);
+    assert_eq!(refused(""), Reason::InvalidRequest);
+    // Nothing is left of the refused requests.
     assert!(guards.iter().all(|guard| !guard.is_lost()));
     drop(guards);
     let longest = ann.lock(&"x".repeat(1_024)).expect("the lock");
@@ -290,21 +290,21 @@ fn what_the_server_refuses_is_an_error_that_carries_what_it_said() {
 }
 
 #[test]
-fn a_line_that_the_server_would_hang_up_on_is_not_sent() {
+fn a_line_over_the_limit_of_the_server_is_not_sent() {
     let server = Server::tcp(&[]);
     let ann = server.client();
     let guard = ann.lock("boss").expect("the lock");
     let long = "x".repeat(70_000);
-    let too_long = |error: Error| matches!(error, Error::Server { reason, .. } if reason == "line_too_long");
+    let too_long = |error: Error| matches!(error, Error::Server { reason: Reason::LineTooLong, .. });
     assert!(too_long(ann.lock(&long).unwrap_err()));
     assert!(too_long(ann.kick(&long).unwrap_err()));
     assert!(too_long(ann.locks_with_detail(&long).next().expect("an error").unwrap_err()));
-    // Nor is another thread kept from asking the same.
+    // Nor is another thread prevented from requesting the same.
     let second = ann.clone();
     assert!(too_long(task(move || second.lock(&long).map(drop)).end().unwrap_err()));
-    // A line as long as the server takes does get there.
+    // A line of the longest length is sent.
     let shorter = "x".repeat(65_400);
-    assert!(matches!(ann.lock(&shorter).unwrap_err(), Error::Server { reason, .. } if reason == "invalid_request"));
+    assert!(matches!(ann.lock(&shorter).unwrap_err(), Error::Server { reason: Reason::InvalidRequest, .. }));
     guard.release().expect("held");
 }
 
@@ -322,9 +322,9 @@ fn a_name_is_any_text() {
 }
 
 #[test]
-fn a_client_whose_own_name_is_too_long_is_not_let_in() {
+fn a_client_whose_own_name_is_too_long_is_refused() {
     let server = Server::tcp(&[]);
-    for (length, expected) in [(129, "invalid_request"), (70_000, "line_too_long")] {
+    for (length, expected) in [(129, Reason::InvalidRequest), (70_000, Reason::LineTooLong)] {
         let Err(Error::Server { reason, .. }) = server.client_options().name("x".repeat(length)).connect() else {
             panic!("an error is expected");
         };
@@ -333,20 +333,20 @@ fn a_client_whose_own_name_is_too_long_is_not_let_in() {
 }
 
 #[test]
-fn a_server_without_room_says_so() {
-    // With no time to linger the server is gone before the hello is sent, or before it is read.
+fn a_server_at_its_connection_limit_is_reported() {
+    // Without a linger time the server has closed before the hello is sent, or before it is read.
     for flags in [&["--connections-max", "1"][..], &["--connections-max", "1", "--linger-seconds", "0"]] {
         let server = Server::unix(flags);
         let _ann = server.client();
         for _ in 0..20 {
             let error = server.client_options().connect().unwrap_err();
-            assert!(matches!(&error, Error::Server { reason, .. } if reason == "too_many_connections"), "{error:?}");
+            assert!(matches!(&error, Error::Server { reason: Reason::TooManyConnections, .. }), "{error:?}");
         }
     }
 }
 
 #[test]
-fn limits_of_centuries_are_as_good_as_none() {
+fn limits_of_centuries_mean_none() {
     let server = Server::tcp(&[]);
     let client = server.client_options().keep_alive(Duration::MAX).connect_timeout(Duration::MAX).connect();
     let client = client.expect("a connection");
@@ -363,14 +363,14 @@ fn limits_of_centuries_are_as_good_as_none() {
 fn errors_are_sentences() {
     let queue = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     for (error, text) in [
-        (Error::TimedOut { queue: queue(&[]) }, "the lock could not be had in time"),
-        (Error::TimedOut { queue: queue(&["a"]) }, "the lock could not be had in time; it is held by a"),
+        (Error::TimedOut { queue: queue(&[]) }, "timed out waiting for the lock"),
+        (Error::TimedOut { queue: queue(&["a"]) }, "timed out waiting for the lock; it is held by a"),
         (
             Error::QueueMaxed { queue: queue(&["a", "b", "c"]) },
             "the lock's queue is full; it is held by a, and 2 wait for it",
         ),
         (Error::Cancelled, "the wait was cancelled"),
-        (Error::NotHeld, "the lock is not held any more"),
+        (Error::NotHeld, "the lock is no longer held"),
     ] {
         assert_eq!(error.to_string(), text);
     }

@@ -1,4 +1,4 @@
-//! A server that says what the test tells it to say.
+//! A server that sends what the test tells it to.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -43,7 +43,7 @@ impl Fake {
         (client.end().expect("a connection"), peer)
     }
 
-    /// The result of connecting to a server whose answer to the hello is this.
+    /// The result of connecting to a server that answers the hello with this.
     pub(crate) fn connect_to(&self, answer: &str) -> Result<Client, Error> {
         let client = self.connecting();
         let mut peer = self.accept();
@@ -57,7 +57,7 @@ impl Fake {
         task(move || options.connect())
     }
 
-    /// Accepts a connection and says hello.
+    /// Accepts a connection and answers the hello.
     pub(crate) fn welcome(&self) -> Peer {
         let mut peer = self.accept();
         assert_eq!(peer.request()["command"], "hello");
@@ -76,7 +76,7 @@ impl Fake {
         }
     }
 
-    /// A connection that is there already.
+    /// A connection that has already been made.
     pub(crate) fn try_accept(&self) -> Option<Peer> {
         match self.listener.accept() {
             Ok((stream, _)) => {
@@ -91,24 +91,24 @@ impl Fake {
     }
 }
 
-/// A client, seen from its server.
+/// A client, as its server sees it.
 pub(crate) struct Peer {
     lines: BufReader<TcpStream>,
 }
 
 impl Peer {
-    /// The next line, or that there will be none.
+    /// The next line, or none at the end of the connection.
     pub(crate) fn line(&mut self) -> Option<Value> {
         let mut line = String::new();
         match self.lines.read_line(&mut line) {
             Ok(0) => None,
             Ok(_) => Some(serde_json::from_str(&line).expect("a request")),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
-            Err(error) => panic!("no request: {error}"),
+            Err(error) => panic!("not a request: {error}"),
         }
     }
 
-    /// The next request that is more than a sign of life.
+    /// The next request that is not a keep-alive.
     pub(crate) fn request(&mut self) -> Value {
         loop {
             let request = self.line().expect("the client has closed the connection");
@@ -118,7 +118,7 @@ impl Peer {
         }
     }
 
-    /// Reads a request, and answers it so, with its id.
+    /// Reads a request, and sends this answer with its id.
     pub(crate) fn answer(&mut self, command: &str, answer: &str) -> Value {
         let request = self.request();
         assert_eq!(request["command"], command);

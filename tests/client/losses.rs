@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use officer::client::{Error, Guard, LockOptions, Options};
+use officer::client::{Error, Guard, LockOptions, Options, Reason};
 use rustix::process::Signal;
 
 use super::fake::{Fake, HELLO};
@@ -15,7 +15,7 @@ use super::support::patience::{PATIENCE, eventually};
 use super::support::server::Server;
 use super::{Call, assert_lost, connections_on, lock_in_a_thread, task, threads_on};
 
-/// Counts how often a client is said to have lost its connection.
+/// Counts how often a client reports a lost connection.
 fn counting(options: Options) -> (Options, Arc<AtomicU32>) {
     let count = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&count);
@@ -27,13 +27,13 @@ fn counting(options: Options) -> (Options, Arc<AtomicU32>) {
 }
 
 #[test]
-fn a_connection_that_is_cut_before_the_hello_is_answered_is_none() {
+fn a_connection_that_is_cut_before_the_hello_is_answered_fails() {
     let fake = Fake::new();
     for said in ["", r#"{"result":"hel"#, HELLO] {
         let client = fake.connecting();
         let mut peer = fake.accept();
         peer.request();
-        // The whole answer, but for the end of its line.
+        // The whole answer, except for its line end.
         peer.write(said.as_bytes()).expect("the client listens");
         peer.close();
         match client.end().unwrap_err() {
@@ -44,7 +44,7 @@ fn a_connection_that_is_cut_before_the_hello_is_answered_is_none() {
 }
 
 #[test]
-fn a_call_whose_answer_does_not_come_whole_fails() {
+fn a_call_whose_answer_is_incomplete_fails() {
     let calls: [Call; 7] = [
         |client| client.lock("boss").map(drop),
         |client| client.reset(),
@@ -65,7 +65,7 @@ fn a_call_whose_answer_does_not_come_whole_fails() {
             peer.write(said.as_bytes()).expect("the client listens");
             peer.close();
             assert_lost(call.end());
-            // It had asked for something, so it is for the program to say that it goes on.
+            // It had requested something, so the program has to reconnect explicitly.
             assert_lost(client.ping());
             eventually("it is told", || count.load(Ordering::Relaxed) == 1);
             assert!(fake.try_accept().is_none());
@@ -120,12 +120,12 @@ fn a_connection_that_is_cut_between_a_release_and_its_answer_fails_the_release()
 }
 
 #[test]
-fn with_lock_says_so_if_its_lock_was_lost_while_the_closure_ran() {
+fn with_lock_reports_that_its_lock_was_lost_while_the_closure_ran() {
     let server = Server::tcp(&[]);
     let [ann, bob] = [server.client(), server.client()];
     let mut has_run = false;
     let result = ann.with_lock("boss", LockOptions::default(), || {
-        // Within, too: nothing that was done under the lock can be trusted.
+        // Inside, too: nothing that was done under the lock can be trusted.
         let nested = ann.with_lock("boss", LockOptions::default(), || {
             bob.kick(&ann.connection_name()).expect("an answer");
             assert!(ann.wait_until_lost(PATIENCE));
@@ -143,13 +143,13 @@ fn with_lock_says_so_if_its_lock_was_lost_while_the_closure_ran() {
 }
 
 #[test]
-fn a_client_that_held_or_waited_stays_without_a_connection_until_it_is_told_to_reconnect() {
+fn a_client_that_held_or_waited_does_not_reconnect_by_itself() {
     let server = Server::tcp(&[]);
     let [ann, bob, eve] = [server.client(), server.client(), server.client()];
     let guard = ann.lock("boss").expect("the lock");
     let waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
     eventually("bob waits", || connections_on(&eve, "boss").len() == 2);
-    // The waiter first, or it would have the lock.
+    // The waiter first, or it would get the lock.
     for (client, other) in [(&bob, &eve), (&ann, &eve)] {
         let name = client.connection_name();
         other.kick(&name).expect("an answer");
@@ -168,7 +168,7 @@ fn a_client_that_held_or_waited_stays_without_a_connection_until_it_is_told_to_r
     ann.reconnect().expect("the server is there");
     assert!(guard.is_lost());
     let next = ann.lock("boss").expect("the lock");
-    // A guard of the old connection has no say in the new one.
+    // A guard of the old connection does not affect the new one.
     assert_lost(guard.release());
     assert!(!next.is_lost());
     assert_eq!(connections_on(&eve, "boss"), [ann.connection_name()]);
@@ -176,13 +176,13 @@ fn a_client_that_held_or_waited_stays_without_a_connection_until_it_is_told_to_r
 }
 
 #[test]
-fn a_client_on_which_nothing_hung_makes_a_new_connection_with_the_next_call() {
+fn a_client_that_held_nothing_reconnects_with_the_next_call() {
     let server = Server::tcp(&[]);
     let (options, count) = counting(server.client_options());
     let [ann, bob] = [options.connect().expect("a connection"), server.client()];
     for round in 1..=3 {
         let name = ann.connection_name();
-        // Nothing of a lock that was released hangs on the connection.
+        // A released lock no longer depends on the connection.
         ann.lock("boss").expect("the lock").release().expect("held");
         bob.kick(&name).expect("an answer");
         assert!(ann.wait_until_lost(PATIENCE));
@@ -196,7 +196,7 @@ fn a_client_on_which_nothing_hung_makes_a_new_connection_with_the_next_call() {
 }
 
 #[test]
-fn a_server_that_is_stopped_and_started_again_is_found_again() {
+fn a_client_reconnects_to_a_server_that_was_restarted() {
     let host = own_host().to_string();
     let mut server = Server::tcp(&["-h", &host]);
     let port = server.port();
@@ -230,7 +230,7 @@ fn a_server_that_is_stopped_and_started_again_is_found_again() {
 }
 
 #[test]
-fn a_server_that_shuts_down_tells_those_that_wait() {
+fn a_server_that_shuts_down_answers_waits() {
     let server = Server::tcp(&[]);
     let [ann, bob] = [server.client(), server.client()];
     let guard = ann.lock("boss").expect("the lock");
@@ -238,18 +238,18 @@ fn a_server_that_shuts_down_tells_those_that_wait() {
     eventually("bob waits", || connections_on(&ann, "boss").len() == 2);
     server.signal(Signal::TERM);
     let error = waiter.end().unwrap_err();
-    assert!(matches!(&error, Error::Server { reason, .. } if reason == "shutting_down"), "{error:?}");
+    assert!(matches!(&error, Error::Server { reason: Reason::ShuttingDown, .. }), "{error:?}");
     assert!(ann.wait_until_lost(PATIENCE));
     assert_lost(guard.release());
 }
 
 #[test]
-fn a_client_that_was_disconnected_stays_so_until_it_is_told_to_reconnect() {
+fn a_client_that_was_disconnected_stays_so_until_reconnect() {
     let server = Server::tcp(&[]);
     let (options, count) = counting(server.client_options());
     let [ann, bob] = [options.connect().expect("a connection"), server.client()];
     let held = bob.lock("loot").expect("the lock");
-    // With a lock and a wait, and with nothing.
+    // With a lock and a wait, and with neither.
     for _ in 0..2 {
         let guard = ann.lock("boss").expect("the lock");
         let waiter = lock_in_a_thread(&ann, "loot", LockOptions::default());
@@ -273,7 +273,7 @@ fn a_client_that_was_disconnected_stays_so_until_it_is_told_to_reconnect() {
         ann.disconnect();
         assert_lost(ann.ping());
         ann.reconnect().expect("the server is there");
-        // Without a break between them.
+        // Without a pause between them.
         ann.reconnect().expect("the server is there");
         ann.ping().expect("an answer");
     }
@@ -283,7 +283,7 @@ fn a_client_that_was_disconnected_stays_so_until_it_is_told_to_reconnect() {
 }
 
 #[test]
-fn what_the_program_ends_itself_is_never_called_lost() {
+fn a_connection_that_the_program_closes_is_never_reported_as_lost() {
     let server = Server::tcp(&[]);
     let (options, count) = counting(server.client_options());
     let ann = options.connect().expect("a connection");
@@ -315,7 +315,7 @@ fn a_client_that_is_disconnected_while_it_connects_by_itself_stays_so() {
 }
 
 #[test]
-fn what_comes_on_an_old_connection_is_not_for_the_new_one() {
+fn answers_on_an_old_connection_are_not_for_the_new_one() {
     let fake = Fake::new();
     let (client, mut old) = fake.connect();
     let call = lock_in_a_thread(&client, "boss", LockOptions::default());
@@ -328,7 +328,7 @@ fn what_comes_on_an_old_connection_is_not_for_the_new_one() {
     let call = lock_in_a_thread(&client, "boss", LockOptions::default());
     let next = new.request();
     assert_ne!(request["id"], next["id"]);
-    // Both ids, on the connection that is closed: nobody reads it any more.
+    // Both ids, on the closed connection, which nobody reads any more.
     let _ = old.write(format!("{{\"result\":\"acquired\",\"id\":{}}}\n", next["id"]).as_bytes());
     new.say(&format!(r#"{{"result":"acquired","id":{}}}"#, request["id"]));
     new.answer_to(&next, r#"{"result":"timed_out"}"#);
@@ -336,7 +336,7 @@ fn what_comes_on_an_old_connection_is_not_for_the_new_one() {
 }
 
 #[test]
-fn the_program_is_told_at_once_and_can_see_to_it_that_there_is_a_connection_again() {
+fn the_program_is_told_of_a_loss_at_once_and_can_reconnect() {
     let server = Server::tcp(&[]);
     let lost = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&lost);

@@ -1,14 +1,16 @@
-//! The blocking client: against the server as it is released, and against servers that do what no real one does.
+//! The blocking client: against the release server, and against servers that do what no real one does.
 
 mod alive;
 mod calls;
 mod fake;
+mod guide;
 mod losses;
 mod misfits;
 mod namespaces;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
+mod turns;
 
 use std::net::Ipv4Addr;
 use std::process;
@@ -20,10 +22,10 @@ use officer::client::{Client, Error, Guard, LockOptions};
 
 use self::support::patience::PATIENCE;
 
-/// Some call of a client, of which only matters whether it fails.
+/// Some call of a client, whose result matters only in whether it fails.
 type Call = fn(&Client) -> Result<(), Error>;
 
-/// A thread whose end is waited for, but not for ever.
+/// A thread that is joined with a time limit.
 struct Task<T>(Receiver<T>);
 
 fn task<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<T> {
@@ -42,13 +44,13 @@ impl<T> Task<T> {
     }
 }
 
-/// Asks for a lock in a thread of its own, and gives it back.
+/// Acquires a lock in a thread of its own, and releases it.
 fn lock_in_a_thread(client: &Client, name: &str, options: LockOptions) -> Task<Result<(), Error>> {
     let (client, name) = (client.clone(), name.to_owned());
     task(move || client.lock_with(&name, options).and_then(Guard::release))
 }
 
-/// How many threads of a client are on a lock that one of them holds.
+/// How many threads of a client hold or wait for a lock that one of them holds.
 fn threads_on(client: &Client, name: &str) -> usize {
     match lock_in_a_thread(client, name, LockOptions::no_wait()).end() {
         Err(Error::TimedOut { queue }) => queue.len(),
@@ -56,7 +58,7 @@ fn threads_on(client: &Client, name: &str) -> usize {
     }
 }
 
-/// Who is on a lock, as the server sees it.
+/// The connections that hold or wait for a lock, as the server sees it.
 fn connections_on(observer: &Client, name: &str) -> Vec<String> {
     observer.locks().expect("a listing").remove(name).unwrap_or_default()
 }
@@ -70,7 +72,7 @@ fn assert_lost<T: std::fmt::Debug>(result: Result<T, Error>) {
     assert!(is_lost(&result), "{result:?}");
 }
 
-/// An address of this machine that no other test listens on: there a port stays free while its server is down.
+/// An address of this machine that no other test listens on, where a port stays free while its server is down.
 fn own_host() -> Ipv4Addr {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

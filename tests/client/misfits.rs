@@ -1,11 +1,11 @@
-//! Servers that are none, and answers that don't fit.
+//! Servers that are not Officer, and unexpected answers.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use officer::client::{Client, Error, LockOptions, Options};
+use officer::client::{Client, Error, LockOptions, Options, Reason};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::fake::Fake;
@@ -22,7 +22,7 @@ fn connect_kind(error: Error) -> ErrorKind {
 }
 
 #[test]
-fn a_port_that_nobody_listens_on_is_told_with_its_address() {
+fn a_port_that_nobody_listens_on_is_reported_with_its_address() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     drop(listener);
@@ -36,7 +36,7 @@ fn a_port_that_nobody_listens_on_is_told_with_its_address() {
 }
 
 #[test]
-fn a_listener_that_says_nothing_is_given_up_in_time() {
+fn a_silent_listener_is_abandoned_in_time() {
     let fake = Fake::new();
     let start = Instant::now();
     let error = fake.options().connect_timeout(Duration::from_millis(200)).connect().unwrap_err();
@@ -45,12 +45,12 @@ fn a_listener_that_says_nothing_is_given_up_in_time() {
 }
 
 #[test]
-fn a_listener_that_never_ends_its_line_is_given_up_in_time() {
+fn a_listener_that_never_ends_its_line_is_abandoned_in_time() {
     let fake = Fake::new();
     let options = fake.options().connect_timeout(Duration::from_millis(300));
     let client = task(move || options.connect());
     let mut peer = fake.accept();
-    // A bit now and then, for longer than anybody waits.
+    // A piece now and then, for longer than the timeout.
     let start = Instant::now();
     while start.elapsed() < PATIENCE && peer.write(b" ").is_ok() {
         std::thread::sleep(Duration::from_millis(5));
@@ -59,13 +59,13 @@ fn a_listener_that_never_ends_its_line_is_given_up_in_time() {
 }
 
 #[test]
-fn a_unix_listener_that_accepts_nobody_is_given_up_in_time() {
+fn a_unix_listener_that_accepts_nobody_is_abandoned_in_time() {
     let directory = Directory::new();
     let path = directory.file("officer.sock");
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
     let address = SockAddr::unix(&path).expect("a path");
     listener.bind(&address).and_then(|()| listener.listen(1)).expect("a listener");
-    // Whoever finds room in the line before it waits there.
+    // Connections wait in the backlog while it has room.
     let mut line = Vec::new();
     loop {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
@@ -93,15 +93,15 @@ fn a_server_of_another_kind_is_recognized() {
         Error::Unexpected { line } => assert_eq!(line, "ä".repeat(200)),
         other => panic!("{other:?}"),
     }
-    // An Officer server that is too old for this client says so itself.
+    // An Officer server that is too old for this client reports it itself.
     let old = r#"{"result":"error","reason":"unknown_command","message":"there is no such command","id":0}"#;
     let message = "there is no such command".to_owned();
-    let error = Error::Server { reason: "unknown_command".to_owned(), message };
+    let error = Error::Server { reason: Reason::UnknownCommand, message };
     assert_eq!(fake.connect_to(old).unwrap_err(), error);
 }
 
 #[test]
-fn an_unknown_result_is_an_error_and_the_lock_may_be_asked_for_again() {
+fn an_unknown_result_is_an_error_and_the_lock_can_be_requested_again() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
     for answer in [r#"{"result":"lent"}"#, r#"{"name":"boss"}"#, r#"{"result":"reset_succeeded"}"#] {
@@ -142,7 +142,7 @@ fn fields_that_are_missing_are_empty() {
     for (answer, error) in [
         (r#"{"result":"timed_out"}"#, Error::TimedOut { queue: Vec::new() }),
         (r#"{"result":"queue_maxed"}"#, Error::QueueMaxed { queue: Vec::new() }),
-        (r#"{"result":"error"}"#, Error::Server { reason: String::new(), message: String::new() }),
+        (r#"{"result":"error"}"#, Error::Server { reason: Reason::Other("".into()), message: String::new() }),
         (r#"{"result":"cancelled"}"#, Error::Cancelled),
     ] {
         let call = lock_in_a_thread(&client, "boss", LockOptions::default());
@@ -155,7 +155,7 @@ fn fields_that_are_missing_are_empty() {
 fn a_release_that_the_server_does_not_confirm_is_an_error() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
-    let refused = Error::Server { reason: "why".to_owned(), message: "so".to_owned() };
+    let refused = Error::Server { reason: Reason::Other("why".into()), message: "so".to_owned() };
     for (answer, error) in [
         (r#"{"result":"release_failed"}"#, Error::NotHeld),
         (r#"{"result":"error","reason":"why","message":"so"}"#, refused),
@@ -192,7 +192,7 @@ fn a_line_without_an_end_ends_the_connection() {
 }
 
 #[test]
-fn a_large_answer_is_no_trouble() {
+fn a_large_answer_is_read() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
     let names: Vec<String> = (0..200_000).map(|number| format!("a lock with the number {number}")).collect();
@@ -203,7 +203,7 @@ fn a_large_answer_is_no_trouble() {
 }
 
 #[test]
-fn answers_find_their_calls_in_whatever_order_they_come() {
+fn answers_find_their_calls_in_any_order() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
     let mut calls = Vec::new();
@@ -217,12 +217,12 @@ fn answers_find_their_calls_in_whatever_order_they_come() {
         peer.answer_to(request, &format!(r#"{{"result":"error","reason":"{name}","message":""}}"#));
     }
     for (call, name) in calls.into_iter().zip(["a", "b", "c"]) {
-        assert_eq!(call.end(), Err(Error::Server { reason: name.to_owned(), message: String::new() }));
+        assert_eq!(call.end(), Err(Error::Server { reason: Reason::Other(name.into()), message: String::new() }));
     }
 }
 
 #[test]
-fn answers_that_nobody_asked_for_change_nothing() {
+fn unexpected_answers_change_nothing() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
     let call = lock_in_a_thread(&client, "boss", LockOptions::default());
@@ -236,7 +236,7 @@ fn answers_that_nobody_asked_for_change_nothing() {
     ] {
         peer.say(stray);
     }
-    // The first answer counts; a second with its id is for nobody.
+    // The first answer counts; a second one with the same id is ignored.
     peer.answer_to(&request, r#"{"result":"timed_out","queue":["first"]}"#);
     peer.answer_to(&request, r#"{"result":"acquired","name":"boss"}"#);
     assert_eq!(call.end(), Err(Error::TimedOut { queue: vec!["first".to_owned()] }));
@@ -244,7 +244,7 @@ fn answers_that_nobody_asked_for_change_nothing() {
 }
 
 #[test]
-fn who_is_said_to_hold_a_lock_already_holds_it() {
+fn already_acquired_means_that_the_lock_is_held() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
     let call = lock_in_a_thread(&client, "boss", LockOptions::default());
@@ -254,10 +254,10 @@ fn who_is_said_to_hold_a_lock_already_holds_it() {
 }
 
 #[test]
-fn a_request_is_what_the_protocol_says() {
+fn requests_are_as_the_protocol_says() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect_with(fake.options().namespace("red").name("ann"));
-    let options = LockOptions { timeout: Some(Duration::from_secs(3_600)), queue_max: Some(5) };
+    let options = LockOptions::timeout(Duration::from_secs(3_600)).queue_max(5);
     let call = lock_in_a_thread(&client, "boss", options);
     let request = peer.answer("lock", r#"{"result":"acquired"}"#);
     assert_eq!((&request["name"], &request["queue_max"]), (&"red:boss".into(), &5.into()));
@@ -273,10 +273,10 @@ fn a_request_is_what_the_protocol_says() {
 }
 
 #[test]
-fn a_guard_that_ends_does_not_wait_for_the_server_and_nor_does_the_next_thread() {
+fn neither_a_dropped_guard_nor_the_next_thread_waits_for_the_server() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
-    // Often, since a thread may be awake by chance.
+    // Many times, because a thread may be awake by chance.
     for _ in 0..20 {
         let (go, may_go) = channel::<()>();
         let locker = client.clone();
@@ -292,7 +292,7 @@ fn a_guard_that_ends_does_not_wait_for_the_server_and_nor_does_the_next_thread()
         call.end();
         let first = peer.request();
         assert_eq!(first["command"], "unlock");
-        // The next asks behind that, before it is answered.
+        // The next request follows that, before it is answered.
         let second = peer.request();
         assert_eq!(second["command"], "lock");
         peer.answer_to(&first, r#"{"result":"released"}"#);
@@ -302,7 +302,7 @@ fn a_guard_that_ends_does_not_wait_for_the_server_and_nor_does_the_next_thread()
 }
 
 #[test]
-fn the_last_of_a_client_closes_the_connection() {
+fn dropping_the_last_clone_of_a_client_closes_the_connection() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
     let clone = client.clone();

@@ -9,7 +9,7 @@ use super::support::server::Server;
 use super::{connections_on, lock_in_a_thread};
 
 #[test]
-fn clients_of_different_namespaces_never_meet() {
+fn clients_of_different_namespaces_never_share_a_lock() {
     let server = Server::tcp(&[]);
     let [red, blue] =
         ["red", "blue"].map(|name| server.client_options().namespace(name).connect().expect("a connection"));
@@ -29,7 +29,7 @@ fn clients_of_different_namespaces_never_meet() {
 }
 
 #[test]
-fn answers_come_without_the_namespace_and_without_other_namespaces() {
+fn answers_have_the_namespace_removed_and_show_no_others() {
     let server = Server::tcp(&[]);
     let [red, also_red, redder] =
         ["red", "red", "red:der"].map(|name| server.client_options().namespace(name).connect().expect("a connection"));
@@ -68,11 +68,21 @@ fn answers_come_without_the_namespace_and_without_other_namespaces() {
 }
 
 #[test]
+fn a_namespace_does_not_make_a_name_of_nothing() {
+    let server = Server::tcp(&[]);
+    let (plain, red) = (server.client(), server.client_options().namespace("red").connect().expect("a connection"));
+    let refused = plain.lock("").unwrap_err();
+    assert!(matches!(refused, Error::Server { .. }), "{refused:?}");
+    assert_eq!(red.lock("").unwrap_err(), refused);
+    assert_eq!(plain.locks(), Ok(BTreeMap::new()));
+}
+
+#[test]
 fn errors_do_not_show_the_namespace() {
     let server = Server::tcp(&["--connection-locks-max", "1"]);
     let [red, other] = [(); 2].map(|()| server.client_options().namespace("crimson").connect().expect("a connection"));
     let guard = red.lock("boss").expect("the lock");
-    let full = LockOptions { queue_max: Some(1), ..LockOptions::default() };
+    let full = LockOptions::default().queue_max(1);
     let errors = [
         red.lock("loot").unwrap_err(),
         red.lock(&"x".repeat(2_000)).unwrap_err(),

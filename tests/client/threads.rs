@@ -20,7 +20,7 @@ const _: () = assert_send_and_sync::<LockOptions>();
 const _: () = assert_send_and_sync::<Error>();
 const _: () = assert_send_and_sync::<Locks<'static>>();
 
-/// Does not compile once a guard can go to another thread: then it could be either of the two.
+/// Does not compile once a guard can be sent to another thread: then the impl is ambiguous.
 trait StaysHere<Which> {
     const IT_DOES: () = ();
 }
@@ -29,13 +29,19 @@ impl<T> StaysHere<()> for T {}
 impl<T: Send> StaysHere<OfThoseThatGo> for T {}
 const _: () = <Guard as StaysHere<_>>::IT_DOES;
 
-/// A client that sends no keep-alive within a test: each answer wakes the threads that wait in a client, so one that was
-/// forgotten would go on a few seconds later as if nothing had been.
+/// A server without an idle limit, so that its clients may be quiet.
+fn quiet_server() -> Server {
+    Server::tcp(&["-m", "0"])
+}
+
+/// A client of a [`quiet_server`] that never sends a keep-alive. Every answer wakes the threads that wait in a client, so
+/// with keep-alives a thread that nobody woke would only be late. With an idle limit a client sends them whatever its
+/// own interval is.
 fn quiet(server: &Server) -> Client {
     server.client_options().keep_alive(Duration::MAX).connect().expect("a connection")
 }
 
-/// Numbers that nothing protects but the locks of the test: adding reads and writes in two steps, with time between.
+/// Numbers that only the locks of the test protect: adding reads and writes in two steps, with time in between.
 #[derive(Default)]
 struct Counters([AtomicU64; 3]);
 
@@ -51,7 +57,7 @@ impl Counters {
     }
 }
 
-/// So many threads of each client lock one of three names in a loop and count.
+/// Threads of each client lock one of three names in a loop and count.
 fn count_together(clients: &[Client], threads: usize, rounds: usize) {
     let counters = Arc::new(Counters::default());
     let tasks: Vec<_> = (0..threads * clients.len())
@@ -87,20 +93,20 @@ fn count_together(clients: &[Client], threads: usize, rounds: usize) {
 }
 
 #[test]
-fn fifty_threads_of_one_client_never_enter_a_lock_together() {
-    let server = Server::tcp(&[]);
+fn fifty_threads_of_one_client_never_hold_a_lock_together() {
+    let server = quiet_server();
     count_together(&[quiet(&server)], 50, 60);
 }
 
 #[test]
-fn two_clients_of_25_threads_never_enter_a_lock_together() {
-    let server = Server::tcp(&[]);
+fn two_clients_of_25_threads_never_hold_a_lock_together() {
+    let server = quiet_server();
     count_together(&[quiet(&server), quiet(&server)], 25, 60);
 }
 
 #[test]
-fn threads_that_give_up_all_the_time_leave_nothing_behind() {
-    let server = Server::tcp(&[]);
+fn threads_that_keep_giving_up_leave_nothing_behind() {
+    let server = quiet_server();
     let clients = [quiet(&server), quiet(&server)];
     let counters = Arc::new(Counters::default());
     let tasks: Vec<_> = (0..30)
@@ -109,9 +115,9 @@ fn threads_that_give_up_all_the_time_leave_nothing_behind() {
             task(move || {
                 let mut had = 0;
                 for round in 0..60_u64 {
-                    let timeout = Some(Duration::from_micros(round * 37 % 2_000));
-                    let queue_max = (round % 4 == 0).then_some(3);
-                    match client.lock_with("a", LockOptions { timeout, queue_max }) {
+                    let mut options = LockOptions::timeout(Duration::from_micros(round * 37 % 2_000));
+                    options.queue_max = (round % 4 == 0).then_some(3);
+                    match client.lock_with("a", options) {
                         Ok(guard) => {
                             counters.add(0);
                             had += 1;
@@ -134,8 +140,8 @@ fn threads_that_give_up_all_the_time_leave_nothing_behind() {
 }
 
 #[test]
-fn threads_of_a_client_get_a_lock_in_the_order_in_which_they_asked() {
-    let server = Server::tcp(&[]);
+fn threads_of_a_client_get_a_lock_in_the_order_of_their_calls() {
+    let server = quiet_server();
     let client = quiet(&server);
     let guard = client.lock("boss").expect("the lock");
     let (sender, order) = channel();
@@ -152,7 +158,7 @@ fn threads_of_a_client_get_a_lock_in_the_order_in_which_they_asked() {
 
 #[test]
 fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let second = lock_in_a_thread(&ann, "boss", LockOptions::default());
@@ -168,7 +174,7 @@ fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
     });
     eventually("bob waits", || connections_on(&bob, "boss").len() == 2);
     guard.release().expect("held");
-    // Bob was there before the second thread asked the server.
+    // Bob was in the queue before the second thread asked the server.
     bob_has_it.recv_timeout(PATIENCE).expect("bob's turn");
     eventually("the second thread waits at the server", || connections_on(&bob, "boss").len() == 2);
     let_go.send(()).expect("bob waits");
@@ -178,7 +184,7 @@ fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
 
 #[test]
 fn a_thread_that_gives_up_leaves_both_queues() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let anns = ann.connection_name();
@@ -188,10 +194,10 @@ fn a_thread_that_gives_up_leaves_both_queues() {
     eventually("it waits at the server", || connections_on(&ann, "boss").len() == 2);
     let in_the_client = lock_in_a_thread(&bob, "boss", LockOptions::timeout(Duration::from_millis(30)));
     let behind_both = lock_in_a_thread(&bob, "boss", LockOptions::timeout(PATIENCE));
-    let Err(Error::TimedOut { queue }) = in_the_client.end() else { panic!("it can't have the lock") };
+    let Err(Error::TimedOut { queue }) = in_the_client.end() else { panic!("it can't get the lock") };
     assert!(!queue.is_empty() && queue.iter().all(|connection| *connection == bobs), "{queue:?}");
     assert_eq!(at_the_server.end(), Err(Error::TimedOut { queue: vec![anns.clone()] }));
-    // The next asks in their place.
+    // The next asks the server in their place.
     eventually("the last waits at the server", || connections_on(&ann, "boss") == [&*anns, &*bobs]);
     guard.release().expect("held");
     behind_both.end().expect("the lock");
@@ -200,12 +206,12 @@ fn a_thread_that_gives_up_leaves_both_queues() {
 
 #[test]
 fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let client = quiet(&server);
     let name = client.connection_name();
     let _guard = client.lock("boss").expect("the lock");
     let ask = |queue_max| {
-        let options = LockOptions { timeout: Some(Duration::ZERO), queue_max: Some(queue_max) };
+        let options = LockOptions::no_wait().queue_max(queue_max);
         lock_in_a_thread(&client, "boss", options).end()
     };
     assert_eq!(ask(0), Err(Error::QueueMaxed { queue: vec![name.clone()] }));
@@ -215,14 +221,14 @@ fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
     eventually("a thread waits", || threads_on(&client, "boss") == 2);
     assert_eq!(ask(2), Err(Error::QueueMaxed { queue: vec![name.clone(); 2] }));
     assert_eq!(ask(3), Err(Error::TimedOut { queue: vec![name; 2] }));
-    // It holds the lock itself, so there is nobody before it.
-    let nested = LockOptions { timeout: Some(Duration::ZERO), queue_max: Some(0) };
+    // It holds the lock itself, so nobody is ahead of it.
+    let nested = LockOptions::no_wait().queue_max(0);
     client.lock_with("boss", nested).expect("held").release().expect("held");
 }
 
 #[test]
-fn another_thread_can_release_nothing() {
-    let server = Server::tcp(&[]);
+fn another_thread_can_t_release_the_lock() {
+    let server = quiet_server();
     let client = quiet(&server);
     let guard = client.lock("boss").expect("the lock");
     let other = client.clone();
@@ -234,7 +240,7 @@ fn another_thread_can_release_nothing() {
 
 #[test]
 fn a_reset_ends_the_holds_and_waits_of_all_threads() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let loot = bob.lock("loot").expect("the lock");
@@ -254,7 +260,7 @@ fn a_reset_ends_the_holds_and_waits_of_all_threads() {
     }
     assert_eq!(bob.my_locks(), Ok(Vec::new()));
     assert!(!guard.is_lost());
-    // Who asks after it waits as ever.
+    // Later requests wait as usual.
     let waiter = lock_in_a_thread(&bob, "boss", LockOptions::default());
     eventually("it waits", || connections_on(&ann, "boss").len() == 2);
     guard.release().expect("held");
@@ -262,8 +268,8 @@ fn a_reset_ends_the_holds_and_waits_of_all_threads() {
 }
 
 #[test]
-fn who_asks_anew_behind_threads_whose_wait_was_ended_gets_the_lock() {
-    let server = Server::tcp(&[]);
+fn a_new_request_behind_threads_whose_wait_was_ended_gets_the_lock() {
+    let server = quiet_server();
     let client = quiet(&server);
     for round in 0..20 {
         let guard = client.lock("boss").expect("the lock");
@@ -273,10 +279,10 @@ fn who_asks_anew_behind_threads_whose_wait_was_ended_gets_the_lock() {
             0 => client.reset().expect("an answer"),
             _ => client.reconnect().expect("the server is there"),
         }
-        // They are on their way out of the line, and have to make room.
+        // They are leaving the line, and must make room.
         let start = Instant::now();
         client.lock_with("boss", LockOptions::timeout(PATIENCE)).expect("the lock").release().expect("held");
-        assert!(start.elapsed() < PATIENCE, "it was not told that it is its turn");
+        assert!(start.elapsed() < PATIENCE, "it was not woken for its turn");
         for waiter in waiters {
             let error = waiter.end().unwrap_err();
             assert!(matches!(error, Error::Cancelled | Error::ConnectionLost { .. }), "{error:?}");
@@ -287,7 +293,7 @@ fn who_asks_anew_behind_threads_whose_wait_was_ended_gets_the_lock() {
 
 #[test]
 fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
-    let server = Server::tcp(&[]);
+    let server = quiet_server();
     let client = quiet(&server);
     let (sender, is_held) = channel();
     let (go, may_panic) = channel::<()>();
@@ -308,8 +314,8 @@ fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
 }
 
 #[test]
-fn a_guard_outlives_what_is_left_of_its_client() {
-    let server = Server::tcp(&[]);
+fn a_guard_outlives_its_client() {
+    let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     drop(ann);
@@ -320,11 +326,11 @@ fn a_guard_outlives_what_is_left_of_its_client() {
     bob.lock_with("boss", LockOptions::timeout(PATIENCE)).expect("the lock").release().expect("held");
 }
 
-/// Everything at once, with a connection that comes and goes. What may happen to a call is checked, and that nothing hangs
-/// and no name stays taken.
+/// Everything at once, with a connection that is lost and made again. Checks the result of each call, that nothing
+/// hangs, and that no name stays locked.
 #[test]
-fn nothing_hangs_and_no_name_stays_taken_whatever_happens_together() {
-    let server = Server::tcp(&[]);
+fn nothing_hangs_and_no_name_stays_locked_whatever_happens_together() {
+    let server = quiet_server();
     let [client, observer] = [quiet(&server), quiet(&server)];
     let is_over = Arc::new(AtomicBool::new(false));
     let workers: Vec<_> = (0..20)
@@ -335,10 +341,9 @@ fn nothing_hangs_and_no_name_stays_taken_whatever_happens_together() {
                 let mut had = 0_u64;
                 while !is_over.load(Ordering::Relaxed) {
                     let name = ["a", "b", "c"][random.usize(..3)];
-                    let options = LockOptions {
-                        timeout: random.bool().then(|| Duration::from_micros(random.u64(..3_000))),
-                        queue_max: (random.u8(..4) == 0).then(|| random.u64(..4)),
-                    };
+                    let mut options = LockOptions::default();
+                    options.timeout = random.bool().then(|| Duration::from_micros(random.u64(..3_000)));
+                    options.queue_max = (random.u8(..4) == 0).then(|| random.u64(..4));
                     let result = client.lock_with(name, options).and_then(|guard| {
                         had += 1;
                         match random.u8(..4) {
@@ -374,7 +379,7 @@ fn nothing_hangs_and_no_name_stays_taken_whatever_happens_together() {
         }
     }
     is_over.store(true, Ordering::Relaxed);
-    // Those that wait without a limit do so for each other, so they all come to an end.
+    // Those that wait without a limit wait for each other, so all of them finish.
     let had: u64 = workers.into_iter().map(super::Task::end).sum();
     assert!(had > 100, "{had}");
     client.reconnect().expect("the server is there");
@@ -385,8 +390,8 @@ fn nothing_hangs_and_no_name_stays_taken_whatever_happens_together() {
 }
 
 #[test]
-fn threads_that_find_the_connection_gone_make_one_new_one_together() {
-    let server = Server::tcp(&[]);
+fn threads_that_find_the_connection_lost_make_only_one_new_connection() {
+    let server = quiet_server();
     let [client, observer] = [quiet(&server), quiet(&server)];
     let first = client.connection_name();
     observer.kick(&first).expect("an answer");
@@ -408,8 +413,8 @@ fn threads_that_find_the_connection_gone_make_one_new_one_together() {
 }
 
 #[test]
-fn all_that_wait_are_told_of_a_loss() {
-    let server = Server::tcp(&[]);
+fn all_waiting_calls_report_a_loss() {
+    let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let _guard = ann.lock("boss").expect("the lock");
     let mut waiters = vec![lock_in_a_thread(&bob, "boss", LockOptions::default())];
@@ -423,7 +428,7 @@ fn all_that_wait_are_told_of_a_loss() {
     for waiter in waiters {
         assert_lost(waiter.end());
     }
-    // Nothing of them is left when there is a connection again.
+    // Nothing is left of them once there is a connection again.
     bob.reconnect().expect("the server is there");
     assert_eq!(
         lock_in_a_thread(&bob, "boss", LockOptions::no_wait()).end(),

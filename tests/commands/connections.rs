@@ -18,8 +18,18 @@ fn connections_are_listed_with_what_they_hold_and_wait_for() {
 
     let rows = |args: &[&str]| {
         let lines = run(&mut server.officer("connections", args)).expect_success();
-        assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["CONNECTION", "CLIENT", "HOLDS", "WAITS", "FOR"]);
-        lines[1..].iter().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>()
+        let words = |line: &String| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let head = ["CONNECTION", "CLIENT", "AGE", "SILENT", "UNSENT", "HOLDS", "WAITS", "FOR"];
+        assert_eq!(words(&lines[0]), head);
+        // Times differ, but nothing is unsent.
+        let row = |line: &String| {
+            let mut row = words(line);
+            let life: Vec<String> = row.drain(2..5).collect();
+            assert!(life[0].ends_with('s') && life[1].ends_with('s') && life[2] == "0", "{life:?}");
+            row
+        };
+        let is_first = |line: &&String| !line.starts_with(' ');
+        lines[1..].iter().filter(is_first).map(row).collect::<Vec<_>>()
     };
     let all = rows(&[]);
     assert_eq!(all.len(), 2);
@@ -29,7 +39,10 @@ fn connections_are_listed_with_what_they_hold_and_wait_for() {
     );
     assert_eq!(all.iter().find(|row| row[0] != name).unwrap()[1..], ["bob", "-", "b"]);
     assert_eq!(rows(&["a"]), [[name.as_str(), "ann", "a", "-"]]);
-    assert_eq!(rows(&["--locks"]).len(), 3);
+    let lines = run(&mut server.officer("connections", &["--locks"])).expect_success();
+    assert_eq!(lines.len(), 1 + 3, "{lines:?}");
+    // The command's own connection is idle.
+    assert_eq!(rows(&["--all"]).len(), 3);
 
     let lines = run(&mut server.officer("connections", &["--json"])).expect_success();
     let all: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -38,6 +51,7 @@ fn connections_are_listed_with_what_they_hold_and_wait_for() {
     let second = all.iter().find(|connection| connection["client"] == "bob").unwrap();
     assert_eq!(second["waits_for"][0]["name"], "b");
     assert!(second["waits_for"][0]["waited_for"].is_number());
+    assert!(second["silent_for"].is_number() && second["age"].is_number() && second["unsent"] == 0, "{second}");
 }
 
 #[test]

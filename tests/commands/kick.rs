@@ -14,7 +14,7 @@ fn the_lock_of_who_is_kicked_passes_on() {
         wait_for_count(&server.client(), "x", 2);
         let name = stuck.connection_name();
         let lines = run(&mut server.officer("kick", &[&name])).expect_success();
-        assert_eq!(lines, [format!("{name} was ended: its locks have passed on, its places in queues are gone")]);
+        assert_eq!(lines, [format!("{name} was kicked: its locks have passed on, and it has left all queues")]);
         assert_eq!(waiter.end().expect_success(), ["ran"]);
         assert!(guard.release().is_err());
     }

@@ -1,8 +1,6 @@
 //! `officer lock`, when all goes well with the lock: the command, its status, and what others see.
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::support::program::{Program, is_alive, run, shell};
+use crate::support::program::{Program, run, shell};
 use crate::support::server::Server;
 use crate::support::server::officer;
 use crate::wait_for_count;
@@ -31,13 +29,32 @@ fn a_command_that_can_not_be_started_has_the_status_that_shells_give_it() {
 fn a_command_line_that_is_wrong_is_told_in_one_line() {
     for (args, said) in [
         (&["x"][..], "<COMMAND>"),
-        (&["x", "ls", "-l"], "what is to run comes after '--'"),
+        (&["x", "ls", "-l"], "the command to run goes after '--'"),
         (&["", "--", "ls"], "the name of a lock is not empty"),
+        (&["--", "", "--", "ls"], "the name of a lock is not empty"),
+        (&["--", "ls", "-l"], "the name of the lock is missing before '--'"),
+        (&["--", "x", "--"], "the name of the lock is missing before '--'"),
+        (&["--"], "<COMMAND>"),
         (&["-n", "-w", "5", "x", "--", "ls"], "'--no-wait' cannot be used with '--timeout <SECONDS>'"),
         (&["-w", "-1", "x", "--", "ls"], "invalid value '-1' for '--timeout <SECONDS>'"),
         (&["-E", "256", "x", "--", "ls"], "invalid value '256' for '--conflict-exit-code <STATUS>'"),
     ] {
         run(&mut officer(&[&["lock"], args].concat())).expect_failure(2, said);
+    }
+}
+
+#[test]
+fn a_name_that_looks_like_an_option_comes_after_a_separator() {
+    let server = Server::tcp(&[]);
+    for (args, printed) in [
+        (&["--", "-x", "--", "sh", "-c", "echo $OFFICER_LOCK"][..], "-x"),
+        (&["-n", "--", "--timeout", "--", "sh", "-c", "echo $OFFICER_LOCK"], "--timeout"),
+        (&["--", "y", "--", "echo", "--", "-x"], "-- -x"),
+        (&["y", "--", "echo", "-x", "--", "z"], "-x -- z"),
+        // As with `flock`, and others that run commands.
+        (&["-5", "--", "echo", "five"], "five"),
+    ] {
+        assert_eq!(run(&mut server.officer("lock", args)).expect_success(), [printed]);
     }
 }
 
@@ -86,25 +103,6 @@ fn a_client_is_called_what_it_is_told() {
     wait_for_count(&observer, "x", 1);
     let (_, lock) = observer.locks_with_detail("x").next().unwrap().unwrap();
     assert_eq!(lock.holders[0].client.as_deref(), Some("nightly backup"));
-}
-
-#[test]
-fn the_lock_is_free_when_officer_itself_is_killed() {
-    let server = Server::tcp(&[]);
-    let observer = server.client();
-    let program = Program::start(&mut server.lock(&["x"], &["cat"]));
-    wait_for_count(&observer, "x", 1);
-    program.signal(Signal::KILL);
-    wait_for_count(&observer, "x", 0);
-}
-
-#[test]
-fn what_a_command_leaves_in_the_background_is_not_waited_for() {
-    let server = Server::tcp(&[]);
-    let script = "sleep 1000 > /dev/null 2>&1 & echo $!";
-    let printed = run(&mut server.lock(&["x"], &["sh", "-c", script])).expect_success();
-    assert!(is_alive(&printed[0]));
-    kill_process(Pid::from_raw(printed[0].parse().unwrap()).unwrap(), Signal::KILL).unwrap();
 }
 
 #[test]

@@ -1,13 +1,19 @@
 //! The commands that a person has in hand, as they are released: `officer lock`, `locks`, `connections`, `kick` and
 //! `ping`, each in a process of its own, against a server in another.
 
+mod address;
 mod connections;
+mod containers;
+mod descendants;
+mod inherited;
 mod kick;
 mod lock;
 mod locks;
 mod losses;
 mod ping;
 mod signals;
+mod silence;
+mod stuck;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;

@@ -8,7 +8,7 @@ use crate::support::server::Server;
 use crate::wait_for_count;
 
 /// Runs a line of the shell on a terminal of its own, where there is a `script` that can.
-fn on_a_terminal(line: &str) -> Option<Command> {
+pub(crate) fn on_a_terminal(line: &str) -> Option<Command> {
     let version = Command::new("script").arg("--version").stdout(Stdio::piped()).stderr(Stdio::null()).output();
     if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
         eprintln!("skipped: this machine has no script of util-linux");

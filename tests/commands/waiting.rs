@@ -18,12 +18,23 @@ fn a_lock_that_is_not_to_be_had_in_time_is_a_conflict() {
         let args = [options, &["x"]].concat();
         run(&mut server.lock(&args, &["echo", "ran"])).expect_failure(75, &held_by);
         let args = [options, &["-E", "9", "x"]].concat();
-        run(&mut server.lock(&args, &["echo", "ran"])).expect_failure(9, "'x': the lock");
+        run(&mut server.lock(&args, &["echo", "ran"])).expect_failure(9, "'x': ");
     }
     // An escape in a name does not reach the terminal.
     let _other = holder.lock("\x1b[2J").unwrap();
     run(&mut server.lock(&["-n", "\x1b[2J"], &["true"])).expect_failure(75, r"'\u{1b}[2J'");
     assert_eq!(run(&mut server.lock(&["--queue-max", "0", "free"], &["echo", "ran"])).expect_success(), ["ran"]);
+}
+
+#[test]
+fn a_conflict_names_the_client_that_holds_the_lock() {
+    let server = Server::tcp(&[]);
+    let holder = server.client_options().name("nightly \x1b[2J").connect().unwrap();
+    let _guard = holder.lock("x").unwrap();
+    let held_by = format!(r"it is held by {} (nightly \u{{1b}}[2J)", holder.connection_name());
+    for options in [&["-n", "x"][..], &["-w", "0.02", "x"], &["-q", "1", "x"]] {
+        run(&mut server.lock(options, &["echo", "ran"])).expect_failure(75, &held_by);
+    }
 }
 
 #[test]

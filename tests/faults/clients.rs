@@ -1,4 +1,4 @@
-//! Clients that take and give back locks at random, behave well or badly, and keep a history.
+//! Clients that take and release locks at random, behave well or badly, and keep a history.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use socket2::{SockRef, TcpKeepalive};
 
-use crate::history::{Client, Nanos, Recorder, What, now};
+use crate::history::{Client, EventKind, Nanos, Recorder, now};
 
 /// The longest that a wait may take, on however slow a machine.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// What a client may do; each is one in so many of its turns.
+/// What a client does besides; each happens in one of this many rounds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Churn {
     pub(crate) locks: u32,
@@ -23,7 +23,7 @@ pub(crate) struct Churn {
 }
 
 impl Churn {
-    /// All of it.
+    /// Everything.
     pub(crate) const WILD: Churn = Churn { locks: 4, leave_in: 20, dribble_in: 30 };
 }
 
@@ -45,14 +45,14 @@ impl<'a> Peer<'a> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(WAIT_MAX + Duration::from_secs(5)))?;
         stream.set_write_timeout(Some(WAIT_MAX))?;
-        // Where packets are lost, the one that tells that the server has ended the connection may be: nobody sends it again
-        // to a client that only waits.
+        // If packets are lost, this may include the one that ends the connection: nobody sends it again to a client
+        // that only waits.
         let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(1)).with_interval(Duration::from_secs(1));
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         Ok(Peer { stream, received: Vec::new(), number, history })
     }
 
-    fn note(&self, what: What) {
+    fn note(&self, what: EventKind) {
         self.history.note(self.number, what);
     }
 
@@ -82,35 +82,35 @@ impl<'a> Peer<'a> {
         }
     }
 
-    /// Asks for a lock, and for a word behind it that tells that it has been carried out.
+    /// Requests a lock, followed by a marker whose reply shows that the request has been executed.
     fn ask(&mut self, lock: &str, timeout: Option<Duration>, is_dribbled: bool) -> Result<(), End> {
         let mut request = json!({"command": "lock", "name": lock});
         if let Some(timeout) = timeout {
             request["timeout"] = json!(timeout.as_secs_f64());
         }
-        self.note(What::Asking { lock: lock.to_owned(), is_timed: timeout.is_some() });
+        self.note(EventKind::Asking { lock: lock.to_owned(), is_timed: timeout.is_some() });
         self.write(format!("{request}\n{{\"command\":\"ping\"}}\n").as_bytes(), is_dribbled)
     }
 
-    /// Notes what a reply says. None: it is the word behind the request.
-    fn hear(&mut self, lock: &str) -> Result<Option<What>, End> {
+    /// Records a reply. None: it is the reply to the marker.
+    fn hear(&mut self, lock: &str) -> Result<Option<EventKind>, End> {
         let reply = self.receive()?;
         let what = match reply["result"].as_str() {
             Some("pong") => {
-                self.note(What::Placed);
+                self.note(EventKind::Placed);
                 return Ok(None);
             }
-            Some("acquired") => What::Acquired,
-            Some("timed_out") => What::TimedOut,
-            Some("released") => What::Released,
-            _ => panic!("{reply} is no answer to what was asked"),
+            Some("acquired") => EventKind::Acquired,
+            Some("timed_out") => EventKind::TimedOut,
+            Some("released") => EventKind::Released,
+            _ => panic!("{reply} is not an answer to the request"),
         };
         assert_eq!(reply["name"], lock, "{reply}");
         self.note(what.clone());
         Ok(Some(what))
     }
 
-    /// Takes a lock, waiting as long as it takes. Returns false if the connection ended instead.
+    /// Takes a lock, however long the wait. Returns false if the connection ended instead.
     pub(crate) fn lock(&mut self, lock: &str) -> bool {
         let mut lock_and_wait = || {
             self.ask(lock, None, false)?;
@@ -118,7 +118,7 @@ impl<'a> Peer<'a> {
             while !(is_placed && is_acquired) {
                 match self.hear(lock)? {
                     None => is_placed = true,
-                    Some(what) => is_acquired = what == What::Acquired,
+                    Some(what) => is_acquired = what == EventKind::Acquired,
                 }
             }
             Ok(())
@@ -127,7 +127,7 @@ impl<'a> Peer<'a> {
         self.is_well(result)
     }
 
-    /// Asks for a lock that somebody holds, and returns when it is in the queue.
+    /// Requests a lock that somebody holds, and returns when it is in the queue.
     pub(crate) fn queue(&mut self, lock: &str) -> bool {
         let result = self.ask(lock, None, false).and_then(|()| self.hear(lock));
         assert!(!matches!(result, Ok(Some(_))), "{lock} was free");
@@ -137,47 +137,47 @@ impl<'a> Peer<'a> {
     /// Waits for the grant of a lock that it is in the queue for.
     pub(crate) fn await_grant(&mut self, lock: &str) -> bool {
         let result = self.hear(lock);
-        self.is_well(result.map(|what| assert_eq!(what, Some(What::Acquired))))
+        self.is_well(result.map(|what| assert_eq!(what, Some(EventKind::Acquired))))
     }
 
     pub(crate) fn unlock(&mut self, lock: &str) -> bool {
         let result = self.give_up(lock).and_then(|()| self.hear(lock));
-        self.is_well(result.map(|what| assert_eq!(what, Some(What::Released))))
+        self.is_well(result.map(|what| assert_eq!(what, Some(EventKind::Released))))
     }
 
     fn give_up(&mut self, lock: &str) -> Result<(), End> {
-        self.note(What::Releasing);
+        self.note(EventKind::Releasing);
         self.write(format!("{}\n", json!({"command": "unlock", "name": lock})).as_bytes(), false)
     }
 
     fn is_well(&self, result: Result<(), End>) -> bool {
         if result.is_err() {
-            self.note(What::Lost);
+            self.note(EventKind::Lost);
         }
         result.is_ok()
     }
 
-    /// Ends the connection: with a reset, an end of input, or only its own side and the rest later.
+    /// Ends the connection: with a reset, an end of input, or first only its own side.
     pub(crate) fn leave(mut self, how: Leave) {
-        self.note(What::Leaving);
+        self.note(EventKind::Leaving);
         match how {
             Leave::Reset => SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("it is a socket"),
             Leave::Close => {}
             Leave::HalfClose => {
                 let _ = self.stream.shutdown(Shutdown::Write);
-                // What was decided is still written, and then the server closes its side.
+                // Replies decided earlier still arrive, then the server closes its side.
                 while self.receive().is_ok() {}
             }
         }
     }
 
-    /// The connection stays as it is, and the history counts on it no more.
+    /// The connection stays open, but no longer counts in the history.
     pub(crate) fn abandon(self) -> TcpStream {
-        self.note(What::Leaving);
+        self.note(EventKind::Leaving);
         self.stream
     }
 
-    /// Takes one lock and gives it back, or whatever chance decides. Says whether the connection is there for more.
+    /// Takes one lock and releases it, or does something else at random. Returns whether the connection can continue.
     fn turn(mut self, churn: Churn, random: &mut fastrand::Rng) -> Option<Peer<'a>> {
         let lock = format!("lock:{}", random.u32(..churn.locks));
         let timeout = match random.u8(..10) {
@@ -207,12 +207,12 @@ impl<'a> Peer<'a> {
                 Ok(None) => is_placed = true,
                 Ok(what) => outcome = what,
                 Err(End) => {
-                    self.note(What::Lost);
+                    self.note(EventKind::Lost);
                     return None;
                 }
             }
         }
-        if outcome == Some(What::TimedOut) {
+        if outcome == Some(EventKind::TimedOut) {
             return Some(self);
         }
         if random.bool() {
@@ -225,22 +225,22 @@ impl<'a> Peer<'a> {
         self.unlock(&lock).then_some(self)
     }
 
-    /// Until the unlock is answered, whatever came before it.
+    /// Until the unlock is answered, whatever arrives before.
     fn hear_until_given_up(&mut self, lock: &str) -> Result<(), End> {
         let (mut is_placed, mut is_released) = (false, false);
         while !(is_placed && is_released) {
             let reply = self.receive()?;
             match reply["result"].as_str() {
                 Some("pong") => is_placed = true,
-                Some("acquired") => self.note(What::Acquired),
-                Some("timed_out") => self.note(What::TimedOut),
-                // The wait had timed out before.
+                Some("acquired") => self.note(EventKind::Acquired),
+                Some("timed_out") => self.note(EventKind::TimedOut),
+                // The wait had already timed out.
                 Some("release_failed") => is_released = true,
                 Some("released") => {
-                    self.note(What::Released);
+                    self.note(EventKind::Released);
                     is_released = true;
                 }
-                _ => panic!("{reply} is no answer to what was asked"),
+                _ => panic!("{reply} is not an answer to the request"),
             }
             assert!(reply["name"] == lock || reply["name"].is_null(), "{reply}");
         }
@@ -258,7 +258,7 @@ pub(crate) enum Leave {
 /// Connections of one client have numbers from `first` on.
 pub(crate) const NUMBERS: Client = 1_000_000;
 
-/// Churns until the time has come. Whenever its connection is gone, it makes a new one.
+/// Churns until the given time. Whenever its connection is gone, it makes a new one.
 ///
 /// `connect` is called with the number of the connection.
 pub(crate) fn churn<'a>(
@@ -278,7 +278,7 @@ pub(crate) fn churn<'a>(
                     number += 1;
                     new
                 }
-                // There is no room now, or the network is bad.
+                // There is no room at the moment, or the network is bad.
                 Err(_) => {
                     std::thread::sleep(Duration::from_millis(5));
                     continue;

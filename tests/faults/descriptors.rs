@@ -27,7 +27,7 @@ fn while_descriptors_run_out_and_come_back_no_lock_is_held_twice_and_nobody_star
             scope.spawn(move || churn(seed, Churn::WILD, until, |number| Peer::connect(address, number, history)));
         }
         while now() < until {
-            // More than there are descriptors for: the last of them, and whoever comes then, waits for the first to go.
+            // More than there are descriptors for: the last of them, and later ones, wait for the first to leave.
             let mut crowd: Vec<Client> = (0..80).map(|_| server.connect()).collect();
             eventually("there are none left", || server.descriptors() >= 60);
             shortages += 1;

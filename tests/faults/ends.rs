@@ -1,4 +1,4 @@
-//! Very many connections that end at once.
+//! Thousands of connections that end at once.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use officer::net::descriptors::raise_limit;
 use serde_json::json;
 
-use crate::history::What;
-use crate::peers::{QUIET_P99_MAX, beside};
+use crate::history::EventKind;
+use crate::peers::{QUIET_P99_MAX, served_during};
 use crate::process::Process;
 use crate::support::patience::eventually;
 use crate::support::server::Server;
@@ -16,23 +16,23 @@ use crate::{assert_well, tcp_address};
 const ALL: usize = 10_000;
 
 #[test]
-fn the_end_of_ten_thousand_connections_at_once_holds_up_nobody_and_leaves_nothing() {
+fn ten_thousand_connections_that_end_at_once_hold_up_nobody_and_leave_nothing() {
     let limit = raise_limit();
     let all = ALL.min(usize::try_from(limit).unwrap().saturating_sub(300));
     if all < ALL {
-        eprintln!("only {all} connections: a process may have {limit} descriptors here");
+        eprintln!("only {all} connections: the limit here is {limit} descriptors");
     }
     let server = Server::tcp(&[]);
     let descriptors = server.descriptors();
     let mut process = Process::of_many(all, tcp_address(&server), 1);
-    process.wait_for_all(all, &What::Acquired);
-    let (mut events, times) = beside(&server, || {
+    process.wait_for_all(all, &EventKind::Acquired);
+    let (mut events, times) = served_during(&server, || {
         let start = Instant::now();
         let events = process.kill();
-        // All but the one of the quiet client and this one.
+        // All except those of the quiet client and this one.
         eventually("all have ended", || server.descriptors() <= descriptors + 1);
         println!("{all} connections with a lock each were ended in {:?}", start.elapsed());
-        // The quiet one goes on for a moment.
+        // The quiet one continues for a moment.
         thread::sleep(Duration::from_millis(20));
         events
     });

@@ -1,4 +1,4 @@
-//! What a client did and saw, and when: one event a line, so that it survives the process that wrote it.
+//! What a client did and saw, and when: one event per line, so that it survives the process that wrote it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A moment in nanoseconds of the monotonic clock, which is one for all processes of a machine.
+/// A moment in nanoseconds of the monotonic clock, which all processes of a machine share.
 pub(crate) type Nanos = u64;
 
 pub(crate) fn now() -> Nanos {
@@ -26,28 +26,28 @@ pub(crate) type Client = u64;
 pub(crate) struct Event {
     pub(crate) at: Nanos,
     pub(crate) client: Client,
-    pub(crate) what: What,
+    pub(crate) what: EventKind,
 }
 
-/// What is about to be done is noted before it is, and what has come is noted after it has: so a hold certainly lasts
-/// from its `Acquired` until its `Releasing` or `Leaving`, and a wait from its `Placed` until what ends it.
+/// An action is recorded before it is done, and a reply after it has arrived: so a hold certainly lasts from its
+/// `Acquired` until its `Releasing` or `Leaving`, and a wait from its `Placed` until the event that ends it.
 ///
 /// A client has at most one lock at a time, or waits for one.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum What {
-    /// It is about to ask for a lock, and perhaps not for ever.
+pub(crate) enum EventKind {
+    /// It is about to request a lock, possibly with a timeout.
     Asking { lock: String, is_timed: bool },
-    /// The server has carried out that request: it holds the lock by now, or has its place in the queue.
+    /// The server has executed that request: the client holds the lock by now, or has its place in the queue.
     Placed,
     /// The server has granted it.
     Acquired,
-    /// The server has said that the wait is over.
+    /// The server has reported that the wait timed out.
     TimedOut,
-    /// It is about to give up the lock, or its place in the queue.
+    /// It is about to release the lock, or to leave the queue.
     Releasing,
-    /// The server has said that it has done so.
+    /// The server has confirmed that.
     Released,
-    /// The connection is about to be ended, from this side.
+    /// The client is about to end the connection.
     Leaving,
     /// The server has ended it.
     Lost,
@@ -58,15 +58,15 @@ impl fmt::Display for Event {
         let Event { at, client, what } = self;
         write!(f, "@{at} {client} ")?;
         match what {
-            What::Asking { lock, is_timed: false } => write!(f, "asking {lock}"),
-            What::Asking { lock, is_timed: true } => write!(f, "asking_for_a_time {lock}"),
-            What::Placed => f.write_str("placed"),
-            What::Acquired => f.write_str("acquired"),
-            What::TimedOut => f.write_str("timed_out"),
-            What::Releasing => f.write_str("releasing"),
-            What::Released => f.write_str("released"),
-            What::Leaving => f.write_str("leaving"),
-            What::Lost => f.write_str("lost"),
+            EventKind::Asking { lock, is_timed: false } => write!(f, "asking {lock}"),
+            EventKind::Asking { lock, is_timed: true } => write!(f, "asking_for_a_time {lock}"),
+            EventKind::Placed => f.write_str("placed"),
+            EventKind::Acquired => f.write_str("acquired"),
+            EventKind::TimedOut => f.write_str("timed_out"),
+            EventKind::Releasing => f.write_str("releasing"),
+            EventKind::Released => f.write_str("released"),
+            EventKind::Leaving => f.write_str("leaving"),
+            EventKind::Lost => f.write_str("lost"),
         }
     }
 }
@@ -80,25 +80,25 @@ impl FromStr for Event {
         let (at, client) = (number().ok_or(())?, number().ok_or(())?);
         let what = match words.next().ok_or(())? {
             word @ ("asking" | "asking_for_a_time") => {
-                What::Asking { lock: words.next().ok_or(())?.to_owned(), is_timed: word != "asking" }
+                EventKind::Asking { lock: words.next().ok_or(())?.to_owned(), is_timed: word != "asking" }
             }
-            "placed" => What::Placed,
-            "acquired" => What::Acquired,
-            "timed_out" => What::TimedOut,
-            "releasing" => What::Releasing,
-            "released" => What::Released,
-            "leaving" => What::Leaving,
-            "lost" => What::Lost,
+            "placed" => EventKind::Placed,
+            "acquired" => EventKind::Acquired,
+            "timed_out" => EventKind::TimedOut,
+            "releasing" => EventKind::Releasing,
+            "released" => EventKind::Released,
+            "leaving" => EventKind::Leaving,
+            "lost" => EventKind::Lost,
             _ => return Err(()),
         };
         words.next().is_none().then_some(Event { at, client, what }).ok_or(())
     }
 }
 
-/// Where the clients of one process write.
+/// Where the clients of one process record their events.
 pub(crate) trait Recorder: Sync {
-    /// Notes an event that is about to be caused, or has been seen.
-    fn note(&self, client: Client, what: What);
+    /// Records an event that is about to be caused, or has been seen.
+    fn note(&self, client: Client, what: EventKind);
 }
 
 /// The events of many clients, those of each in order.
@@ -112,37 +112,37 @@ impl History {
 }
 
 impl Recorder for History {
-    fn note(&self, client: Client, what: What) {
-        // The clock is read before the lock is had: whoever is about to do something has not done it then.
+    fn note(&self, client: Client, what: EventKind) {
+        // The clock is read before the mutex is locked: at that time the action has not been done yet.
         let before = now();
         let mut events = self.0.lock().unwrap();
-        let is_of_the_past = matches!(what, What::Asking { .. } | What::Releasing | What::Leaving);
+        let is_of_the_past = matches!(what, EventKind::Asking { .. } | EventKind::Releasing | EventKind::Leaving);
         let at = if is_of_the_past { before } else { now() };
         events.push(Event { at, client, what });
     }
 }
 
-/// Of a process that may be killed at any moment: each event goes out in one piece.
+/// For a process that may be killed at any moment: each event is written in one piece.
 pub(crate) struct ToStdout;
 
 impl Recorder for ToStdout {
-    fn note(&self, client: Client, what: What) {
+    fn note(&self, client: Client, what: EventKind) {
         println!("{}", Event { at: now(), client, what });
     }
 }
 
 #[test]
-fn an_event_survives_the_way_through_a_line() {
+fn an_event_survives_being_written_and_parsed() {
     let kinds = [
-        What::Asking { lock: "boss:17".to_owned(), is_timed: false },
-        What::Asking { lock: "boss:17".to_owned(), is_timed: true },
-        What::Placed,
-        What::Acquired,
-        What::TimedOut,
-        What::Releasing,
-        What::Released,
-        What::Leaving,
-        What::Lost,
+        EventKind::Asking { lock: "boss:17".to_owned(), is_timed: false },
+        EventKind::Asking { lock: "boss:17".to_owned(), is_timed: true },
+        EventKind::Placed,
+        EventKind::Acquired,
+        EventKind::TimedOut,
+        EventKind::Releasing,
+        EventKind::Released,
+        EventKind::Leaving,
+        EventKind::Lost,
     ];
     for what in kinds {
         let event = Event { at: 7, client: 9, what };

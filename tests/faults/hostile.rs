@@ -1,4 +1,4 @@
-//! Clients that ask for more than anybody should, and those who want to be served all the same.
+//! Clients that ask for more than anybody should, while others want to be served.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::peers::{QUIET_P99_MAX, beside};
+use crate::peers::{QUIET_P99_MAX, served_during};
 use crate::support::client::{Client, lock};
 use crate::support::patience::{PATIENCE, eventually};
 use crate::support::server::Server;
 use crate::{megabytes, tcp_address};
 
-/// Asks for each of these names, some hundreds at a time, and counts how often it was granted.
+/// Sends a request for each of these names, some hundreds at a time, and counts how many were granted.
 pub(crate) fn for_each(stream: &mut TcpStream, command: &str, names: impl Iterator<Item = String>) -> usize {
     let result = if command == "lock" { "\"result\":\"acquired\"" } else { "\"result\":\"released\"" };
     let mut names = names.peekable();
@@ -45,24 +45,24 @@ fn names(numbers: std::ops::Range<usize>) -> impl Iterator<Item = String> {
 }
 
 #[test]
-fn a_million_names_can_be_taken_and_listed_beside_others_and_their_memory_comes_back() {
+fn a_million_names_can_be_locked_and_listed_while_others_are_served_and_their_memory_comes_back() {
     const ALL: usize = 1_000_000;
     let server = Server::tcp(&["--connection-locks-max", "1000000"]);
     let address = tcp_address(&server);
     let connect = || TcpStream::connect(address).unwrap();
     let mut holder = connect();
-    // What a server has once it has done something at all.
+    // What a server uses once it has served anything.
     assert_eq!(for_each(&mut holder, "lock", names(0..1000)), 1000);
     assert_eq!(for_each(&mut holder, "unlock", names(0..1000)), 1000);
     let before = server.resident_bytes();
-    let (taken, times) = beside(&server, || for_each(&mut holder, "lock", names(0..ALL)));
+    let (taken, times) = served_during(&server, || for_each(&mut holder, "lock", names(0..ALL)));
     assert_eq!(taken, ALL);
     let full = server.resident_bytes();
     println!("{ALL} locks taken; a lock and unlock meanwhile: {times}");
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
 
     let mut reader = server.connect();
-    let (listed, times) = beside(&server, || {
+    let (listed, times) = served_during(&server, || {
         let (mut listed, mut after) = (0, Value::Null);
         loop {
             let page = reader.ask(json!({"command": "locks", "limit": 1000, "after": after, "detail": true}));
@@ -78,9 +78,9 @@ fn a_million_names_can_be_taken_and_listed_beside_others_and_their_memory_comes_
     assert_eq!(listed, ALL);
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
 
-    let ((), times) = beside(&server, || {
+    let ((), times) = served_during(&server, || {
         for command in ["locks", "my_locks", "connections"] {
-            // Whoever holds all of them has the longest list.
+            // The one that holds all of them has the longest list.
             for _ in 0..10 {
                 writeln!(holder, "{{\"command\":\"{command}\"}}").unwrap();
                 let mut reply = String::new();
@@ -90,22 +90,22 @@ fn a_million_names_can_be_taken_and_listed_beside_others_and_their_memory_comes_
             }
         }
     });
-    println!("30 listings of all of them asked for, and refused; a lock and unlock meanwhile: {times}");
+    println!("30 listings of all of them requested, and refused; a lock and unlock meanwhile: {times}");
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
 
-    // All but one of ten thousand, and then these.
+    // All but one of every ten thousand, and then these.
     let is_late = |number: &usize| number % 10_000 == 5_000;
     let name = |number: usize| names(number..number + 1).next().unwrap();
     let soon = (0..ALL).filter(|number| !is_late(number)).map(name);
-    let (_, times) = beside(&server, || for_each(&mut holder, "unlock", soon));
+    let (_, times) = served_during(&server, || for_each(&mut holder, "unlock", soon));
     let few = server.resident_bytes();
     println!("all but 100 released; a lock and unlock meanwhile: {times}");
     assert_eq!(for_each(&mut holder, "unlock", (0..ALL).filter(is_late).map(name)), 100);
     let after = server.resident_bytes();
     let [before, full, few, after] = [before, full, few, after].map(megabytes);
     println!("resident MB: {before} before, {full} with {ALL} locks, {few} with 100 of them, {after} without");
-    assert!(full > before + 80.0, "a million locks take some room");
-    // The rest is what the allocator keeps between what is still in use.
+    assert!(full > before + 80.0, "a million locks use memory");
+    // The rest is what the allocator keeps between allocations still in use.
     assert!(after < before + (full - before) / 6.0, "the memory did not come back: {before} MB, {full} MB, {after} MB");
     // Each of these keeps a part of a structure, and there are 250 such parts.
     assert!(few < before + (full - before) * 0.75, "a few locks keep the memory of all: {few} MB of {full} MB");
@@ -124,37 +124,37 @@ fn the_memory_of_many_locks_comes_back_each_time() {
         assert_eq!(for_each(&mut holder, "unlock", in_the_table()), ALL);
         let after = megabytes(server.resident_bytes());
         println!("round {round}, resident MB: {before} before, {full} with {ALL} locks, {after} without");
-        assert!(full > before + 20.0, "so many locks take some room");
-        // The allocator sees in the first round how large the pieces are that are freed, and is not to keep those of the next.
+        assert!(full > before + 20.0, "these locks use memory");
+        // In the first round the allocator sees how large the freed pieces are; it must not keep those of the next.
         assert!(after < before + (full - before) / 3.0, "round {round}: {before} MB, {full} MB, {after} MB");
     }
 }
 
 #[test]
-fn a_client_that_locks_without_end_comes_to_its_limit_and_is_answered_all_the_same() {
+fn a_client_that_locks_without_end_reaches_its_limit_and_is_still_answered() {
     let server = Server::tcp(&[]);
     let mut stream = TcpStream::connect(tcp_address(&server)).unwrap();
-    let ((), times) = beside(&server, || {
+    let ((), times) = served_during(&server, || {
         assert_eq!(for_each(&mut stream, "lock", names(0..200_000)), 10_000);
     });
     let peak = megabytes(server.peak_memory_bytes());
-    println!("200,000 locks asked for by one, 10,000 of them granted: {peak} MB; a lock and unlock meanwhile: {times}");
+    println!("200,000 locks requested by one, 10,000 of them granted: {peak} MB; a lock and unlock meanwhile: {times}");
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
     assert!(peak < 30.0, "{peak} MB");
-    // It is no worse off than before.
+    // It works as before.
     assert_eq!(for_each(&mut stream, "unlock", names(0..10_000)), 10_000);
 }
 
 #[test]
-fn one_that_opens_connections_without_end_is_told_to_stop_and_the_others_go_on() {
+fn a_client_that_opens_connections_without_end_reaches_the_limit_and_others_go_on() {
     let server = Server::tcp(&["--connections-max", "500"]);
     let descriptors = server.descriptors();
-    let (told, times) = beside(&server, || {
+    let (told, times) = served_during(&server, || {
         let mut open: Vec<Client> = Vec::new();
         let mut told = 0;
         for count in 0..5_000 {
             let mut client = server.connect();
-            // Those that found no room are dropped at some time; the others stay.
+            // Those that found no room are closed after a while; the others stay.
             if count < 499 {
                 client.acquire(&format!("{count}"));
                 open.push(client);
@@ -167,7 +167,9 @@ fn one_that_opens_connections_without_end_is_told_to_stop_and_the_others_go_on()
         told
     });
     let peak = megabytes(server.peak_memory_bytes());
-    println!("4,501 connections too many, {told} of them told so: {peak} MB; a lock and unlock meanwhile: {times}");
+    println!(
+        "4,501 connections too many, {told} of them with an error: {peak} MB; a lock and unlock meanwhile: {times}"
+    );
     assert!(told > 0);
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
     assert!(peak < 30.0, "{peak} MB");
@@ -175,7 +177,7 @@ fn one_that_opens_connections_without_end_is_told_to_stop_and_the_others_go_on()
 }
 
 #[test]
-fn a_hundred_thousand_waits_that_time_out_in_the_same_moment_hold_up_nobody() {
+fn a_hundred_thousand_waits_that_time_out_at_the_same_moment_hold_up_nobody() {
     const WAITERS: usize = 10;
     const EACH: usize = 10_000;
     let server = Server::tcp(&[]);
@@ -184,7 +186,7 @@ fn a_hundred_thousand_waits_that_time_out_in_the_same_moment_hold_up_nobody() {
     assert_eq!(for_each(&mut holder, "lock", names(0..EACH)), EACH);
     let before = server.resident_bytes();
     let mut waiters: Vec<TcpStream> = (0..WAITERS).map(|_| TcpStream::connect(address).unwrap()).collect();
-    // Whenever it is asked, the wait ends then.
+    // Whenever the request arrives, the wait ends then.
     let start = Instant::now();
     let end = start + Duration::from_secs(8);
     for waiter in &mut waiters {
@@ -193,7 +195,7 @@ fn a_hundred_thousand_waits_that_time_out_in_the_same_moment_hold_up_nobody() {
             let line = |name| format!("{}\n", json!({"command": "lock", "name": name, "timeout": timeout}));
             waiter.write_all(block.iter().map(line).collect::<String>().as_bytes()).unwrap();
         }
-        // Carried out, all of them, before their time has come.
+        // All of them are executed before they are due.
         writeln!(waiter, "{{\"command\":\"ping\"}}").unwrap();
     }
     let readers = waiters.into_iter().map(BufReader::new);
@@ -203,7 +205,7 @@ fn a_hundred_thousand_waits_that_time_out_in_the_same_moment_hold_up_nobody() {
         reader.read_line(&mut line).unwrap();
         serde_json::from_str::<Value>(&line).unwrap()
     };
-    // On a machine where that took too long, some of them are over already, and the others will be at once.
+    // If that took too long on this machine, some have timed out already, and the others will at once.
     let mut early = 0;
     let mut left = Vec::new();
     for mut reader in readers {
@@ -216,7 +218,7 @@ fn a_hundred_thousand_waits_that_time_out_in_the_same_moment_hold_up_nobody() {
     }
     let full = server.resident_bytes();
     thread::sleep(end.saturating_duration_since(Instant::now()));
-    let ((), times) = beside(&server, || {
+    let ((), times) = served_during(&server, || {
         thread::scope(|scope| {
             for (reader, left) in &mut left {
                 scope.spawn(move || {
@@ -242,7 +244,7 @@ fn a_hundred_thousand_waits_that_time_out_in_the_same_moment_hold_up_nobody() {
 }
 
 #[test]
-fn those_that_ask_for_big_replies_and_never_read_cost_no_more_than_the_limit_on_all() {
+fn clients_that_request_big_replies_and_never_read_use_no_more_than_the_total_output_limit() {
     const LIMIT_MB: f64 = 33.6;
     let server = Server::tcp(&["--outboxes-bytes-max", "33554432", "-l", "info"]);
     let mut holder = server.connect();
@@ -251,13 +253,13 @@ fn those_that_ask_for_big_replies_and_never_read_cost_no_more_than_the_limit_on_
         holder.receive();
     }
     let before = megabytes(server.resident_bytes());
-    let (deaf, times) = beside(&server, || {
+    let (deaf, times) = served_during(&server, || {
         let mut deaf: Vec<Client> = (0..60).map(|_| server.connect()).collect();
         for client in &mut deaf {
-            // Whoever owes too much may be gone already.
+            // The one with too much may be gone already.
             let _ = client.try_write("{\"command\":\"locks\"}\n".repeat(20).as_bytes());
         }
-        server.log().wait_for("the unsent output of all is over the limit");
+        server.log().wait_for("total output limit exceeded");
         deaf
     });
     let peak = megabytes(server.peak_memory_bytes());
@@ -265,7 +267,7 @@ fn those_that_ask_for_big_replies_and_never_read_cost_no_more_than_the_limit_on_
         "60 that do not read 20 replies of 3 MB each: {before} MB before, {peak} MB at most; a lock and unlock meanwhile: {times}"
     );
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
-    // What is sent already stays in its buffer until it is half of that, and one reply is made before it is too much.
+    // Sent bytes stay in their buffer until they are half of it, and one reply is made before the limit is exceeded.
     assert!(peak < before + 2.0 * LIMIT_MB + 8.0, "{peak} MB");
     drop(deaf);
     let after = || megabytes(server.resident_bytes());
@@ -273,13 +275,13 @@ fn those_that_ask_for_big_replies_and_never_read_cost_no_more_than_the_limit_on_
 }
 
 #[test]
-fn those_that_send_lines_without_an_end_cost_no_more_than_the_limit_on_all() {
+fn clients_that_send_lines_without_an_end_use_no_more_than_the_total_input_limit() {
     const LIMIT_MB: f64 = 8.4;
     let server = Server::tcp(&["--inboxes-bytes-max", "8388608", "-l", "info"]);
     let mut patient = server.connect();
     patient.write(b"{\"command\":\"pi");
     let before = megabytes(server.resident_bytes());
-    let (endless, times) = beside(&server, || {
+    let (endless, times) = served_during(&server, || {
         let endless: Vec<Client> = (0..600).map(|_| server.connect()).collect();
         endless
             .into_iter()
@@ -289,9 +291,7 @@ fn those_that_send_lines_without_an_end_cost_no_more_than_the_limit_on_all() {
             })
             .collect::<Vec<_>>()
     });
-    eventually("all that is too much is gone", || {
-        server.log().count("can't be carried out yet is over the limit") >= 460
-    });
+    eventually("everything over the limit is gone", || server.log().count("total input limit exceeded") >= 460);
     let peak = megabytes(server.peak_memory_bytes());
     println!(
         "600 with 60 kB of a line each: {before} MB before, {peak} MB at most; a lock and unlock meanwhile: {times}"
@@ -299,13 +299,13 @@ fn those_that_send_lines_without_an_end_cost_no_more_than_the_limit_on_all() {
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
     assert!(peak < before + 2.0 * LIMIT_MB + 8.0, "{peak} MB");
     drop(endless);
-    // Whoever has sent little is there as before.
+    // A client that has sent little is unaffected.
     patient.write(b"ng\"}\n");
     assert_eq!(patient.receive()["result"], "pong");
 }
 
 #[test]
-fn a_buffer_that_was_full_once_is_no_longer_so_large() {
+fn a_buffer_that_was_once_full_shrinks_again() {
     let server = Server::tcp(&["--line-bytes-max", "2000000"]);
     let before = megabytes(server.resident_bytes());
     let mut line = vec![b' '; 1_900_000];
@@ -313,7 +313,7 @@ fn a_buffer_that_was_full_once_is_no_longer_so_large() {
     let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.write(&line);
-        // The line is carried out, and a byte of the next is kept.
+        // The line is executed, and a byte of the next is kept.
         assert_eq!(client.receive()["result"], "pong");
     }
     let after = megabytes(server.resident_bytes());

@@ -1,7 +1,7 @@
-//! Hosts: network namespaces with a wire between each and the first, on which packets can be made to vanish.
+//! Hosts: network namespaces with a link between each and the first, on which packets can be dropped.
 //!
-//! A namespace lives as long as a process in it, and that one ends with the test, however the test ends: nothing is left
-//! behind, and nothing has a name that another test could use.
+//! A namespace lives as long as a process in it, which ends with the test, however that ends: nothing is left behind,
+//! and nothing has a name that another test could use.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,6 +14,7 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::support::patience::eventually;
+use crate::support::skip::skipped;
 
 /// A place from which to connect: this machine as it is, or one of the hosts.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +27,7 @@ impl Host {
         Host::default()
     }
 
-    /// A program that runs there.
+    /// A program to be run there.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         match &self.network {
             None => Command::new(program),
@@ -38,7 +39,7 @@ impl Host {
         }
     }
 
-    /// Does something there, in a thread: a socket stays where it was made.
+    /// Runs a function there, in a thread: a socket stays in the namespace where it was made.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let Some(network) = self.network.clone() else { return work() };
         thread::scope(|scope| {
@@ -58,17 +59,17 @@ pub(crate) struct Hosts {
 }
 
 struct Namespace {
-    /// Waits for the end of its input, which comes with the end of this process.
+    /// Waits for the end of its input, which ends with this process.
     keeper: Child,
     host: Host,
 }
 
 impl Hosts {
-    /// The first and so many others, if namespaces can be made here.
+    /// The first and this many others, if namespaces can be created here.
     pub(crate) fn new(others: u8) -> Option<Hosts> {
         for (what, program) in [("iproute2", "ip"), ("nftables", "nft"), ("util-linux", "nsenter")] {
             if Command::new(program).arg("--version").output().is_err() {
-                eprintln!("skipped: no network namespaces without the program {program}, of {what}");
+                skipped(&format!("no network namespaces without the program {program}, of {what}"));
                 return None;
             }
         }
@@ -77,7 +78,7 @@ impl Hosts {
             match Namespace::new() {
                 Ok(namespace) => hosts.namespaces.push(namespace),
                 Err(why) => {
-                    eprintln!("skipped: no network namespaces can be made here: {why}");
+                    skipped(&format!("no network namespaces can be made here: {why}"));
                     return None;
                 }
             }
@@ -111,17 +112,17 @@ impl Hosts {
         self.namespaces[usize::from(other)].host.clone()
     }
 
-    /// Where another host finds the first.
+    /// The address of the first, for another host.
     pub(crate) fn address_for(&self, other: u8) -> IpAddr {
         Ipv4Addr::new(10, 77, other, 1).into()
     }
 
-    /// From now on so many of a hundred packets vanish between this host and the first, each way.
+    /// From now on this percentage of packets is dropped between this host and the first, each way.
     pub(crate) fn lose(&self, other: u8, percent: u8) {
         self.replace_rule(other, &format!("numgen random mod 100 < {percent} drop"));
     }
 
-    /// From now on nothing comes through, and nobody is told.
+    /// From now on everything is dropped silently.
     pub(crate) fn cut(&self, other: u8) {
         self.replace_rule(other, "drop");
     }
@@ -132,7 +133,7 @@ impl Hosts {
         self.first().must("nft", &format!("add rule inet wire lost iifname wire{other} {rule} comment wire{other}"));
     }
 
-    /// Everything comes through again.
+    /// Everything gets through again.
     pub(crate) fn heal(&self, other: u8) {
         self.host(other).must("nft", "flush chain inet wire lost");
         let rules = self.first().must("nft", "-a list chain inet wire lost");

@@ -1,7 +1,7 @@
-//! Faults: the released server over real sockets, and peers, processes and networks that do what they should not.
+//! Faults: the release server over real sockets, with peers, processes and networks that misbehave.
 //!
-//! Clients keep a history of what they asked and saw, and when; a checker reads those of all. The short forms run with
-//! the other tests; the long ones, which are ignored unless they are asked for, are in the README.
+//! Clients keep a history of what they asked and saw, and when; a checker reads all histories. The short forms run with
+//! the other tests; `src/docs/testing.md` says how to run the long ones, which are ignored by default.
 #![cfg(target_os = "linux")]
 
 mod checker;
@@ -29,17 +29,22 @@ use self::history::{Event, nanos};
 use crate::support::client::Address;
 use crate::support::server::Server;
 
-/// Nothing is wrong with these histories, and something happened in them.
+/// Asserts that these histories are correct, and not empty.
 #[track_caller]
 fn assert_well(events: Vec<Event>) -> Figures {
     assert_well_within(events, WAIT_MAX)
 }
 
-/// And no wait took longer than this.
+/// Also asserts that no wait took longer than this.
 #[track_caller]
 fn assert_well_within(events: Vec<Event>, wait_max: Duration) -> Figures {
     let findings = check(events, nanos(wait_max));
-    assert!(findings.faults.is_empty(), "{} faults, the first: {:?}", findings.faults.len(), findings.faults[0]);
+    assert!(
+        findings.violations.is_empty(),
+        "{} violations, the first: {:?}",
+        findings.violations.len(),
+        findings.violations[0]
+    );
     findings.figures
 }
 
@@ -56,12 +61,12 @@ fn processor_time(server: &Server) -> Duration {
     Duration::from_nanos(nanos.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// In MB, to one place.
+/// In MB, rounded to one decimal.
 fn megabytes(bytes: u64) -> f64 {
     (bytes as f64 / 1e5).round() / 10.0
 }
 
-/// The p50, p99 and the longest of these times.
+/// The p50, the p99 and the longest of these times.
 #[derive(Debug)]
 struct Percentiles([Duration; 3]);
 

@@ -1,4 +1,4 @@
-//! Names that were chosen to do harm: to the table, and to whoever reads the log.
+//! Names chosen to do harm: to the table, and to whoever reads the log.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use crate::support::server::Server;
 /// Names of each kind, and the most locks that a connection may have in these tests.
 const NAMES: usize = 1 << 14;
 
-/// A hash as rustc's own tables use it: fast, and the same everywhere.
+/// The hash of rustc's own tables: fast, and the same everywhere.
 fn fx(name: &str) -> u64 {
     name.as_bytes().chunks_exact(8).fold(0, |hash, word| {
         let word = u64::from_le_bytes(word.try_into().unwrap());
@@ -24,7 +24,7 @@ fn fx(name: &str) -> u64 {
 
 const FX: u64 = 0x517c_c1b7_2722_0a95;
 
-/// Different names of 16 bytes that have one hash: the second half makes up for the first.
+/// Different names of 16 bytes with the same hash: the second half compensates for the first.
 fn colliding_under_fx(random: &mut fastrand::Rng) -> Vec<String> {
     let wanted: u64 = 0x6d61_6e79_2d31_3233;
     let mut names = Vec::new();
@@ -32,7 +32,7 @@ fn colliding_under_fx(random: &mut fastrand::Rng) -> Vec<String> {
         let first: [u8; 8] = std::array::from_fn(|_| random.u8(b'!'..=b'~'));
         let second = wanted ^ u64::rotate_left(u64::from_le_bytes(first).wrapping_mul(FX), 5);
         let name = [first, second.to_le_bytes()].concat();
-        // Other characters would have to be whole ones in UTF-8, or escaped.
+        // Other characters would have to be valid UTF-8, or escaped.
         if name.iter().all(|byte| (b' '..0x7f).contains(byte)) {
             names.push(String::from_utf8(name).unwrap());
         }
@@ -41,12 +41,12 @@ fn colliding_under_fx(random: &mut fastrand::Rng) -> Vec<String> {
     names
 }
 
-/// A hash that multiplies by 31 with every character, as those of many languages do.
+/// A hash that multiplies by 31 with every character, as in many languages.
 fn times_31(name: &str) -> u64 {
     name.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
-/// `Aa` and `BB` have the same hash, so whatever is made of these has.
+/// `Aa` and `BB` have the same hash, so all combinations of them do.
 fn colliding_under_a_product() -> Vec<String> {
     let names: Vec<String> = (0..NAMES)
         .map(|number| (0..14).map(|bit| if number >> bit & 1 == 0 { "Aa" } else { "BB" }).collect())
@@ -80,10 +80,10 @@ fn time_per_name(names: &[String]) -> Duration {
     (processor_time(&server) - before) / u32::try_from(NAMES).unwrap()
 }
 
-// Names that collide under the hash of this server, were it without a key, can't be made in the time of a test. What could
-// be chosen by it is in `tests/allocations.rs`.
+// Names that would collide under this server's hash without its key can't be computed in the time of a test.
+// `tests/allocations.rs` tests what could be.
 #[test]
-fn names_that_collide_under_hashes_without_a_key_cost_what_others_cost() {
+fn names_that_collide_under_hashes_without_a_key_cost_no_more_than_others() {
     let mut random = fastrand::Rng::with_seed(1);
     let ordinary: Vec<String> = (0..NAMES).map(|_| format!("{:016x}", random.u64(..))).collect();
     let expected = time_per_name(&ordinary);
@@ -94,13 +94,13 @@ fn names_that_collide_under_hashes_without_a_key_cost_what_others_cost() {
         println!(
             "{NAMES} names that collide under {which}: {time:?} of the server's time each, random ones {expected:?}"
         );
-        // Were they in one place, the first would be passed by each of the others.
+        // If they were in the same place, each of the others would have to pass the first.
         assert!(time < expected * 6, "{which}: {time:?}, not {expected:?}");
     }
 }
 
 #[test]
-fn whatever_stands_in_a_name_the_log_has_one_line_for_each_thing() {
+fn whatever_a_name_contains_the_log_has_one_line_per_event() {
     let server = Server::tcp(&["-l", "trace", "-s"]);
     let mut client = server.connect();
     let nasty: Vec<String> = (0..0x20_u8)
@@ -113,7 +113,7 @@ fn whatever_stands_in_a_name_the_log_has_one_line_for_each_thing() {
         let hello = json!({"command": "hello", "client": name.get(..60)});
         assert_eq!(client.ask(hello)["result"], "hello");
         assert_eq!(client.ask(json!({"command": "kick", "connection": name}))["result"], "kick_failed");
-        // Not as an escape: as it is, where JSON allows that.
+        // Unescaped, where JSON allows that.
         client.send(format!("{{\"command\":\"unlock\",\"name\":{}}}", raw(name)));
         let result = client.receive()["result"].clone();
         assert!(result == "released" || name.contains(|what: char| what < ' ') && result == "error", "{result}");
@@ -123,7 +123,7 @@ fn whatever_stands_in_a_name_the_log_has_one_line_for_each_thing() {
     client.expect_end();
     let log = server.end();
     let records = log.iter().filter(|line| Record::parse(line).is_some()).count();
-    // A request and a reply each, and the beginning and the end.
+    // A request and a reply each, the start and the end.
     assert_eq!(records, 2 * (4 * nasty.len() + 1) + 2);
     for line in &log {
         assert!(line.starts_with('[') && !line.starts_with("[2026-01-01T00:00:00.000Z"), "{line:?}");
@@ -132,7 +132,7 @@ fn whatever_stands_in_a_name_the_log_has_one_line_for_each_thing() {
     }
 }
 
-/// A name between quotes, with nothing escaped but what would end the line or the text.
+/// A name in quotes, with nothing escaped except what would end the line or the string.
 fn raw(name: &str) -> String {
     format!("\"{}\"", name.replace('\n', "\\n"))
 }

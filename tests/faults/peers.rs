@@ -1,4 +1,4 @@
-//! Peers that flood, that drip and that never read, beside a quiet one.
+//! Peers that flood, send byte by byte or never read, next to a quiet one.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,12 +13,11 @@ use crate::support::patience::{PATIENCE, eventually};
 use crate::support::server::Server;
 use crate::{Percentiles, assert_well, tcp_address};
 
-/// Far more than a quiet client waits beside others: on a machine with so much else to do, it shows only that it is not
-/// forgotten.
+/// Far longer than a quiet client waits: on a busy machine this shows only that it is not forgotten.
 pub(crate) const QUIET_P99_MAX: Duration = Duration::from_secs(5);
 
-/// Takes and gives back a lock every other millisecond while the work is done, and says how long each pair took.
-pub(crate) fn beside<T>(server: &Server, work: impl FnOnce() -> T) -> (T, Percentiles) {
+/// Takes and releases a lock every other millisecond while the work is done, and returns how long each pair took.
+pub(crate) fn served_during<T>(server: &Server, work: impl FnOnce() -> T) -> (T, Percentiles) {
     let is_over = AtomicBool::new(false);
     let mut quiet = server.connect();
     thread::scope(|scope| {
@@ -41,8 +40,8 @@ pub(crate) fn beside<T>(server: &Server, work: impl FnOnce() -> T) -> (T, Percen
     })
 }
 
-/// Sends pairs without waiting for answers, and reads these as they come, until it is over. Then it goes, with requests
-/// and answers on their way.
+/// Sends pairs without waiting for answers, and reads these as they arrive, until the end. Then it disconnects, with
+/// requests and answers in flight.
 pub(crate) fn flood(address: SocketAddr, number: u64, is_over: impl Fn() -> bool, pairs: &AtomicU64) -> io::Result<()> {
     const BLOCK: usize = 500;
     let mut stream = TcpStream::connect(address)?;
@@ -61,14 +60,14 @@ pub(crate) fn flood(address: SocketAddr, number: u64, is_over: impl Fn() -> bool
     while !is_over() {
         stream.write_all(requests.as_bytes())?;
         stream.read_exact(&mut received)?;
-        assert!(received == replies.as_bytes(), "the answers are those to what was asked");
+        assert!(received == replies.as_bytes(), "the answers match the requests");
         pairs.fetch_add(BLOCK as u64, Relaxed);
     }
     Ok(())
 }
 
 #[test]
-fn a_quiet_client_is_served_beside_a_flood_of_pipelined_requests() {
+fn a_quiet_client_is_served_during_a_flood_of_pipelined_requests() {
     let server = Server::tcp(&[]);
     let address = tcp_address(&server);
     let (is_over, pairs) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -78,21 +77,21 @@ fn a_quiet_client_is_served_beside_a_flood_of_pipelined_requests() {
             let (is_over, pairs) = (&is_over, &pairs);
             scope.spawn(move || flood(address, number, || is_over.load(Relaxed), pairs).unwrap());
         }
-        let ((), times) = beside(&server, || thread::sleep(time));
+        let ((), times) = served_during(&server, || thread::sleep(time));
         is_over.store(true, Relaxed);
         let rate = pairs.load(Relaxed) / time.as_secs();
-        println!("a lock and unlock beside a flood of {rate} pairs per second from 4 connections: {times}");
+        println!("a lock and unlock during a flood of {rate} pairs per second from 4 connections: {times}");
         assert!(times.p99() < QUIET_P99_MAX, "{times}");
         assert!(pairs.load(Relaxed) > 1_000, "no flood: {rate} pairs per second");
     });
 }
 
 #[test]
-fn requests_that_come_byte_by_byte_from_many_are_carried_out_and_hold_up_nobody() {
+fn requests_that_arrive_byte_by_byte_from_many_are_executed_and_hold_up_nobody() {
     let server = Server::tcp(&[]);
     let address = tcp_address(&server);
     const DRIPPING: usize = 200;
-    let ((), times) = beside(&server, || {
+    let ((), times) = served_during(&server, || {
         let mut streams: Vec<TcpStream> = (0..DRIPPING).map(|_| TcpStream::connect(address).unwrap()).collect();
         let requests: Vec<String> =
             (0..DRIPPING).map(|number| format!("{}\n", lock(&format!("{number:03}")))).collect();
@@ -109,7 +108,7 @@ fn requests_that_come_byte_by_byte_from_many_are_carried_out_and_hold_up_nobody(
             assert_eq!(String::from_utf8(reply).unwrap(), expected);
         }
     });
-    println!("a lock and unlock beside {DRIPPING} connections that send byte by byte: {times}");
+    println!("a lock and unlock next to {DRIPPING} connections that send byte by byte: {times}");
     assert!(times.p99() < QUIET_P99_MAX, "{times}");
 }
 
@@ -118,7 +117,7 @@ fn a_holder_and_a_waiter_that_never_read_lose_their_lock_and_place() {
     let server = Server::tcp(&["--outbox-stall-seconds", "1", "-l", "info"]);
     let address = tcp_address(&server);
     let history = History::default();
-    // Names long enough that a few listings are more than the system keeps for a peer.
+    // Names long enough that a few listings are more than the system buffers for a peer.
     let mut big = server.connect();
     (0..200).for_each(|number| big.acquire(&format!("{number} {}", "x".repeat(900))));
     let mut deaf: Vec<TcpStream> = Vec::new();
@@ -136,7 +135,7 @@ fn a_holder_and_a_waiter_that_never_read_lose_their_lock_and_place() {
     assert!(next.unlock("db"));
     next.leave(Leave::Close);
     eventually("the log says why both have ended", || {
-        server.log().count("it took nothing of its output for the limit") == 2
+        server.log().count("output stalled: the peer read nothing for the stall limit") == 2
     });
     assert_well(history.take());
 }

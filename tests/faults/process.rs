@@ -10,7 +10,7 @@ use std::{env, process, thread};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clients::{self, Churn, Peer};
-use crate::history::{Event, Nanos, ToStdout, What, now};
+use crate::history::{Event, EventKind, Nanos, ToStdout, now};
 use crate::hosts::Host;
 use crate::support::patience::PATIENCE;
 
@@ -31,12 +31,12 @@ impl Process {
         Process::start(host, format!("take {address} {seed} {lock}"))
     }
 
-    /// Connects so often, takes a lock of its own with each, and waits for the one of the neighbour.
+    /// Makes this many connections, takes a lock of its own with each, and waits for that of the neighbour.
     pub(crate) fn of_many(connections: usize, address: SocketAddr, seed: u64) -> Process {
         Process::start(&Host::here(), format!("many {address} {seed} {connections}"))
     }
 
-    /// Churns until then.
+    /// Churns until this time.
     pub(crate) fn that_churns(churn: Churn, until: Nanos, host: &Host, address: SocketAddr, seed: u64) -> Process {
         let Churn { locks, leave_in, dribble_in } = churn;
         Process::start(host, format!("churn {address} {seed} {until} {locks} {leave_in} {dribble_in}"))
@@ -55,7 +55,7 @@ impl Process {
         let (sender, events) = channel();
         let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         thread::spawn(move || {
-            // Between them are the words of the test harness.
+            // In between there is output of the test harness.
             let mut events = lines.map_while(Result::ok).filter_map(|line| line.parse().ok());
             events.try_for_each(|event: Event| sender.send(event))
         });
@@ -64,16 +64,17 @@ impl Process {
         Process { child, _stdin: stdin, events, history: Vec::new() }
     }
 
-    /// Waits until it has noted this.
-    pub(crate) fn wait_for(&mut self, what: &What) {
+    /// Waits until it has recorded this.
+    pub(crate) fn wait_for(&mut self, what: &EventKind) {
         self.wait_for_all(1, what);
     }
 
-    /// Waits until it has noted this so often.
-    pub(crate) fn wait_for_all(&mut self, count: usize, what: &What) {
+    /// Waits until it has recorded this `count` times.
+    pub(crate) fn wait_for_all(&mut self, count: usize, what: &EventKind) {
         let mut left = count;
         while left > 0 {
-            let event = self.events.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the client noted no {what:?}"));
+            let event =
+                self.events.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the client recorded no {what:?}"));
             left -= usize::from(event.what == *what);
             self.history.push(event);
         }
@@ -83,14 +84,14 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("our own process");
     }
 
-    /// Kills it, if it has not ended, and returns its history.
+    /// Kills it, if it has not exited, and returns its history.
     pub(crate) fn kill(mut self) -> Vec<Event> {
         let at = now();
         self.child.kill().expect("our own process");
         self.end(at)
     }
 
-    /// Waits until it has ended by itself, and returns its history.
+    /// Waits until it has exited by itself, and returns its history.
     pub(crate) fn wait(mut self) -> Vec<Event> {
         let status = self.child.wait().expect("our own process");
         assert!(status.success(), "a client found a fault: {status}");
@@ -101,17 +102,17 @@ impl Process {
         self.child.wait().expect("our own process");
         let mut history = std::mem::take(&mut self.history);
         history.extend(self.events.iter());
-        // Until its last word it was alive.
+        // It was alive until its last event.
         let mut open: Vec<u64> = Vec::new();
         for Event { client, what, .. } in &history {
             match what {
-                What::Leaving | What::Lost => open.retain(|other| other != client),
+                EventKind::Leaving | EventKind::Lost => open.retain(|other| other != client),
                 _ if open.last() == Some(client) || open.contains(client) => {}
                 _ => open.push(*client),
             }
         }
         let at = history.last().map_or(killed_at, |event| event.at.max(killed_at));
-        history.extend(open.into_iter().map(|client| Event { at, client, what: What::Leaving }));
+        history.extend(open.into_iter().map(|client| Event { at, client, what: EventKind::Leaving }));
         history
     }
 }
@@ -124,12 +125,12 @@ impl Drop for Process {
 }
 
 #[test]
-#[ignore = "no test: other tests start it as their client"]
+#[ignore = "not a test: other tests start it as their client"]
 fn a_client_that_other_tests_start() {
     let Ok(task) = env::var(VARIABLE) else { return };
-    // Whatever the harness has written stands on the line before.
+    // Whatever the harness has written is on the line before.
     println!();
-    // When the test is gone, so is its end of the pipe.
+    // When the test ends, its end of the pipe is closed.
     thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         process::exit(1);
@@ -160,6 +161,6 @@ fn a_client_that_other_tests_start() {
             let churn = Churn { locks: number(4), leave_in: number(5), dribble_in: number(6) };
             clients::churn(seed, churn, until, connect);
         }
-        other => panic!("{other:?} is no task"),
+        other => panic!("{other:?} is not a task"),
     }
 }

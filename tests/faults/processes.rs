@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::clients::{Churn, Leave, Peer, churn};
-use crate::history::{History, What, nanos, now};
+use crate::history::{EventKind, History, nanos, now};
 use crate::hosts::Host;
 use crate::process::Process;
 use crate::support::patience::eventually;
@@ -21,16 +21,16 @@ fn a_lock_passes_on_when_its_holder_is_killed_and_a_killed_waiter_is_not_granted
     let history = History::default();
     let take = |seed| Process::that_takes("db", &Host::here(), address, seed);
     let mut holder = take(1);
-    holder.wait_for(&What::Acquired);
+    holder.wait_for(&EventKind::Acquired);
     let mut waiter = take(2);
-    waiter.wait_for(&What::Placed);
+    waiter.wait_for(&EventKind::Placed);
     let mut peer = Peer::connect(address, 1, &history).unwrap();
     assert!(peer.queue("db"));
 
     let mut events = waiter.kill();
     events.extend(holder.kill());
     assert!(peer.await_grant("db"));
-    // A dead waiter would have had the lock before it.
+    // A dead waiter would have got the lock before it.
     assert_eq!(server.connect().locks()["db"].as_array().unwrap().len(), 1);
     assert!(peer.unlock("db"));
     peer.leave(Leave::Close);
@@ -45,29 +45,29 @@ fn a_stopped_holder_keeps_its_lock_until_the_idle_limit_and_a_stopped_waiter_its
     let address = tcp_address(&server);
     let history = History::default();
     let mut holder = Process::that_takes("db", &Host::here(), address, 1);
-    holder.wait_for(&What::Acquired);
+    holder.wait_for(&EventKind::Acquired);
     holder.signal(Signal::STOP);
-    // The limit of the other comes later by so much.
+    // The other reaches its limit this much later.
     thread::sleep(Duration::from_secs(1));
     let mut peer = Peer::connect(address, 1, &history).unwrap();
     assert!(peer.queue("db"), "it is held");
     assert!(peer.await_grant("db"));
-    server.log().wait_for("it sent nothing for the idle limit");
+    server.log().wait_for("idle limit reached");
     assert!(peer.unlock("db"));
     holder.signal(Signal::CONT);
     drop(holder);
 
-    // A waiter is granted its lock in its turn, whether it runs or not: it can't know how late it will be.
+    // A waiter is granted its lock in its turn, whether it is running or not.
     let mut first = Peer::connect(address, 2, &history).unwrap();
     assert!(first.lock("loot"));
     let mut waiter = Process::that_takes("loot", &Host::here(), address, 2);
-    waiter.wait_for(&What::Placed);
+    waiter.wait_for(&EventKind::Placed);
     waiter.signal(Signal::STOP);
     let mut last = Peer::connect(address, 3, &history).unwrap();
     assert!(last.queue("loot"));
     assert!(first.unlock("loot"));
     waiter.signal(Signal::CONT);
-    waiter.wait_for(&What::Acquired);
+    waiter.wait_for(&EventKind::Acquired);
     let mut events = waiter.kill();
     assert!(last.await_grant("loot"));
     last.leave(Leave::Reset);
@@ -91,7 +91,7 @@ fn locks_and_places_of_connections_that_are_reset_or_half_closed_pass_on() {
         }
         let mut last = peers.pop().unwrap();
         let next = peers.pop().unwrap();
-        // A waiter, the holder, and then the one that was granted and perhaps does not know yet.
+        // A waiter, the holder, and then the one that was granted the lock and may not know yet.
         peers.pop().unwrap().leave(how);
         peers.pop().unwrap().leave(how);
         next.leave(how);
@@ -104,7 +104,7 @@ fn locks_and_places_of_connections_that_are_reset_or_half_closed_pass_on() {
 }
 
 #[test]
-fn among_killed_stopped_reset_and_dribbling_clients_no_two_hold_a_lock_and_none_is_passed_or_starves() {
+fn among_killed_stopped_reset_and_slow_clients_no_two_hold_a_lock_and_none_is_overtaken_or_starves() {
     let server = Server::tcp(&[]);
     let address = tcp_address(&server);
     let history = History::default();
@@ -121,7 +121,7 @@ fn among_killed_stopped_reset_and_dribbling_clients_no_two_hold_a_lock_and_none_
         let mut start = || {
             seed += 1;
             let mut process = Process::that_churns(Churn::WILD, until, &Host::here(), address, seed);
-            process.wait_for(&What::Acquired);
+            process.wait_for(&EventKind::Acquired);
             process
         };
         let mut processes: Vec<Process> = (0..4).map(|_| start()).collect();

@@ -1,4 +1,4 @@
-//! Everything at once, for as long as it is asked: a minute, or `OFFICER_SOAK_SECONDS`.
+//! Everything at once, for a minute or for `OFFICER_SOAK_SECONDS`.
 
 use std::env;
 use std::io::{self, Write};
@@ -22,20 +22,20 @@ use crate::support::patience::eventually;
 use crate::support::server::Server;
 use crate::{assert_well_within, megabytes, tcp_address};
 
-/// All begin anew so often; in between the server has nothing to do, and is looked at.
+/// The length of a round; between rounds the server is idle, and is checked.
 const ROUND: Duration = Duration::from_secs(6);
 
-/// So few descriptors that each round they run out.
+/// Few enough descriptors that they run out in each round.
 const DESCRIPTORS: usize = 400;
 
 /// Peers of each round that do not read, and names of the listings that they ask for.
 const DEAF: u64 = 40;
 const LISTED: usize = 500;
 
-/// Less than what those that do not read are owed, so that some of them are ended for it.
+/// Less than the replies to those that do not read, so that some of them are closed for it.
 const UNSENT_BYTES_MAX: u64 = 4 << 20;
 
-/// How long each flood takes, and the others have after it.
+/// How long each flood takes, and how long the others continue after it.
 const FLOOD: Duration = Duration::from_secs(1);
 
 const OPTIONS: [&str; 19] = [
@@ -60,7 +60,7 @@ const OPTIONS: [&str; 19] = [
     "4194304",
 ];
 
-/// For how long everything was stopped, as on a machine that sleeps: nobody can be blamed for that.
+/// For how long everything was stopped, as on a machine that sleeps, which nobody can be blamed for.
 static STOPPED: AtomicU64 = AtomicU64::new(0);
 
 fn watch_for_stops() {
@@ -79,11 +79,11 @@ fn watch_for_stops() {
 
 /// Where the server and its clients are.
 struct World {
-    /// None where no network namespaces can be made.
+    /// None where network namespaces can't be created.
     hosts: Option<Hosts>,
     server: Server,
     port: u16,
-    /// What the server has open without a connection.
+    /// The descriptors that the server has open without a connection.
     descriptors: usize,
     rounds: u64,
     kills: AtomicU64,
@@ -91,7 +91,7 @@ struct World {
     storms: AtomicU64,
     /// Pairs that were sent without waiting for answers.
     flooded: AtomicU64,
-    /// Those that did not read and were ended for it.
+    /// Connections that were closed because they did not read.
     deaf: AtomicU64,
 }
 
@@ -170,8 +170,8 @@ impl World {
         (events, self.server.resident_bytes())
     }
 
-    /// Whether nobody holds anything or waits. Each look is another connection's: while the crowds go, one that is late to
-    /// read a long listing is ended as they are.
+    /// Whether nobody holds anything or waits. Each check uses a new connection: while the crowds leave, one that is
+    /// slow to read a long listing is closed as they are.
     fn is_free(&self) -> bool {
         const NOTHING: &str = "{\"result\":\"locks\",\"value\":{}}\n{\"result\":\"connections\",\"value\":{}}\n";
         let (host, address) = self.host(1);
@@ -213,7 +213,7 @@ impl World {
         events
     }
 
-    /// Crowds that come at once, ask for long listings that nobody reads, and are reset at once.
+    /// Crowds that connect at once, request long listings that nobody reads, and are reset at once.
     fn storm(&self, until: Nanos) {
         while now() + nanos(Duration::from_secs(2)) < until {
             let mut crowd: Vec<Client> = (0..DESCRIPTORS + 50).map(|_| self.connect()).collect();
@@ -221,7 +221,7 @@ impl World {
             for (number, client) in crowd.iter_mut().enumerate() {
                 let name = format!("{} {}", number / 2, "x".repeat(500));
                 let request = format!("{}\n{{\"command\":\"locks\"}}\n", crate::support::client::lock(&name));
-                // There may be no room for it, and none for what it sends.
+                // There may be no room for it, nor for what it sends.
                 let _ = client.try_write(request.as_bytes());
             }
             crowd.into_iter().for_each(Client::cut);
@@ -230,22 +230,22 @@ impl World {
         }
     }
 
-    /// Pipelined requests as fast as they are answered, from connections that go in the middle of them.
+    /// Pipelined requests as fast as they are answered, from connections that disconnect in the middle.
     fn flood(&self, first: u64, until: Nanos) {
         let (host, address) = self.host(1);
         let mut number = first;
         while now() < until {
             let end = until.min(now() + nanos(FLOOD));
-            // On a machine that has no time for this thread it may be one that does not read.
+            // If this thread gets no processor time, it may count as one that does not read.
             let _ = host.run(|| flood(address, number, || now() >= end, &self.flooded));
-            // A name of its own: it says what the answers are, and the one before may not be gone yet.
+            // A name of its own: it determines the answers, and the previous connection may not be gone yet.
             number += 1;
             thread::sleep(FLOOD);
         }
     }
 
-    /// Some that queue for one lock, ask for far more than they are sent, and read nothing until all of them have been
-    /// ended for it: the last in the queue, who reads, gets the lock only then.
+    /// Some that queue for one lock, request far more than the limit, and read nothing until all of them have been
+    /// closed for it: only then does the last in the queue, which reads, get the lock.
     fn do_not_read(&self, first: u64, history: &History) {
         let (host, address) = self.host(1);
         let mut listed = host.run(|| TcpStream::connect(address).unwrap());
@@ -259,7 +259,7 @@ impl World {
         let mut deaf: Vec<TcpStream> = (0..DEAF).map(|number| join(number).abandon()).collect();
         let mut next = join(DEAF);
         for stream in &mut deaf {
-            // Those before it may be owed so much that it is ended already.
+            // The earlier ones may have so much unsent that this one is closed already.
             let _ = stream.write_all("{\"command\":\"locks\"}\n".repeat(200).as_bytes());
         }
         assert!(next.await_grant("deaf"));
@@ -268,7 +268,7 @@ impl World {
         next.leave(Leave::Close);
     }
 
-    /// One that takes a lock on a host that is cut off for good, and one that gets it after that.
+    /// One that takes a lock on a host that is then cut off, and one that gets it after that.
     fn vanish(&self, first: u64, history: &History) {
         let Some(hosts) = &self.hosts else { return };
         let address = SocketAddr::new(hosts.address_for(2), self.port);
@@ -293,7 +293,7 @@ fn soak() {
     let mut samples: Vec<u64> = Vec::new();
     let mut all = Figures::default();
     let mut said = Instant::now();
-    // Three rounds are the least that can show anything.
+    // Fewer than three rounds can't show anything.
     while start.elapsed() < time || samples.len() < 3 {
         let stopped_before = STOPPED.load(Relaxed);
         let (events, resident) = world.round();
@@ -305,13 +305,13 @@ fn soak() {
             println!("{:.0?}: {} MB; {all}", start.elapsed(), megabytes(resident));
         }
     }
-    // The first quarter is for everything to grow as large as it gets.
+    // During the first quarter everything grows to its final size.
     let (warm, rest) = samples.split_at((samples.len() / 4).max(1));
     let max = |samples: &[u64]| *samples.iter().max().unwrap();
     let [first, warm_max, rest_max, last] =
         [samples[0], max(warm), max(rest), samples[samples.len() - 1]].map(megabytes);
     println!("{:.0?}, {} rounds: {all}", start.elapsed(), world.rounds);
-    println!("everything stood still for {:.0?} of that", Duration::from_nanos(STOPPED.load(Relaxed)));
+    println!("everything was stopped for {:.0?} of that", Duration::from_nanos(STOPPED.load(Relaxed)));
     println!(
         "{} processes killed, {} stopped and continued; {} storms of {} connections, out of descriptors each time",
         world.kills.load(Relaxed),
@@ -320,7 +320,7 @@ fn soak() {
         DESCRIPTORS + 50
     );
     println!(
-        "{} that did not read were ended; {} pairs in floods beside all that",
+        "{} that did not read were closed; {} pairs in floods besides",
         world.deaf.load(Relaxed),
         world.flooded.load(Relaxed)
     );
@@ -330,8 +330,8 @@ fn soak() {
          after it, {last} at the end, {peak} at its busiest; {} descriptors after each round",
         world.descriptors
     );
-    // What is sent already stays in its buffer until it is half of that. Of what was unsent at once, all of it may stay with
-    // the allocator, in pieces, or nothing: that is luck. The rest is what all others are owed and hold.
+    // Sent bytes stay in their buffer until they are half of it. Of the memory of unsent output, the allocator may keep
+    // anything between all and nothing. The rest is for the output and locks of all others.
     let unsent_max = 2.0 * megabytes(UNSENT_BYTES_MAX);
     assert!(rest_max < warm_max * 1.1 + unsent_max, "the memory grows: {warm_max} MB, then {rest_max} MB");
     assert!(peak < rest_max + unsent_max + 16.0, "{peak} MB at its busiest");

@@ -1,4 +1,4 @@
-//! Lines that are no requests: answered, and the connection keeps what it has.
+//! Lines that are not requests: answered, and the connection keeps its locks.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn expect_error(reply: &Value, reason: &str) {
 }
 
 #[test]
-fn a_line_that_is_no_request_is_answered_and_the_connection_keeps_its_locks() {
+fn a_line_that_is_not_a_request_is_answered_and_the_connection_keeps_its_locks() {
     for server in Server::of_every_kind() {
         let [mut ann, mut bob] = [server.connect(), server.connect()];
         ann.acquire("db");
@@ -69,20 +69,20 @@ fn a_line_that_is_no_request_is_answered_and_the_connection_keeps_its_locks() {
 }
 
 #[test]
-fn what_is_too_large_inside_a_line_is_answered() {
+fn oversized_parts_of_a_line_are_answered_with_an_error() {
     let server = Server::tcp(&[]);
     let mut ann = server.connect();
     ann.acquire("db");
     expect_error(&ann.ask(lock(&"x".repeat(1025))), "invalid_request");
     let deep = format!("{{\"command\":\"lock\",\"name\":\"bad\",\"x\":{}{}}}", "[".repeat(200), "]".repeat(200));
     expect_error(&ann.ask(deep), "invalid_json");
-    // As long as a line may be, and more brackets than any stack has room for.
+    // As long as a line may be, with more brackets than fit on a stack.
     expect_error(&ann.ask("[".repeat(64 << 10)), "invalid_json");
     assert_eq!(ann.my_locks(), ["db"]);
 }
 
 #[test]
-fn bad_lines_in_one_heap_are_each_answered_in_order() {
+fn bad_lines_in_one_write_are_each_answered_in_order() {
     for server in Server::of_every_kind() {
         let mut ann = server.connect();
         let heap: Vec<u8> = BAD_LINES.iter().flat_map(|(line, ..)| [line, &b"\n"[..]].concat()).collect();
@@ -95,7 +95,7 @@ fn bad_lines_in_one_heap_are_each_answered_in_order() {
 }
 
 #[test]
-fn random_bytes_never_end_the_server() {
+fn random_bytes_never_stop_the_server() {
     let mut random = fastrand::Rng::with_seed(7);
     let server = Server::tcp(&[]);
     let mut ann = server.connect();
@@ -118,20 +118,20 @@ fn random_bytes_never_end_the_server() {
 }
 
 #[test]
-fn a_line_over_the_limit_is_told_so_although_its_sender_goes_on() {
+fn a_line_over_the_limit_gets_its_error_although_the_sender_goes_on() {
     for server in Server::of_every_kind() {
         let [mut ann, mut bob] = [server.connect(), server.connect()];
         ann.acquire("db");
         bob.queue_for("db");
         ann.send(lock("db"));
-        // 8 MB without an end of line, all of which is written before anything is read.
+        // 8 MB without a line end, all written before anything is read.
         let chunk = vec![b'x'; 1 << 20];
         let written = (0..8).try_for_each(|_| ann.try_write(&chunk));
         assert!(written.as_ref().map_err(is_end).is_ok_and(|()| true), "{written:?}");
         assert_eq!(ann.receive(), json!({"name": "db", "result": "already_acquired"}));
         expect_error(&ann.receive(), "line_too_long");
         ann.expect_end();
-        // What it held passed on, and the memory did not grow with the line.
+        // Its locks passed on, and the memory did not grow with the line.
         bob.expect_acquired("db");
         if cfg!(target_os = "linux") {
             assert!(server.peak_memory_bytes() < 24 << 20, "{}", server.peak_memory_bytes());
@@ -140,7 +140,7 @@ fn a_line_over_the_limit_is_told_so_although_its_sender_goes_on() {
 }
 
 #[test]
-fn a_line_of_exactly_the_limit_is_carried_out() {
+fn a_line_of_exactly_the_limit_is_executed() {
     let server = Server::tcp(&["--line-bytes-max", "100"]);
     let mut ann = server.connect();
     let padded = |length: usize| format!("{}{}", lock("db"), " ".repeat(length - lock("db").to_string().len()));
@@ -150,18 +150,18 @@ fn a_line_of_exactly_the_limit_is_carried_out() {
 }
 
 #[test]
-fn who_never_stops_sending_a_line_is_closed_all_the_same() {
+fn a_client_that_never_stops_sending_a_line_is_closed_all_the_same() {
     let server = Server::tcp(&["--linger-seconds", "0.2"]);
     let mut ann = server.connect();
     let chunk = vec![b'x'; 64 << 10];
     let started = std::time::Instant::now();
     let error = loop {
         match ann.try_write(&chunk) {
-            Ok(()) => assert!(started.elapsed() < PATIENCE, "it is read from for ever"),
+            Ok(()) => assert!(started.elapsed() < PATIENCE, "it is read from forever"),
             Err(error) => break error,
         }
     };
     assert!(is_end(&error), "{error}");
-    assert!(started.elapsed() >= Duration::from_millis(200), "it had its moment to read");
+    assert!(started.elapsed() >= Duration::from_millis(200), "it had time to read");
     server.connect().acquire("db");
 }

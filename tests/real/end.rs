@@ -1,18 +1,19 @@
-//! How the server ends when it is told to.
+//! How the server shuts down.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::{Client, lock};
+use crate::support::directory::Directory;
 use crate::support::patience::eventually;
-use crate::support::server::Server;
+use crate::support::server::{Server, officer};
 
 const WITHIN: Duration = Duration::from_secs(1);
 
-/// Sends the signal, and waits for the end. Returns how long that took.
+/// Sends the signal, and waits for the exit. Returns how long that took.
 fn end(server: &mut Server, signal: Signal) -> Duration {
     let told = Instant::now();
     server.signal(signal);
@@ -22,7 +23,7 @@ fn end(server: &mut Server, signal: Signal) -> Duration {
 }
 
 #[test]
-fn it_ends_well_within_a_second_whoever_is_connected() {
+fn it_exits_with_success_within_a_second_whoever_is_connected() {
     for signal in [Signal::TERM, Signal::INT] {
         for mut server in Server::of_every_kind() {
             let [mut ann, mut bob] = [server.connect(), server.connect()];
@@ -38,14 +39,14 @@ fn it_ends_well_within_a_second_whoever_is_connected() {
 }
 
 #[test]
-fn it_ends_within_a_second_with_peers_that_do_not_read() {
+fn it_exits_within_a_second_with_peers_that_do_not_read() {
     for mut server in [Server::tcp(&[]), Server::unix(&[])] {
         let mut deaf = server.connect();
         let names: Vec<String> = (0..50).map(|number| format!("{number} {}", "x".repeat(1000))).collect();
         names.iter().for_each(|name| deaf.acquire(name));
         deaf.write("{\"command\":\"my_locks\"}\n".repeat(500).as_bytes());
         deaf.wait_for_output();
-        // Each of these is a turn in which the system is given more for the one that does not read, until it takes no more.
+        // Each of these is a turn that writes more for the one that does not read, until the system takes no more.
         let mut bob = server.connect();
         (0..300).for_each(|_| bob.expect_nothing_before_now());
         let took = end(&mut server, Signal::TERM);
@@ -55,7 +56,7 @@ fn it_ends_within_a_second_with_peers_that_do_not_read() {
 }
 
 #[test]
-fn the_socket_file_goes_with_the_server() {
+fn the_socket_file_is_removed_with_the_server() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::unix(&[]);
         let _ann = server.connect();
@@ -66,14 +67,14 @@ fn the_socket_file_goes_with_the_server() {
 }
 
 #[test]
-fn what_was_decided_before_is_still_written() {
+fn replies_decided_before_the_signal_are_still_sent() {
     const REPLIES: usize = 100;
     let no_limits = ["--outbox-pause-bytes", "1000000000", "--outbox-bytes-max", "1000000000"];
     for mut server in [Server::tcp(&no_limits), Server::unix(&no_limits)] {
         let [mut ann, mut bob] = [server.connect(), server.connect()];
         let names: Vec<String> = (0..100).map(|number| format!("{number} {}", "x".repeat(1000))).collect();
         names.iter().for_each(|name| ann.acquire(name));
-        // 10 MB are decided once this lock is held, which is more than the system takes.
+        // Once this lock is held, 10 MB of replies are decided, more than the system takes.
         ann.write(format!("{}{}\n", "{\"command\":\"my_locks\"}\n".repeat(REPLIES), lock("marker")).as_bytes());
         eventually("all of it is decided", || {
             bob.ask(json!({"command": "lock", "name": "marker", "queue_max": 1}))["result"] == "queue_maxed"
@@ -89,7 +90,7 @@ fn what_was_decided_before_is_still_written() {
 }
 
 #[test]
-fn two_signals_are_no_more_than_one() {
+fn a_second_signal_changes_nothing() {
     let mut server = Server::tcp(&[]);
     let _ann = server.connect();
     server.signal(Signal::INT);
@@ -98,7 +99,7 @@ fn two_signals_are_no_more_than_one() {
 }
 
 #[test]
-fn it_ends_well_while_clients_come_and_ask() {
+fn it_exits_with_success_while_clients_connect_and_send_requests() {
     let mut server = Server::tcp(&["--line-bytes-max", "100"]);
     let address = server.address().clone();
     let clients: Vec<_> = (0..4)
@@ -120,4 +121,52 @@ fn it_ends_well_while_clients_come_and_ask() {
     let took = end(&mut server, Signal::TERM);
     assert!(took < WITHIN, "{took:?}");
     clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+#[test]
+fn a_hangup_at_the_same_moment_does_not_hide_the_signal_to_end() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let directory = Directory::new();
+        let log_file = directory.file("log");
+        let mut server = Server::start(officer(&["run", "-p", "0", "--log-file"]).arg(&log_file));
+        server.connect().acquire("db");
+        // Both are there when it looks.
+        server.signal(Signal::STOP);
+        eventually("it is stopped", || server.proc("stat").contains(") T "));
+        server.signal(signal);
+        server.signal(Signal::HUP);
+        let took = end(&mut server, Signal::CONT);
+        assert!(took < WITHIN, "{took:?}");
+    }
+}
+
+/// A wait that is due while the server ends. Returns what the one who waits is told.
+fn wait_that_is_due_during_the_end() -> Vec<Value> {
+    const TIMEOUT: Duration = Duration::from_millis(300);
+    let limits =
+        ["--outbox-pause-bytes", "--outbox-bytes-max", "--outboxes-bytes-max"].map(|name| [name, "1000000000"]);
+    let mut server = Server::tcp(limits.as_flattened());
+    let [mut ann, mut bob, mut deaf] = [server.connect(), server.connect(), server.connect()];
+    ann.acquire("db");
+    let names: Vec<String> = (0..100).map(|number| format!("{number} {}", "x".repeat(1000))).collect();
+    names.iter().for_each(|name| deaf.acquire(name));
+    // 30 MB, of which the system takes a part: the server takes all of its time to end.
+    deaf.write("{\"command\":\"my_locks\"}\n".repeat(300).as_bytes());
+    deaf.wait_for_output();
+    bob.expect_nothing_before_now();
+    let asked = Instant::now();
+    bob.send(json!({"command": "lock", "name": "db", "timeout": TIMEOUT.as_secs_f64()}));
+    bob.expect_nothing_before_now();
+    server.signal(Signal::TERM);
+    let told = bob.receive_until_end();
+    assert!(asked.elapsed() > TIMEOUT, "the server was there when it was due");
+    assert!(server.wait().0.success());
+    told
+}
+
+#[test]
+fn a_wait_does_not_time_out_while_the_server_ends() {
+    // On a loaded machine the end may begin after the wait was due, but not each time.
+    let told: Vec<_> = (0..4).map(|_| wait_that_is_due_during_the_end()).take_while(|told| !told.is_empty()).collect();
+    assert!(told.len() < 4, "{told:?}");
 }

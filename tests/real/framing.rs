@@ -1,4 +1,4 @@
-//! How requests arrive: in pieces, in heaps, and cut off.
+//! How requests arrive: in pieces, many at once, and cut off.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn requests_that_arrive_byte_by_byte_are_whole_requests() {
 }
 
 #[test]
-fn a_line_that_is_not_finished_holds_up_nobody_and_nothing() {
+fn an_unfinished_line_holds_up_nobody() {
     for server in Server::of_every_kind() {
         let [mut ann, mut bob] = [server.connect(), server.connect()];
         ann.write(br#"{"command":"lock","#);
@@ -66,9 +66,9 @@ fn requests_are_answered_and_then_the_connection_ends_when_input_ends() {
 }
 
 #[test]
-fn large_replies_are_written_whole_although_input_has_ended() {
+fn large_replies_are_sent_completely_although_input_has_ended() {
     const REPLIES: usize = 300;
-    // Carried out bit by bit as the output is taken, and all at once.
+    // Executed bit by bit as the output is taken, and all at once.
     let at_once = ["--outbox-pause-bytes", "1000000000"];
     for server in Server::of_every_kind().chain([Server::tcp(&at_once), Server::unix(&at_once)]) {
         let mut ann = server.connect();
@@ -76,7 +76,7 @@ fn large_replies_are_written_whole_although_input_has_ended() {
         names.iter().for_each(|name| ann.acquire(name));
         ann.write("{\"command\":\"my_locks\"}\n".repeat(REPLIES).as_bytes());
         ann.close_write();
-        // Others are served while this one has 15 MB to read. Each of these is a turn of the server's.
+        // Others are served while this one has 15 MB to read. Each of these is a turn of the server.
         ann.wait_for_output();
         let mut bob = server.connect();
         (0..10).for_each(|_| bob.expect_nothing_before_now());
@@ -87,7 +87,7 @@ fn large_replies_are_written_whole_although_input_has_ended() {
 }
 
 #[test]
-fn a_last_line_without_its_end_is_dropped() {
+fn an_incomplete_last_line_is_discarded() {
     for server in Server::of_every_kind() {
         let mut ann = server.connect();
         ann.write(format!("{}\n{}", lock("one"), lock("two")).as_bytes());
@@ -97,7 +97,7 @@ fn a_last_line_without_its_end_is_dropped() {
 }
 
 #[test]
-fn an_end_without_a_word_is_an_end() {
+fn a_connection_can_end_without_sending_anything() {
     for server in Server::of_every_kind() {
         let mut ann = server.connect();
         ann.close_write();
@@ -116,7 +116,7 @@ fn what_many_connections_send_at_once_is_all_answered() {
             client.close_write();
             let replies = client.receive_until_end();
             let count = |result: &str| replies.iter().filter(|reply| reply["result"] == result).count();
-            // An unlock ends a wait that is not granted yet; that wait then has no answer.
+            // An unlock ends a wait that is not granted yet; that wait then gets no reply.
             assert_eq!(count("released"), 40, "{:?}", replies.last().map(Value::to_string));
             assert_eq!(count("released") + count("acquired"), replies.len());
         }

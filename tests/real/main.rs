@@ -11,6 +11,9 @@ mod logs;
 mod memory;
 mod options;
 mod output;
+mod pauses;
+mod protocols;
+mod signals;
 mod start;
 mod story;
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! What idle connections cost. A measurement: it runs when it is asked for.
+//! What idle connections cost. A measurement, which runs only on request.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ const ALL: usize = 15_000;
 fn an_idle_connection_with_a_lock_costs_at_most_400_bytes_and_no_processor_time() {
     let limit = raise_limit();
     if limit < ALL as u64 + 200 {
-        eprintln!("skipped: a process may have {limit} descriptors here, and this takes {ALL}");
+        eprintln!("skipped: the limit here is {limit} descriptors, and this takes {ALL}");
         return;
     }
     let server = Server::tcp(&["-m", "0"]);

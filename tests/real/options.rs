@@ -1,4 +1,4 @@
-//! Options: by flag, from the environment, and what is said about them.
+//! Options: flags, environment, help and errors.
 
 use std::os::unix::fs::PermissionsExt;
 use std::{fs, process};
@@ -46,7 +46,7 @@ fn each_option_can_come_from_the_environment() {
     for name in names {
         let variable = format!("OFFICER_{}", name.to_ascii_uppercase().replace('-', "_"));
         let (value, part, status) = match name.as_str() {
-            // Those that take any text have other faults.
+            // Those that accept any text fail in other ways.
             "host" => ("no such host", "the host \"no such host\" can't be resolved".to_owned(), 1),
             "log-file" => ("/no/such/file", "the log file \"/no/such/file\" can't be written".to_owned(), 1),
             "socket-file" => ("/no/such/file", "there is no directory \"/no/such\"".to_owned(), 1),
@@ -80,7 +80,7 @@ fn a_server_can_be_set_up_by_the_environment_alone() {
 }
 
 #[test]
-fn a_flag_counts_more_than_the_environment() {
+fn a_flag_overrides_the_environment() {
     let mut command = officer(&["run", "-p", "0", "-h", "127.0.0.1", "-l", "error", "-m", "0", "-o", "TCP"]);
     command.env("OFFICER_PORT", "1").env("OFFICER_HOST", "127.0.0.9").env("OFFICER_LOG_LEVEL", "debug");
     command.env("OFFICER_MAX_IDLE", "0.01").env("OFFICER_SOCKET_TYPE", "UNIX");
@@ -93,7 +93,7 @@ fn a_flag_counts_more_than_the_environment() {
 }
 
 #[test]
-fn the_separator_of_the_original_s_manual_means_nothing() {
+fn the_separator_of_the_original_s_manual_has_no_effect() {
     let server = Server::start(&mut officer(&["run", "--", "-l", "debug", "-s", "-p", "0"]));
     server.connect().acquire("db");
     server.log().wait_for("\"acquired\"");
@@ -101,7 +101,7 @@ fn the_separator_of_the_original_s_manual_means_nothing() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn the_port_is_11500_unless_another_is_asked_for() {
+fn the_port_is_11500_unless_another_is_given() {
     // An address that no other run of this test uses.
     let number = process::id();
     let host = format!("127.{}.{}.{}", 100 + (number >> 16) % 100, (number >> 8) & 255, number & 255);

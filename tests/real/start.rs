@@ -1,8 +1,7 @@
-//! How the server starts, and why it does not.
+//! How the server starts, and why it may not.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,7 +12,7 @@ use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
 use crate::support::server::{Server, officer, run};
 
-/// What a server says that does not start: one line on stderr, nothing on stdout, and a status that is not zero.
+/// The error of a server that does not start: one line on stderr, nothing on stdout, and a non-zero status.
 fn fault(command: &mut Command, status: i32) -> String {
     let output = run(command);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -29,7 +28,7 @@ fn fault_of_file(path: &Path) -> String {
 }
 
 #[test]
-fn a_port_that_is_taken_is_said_and_its_owner_goes_on() {
+fn a_port_in_use_is_reported_and_its_owner_goes_on() {
     let server = Server::tcp(&[]);
     let mut ann = server.connect();
     ann.acquire("db");
@@ -42,15 +41,15 @@ fn a_port_that_is_taken_is_said_and_its_owner_goes_on() {
 }
 
 #[test]
-fn an_address_that_can_not_be_had_is_said() {
-    // One of those reserved for documentation, and names that nobody has to look up anywhere.
-    assert!(fault(&mut officer(&["run", "-h", "192.0.2.1"]), 1).contains("no address of this machine"));
+fn an_unusable_address_is_reported() {
+    // An address reserved for documentation, and names that need no lookup.
+    assert!(fault(&mut officer(&["run", "-h", "192.0.2.1"]), 1).contains("not an address of this machine"));
     assert!(fault(&mut officer(&["run", "-h", ""]), 1).contains("can't be resolved"));
     assert!(fault(&mut officer(&["run", "-h", "a\nb"]), 1).contains("can't be resolved"));
 }
 
 #[test]
-fn a_bad_command_line_is_said_in_one_line() {
+fn a_bad_command_line_is_reported_in_one_line() {
     for (args, part) in [
         (&[][..], "'officer --help'"),
         (&["rum"], "'rum'"),
@@ -74,7 +73,7 @@ fn a_bad_command_line_is_said_in_one_line() {
 }
 
 #[test]
-fn a_socket_path_that_can_not_be_had_is_said_and_nothing_is_touched() {
+fn an_unusable_socket_path_is_reported_and_nothing_is_touched() {
     let directory = Directory::new();
     let file = directory.file("precious");
     fs::write(&file, "precious").unwrap();
@@ -108,7 +107,7 @@ fn the_socket_of_a_dead_server_is_replaced() {
     killed.signal(Signal::KILL);
     killed.wait();
     ann.expect_end();
-    assert!(file.exists(), "who is killed cleans up nothing");
+    assert!(file.exists(), "a killed process cleans up nothing");
     // A restart means that every lock is free.
     let server = start();
     assert_eq!(server.connect().locks(), json!({}));
@@ -120,13 +119,16 @@ fn the_socket_of_a_dead_server_is_replaced() {
 fn a_stale_socket_of_another_program_is_replaced_too() {
     let directory = Directory::new();
     let file = directory.file("officer.sock");
-    drop(UnixListener::bind(&file).unwrap());
+    // It never listened: a process that another test starts just then may have inherited it, and keep a listener alive.
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&socket2::SockAddr::unix(&file).unwrap()).unwrap();
+    drop(socket);
     let server = Server::start(officer(&["run", "-o", "UNIX", "-f"]).arg(&file));
     server.connect().acquire("db");
 }
 
 #[test]
-fn the_socket_file_has_the_mode_that_was_asked_for() {
+fn the_socket_file_has_the_given_mode() {
     for (options, mode) in [(&[][..], 0o600), (&["--socket-mode", "0660"], 0o660), (&["--socket-mode=666"], 0o666)] {
         let server = Server::unix(options);
         assert_eq!(fs::metadata(server.file()).unwrap().permissions().mode() & 0o7777, mode);
@@ -150,7 +152,7 @@ fn a_server_can_be_started_again_on_its_port_at_once() {
 }
 
 #[test]
-fn a_socket_file_may_be_named_from_where_one_is() {
+fn a_socket_file_may_be_a_relative_path() {
     let directory = Directory::new();
     let mut command = officer(&["run", "-o", "unix", "-f", "officer.sock"]);
     let server = Server::start(command.current_dir(directory.file("")));
@@ -174,7 +176,7 @@ fn one_line_on_stdout_says_where_it_listens_and_nothing_else_is_written() {
 }
 
 #[test]
-fn nobody_has_to_read_stdout() {
+fn stdout_need_not_be_read() {
     // The pipe's other end is closed before the server writes to it.
     let directory = Directory::new();
     let file = directory.file("officer.sock");

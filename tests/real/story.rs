@@ -1,4 +1,4 @@
-//! What it is all for: many who change one thing, one at a time, some of whom are cut off in the middle of it.
+//! The purpose of it all: many clients change one thing, one at a time, and some are cut off in the middle.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
@@ -22,15 +22,15 @@ struct Cut {
 
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// It has asked for the lock and does not know whether it has it.
+    /// It has requested the lock and does not know whether it has it.
     Waiting,
     /// It has the lock and has not added.
     BeforeAdd,
-    /// It has added and not released the lock.
+    /// It has added, but not released the lock.
     AfterAdd,
 }
 
-/// Adds to the counter as often as it should, and goes on with a new connection if it is cut off.
+/// Adds to the counter as often as it should, and continues with a new connection when it is cut off.
 fn add(address: &Address, counter: &AtomicU64, cut: Option<Cut>) {
     let connect = || Client::connect(address).unwrap();
     let mut client = connect();
@@ -42,7 +42,7 @@ fn add(address: &Address, counter: &AtomicU64, cut: Option<Cut>) {
         if !matches!(now, Some(Cut { moment: Moment::Waiting, .. })) {
             client.expect_acquired("counter");
             if !matches!(now, Some(Cut { moment: Moment::BeforeAdd, .. })) {
-                // Nothing but the lock keeps another from reading the same value.
+                // Only the lock prevents another from reading the same value.
                 let value = counter.load(SeqCst);
                 thread::yield_now();
                 counter.store(value + 1, SeqCst);

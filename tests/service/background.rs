@@ -1,4 +1,4 @@
-//! Servers in the background, each with a pid directory of its own.
+//! Servers in the background, each with its own pid directory.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
 use crate::support::server::{PROGRAM, officer, run};
 
-/// A pid directory. A server that runs at its end is ended.
+/// A pid directory. When this is dropped, a server that still runs is stopped.
 pub(crate) struct Background {
     directory: Directory,
 }
@@ -31,14 +31,14 @@ impl End {
         End { code, stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    /// Checks that it failed so, having said one line that has this in it.
+    /// Checks that it failed with this status and one line that contains this.
     #[track_caller]
     pub(crate) fn expect_failure(&self, code: i32, said: &str) {
         assert_eq!((self.code, self.stdout.as_str(), self.stderr.lines().count()), (code, "", 1), "{self:?}");
         assert!(self.stderr.starts_with("officer: ") && self.stderr.contains(said), "{said:?} is not in {self:?}");
     }
 
-    /// Checks that it ended well and warned of nothing. Returns what it printed.
+    /// Checks that it succeeded without a warning. Returns what it printed.
     #[track_caller]
     pub(crate) fn expect_success(self) -> String {
         assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{self:?}");
@@ -51,7 +51,7 @@ impl Background {
         Background { directory: Directory::new() }
     }
 
-    /// A command that is told the pid directory.
+    /// A command with this pid directory.
     pub(crate) fn officer(&self, command: &str, args: &[&str]) -> Command {
         let mut command = officer(&[command]);
         command.arg("--pid-dir").arg(self.file("")).args(args);
@@ -62,13 +62,13 @@ impl Background {
         End::of(&mut self.officer(command, args))
     }
 
-    /// Starts a server on a free port. Returns where it listens.
+    /// Starts a server on a free port. Returns its address.
     #[track_caller]
     pub(crate) fn start(&self, args: &[&str]) -> Address {
         address_of(&self.run("start", &[&["-p", "0"], args].concat()).expect_success())
     }
 
-    /// What `officer status` says by its exit code.
+    /// The exit status of `officer status`.
     #[track_caller]
     pub(crate) fn status(&self) -> i32 {
         let end = self.run("status", &[]);
@@ -76,12 +76,12 @@ impl Background {
         end.code
     }
 
-    /// The servers of this directory that run, whatever its pid file says.
+    /// The running servers of this directory, whatever its pid file says.
     pub(crate) fn servers(&self) -> Vec<Pid> {
         let directory = self.file("");
         let directory = directory.to_str().unwrap();
         let is_ours = |process: &fs::DirEntry| {
-            // None if it has ended.
+            // None if it has exited.
             let runs_program = fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe.to_str() == Some(PROGRAM));
             let arguments = fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
             runs_program && arguments.contains("\0daemon\0") && arguments.contains(directory)
@@ -109,7 +109,7 @@ impl Background {
         fs::read_to_string(self.file("officer.log")).unwrap()
     }
 
-    /// Ends the server without giving it a chance to clean up.
+    /// Kills the server without giving it a chance to clean up.
     pub(crate) fn kill(&self) {
         let pid = self.pid();
         kill_process(pid, Signal::KILL).unwrap();
@@ -120,7 +120,7 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         let _ = self.run("stop", &["--stop-timeout", "5"]);
-        // Should that not have worked, what is left is at least ours.
+        // If that failed, what is left is at least ours.
         for pid in self.servers() {
             let _ = kill_process(pid, Signal::KILL);
         }
@@ -139,12 +139,12 @@ pub(crate) fn connect(address: &Address) -> Client {
     Client::connect(address).expect("the server takes connections")
 }
 
-/// Some other process, which nobody may end but this.
+/// Some other process, which nobody else may end.
 pub(crate) struct Bystander(Child);
 
 impl Bystander {
     pub(crate) fn new() -> Bystander {
-        // Its input never comes.
+        // Its input never arrives.
         Bystander(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
     }
 
@@ -152,7 +152,7 @@ impl Bystander {
         self.0.id()
     }
 
-    /// It has not been ended.
+    /// Checks that it has not been ended.
     #[track_caller]
     pub(crate) fn expect_alive(&mut self) {
         assert_eq!(self.0.try_wait().unwrap(), None);

@@ -1,4 +1,4 @@
-//! The log in a file: opened anew at SIGHUP, and no reason to stop when it can't be written.
+//! The log in a file: reopened on SIGHUP, and a log that can't be written does not stop the server.
 
 use std::fs;
 use std::io::Read;
@@ -12,8 +12,9 @@ use crate::support::client::Client;
 use crate::support::directory::Directory;
 use crate::support::patience::eventually;
 use crate::support::server::{Log, PROGRAM, Server, officer, officer_after};
+use crate::support::skip::skipped;
 
-/// Takes and gives back a lock, and says so in the log at debug.
+/// Takes and releases a lock, which is logged at debug.
 fn use_lock(client: &mut Client, name: &str) {
     client.acquire(name);
     client.release(name);
@@ -34,7 +35,7 @@ fn the_log_goes_to_the_file_and_to_a_new_one_after_sighup() {
     fs::rename(&file, &moved).unwrap();
     use_lock(&mut ann, "second");
     server.signal(Signal::HUP);
-    eventually("there is a new file", || contains(&file, "opened anew"));
+    eventually("there is a new file", || contains(&file, "reopened"));
     use_lock(&mut ann, "third");
     drop(ann);
     assert_eq!(server.end(), Vec::<String>::new(), "stderr has nothing");
@@ -46,22 +47,22 @@ fn the_log_goes_to_the_file_and_to_a_new_one_after_sighup() {
 }
 
 #[test]
-fn the_log_of_a_server_in_the_background_is_opened_anew_as_well() {
+fn the_log_of_a_server_in_the_background_is_reopened_too() {
     let background = Background::new();
     let mut ann = connect(&background.start(&["-l", "debug"]));
     let moved = background.file("moved");
     fs::rename(background.file("officer.log"), &moved).unwrap();
     kill_process(background.pid(), Signal::HUP).unwrap();
-    eventually("there is a new file", || contains(&background.file("officer.log"), "opened anew"));
+    eventually("there is a new file", || contains(&background.file("officer.log"), "reopened"));
     use_lock(&mut ann, "db");
     assert!(background.log().contains("\"db\"") && !contains(&moved, "\"db\""));
 }
 
 #[test]
-fn a_log_file_at_a_limit_on_the_size_of_files_is_no_reason_to_end() {
+fn a_log_file_at_the_file_size_limit_does_not_stop_the_server() {
     let directory = Directory::new();
     let file = directory.file("log");
-    // Blocks of 512 or 1,024 bytes, as the shell has it.
+    // Blocks of 512 or 1,024 bytes, depending on the shell.
     let args = ["run", "-p", "0", "-l", "debug", "--log-file", file.to_str().unwrap()];
     let server = Server::start(&mut officer_after("ulimit -f 1;", &args));
     let mut ann = server.connect();
@@ -72,7 +73,7 @@ fn a_log_file_at_a_limit_on_the_size_of_files_is_no_reason_to_end() {
 }
 
 #[test]
-fn a_log_that_can_not_be_opened_anew_goes_on_where_it_was() {
+fn a_log_that_cannot_be_reopened_continues_in_the_old_file() {
     let background = Background::new();
     fs::create_dir(background.file("logs")).unwrap();
     let (file, moved) = (background.file("logs/log"), background.file("moved"));
@@ -82,30 +83,30 @@ fn a_log_that_can_not_be_opened_anew_goes_on_where_it_was() {
     fs::remove_dir(background.file("logs")).unwrap();
     for times in 1..=3 {
         kill_process(background.pid(), Signal::HUP).unwrap();
-        let count = || fs::read_to_string(&moved).unwrap().matches("can't be opened anew").count();
+        let count = || fs::read_to_string(&moved).unwrap().matches("can't be reopened").count();
         eventually("it says so", || count() == times);
         use_lock(&mut ann, "db");
     }
     assert!(contains(&moved, "\"db\""));
     assert_eq!(ann.locks(), json!({"held": [ann.name()]}));
-    // Somebody has made the directory again.
+    // The directory exists again.
     fs::create_dir(background.file("logs")).unwrap();
     kill_process(background.pid(), Signal::HUP).unwrap();
-    eventually("it is opened anew", || contains(&file, "opened anew"));
+    eventually("it is reopened", || contains(&file, "reopened"));
 }
 
 #[test]
-fn without_a_log_file_and_a_terminal_sighup_is_nothing() {
+fn without_a_log_file_and_a_terminal_sighup_is_ignored() {
     let server = Server::tcp(&["-l", "info"]);
     let mut ann = server.connect();
     ann.acquire("db");
     server.signal(Signal::HUP);
-    server.log().wait_for("SIGHUP means nothing here: there is no log file");
+    server.log().wait_for("SIGHUP has no effect: there is no log file to reopen");
     assert_eq!(ann.locks(), json!({"db": [ann.name()]}));
 }
 
 #[test]
-fn a_device_that_is_always_full_stops_nothing() {
+fn a_device_that_is_always_full_does_not_stop_the_server() {
     let server = Server::tcp(&["-l", "debug", "--log-file", "/dev/full"]);
     let mut ann = server.connect();
     (0..100).for_each(|_| use_lock(&mut ann, "db"));
@@ -117,8 +118,8 @@ fn a_device_that_is_always_full_stops_nothing() {
 }
 
 #[test]
-fn a_file_system_that_fills_up_stops_nothing_and_the_log_goes_on_when_there_is_room() {
-    // A file system for this server alone, which goes with it.
+fn a_full_file_system_does_not_stop_the_server_and_the_log_continues_when_there_is_room() {
+    // A file system for this server alone, which is unmounted with it.
     let directory = Directory::new();
     let own = ["--mount", "--propagation", "private"];
     let mount = "mount -t tmpfs -o size=64k none";
@@ -126,7 +127,7 @@ fn a_file_system_that_fills_up_stops_nothing_and_the_log_goes_on_when_there_is_r
     let place = place.to_str().unwrap();
     let attempt = Command::new("unshare").args(own).args(["sh", "-c", &format!("{mount} '{place}'")]).output();
     if !attempt.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: no file system can be mounted here ({attempt:?})");
+        skipped(&format!("no file system can be mounted here ({attempt:?})"));
         return;
     }
     let mut command = Command::new("unshare");
@@ -149,7 +150,7 @@ fn a_file_system_that_fills_up_stops_nothing_and_the_log_goes_on_when_there_is_r
     use_lock(&mut ann, "after");
     let text = fs::read_to_string(&log).unwrap();
     assert!(text.contains("\"after\"") && !text.contains("while it is full"), "{text}");
-    // The line that was cut off is nobody's beginning, and how many are missing is said.
+    // The cut line does not become the start of another, and the number of missing lines is logged.
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some(""));
     let said = lines.next().unwrap();
@@ -161,19 +162,19 @@ fn a_file_system_that_fills_up_stops_nothing_and_the_log_goes_on_when_there_is_r
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_stops_nothing() {
+fn a_pipe_that_nobody_reads_does_not_stop_the_server() {
     let mut command = officer(&["run", "-p", "0", "-l", "debug"]);
     let mut server = Server::start_without_log(command.stderr(Stdio::piped()));
     // It stays open.
     let stderr = server.take_stderr().unwrap();
     let mut ann = server.connect();
-    // Many times of what a pipe has room for.
+    // Many times what fits into a pipe.
     (0..3000).for_each(|_| use_lock(&mut ann, &"x".repeat(100)));
     use_lock(&mut server.connect(), "db");
 
-    // Somebody reads again: what was lost is said, and the log goes on.
+    // Somebody reads again: the loss is reported, and the log continues.
     let log = Log::of(stderr);
-    eventually("it is said how much is missing", || {
+    eventually("the number of missing lines is logged", || {
         use_lock(&mut ann, "late");
         log.count("lines of the log could not be written here") > 0
     });
@@ -202,7 +203,7 @@ fn a_named_pipe_can_be_the_log() {
 }
 
 #[test]
-fn a_closed_stderr_does_not_get_into_the_way_of_the_file() {
+fn a_closed_stderr_does_not_interfere_with_the_file() {
     let directory = Directory::new();
     let file = directory.file("log");
     let args = ["run", "-p", "0", "-l", "debug", "--log-file", file.to_str().unwrap()];
@@ -210,5 +211,5 @@ fn a_closed_stderr_does_not_get_into_the_way_of_the_file() {
     use_lock(&mut server.connect(), "db");
     assert!(contains(&file, "\"db\""));
     server.signal(Signal::HUP);
-    eventually("it is opened anew", || contains(&file, "opened anew"));
+    eventually("it is reopened", || contains(&file, "reopened"));
 }

@@ -1,5 +1,5 @@
-//! The server as a service: in the background, under a service manager, and with its log in a file; and what packagers
-//! print.
+//! The server as a service: in the background, under a service manager, and with its log in a file; and `officer
+//! print`.
 
 mod background;
 mod log;
@@ -8,7 +8,9 @@ mod others;
 mod passed;
 mod pid_file;
 mod print;
+mod restart;
 mod start;
+mod status;
 mod stop;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Under a service manager: the test is one, with the socket that it is told on.
+//! Under a service manager: the test acts as one, with the notification socket.
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
@@ -11,10 +11,10 @@ use crate::support::directory::Directory;
 use crate::support::patience::PATIENCE;
 use crate::support::server::{Server, officer, officer_after};
 
-/// What listens for what services say.
+/// The notification socket of a service manager.
 struct Manager {
     socket: UnixDatagram,
-    /// As the service is given it.
+    /// The address as the service gets it.
     name: String,
     _directory: Option<Directory>,
 }
@@ -27,7 +27,7 @@ impl Manager {
         Manager { socket: UnixDatagram::bind(file).unwrap(), name, _directory: Some(directory) }
     }
 
-    /// With a socket that is not in the file system.
+    /// With an abstract socket.
     fn without_file() -> Manager {
         use std::os::linux::net::SocketAddrExt;
         let name = format!("officer-{}-{:?}", std::process::id(), std::thread::current().id());
@@ -48,12 +48,12 @@ impl Manager {
                 Ok(count) => return String::from_utf8(bytes[..count].to_vec()).unwrap(),
                 // A read with a timeout is interrupted by whatever stops and continues the process.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => panic!("the server says nothing: {error}"),
+                Err(error) => panic!("the server sends nothing: {error}"),
             }
         }
     }
 
-    /// The next message that is no sign of life.
+    /// The next message that is not a watchdog ping.
     fn hear_news(&self) -> String {
         let give_up = Instant::now() + PATIENCE;
         loop {
@@ -61,7 +61,7 @@ impl Manager {
             if message != "WATCHDOG=1" {
                 return message;
             }
-            assert!(Instant::now() < give_up, "nothing but signs of life");
+            assert!(Instant::now() < give_up, "nothing but watchdog pings");
         }
     }
 }
@@ -71,7 +71,7 @@ fn ready(server: &Server) -> String {
 }
 
 #[test]
-fn it_says_when_clients_can_come_and_when_it_ends() {
+fn it_reports_when_it_is_ready_and_when_it_stops() {
     for manager in [Manager::new(), Manager::without_file()] {
         let mut server = manager.start(&mut officer(&["run", "-p", "0"]));
         assert_eq!(manager.hear(), ready(&server));
@@ -80,23 +80,23 @@ fn it_says_when_clients_can_come_and_when_it_ends() {
         assert_eq!(manager.hear(), "STOPPING=1\nSTATUS=writing what is decided");
         assert!(server.wait().0.success());
         manager.socket.set_nonblocking(true).unwrap();
-        assert!(manager.socket.recv(&mut [0; 64]).is_err(), "without a watchdog there is nothing more to say");
+        assert!(manager.socket.recv(&mut [0; 64]).is_err(), "without a watchdog there is nothing more to report");
     }
 }
 
 #[test]
-fn an_idle_server_says_that_it_is_alive_as_often_as_it_has_to() {
+fn an_idle_server_pings_the_watchdog_as_often_as_required() {
     let manager = Manager::new();
     let server = manager.start(officer(&["run", "-p", "0"]).env("WATCHDOG_USEC", "200000"));
     assert_eq!(manager.hear(), ready(&server));
     let since = Instant::now();
     (0..10).for_each(|_| assert_eq!(manager.hear(), "WATCHDOG=1"));
-    // At half of the time that it has; a loaded machine may make it late, never early.
+    // At half of the interval; a busy machine may make it late, never early.
     assert!(since.elapsed().as_millis() >= 10 * 100 - 200, "{:?}", since.elapsed());
 }
 
 #[test]
-fn a_busy_server_says_that_it_is_alive_too() {
+fn a_busy_server_pings_the_watchdog_too() {
     let manager = Manager::new();
     let server = manager.start(officer(&["run", "-p", "0"]).env("WATCHDOG_USEC", "100000"));
     let mut ann = server.connect();
@@ -108,13 +108,13 @@ fn a_busy_server_says_that_it_is_alive_too() {
         ann.release("db");
         let mut bytes = [0; 64];
         signs += usize::from(manager.socket.recv(&mut bytes).is_ok_and(|count| &bytes[..count] == b"WATCHDOG=1"));
-        assert!(Instant::now() < give_up, "{signs} signs of life");
+        assert!(Instant::now() < give_up, "{signs} pings");
     }
 }
 
 #[test]
-fn a_watchdog_that_watches_another_process_is_not_ours() {
-    // What says nothing for so long, while one that is watched says it ten times, would not have said it later either.
+fn a_watchdog_for_another_process_is_ignored() {
+    // A watched server would have sent ten pings in this time, so one that has sent none would not send any later.
     let [watched, other] = [Manager::new(), Manager::new()];
     let start = |manager: &Manager, pid: &str| {
         let command = format!("export WATCHDOG_PID={pid};");
@@ -129,7 +129,7 @@ fn a_watchdog_that_watches_another_process_is_not_ours() {
 }
 
 #[test]
-fn a_server_that_is_stopped_says_nothing_and_goes_on_afterwards() {
+fn a_stopped_server_is_silent_and_continues_afterwards() {
     let manager = Manager::new();
     let server = manager.start(officer(&["run", "-p", "0"]).env("WATCHDOG_USEC", "100000"));
     assert_eq!(manager.hear(), ready(&server));
@@ -144,7 +144,7 @@ fn a_server_that_is_stopped_says_nothing_and_goes_on_afterwards() {
 }
 
 #[test]
-fn it_says_that_it_opens_its_log_anew() {
+fn it_reports_that_it_reopens_its_log() {
     let manager = Manager::new();
     let directory = Directory::new();
     let mut command = officer(&["run", "-p", "0", "--log-file"]);
@@ -160,13 +160,13 @@ fn it_says_that_it_opens_its_log_anew() {
 }
 
 #[test]
-fn a_manager_that_can_not_be_told_is_no_reason_not_to_serve() {
+fn a_manager_that_cannot_be_notified_does_not_stop_the_server() {
     for name in ["/no/such/socket", "@officer no such socket", "vsock:2:1", "", "relative"] {
         let server = Server::start(officer(&["run", "-p", "0", "-l", "warn"]).env("NOTIFY_SOCKET", name));
         server.connect().acquire("db");
         server.log().wait_for("service manager");
     }
-    // One that reads nothing: what it is sent does not fit its queue, and is not waited for.
+    // One that reads nothing: messages that don't fit into its queue are not waited for.
     let manager = Manager::new();
     let filler = UnixDatagram::unbound().unwrap();
     filler.set_nonblocking(true).unwrap();
@@ -179,7 +179,7 @@ fn a_manager_that_can_not_be_told_is_no_reason_not_to_serve() {
 }
 
 #[test]
-fn a_server_in_the_background_leaves_the_manager_of_who_started_it_alone() {
+fn a_server_in_the_background_does_not_notify_the_manager_of_its_starter() {
     let manager = Manager::new();
     let background = crate::background::Background::new();
     let mut start = background.officer("start", &["-p", "0"]);

@@ -1,4 +1,4 @@
-//! Users without privileges: what is not theirs, and what is.
+//! Users without privileges: what they may do, and what not.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -11,11 +11,11 @@ use crate::background::{Background, End, address_of, connect};
 use crate::support::patience::eventually;
 use crate::support::server::{PROGRAM, officer};
 
-/// Whoever has no number of his own.
+/// The uid of nobody.
 const NOBODY: u32 = 65_534;
 
 /// The command as another user, if we can become one and it can get at the program.
-fn as_nobody(mut command: Command) -> Option<Command> {
+pub(crate) fn as_nobody(mut command: Command) -> Option<Command> {
     let as_nobody = |command: &mut Command| _ = command.uid(NOBODY).gid(NOBODY).current_dir("/");
     let mut attempt = Command::new(PROGRAM);
     attempt.arg("--version").stdout(std::process::Stdio::null());
@@ -29,28 +29,28 @@ fn as_nobody(mut command: Command) -> Option<Command> {
 }
 
 #[test]
-fn another_users_server_is_seen_and_not_stopped() {
+fn another_users_server_is_detected_and_not_stopped() {
     let background = Background::new();
     let mut ann = connect(&background.start(&[]));
     let Some(mut stop) = as_nobody(background.officer("stop", &[])) else { return };
     End::of(&mut stop).expect_failure(4, &format!("no permission to stop process {}", background.pid()));
     ann.expect_nothing_before_now();
     let mut status = as_nobody(background.officer("status", &[])).unwrap();
-    assert!(End::of(&mut status).expect_success().contains("it runs"));
+    assert!(End::of(&mut status).expect_success().contains("running as process"));
 }
 
 #[test]
-fn a_directory_that_may_not_be_written_is_said() {
+fn an_unwritable_directory_is_reported() {
     let background = Background::new();
     let Some(mut start) = as_nobody(background.officer("start", &["-p", "0"])) else { return };
     End::of(&mut start).expect_failure(4, "--pid-dir");
-    // Nor may its status be asked where it may not be read.
+    // Nor can the status be read where the directory can't.
     fs::set_permissions(background.file(""), Permissions::from_mode(0o700)).unwrap();
     End::of(&mut as_nobody(background.officer("status", &[])).unwrap()).expect_failure(4, "Permission denied");
 }
 
 #[test]
-fn a_log_that_is_somebody_elses_is_not_written() {
+fn a_log_of_somebody_else_is_not_written() {
     let background = Background::new();
     let log_file = background.file("officer.log");
     fs::write(&log_file, "").unwrap();
@@ -58,10 +58,10 @@ fn a_log_that_is_somebody_elses_is_not_written() {
         eprintln!("skipped: no file can be given to another user ({error})");
         return;
     }
-    // Anybody may have put it there.
+    // Anybody could have put it there.
     for mode in [0o1777, 0o775, 0o757] {
         fs::set_permissions(background.file(""), Permissions::from_mode(mode)).unwrap();
-        background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is no file of this user");
+        background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is not a file of this user");
         assert_eq!(fs::read_to_string(&log_file).unwrap(), "");
     }
     background.start(&["-l", "debug", "--log-file", log_file.to_str().unwrap()]);
@@ -70,11 +70,11 @@ fn a_log_that_is_somebody_elses_is_not_written() {
 }
 
 #[test]
-fn a_log_that_root_has_made_for_somebody_else_is_written() {
+fn a_log_that_root_has_created_for_the_user_is_written() {
     let background = Background::new();
     let log_file = background.file("officer.log");
     let mut ann = connect(&background.start(&["-l", "debug"]));
-    // As logrotate does it with "create 0640 nobody".
+    // As logrotate does with "create 0640 nobody".
     fs::rename(&log_file, background.file("officer.log.1")).unwrap();
     fs::write(&log_file, "").unwrap();
     if let Err(error) = std::os::unix::fs::chown(&log_file, Some(NOBODY), None) {
@@ -82,10 +82,10 @@ fn a_log_that_root_has_made_for_somebody_else_is_written() {
         return;
     }
     kill_process(background.pid(), Signal::HUP).unwrap();
-    eventually("it is opened anew", || background.log().contains("opened anew"));
+    eventually("it is reopened", || background.log().contains("reopened"));
     ann.acquire("db");
     assert!(background.log().contains("\"db\""));
-    // The next server goes on in it.
+    // The next server continues in it.
     background.run("restart", &["-l", "debug", "-p", "0"]).expect_success();
     background.run("stop", &[]).expect_success();
     assert_eq!(background.log().matches("told to end").count(), 2);
@@ -103,13 +103,13 @@ fn a_log_in_a_directory_of_somebody_else_is_not_written_unless_it_is_ours() {
             return;
         }
     }
-    background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is no file of this user");
+    background.run("start", &["-l", "debug", "-p", "0"]).expect_failure(1, "it is not a file of this user");
     fs::remove_file(&log_file).unwrap();
     background.start(&["-l", "debug"]);
 }
 
 #[test]
-fn without_privileges_the_files_are_in_a_directory_of_the_users_own() {
+fn without_privileges_the_files_are_in_the_user_s_own_directory() {
     let background = Background::new();
     fs::set_permissions(background.file(""), Permissions::from_mode(0o777)).unwrap();
     let command = |name: &str, args: &[&str]| {
@@ -127,14 +127,14 @@ fn without_privileges_the_files_are_in_a_directory_of_the_users_own() {
     End::of(&mut command("stop", &[]).unwrap()).expect_success();
     assert_eq!(End::of(&mut command("status", &[]).unwrap()).code, 3);
 
-    // One that somebody else could have filled is none's own.
+    // A directory that somebody else could have filled is not the user's own.
     fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
     End::of(&mut command("start", &["-p", "0"]).unwrap()).expect_failure(1, "is not a directory of yours");
     fs::remove_dir_all(&directory).unwrap();
     std::os::unix::fs::symlink(background.file(""), &directory).unwrap();
     End::of(&mut command("start", &["-p", "0"]).unwrap()).expect_failure(1, "is not a directory of yours");
 
-    // The system's own is taken first.
+    // The one of the system is preferred.
     let runtime = background.file("runtime");
     fs::create_dir(&runtime).unwrap();
     fs::set_permissions(&runtime, Permissions::from_mode(0o777)).unwrap();

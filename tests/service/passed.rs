@@ -1,4 +1,4 @@
-//! A socket that a service manager has made and passed. The tests pass theirs by a shell, as its stdin.
+//! A socket created and passed by a service manager. The tests pass theirs through a shell, as its stdin.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -14,7 +14,7 @@ use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
 use crate::support::server::{Server, officer_after};
 
-/// A command whose process gets this as its descriptor 3, and is told so.
+/// A command whose process gets this as its descriptor 3, with the variables that announce it.
 fn with(passed: impl Into<OwnedFd>, options: &[&str]) -> Command {
     with_count(1, passed, options)
 }
@@ -22,14 +22,14 @@ fn with(passed: impl Into<OwnedFd>, options: &[&str]) -> Command {
 fn with_count(count: u32, passed: impl Into<OwnedFd>, options: &[&str]) -> Command {
     let all: String = (3..3 + count).map(|number| format!(" {number}<&0")).collect();
     let shell = format!("export LISTEN_PID=$$ LISTEN_FDS={count}; exec{all} </dev/null;");
-    // A port that nobody may have: what is passed comes first.
+    // A port that can't be bound: the passed socket takes precedence.
     let mut command = officer_after(&shell, &[&["run", "-h", "192.0.2.1"], options].concat());
     command.stdin(passed.into());
     command
 }
 
 #[test]
-fn a_tcp_socket_is_taken_with_those_who_wait_in_it() {
+fn a_passed_tcp_socket_is_used_with_the_clients_that_wait_in_it() {
     for host in ["127.0.0.1:0", "[::1]:0"] {
         let listener = match TcpListener::bind(host) {
             Ok(listener) => listener,
@@ -47,7 +47,7 @@ fn a_tcp_socket_is_taken_with_those_who_wait_in_it() {
         let mut ann = server.connect();
         assert_eq!(ann.locks(), json!({"db": [early.name()]}));
         assert_eq!(server.end(), Vec::<String>::new());
-        // The manager has it still, and holds the next clients for the next server.
+        // The manager still has it, and keeps further clients for the next server.
         let mut late = Client::connect(&address).unwrap();
         let server = Server::start(&mut with(listener, &[]));
         late.acquire("db");
@@ -66,7 +66,7 @@ fn it_gets_our_socket_options() {
 }
 
 #[test]
-fn a_unix_socket_is_taken_and_its_file_left() {
+fn a_passed_unix_socket_is_used_and_its_file_left() {
     let directory = Directory::new();
     let file = directory.file("passed.sock");
     let listener = UnixListener::bind(&file).unwrap();
@@ -83,7 +83,7 @@ fn a_unix_socket_is_taken_and_its_file_left() {
 }
 
 #[test]
-fn a_unix_socket_without_a_file_is_taken_too() {
+fn a_passed_unix_socket_without_a_file_is_used_too() {
     let name = format!("officer-passed-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let listener = UnixListener::bind_addr(&address).unwrap();
@@ -93,7 +93,7 @@ fn a_unix_socket_without_a_file_is_taken_too() {
 }
 
 #[test]
-fn what_can_not_be_used_is_said_in_one_line() {
+fn unusable_passed_sockets_are_reported_in_one_line() {
     let directory = Directory::new();
     let file = directory.file("file");
     fs::write(&file, "precious").unwrap();
@@ -110,20 +110,21 @@ fn what_can_not_be_used_is_said_in_one_line() {
     ];
     for (what, passed) in unusable {
         println!("{what}");
-        End::of(&mut with(passed, &[])).expect_failure(1, "what was passed is no socket that listens");
+        End::of(&mut with(passed, &[]))
+            .expect_failure(1, "what was passed is not a listening TCP or UNIX stream socket");
     }
-    // Promised, and not there.
+    // Announced, but not there.
     let mut nothing = officer_after("export LISTEN_PID=$$ LISTEN_FDS=1; exec 3<&-;", &["run", "-p", "0"]);
-    End::of(&mut nothing).expect_failure(1, "what was passed is no socket that listens");
+    End::of(&mut nothing).expect_failure(1, "what was passed is not a listening TCP or UNIX stream socket");
     End::of(&mut with_count(2, listener, &[])).expect_failure(1, "2 sockets were passed; the server takes one");
-    // So many that counting them one by one would take long, and room for each.
+    // So many that checking them one by one would take long and need memory for each.
     let mut all = officer_after(&format!("ulimit -v 4000000; export LISTEN_PID=$$ LISTEN_FDS={};", u64::MAX), &["run"]);
     End::of(&mut all).expect_failure(1, &format!("{} sockets were passed; the server takes one", u64::MAX));
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 
 #[test]
-fn what_is_passed_to_another_process_is_not_ours() {
+fn sockets_passed_to_another_process_are_ignored() {
     for shell in [
         "export LISTEN_PID=1 LISTEN_FDS=1;",
         "export LISTEN_PID=$$ LISTEN_FDS=0;",

@@ -1,4 +1,4 @@
-//! Pid files that are stale, or lie: what counts is who holds the lock.
+//! Pid files that are stale or wrong: what counts is who holds the lock.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ fn a_killed_server_is_noticed_and_replaced() {
 }
 
 #[test]
-fn the_file_of_a_killed_server_goes_at_stop() {
+fn stop_removes_the_file_of_a_killed_server() {
     let background = Background::new();
     background.start(&[]);
     background.kill();
@@ -36,7 +36,7 @@ fn the_file_of_a_killed_server_goes_at_stop() {
 }
 
 #[test]
-fn a_process_that_has_got_the_number_of_a_dead_server_is_left_alone() {
+fn a_process_with_the_number_of_a_dead_server_is_left_alone() {
     let background = Background::new();
     let mut bystander = Bystander::new();
     background.start(&[]);
@@ -53,7 +53,7 @@ fn a_process_that_has_got_the_number_of_a_dead_server_is_left_alone() {
 }
 
 #[test]
-fn whatever_stands_in_the_file_the_server_is_found() {
+fn whatever_the_file_contains_the_server_is_found() {
     let background = Background::new();
     let mut bystander = Bystander::new();
     for text in [&format!("{}\n", bystander.id()), "", "rubbish", "-1\n", "1\n"] {
@@ -61,7 +61,7 @@ fn whatever_stands_in_the_file_the_server_is_found() {
         let pid = background.pid();
         fs::write(background.pid_file(), text).unwrap();
         assert_eq!(background.status(), 0, "{text:?}");
-        let said = format!("it runs already, as process {pid}");
+        let said = format!("already running, as process {pid}");
         background.run("start", &["-p", "0"]).expect_failure(1, &said);
         assert_eq!(background.run("stop", &[]).expect_success(), format!("officer: process {pid} has ended\n"));
         ann.expect_end();
@@ -70,7 +70,7 @@ fn whatever_stands_in_the_file_the_server_is_found() {
     }
 }
 
-/// Locks all of a file until it is closed: as this process, or as nobody.
+/// Locks a whole file until it is closed: for this process, or for none.
 #[cfg(target_os = "linux")]
 fn lock(file: &fs::File, kind: i32, is_of_process: bool) {
     let whole = flock { l_type: kind.try_into().unwrap(), l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
@@ -79,32 +79,34 @@ fn lock(file: &fs::File, kind: i32, is_of_process: bool) {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_lock_that_is_of_no_process_has_no_process_ended() {
+fn a_lock_without_a_process_ends_no_process() {
     let background = Background::new();
     // Its number is -1.
     fs::write(background.pid_file(), "").unwrap();
     let file = fs::File::options().write(true).open(background.pid_file()).unwrap();
     lock(&file, F_WRLCK, false);
 
-    // Asked first: what stops at a wrong answer ends no processes.
+    // Checked first: if this fails, the test ends no processes.
     let printed = background.run("status", &[]).expect_success();
-    assert_eq!(printed, "officer: it runs, where its process can't be seen from here\n");
+    let pid_file = background.pid_file();
+    let running = format!("officer: running, but its process can't be seen from here (pid file {pid_file:?})\n");
+    assert_eq!(printed, running);
     background.run("stop", &[]).expect_failure(1, "its process can't be seen from here");
-    background.run("start", &["-p", "0"]).expect_failure(1, "it runs already (pid file");
+    background.run("start", &["-p", "0"]).expect_failure(1, "already running (pid file");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_lock_that_whoever_may_read_can_have_makes_nobody_a_server() {
-    let holder = format!("process {} keeps a lock on it", std::process::id());
-    for (is_of_process, holder) in [(true, holder.as_str()), (false, "somebody keeps a lock on it")] {
+    let holder = format!("process {} has a lock on it", std::process::id());
+    for (is_of_process, holder) in [(true, holder.as_str()), (false, "somebody has a lock on it")] {
         let background = Background::new();
-        // As a killed server leaves it, for all to read.
+        // As left by a killed server, readable by all.
         fs::write(background.pid_file(), "1\n").unwrap();
         let file = fs::File::open(background.pid_file()).unwrap();
         lock(&file, F_RDLCK, is_of_process);
 
-        // Asked first: what stops at a wrong answer does not end this process.
+        // Checked first: if this fails, the test does not end this process.
         assert_eq!(background.status(), 1);
         background.run("stop", &[]).expect_failure(1, holder);
         background.run("start", &["-p", "0"]).expect_failure(1, holder);
@@ -117,7 +119,7 @@ fn a_lock_that_whoever_may_read_can_have_makes_nobody_a_server() {
 }
 
 #[test]
-fn rubbish_that_nobody_holds_is_stale() {
+fn a_file_with_rubbish_and_no_lock_is_stale() {
     let background = Background::new();
     fs::write(background.pid_file(), [0, 255, 10].repeat(1000)).unwrap();
     assert_eq!(background.status(), 1);
@@ -134,7 +136,7 @@ fn another_file_in_its_place_survives_the_server() {
     let pid = background.pid();
     fs::remove_file(background.pid_file()).unwrap();
     fs::write(background.pid_file(), "of somebody else").unwrap();
-    assert_eq!(background.status(), 1);
+    assert_eq!(background.status(), 0, "it is running all the same");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     ann.expect_end();
     crate::support::patience::eventually("it is gone", || {
@@ -143,7 +145,7 @@ fn another_file_in_its_place_survives_the_server() {
     assert_eq!(fs::read_to_string(background.pid_file()).unwrap(), "of somebody else");
 }
 
-/// Where nobody looks after processes without a parent they stay so.
+/// They stay zombies where nobody reaps processes without a parent.
 fn is_zombie(pid: rustix::process::Pid) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
 }

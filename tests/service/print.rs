@@ -1,4 +1,4 @@
-//! What `officer print` prints is what those who read it understand.
+//! Whatever reads the output of `officer print` accepts it.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +10,20 @@ use crate::support::server::{PROGRAM, officer};
 
 fn print(what: &[&str]) -> String {
     End::of(officer(&["print"]).args(what)).expect_success()
+}
+
+/// The unit of a program, which may be where the unit hides it.
+fn print_unit(program: &Path) -> String {
+    let end = End::of(Command::new(program).args(["print", "systemd-unit"]));
+    let is_warned = end.stderr.starts_with("officer: warning: the unit hides /") && end.stderr.lines().count() == 1;
+    assert!(end.code == 0 && (end.stderr.is_empty() || is_warned), "{end:?}");
+    end.stdout
+}
+
+/// A copy of the program. Not by us: a process that another test starts just then would have it open, and it could not be
+/// run.
+fn copy_program(to: &Path) {
+    assert!(Command::new("cp").arg(PROGRAM).arg(to).status().unwrap().success());
 }
 
 /// Runs a program that may not be there; then it says so.
@@ -35,42 +49,56 @@ fn verify(directory: &Directory, unit: &str) -> Option<()> {
 
 #[test]
 fn systemd_finds_no_fault_with_the_unit() {
-    let unit = print(&["systemd-unit"]);
+    let unit = print_unit(Path::new(PROGRAM));
     assert!(unit.contains(&format!("\nExecStart={PROGRAM} run\n")), "{unit}");
     verify(&Directory::new(), &unit);
 }
 
 #[test]
-fn the_unit_runs_the_program_wherever_that_is() {
+fn the_unit_contains_the_path_of_the_program() {
     let directory = Directory::new();
     let place = directory.file("50% of $HOME");
     fs::create_dir(&place).unwrap();
     let program = place.join("officer");
-    // Not by us: a process that another test starts just then would have the file open, and it could not be run.
-    assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
-    let print = |program: &Path| End::of(Command::new(program).args(["print", "systemd-unit"]));
-    let unit = print(&program).expect_success();
+    copy_program(&program);
+    let unit = print_unit(&program);
     // It says so when the program of a unit does not exist.
     verify(&directory, &unit);
     assert!(unit.contains(r#"/50%% of $HOME/officer" run"#), "{unit}");
-    // What systemd can't be told at all.
+    // A path that a unit can't express.
     let quoted = directory.file("\"officer\"");
     fs::rename(&program, &quoted).unwrap();
-    print(&quoted).expect_failure(2, "move it");
+    End::of(Command::new(quoted).args(["print", "systemd-unit"])).expect_failure(2, "move it");
 }
 
 #[test]
-fn the_unit_is_as_hard_as_the_readme_says() {
+fn a_unit_that_hides_its_own_program_is_printed_with_a_warning() {
+    let directory = Directory::new();
+    let program = directory.file("officer");
+    copy_program(&program);
+    if !program.starts_with("/tmp") {
+        eprintln!("skipped: temporary files are not in /tmp here");
+        return;
+    }
+    let end = End::of(Command::new(&program).args(["print", "systemd-unit"]));
+    let said =
+        format!("officer: warning: the unit hides /tmp from the service, so it can't start {}; ", program.display());
+    assert!(end.code == 0 && end.stderr.starts_with(&said) && end.stderr.lines().count() == 1, "{end:?}");
+    assert!(end.stdout.contains("ExecStart="));
+}
+
+#[test]
+fn the_unit_is_as_hard_as_the_operating_guide_says() {
     let directory = Directory::new();
     let file = directory.file("officer.service");
-    fs::write(&file, print(&["systemd-unit"])).unwrap();
+    fs::write(&file, print_unit(Path::new(PROGRAM))).unwrap();
     let security = ["security", "--offline=true", "--no-pager"];
     let Some(output) = run_if_there(Command::new("systemd-analyze").args(security).arg(&file)) else { return };
     let said = String::from_utf8(output.stdout).unwrap();
     let score = said.split("Overall exposure level for officer.service: ").nth(1).unwrap_or_else(|| panic!("{said}"));
     let score = score.split(' ').next().unwrap();
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    assert!(readme.contains(&format!("Overall exposure level for officer.service: {score} ")), "the score is {score}");
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs/operating.md")).unwrap();
+    assert!(guide.contains(&format!("Overall exposure level for officer.service: {score} ")), "the score is {score}");
     assert!(score.parse::<f64>().unwrap() < 1.5, "{score}");
 }
 
@@ -95,6 +123,11 @@ fn every_command_has_a_manual_page_with_all_of_its_options() {
             let (variable, _) = variable.split_once(']').unwrap();
             assert!(printed.contains(variable), "{variable} is not in {printed}");
         }
+        for section in ["SYNOPSIS", "DESCRIPTION", "EXIT STATUS"] {
+            assert!(printed.contains(section), "{section} is not in {printed}");
+        }
+        let has_variables = help.contains("[env: ");
+        assert!(!has_variables || printed.contains(".SH ENVIRONMENT") || printed.contains(".SH \"ENVIRONMENT\""));
         let directory = Directory::new();
         let file = directory.file("page");
         fs::write(&file, &printed).unwrap();
@@ -103,6 +136,29 @@ fn every_command_has_a_manual_page_with_all_of_its_options() {
         }
     }
     End::of(&mut officer(&["print", "man", "rum"])).expect_failure(2, "\"rum\"");
+}
+
+#[test]
+fn the_page_of_lock_says_how_it_is_called_and_what_counts_beside_its_options() {
+    let page = print(&["man", "lock"]);
+    let (_, synopsis) = page.split_once(".SH SYNOPSIS\n").unwrap();
+    let (synopsis, _) = synopsis.split_once(".SH ").unwrap();
+    assert!(synopsis.contains(r"<NAME> \-\- <COMMAND> [ARG]..."), "{synopsis}");
+    for part in [
+        ".SH \"EXIT STATUS\"\nthat of the command, or 128 + N if signal N ended it; or\n",
+        ".TP\n\\fB73\\fR\nthe lock was lost",
+        ".SH \"ENVIRONMENT\"\n",
+        ".TP\n\\fBOFFICER_LOCK\\fR\nSet for the command",
+        ".TP\n\\fBOFFICER_PORT\\fR\nStands for \\-\\-port where",
+        ".SH \"FILES\"\n.TP\n\\fB/tmp/officer.sock\\fR\n",
+    ] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    // Every status on a line of its own, and none in what comes before the list.
+    let (_, notes) = page.split_once(".SH \"NOTES\"\n").unwrap();
+    assert!(!notes.split(".SH ").next().unwrap().contains("Exit status:"), "{notes}");
+    assert!(print(&["man", "status"]).contains(".TP\n\\fB3\\fR\nit does not run\n"));
+    assert!(print(&["man", "run"]).contains(".TP\n\\fBOFFICER_MAX_IDLE\\fR\n"));
 }
 
 #[test]
@@ -126,10 +182,14 @@ fn a_shell_completes_commands_and_options() {
     assert_eq!(complete("officer run --log-f").as_deref(), Some("--log-file"));
     assert_eq!(complete("officer restart --stop-t").as_deref(), Some("--stop-timeout"));
     assert_eq!(complete("officer da").as_deref(), Some(""));
-    // A command that 'officer lock' runs, and nothing of ours behind it.
+    // A command that 'officer lock' runs, and none of our options after it.
     assert!(complete("officer lock x -- cat").is_some_and(|commands| commands.split(' ').any(|it| it == "cat")));
     assert_eq!(complete("officer lock x -- cat --time").as_deref(), Some(""));
+    assert_eq!(complete("officer lock -v boss:17 -- ls \"\"").as_deref(), Some(""));
+    assert_eq!(complete("officer lock -- -x -- ls --").as_deref(), Some(""));
     assert_eq!(complete("officer lock x --timeo").as_deref(), Some("--timeout"));
+    assert_eq!(complete("officer print man sta").as_deref(), Some("start status"));
+    assert_eq!(complete("officer print man bench sto").as_deref(), Some("stop storm"));
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         assert!(print(&["completions", shell]).contains("pid-dir"), "{shell}");
     }
@@ -148,12 +208,13 @@ fn fish_completes_shells_and_the_command_that_runs_with_the_lock() {
         let output = run_if_there(command.args(["--no-config", "-c", &script]).current_dir(directory.file("")))?;
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         let said = String::from_utf8(output.stdout).unwrap();
-        // Each with what it is, behind a tab.
+        // Each with a description after a tab.
         Some(said.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>())
     };
     let Some(commands) = complete("officer sta") else { return };
     assert_eq!(commands, ["start", "status"]);
     assert_eq!(complete("officer print completions z").unwrap(), ["zsh"]);
+    assert_eq!(complete("officer print man sta").unwrap(), ["start", "status"]);
     assert!(complete("officer lock x -- cat").unwrap().contains(&"cat".to_owned()));
     assert_eq!(complete("officer lock x -- cat officer.f").unwrap(), ["officer.fish"]);
     assert_eq!(complete("officer lock x --timeo").unwrap(), ["--timeout"]);
@@ -164,7 +225,7 @@ fn zsh_completes_the_command_that_runs_with_the_lock() {
     let directory = Directory::new();
     let file = directory.file("_officer");
     fs::write(&file, print(&["completions", "zsh"])).unwrap();
-    // What zsh has for a command, and for options, says what it is asked for.
+    // The functions that zsh has for commands and options print what they are asked for.
     let complete = |words: &str| {
         let script = format!(
             "compdef() {{}}; _normal() {{ print command $words, $CURRENT }}; _arguments() {{ print -l options $@ }}; \
@@ -182,5 +243,6 @@ fn zsh_completes_the_command_that_runs_with_the_lock() {
         assert!(complete(words).unwrap().starts_with("options\n"), "{words}");
     }
     let printed = fs::read_to_string(&file).unwrap();
+    assert!(printed.contains("(run start stop "), "no pages for 'print man'");
     assert!(printed.contains("'--timeout=[") && !printed.contains("What to run"), "options are taken behind the name");
 }

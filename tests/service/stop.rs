@@ -1,4 +1,4 @@
-//! `officer stop` waits, but not for ever.
+//! `officer stop` waits, but not forever.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use crate::background::{Background, End, connect};
 use crate::support::patience::eventually;
 use crate::support::server::{officer, officer_after};
 
-/// Has the system let it do nothing more.
+/// Stops the server, so that it can't react.
 fn stop(pid: Pid) {
     kill_process(pid, Signal::STOP).unwrap();
     let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -18,11 +18,12 @@ fn stop(pid: Pid) {
 }
 
 #[test]
-fn stop_waits_for_a_server_that_takes_its_time() {
+fn stop_waits_for_a_slow_server() {
     let background = Background::new();
     // Replies that nobody reads keep it for as long as it may take.
-    let mut deaf =
-        connect(&background.start(&["--outbox-pause-bytes", "1000000000", "--outbox-bytes-max", "1000000000"]));
+    let limits =
+        ["--outbox-pause-bytes", "--outbox-bytes-max", "--outboxes-bytes-max"].map(|name| [name, "1000000000"]);
+    let mut deaf = connect(&background.start(limits.as_flattened()));
     let names: Vec<String> = (0..50).map(|number| format!("{number} {}", "x".repeat(1000))).collect();
     names.iter().for_each(|name| deaf.acquire(name));
     deaf.write("{\"command\":\"my_locks\"}\n".repeat(500).as_bytes());
@@ -33,7 +34,7 @@ fn stop_waits_for_a_server_that_takes_its_time() {
 }
 
 #[test]
-fn a_server_that_does_not_end_is_killed_and_that_is_said() {
+fn a_server_that_does_not_exit_is_killed_with_a_message() {
     let background = Background::new();
     let mut ann = connect(&background.start(&[]));
     let pid = background.pid();
@@ -51,7 +52,7 @@ fn a_server_that_does_not_end_is_killed_and_that_is_said() {
 }
 
 #[test]
-fn a_server_that_was_held_up_and_ends_in_time_is_not_killed() {
+fn a_delayed_server_that_exits_in_time_is_not_killed() {
     let background = Background::new();
     background.start(&["-l", "info"]);
     let pid = background.pid();
@@ -67,7 +68,7 @@ fn a_server_that_was_held_up_and_ends_in_time_is_not_killed() {
 }
 
 #[test]
-fn what_is_done_does_not_depend_on_whether_it_can_be_said() {
+fn an_unwritable_stderr_does_not_change_what_stop_does() {
     let background = Background::new();
     background.start(&[]);
     let old = background.pid();

@@ -1,4 +1,4 @@
-//! A server in the foreground of a terminal that is closed. `script` of util-linux makes the terminal.
+//! A server in the foreground of a terminal that is closed. `script` of util-linux creates the terminal.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ impl Drop for Guard {
     }
 }
 
-/// Runs a server on a terminal of its own, where there is a `script` that can.
+/// Runs a server on a terminal of its own, where `script` is available.
 fn on_a_terminal(directory: &Directory, options: &str) -> Option<(Child, Guard, Client)> {
     let version = Command::new("script").arg("--version").stdout(Stdio::piped()).stderr(Stdio::null()).output();
     if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
@@ -50,7 +50,7 @@ fn pid(file: &Path) -> Pid {
 }
 
 #[test]
-fn the_server_ends_well_when_its_terminal_is_closed() {
+fn the_server_exits_with_success_when_its_terminal_is_closed() {
     let directory = Directory::new();
     let Some((terminal, _server, mut ann)) = on_a_terminal(&directory, "") else { return };
     ann.acquire("db");
@@ -60,13 +60,13 @@ fn the_server_ends_well_when_its_terminal_is_closed() {
 }
 
 #[test]
-fn with_a_log_file_it_stays() {
+fn with_a_log_file_it_keeps_running() {
     let directory = Directory::new();
     let Some((terminal, server, mut ann)) = on_a_terminal(&directory, "-l info --log-file log") else { return };
     ann.acquire("db");
     close(terminal);
     let log = || fs::read_to_string(directory.file("log")).unwrap_or_default();
-    eventually("it has noticed", || log().contains("opened anew"));
+    eventually("it has noticed", || log().contains("reopened"));
     ann.expect_nothing_before_now();
     kill_process(server.0, Signal::TERM).unwrap();
     ann.expect_end();

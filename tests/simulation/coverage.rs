@@ -71,6 +71,10 @@ const REQUIRED: &[&str] = &[
     "cut turn_expiry_bytes",
     "cut turn_ends_max",
     "cut outbox_pause_bytes",
+    "poll cut short",
+    "poll interrupted",
+    "poll begun long before its turn",
+    "a turn that may not execute what is due",
     "end the peer closed",
     "end the socket failed",
     "end kicked",
@@ -91,7 +95,7 @@ pub(crate) struct Coverage {
     pub(crate) steps: u64,
     pub(crate) turns: u64,
     /// Nanoseconds of virtual time.
-    pub(crate) time: u64,
+    pub(crate) time: u128,
 }
 
 impl Coverage {

@@ -3,7 +3,9 @@
 //! It takes requests in its own form and gives replies as text, so it can stand beside whatever speaks the protocol: the
 //! engine, or a server behind sockets. It is written to be believed by reading it, and shares nothing with what it judges.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::sizes::{Id, Span, Whole, quoted};
 
 /// A client's number, chosen by whoever uses the model.
 pub type Seat = usize;
@@ -23,8 +25,7 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub ask: Ask,
-    /// As it is written: `7`, or `"seven"` with its quotes.
-    pub id: Option<String>,
+    pub id: Option<Id>,
 }
 
 /// What is asked.
@@ -32,8 +33,8 @@ pub struct Request {
 pub enum Ask {
     Lock {
         name: String,
-        timeout: Option<Timeout>,
-        queue_max: Option<u64>,
+        timeout: Option<Span>,
+        queue_max: Option<Whole>,
     },
     Unlock {
         name: String,
@@ -51,21 +52,19 @@ pub enum Ask {
     Ping,
 }
 
-/// A timeout in seconds as it is written, and how long that is.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeout {
-    pub written: &'static str,
-    pub nanos: u64,
-}
-
 impl Request {
     /// The line, without its `\n`.
     pub fn line(&self) -> String {
         let mut line = match &self.ask {
             Ask::Lock { name, timeout, queue_max } => {
-                let timeout = timeout.map_or(String::new(), |timeout| format!(r#","timeout":{}"#, timeout.written));
-                let queue_max = queue_max.map_or(String::new(), |queue_max| format!(r#","queue_max":{queue_max}"#));
-                format!(r#"{{"command":"lock","name":{}{timeout}{queue_max}"#, quoted(name))
+                let mut line = format!(r#"{{"command":"lock","name":{}"#, quoted(name));
+                if let Some(timeout) = timeout {
+                    line += &format!(r#","timeout":{}"#, timeout.written);
+                }
+                if let Some(queue_max) = queue_max {
+                    line += &format!(r#","queue_max":{}"#, queue_max.written);
+                }
+                line
             }
             Ask::Unlock { name } => format!(r#"{{"command":"unlock","name":{}"#, quoted(name)),
             Ask::Page { prefix, has_detail } => {
@@ -79,7 +78,7 @@ impl Request {
             Ask::Ping => r#"{"command":"ping""#.to_owned(),
         };
         if let Some(id) = &self.id {
-            line += &format!(r#","id":{id}"#);
+            line += &format!(r#","id":{}"#, id.written);
         }
         line + "}"
     }
@@ -155,10 +154,12 @@ impl Model {
     /// A client sends a request.
     pub fn request(&mut self, seat: Seat, request: &Request, now: u64) -> Said {
         let mut said = Vec::new();
-        let id = request.id.as_deref();
+        let id = request.id.as_ref().map(|id| id.returned.as_str());
         let answer = match &request.ask {
             Ask::Lock { name, timeout, queue_max } => {
-                self.lock(seat, name, timeout.map(|timeout| timeout.nanos), *queue_max, id, now, &mut said)
+                let timeout = timeout.as_ref().map(|timeout| timeout.nanos);
+                let queue_max = queue_max.as_ref().map(|queue_max| queue_max.value);
+                self.lock(seat, name, timeout, queue_max, id, now, &mut said)
             }
             Ask::Unlock { name } if self.client(seat).names.contains(name) => {
                 self.give_up(seat, name, now, &mut said);
@@ -219,7 +220,7 @@ impl Model {
         let mut said = Vec::new();
         for lock in &self.locks {
             for waiter in lock.waiters.iter().filter(|waiter| waiter.id.is_some()) {
-                let answer = error("shutting_down", "the server shuts down", Some(&lock.name));
+                let answer = error("shutting_down", Some(&lock.name));
                 said.push((waiter.seat, with_id(answer, waiter.id.as_deref())));
             }
         }
@@ -267,7 +268,7 @@ impl Model {
         seat: Seat,
         name: &str,
         timeout: Option<u64>,
-        queue_max: Option<u64>,
+        queue_max: Option<u128>,
         id: Option<&str>,
         now: u64,
         said: &mut Said,
@@ -281,7 +282,7 @@ impl Model {
 
         let Some(lock) = self.locks.iter_mut().find(|lock| lock.name == name) else {
             if has_too_many {
-                return Some(too_many_locks(name));
+                return Some(error("too_many_locks", Some(name)));
             }
             self.locks.push(Lock { name: name.to_owned(), holder: seat, held_since: now, waiters: Vec::new() });
             self.client(seat).names.push(name.to_owned());
@@ -293,8 +294,7 @@ impl Model {
         }
         if let Some(waiter) = lock.waiters.iter_mut().find(|waiter| waiter.seat == seat) {
             if id.is_some() {
-                let message = "the connection waits for this lock already";
-                return Some(error("already_queued", message, Some(name)));
+                return Some(error("already_queued", Some(name)));
             }
             if waiter.until.is_none() && until.is_some() {
                 waiter.until = until;
@@ -306,9 +306,9 @@ impl Model {
             return None;
         }
         if has_too_many {
-            return Some(too_many_locks(name));
+            return Some(error("too_many_locks", Some(name)));
         }
-        if queue_max.is_some_and(|queue_max| queue.len() as u64 >= queue_max) {
+        if queue_max.is_some_and(|queue_max| queue.len() as u128 >= queue_max) {
             self.counts.queue_maxed += 1;
             return Some(queued(name, "queue_maxed", &queue));
         }
@@ -317,7 +317,7 @@ impl Model {
             return Some(queued(name, "timed_out", &queue));
         }
         if lock.waiters.len() >= waits_max {
-            return Some(error("too_many_waits", "as many wait for this lock as may", Some(name)));
+            return Some(error("too_many_waits", Some(name)));
         }
         lock.waiters.push(Waiter { seat, id: id.map(str::to_owned), since: now, until });
         self.timeouts_set += 1;
@@ -388,8 +388,7 @@ impl Model {
 
     fn listing(&self, result: &str, value: &str) -> String {
         if value.len() > self.limits.reply_bytes_max {
-            let message = "the listing is larger than a reply may be; ask for pages with limit and detail";
-            return error("reply_too_large", message, None);
+            return error("reply_too_large", None);
         }
         format!(r#"{{"result":"{result}","value":{value}}}"#)
     }
@@ -432,15 +431,14 @@ fn queued(name: &str, result: &str, queue: &[String]) -> String {
     format!(r#"{{"name":{},"result":"{result}","queue":{}}}"#, quoted(name), array(queue))
 }
 
-fn too_many_locks(name: &str) -> String {
-    error("too_many_locks", "the connection holds and waits for as many locks as it may", Some(name))
+/// An error, as it stands on the wire, but for its wording: that is for people, and no rule.
+pub fn error(reason: &str, name: Option<&str>) -> String {
+    let name = name.map_or(String::new(), |name| format!(r#","name":{}"#, quoted(name)));
+    format!(r#"{{"result":"error","reason":"{reason}","message":"{WORDING}"{name}}}"#)
 }
 
-/// An error, as it stands on the wire.
-pub fn error(reason: &str, message: &str, name: Option<&str>) -> String {
-    let name = name.map_or(String::new(), |name| format!(r#","name":{}"#, quoted(name)));
-    format!(r#"{{"result":"error","reason":"{reason}","message":"{message}"{name}}}"#)
-}
+/// What stands for the wording of any error.
+pub const WORDING: &str = "in whatever words";
 
 /// The same reply with the request's id.
 pub fn with_id(mut reply: String, id: Option<&str>) -> String {
@@ -449,13 +447,6 @@ pub fn with_id(mut reply: String, id: Option<&str>) -> String {
         reply += &format!(r#","id":{id}}}"#);
     }
     reply
-}
-
-fn quoted(text: &str) -> String {
-    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b':' || byte == b'.') {
-        return format!("\"{text}\"");
-    }
-    json!(text).to_string()
 }
 
 fn array(texts: &[String]) -> String {

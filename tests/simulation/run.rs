@@ -1,4 +1,4 @@
-//! One scenario, carried out: the server over sockets made of memory, beside what is expected of it.
+//! One scenario, executed: the server over sockets made of memory, beside what is expected of it.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -10,15 +10,17 @@ use std::rc::Rc;
 use fastrand::Rng;
 use officer::engine::ConnectionKey;
 use officer::server::{Readiness, Server};
+use officer::time::Moment;
 use officer::wire::peer::Peer;
 
 use crate::coverage::{Coverage, Event as Happening};
 use crate::expected::{Asked, Broken, Event, Expected, Number};
 use crate::memory::{Call, MemorySocket, Wire};
-use crate::scenario::{BAD, From, Line, Scenario, Seat, Step};
+use crate::scenario::{From, Line, Scenario, Seat, Step};
+use crate::sizes::{Id, quoted};
 use crate::{counting, watch};
 
-/// How a scenario is carried out.
+/// How a scenario is executed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     /// Whether the server checks itself after every turn. Without, only what clients see finds a fault.
@@ -44,12 +46,12 @@ pub(crate) struct Failure {
     pub(crate) transcript: Vec<String>,
 }
 
-/// Carries out the scenario of a seed.
+/// Executes the scenario of a seed.
 pub(crate) fn run_seed(seed: u64, options: Options) -> Result<Coverage, Failure> {
     run(&Scenario::from_seed(seed), options)
 }
 
-/// Carries out a scenario. Panics become failures, the server's and our own alike.
+/// Executes a scenario. Panics become failures, the server's and our own alike.
 pub(crate) fn run(scenario: &Scenario, options: Options) -> Result<Coverage, Failure> {
     let events = Rc::new(RefCell::new(Vec::new()));
     watch::listen(Rc::clone(&events));
@@ -64,7 +66,7 @@ pub(crate) fn run(scenario: &Scenario, options: Options) -> Result<Coverage, Fai
     watch::stop();
     let mut world = world.expect("it was made");
     let Err(panic) = result else {
-        world.expected.coverage.time = world.now;
+        world.expected.coverage.time = world.now.into();
         return Ok(world.expected.coverage);
     };
     let transcript = world.expected.transcript.take().unwrap_or_default();
@@ -88,13 +90,14 @@ const FIRST_NAME: usize = 10_000;
 /// How many names there are: the port is part of them.
 const NAMES: usize = u16::MAX as usize - FIRST_NAME;
 
-fn peer(number: Number, from: From) -> Peer {
+/// Where a connection comes from, as the server is told, and how replies have to name it.
+fn peer(number: Number, from: From) -> (Peer, String) {
     let name = FIRST_NAME + number;
     let port = u16::try_from(name).expect("few connections");
     match from {
-        From::Unix => Peer::Unix(name as u64),
-        From::Loopback => Peer::V4 { ip: [127, 0, 0, 1], port },
-        From::Elsewhere => Peer::V4 { ip: [10, 0, 0, 1], port },
+        From::Unix => (Peer::Unix(name as u64), format!("unix:{name}")),
+        From::Loopback => (Peer::V4 { ip: [127, 0, 0, 1], port }, format!("127.0.0.1:{name}")),
+        From::Elsewhere => (Peer::V4 { ip: [10, 0, 0, 1], port }, format!("10.0.0.1:{name}")),
     }
 }
 
@@ -103,7 +106,10 @@ pub(crate) fn number_of(name: &str) -> Number {
     number.parse::<usize>().expect("a number") - FIRST_NAME
 }
 
-/// So many rounds with the same steps, and each leaves more memory behind: it is lost.
+/// The clock stops here, 292 years after the server's start.
+const END_OF_TIME: u64 = 1 << 63;
+
+/// If each of this many rounds with the same steps leaves more memory than the one before, memory is lost.
 const ROUNDS_MAX: usize = 100;
 
 /// The clients, the network and the clock.
@@ -113,6 +119,8 @@ struct World {
     expected: Expected,
     options: Options,
     now: u64,
+    /// When the last poll returned.
+    polled_at: u64,
     seats: Vec<Sitting>,
     links: Vec<Link>,
     events: Rc<RefCell<Vec<Event>>>,
@@ -137,22 +145,26 @@ struct Link {
     /// Sent, and not arrived.
     under_way: Vec<u8>,
     edge: Readiness,
+    /// When the first thing happened that no poll has reported.
+    happened_at: u64,
     is_closed: bool,
 }
 
 impl World {
     fn new(scenario: &Scenario, options: Options, events: Rc<RefCell<Vec<Event>>>) -> Self {
+        let of_server = scenario.limits.of_server();
         let mut limits = scenario.limits.clone();
         limits.connection_locks_max += usize::from(options.is_misled);
         let mut expected = Expected::new(limits);
         expected.transcript = options.has_transcript.then(Vec::new);
-        let (server, live) = counting::live(|| Server::new(scenario.limits.clone()));
+        let (server, live) = counting::live(|| Server::new(of_server));
         World {
             server,
             server_live: live,
             expected,
             options,
             now: 0,
+            polled_at: 0,
             seats: vec![Sitting::default(); scenario.seats],
             links: Vec::new(),
             events,
@@ -167,10 +179,10 @@ impl World {
         for (number, step) in steps.iter().enumerate() {
             self.step = number;
             self.expected.coverage.steps += 1;
-            self.carry_out(step);
+            self.execute(step);
         }
         for seat in 0..self.seats.len() {
-            self.carry_out(&Step::Reset { seat, is_announced: true });
+            self.execute(&Step::Reset { seat, is_announced: true });
             self.seats[seat] = Sitting::default();
         }
         self.settle(0);
@@ -209,7 +221,7 @@ impl World {
         result
     }
 
-    fn carry_out(&mut self, step: &Step) {
+    fn execute(&mut self, step: &Step) {
         match step {
             Step::Connect { seat, from, read_max, refuses_half_close } => {
                 self.connect(*seat, *from, *read_max, *refuses_half_close);
@@ -272,7 +284,10 @@ impl World {
                         self.expected.on_failure(number);
                     }
                     self.with_server(|server| server.fail(key, ErrorKind::NotConnected.into()));
-                    self.between_turns();
+                    let events = self.take_events();
+                    self.expected.hear(&events);
+                    self.expected.between_turns(&events);
+                    self.give_back(events);
                 }
             }
             Step::Event { seat, is_of_former, bits } => {
@@ -287,9 +302,13 @@ impl World {
                 }
             }
             Step::Pass(nanos) => self.pass(*nanos),
-            Step::Oversleep(nanos) => self.now += nanos,
-            Step::Due => self.now = self.now.max(self.expected.next_due().unwrap_or(0)),
-            Step::Poll(order) => self.poll(*order),
+            Step::Oversleep(nanos) => self.now = self.now.saturating_add(*nanos).min(END_OF_TIME),
+            Step::Due => self.now = self.now.max(self.next_due()),
+            Step::NearlyDue => self.pass(self.next_due().saturating_sub(self.now + 1)),
+            Step::Poll { order, ago, most } => {
+                let begun = self.now.saturating_sub(*ago).max(self.polled_at);
+                self.poll(*order, begun, *most);
+            }
             Step::Turn => self.turn(),
             Step::Settle(order) => self.settle(*order),
         }
@@ -310,11 +329,13 @@ impl World {
         let (calls, aside) = (Some((number, Rc::new(note) as _)), Some(counting::set_aside as _));
         let wire = Wire { read_max, refuses_half_close, calls, aside, ..Wire::default() };
         let wire = Rc::new(RefCell::new(wire));
-        let peer = peer(number, from);
+        let (peer, name) = peer(number, from);
         let (socket, now) = (MemorySocket::new(Rc::clone(&wire)), self.now);
-        let key = self.with_server(|server| server.accept(socket, peer, now));
+        let key = self.with_server(|server| server.accept(socket, peer, Moment::from_nanos(now)));
         let slot = key.map(slot);
-        self.expected.accept(peer.to_string(), from != From::Elsewhere, slot, Rc::clone(&wire), now);
+        let events = self.take_events();
+        self.expected.hear(&events);
+        self.expected.accept(name, from != From::Elsewhere, key.is_some(), Rc::clone(&wire), now);
         self.expected.coverage.event(Happening::Accept);
         if slot.is_some_and(|slot| self.freed_slots.remove(&slot)) {
             self.expected.coverage.count("a slot used again at once");
@@ -326,15 +347,11 @@ impl World {
             wire,
             under_way: Vec::new(),
             edge: Readiness::default(),
+            happened_at: 0,
             is_closed: key.is_none(),
         });
         // The poll announces once that a new socket takes something.
         self.edge(number, Readiness { is_writable: true, ..Readiness::default() });
-        self.between_turns();
-    }
-
-    fn between_turns(&mut self) {
-        let events = self.take_events();
         self.expected.between_turns(&events);
         self.give_back(events);
     }
@@ -347,10 +364,10 @@ impl World {
                 (format!("{}{padding}}}{ending}", &line[..line.len() - 1]), Asked::Locks(request.clone()))
             }
             Line::Hello { label, max_idle, id } => {
-                let client = label.as_ref().map_or(String::new(), |label| format!(r#","client":"{label}""#));
-                let idle = max_idle.map_or(String::new(), |idle| format!(r#","max_idle":{}"#, idle.written));
+                let client = label.as_ref().map_or(String::new(), |label| format!(r#","client":{}"#, quoted(label)));
+                let idle = max_idle.as_ref().map_or(String::new(), |idle| format!(r#","max_idle":{}"#, idle.written));
                 let text = format!("{{\"command\":\"hello\"{client}{idle}{}}}\n", with_id(id.as_ref()));
-                let max_idle = max_idle.map(|idle| idle.nanos);
+                let max_idle = max_idle.as_ref().map(|idle| idle.nanos);
                 (text, Asked::Hello { label: label.clone(), max_idle, id: id.clone() })
             }
             Line::Kick { seat, id } => {
@@ -359,9 +376,9 @@ impl World {
                 let text = format!("{{\"command\":\"kick\",\"connection\":\"{kicked}\"{}}}\n", with_id(id.as_ref()));
                 (text, Asked::Kick { connection: kicked, id: id.clone() })
             }
-            Line::Bad(which) => (format!("{}\n", BAD[*which].0), Asked::Bad { reply: BAD[*which].1 }),
+            Line::Bad { text, reply } => (format!("{text}\n"), Asked::Bad { reply: reply.clone() }),
             Line::Blank => (" \t\r\n".to_owned(), Asked::Nothing),
-            Line::Long => (format!("{}\n", "x".repeat(1_100)), Asked::Nothing),
+            Line::Long(bytes) => (format!("{}\n", "x".repeat(*bytes)), Asked::Nothing),
         };
         // An ending may have a line of its own.
         let end = text.find('\n').expect("a line has an end") + 1;
@@ -393,13 +410,23 @@ impl World {
         edge.is_read_closed |= readiness.is_read_closed;
         if !self.edges.contains(&number) {
             self.edges.push(number);
+            self.links[number].happened_at = self.now;
         }
     }
 
-    fn poll(&mut self, order: u64) {
-        let mut edges = std::mem::take(&mut self.edges);
+    /// A poll reports sockets in the order in which something happened to them. Of those that it reports, any may be noted
+    /// first.
+    fn poll(&mut self, order: u64, begun: u64, most: Option<usize>) {
+        if most.is_some() {
+            // The system's poll does not report sockets that are closed.
+            let expected = &self.expected;
+            self.edges.retain(|number| expected.is_there(*number));
+        }
+        let count = most.map_or(self.edges.len(), |most| most.min(self.edges.len()));
+        let is_complete = most.is_none_or(|most| count < most);
+        let mut edges: Vec<Number> = self.edges.drain(..count).collect();
         Rng::with_seed(order).shuffle(&mut edges);
-        for number in edges.drain(..) {
+        for number in edges {
             let link = &mut self.links[number];
             let readiness = std::mem::take(&mut link.edge);
             let Some(key) = link.key else { continue };
@@ -411,15 +438,24 @@ impl World {
             }
             self.with_server(|server| server.ready(key, readiness));
         }
-        self.edges = edges;
+        self.with_server(|server| server.polled(Moment::from_nanos(begun), is_complete));
+        self.expected.polled(begun, is_complete);
+        self.polled_at = self.now;
+        match most {
+            Some(0) => self.expected.coverage.count("poll interrupted"),
+            Some(_) if !is_complete => self.expected.coverage.count("poll cut short"),
+            _ => {}
+        }
     }
 
     fn turn(&mut self) {
         let now = self.now;
-        self.with_server(|server| server.turn(now));
+        self.with_server(|server| server.turn(Moment::from_nanos(now)));
         self.freed_slots.clear();
         let events = self.take_events();
-        self.expected.turn(now, &events);
+        let happened_at = |number: &Number| self.links[*number].happened_at;
+        let unknown_since = self.edges.iter().map(happened_at).min().unwrap_or(u64::MAX);
+        self.expected.turn(now, unknown_since, &events);
         self.give_back(events);
         if self.options.check_all {
             self.server.check_all();
@@ -447,9 +483,9 @@ impl World {
     fn settle(&mut self, order: u64) {
         // A bound only so that a server that never rests fails instead of hanging.
         for _ in 0..100_000 {
-            self.poll(order);
+            self.poll(order, self.now, None);
             self.turn();
-            let next = self.server.next_turn();
+            let next = self.next_turn();
             if self.edges.is_empty() && next.is_none_or(|next| next > self.now) {
                 return self.expected.settled(next);
             }
@@ -457,10 +493,20 @@ impl World {
         std::panic::panic_any(Broken("the server never comes to rest".to_owned()));
     }
 
+    /// When the server wants its next turn, in nanoseconds.
+    fn next_turn(&self) -> Option<u64> {
+        self.server.next_turn().map(Moment::as_nanos)
+    }
+
+    /// When the next thing is due, if anything is.
+    fn next_due(&self) -> u64 {
+        self.expected.next_due().map_or(0, |due| due.min(END_OF_TIME))
+    }
+
     fn pass(&mut self, nanos: u64) {
-        let end = self.now + nanos;
+        let end = self.now.saturating_add(nanos).min(END_OF_TIME);
         self.settle(0);
-        while let Some(next) = self.server.next_turn()
+        while let Some(next) = self.next_turn()
             && next <= end
         {
             self.now = self.now.max(next);
@@ -473,8 +519,8 @@ impl World {
 
 const ALL: Readiness = Readiness { is_readable: true, is_writable: true, is_read_closed: true };
 
-fn with_id(id: Option<&String>) -> String {
-    id.map_or(String::new(), |id| format!(r#","id":{id}"#))
+fn with_id(id: Option<&Id>) -> String {
+    id.map_or(String::new(), |id| format!(r#","id":{}"#, id.written))
 }
 
 fn slot(key: ConnectionKey) -> u32 {

@@ -1,11 +1,10 @@
 //! What happens in one run, drawn from a seed: a list of steps that keeps its meaning when steps are left out of it.
 
-use std::time::Duration;
-
 use fastrand::Rng;
-use officer::server::Limits;
 
-use crate::model::{Ask, Request, Timeout};
+use crate::limits::Limits;
+use crate::model::{Ask, Request};
+use crate::sizes::{self, Id, Span};
 
 /// Steps of one run.
 pub(crate) const STEPS: usize = 2_000;
@@ -30,7 +29,7 @@ pub(crate) enum Step {
         read_max: Option<usize>,
         refuses_half_close: bool,
     },
-    /// A client sends a line, of which so many bytes arrive now (with those that had not arrived before it).
+    /// A client sends a line, of which `arrives` bytes arrive now (with those that had not arrived before it).
     Say {
         seat: Seat,
         line: Line,
@@ -50,7 +49,7 @@ pub(crate) enum Step {
         seat: Seat,
         is_announced: bool,
     },
-    /// The client takes so many bytes from now on. None: all.
+    /// The client takes this many bytes from now on. None: all.
     Room {
         seat: Seat,
         bytes: Option<usize>,
@@ -68,7 +67,7 @@ pub(crate) enum Step {
         seat: Seat,
         is_of_former: bool,
     },
-    /// An event that nothing stands behind, for the seat's connection or the one before it, which is gone.
+    /// A spurious event, for the seat's connection or the one before it, which is gone.
     Event {
         seat: Seat,
         is_of_former: bool,
@@ -80,8 +79,15 @@ pub(crate) enum Step {
     Oversleep(u64),
     /// The time of the next thing that is due comes, and the server has not had its turn.
     Due,
-    /// The poll's events are delivered, in an order of this number's, and the server has not had its turn.
-    Poll(u64),
+    /// All but the last nanosecond of the time until the next thing is due passes.
+    NearlyDue,
+    /// A poll that began `ago` nanoseconds ago returns. At most `most` events (none: all) are delivered, in the order that
+    /// `order` stands for, and the server has not had its turn. A poll without room for events was interrupted.
+    Poll {
+        order: u64,
+        ago: u64,
+        most: Option<usize>,
+    },
     Turn,
     /// Polls and turns until there is nothing to do.
     Settle(u64),
@@ -98,60 +104,52 @@ pub(crate) enum From {
 /// What a client sends.
 #[derive(Clone, Debug)]
 pub(crate) enum Line {
-    Request { request: Request, padding: usize, ending: &'static str },
-    Hello { label: Option<String>, max_idle: Option<Timeout>, id: Option<String> },
-    Kick { seat: Seat, id: Option<String> },
-    Bad(usize),
+    Request {
+        request: Request,
+        padding: usize,
+        ending: &'static str,
+    },
+    Hello {
+        label: Option<String>,
+        max_idle: Option<Span>,
+        id: Option<Id>,
+    },
+    Kick {
+        seat: Seat,
+        id: Option<Id>,
+    },
+    /// Well-formed, and not a request. The answer has this `reply` for a form.
+    Bad {
+        text: String,
+        reply: String,
+    },
     Blank,
-    Long,
+    /// This many bytes, which is over the limit.
+    Long(usize),
 }
-
-/// Lines that are no requests, and what they are answered.
-pub(crate) const BAD: [(&str, &str); 5] = [
-    (
-        r#"{"command":"nonsense"}"#,
-        r#"{"result":"error","reason":"unknown_command","message":"there is no command \"nonsense\""}"#,
-    ),
-    (
-        r#"{"command":"lock","id":5}"#,
-        r#"{"result":"error","reason":"invalid_request","message":"name is missing","id":5}"#,
-    ),
-    (
-        r#"{"command":"lock","name":"a","timeout":"1"}"#,
-        r#"{"result":"error","reason":"invalid_request","message":"timeout must be a number of seconds","name":"a"}"#,
-    ),
-    (r#"{"name":"a"}"#, r#"{"result":"error","reason":"invalid_request","message":"command is missing","name":"a"}"#),
-    (
-        r#"{"command":"unlock","name":""}"#,
-        r#"{"result":"error","reason":"invalid_request","message":"name must not be empty"}"#,
-    ),
-];
 
 const SECOND: u64 = 1_000_000_000;
 
-const TIMEOUTS: [Timeout; 7] = [
-    Timeout { written: "0", nanos: 0 },
-    Timeout { written: "0.25", nanos: SECOND / 4 },
-    Timeout { written: "0.5", nanos: SECOND / 2 },
-    Timeout { written: "1", nanos: SECOND },
-    Timeout { written: "2.0", nanos: 2 * SECOND },
-    Timeout { written: "30", nanos: 30 * SECOND },
-    Timeout { written: "1e300", nanos: u64::MAX },
+/// Round times, so that many deadlines fall on the same moment.
+const TIMEOUTS: [(&str, u64); 7] = [
+    ("0", 0),
+    ("0.25", SECOND / 4),
+    ("0.5", SECOND / 2),
+    ("1", SECOND),
+    ("2.0", 2 * SECOND),
+    ("30", 30 * SECOND),
+    ("1e300", u64::MAX),
 ];
 
-const IDLES: [Timeout; 3] = [
-    Timeout { written: "1", nanos: SECOND },
-    Timeout { written: "5", nanos: 5 * SECOND },
-    Timeout { written: "1e300", nanos: u64::MAX },
-];
+const IDLES: [(&str, u64); 3] = [("1", SECOND), ("5", 5 * SECOND), ("1e300", u64::MAX)];
+
+const NAMES: [&str; 8] =
+    ["a", "b", "boss:1", "boss:2", "a \"name\"", "0123456789012345678901234567890123456789", "g", "h"];
 
 impl Scenario {
     pub(crate) fn from_seed(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
-        // This one by numbers of its own, so that seeds that once failed still draw what they drew then.
-        let mut of_its_own = Rng::with_seed(!seed);
-        let inboxes_bytes_max = if of_its_own.u8(0..3) == 0 { of_its_own.usize(60..400) } else { 1 << 20 };
-        let limits = Limits { inboxes_bytes_max, ..limits(&mut random) };
+        let limits = Limits::draw(&mut random);
         // Small worlds meet more often.
         let seats = match random.u8(0..10) {
             0 => random.usize(1..=64),
@@ -164,37 +162,6 @@ impl Scenario {
     }
 }
 
-/// Limits so small that they are met, each of them or not.
-fn limits(random: &mut Rng) -> Limits {
-    let mut small = |from: usize, to: usize, otherwise: usize| {
-        if random.u8(0..3) == 0 { random.usize(from..to) } else { otherwise }
-    };
-    let limits = Limits {
-        line_bytes_max: small(60, 140, 1000),
-        connections_max: small(2, 8, 1000),
-        connection_locks_max: small(1, 4, 1000),
-        lock_waits_max: small(1, 4, 1000),
-        outbox_pause_bytes: small(1, 300, 1 << 16),
-        outbox_bytes_max: small(200, 2000, 1 << 20),
-        outboxes_bytes_max: small(600, 4000, 1 << 20),
-        reply_bytes_max: small(20, 200, 1 << 16),
-        turn_read_bytes: small(1, 100, 2048),
-        turn_expiries_max: small(1, 3, 256),
-        turn_expiry_bytes: small(1, 300, 1 << 16),
-        turn_ends_max: small(1, 3, 128),
-        ..Limits::default()
-    };
-    let mut seconds = |otherwise: u64| if random.u8(0..3) == 0 { random.u64(1..6) } else { otherwise };
-    let (max_idle, stall, linger) = (seconds(60), seconds(30), seconds(1));
-    Limits {
-        max_idle: (max_idle != 5).then(|| Duration::from_secs(max_idle)),
-        outbox_stall: Duration::from_secs(stall),
-        linger: Duration::from_secs(linger),
-        kick_from_anywhere: random.bool(),
-        ..limits
-    }
-}
-
 /// How often something is drawn, and how.
 type Choice<T> = (u32, fn(&mut Draw) -> T);
 
@@ -202,7 +169,7 @@ type Choice<T> = (u32, fn(&mut Draw) -> T);
 struct Draw {
     random: Rng,
     seats: usize,
-    locks: usize,
+    names: Vec<String>,
     line_bytes_max: usize,
     steps: Vec<Choice<Step>>,
     requests: Vec<Choice<Ask>>,
@@ -212,12 +179,14 @@ struct Draw {
     on_unix: u8,
     /// Time passes in small steps, so that many come to wait for one lock.
     is_slow: bool,
-    next_id: u32,
+    /// Nobody is closed for being silent, so time may pass in years.
+    is_patient: bool,
+    next_id: u64,
 }
 
 impl Draw {
     fn new(mut random: Rng, seats: usize, limits: &Limits) -> Self {
-        let steps: [Choice<Step>; 16] = [
+        let steps: [Choice<Step>; 17] = [
             (60, Draw::say),
             (12, Draw::connect),
             (10, |draw| Step::Arrive { seat: draw.seat(), bytes: draw.few() }),
@@ -232,7 +201,8 @@ impl Draw {
             (6, |draw| Step::Pass(draw.time())),
             (3, |draw| Step::Oversleep(draw.time())),
             (6, |_| Step::Due),
-            (20, |draw| if draw.random.bool() { Step::Turn } else { Step::Poll(draw.random.u64(..)) }),
+            (3, |_| Step::NearlyDue),
+            (20, |draw| if draw.random.bool() { Step::Turn } else { draw.poll() }),
             (40, |draw| Step::Settle(draw.random.u64(..))),
         ];
         let requests: [Choice<Ask>; 9] = [
@@ -253,13 +223,40 @@ impl Draw {
         let (whole, with_id, on_unix) = (random.u8(..), random.u8(..), random.u8(..));
         let is_slow = seats > 16 && random.bool();
         let locks = if is_slow || random.bool() { random.usize(1..=2) } else { random.usize(1..=8) };
+        let mut names: Vec<String> = NAMES[..locks].iter().map(|name| (*name).to_owned()).collect();
+        if random.u8(0..3) == 0 {
+            for name in &mut names {
+                *name = sizes::name(&mut |of| random.u64(0..of));
+            }
+        }
+        let is_patient = limits.max_idle.is_none();
         let line_bytes_max = limits.line_bytes_max;
-        Draw { random, seats, locks, line_bytes_max, steps, requests, whole, with_id, on_unix, is_slow, next_id: 0 }
+        let next_id = 0;
+        Draw {
+            random,
+            seats,
+            names,
+            line_bytes_max,
+            steps,
+            requests,
+            whole,
+            with_id,
+            on_unix,
+            is_slow,
+            is_patient,
+            next_id,
+        }
     }
 
     fn step(&mut self) -> Step {
         let step = weighted(&mut self.random, &self.steps);
         step(self)
+    }
+
+    fn poll(&mut self) -> Step {
+        let most = self.random.bool().then(|| self.random.usize(0..4));
+        let ago = if self.random.u8(0..4) == 0 { self.time() } else { 0 };
+        Step::Poll { order: self.random.u64(..), ago, most }
     }
 
     fn connect(&mut self) -> Step {
@@ -282,14 +279,18 @@ impl Draw {
         let seat = self.seat();
         let line = match self.random.u8(0..100) {
             0..3 => Line::Hello {
-                label: self.random.bool().then(|| "x".repeat(self.random.usize(0..5))),
-                max_idle: self.random.bool().then(|| IDLES[self.random.usize(0..3)]),
+                label: self.random.bool().then(|| self.sized(sizes::label)),
+                max_idle: self.random.bool().then(|| self.max_idle()),
                 id: self.id(),
             },
             3..5 => Line::Kick { seat: self.seat(), id: self.id() },
-            5..8 => Line::Bad(self.random.usize(0..BAD.len())),
+            5..8 => {
+                let name = self.name();
+                let (text, reply) = self.sized(|draw| sizes::bad_request(&name, draw));
+                Line::Bad { text, reply }
+            }
             8..10 => Line::Blank,
-            10 => Line::Long,
+            10 => Line::Long(self.line_bytes_max + 1 + self.random.usize(0..100)),
             _ => {
                 let ask = weighted(&mut self.random, &self.requests)(self);
                 let request = Request { ask, id: self.id() };
@@ -304,17 +305,45 @@ impl Draw {
     }
 
     fn lock(&mut self) -> Ask {
-        let timeout = self.random.bool().then(|| TIMEOUTS[self.random.usize(0..TIMEOUTS.len())]);
-        let queue_max = (self.random.u8(0..8) == 0).then(|| self.random.u64(0..4));
+        let timeout = self.random.bool().then(|| self.timeout());
+        let queue_max = (self.random.u8(0..6) == 0).then(|| self.sized(sizes::queue_max));
         Ask::Lock { name: self.name(), timeout, queue_max }
     }
 
-    fn id(&mut self) -> Option<String> {
+    fn timeout(&mut self) -> Span {
+        // Where time goes far enough for them to end, most are long.
+        let of_eight = if self.is_patient { 5 } else { 2 };
+        if self.random.u8(0..8) < of_eight {
+            return self.sized(sizes::span);
+        }
+        let (written, nanos) = TIMEOUTS[self.random.usize(0..TIMEOUTS.len())];
+        Span { written: written.to_owned(), nanos }
+    }
+
+    /// An idle limit is above 0.
+    fn max_idle(&mut self) -> Span {
+        let any = self.sized(sizes::span);
+        if any.nanos > 0 && self.random.bool() {
+            return any;
+        }
+        let (written, nanos) = IDLES[self.random.usize(0..IDLES.len())];
+        Span { written: written.to_owned(), nanos }
+    }
+
+    fn id(&mut self) -> Option<Id> {
         if self.random.u8(..) >= self.with_id {
             return None;
         }
         self.next_id += 1;
-        Some(if self.next_id.is_multiple_of(5) { format!("\"id-{}\"", self.next_id) } else { self.next_id.to_string() })
+        Some(match self.random.u8(0..8) {
+            0..4 => self.sized(sizes::id),
+            4 => Id::text(&format!("id-{}", self.next_id)),
+            _ => Id::number(self.next_id),
+        })
+    }
+
+    fn sized<T>(&mut self, draw: impl Fn(sizes::Draw<'_>) -> T) -> T {
+        draw(&mut |of| self.random.u64(0..of))
     }
 
     fn seat(&mut self) -> Seat {
@@ -322,12 +351,14 @@ impl Draw {
     }
 
     fn name(&mut self) -> String {
-        let names = ["a", "b", "boss:1", "boss:2", "a \"name\"", "0123456789012345678901234567890123456789", "g", "h"];
-        names[self.random.usize(0..self.locks)].to_owned()
+        self.names[self.random.usize(0..self.names.len())].clone()
     }
 
+    /// What some names begin with: nothing, one of them, or a part of one.
     fn prefix(&mut self) -> String {
-        ["", "a", "boss:"][self.random.usize(0..3)].to_owned()
+        let name = self.name();
+        let length = if self.random.bool() { self.random.usize(0..=name.len().min(4)) } else { name.len() };
+        name.chars().take(length).collect()
     }
 
     fn few(&mut self) -> usize {
@@ -339,11 +370,15 @@ impl Draw {
         if self.is_slow {
             return self.random.u64(0..SECOND / 10);
         }
-        match self.random.u8(0..8) {
+        match self.random.u8(0..16) {
             // On the same beat as the timeouts, so that things fall together.
-            0..4 => SECOND / 4 * self.random.u64(0..8),
-            4..7 => self.random.u64(0..3 * SECOND),
-            _ => SECOND * self.random.u64(0..70),
+            0..8 => SECOND / 4 * self.random.u64(0..8),
+            8..14 => self.random.u64(0..3 * SECOND),
+            14 => SECOND * self.random.u64(0..70),
+            _ => {
+                let bits = if self.is_patient { 62 } else { 40 };
+                self.sized(|draw| sizes::number(bits, draw))
+            }
         }
     }
 }
@@ -374,7 +409,13 @@ impl Step {
             | Step::TakeNothing { seat }
             | Step::Fail { seat, .. }
             | Step::Event { seat, .. } => Some(*seat),
-            Step::Pass(_) | Step::Oversleep(_) | Step::Due | Step::Poll(_) | Step::Turn | Step::Settle(_) => None,
+            Step::Pass(_)
+            | Step::Oversleep(_)
+            | Step::Due
+            | Step::NearlyDue
+            | Step::Poll { .. }
+            | Step::Turn
+            | Step::Settle(_) => None,
         }
     }
 }

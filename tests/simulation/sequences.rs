@@ -9,15 +9,18 @@
 //! engine's `check_all` are compared, so a state is known to be right in all that, and not only to be reached.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Instant;
 
-use officer::engine::{ConnectionKey, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
 use officer::wire::request::{Command, parse};
 
-use crate::model::{Ask, Limits, Model, Request, Said, Timeout, is_same};
+use crate::model::{Ask, Limits, Model, Request, Said, is_same};
+use crate::sizes::Span;
 use crate::{from_environment, say};
 
 const DEPTH: u64 = 7;
@@ -25,7 +28,10 @@ const SEATS: usize = 3;
 const LOCKS: [&str; 2] = ["a", "b"];
 /// Time passes in steps of this; a timed wait is two of them.
 const STEP: u64 = 1_000_000_000;
-const TIMEOUT: Timeout = Timeout { written: "2", nanos: 2 * STEP };
+
+fn timeout() -> Span {
+    Span { written: "2".to_owned(), nanos: 2 * STEP }
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {
@@ -68,14 +74,14 @@ fn every_sequence_in_a_small_world_is_answered_as_the_model_says() {
             for number in 0..operations.len() {
                 let mut pair = Pair::new();
                 for earlier in sequence {
-                    pair.carry_out(operations[usize::from(*earlier)]);
+                    pair.execute(operations[usize::from(*earlier)]);
                 }
                 let operation = operations[number];
                 if !pair.is_possible(operation) {
                     continue;
                 }
                 tried += 1;
-                pair.carry_out(operation);
+                pair.execute(operation);
                 let done = || sequence.iter().map(|number| operations[usize::from(*number)]).collect::<Vec<_>>();
                 if let Err(why) = pair.check() {
                     panic!("after {:?} and {operation:?}: {why}", done());
@@ -103,13 +109,25 @@ fn every_sequence_in_a_small_world_is_answered_as_the_model_says() {
 
 /// The engine and the model.
 struct Pair {
-    engine: Engine,
+    engine: Engine<BuildHasherDefault<Collision>>,
     model: Model,
     sessions: [Option<SessionKey>; SEATS],
     now: u64,
     /// Of the last operation.
     said: Vec<(usize, String)>,
     expected: Said,
+}
+
+/// A hash that is the same for all names: what the index finds by it may be another lock.
+#[derive(Default)]
+struct Collision;
+
+impl Hasher for Collision {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn finish(&self) -> u64 {
+        0
+    }
 }
 
 /// Records who was sent what.
@@ -130,7 +148,7 @@ impl Pair {
     fn new() -> Self {
         let limits = Limits { connection_locks_max: 10, lock_waits_max: 10, reply_bytes_max: 10_000 };
         let of_engine = EngineLimits { session_locks_max: 10, lock_waits_max: 10, reply_bytes_max: 10_000 };
-        let (engine, model) = (Engine::new(of_engine), Model::new(limits));
+        let (engine, model) = (Engine::with_hasher(of_engine, BuildHasherDefault::default()), Model::new(limits));
         let mut pair = Pair { engine, model, sessions: [None; SEATS], now: 0, said: Vec::new(), expected: Vec::new() };
         (0..SEATS).for_each(|seat| pair.switch(seat));
         pair
@@ -147,20 +165,22 @@ impl Pair {
         }
     }
 
-    fn carry_out(&mut self, operation: Operation) {
+    fn execute(&mut self, operation: Operation) {
         self.said.clear();
         self.expected.clear();
         let lock = |name: &str, timeout| Ask::Lock { name: name.to_owned(), timeout, queue_max: None };
         match operation {
             Operation::Lock(seat, name) => self.ask(seat, lock(name, None)),
-            Operation::TimedLock(seat, name) => self.ask(seat, lock(name, Some(TIMEOUT))),
+            Operation::TimedLock(seat, name) => self.ask(seat, lock(name, Some(timeout()))),
             Operation::Unlock(seat, name) => self.ask(seat, Ask::Unlock { name: name.to_owned() }),
             Operation::Reset(seat) => self.ask(seat, Ask::Reset),
             Operation::Switch(seat) => self.switch(seat),
             Operation::Pass => {
                 self.now += STEP;
                 let mut replies = Recorded::default();
-                while self.engine.expire_next(self.now, &mut replies) {}
+                while self.engine.expire_next(Moment::from_nanos(self.now), Moment::from_nanos(self.now), &mut replies)
+                {
+                }
                 self.said = replies.0;
                 while let Some(said) = self.model.time_out_next(self.now) {
                     self.expected.extend(said);
@@ -180,14 +200,15 @@ impl Pair {
         let Command::Locks(operation) = &request.command else { unreachable!("the model knows nothing else") };
         let session = self.sessions[seat].expect("it is connected");
         let mut replies = Recorded::default();
-        self.engine.request(session, operation, request.id.as_ref().map(Id::as_ref), self.now, &mut replies);
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        self.engine.request(operation, &context, &mut replies);
         replies.0
     }
 
     fn switch(&mut self, seat: usize) {
         if let Some(session) = self.sessions[seat].take() {
             let mut replies = Recorded::default();
-            self.engine.disconnect(session, self.now, &mut replies);
+            self.engine.disconnect(session, Moment::from_nanos(self.now), &mut replies);
             self.said = replies.0;
             self.expected = self.model.disconnect(seat, self.now);
             return;
@@ -207,7 +228,7 @@ impl Pair {
             return Err(format!("said was {:?}, and should have been {:?}", self.said, self.expected));
         }
         self.engine.check_all();
-        if self.engine.next_deadline() != self.model.next_timeout() {
+        if self.engine.next_deadline().map(Moment::as_nanos) != self.model.next_timeout() {
             return Err("the next deadline".to_owned());
         }
         let (stats, counts) = (self.engine.stats(), self.model.counts);

@@ -1,10 +1,10 @@
 //! What the server says of itself, taken from its log on each thread: the transcript at debug, as everybody can have it.
+//!
+//! The transcript's form is known here a second time; see [`read`].
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Once;
-
-use officer::wire::transcript::{Record, What};
 
 use crate::counting;
 use crate::expected::Event;
@@ -49,22 +49,57 @@ impl log::Log for Transcript {
             let mut line = LINE.take();
             line.clear();
             std::fmt::write(&mut line, *record.args()).expect("strings take all");
-            // What is sent is seen by those who receive it.
-            if line.split(' ').nth(2) != Some(">") {
-                let Record { peer, what, bytes, .. } = Record::parse(&line).expect("the transcript is well-formed");
-                let text = String::from_utf8(bytes).expect("clients send text");
-                let event = match what {
-                    What::Received => Some(Event::Received(number_of(&peer), text)),
-                    What::Ended => Some(Event::Ended(number_of(&peer), text)),
-                    What::Came | What::Sent => None,
-                };
-                events.borrow_mut().extend(event);
-            }
+            events.borrow_mut().extend(read(&line));
             LINE.set(line);
         });
     }
 
     fn flush(&self) {}
+}
+
+/// Reads `@time name sign text`. Of what is sent only errors count, for their wording, and timeouts, for their turn: the
+/// rest is seen by those who receive it.
+fn read(line: &str) -> Option<Event> {
+    let mut parts = line.splitn(4, ' ');
+    let time = parts.next().and_then(|time| time.strip_prefix('@')).expect("a record begins with its time");
+    assert!(time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'), "seconds: {time}");
+    let (name, sign) = (parts.next().expect("a name"), parts.next().expect("what happened"));
+    let text = parts.next().unwrap_or("");
+    match sign {
+        "<" => Some(Event::Received(number_of(name), unescaped(text))),
+        ">" if text.contains("\"error\"") => Some(Event::Refused(number_of(name), unescaped(text))),
+        ">" if text.contains("\"timed_out\"") => Some(Event::TimedOut(number_of(name))),
+        "-" => Some(Event::Ended(number_of(name), text.to_owned())),
+        ">" | "+" => None,
+        _ => panic!("no record: {line}"),
+    }
+}
+
+/// Text in which `\xNN` stands for a byte.
+fn unescaped(text: &str) -> String {
+    let mut parts = text.split("\\x");
+    let mut bytes = parts.next().expect("there is a first part").as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).expect("two digits"));
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).expect("clients send text")
+}
+
+/// A line as the transcript has it.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for (at, character) in text.char_indices() {
+        let is_ambiguous = text[at..].starts_with("\\x");
+        if is_ambiguous || character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
+            for byte in character.to_string().bytes() {
+                escaped += &format!("\\x{byte:02x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// From now on what the server says on this thread is added to these.

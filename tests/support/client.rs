@@ -1,4 +1,4 @@
-//! A small client that speaks lines, and never waits for ever.
+//! A small client that speaks lines and never waits forever.
 
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -60,7 +60,7 @@ impl Client {
         if let Stream::Tcp(_) = self.stream.get_ref() {
             return self.tcp_name();
         }
-        // A lock that nobody else asks for, as a place in memory is used once at a time.
+        // A lock that nobody else asks for: no two clients have the same address in memory at the same time.
         let own = format!("who am I: {self:p}");
         self.acquire(&own);
         let name = self.locks()[&own][0].as_str().unwrap().to_owned();
@@ -122,12 +122,12 @@ impl Client {
         std::iter::from_fn(|| self.receive_or_end()).collect()
     }
 
-    /// Nothing more comes, and the server has closed its side.
+    /// Expects no further line, and that the server closes its side.
     pub(crate) fn expect_end(&mut self) {
         assert_eq!(self.receive_until_end(), Vec::<Value>::new());
     }
 
-    /// Whether it is still open, without a word, after so long.
+    /// Whether it is still open, and has received nothing, after this time.
     pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
         self.set_patience(time);
         let result = self.stream.fill_buf().map(<[u8]>::len);
@@ -135,17 +135,17 @@ impl Client {
         result.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 
-    /// Waits until there is something to read, and leaves most of it in the system.
+    /// Waits until there is something to read, and leaves most of it in the socket buffer.
     pub(crate) fn wait_for_output(&mut self) {
         assert!(!self.stream.fill_buf().unwrap().is_empty());
     }
 
-    /// Reads at most so much of what is there, and drops it.
+    /// Reads up to this many bytes of what is there, and drops them.
     pub(crate) fn read_some(&mut self, bytes: usize) -> usize {
         self.stream.read(&mut vec![0; bytes]).unwrap()
     }
 
-    /// Says that nothing more comes from this side.
+    /// Closes the writing side.
     pub(crate) fn close_write(&self) {
         match self.stream.get_ref() {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
@@ -154,7 +154,8 @@ impl Client {
         .unwrap();
     }
 
-    /// Goes without the orderly end: the server gets an error instead of an end of input, where the system has that.
+    /// Disconnects without an orderly end: the server gets an error instead of an end of input, where the system
+    /// supports that.
     pub(crate) fn cut(self) {
         if let Stream::Tcp(stream) = self.stream.get_ref() {
             socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
@@ -179,7 +180,7 @@ impl Client {
         assert_eq!(self.receive(), json!({"name": name, "result": "acquired"}));
     }
 
-    /// All that was sent before has been carried out without an answer.
+    /// Everything sent so far has been executed, without a reply.
     pub(crate) fn expect_nothing_before_now(&mut self) {
         self.my_locks();
     }

@@ -1,8 +1,10 @@
-//! What tests of the released program have in common: it is started, spoken to, and waited for.
-#![allow(dead_code, reason = "every test program takes what it needs, and none needs all of it")]
+//! What tests of the release binary share: starting it, talking to it, and waiting for it.
+#![allow(dead_code, reason = "every test program uses what it needs, and none needs all of it")]
 
 pub(crate) mod client;
 pub(crate) mod directory;
 pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod server;
+pub(crate) mod signals;
+pub(crate) mod skip;

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::patience::{PATIENCE, eventually};
 use super::server::{PROGRAM, forget_options};
 
-/// A process that runs. It is killed with what it has started when this is dropped before it was waited for.
+/// A running process. If this is dropped before `end`, the process is killed, with everything it has started.
 pub(crate) struct Program {
     child: Child,
     stdout: Lines,
@@ -23,18 +23,18 @@ pub(crate) struct Program {
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) status: ExitStatus,
-    /// What no test has read before.
+    /// What no test has read yet.
     pub(crate) stdout: Vec<String>,
     pub(crate) stderr: Vec<String>,
 }
 
 impl End {
-    /// As a shell shows it.
+    /// The exit status as a shell shows it.
     pub(crate) fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap())
     }
 
-    /// Checks that it ended so, having said one line.
+    /// Checks that it ended with this status, after one line on stderr.
     #[track_caller]
     pub(crate) fn expect_failure(&self, code: i32, said: &str) {
         assert_eq!(self.code(), code, "{self:?}");
@@ -43,7 +43,7 @@ impl End {
         assert!(line.starts_with("officer: ") && line.contains(said), "{said:?} is not in {line:?}");
     }
 
-    /// Checks that it ended well and without a word. Returns what it printed.
+    /// Checks that it succeeded, with nothing on stderr. Returns what it printed.
     #[track_caller]
     pub(crate) fn expect_success(self) -> Vec<String> {
         assert!(self.status.success() && self.stderr.is_empty(), "{self:?}");
@@ -61,11 +61,16 @@ pub(crate) fn shell(line: &str) -> Command {
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Program {
+        Program::start_with_stderr(command, Stdio::piped())
+    }
+
+    /// With a stderr that may be the test's own.
+    pub(crate) fn start_with_stderr(command: &mut Command, stderr: Stdio) -> Program {
         // In a group of its own, so that it is not in the foreground of the terminal that the tests may run in.
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().expect("the program starts");
         let stdout = Lines::of(child.stdout.take().unwrap());
-        let stderr = Lines::of(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().map_or_else(|| Lines::of(std::io::empty()), Lines::of);
         Program { child, stdout, stderr, is_over: false }
     }
 
@@ -79,7 +84,7 @@ impl Program {
         self.stdout.next().expect("a line on stdout")
     }
 
-    /// The next line that it says on stderr.
+    /// The next line on stderr.
     #[track_caller]
     pub(crate) fn said(&self) -> String {
         self.stderr.next().expect("a line on stderr")
@@ -98,12 +103,12 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// To what it has started too, as a terminal does it.
+    /// Signals also what it has started, as a terminal does.
     pub(crate) fn signal_all(&self, signal: Signal) {
         kill_process_group(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it exits by itself.
     #[track_caller]
     pub(crate) fn end(mut self) -> End {
         let mut status = None;
@@ -126,7 +131,7 @@ impl Drop for Program {
     }
 }
 
-/// Runs a command that ends by itself.
+/// Runs a command that exits by itself.
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> End {
     let mut program = Program::start(command);
@@ -134,17 +139,17 @@ pub(crate) fn run(command: &mut Command) -> End {
     program.end()
 }
 
-/// Lines as they come, without the empty ones.
+/// Lines as they arrive, without the empty ones.
 struct Lines(Receiver<String>);
 
 impl Lines {
     fn of(stream: impl Read + Send + 'static) -> Lines {
-        // With a bound, so that what is not read fills the pipe, as it does for a program in a real pipeline.
+        // Bounded, so that unread output fills the pipe, as in a real pipeline.
         let (sender, lines) = sync_channel(16 << 10);
         thread::spawn(move || {
             let mut bytes = BufReader::new(stream).bytes().map_while(Result::ok).peekable();
             while bytes.peek().is_some() {
-                // A line that is drawn over ends with a carriage return.
+                // A line that is overwritten ends with a carriage return.
                 let line = bytes.by_ref().take_while(|byte| !matches!(byte, b'\n' | b'\r')).collect();
                 let line = String::from_utf8(line).unwrap();
                 if !line.is_empty() && sender.send(line).is_err() {
@@ -169,13 +174,13 @@ impl Lines {
     }
 }
 
-/// Whether there is such a process, and it has not ended.
+/// Whether there is such a process that has not exited.
 pub(crate) fn is_alive(id: &str) -> bool {
     let process = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
     if rustix::process::test_kill_process(process).is_err() {
         return false;
     }
-    // One that has ended may wait for its parent to look.
+    // One that has exited may still be a zombie.
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
     !stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with(['Z', 'X']))
 }

@@ -1,4 +1,4 @@
-//! `officer run` as a process: started, listened to, and ended with the test.
+//! `officer run` as a process: started and observed by a test, and stopped with it.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -17,19 +17,20 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::client::{Address, Client};
 use super::directory::Directory;
 use super::patience::PATIENCE;
+use super::signals::undo_ignored_signals;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_officer");
 
-/// A server that runs. It is ended with SIGTERM when this is dropped, and has to end well.
+/// A running server. When this is dropped, the server gets SIGTERM and must exit with success.
 pub(crate) struct Server {
     child: Child,
     address: Address,
-    /// The options with which a command finds it.
+    /// The options with which a command connects to it.
     options: Vec<String>,
-    /// What it writes after the first line. Locked so that threads may share the server.
+    /// Its output after the first line. In a mutex so that threads can share the server.
     stdout: Mutex<Receiver<String>>,
     log: Log,
-    /// The test has seen its end.
+    /// The test has already waited for its exit.
     is_over: bool,
     _directory: Option<Directory>,
 }
@@ -71,7 +72,7 @@ impl Server {
         Server::started(child, Log::of(stderr))
     }
 
-    /// Starts the command, whose stderr is somebody else's.
+    /// Starts the command; the caller handles its stderr.
     pub(crate) fn start_without_log(command: &mut Command) -> Server {
         Server::started(spawn(command), Log::default())
     }
@@ -107,7 +108,7 @@ impl Server {
         Client::connect(&self.address).expect("the server takes connections")
     }
 
-    /// A client as programs have it.
+    /// The client library, connected to this server.
     pub(crate) fn client(&self) -> client::Client {
         self.client_options().connect().expect("the server takes connections")
     }
@@ -123,12 +124,12 @@ impl Server {
         }
     }
 
-    /// The options with which a command finds it.
+    /// The options with which a command connects to it.
     pub(crate) fn options(&self) -> Vec<&str> {
         self.options.iter().map(String::as_str).collect()
     }
 
-    /// A command that asks this server.
+    /// A command that talks to this server.
     pub(crate) fn officer(&self, command: &str, args: &[&str]) -> Command {
         officer(&[&[command], self.options().as_slice(), args].concat())
     }
@@ -162,7 +163,7 @@ impl Server {
         &self.log
     }
 
-    /// Takes stderr out of the hands of the log.
+    /// Takes stderr away from the log.
     pub(crate) fn take_stderr(&mut self) -> Option<process::ChildStderr> {
         self.child.stderr.take()
     }
@@ -175,7 +176,7 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for the end. Returns the status, and what was written to stdout after the first line.
+    /// Waits for its exit. Returns the status, and what was written to stdout after the first line.
     pub(crate) fn wait(&mut self) -> (ExitStatus, Vec<String>) {
         let status = wait(&mut self.child);
         self.is_over = true;
@@ -183,7 +184,7 @@ impl Server {
         (status, self.stdout.get_mut().unwrap().iter().collect())
     }
 
-    /// Ends it, and returns all lines that it has logged.
+    /// Stops it, and returns all lines of its log.
     pub(crate) fn end(mut self) -> Vec<String> {
         self.signal(Signal::TERM);
         assert!(self.wait().0.success());
@@ -195,17 +196,17 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
     }
 
-    /// The memory that it has, in bytes.
+    /// Its resident memory, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.memory_bytes("VmRSS:")
     }
 
-    /// What a file of this process in /proc says.
+    /// The contents of a file in /proc for this process.
     pub(crate) fn proc(&self, file: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{file}", self.id())).unwrap()
     }
 
-    /// The most memory that it had so far, in bytes.
+    /// Its peak memory, in bytes.
     pub(crate) fn peak_memory_bytes(&self) -> u64 {
         self.memory_bytes("VmHWM:")
     }
@@ -216,10 +217,10 @@ impl Server {
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
     }
 
-    /// The processor time that it has used, in hundredths of a second.
+    /// The processor time it has used, in hundredths of a second.
     pub(crate) fn processor_ticks(&self) -> u64 {
         let stat = self.proc("stat");
-        // The name in parentheses may hold anything; the times are the 14th and 15th fields.
+        // The name in parentheses can contain anything; the times are the 14th and 15th fields.
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
@@ -235,18 +236,17 @@ impl Drop for Server {
             return;
         }
         if !self.is_over {
-            // One that has ended by itself is a zombie still, so the signals have somewhere to go. A test may have stopped
-            // it, or killed it.
+            // One that has exited is still a zombie, so it can be signalled. A test may have stopped or killed it.
             self.signal(Signal::TERM);
             self.signal(Signal::CONT);
             let status = wait(&mut self.child);
             let is_killed = status.signal() == Some(Signal::KILL.as_raw());
-            assert!(status.success() || is_killed, "the server ends well, not with {status}");
+            assert!(status.success() || is_killed, "the server exits with success, not with {status}");
         }
     }
 }
 
-/// The lines of a server's stderr, as they come.
+/// The lines of a server's stderr, as they arrive.
 #[derive(Clone, Default)]
 pub(crate) struct Log {
     lines: Arc<(Mutex<Lines>, Condvar)>,
@@ -302,7 +302,7 @@ impl Log {
     }
 }
 
-/// The program with these arguments, and with nothing for it in the environment.
+/// The program with these arguments, and none of its variables in the environment.
 pub(crate) fn officer(args: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     forget_options(&mut command);
@@ -310,7 +310,7 @@ pub(crate) fn officer(args: &[&str]) -> Command {
     command
 }
 
-/// The program, started by a shell that first does something else.
+/// The program, started by a shell that first runs something else.
 pub(crate) fn officer_after(shell: &str, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
     forget_options(&mut command);
@@ -318,8 +318,10 @@ pub(crate) fn officer_after(shell: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Takes out of a command's environment what the program looks at.
+/// Makes a command independent of where the tests run: of what the program looks at in the environment, and of ignored
+/// signals.
 pub(crate) fn forget_options(command: &mut Command) {
+    undo_ignored_signals();
     // A service manager may have started the tests.
     let of_a_manager = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID"];
     let of_ours =
@@ -329,7 +331,7 @@ pub(crate) fn forget_options(command: &mut Command) {
     }
 }
 
-/// Runs a command that is to end by itself, soon.
+/// Runs a command that should exit by itself, soon.
 pub(crate) fn run(command: &mut Command) -> Output {
     let mut child = spawn(command.stderr(Stdio::piped()));
     let read = |mut stream: Box<dyn Read + Send>| {

@@ -15,7 +15,7 @@ fn top(server: &Server, size: (u16, u16), args: &[&str]) -> Option<Terminal> {
     Terminal::start(size, "", &[server.options().as_slice(), args].concat())
 }
 
-/// Where the row of a lock is on the screen.
+/// The position of a lock's row on the screen.
 fn row_of(screen: &[String], name: &str) -> Option<usize> {
     screen.iter().position(|line| line.split(' ').next() == Some(name))
 }
@@ -28,7 +28,7 @@ fn program(terminal: &Terminal) -> Pid {
 }
 
 #[test]
-fn who_holds_a_lock_and_who_waits_is_seen_at_every_size() {
+fn holders_and_waiters_are_shown_at_every_size() {
     let server = Server::tcp(&[]);
     let mut ann = holder(&server, "boss:17", "ann");
     let _others = [holder(&server, "mail", "bob"), waiter(&server, "boss:17"), waiter(&server, "boss:17")];
@@ -39,7 +39,7 @@ fn who_holds_a_lock_and_who_waits_is_seen_at_every_size() {
         assert_eq!(screen.len(), usize::from(size.1), "{screen:?}");
         assert!(screen[0].starts_with("2 locks, 2 waiters for 1 of them"), "{screen:?}");
         assert!(screen[1].starts_with("live; by LONGEST, largest first"), "{screen:?}");
-        // Somebody waits for it, so it is the first.
+        // Somebody waits for it, so it comes first.
         assert_eq!((row_of(&screen, "boss:17"), row_of(&screen, "mail")), (Some(3), Some(4)));
         assert!(screen[3].contains(&name), "{screen:?}");
         let cells: Vec<&str> = screen[3].split_whitespace().collect();
@@ -65,7 +65,7 @@ fn the_screen_is_live_and_takes_any_size() {
         terminal.resize(columns, lines);
         eventually("the terminal has the size", || terminal.flag("pane_width") == columns.to_string());
     }
-    terminal.wait_until("the screen is whole again", |screen| {
+    terminal.wait_until("the screen is complete again", |screen| {
         row_of(screen, "boss:17") == Some(3) && screen[2].ends_with("LONGEST") && screen[23].ends_with("?: help")
     });
     terminal.press(&["C-l"]);
@@ -90,9 +90,9 @@ fn rows_are_sorted_and_filtered_by_keys() {
             screen.iter().skip(3).filter_map(row).collect::<String>() == order
         }
     };
-    terminal.wait_until("the most wanted lock is first", is_order("cba"));
+    terminal.wait_until("the lock with most waiters is first", is_order("cba"));
     terminal.press(&["r"]);
-    terminal.wait_until("the least wanted lock is first", is_order("abc"));
+    terminal.wait_until("the lock with fewest waiters is first", is_order("abc"));
     terminal.press(&[">"]);
     terminal.wait_for("by LONGEST, largest first");
     terminal.wait_until("the longest wait is first", is_order("bca"));
@@ -116,9 +116,9 @@ fn rows_are_sorted_and_filtered_by_keys() {
 }
 
 #[test]
-fn enter_shows_who_waits_in_a_queue() {
+fn enter_shows_the_waiters_in_a_queue() {
     let server = Server::tcp(&[]);
-    // Its name begins like that of another.
+    // Its name starts like that of another.
     let mut ann = holder(&server, "boss:1", "ann");
     let _other = holder(&server, "boss:17", "bob");
     let mut waiters = [waiter(&server, "boss:1"), waiter(&server, "boss:1")];
@@ -141,7 +141,7 @@ fn enter_shows_who_waits_in_a_queue() {
 }
 
 #[test]
-fn a_holder_is_kicked_after_a_question() {
+fn a_holder_is_kicked_after_a_confirmation() {
     for server in [Server::tcp(&[]), Server::unix(&[])] {
         let mut ann = holder(&server, "boss:17", "ann");
         let mut bob = waiter(&server, "boss:17");
@@ -156,7 +156,7 @@ fn a_holder_is_kicked_after_a_question() {
         terminal.press(&["k"]);
         terminal.wait_for("Kick ");
         terminal.press(&["y"]);
-        terminal.wait_for(&format!("{name} was ended: its locks have passed on"));
+        terminal.wait_for(&format!("{name} was kicked: its locks have passed on"));
         bob.expect_acquired("boss:17");
         ann.expect_end();
         terminal.wait_for("1 lock, nobody waits");
@@ -164,9 +164,9 @@ fn a_holder_is_kicked_after_a_question() {
 }
 
 #[test]
-fn whoever_is_marked_in_a_queue_is_kicked_out_of_it() {
+fn the_selected_waiter_is_kicked_out_of_a_queue() {
     let server = Server::tcp(&[]);
-    // Another lock's name begins so, and is further on when the queue is looked for.
+    // Another lock's name starts with this one, and comes later when the queue is fetched.
     let mut ann = holder(&server, "boss:1", "ann");
     ann.acquire("boss:17");
     let mut waiters = [waiter(&server, "boss:1"), waiter(&server, "boss:1"), waiter(&server, "boss:1")];
@@ -177,12 +177,12 @@ fn whoever_is_marked_in_a_queue_is_kicked_out_of_it() {
     terminal.wait_for("'boss:1': 3 waiters");
     terminal.press(&["Down", "Down", "k"]);
     terminal.wait_for(&format!("Kick {}, which waits for 'boss:1' for ", names[1]));
-    // Whoever is ahead leaves: the question stays the same.
+    // The one ahead leaves: the question stays the same.
     let [first, mut second, third] = waiters;
     drop(first);
     terminal.wait_for("'boss:1': 2 waiters");
     terminal.press(&["y"]);
-    terminal.wait_for(&format!("{} was ended", names[1]));
+    terminal.wait_for(&format!("{} was kicked", names[1]));
     second.expect_end();
     terminal.wait_for("'boss:1': 1 waiter");
     assert_eq!(ann.ask(r#"{"command":"ping"}"#)["result"], "pong");
@@ -191,7 +191,7 @@ fn whoever_is_marked_in_a_queue_is_kicked_out_of_it() {
 }
 
 #[test]
-fn what_is_pasted_or_typed_ahead_kicks_nobody() {
+fn pasted_or_typed_ahead_input_kicks_nobody() {
     let server = Server::tcp(&[]);
     let mut ann = holder(&server, "boss:17", "ann");
     let Some(terminal) = top(&server, (80, 24), &[]) else { return };
@@ -203,7 +203,7 @@ fn what_is_pasted_or_typed_ahead_kicks_nobody() {
     terminal.wait_for("/boss:_ ");
     terminal.press(&["Enter"]);
     terminal.wait_for("1 with 'boss:'");
-    // Both are there before the question is.
+    // Both arrive before the question is shown.
     let program = program(&terminal);
     kill_process(program, Signal::STOP).unwrap();
     terminal.press(&["k", "y"]);
@@ -211,24 +211,24 @@ fn what_is_pasted_or_typed_ahead_kicks_nobody() {
     terminal.wait_for("Kick ");
     assert_eq!(ann.ask(r#"{"command":"ping"}"#)["result"], "pong");
     terminal.press(&["y"]);
-    terminal.wait_for("was ended");
+    terminal.wait_for("was kicked");
     ann.expect_end();
 }
 
 #[test]
-fn who_has_let_go_since_the_question_is_not_kicked() {
+fn a_holder_that_has_released_since_the_question_is_not_kicked() {
     let server = Server::tcp(&[]);
     let mut ann = holder(&server, "boss:17", "ann");
     let Some(terminal) = top(&server, (80, 24), &[]) else { return };
     terminal.wait_for("boss:17");
-    // It lets go and holds the lock anew: that is not the hold that looked stuck.
+    // It releases the lock and takes it again: that is not the hold that looked stuck.
     for is_again in [false, true] {
         terminal.press(&["k"]);
         terminal.wait_for("Kick ");
         ann.release("boss:17");
         let bob = (!is_again).then(|| holder(&server, "boss:17", "bob"));
         if is_again {
-            // Holds that began closer together than this are not told apart.
+            // Holds that began closer together than this can't be distinguished.
             std::thread::sleep(std::time::Duration::from_millis(60));
             ann.acquire("boss:17");
         }
@@ -246,7 +246,7 @@ fn who_has_let_go_since_the_question_is_not_kicked() {
 }
 
 #[test]
-fn a_server_that_goes_away_and_comes_back_is_seen_going_and_coming() {
+fn a_server_that_goes_away_and_comes_back_is_shown_as_such() {
     let directory = Directory::new();
     let file = directory.file("officer.sock");
     let start = || Server::start(officer(&["run", "-o", "UNIX", "-f"]).arg(&file));
@@ -258,7 +258,7 @@ fn a_server_that_goes_away_and_comes_back_is_seen_going_and_coming() {
     drop(ann);
     terminal.wait_for("NO SERVER for ");
     terminal.wait_for("next try in ");
-    // The last picture stays, and keys are taken.
+    // The last screen stays, and keys work.
     terminal.wait_for("boss:17");
     terminal.press(&["?"]);
     terminal.wait_for("Any key goes back");
@@ -273,7 +273,7 @@ fn a_server_that_goes_away_and_comes_back_is_seen_going_and_coming() {
 }
 
 #[test]
-fn a_signal_ends_it_and_gives_the_terminal_back() {
+fn a_signal_ends_it_and_restores_the_terminal() {
     let server = Server::tcp(&[]);
     let _ann = holder(&server, "boss:17", "ann");
     for (signal, status) in [(Signal::TERM, 143), (Signal::INT, 130)] {
@@ -286,14 +286,14 @@ fn a_signal_ends_it_and_gives_the_terminal_back() {
 }
 
 #[test]
-fn a_program_that_was_stopped_has_the_terminal_again_when_it_goes_on() {
+fn a_program_that_was_stopped_has_the_terminal_again_when_it_continues() {
     let server = Server::tcp(&[]);
     let _others = [holder(&server, "boss:17", "ann"), waiter(&server, "boss:17")];
     let command = format!("{PROGRAM} top {}", server.options().join(" "));
     let Some(terminal) = Terminal::of_shell((80, 24)) else { return };
     terminal.press(&[&command, "Enter"]);
     terminal.wait_for("LONGEST");
-    // By the key, by whoever sends the same, and without having been asked.
+    // By the key, by the same signal from elsewhere, and by SIGSTOP.
     for signal in [None, Some(Signal::TSTP), Some(Signal::STOP)] {
         match signal {
             None => terminal.press(&["C-z"]),
@@ -304,7 +304,7 @@ fn a_program_that_was_stopped_has_the_terminal_again_when_it_goes_on() {
             assert_eq!((terminal.flag("alternate_on"), terminal.flag("cursor_flag")), ("0".to_owned(), "1".to_owned()));
         }
         terminal.press(&["fg", "Enter"]);
-        terminal.wait_until("the screen is whole again", |screen| {
+        terminal.wait_until("the screen is complete again", |screen| {
             row_of(screen, "boss:17") == Some(3)
                 && screen[0].starts_with("1 lock, ")
                 && screen[4..23].concat().is_empty()
@@ -320,7 +320,7 @@ fn a_program_that_was_stopped_has_the_terminal_again_when_it_goes_on() {
 }
 
 #[test]
-fn where_no_shell_could_go_on_with_it_it_does_not_stop() {
+fn it_does_not_stop_where_no_shell_could_continue_it() {
     let server = Server::tcp(&[]);
     let _ann = holder(&server, "boss:17", "ann");
     let Some(terminal) = top(&server, (80, 24), &[]) else { return };
@@ -332,10 +332,10 @@ fn where_no_shell_could_go_on_with_it_it_does_not_stop() {
 }
 
 #[test]
-fn colors_are_left_out_for_those_who_want_none() {
+fn no_color_is_respected() {
     let server = Server::tcp(&[]);
     let _others = [holder(&server, "boss:17", "ann"), waiter(&server, "boss:17")];
-    // What sets a color: 30 to 37 and 90 to 97, alone or behind other attributes.
+    // What sets a color: 30 to 37 and 90 to 97, alone or after other attributes.
     let has_color = |painted: &str| {
         painted.split("\x1b[").skip(1).filter_map(|escape| escape.split_once('m')).any(|(numbers, _)| {
             numbers.split(';').any(|number| matches!(number.parse(), Ok(30..=38 | 40..=48 | 90..=107)))
@@ -351,7 +351,7 @@ fn colors_are_left_out_for_those_who_want_none() {
 }
 
 #[test]
-fn very_many_locks_are_shown_page_by_page() {
+fn thousands_of_locks_are_shown_page_by_page() {
     const COUNT: usize = 20_000;
     let server = Server::tcp(&["--connection-locks-max", "100000"]);
     let mut ann = holder(&server, "first", "ann");
@@ -364,7 +364,7 @@ fn very_many_locks_are_shown_page_by_page() {
     terminal.wait_for("20,001 locks, 1 waiter for 1 of them");
     let screen = terminal.screen();
     assert!(screen[3].starts_with("player:17777:inventory "), "{screen:?}");
-    // Beyond the first thousand by the order before: what is first in another order is looked for anew.
+    // Not among the first thousand in the previous order: for a new order all locks are fetched again.
     terminal.press(&["Left", "Left", "Left", "Left", "Left", "r"]);
     terminal.wait_until("the last name is first", |screen| {
         screen[3].starts_with("player:19999:inventory ") && screen[1].contains("by LOCK, Z to A")

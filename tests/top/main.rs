@@ -1,5 +1,5 @@
-//! `officer top` as it is released: in a real terminal, which tmux makes, against a server in a process of its own; and
-//! `officer top --once`.
+//! The released `officer top`: in a real terminal made by tmux, against a server in a process of its own; and `officer
+//! top --once`.
 
 mod full_screen;
 mod once;

@@ -6,7 +6,7 @@ use crate::support::server::{PROGRAM, Server, officer, run};
 use crate::terminal::Terminal;
 use crate::{holder, waiter};
 
-/// Runs it for a server, with a screen of this size. Returns what it printed.
+/// Runs it against a server, with a screen of this size. Returns what it printed.
 #[track_caller]
 fn once(server: &Server, size: (&str, &str), args: &[&str]) -> Vec<String> {
     let mut command = officer(&["top", "--once"]);
@@ -16,7 +16,7 @@ fn once(server: &Server, size: (&str, &str), args: &[&str]) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// The words of a line, where a table has at least two spaces between columns.
+/// The cells of a line: a table has at least two spaces between columns.
 fn words(line: &str) -> Vec<&str> {
     line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect()
 }
@@ -38,7 +38,7 @@ fn one_screen_is_printed_as_text() {
 }
 
 #[test]
-fn the_screen_has_the_first_rows_and_tells_how_many_more_there_are() {
+fn the_screen_shows_the_first_rows_and_how_many_more_there_are() {
     let server = Server::tcp(&[]);
     let mut ann = holder(&server, "first", "ann");
     (0..30).for_each(|number| ann.acquire(&format!("lock {number:02}")));
@@ -53,11 +53,11 @@ fn the_screen_has_the_first_rows_and_tells_how_many_more_there_are() {
     let lines = once(&server, ("80", "100"), &["--sort", "lock", "--filter", "CK 0", "lock"]);
     assert_eq!(lines.len(), 3 + 10);
     assert!(lines[0].starts_with("30 locks 'lock...'") && lines[1].ends_with("10 with 'CK 0'"), "{lines:?}");
-    assert_eq!(once(&server, ("80", "24"), &["nothing"])[3], "Nobody holds a lock whose name begins so.");
+    assert_eq!(once(&server, ("80", "24"), &["nothing"])[3], "Nobody holds a lock whose name starts with this.");
 }
 
 #[test]
-fn more_locks_than_one_screen_could_ever_have_are_counted() {
+fn locks_beyond_the_largest_screen_are_counted() {
     let server = Server::tcp(&[]);
     let mut ann = holder(&server, "first", "ann");
     (0..2999).for_each(|number| ann.acquire(&format!("lock {number:04}")));
@@ -68,7 +68,7 @@ fn more_locks_than_one_screen_could_ever_have_are_counted() {
 }
 
 #[test]
-fn a_name_leaves_the_terminal_and_the_table_as_they_are() {
+fn a_name_can_break_neither_the_terminal_nor_the_table() {
     let server = Server::tcp(&[]);
     let wide = "\u{9f8d}".repeat(100);
     let _holders = [holder(&server, "a\nb\x1b[2J\u{202e}", "me\x07"), holder(&server, &wide, &wide[..60])];
@@ -81,7 +81,7 @@ fn a_name_leaves_the_terminal_and_the_table_as_they_are() {
 }
 
 #[test]
-fn where_nobody_answers_it_says_so_in_one_line() {
+fn without_a_server_it_says_so_in_one_line() {
     let port = TcpListener::bind("127.67.89.11:0").unwrap().local_addr().unwrap().port().to_string();
     let output = run(officer(&["top", "--once", "-h", "127.67.89.11", "-p", &port]).env("COLUMNS", "80"));
     let said = String::from_utf8(output.stderr).unwrap();
@@ -99,7 +99,7 @@ fn without_a_terminal_there_is_no_full_screen() {
 }
 
 #[test]
-fn a_terminal_that_can_not_do_it_is_told_at_once() {
+fn an_unsuitable_terminal_is_reported_at_once() {
     let server = Server::tcp(&[]);
     let Some(terminal) = Terminal::start((80, 24), "TERM=dumb", &server.options()) else { return };
     terminal.wait_for("officer: TERM is 'dumb'");
@@ -107,7 +107,7 @@ fn a_terminal_that_can_not_do_it_is_told_at_once() {
 }
 
 #[test]
-fn a_terminal_that_does_not_tell_its_size_has_the_usual_one() {
+fn a_terminal_of_unknown_size_gets_the_usual_size() {
     let server = Server::tcp(&[]);
     let _ann = holder(&server, "boss:17", "ann");
     let Some(terminal) = Terminal::of_shell((80, 24)) else { return };
@@ -118,7 +118,7 @@ fn a_terminal_that_does_not_tell_its_size_has_the_usual_one() {
 }
 
 #[test]
-fn an_output_that_can_not_be_written_is_a_failure() {
+fn an_unwritable_output_is_a_failure() {
     if !std::path::Path::new("/dev/full").exists() {
         return;
     }

@@ -1,4 +1,4 @@
-//! A terminal of a test's own. tmux makes it, with a server of its own that is ended with the test.
+//! A terminal for a test, made by tmux, whose own server is ended with the test.
 
 use std::cell::RefCell;
 use std::process::{self, Command, Stdio};
@@ -14,14 +14,14 @@ use crate::support::server::PROGRAM;
 pub(crate) struct Terminal {
     /// The name of tmux's socket.
     tmux: String,
-    /// What the screen was when a test last looked, for the case that it fails.
+    /// The screen as the test last saw it, to be printed if the test fails.
     last: RefCell<Vec<String>>,
     _home: Directory,
 }
 
 impl Terminal {
-    /// Runs `officer top` with these options in a terminal of this size. When it ends the shell that it was started from
-    /// prints its exit status, and whether the terminal is as it was. None: there is no tmux on this machine.
+    /// Runs `officer top` with these options in a terminal of this size. When it exits, the shell that started it
+    /// prints its exit status, and whether the terminal is as before. None: there is no tmux on this machine.
     pub(crate) fn start(size: (u16, u16), environment: &str, options: &[&str]) -> Option<Terminal> {
         let options: Vec<String> = options.iter().map(|option| format!("'{option}'")).collect();
         let line = format!(
@@ -32,8 +32,8 @@ impl Terminal {
         Terminal::running(size, &line)
     }
 
-    /// A shell that somebody sits at, which can go on with what was stopped. It is one that gives the terminal its modes
-    /// back when a program was stopped that could not do so itself.
+    /// An interactive shell, which can continue what was stopped. It restores the terminal's modes when a program was
+    /// stopped that could not do so itself.
     pub(crate) fn of_shell(size: (u16, u16)) -> Option<Terminal> {
         let bash = Command::new("bash").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !bash.is_ok_and(|status| status.success()) {
@@ -51,7 +51,7 @@ impl Terminal {
             return None;
         }
         let tmux = format!("officer-top-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        // The socket is there, and not where others of the same user have theirs.
+        // The socket is in this directory, not where others of the same user have theirs.
         let home = Directory::new();
         let terminal = Terminal { tmux, last: RefCell::default(), _home: home };
         let (columns, lines) = (size.0.to_string(), size.1.to_string());
@@ -63,7 +63,8 @@ impl Terminal {
     fn tmux(&self, args: &[&str]) -> String {
         let mut command = Command::new("tmux");
         command.args(["-S", self._home.file(&self.tmux).to_str().unwrap()]).args(args);
-        // What people have set for themselves is not for a test: neither their tmux, nor what this program looks at.
+        // A test must not depend on the user's environment: neither their tmux, nor the variables that this program
+        // reads.
         for variable in ["TMUX", "NO_COLOR", "COLUMNS", "LINES", "OFFICER_HOST", "OFFICER_PORT", "OFFICER_SOCKET_TYPE"]
         {
             command.env_remove(variable);
@@ -78,7 +79,7 @@ impl Terminal {
         self.tmux(&[&["send-keys"], keys].concat());
     }
 
-    /// Pastes a text, as terminals do that mark it as pasted.
+    /// Pastes a text, like terminals that mark pasted text.
     pub(crate) fn paste(&self, text: &str) {
         self.tmux(&["set-buffer", text]);
         self.tmux(&["paste-buffer", "-p"]);
@@ -101,7 +102,7 @@ impl Terminal {
         self.tmux(&["capture-pane", "-p", "-e"])
     }
 
-    /// What tmux knows of the terminal.
+    /// A flag of the terminal, from tmux.
     pub(crate) fn flag(&self, name: &str) -> String {
         self.tmux(&["display-message", "-p", &format!("#{{{name}}}")]).trim().to_owned()
     }
@@ -111,7 +112,7 @@ impl Terminal {
         self.flag("pane_pid")
     }
 
-    /// Waits until the screen is so. Returns it.
+    /// Waits until the screen meets the condition. Returns it.
     #[track_caller]
     pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn(&[String]) -> bool) -> Vec<String> {
         let give_up = Instant::now() + PATIENCE;
@@ -120,12 +121,12 @@ impl Terminal {
             if is_so(&screen) {
                 return screen;
             }
-            assert!(Instant::now() < give_up, "in {PATIENCE:?} it did not come about that {what}");
+            assert!(Instant::now() < give_up, "still not so after {PATIENCE:?}: {what}");
             thread::sleep(std::time::Duration::from_millis(20));
         }
     }
 
-    /// Waits until some line has this in it. Returns the line.
+    /// Waits until some line contains this. Returns the line.
     #[track_caller]
     pub(crate) fn wait_for(&self, part: &str) -> String {
         let screen =
@@ -133,11 +134,11 @@ impl Terminal {
         screen.into_iter().find(|line| line.contains(part)).unwrap()
     }
 
-    /// Waits until the program has ended with this status, and checks that the terminal is as it was before.
+    /// Waits until the program has exited with this status, and checks that the terminal is as before.
     #[track_caller]
     pub(crate) fn expect_end(&self, status: u8) {
         self.wait_for(&format!("ended with {status}"));
-        self.wait_until("the terminal takes lines, and shows what is typed", |screen| {
+        self.wait_until("the terminal is in line mode and echoes input", |screen| {
             screen.iter().any(|line| line.trim() == "icanon echo" || line.trim() == "echo icanon")
         });
         assert_eq!((self.flag("alternate_on"), self.flag("cursor_flag")), ("0".to_owned(), "1".to_owned()));

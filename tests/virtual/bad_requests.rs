@@ -1,4 +1,4 @@
-//! Lines that are no requests, or none that can be carried out: what is answered, and that nothing else happens.
+//! Lines that are not requests, or can't be executed: what is answered, and that nothing else happens.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::words::{MY_LOCKS, acquired, error, listing, lock, with};
 use crate::world::World;
 
 #[test]
-fn a_request_that_cannot_be_carried_out_is_told_why_with_its_name_and_id_where_they_can_be_read() {
+fn an_invalid_request_is_answered_with_the_reason_and_its_name_and_id_if_readable() {
     let mut world = World::new();
     let [ann] = world.connect();
     let long_name = format!(r#"{{"command":"lock","name":"{}","id":1}}"#, "x".repeat(1_025));
@@ -46,7 +46,7 @@ fn a_request_that_cannot_be_carried_out_is_told_why_with_its_name_and_id_where_t
 }
 
 #[test]
-fn what_is_no_json_is_told_so_and_the_rest_of_the_conversation_goes_on() {
+fn a_line_that_is_not_json_is_answered_with_an_error_and_the_conversation_goes_on() {
     let mut world = World::new();
     let [ann] = world.connect();
     let deep = format!(r#"{{"command":"reset","x":{}{}}}"#, "[".repeat(128), "]".repeat(128));
@@ -67,7 +67,7 @@ fn what_is_no_json_is_told_so_and_the_rest_of_the_conversation_goes_on() {
         let received = world.send(ann, &[line, b"\n"].concat());
         let [(to, reply)] = &received[..] else { panic!("one answer to {line:?}: {received:?}") };
         let mut reply: Value = serde_json::from_str(reply).unwrap();
-        // The words of the message are those of the JSON library, in part.
+        // Part of the message is the JSON library's text.
         let message = reply.as_object_mut().unwrap().remove("message").expect("a message for people");
         assert!(message.as_str().is_some_and(|message| !message.is_empty()));
         let mut expected = json!({ "result": "error", "reason": "invalid_json" });

@@ -1,8 +1,9 @@
-//! What one turn does at most, so that nobody waits long for the others.
+//! The most that one turn does, so that nobody waits long for others.
 
 use std::time::Duration;
 
 use officer::server::Limits;
+use officer::time::Moment;
 
 use crate::words::{MY_LOCKS, RESET, RESET_SUCCEEDED, acquired, lock, release_failed, released, timed_out, unlock};
 use crate::world::{Received, World};
@@ -10,7 +11,7 @@ use crate::world::{Received, World};
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn who_sends_much_leaves_the_others_their_turn_in_between() {
+fn others_are_served_in_between_while_one_client_sends_much() {
     let line = unlock("x") + "\n";
     let lines_per_turn = 4;
     let turn_read_bytes = lines_per_turn * line.len();
@@ -33,20 +34,20 @@ fn a_connection_with_unread_input_is_served_again_without_an_event() {
     let [ann, bob] = world.connect();
     world.put(ann, (unlock("x") + "\n").repeat(50).as_bytes());
     world.turn();
-    assert_eq!(world.server.next_turn(), Some(0), "the poll must not sleep");
+    assert_eq!(world.server.next_turn(), Some(Moment::START), "the poll must not sleep");
     assert_eq!(world.step(), vec![(ann, release_failed("x")); 50]);
     assert_eq!(world.say(bob, RESET).len(), 1);
-    assert!(world.server.next_turn().is_some_and(|next| next > 0), "but for the idle limit");
+    assert!(world.server.next_turn().is_some_and(|next| next > Moment::START), "except for the idle limit");
 }
 
 #[test]
-fn nothing_is_read_while_lines_are_left_of_what_was_read_before() {
+fn nothing_is_read_while_lines_of_the_previous_read_are_left() {
     let line = unlock("x") + "\n";
     let reply = (release_failed("x") + "\n").len();
     let lines_per_read = 4;
     let mut world = World::with_limits(Limits {
         turn_read_bytes: lines_per_read * line.len(),
-        // So that one line is carried out whenever a reply is taken.
+        // So that one line is executed whenever a reply is taken.
         outbox_pause_bytes: 1,
         ..Limits::default()
     });
@@ -61,7 +62,7 @@ fn nothing_is_read_while_lines_are_left_of_what_was_read_before() {
 }
 
 #[test]
-fn one_long_listing_is_made_in_a_turn_and_the_other_requests_do_not_wait_for_all_of_them() {
+fn a_turn_makes_one_long_listing_and_other_requests_do_not_wait_for_all_listings() {
     let mut world = World::new();
     let [ann, zoe] = world.connect();
     for number in 0..=1000 {
@@ -87,7 +88,7 @@ fn one_long_listing_is_made_in_a_turn_and_the_other_requests_do_not_wait_for_all
 }
 
 #[test]
-fn a_listing_is_long_by_those_who_hold_and_those_who_wait_together() {
+fn holders_and_waiters_count_together_towards_a_long_listing() {
     let mut world = World::new();
     let [ann, bob, cid] = world.connect();
     let locks: String = (0..500).map(|number| lock(&number.to_string(), "") + "\n").collect();
@@ -106,13 +107,13 @@ fn a_listing_is_long_by_those_who_hold_and_those_who_wait_together() {
 }
 
 #[test]
-fn who_asks_for_long_listings_without_end_lets_others_have_theirs() {
+fn a_client_that_requests_long_listings_without_end_does_not_starve_those_of_others() {
     let mut world = World::new();
     let [ann, greedy, zoe] = world.connect();
     for number in 0..=1000 {
         assert_eq!(world.say(ann, &lock(&number.to_string(), "")).len(), 1);
     }
-    // More than one read has, and always a whole line that waits.
+    // More than one read takes, so there is always a whole line left.
     let listings = "{\"command\":\"my_locks\"}\n".repeat(2000);
     world.put(greedy, listings.as_bytes());
     for _ in 0..3 {
@@ -129,7 +130,7 @@ fn who_asks_for_long_listings_without_end_lets_others_have_theirs() {
 }
 
 #[test]
-fn a_page_and_a_search_among_very_many_connections_are_one_in_a_turn_as_well() {
+fn a_page_and_a_kick_with_thousands_of_connections_are_limited_to_one_in_a_turn_too() {
     let page = r#"{"command":"locks","limit":1}"#;
     let kick = r#"{"command":"kick","connection":"unix:0"}"#;
     let mut world = World::new();
@@ -146,7 +147,7 @@ fn a_page_and_a_search_among_very_many_connections_are_one_in_a_turn_as_well() {
 }
 
 #[test]
-fn all_lines_of_one_read_are_carried_out_in_one_turn() {
+fn all_lines_of_one_read_are_executed_in_one_turn() {
     let mut world = World::new();
     let [ann] = world.connect();
     world.put(ann, "{\"command\":\"unlock\",\"name\":\"x\"}\n".repeat(400).as_bytes());
@@ -154,7 +155,7 @@ fn all_lines_of_one_read_are_carried_out_in_one_turn() {
 }
 
 #[test]
-fn a_turn_ends_so_many_waits_and_no_more() {
+fn a_turn_expires_a_limited_number_of_waits() {
     let mut world = World::with_limits(Limits { turn_expiries_max: 3, ..Limits::default() });
     let [ann, zoe] = world.connect();
     world.say(ann, &lock("db", ""));
@@ -171,9 +172,9 @@ fn a_turn_ends_so_many_waits_and_no_more() {
         assert_eq!(received.len(), expected + 1);
         assert!(received.contains(&(zoe, RESET_SUCCEEDED.to_owned())));
         order.extend(received.into_iter().map(|(client, _)| client).filter(|client| *client != zoe));
-        assert!(world.server.next_turn().is_some_and(|next| Duration::from_nanos(next) <= world.now()));
+        assert!(world.server.next_turn().is_some_and(|next| Duration::from_nanos(next.as_nanos()) <= world.now()));
     }
-    // Who is granted in between does not time out, although its time is over.
+    // A waiter that is granted the lock in between does not time out, although its deadline has passed.
     world.put(ann, format!("{}\n", unlock("db")).as_bytes());
     let received = world.step_once();
     assert_eq!(received[..2], [(ann, released("db")), (waiters[6], acquired("db"))]);
@@ -184,7 +185,7 @@ fn a_turn_ends_so_many_waits_and_no_more() {
 }
 
 #[test]
-fn a_turn_closes_so_many_idle_connections_and_no_more() {
+fn a_turn_closes_a_limited_number_of_idle_connections() {
     let mut world = World::with_limits(Limits { turn_expiries_max: 3, ..Limits::default() });
     world.connect_many(10);
     world.oversleep(60 * SECOND);
@@ -195,7 +196,7 @@ fn a_turn_closes_so_many_idle_connections_and_no_more() {
 }
 
 #[test]
-fn idle_connections_do_not_use_up_what_is_for_waits() {
+fn idle_connections_do_not_use_up_the_budget_for_waits() {
     let mut world = World::with_limits(Limits { turn_expiries_max: 1, ..Limits::default() });
     let clients = world.connect_many(6);
     for client in &clients[..2] {
@@ -211,9 +212,9 @@ fn idle_connections_do_not_use_up_what_is_for_waits() {
 }
 
 #[test]
-fn a_turn_writes_so_many_bytes_for_what_is_due_and_then_leaves_the_rest() {
+fn deadlines_of_a_turn_write_a_limited_number_of_bytes_and_leave_the_rest() {
     let one = timed_out("db", &["10.0.0.1:1"]).len() + 1;
-    // The limit is looked at before each: the one that passes it is the last.
+    // The limit is checked before each one: the one that exceeds it is the last.
     for (turn_expiry_bytes, per_turn) in [(1, 1), (one, 1), (one + 1, 2), (3 * one, 3)] {
         let mut world = World::with_limits(Limits { turn_expiry_bytes, ..Limits::default() });
         let [ann] = world.connect();
@@ -234,7 +235,7 @@ fn a_turn_writes_so_many_bytes_for_what_is_due_and_then_leaves_the_rest() {
 }
 
 #[test]
-fn a_turn_ends_so_many_sessions_each_of_them_whole() {
+fn a_turn_ends_a_limited_number_of_sessions_each_completely() {
     let mut world = World::with_limits(Limits { turn_ends_max: 2, ..Limits::default() });
     let holders = world.connect_many(5);
     let [zoe] = world.connect();
@@ -246,18 +247,18 @@ fn a_turn_ends_so_many_sessions_each_of_them_whole() {
     for client in &holders {
         world.put_reset(*client);
     }
-    // The first two go in the very turn that finds them; then two in each.
+    // The first two end in the turn that detects them; then two in each.
     for left in [9, 3, 0] {
         world.put(zoe, format!("{RESET}\n").as_bytes());
         assert_eq!(world.step_once(), [(zoe, RESET_SUCCEEDED.to_owned())], "the others are served meanwhile");
         assert_eq!(world.server.stats().held, left);
-        assert!(left == 0 || world.server.next_turn() == Some(0), "the poll must not sleep");
+        assert!(left == 0 || world.server.next_turn() == Some(Moment::START), "the poll must not sleep");
     }
     assert!(holders.iter().all(|client| world.is_closed(*client)));
 }
 
 #[test]
-fn a_session_that_waits_for_its_end_is_granted_a_lock_only_to_pass_it_on() {
+fn a_session_that_is_about_to_end_passes_on_a_lock_that_it_is_granted() {
     let mut world = World::with_limits(Limits { turn_ends_max: 1, ..Limits::default() });
     let [ann, bob, carl, dora] = world.connect();
     for client in [ann, bob, carl, dora] {
@@ -274,7 +275,7 @@ fn a_session_that_waits_for_its_end_is_granted_a_lock_only_to_pass_it_on() {
 
 #[test]
 fn a_turn_that_has_answered_everything_leaves_nothing_to_do() {
-    // The loop would go round once more for every reply, and find nothing.
+    // Otherwise the loop would run once more for every reply, and find nothing to do.
     let mut world = World::with_limits(Limits { max_idle: None, ..Limits::default() });
     let [ann] = world.connect();
     world.put(ann, format!("{RESET}\n").as_bytes());

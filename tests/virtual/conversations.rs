@@ -1,4 +1,4 @@
-//! What clients ask of locks and what they are answered: each request of the original's protocol with each of its replies.
+//! Locks in conversations: each request of the original's protocol with each of its replies.
 
 use officer::wire::peer::Peer;
 
@@ -60,7 +60,7 @@ fn waiters_are_granted_when_the_holder_of_several_locks_ends_its_input() {
 }
 
 #[test]
-fn what_somebody_else_holds_is_not_released() {
+fn a_lock_that_somebody_else_holds_is_not_released() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     world.say(ann, &lock("db", ""));
@@ -70,7 +70,7 @@ fn what_somebody_else_holds_is_not_released() {
 }
 
 #[test]
-fn unlock_of_a_wait_takes_it_out_of_the_queue_and_the_wait_gets_no_answer() {
+fn unlock_during_a_wait_leaves_the_queue_and_the_wait_gets_no_reply() {
     let mut world = World::new();
     let [ann, bob, carl] = world.connect();
     world.say(ann, &lock("db", ""));
@@ -99,7 +99,7 @@ fn reset_releases_every_lock_leaves_every_queue_and_answers_once() {
     );
     assert_eq!(world.say(ann, MY_LOCKS), [(ann, listing("my_locks", "[]"))]);
     assert_eq!(world.say(bob, &unlock("c")), [(bob, released("c"))], "nobody waits for it any more");
-    assert_eq!(world.say(ann, &lock("c", "")), [(ann, acquired("c"))], "the connection goes on as before");
+    assert_eq!(world.say(ann, &lock("c", "")), [(ann, acquired("c"))], "the connection still works");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn locks_lists_the_holder_first_then_the_waiters_in_order() {
 }
 
 #[test]
-fn connections_and_my_locks_list_what_is_held_and_what_is_waited_for() {
+fn connections_and_my_locks_list_held_and_awaited_locks() {
     let mut world = World::new();
     let [ann, bob, carl] = world.connect();
     world.say(ann, &lock("a", ""));
@@ -160,7 +160,7 @@ fn keep_alive_is_not_answered() {
 }
 
 #[test]
-fn a_connection_is_named_after_where_it_comes_from() {
+fn a_connection_is_named_after_its_address() {
     let mut world = World::new();
     let ann = world.connect_as(Peer::V4 { ip: [192, 0, 2, 255], port: 65_535 });
     let mut loopback = [0; 16];
@@ -213,14 +213,14 @@ fn a_name_is_the_same_however_it_is_written() {
 }
 
 #[test]
-fn unknown_fields_are_ignored_null_is_absent_and_of_a_key_that_comes_twice_the_last_counts() {
+fn unknown_fields_are_ignored_null_is_absent_and_the_last_of_a_repeated_key_counts() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     let line =
         r#"{"x":[{"name":"no"}],"name":5,"command":"reset","name":"db","command":"lock","timeout":null,"id":null}"#;
     assert_eq!(world.say(ann, line), [(ann, acquired("db"))]);
     assert_eq!(world.say(bob, &lock("db", r#""timeout":0,"timeout":null,"queue_max":1,"queue_max":null"#)), []);
-    // Fields of other commands are none of this one's business.
+    // Fields of other commands count as unknown.
     let line = r#"{"command":"reset","name":5,"timeout":"x","queue_max":-1}"#;
     assert_eq!(world.say(ann, line), [(ann, RESET_SUCCEEDED.to_owned()), (bob, acquired("db"))]);
 }

@@ -1,4 +1,4 @@
-//! Where the server parts from the original on purpose, case by case.
+//! Where the server differs from the original on purpose, case by case.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::world::World;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_line_that_is_no_request_is_answered_and_the_connection_keeps_its_locks() {
+fn a_line_that_is_not_a_request_is_answered_and_the_connection_keeps_its_locks() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     world.say(ann, &lock("db", ""));
@@ -63,7 +63,7 @@ fn reset_while_waiting_is_answered_by_one_line() {
 }
 
 #[test]
-fn the_timer_of_a_wait_goes_with_the_wait() {
+fn the_timer_of_a_wait_is_cancelled_with_the_wait() {
     for leave in [unlock("db"), RESET.to_owned()] {
         let mut world = World::new();
         let [ann, bob] = world.connect();
@@ -91,11 +91,12 @@ fn a_timed_wait_on_the_same_name_after_a_reset_times_out() {
 }
 
 #[test]
-fn a_timeout_of_0_does_not_queue_for_an_instant() {
+fn a_timeout_of_0_never_enters_the_queue() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     world.say(ann, &lock("db", ""));
-    // Both arrive together, and the lock is released right behind: neither order gives the lock to the impatient one.
+    // Both arrive together, and the lock is released right after: in neither order does the request with timeout 0 get
+    // the lock.
     world.put(bob, format!("{}\n{LOCKS}\n", lock("db", r#""timeout":0"#)).as_bytes());
     world.put(ann, format!("{}\n", unlock("db")).as_bytes());
     assert_eq!(

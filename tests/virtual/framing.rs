@@ -1,4 +1,4 @@
-//! Bytes into lines, however they arrive: the server's side of it, with the connection's end and the limit.
+//! Bytes into lines, however they arrive: the server's part, including the end of the connection and the limit.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::world::{Received, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Requests with all that may stand between them and in them.
+/// Requests with everything that may occur between and inside them.
 const SAID: &str = concat!(
     "{\"command\":\"lock\",\"name\":\"é🔒\"}\n",
     "\n",
@@ -49,7 +49,7 @@ fn many_lines_in_one_read_are_answered_in_their_order() {
 }
 
 #[test]
-fn bytes_that_are_no_text_spoil_only_their_own_line() {
+fn invalid_utf_8_affects_only_its_own_line() {
     let mut world = World::new();
     let [ann] = world.connect();
     let mut said = format!("{}\n", lock("é", "")).into_bytes();
@@ -62,7 +62,7 @@ fn bytes_that_are_no_text_spoil_only_their_own_line() {
 }
 
 #[test]
-fn a_line_may_be_cut_in_every_place() {
+fn a_line_may_be_cut_anywhere() {
     for peer in peers() {
         for cut in 1..SAID.len() {
             let mut world = World::new();
@@ -90,12 +90,12 @@ fn lines_may_come_in_pieces_of_any_size() {
 #[test]
 fn reads_may_give_pieces_of_any_size() {
     for size in 1..50 {
-        // A UNIX socket may give less than it has.
+        // A read of a UNIX socket may return less than there is.
         let mut world = World::new();
         let ann = world.connect_as(Peer::Unix(1));
         world.read_in_pieces(ann, size);
         assert_eq!(lines(world.send(ann, SAID.as_bytes())), answers(), "pieces of {size}");
-        // A full buffer may leave more on any socket.
+        // After a full buffer, any socket may have more.
         let mut world = World::with_limits(Limits { turn_read_bytes: size, ..Limits::default() });
         let [ann] = world.connect();
         assert_eq!(lines(world.send(ann, SAID.as_bytes())), answers(), "buffers of {size}");
@@ -103,7 +103,7 @@ fn reads_may_give_pieces_of_any_size() {
 }
 
 #[test]
-fn a_line_is_carried_out_when_its_end_comes_and_not_before() {
+fn a_line_is_executed_when_its_end_arrives_and_not_before() {
     let mut world = World::new();
     let [ann] = world.connect();
     assert_eq!(world.send(ann, br#"{"command":"reset"}"#), []);
@@ -113,21 +113,21 @@ fn a_line_is_carried_out_when_its_end_comes_and_not_before() {
 }
 
 #[test]
-fn a_partial_last_line_is_dropped_and_the_lines_before_it_are_carried_out() {
+fn a_partial_last_line_is_discarded_and_the_lines_before_it_are_executed() {
     for peer in peers() {
         let mut world = World::new();
         let ann = world.connect_as(peer);
         let [bob] = world.connect();
         world.say(ann, &lock("db", ""));
         world.say(bob, &lock("db", ""));
-        // All of it is there when the server looks.
+        // Everything is there when the server reads.
         let input = format!("{}\n{}\n{}", lock("a", ""), unlock("b"), unlock("db"));
         world.put(ann, input.as_bytes());
         world.put_end(ann);
         assert_eq!(
             world.step(),
             [(ann, acquired("a")), (ann, release_failed("b")), (bob, acquired("db"))],
-            "and db passes on by the end, not by the unlock"
+            "and db passes on because of the end, not the unlock"
         );
         assert!(world.is_closed(ann));
         assert_eq!(world.say(bob, r#"{"command":"locks"}"#).len(), 1);
@@ -136,7 +136,7 @@ fn a_partial_last_line_is_dropped_and_the_lines_before_it_are_carried_out() {
 }
 
 #[test]
-fn the_end_right_behind_a_line_or_in_the_midst_of_the_first_one_is_an_end() {
+fn the_end_right_after_a_line_or_in_the_middle_of_the_first_one_is_an_end() {
     let mut world = World::new();
     let [ann, bob, carl] = world.connect();
     assert_eq!(world.half_close(ann), []);
@@ -148,14 +148,14 @@ fn the_end_right_behind_a_line_or_in_the_midst_of_the_first_one_is_an_end() {
     assert!([ann, bob, carl].into_iter().all(|client| world.is_closed(client)));
 }
 
-/// A `reset` of exactly so many bytes.
+/// A `reset` of exactly this many bytes.
 fn reset_of(bytes: usize) -> String {
     let frame = r#"{"command":"reset","x":""}"#;
     format!(r#"{{"command":"reset","x":"{}"}}"#, "x".repeat(bytes - frame.len()))
 }
 
 #[test]
-fn a_line_of_exactly_the_limit_is_taken() {
+fn a_line_of_exactly_the_limit_is_accepted() {
     for (limits, bytes) in [(Limits::default(), 65_536), (Limits { line_bytes_max: 100, ..Limits::default() }, 100)] {
         for step in [1_000, 40, bytes + 1] {
             let mut world = World::with_limits(limits.clone());
@@ -170,7 +170,7 @@ fn a_line_of_exactly_the_limit_is_taken() {
 }
 
 #[test]
-fn a_plain_request_keeps_to_the_limit_as_well() {
+fn the_limit_also_applies_to_a_plain_request() {
     let line = lock("db", "");
     for (line_bytes_max, answer) in [
         (line.len(), acquired("db")),
@@ -183,7 +183,7 @@ fn a_plain_request_keeps_to_the_limit_as_well() {
 }
 
 #[test]
-fn a_line_over_the_limit_is_refused_after_what_was_decided_and_ends_the_connection() {
+fn a_line_over_the_limit_is_refused_after_earlier_replies_and_ends_the_connection() {
     for step in [1, 7, 1_000] {
         let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
         let [ann, bob] = world.connect();
@@ -195,7 +195,7 @@ fn a_line_over_the_limit_is_refused_after_what_was_decided_and_ends_the_connecti
             received,
             [(ann, acquired("db")), (ann, error("line_too_long", "a line may have at most 100 bytes"))]
         );
-        // Our side is closed, the locks and waits are gone at once, and what is still sent is dropped.
+        // The server's side is closed, the locks and waits are gone at once, and further input is discarded.
         assert!(world.is_at_end(ann) && !world.is_closed(ann));
         assert_eq!(
             world.say(bob, r#"{"command":"locks"}"#),
@@ -211,7 +211,7 @@ fn a_line_over_the_limit_is_refused_after_what_was_decided_and_ends_the_connecti
 }
 
 #[test]
-fn the_end_of_a_line_over_the_limit_is_not_waited_for() {
+fn a_line_over_the_limit_is_refused_before_its_end_arrives() {
     let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
     let [ann] = world.connect();
     assert_eq!(world.send(ann, &[b'x'; 100]), []);
@@ -219,7 +219,7 @@ fn the_end_of_a_line_over_the_limit_is_not_waited_for() {
 }
 
 #[test]
-fn a_connection_that_was_refused_a_line_is_closed_when_its_peer_has_closed_too() {
+fn a_connection_with_a_refused_line_is_closed_when_its_peer_has_closed_too() {
     let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
     let [ann, bob, carl] = world.connect();
     for client in [ann, bob, carl] {
@@ -238,18 +238,18 @@ fn a_connection_that_was_refused_a_line_is_closed_when_its_peer_has_closed_too()
 }
 
 #[test]
-fn the_partial_line_of_one_that_is_gone_is_not_the_beginning_of_another_s() {
+fn the_partial_line_of_an_ended_connection_does_not_start_a_line_of_another() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     world.send(ann, b"{\"command\":\"lock\",\"name\":\"hers");
     world.vanish(ann);
-    // He is lent the memory that her line was in.
+    // He gets the buffer that her line was in.
     assert_eq!(world.send(bob, b"{\"command\":"), []);
     assert_eq!(world.send(bob, b"\"reset\"}\n"), [(bob, RESET_SUCCEEDED.to_owned())]);
 }
 
 #[test]
-fn a_refused_connection_is_read_from_for_all_of_its_time_although_it_was_nearly_idle() {
+fn a_refused_connection_is_read_for_the_whole_linger_time_although_it_was_nearly_idle() {
     let mut world = World::with_limits(Limits {
         line_bytes_max: 100,
         max_idle: Some(60 * SECOND),
@@ -260,13 +260,13 @@ fn a_refused_connection_is_read_from_for_all_of_its_time_although_it_was_nearly_
     world.pass(59 * SECOND);
     world.send(ann, &[b'x'; 101]);
     world.pass(2 * SECOND - Duration::from_nanos(1));
-    assert!(!world.is_closed(ann), "when she would have been idle counts no longer");
+    assert!(!world.is_closed(ann), "her idle deadline no longer counts");
     world.pass(Duration::from_nanos(1));
     assert!(world.is_closed(ann));
 }
 
 #[test]
-fn how_long_a_refused_connection_is_read_from_is_a_limit_of_its_own_that_input_does_not_lengthen() {
+fn input_does_not_extend_how_long_a_refused_connection_is_read() {
     let linger = Duration::from_millis(70);
     let mut world = World::with_limits(Limits { line_bytes_max: 100, linger, ..Limits::default() });
     let [ann] = world.connect();
@@ -281,7 +281,7 @@ fn how_long_a_refused_connection_is_read_from_is_a_limit_of_its_own_that_input_d
 }
 
 #[test]
-fn a_refused_connection_is_closed_at_once_where_its_side_cannot_be_closed_alone() {
+fn a_refused_connection_is_closed_at_once_if_its_side_cannot_be_closed_alone() {
     let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
     let [ann] = world.connect();
     world.refuse_half_close(ann);
@@ -290,10 +290,10 @@ fn a_refused_connection_is_closed_at_once_where_its_side_cannot_be_closed_alone(
 }
 
 #[test]
-fn a_line_that_never_ends_takes_no_memory_to_speak_of() {
+fn a_line_that_never_ends_takes_little_memory() {
     let mut world = World::with_limits(Limits { line_bytes_max: 1_000, turn_read_bytes: 100, ..Limits::default() });
     let [ann] = world.connect();
-    // Everything that the server remembers, written out.
+    // Everything that the server keeps, as debug output.
     let remembered = |world: &World| format!("{:?}", world.server).len();
     let before = remembered(&world);
     world.put(ann, &vec![b'x'; 1 << 20]);
@@ -303,12 +303,12 @@ fn a_line_that_never_ends_takes_no_memory_to_speak_of() {
         most = most.max(remembered(&world));
         assert!((1 << 20) - world.unread(ann) <= 1_100, "it stops reading once the line is too long");
     }
-    // A byte is written out as `120, `.
+    // A byte is printed as `120, `.
     assert!(most <= before + 5 * 1_100 + 1_000, "{most} of {before}");
     while world.unread(ann) > 0 {
-        assert!(!world.is_closed(ann), "it is read from until the peer has closed");
+        assert!(!world.is_closed(ann), "it is read until the peer has closed");
         world.turn();
-        assert!(remembered(&world) <= before + 5 * 1_100 + 1_000, "what is dropped is not kept");
+        assert!(remembered(&world) <= before + 5 * 1_100 + 1_000, "discarded input is not kept");
     }
     assert_eq!(world.step().len(), 1);
 }

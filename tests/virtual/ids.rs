@@ -34,11 +34,7 @@ fn every_reply_carries_the_id_of_its_request() {
         (ann, MY_LOCKS.to_owned(), listing("my_locks", r#"["db"]"#)),
         (ann, KEEP_ALIVE.to_owned(), r#"{"result":"kept_alive"}"#.to_owned()),
         (ann, lock("b", ""), acquired("b")),
-        (
-            ann,
-            lock("c", ""),
-            error_on("too_many_locks", "the connection holds and waits for as many locks as it may", "c"),
-        ),
+        (ann, lock("c", ""), error_on("too_many_locks", "per-connection lock limit reached", "c")),
         (
             ann,
             lock("d", r#""queue_max":-1"#),
@@ -54,7 +50,7 @@ fn every_reply_carries_the_id_of_its_request() {
     ] {
         for id in ["7", "\"seven\""] {
             let received = world.say(client, &with_id(&request, id));
-            // Said again, the first of these has another answer. The two differ in nothing but the id.
+            // Repeated, the first of these has another reply. The two differ only in the id.
             let is_second = id != "7";
             let expected = match () {
                 () if is_second && reply.contains("\"acquired\"") => reply.replace("acquired", "already_acquired"),
@@ -68,7 +64,7 @@ fn every_reply_carries_the_id_of_its_request() {
     world.say(bob, &lock("db", ""));
     assert_eq!(
         world.say(carl, &with_id(&lock("db", ""), "1")),
-        [(carl, with_id(&error_on("too_many_waits", "as many wait for this lock as may", "db"), "1"))]
+        [(carl, with_id(&error_on("too_many_waits", "too many waiters for this lock", "db"), "1"))]
     );
 }
 
@@ -84,7 +80,7 @@ fn a_listing_that_is_too_large_is_refused_with_its_id() {
 }
 
 #[test]
-fn an_id_comes_back_as_it_was() {
+fn an_id_is_returned_unchanged() {
     let mut world = World::new();
     let [ann] = world.connect();
     let longest = format!("\"{}\"", "é".repeat(32));
@@ -103,7 +99,7 @@ fn an_id_comes_back_as_it_was() {
 }
 
 #[test]
-fn what_is_no_id_is_refused_and_nothing_is_carried_out() {
+fn an_invalid_id_is_refused_and_nothing_is_executed() {
     let mut world = World::new();
     let [ann] = world.connect();
     let number = "id must be a whole number from 0 to 9007199254740991, or a string";
@@ -135,7 +131,7 @@ fn the_end_of_a_wait_carries_the_id_of_the_wait() {
         [(ann, with_id(&released("db"), "4")), (bob, with_id(&acquired("db"), r#""b""#))]
     );
     assert_eq!(world.pass(2 * SECOND), [(carl, with_id(&timed_out("db", &["10.0.0.2:1"]), "3"))]);
-    // Once granted, the id has done its duty.
+    // Once granted, the wait's id is not used again.
     assert_eq!(world.say(bob, &unlock("db")), [(bob, released("db"))]);
 }
 
@@ -170,16 +166,16 @@ fn a_wait_that_the_client_ends_is_cancelled() {
 }
 
 #[test]
-fn a_second_request_with_an_id_for_a_lock_that_is_waited_for_is_refused_and_the_wait_goes_on() {
+fn a_second_request_with_an_id_during_a_wait_is_refused_and_the_wait_goes_on() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     world.say(ann, &lock("db", ""));
     world.say(bob, &with_id(&lock("db", r#""timeout":5"#), "1"));
-    let refused = with(&error("already_queued", "the connection waits for this lock already"), r#""name":"db","id":2"#);
+    let refused = with(&error("already_queued", "the connection already waits for this lock"), r#""name":"db","id":2"#);
     assert_eq!(world.say(bob, &with_id(&lock("db", r#""timeout":1"#), "2")), [(bob, refused.clone())]);
     assert_eq!(world.say(bob, &with_id(&lock("db", r#""timeout":0"#), "2")), [(bob, refused.clone())]);
     assert_eq!(world.pass(5 * SECOND), [(bob, with_id(&timed_out("db", &["10.0.0.1:1"]), "1"))]);
-    // A wait without an id is no different, and the refused request leaves no timeout behind.
+    // The same for a wait without an id, and the refused request leaves no timeout behind.
     world.say(bob, &lock("db", ""));
     assert_eq!(world.say(bob, &with_id(&lock("db", r#""timeout":1"#), "2")), [(bob, refused)]);
     assert_eq!(world.pass(5 * SECOND), []);
@@ -197,7 +193,7 @@ fn a_second_request_without_an_id_joins_a_wait_that_has_one() {
 }
 
 #[test]
-fn those_who_wait_with_an_id_are_told_that_the_server_shuts_down() {
+fn waits_with_an_id_are_answered_that_the_server_shuts_down() {
     let mut world = World::new();
     let [ann, bob, carl, dora] = world.connect();
     world.say(ann, &with_id(&lock("db", ""), "1"));
@@ -205,16 +201,16 @@ fn those_who_wait_with_an_id_are_told_that_the_server_shuts_down() {
     world.say(carl, &lock("db", r#""timeout":1"#));
     world.say(dora, &lock("other", ""));
     world.say(dora, &with_id(&lock("db", r#""timeout":9"#), "4"));
-    let ending = with(&error("shutting_down", "the server shuts down"), r#""name":"db""#);
+    let ending = with(&error("shutting_down", "the server is shutting down"), r#""name":"db""#);
     assert_eq!(world.shut_down(), [(bob, with_id(&ending, r#""two""#)), (dora, with_id(&ending, "4"))]);
-    // Nothing is carried out or expires any more.
+    // Nothing is executed or expires any more.
     world.put(ann, format!("{}\n", unlock("db")).as_bytes());
     world.oversleep(100 * SECOND);
     assert_eq!(world.step_once(), []);
 }
 
 #[test]
-fn what_was_decided_before_the_shutdown_is_still_written() {
+fn replies_decided_before_the_shutdown_are_still_sent() {
     let mut world = World::new();
     let [ann] = world.connect();
     world.take_only(ann, 0);
@@ -230,7 +226,7 @@ fn what_was_decided_before_the_shutdown_is_still_written() {
 }
 
 #[test]
-fn a_client_without_ids_sees_nothing_of_what_ids_bring() {
+fn a_client_without_ids_sees_nothing_of_the_ids_of_others() {
     let mut world = World::new();
     let [ann, bob, carl] = world.connect();
     world.say(ann, &lock("db", ""));
@@ -245,7 +241,7 @@ fn a_client_without_ids_sees_nothing_of_what_ids_bring() {
     assert_eq!(
         world.pass(SECOND),
         [(bob, timed_out("db", &["10.0.0.1:1", "10.0.0.3:1"]))],
-        "the ids of others are none of its business"
+        "the ids of others are not shown"
     );
     assert_eq!(world.say(bob, &lock("db", "")), []);
     world.say(carl, RESET);

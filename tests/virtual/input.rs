@@ -1,4 +1,4 @@
-//! What is received and can't be carried out yet: how much of it may be kept for all connections together.
+//! Input that can't be executed yet: how much of it may be kept for all connections together.
 
 use officer::server::Limits;
 
@@ -13,7 +13,7 @@ fn world() -> (World, [Client; 4]) {
 }
 
 #[test]
-fn when_too_much_is_kept_for_all_together_the_one_with_most_goes_and_its_locks_pass_on() {
+fn over_the_limit_on_all_input_the_connection_with_most_is_closed_and_its_locks_pass_on() {
     let (mut world, [ann, bob, carl, dora]) = world();
     world.say(bob, &lock("db", ""));
     world.say(dora, &lock("db", ""));
@@ -21,26 +21,26 @@ fn when_too_much_is_kept_for_all_together_the_one_with_most_goes_and_its_locks_p
     world.send(bob, &[b'b'; 41]);
     world.send(carl, &[b'c'; 29]);
     assert!(![ann, bob, carl].into_iter().any(|client| world.is_closed(client)), "exactly the limit");
-    // One byte more, and it is not the one who sends it that pays.
+    // One byte more, and the connection with most is closed, not the one that sent the byte.
     assert_eq!(world.send(carl, b"c"), [(dora, acquired("db"))]);
     assert!(world.is_closed(bob));
     assert!(![ann, carl, dora].into_iter().any(|client| world.is_closed(client)));
 }
 
 #[test]
-fn whoever_sends_too_much_alone_goes_itself_and_the_lines_before_are_carried_out() {
+fn a_connection_that_exceeds_the_limit_alone_is_closed_and_its_earlier_lines_are_executed() {
     let (mut world, [ann, bob, ..]) = world();
     world.say(bob, &lock("db", ""));
     let mut bytes = format!("{}\n{RESET}\n", lock("db", "")).into_bytes();
     bytes.extend([b'x'; 101]);
     world.send(ann, &bytes);
     assert!(world.is_closed(ann) && !world.is_closed(bob));
-    assert_eq!(world.server.stats().waiting, 0, "it was in the queue, and is no more");
+    assert_eq!(world.server.stats().waiting, 0, "it has left the queue");
     assert_eq!(world.server.stats().held, 1);
 }
 
 #[test]
-fn what_is_carried_out_or_gone_counts_no_more() {
+fn executed_and_discarded_input_no_longer_counts() {
     let (mut world, [ann, bob, carl, dora]) = world();
     for _ in 0..100 {
         world.send(ann, &RESET.as_bytes()[..RESET.len() - 1]);
@@ -57,7 +57,7 @@ fn what_is_carried_out_or_gone_counts_no_more() {
 }
 
 #[test]
-fn lines_that_wait_until_replies_are_taken_count_too() {
+fn lines_that_wait_because_of_unread_replies_count_too() {
     let limits = Limits { inboxes_bytes_max: 100, outbox_pause_bytes: 1, ..Limits::default() };
     let mut world = World::with_limits(limits);
     let [ann, bob] = world.connect();

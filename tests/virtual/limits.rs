@@ -14,15 +14,15 @@ const SECOND: Duration = Duration::from_secs(1);
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
 fn no_room() -> String {
-    error("too_many_connections", "the server has as many connections as it may have")
+    error("too_many_connections", "connection limit reached")
 }
 
 #[test]
-fn one_connection_too_many_is_told_so_and_closed() {
+fn one_connection_too_many_gets_an_error_and_is_closed() {
     let mut world = World::with_limits(Limits { connections_max: 2, ..Limits::default() });
     let [ann, bob, carl] = world.connect();
     assert_eq!(world.step(), [(carl, no_room())]);
-    assert!(world.is_at_end(carl) && !world.is_closed(carl), "it has a moment to read that");
+    assert!(world.is_at_end(carl) && !world.is_closed(carl), "it has time to read that");
     assert_eq!(world.server.connections(), 2);
     assert_eq!(world.say(carl, &lock("db", "")), [], "it is not served");
     assert_eq!(world.say(ann, &lock("db", "")), [(ann, acquired("db"))]);
@@ -31,18 +31,18 @@ fn one_connection_too_many_is_told_so_and_closed() {
 }
 
 #[test]
-fn there_is_room_again_when_one_has_gone() {
+fn there_is_room_again_when_a_connection_has_ended() {
     let mut world = World::with_limits(Limits { connections_max: 2, ..Limits::default() });
     let [ann, _, _] = world.connect();
     world.step();
     world.vanish(ann);
     let [dora, emil] = world.connect();
     assert_eq!(world.step(), [(emil, no_room())]);
-    assert_eq!(world.say(dora, RESET), [(dora, RESET_SUCCEEDED.to_owned())], "those turned away take no room");
+    assert_eq!(world.say(dora, RESET), [(dora, RESET_SUCCEEDED.to_owned())], "refused connections take no room");
 }
 
 #[test]
-fn with_64_connections_being_told_that_there_is_no_room_more_are_closed_without_a_word() {
+fn while_64_refused_connections_read_their_error_more_are_closed_without_one() {
     let mut world = World::with_limits(Limits { connections_max: 1, ..Limits::default() });
     let [ann] = world.connect();
     let turned_away = world.connect_many(64);
@@ -51,7 +51,7 @@ fn with_64_connections_being_told_that_there_is_no_room_more_are_closed_without_
     assert_eq!(world.step(), []);
     assert!(world.is_closed(late));
     assert!(turned_away.iter().all(|client| !world.is_closed(*client)));
-    // One of them reads it and goes, so another can be told.
+    // One of them reads its error and disconnects, so another can get one.
     world.half_close(turned_away[10]);
     let [told, not_told] = world.connect();
     assert_eq!(world.step(), [(told, no_room())]);
@@ -68,7 +68,7 @@ fn locks_held_and_waited_for_count_together_against_the_limit_of_a_connection() 
     let mut world = World::with_limits(Limits { connection_locks_max: 3, ..Limits::default() });
     let [ann, bob] = world.connect();
     let refused = |name: &str| {
-        let message = "the connection holds and waits for as many locks as it may";
+        let message = "per-connection lock limit reached";
         with(&error("too_many_locks", message), &format!(r#""name":"{name}""#))
     };
     world.say(bob, &lock("b", ""));
@@ -77,7 +77,7 @@ fn locks_held_and_waited_for_count_together_against_the_limit_of_a_connection() 
     assert_eq!(world.say(ann, &lock("b", r#""timeout":9"#)), [], "the third, which waits");
     assert_eq!(world.say(ann, &lock("d", "")), [(ann, refused("d"))]);
     assert_eq!(world.say(ann, &lock("d", r#""timeout":0,"queue_max":0"#)), [(ann, refused("d"))]);
-    // Those that it has already are no more than before.
+    // Locks that it already has don't count twice.
     assert_eq!(world.say(ann, &lock("a", "")), [(ann, already_acquired("a"))]);
     assert_eq!(world.say(ann, &lock("b", "")), []);
     assert_eq!(world.say(bob, &lock("d", "")), [(bob, acquired("d"))], "the limit is each connection's own");
@@ -91,16 +91,16 @@ fn locks_held_and_waited_for_count_together_against_the_limit_of_a_connection() 
 }
 
 #[test]
-fn as_many_may_wait_for_one_lock_as_the_limit_says() {
+fn a_lock_has_no_more_waiters_than_the_limit() {
     let mut world = World::with_limits(Limits { lock_waits_max: 2, ..Limits::default() });
     let [ann, bob, carl, dora] = world.connect();
     for client in [ann, bob, carl] {
         world.say(client, &lock("db", ""));
     }
-    let refused = with(&error("too_many_waits", "as many wait for this lock as may"), r#""name":"db""#);
+    let refused = with(&error("too_many_waits", "too many waiters for this lock"), r#""name":"db""#);
     assert_eq!(world.say(dora, &lock("db", "")), [(dora, refused.clone())]);
     assert_eq!(world.say(dora, &lock("db", r#""timeout":5,"queue_max":100"#)), [(dora, refused)]);
-    // Who would not wait is not refused, nor is who waits already.
+    // A request that would not wait is not refused, nor is one that waits already.
     let queue = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"];
     assert_eq!(world.say(dora, &lock("db", r#""timeout":0"#)), [(dora, timed_out("db", &queue))]);
     assert_eq!(world.say(dora, &lock("db", r#""queue_max":3"#)), [(dora, queue_maxed("db", &queue))]);
@@ -133,13 +133,13 @@ fn a_listing_over_the_limit_is_refused_and_one_of_exactly_the_limit_is_not() {
                 assert_eq!(received, [(ann, listing(result, value))]);
             }
             assert_eq!(world.say(ann, &unlock("db")), [(ann, released("db"))], "the connection stays");
-            assert_eq!(world.say(ann, MY_LOCKS), [(ann, listing("my_locks", "[]"))], "there is room for what is left");
+            assert_eq!(world.say(ann, MY_LOCKS), [(ann, listing("my_locks", "[]"))], "the rest is within the limit");
         }
     }
 }
 
 #[test]
-fn who_sends_nothing_for_the_limit_is_closed_and_its_locks_pass_on() {
+fn a_silent_connection_is_closed_at_the_idle_limit_and_its_locks_pass_on() {
     let mut world = World::with_limits(Limits { max_idle: Some(20 * SECOND), ..Limits::default() });
     let [ann, bob] = world.connect();
     world.say(ann, &lock("db", ""));
@@ -150,20 +150,20 @@ fn who_sends_nothing_for_the_limit_is_closed_and_its_locks_pass_on() {
     assert_eq!(world.pass(NANOSECOND), [(bob, acquired("db"))]);
     assert!(world.is_closed(ann));
     world.pass(SECOND - NANOSECOND);
-    assert!(!world.is_closed(bob), "a grant is not activity, and no reason either");
+    assert!(!world.is_closed(bob), "a grant is neither activity nor a reason to close");
     world.pass(NANOSECOND);
     assert!(world.is_closed(bob));
 }
 
 #[test]
-fn whatever_is_sent_counts_as_activity() {
+fn any_input_counts_as_activity() {
     let mut world = World::with_limits(Limits { max_idle: Some(20 * SECOND), ..Limits::default() });
     let [ann, bob] = world.connect();
     for sent in [KEEP_ALIVE, "nonsense", "", r#"{"command":"lock","name":"db"}"#, LOCKS, "\r"] {
         world.pass(20 * SECOND - NANOSECOND);
         world.send(ann, format!("{sent}\n").as_bytes());
     }
-    // A part of a line as well.
+    // A partial line too.
     world.pass(20 * SECOND - NANOSECOND);
     world.send(ann, b"{");
     world.pass(20 * SECOND - NANOSECOND);
@@ -183,7 +183,7 @@ fn what_arrives_at_the_last_moment_counts() {
 }
 
 #[test]
-fn waiting_is_no_activity_and_its_answer_is_none_either() {
+fn neither_a_wait_nor_its_reply_is_activity() {
     let mut world = World::with_limits(Limits { max_idle: Some(20 * SECOND), ..Limits::default() });
     let [ann, bob, carl] = world.connect();
     world.say(ann, &lock("db", ""));
@@ -210,7 +210,7 @@ fn without_an_idle_limit_nobody_is_idle() {
 
 #[test]
 fn a_paused_connection_with_unread_input_is_not_idle() {
-    // It has sent something; that it does not read its replies is another limit's business.
+    // It has sent something; not reading replies has its own limit.
     let mut world = World::with_limits(Limits {
         max_idle: Some(20 * SECOND),
         outbox_stall: 1_000 * SECOND,
@@ -224,13 +224,13 @@ fn a_paused_connection_with_unread_input_is_not_idle() {
         client
     };
     let reset = RESET.to_owned() + "\n";
-    let has_all_carried_out = paused(&mut world, &reset);
+    let has_everything_executed = paused(&mut world, &reset);
     let has_lines_left = paused(&mut world, &reset.repeat(2));
     let has_unread_input = paused(&mut world, &reset);
     world.send(has_unread_input, reset.as_bytes());
     assert!(world.unread(has_unread_input) > 0 && world.unread(has_lines_left) == 0);
     world.pass(100 * SECOND);
-    assert!(world.is_closed(has_all_carried_out), "this one is silent");
+    assert!(world.is_closed(has_everything_executed), "this one is silent");
     assert!(!world.is_closed(has_lines_left) && !world.is_closed(has_unread_input));
     assert_eq!(world.take(has_lines_left, None).len(), 2);
     assert_eq!(world.take(has_unread_input, None).len(), 2);
@@ -240,7 +240,7 @@ fn a_paused_connection_with_unread_input_is_not_idle() {
 
 #[test]
 fn a_server_with_a_connection_is_not_empty_whatever_the_connection_has() {
-    // Every conversation ends with a look at whether anything is left, which is worth something only if that is seen.
+    // Every conversation ends with a check that nothing is left, which proves something only if the check can fail.
     for max_idle in [None, Some(60 * SECOND)] {
         let mut world = World::with_limits(Limits { max_idle, connections_max: 1, ..Limits::default() });
         assert!(world.server.is_empty());
@@ -255,5 +255,5 @@ fn a_server_with_a_connection_is_not_empty_whatever_the_connection_has() {
     }
     let mut world = World::with_limits(Limits { connections_max: 0, ..Limits::default() });
     let [ann] = world.connect();
-    assert!(!world.is_closed(ann) && !world.server.is_empty(), "it is there to be told that there is no room");
+    assert!(!world.is_closed(ann) && !world.server.is_empty(), "it is there to get the error that there is no room");
 }

@@ -1,4 +1,4 @@
-//! The server over sockets made of memory and in virtual time: what `officer run` runs, without the system around it.
+//! The server over in-memory sockets and in virtual time: what `officer run` runs, without the system around it.
 
 mod bad_requests;
 mod budgets;
@@ -8,10 +8,13 @@ mod framing;
 mod ids;
 mod input;
 mod limits;
+#[path = "../support/memory.rs"]
 mod memory;
 mod operators;
 mod original;
 mod output;
+mod pauses;
+mod protocols;
 mod queues;
 mod sockets;
 mod transcript;

@@ -1,4 +1,4 @@
-//! What a person or a program asks about the server itself: `ping`, `hello`, `kick`, and the locks page by page.
+//! What people and programs ask about the server itself: `ping`, `hello`, `kick`, and the locks page by page.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -43,7 +43,7 @@ fn a_ping_is_answered_in_turn() {
 }
 
 #[test]
-fn hello_tells_who_is_there_and_what_is_allowed() {
+fn hello_reports_the_server_the_connection_and_its_limits() {
     let mut world = World::with_limits(Limits { connection_locks_max: 7, ..Limits::default() });
     let [ann] = world.connect();
     assert_eq!(
@@ -60,8 +60,10 @@ fn hello_tells_who_is_there_and_what_is_allowed() {
                 "connection_locks_max": 7,
                 "lock_waits_max": 100_000,
                 "reply_bytes_max": 4_194_304,
-                "max_idle": 60
-            }
+                "max_idle": 60,
+                "silent_after": 60
+            },
+            "features": ["strict"]
         })
     );
 }
@@ -88,7 +90,7 @@ fn a_client_shortens_its_own_idle_limit_and_can_not_lengthen_it() {
 }
 
 #[test]
-fn an_idle_limit_is_the_one_that_is_told_however_short() {
+fn the_idle_limit_is_the_one_reported_however_short() {
     const MILLISECOND: Duration = Duration::from_millis(1);
     for (asked, milliseconds, told) in [("1e-9", 1, 0.001), ("5e-324", 1, 0.001), ("0.0021", 3, 0.003)] {
         let mut world = World::new();
@@ -100,7 +102,7 @@ fn an_idle_limit_is_the_one_that_is_told_however_short() {
         world.pass(Duration::from_nanos(1));
         assert!(world.is_closed(ann), "{asked}");
     }
-    // The server's own is no other.
+    // The same for the server's own.
     let mut world = World::with_limits(Limits { max_idle: Some(Duration::from_nanos(1)), ..Limits::default() });
     let [ann] = world.connect();
     assert_eq!(ask(&mut world, ann, r#"{"command":"hello"}"#)["limits"]["max_idle"], json!(0.001));
@@ -117,7 +119,7 @@ fn an_idle_limit_can_be_set_where_the_server_has_none() {
 }
 
 #[test]
-fn what_hello_can_not_take_is_refused() {
+fn an_invalid_hello_is_refused() {
     let mut world = World::new();
     let [ann] = world.connect();
     for (fields, message) in [
@@ -161,13 +163,13 @@ fn a_kicked_waiter_leaves_its_queues() {
 }
 
 #[test]
-fn who_is_not_there_is_not_kicked() {
+fn a_connection_that_does_not_exist_is_not_kicked() {
     let mut world = World::new();
     let admin = local(&mut world, 9);
     for name in ["10.0.0.1:1", "unix:1", "nonsense", ""] {
         assert_eq!(world.say(admin, &kick(name)), [(admin, KICK_FAILED.to_owned())], "{name}");
     }
-    // Nor by a name that only a lenient reader takes for his.
+    // Nor by a name that only a lenient reader would take for his.
     world.connect_as(Peer::Unix(5));
     for name in ["unix:+5", "unix:05", "127.0.0.1:09", "127.0.0.1:+9"] {
         assert_eq!(world.say(admin, &kick(name)), [(admin, KICK_FAILED.to_owned())], "{name}");
@@ -192,7 +194,7 @@ fn a_connection_that_kicks_itself_is_told_so_and_ended() {
 }
 
 #[test]
-fn a_kick_takes_nothing_from_one_that_is_being_told_why_it_ends() {
+fn a_kick_does_not_cut_off_the_error_of_a_connection_that_is_being_closed() {
     let mut world = World::with_limits(Limits { line_bytes_max: 100, ..Limits::default() });
     let admin = local(&mut world, 9);
     let [ann] = world.connect();
@@ -202,7 +204,7 @@ fn a_kick_takes_nothing_from_one_that_is_being_told_why_it_ends() {
     world.put(admin, format!("{line}\n").as_bytes());
     let why = error("line_too_long", "a line may have at most 100 bytes");
     assert_eq!(world.step(), [(admin, KICKED.to_owned()), (ann, why)]);
-    assert!(!world.is_closed(ann), "she has a moment to read that");
+    assert!(!world.is_closed(ann), "she has time to read that");
 }
 
 #[test]
@@ -217,7 +219,7 @@ fn kicking_is_for_this_machine_unless_the_server_is_told_otherwise() {
         (Limits::default(), v4([10, 0, 0, 9]), false),
         (Limits::default(), v6("2001:db8::1"), false),
         (Limits { kick_from_anywhere: true, ..Limits::default() }, v4([10, 0, 0, 9]), true),
-        // A server on an address of the network is reached from its own machine by no other.
+        // A server on a network address can't be reached by another address, not even from its own machine.
         (on("10.0.0.9"), v4([10, 0, 0, 9]), true),
         (on("10.0.0.9"), v4([10, 0, 0, 8]), false),
         (on("2001:db8::1"), v6("2001:db8::1"), true),
@@ -234,7 +236,7 @@ fn kicking_is_for_this_machine_unless_the_server_is_told_otherwise() {
     }
 }
 
-/// Goes through all pages. What each request has beside `after` is `fields`.
+/// Lists all pages. `fields` is what each request contains besides `after`.
 fn all_pages(
     world: &mut World,
     client: Client,
@@ -259,7 +261,7 @@ fn all_pages(
 }
 
 #[test]
-fn a_page_has_as_many_locks_as_were_asked_for() {
+fn a_page_has_as_many_locks_as_requested() {
     let mut world = World::new();
     let [ann] = world.connect();
     (0..5).for_each(|number| drop(world.say(ann, &lock(&format!("n{number}"), ""))));
@@ -268,11 +270,11 @@ fn a_page_has_as_many_locks_as_were_asked_for() {
     let whole = ask(&mut world, ann, r#"{"command":"locks","limit":5}"#);
     assert_eq!(whole["value"].as_object().expect("a page").len(), 5);
     assert_eq!(whole["next"], Value::Null, "there is no more");
-    assert_eq!(ask(&mut world, ann, LOCKS)["next"], Value::Null, "what was asked for without any field is all of it");
+    assert_eq!(ask(&mut world, ann, LOCKS)["next"], Value::Null, "without any field the listing is complete");
 }
 
 #[test]
-fn a_lock_that_is_there_all_the_while_is_on_exactly_one_page() {
+fn a_lock_that_exists_throughout_is_on_exactly_one_page() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     (0..50).for_each(|number| drop(world.say(ann, &lock(&format!("stays{number}"), ""))));
@@ -292,7 +294,7 @@ fn a_lock_that_is_there_all_the_while_is_on_exactly_one_page() {
 }
 
 #[test]
-fn pages_are_of_one_prefix() {
+fn a_page_lists_only_locks_with_the_prefix() {
     let mut world = World::new();
     let [ann] = world.connect();
     for name in ["boss:1", "boss:2", "chest:1", "bos"] {
@@ -304,19 +306,19 @@ fn pages_are_of_one_prefix() {
 }
 
 #[test]
-fn a_page_ends_early_rather_than_cost_too_much() {
+fn a_page_ends_early_before_it_costs_too_much() {
     let mut world = World::with_limits(Limits { connection_locks_max: 100_000, ..Limits::default() });
     let [ann] = world.connect();
     for number in 0..25_000 {
         world.put(ann, format!("{}\n", lock(&format!("n{number}"), "")).as_bytes());
     }
     world.step();
-    // Nothing has this prefix, and yet it takes more than one look.
+    // No lock has this prefix, and yet it takes more than one page.
     let page = ask(&mut world, ann, r#"{"command":"locks","prefix":"x"}"#);
     assert_eq!(page["value"], json!({}));
     assert!(page["next"].is_string(), "{page}");
     assert_eq!(all_pages(&mut world, ann, r#""prefix":"x""#, |_| {}).len(), 0);
-    // Each name is longer than a hundredth of what a page has room for.
+    // Each name is longer than a hundredth of the size of a page.
     let long = "y".repeat(1000);
     (0..200).for_each(|number| drop(world.say(ann, &lock(&format!("{long}{number}"), ""))));
     let mut pages = 0;
@@ -326,7 +328,7 @@ fn a_page_ends_early_rather_than_cost_too_much() {
 }
 
 #[test]
-fn detail_tells_who_for_how_long() {
+fn detail_reports_who_holds_and_waits_and_for_how_long() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     ask(&mut world, ann, r#"{"command":"hello","client":"crafting \"7\""}"#);
@@ -366,7 +368,7 @@ fn detail_lists_a_thousand_waiters_and_counts_all() {
 }
 
 #[test]
-fn what_is_no_page_is_refused() {
+fn an_invalid_page_is_refused() {
     let mut world = World::new();
     let [ann] = world.connect();
     for (field, message) in [
@@ -384,5 +386,96 @@ fn what_is_no_page_is_refused() {
     }
     for field in [r#""after":"4294967295""#, r#""limit":1000.0"#, r#""detail":false"#] {
         assert_eq!(ask(&mut world, ann, &with(LOCKS, field))["value"], json!({}), "{field}");
+    }
+}
+
+#[test]
+fn hello_says_how_soon_a_silent_client_is_given_up() {
+    let limits = Limits { silent_after: Some(SECOND * 30), ..Limits::default() };
+    for (limits, peer, fields, silent_after) in [
+        (limits.clone(), Peer::V4 { ip: [10, 0, 0, 9], port: 1 }, "", json!(30)),
+        (limits.clone(), Peer::V4 { ip: [10, 0, 0, 9], port: 1 }, r#","max_idle":7"#, json!(7)),
+        (limits.clone(), Peer::Unix(1), "", json!(60)),
+        (Limits { max_idle: None, ..limits.clone() }, Peer::Unix(1), "", json!(0)),
+        (Limits { max_idle: None, ..limits }, Peer::V6 { ip: [9; 16], port: 1 }, "", json!(30)),
+        (Limits::default(), Peer::V4 { ip: [10, 0, 0, 9], port: 1 }, "", json!(60)),
+    ] {
+        let mut world = World::with_limits(limits);
+        let client = world.connect_as(peer);
+        let reply = ask(&mut world, client, &format!(r#"{{"command":"hello"{fields}}}"#));
+        assert_eq!(reply["limits"]["silent_after"], silent_after, "{peer} {fields}");
+    }
+}
+
+#[test]
+fn a_strict_connection_is_told_of_fields_that_a_command_does_not_have() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    let typo = lock("db", r#""timeuot":5"#);
+    assert_eq!(world.say(ann, &typo), [(ann, acquired("db"))], "others are not");
+    world.say(ann, &unlock("db"));
+    // In one piece with what comes after it.
+    let hello = r#"{"command":"hello","strict":true}"#;
+    let received = world.send(ann, format!("{hello}\n{typo}\n{}\n", lock("db", "")).as_bytes());
+    let refused = with(&error("invalid_request", r#"this command has no field \"timeuot\""#), r#""name":"db""#);
+    assert_eq!(received[1..], [(ann, refused), (ann, acquired("db"))]);
+    for (line, field) in [
+        (r#"{"command":"unlock","name":"db","timeout":5}"#, "timeout"),
+        (r#"{"command":"keep_alive","name":"db"}"#, "name"),
+        (r#"{"id":1,"queue_max":1,"command":"ping"}"#, "queue_max"),
+        (r#"{"command":"locks","all":true}"#, "all"),
+    ] {
+        let reply = ask(&mut world, ann, line);
+        assert_eq!(reply["reason"], "invalid_request", "{line}");
+        assert!(reply["message"].as_str().is_some_and(|message| message.contains(field)), "{reply}");
+    }
+    assert_eq!(ask(&mut world, ann, r#"{"command":"unlock","name":"db","timeout":null}"#)["result"], "released");
+    assert_eq!(ask(&mut world, ann, r#"{"command":"hello","strict":false}"#)["result"], "hello");
+    assert_eq!(world.say(ann, &typo), [(ann, acquired("db"))]);
+    assert_eq!(ask(&mut world, ann, r#"{"command":"hello"}"#)["features"], json!(["strict"]));
+}
+
+#[test]
+fn a_page_of_connections_has_idle_ones_and_their_age() {
+    let mut world = World::with_limits(Limits { max_idle: None, ..Limits::default() });
+    let [ann, bob] = world.connect();
+    ask(&mut world, ann, r#"{"command":"hello","client":"raid"}"#);
+    world.say(ann, &lock("db", ""));
+    world.say(bob, &lock("db", ""));
+    world.say(bob, &lock("b", ""));
+    world.pass(SECOND * 2);
+    let [carl] = world.connect();
+    world.pass(SECOND);
+    let page = |world: &mut World, fields: &str| ask(world, carl, &format!(r#"{{"command":"connections",{fields}}}"#));
+    assert_eq!(
+        page(&mut world, r#""detail":true"#)["value"],
+        json!({
+            "10.0.0.1:1": {"client": "raid", "holds": 1, "waits": 0, "unsent": 0, "age": 3, "silent_for": 3},
+            "10.0.0.2:1": {"holds": 1, "waits": 1, "unsent": 0, "age": 3, "silent_for": 3},
+        })
+    );
+    assert_eq!(
+        page(&mut world, r#""all":true"#)["value"],
+        json!({"10.0.0.1:1": ["db"], "10.0.0.2:1": ["db", "b"], "10.0.0.3:1": []})
+    );
+    assert_eq!(page(&mut world, r#""all":true,"detail":true"#)["value"]["10.0.0.3:1"]["silent_for"], json!(0));
+    let first = page(&mut world, r#""all":true,"limit":1"#);
+    assert_eq!(first["value"], json!({"10.0.0.1:1": ["db"]}));
+    let rest = page(&mut world, &format!(r#""all":true,"after":{}"#, first["next"]));
+    assert_eq!(rest["value"], json!({"10.0.0.2:1": ["db", "b"], "10.0.0.3:1": []}));
+    assert_eq!(rest["next"], Value::Null);
+    for fields in [r#""all":1"#, r#""limit":0"#, r#""after":"x""#, r#""detail":"no""#] {
+        assert_eq!(page(&mut world, fields)["reason"], "invalid_request", "{fields}");
+    }
+}
+
+#[test]
+fn a_refused_kick_says_which_address_would_do() {
+    let on = |ip: &str| Limits { own_ip: Some(ip.parse().expect("an address")), ..Limits::default() };
+    for (limits, address) in [(Limits::default(), "127.0.0.1"), (on("10.0.0.7"), "10.0.0.7")] {
+        let mut world = World::with_limits(limits);
+        let admin = world.connect_as(Peer::V4 { ip: [10, 0, 0, 9], port: 1 });
+        let reply = ask(&mut world, admin, &kick("10.0.0.9:1"));
+        assert!(reply["message"].as_str().is_some_and(|message| message.contains(address)), "{reply}");
     }
 }

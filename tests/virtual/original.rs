@@ -1,4 +1,4 @@
-//! Conversations that were recorded with the original server: ours must answer the same.
+//! Conversations recorded with the original server: ours must give the same replies.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::world::{Client, World};
 
-/// One line of a recording: what went out on a connection, what came back on it, or that it was cut and made anew.
+/// One line of a recording: what was sent on a connection, what was received on it, or that it was cut and made again.
 #[derive(Deserialize)]
 struct Step {
     on: usize,
@@ -42,13 +42,13 @@ fn replay(steps: &[Step], path: &Path) {
     for (number, action) in steps.iter().enumerate().filter(|(_, step)| step.got.is_none()) {
         let received = if action.drop {
             let received = world.half_close(clients[action.on]);
-            let [anew] = world.connect();
-            clients[action.on] = anew;
+            let [reconnected] = world.connect();
+            clients[action.on] = reconnected;
             received
         } else {
             world.say(clients[action.on], &action.send.as_ref().unwrap().to_string())
         };
-        // The order between connections means nothing, that on each of them does.
+        // The order between connections has no meaning, the order on each one does.
         let mut ours: BTreeMap<usize, Vec<Value>> = BTreeMap::new();
         for (client, line) in received {
             let on = clients.iter().position(|known| *known == client).expect("a live client");

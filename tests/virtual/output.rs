@@ -1,4 +1,4 @@
-//! Peers that do not take their output: first their requests wait, then they go.
+//! Peers that do not read their replies: first their requests wait, then they are closed.
 
 use std::time::Duration;
 
@@ -10,17 +10,18 @@ use crate::world::{Client, Received, World};
 const SECOND: Duration = Duration::from_secs(1);
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
-/// Nobody here is closed for being idle, unless a test says so.
+/// No connection is closed as idle, unless a test sets the limit.
 fn limits() -> Limits {
     Limits { max_idle: None, ..Limits::default() }
 }
 
-/// One reply as it is on its way.
+/// One reply as bytes on the wire.
 fn wire_bytes(reply: &str) -> usize {
     reply.len() + 1
 }
 
-/// Lets the output of `client` grow by one reply per name: grants, which ask for no consent. Returns their bytes.
+/// Makes the output of `client` grow by one reply per name, by grants, which need no further request. Returns their
+/// bytes.
 fn owe(world: &mut World, client: Client, names: &[&str]) -> usize {
     let [holder] = world.connect();
     for name in names {
@@ -33,9 +34,9 @@ fn owe(world: &mut World, client: Client, names: &[&str]) -> usize {
 }
 
 #[test]
-fn requests_are_not_carried_out_while_too_much_is_unsent() {
+fn requests_are_not_executed_while_too_much_is_unsent() {
     let reply = wire_bytes(&release_failed("x"));
-    for (outbox_pause_bytes, carried_out) in [(1, 1), (reply, 1), (reply + 1, 2), (3 * reply, 3)] {
+    for (outbox_pause_bytes, executed) in [(1, 1), (reply, 1), (reply + 1, 2), (3 * reply, 3)] {
         let mut world = World::with_limits(Limits { outbox_pause_bytes, turn_read_bytes: 200, ..limits() });
         let [ann, bob] = world.connect();
         world.take_only(ann, 0);
@@ -43,13 +44,13 @@ fn requests_are_not_carried_out_while_too_much_is_unsent() {
         let sent = 100;
         world.put(ann, line.repeat(sent).as_bytes());
         assert_eq!(world.step(), []);
-        assert_eq!(world.server.unsent(), carried_out * reply);
+        assert_eq!(world.server.unsent(), executed * reply);
         assert!(world.unread(ann) >= (sent - 10) * line.len(), "the peer's window fills: what it sends is left unread");
         world.event(ann, officer::server::Readiness { is_readable: true, ..Default::default() });
         assert_eq!(world.step(), []);
-        assert_eq!(world.server.unsent(), carried_out * reply, "an event changes nothing");
+        assert_eq!(world.server.unsent(), executed * reply, "an event changes nothing");
         assert_eq!(world.say(bob, RESET), [(bob, RESET_SUCCEEDED.to_owned())], "the others are served");
-        // With each reply that it takes there is room for another.
+        // Each reply that it takes makes room for another.
         let received = world.take(ann, Some(2 * reply));
         assert_eq!(received, [(ann, release_failed("x")), (ann, release_failed("x"))]);
         assert!(world.server.unsent() < outbox_pause_bytes + reply);
@@ -60,11 +61,11 @@ fn requests_are_not_carried_out_while_too_much_is_unsent() {
 }
 
 #[test]
-fn lines_that_were_read_are_carried_out_when_there_is_room_before_those_that_come_later() {
+fn lines_already_read_are_executed_when_there_is_room_before_later_ones() {
     let mut world = World::with_limits(Limits { outbox_pause_bytes: 1, ..limits() });
     let [ann] = world.connect();
     world.take_only(ann, 0);
-    // One read takes all of it, the beginning of a line as well.
+    // One read takes everything, including the beginning of a line.
     world.send(ann, format!("{}\n{}\n{{\"command\"", lock("a", ""), lock("b", "")).as_bytes());
     assert_eq!(world.unread(ann), 0);
     world.send(ann, format!(":\"reset\"}}\n{}\n", lock("c", "")).as_bytes());
@@ -91,7 +92,7 @@ fn a_paused_connection_whose_input_has_ended_is_served_to_the_end() {
     world.take_only(ann, 0);
     world.put(ann, format!("{}\n{}\n{}\n", lock("a", ""), lock("b", ""), lock("c", "")).as_bytes());
     world.half_close(ann);
-    assert_eq!(world.say(bob, &lock("c", "")), [(bob, acquired("c"))], "that line was not yet carried out");
+    assert_eq!(world.say(bob, &lock("c", "")), [(bob, acquired("c"))], "that line is not executed yet");
     assert_eq!(world.take(ann, None), [(ann, acquired("a")), (ann, acquired("b"))]);
     assert!(world.is_closed(ann));
 }
@@ -105,7 +106,7 @@ fn grants_reach_a_paused_connection() {
 }
 
 #[test]
-fn pipelined_listings_owe_at_most_one_reply_over_the_pause() {
+fn pipelined_listings_exceed_the_pause_by_at_most_one_reply() {
     let outbox_pause_bytes = 2_000;
     let mut world = World::with_limits(Limits { outbox_pause_bytes, ..limits() });
     let [ann, bob] = world.connect();
@@ -129,7 +130,7 @@ fn pipelined_listings_owe_at_most_one_reply_over_the_pause() {
 }
 
 #[test]
-fn a_connection_that_owes_too_much_is_closed_and_its_locks_pass_on() {
+fn a_connection_with_too_much_unsent_output_is_closed_and_its_locks_pass_on() {
     let names = ["a", "b", "c", "d"];
     let all = 4 * wire_bytes(&acquired("a"));
     for (outbox_bytes_max, is_closed) in [(all, false), (all - 1, true)] {
@@ -151,7 +152,7 @@ fn a_connection_that_owes_too_much_is_closed_and_its_locks_pass_on() {
 }
 
 #[test]
-fn a_grant_to_one_that_overflows_by_it_passes_on_at_once() {
+fn a_grant_that_overflows_the_output_of_its_receiver_passes_on_at_once() {
     let one = wire_bytes(&acquired("db"));
     let mut world = World::with_limits(Limits { outbox_bytes_max: one, ..limits() });
     let [ann, bob, carl] = world.connect();
@@ -164,7 +165,7 @@ fn a_grant_to_one_that_overflows_by_it_passes_on_at_once() {
 }
 
 #[test]
-fn nothing_more_of_what_was_read_is_carried_out_once_the_connection_owes_too_much() {
+fn after_too_much_output_no_further_line_of_a_read_is_executed() {
     let mut world = World::with_limits(Limits { outbox_bytes_max: 10, ..limits() });
     let [ann] = world.connect();
     world.send(ann, format!("{RESET}\n{}\n", lock("db", "")).as_bytes());
@@ -173,7 +174,7 @@ fn nothing_more_of_what_was_read_is_carried_out_once_the_connection_owes_too_muc
 }
 
 #[test]
-fn when_all_together_owe_too_much_the_one_that_owes_most_goes() {
+fn over_the_limit_on_all_output_the_connection_with_most_is_closed() {
     let one = wire_bytes(&acquired("a"));
     let mut world = World::with_limits(Limits { outboxes_bytes_max: 6 * one, ..limits() });
     let [ann, bob, carl, dora] = world.connect();
@@ -182,7 +183,7 @@ fn when_all_together_owe_too_much_the_one_that_owes_most_goes() {
     owe(&mut world, carl, &["e", "f"]);
     assert_eq!(world.server.unsent(), 6 * one, "exactly the limit");
     assert!(![ann, bob, carl].into_iter().any(|client| world.is_closed(client)));
-    // One reply more, and it is not the one to whom it goes that pays.
+    // One reply more, and the connection with most is closed, not the one that gets the reply.
     world.say(dora, &lock("b", ""));
     world.take_only(dora, 0);
     assert_eq!(world.say(dora, RESET), []);
@@ -193,7 +194,7 @@ fn when_all_together_owe_too_much_the_one_that_owes_most_goes() {
 }
 
 #[test]
-fn the_one_that_owes_most_may_be_one_that_has_ended_already() {
+fn the_connection_with_most_output_may_already_have_ended_its_input() {
     let one = wire_bytes(&acquired("a"));
     let mut world = World::with_limits(Limits { outboxes_bytes_max: 4 * one, ..limits() });
     let [ann, bob] = world.connect();
@@ -206,7 +207,7 @@ fn the_one_that_owes_most_may_be_one_that_has_ended_already() {
 }
 
 #[test]
-fn whoever_takes_nothing_for_the_limit_is_closed_and_its_locks_pass_on() {
+fn a_connection_that_takes_nothing_is_closed_at_the_limit_and_its_locks_pass_on() {
     let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, ..limits() });
     let [ann, bob] = world.connect();
     world.pass(100 * SECOND);
@@ -223,7 +224,7 @@ fn whoever_takes_nothing_for_the_limit_is_closed_and_its_locks_pass_on() {
 }
 
 #[test]
-fn whoever_takes_a_little_in_time_is_not_closed() {
+fn a_connection_that_takes_a_little_in_time_is_not_closed() {
     let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, ..limits() });
     let [ann] = world.connect();
     world.take_only(ann, 0);
@@ -240,12 +241,12 @@ fn whoever_takes_a_little_in_time_is_not_closed() {
 }
 
 #[test]
-fn whoever_made_room_that_the_poll_did_not_tell_of_is_not_closed() {
+fn a_connection_that_made_room_unnoticed_by_the_poll_is_not_closed() {
     let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, ..limits() });
     let [ann] = world.connect();
     world.take_only(ann, 0);
     world.say(ann, &lock("db", ""));
-    // A system tells of room only when there is a good part of a buffer.
+    // A system reports room only when a good part of the buffer is free.
     world.take_only(ann, 1);
     world.pass(10 * SECOND);
     assert!(!world.is_closed(ann));
@@ -254,7 +255,7 @@ fn whoever_made_room_that_the_poll_did_not_tell_of_is_not_closed() {
 }
 
 #[test]
-fn whoever_took_everything_unnoticed_still_has_its_idle_limit() {
+fn a_connection_that_took_everything_unnoticed_still_has_its_idle_limit() {
     let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, max_idle: Some(60 * SECOND), ..limits() });
     let [ann] = world.connect();
     world.take_only(ann, 0);
@@ -268,7 +269,7 @@ fn whoever_took_everything_unnoticed_still_has_its_idle_limit() {
 }
 
 #[test]
-fn the_time_counts_from_when_there_was_output_and_not_from_before() {
+fn the_time_counts_from_when_there_was_output() {
     let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, ..limits() });
     let [ann] = world.connect();
     // It took everything long ago; then the same again.
@@ -285,7 +286,7 @@ fn the_time_counts_from_when_there_was_output_and_not_from_before() {
 }
 
 #[test]
-fn more_output_is_no_progress() {
+fn more_output_is_not_progress() {
     let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, ..limits() });
     let [ann, bob] = world.connect();
     world.say(bob, &lock("db", ""));
@@ -299,7 +300,7 @@ fn more_output_is_no_progress() {
 }
 
 #[test]
-fn who_has_ended_and_takes_nothing_of_the_rest_is_closed_at_the_limit_too() {
+fn after_the_end_of_input_a_connection_that_takes_nothing_is_closed_at_the_limit_too() {
     let mut world = World::with_limits(Limits { outbox_stall: 10 * SECOND, line_bytes_max: 100, ..limits() });
     let [ann, bob] = world.connect();
     world.take_only(ann, 5);

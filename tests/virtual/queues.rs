@@ -1,4 +1,4 @@
-//! Waiting: who is next, who may not wait, how long, and two requests for one wait.
+//! Waiting: who is next, who may wait, how long, and two requests for one wait.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn queue_for_db<const N: usize>() -> (World, [Client; N]) {
     (world, clients)
 }
 
-/// Lets `clients` have `db` one after the other; the first has it already. Nobody else may be waiting.
+/// Passes `db` from one of `clients` to the next; the first has it already. Nobody else may be waiting.
 fn hand_over(world: &mut World, clients: &[Client]) {
     for pair in clients.windows(2) {
         let mut expected = vec![(pair[0], released("db")), (pair[1], acquired("db"))];
@@ -41,7 +41,7 @@ fn hand_over(world: &mut World, clients: &[Client]) {
 }
 
 #[test]
-fn the_lock_goes_to_the_waiters_in_the_order_in_which_they_asked() {
+fn the_lock_goes_to_the_waiters_in_the_order_of_their_requests() {
     let mut world = World::new();
     let [ann, bob, carl, dora, emil] = world.connect();
     for client in [dora, bob, emil, ann, carl] {
@@ -51,7 +51,7 @@ fn the_lock_goes_to_the_waiters_in_the_order_in_which_they_asked() {
 }
 
 #[test]
-fn whoever_leaves_the_queue_at_any_place_and_in_any_way_leaves_the_others_in_order() {
+fn a_waiter_that_leaves_the_queue_anywhere_and_in_any_way_leaves_the_others_in_order() {
     type Leave = fn(&mut World, Client) -> Vec<Received>;
     type Answer = fn(&[&str]) -> Option<String>;
     let ways: [(Leave, Answer); 5] = [
@@ -109,7 +109,7 @@ fn queue_max_counts_the_holder_and_the_waiters() {
         );
     }
     assert_eq!(world.say(carl, MY_LOCKS), [(carl, listing("my_locks", "[]"))], "it does not wait");
-    assert_eq!(world.say(carl, &lock("db", r#""queue_max":3"#)), [], "one less than there may be");
+    assert_eq!(world.say(carl, &lock("db", r#""queue_max":3"#)), [], "one below the limit");
     assert_eq!(world.say(carl, MY_LOCKS), [(carl, listing("my_locks", r#"["db"]"#))]);
 }
 
@@ -130,7 +130,7 @@ fn a_free_lock_is_acquired_whatever_queue_max_says() {
 }
 
 #[test]
-fn queue_max_is_not_looked_at_when_the_connection_is_on_the_lock_already() {
+fn queue_max_is_ignored_if_the_connection_holds_or_awaits_the_lock_already() {
     let (mut world, [ann, bob]) = queue_for_db();
     assert_eq!(world.say(ann, &lock("db", r#""queue_max":0"#)), [(ann, already_acquired("db"))]);
     assert_eq!(world.say(bob, &lock("db", r#""queue_max":0"#)), [], "it joins its wait");
@@ -138,7 +138,7 @@ fn queue_max_is_not_looked_at_when_the_connection_is_on_the_lock_already() {
 }
 
 #[test]
-fn a_full_queue_is_said_before_a_timeout_of_0() {
+fn a_full_queue_is_reported_before_a_timeout_of_0() {
     let (mut world, [_, bob]) = queue_for_db();
     world.say(bob, &unlock("db"));
     let queue = ["10.0.0.1:1"];
@@ -148,7 +148,7 @@ fn a_full_queue_is_said_before_a_timeout_of_0() {
 }
 
 #[test]
-fn replies_name_the_first_thousand_of_a_queue_and_listings_all_of_it() {
+fn replies_contain_the_first_thousand_of_a_queue_and_listings_all_of_it() {
     let mut world = patient_world();
     let clients = world.connect_many(1_003);
     let (&last, on_it) = clients.split_last().unwrap();
@@ -165,7 +165,7 @@ fn replies_name_the_first_thousand_of_a_queue_and_listings_all_of_it() {
 }
 
 #[test]
-fn a_wait_times_out_at_its_time_and_is_told_who_is_on_the_lock_then() {
+fn a_wait_times_out_at_its_deadline_with_the_queue_at_that_moment() {
     let (mut world, [ann, bob, carl]) = queue_for_db();
     world.say(bob, &unlock("db"));
     assert_eq!(world.say(bob, &lock("db", r#""timeout":2.5"#)), []);
@@ -177,14 +177,14 @@ fn a_wait_times_out_at_its_time_and_is_told_who_is_on_the_lock_then() {
 }
 
 #[test]
-fn waits_time_out_in_the_order_of_their_times_and_of_one_time_in_the_order_in_which_they_asked() {
+fn waits_time_out_in_the_order_of_their_deadlines_and_then_of_their_requests() {
     let mut world = patient_world();
     let [ann, bob, carl, dora, emil] = world.connect();
     world.say(ann, &lock("db", ""));
     for (client, timeout) in [(bob, "3"), (carl, "1"), (dora, "0.25"), (emil, "1.0")] {
         assert_eq!(world.say(client, &lock("db", &format!(r#""timeout":{timeout}"#))), []);
     }
-    // Each sees in its queue who went before it.
+    // Each sees in its queue who left before it.
     assert_eq!(
         world.pass(3 * SECOND),
         [
@@ -197,7 +197,7 @@ fn waits_time_out_in_the_order_of_their_times_and_of_one_time_in_the_order_in_wh
 }
 
 #[test]
-fn who_was_granted_in_time_does_not_time_out() {
+fn a_waiter_that_was_granted_in_time_does_not_time_out() {
     let (mut world, [ann, bob]) = queue_for_db();
     world.say(bob, &lock("db", r#""timeout":1"#));
     world.pass(SECOND - NANOSECOND);
@@ -230,17 +230,49 @@ fn the_smallest_timeout_above_0_does_wait() {
 }
 
 #[test]
-fn huge_timeouts_wait_for_ever_in_effect() {
-    let (mut world, [ann, bob, carl, dora]) = queue_for_db();
-    for (client, timeout) in [(bob, "1e300"), (carl, "1.7976931348623157e308"), (dora, "99999999999999999999999")] {
-        assert_eq!(world.say(client, &lock("db", &format!(r#""timeout":{timeout}"#))), []);
+fn timeouts_of_days_and_years_end_in_their_nanosecond() {
+    // At limits of 32 and 64 bits: 2^31 milliseconds are 24.8 days, 2^32 seconds are 136 years, 2^63 nanoseconds are 292.
+    for (written, timeout) in [
+        ("2147483.5", Duration::from_millis(2_147_483_500)),
+        ("2147483.75", Duration::from_millis(2_147_483_750)),
+        ("4294967", Duration::from_secs(4_294_967)),
+        ("4294968", Duration::from_secs(4_294_968)),
+        ("2147483648", Duration::from_secs(1 << 31)),
+        ("4294967296", Duration::from_secs(1 << 32)),
+        ("8589934592", Duration::from_secs(1 << 33)),
+        ("17179869184", Duration::from_secs(1 << 34)),
+    ] {
+        // The timeout of a new wait, and that of one that had none.
+        for first in ["", written] {
+            let mut world = patient_world();
+            let [ann, bob] = world.connect();
+            world.say(ann, &lock("db", ""));
+            if first.is_empty() {
+                assert_eq!(world.say(bob, &lock("db", "")), []);
+            }
+            assert_eq!(world.say(bob, &lock("db", &format!(r#""timeout":{written}"#))), []);
+            assert_eq!(world.pass(timeout - NANOSECOND), [], "{written}");
+            assert_eq!(world.pass(NANOSECOND), [(bob, timed_out("db", &["10.0.0.1:1"]))], "{written}");
+        }
     }
-    assert_eq!(world.pass(Duration::from_secs(500 * 365 * 86_400)), [], "five hundred years");
-    hand_over(&mut world, &[ann, bob, carl, dora]);
 }
 
 #[test]
-fn a_timeout_of_0_is_answered_in_turn_among_what_was_sent_with_it() {
+fn timeouts_of_centuries_are_as_good_as_none() {
+    let mut world = patient_world();
+    let [ann, bob, carl, dora, emil] = world.connect();
+    world.say(ann, &lock("db", ""));
+    let timeouts =
+        [(bob, "1e300"), (carl, "1.7976931348623157e308"), (dora, "99999999999999999999999"), (emil, "2e10")];
+    for (client, timeout) in timeouts {
+        assert_eq!(world.say(client, &lock("db", &format!(r#""timeout":{timeout}"#))), []);
+    }
+    assert_eq!(world.pass(Duration::from_secs(500 * 365 * 86_400)), [], "five hundred years");
+    hand_over(&mut world, &[ann, bob, carl, dora, emil]);
+}
+
+#[test]
+fn a_timeout_of_0_is_answered_in_the_order_of_the_requests() {
     let (mut world, [ann, bob]) = queue_for_db();
     world.say(bob, &unlock("db"));
     let lines =
@@ -259,7 +291,7 @@ fn a_timeout_of_0_is_answered_in_turn_among_what_was_sent_with_it() {
 }
 
 #[test]
-fn a_second_request_joins_the_wait_and_the_first_timeout_of_them_counts_from_its_own_arrival() {
+fn a_second_request_joins_the_wait_and_the_first_timeout_counts_from_its_own_arrival() {
     // The timeouts of requests one second apart, and when the wait ends.
     for (timeouts, ends_after) in [
         (&["", ""][..], None),
@@ -294,7 +326,7 @@ fn a_second_request_joins_the_wait_and_the_first_timeout_of_them_counts_from_its
             Some(_) => {}
             None => assert_eq!(world.pass(1_000_000 * SECOND), [], "{timeouts:?}"),
         }
-        // One answer for all, whichever it was.
+        // One reply for all of them, whichever it is.
         let is_granted = ends_after.is_none();
         let grant = is_granted.then(|| (bob, acquired("db")));
         let expected: Vec<Received> = [(ann, released("db"))].into_iter().chain(grant).collect();
@@ -312,7 +344,7 @@ fn a_second_request_keeps_the_place_of_the_first() {
 
 #[test]
 fn a_grant_and_a_timeout_within_one_turn_give_one_answer() {
-    // Both are there when the server looks: what was read comes before what is due.
+    // Both are there in the same turn: requests come before deadlines.
     let (mut world, [ann, bob, carl]) = queue_for_db();
     world.say(bob, &lock("db", r#""timeout":1"#));
     world.oversleep(SECOND);

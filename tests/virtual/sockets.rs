@@ -1,4 +1,4 @@
-//! What the system says of sockets: events that come late or not at all, ends, errors, and writes that take a part.
+//! What the system does with sockets: events that come late or never, ends, errors, and partial writes.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn an_event_for_a_connection_that_is_gone_does_not_reach_the_new_owner_of_its_sl
     assert!(world.unread(bob) > 0, "nobody has read from it");
     world.event(bob, READABLE);
     assert_eq!(world.step(), [(bob, RESET_SUCCEEDED.to_owned())]);
-    // Nor does an error that is found late.
+    // Nor does an error that is detected late.
     world.fail(ann, ErrorKind::ConnectionReset);
     assert!(!world.is_at_end(bob));
 }
@@ -53,7 +53,7 @@ fn a_room_event_for_a_connection_that_is_gone_does_not_make_the_new_owner_of_its
 }
 
 #[test]
-fn the_deadlines_of_a_connection_that_is_gone_do_not_strike_the_new_owner_of_its_slot() {
+fn the_deadlines_of_an_ended_connection_do_not_affect_the_new_owner_of_its_slot() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     world.say(ann, &lock("db", ""));
@@ -76,7 +76,7 @@ fn the_deadlines_of_a_connection_that_is_gone_do_not_strike_the_new_owner_of_its
 }
 
 #[test]
-fn a_wait_that_is_gone_leaves_no_deadline_to_the_next_wait() {
+fn an_ended_wait_leaves_no_deadline_to_the_next_wait() {
     let mut world = World::new();
     let [ann, bob, carl] = world.connect();
     world.say(ann, &lock("db", ""));
@@ -88,7 +88,7 @@ fn a_wait_that_is_gone_leaves_no_deadline_to_the_next_wait() {
 }
 
 #[test]
-fn events_that_nothing_stands_behind_change_nothing() {
+fn spurious_events_change_nothing() {
     let mut world = World::new();
     for client in unix_and_tcp(&mut world) {
         for readiness in [Readiness::default(), READABLE, WRITABLE, ALL] {
@@ -102,13 +102,13 @@ fn events_that_nothing_stands_behind_change_nothing() {
 }
 
 #[test]
-fn an_end_that_was_announced_is_found_behind_a_short_read() {
+fn an_announced_end_is_found_after_a_short_read() {
     let mut world = World::new();
     let [bob] = world.connect();
     for ann in unix_and_tcp(&mut world) {
         world.say(ann, &lock("db", ""));
         world.say(bob, &lock("db", ""));
-        // One event says both, and no other follows.
+        // One event reports both, and no other follows.
         world.put_silently(ann, b"{\"command\":\"my_locks\"}\n");
         world.put_end_silently(ann);
         world.event(ann, Readiness { is_read_closed: true, ..READABLE });
@@ -119,7 +119,7 @@ fn an_end_that_was_announced_is_found_behind_a_short_read() {
 }
 
 #[test]
-fn an_end_that_only_the_event_of_its_closing_announces_is_found() {
+fn an_end_that_only_its_closing_event_announces_is_found() {
     let mut world = World::new();
     let [ann] = world.connect();
     world.put_end_silently(ann);
@@ -137,11 +137,11 @@ fn a_unix_socket_is_read_until_it_would_block_and_a_tcp_socket_until_a_read_is_s
         assert_eq!(world.step_once(), [(client, RESET_SUCCEEDED.to_owned())]);
         world.put_silently(client, b"{\"command\":\"reset\"}\n");
         let is_read_on = world.step() == [(client, RESET_SUCCEEDED.to_owned())];
-        assert_eq!(is_read_on, client == unix, "TCP tells of what comes after a short read");
+        assert_eq!(is_read_on, client == unix, "TCP reports what arrives after a short read");
     }
     world.event(tcp, READABLE);
     assert_eq!(world.step(), [(tcp, RESET_SUCCEEDED.to_owned())]);
-    // The same with an end of which no event tells.
+    // The same with an end that no event reports.
     for client in [unix, tcp] {
         world.put(client, b"{\"command\":\"reset\"}\n");
         world.step_once();
@@ -170,7 +170,7 @@ fn a_read_error_ends_the_connection_and_its_locks_pass_on() {
     let [ann, bob] = world.connect();
     world.say(ann, &lock("db", ""));
     world.say(bob, &lock("db", ""));
-    // What was received before the error was not read, and is lost with it.
+    // What was received before the error but not read is lost.
     world.put_silently(ann, format!("{}\n", lock("never", "")).as_bytes());
     world.put_reset_silently(ann);
     world.event(ann, READABLE);
@@ -206,7 +206,7 @@ fn a_write_error_ends_the_connection_and_its_locks_pass_on() {
         world.say(bob, &lock("b", ""));
         world.say(carl, &lock("db", ""));
         world.say(carl, &lock("b", ""));
-        // Bob is granted db, and nobody can tell him.
+        // Bob is granted db, and the reply can't be sent.
         break_it(&mut world, bob);
         assert_eq!(
             world.say(ann, &unlock("db")),
@@ -240,7 +240,7 @@ fn a_socket_that_fails_outside_of_reading_and_writing_ends_its_connection() {
 }
 
 #[test]
-fn a_connection_whose_socket_fails_while_it_waits_for_its_end_keeps_nothing_to_send() {
+fn a_connection_about_to_end_whose_socket_fails_keeps_nothing_to_send() {
     let mut world = World::with_limits(Limits { turn_ends_max: 1, ..Limits::default() });
     let [ann, bob] = world.connect();
     world.take_only(bob, 0);
@@ -256,7 +256,7 @@ fn a_connection_whose_socket_fails_while_it_waits_for_its_end_keeps_nothing_to_s
 }
 
 #[test]
-fn interrupted_reads_and_writes_are_tried_again_without_an_event() {
+fn interrupted_reads_and_writes_are_retried_without_an_event() {
     let mut world = World::new();
     for client in unix_and_tcp(&mut world) {
         for times in [1, 5] {
@@ -273,7 +273,7 @@ fn interrupted_reads_and_writes_are_tried_again_without_an_event() {
 }
 
 #[test]
-fn what_was_written_in_part_is_continued_when_there_is_room() {
+fn a_partial_write_is_continued_when_there_is_room() {
     let mut world = World::new();
     let [ann] = world.connect();
     world.take_only(ann, 10);
@@ -287,8 +287,8 @@ fn what_was_written_in_part_is_continued_when_there_is_room() {
 }
 
 #[test]
-fn a_socket_that_took_a_part_is_tried_again_before_it_is_waited_for() {
-    // Not every socket tells that it has room after it took a part and never said that it would block.
+fn a_socket_that_took_a_part_is_tried_again_before_waiting_for_an_event() {
+    // Not every socket reports room after it took a part without ever reporting that it would block.
     let mut world = World::new();
     let [ann] = world.connect();
     world.take_only(ann, 10);
@@ -300,7 +300,7 @@ fn a_socket_that_took_a_part_is_tried_again_before_it_is_waited_for() {
 }
 
 #[test]
-fn a_socket_that_would_block_is_not_tried_before_it_says_that_it_has_room() {
+fn a_socket_that_would_block_is_not_tried_before_it_reports_room() {
     let mut world = World::new();
     let [ann] = world.connect();
     world.take_only(ann, 0);
@@ -312,7 +312,7 @@ fn a_socket_that_would_block_is_not_tried_before_it_says_that_it_has_room() {
 }
 
 #[test]
-fn replies_that_the_peer_takes_late_are_sent_before_the_connection_is_closed_at_its_end() {
+fn replies_that_the_peer_reads_late_are_sent_before_the_connection_is_closed() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
     world.take_only(ann, 3);
@@ -334,7 +334,7 @@ fn a_reply_of_any_size_gets_through_a_narrow_window() {
     }
     world.take_only(ann, 0);
     world.say(ann, r#"{"command":"connections"}"#);
-    // Larger and smaller pieces than what is moved in the outbox at a time.
+    // Pieces larger and smaller than what the outbox moves at a time.
     let mut received = Vec::new();
     for pieces in 1.. {
         received.extend(world.take(ann, Some(9_973 * pieces % 50_000 + 1)));

@@ -1,8 +1,8 @@
-//! Transcripts, replayed: what a log says of a server happens again to a new one, which must send the same.
+//! Replays transcripts: what a log recorded of a server happens again to a new one, which must send the same.
 //!
-//! A transcript is what the server logs at debug, one line for everything that crosses a connection's edge
-//! ([`officer::wire::transcript`]). Paste the lines as they are, and other lines of the log between them if it is easier:
-//! only transcript lines are looked at.
+//! A transcript is what the server logs at debug, one line for everything that enters or leaves a connection
+//! ([`officer::wire::transcript`]). Paste the lines as they are, with other lines of the log between them if that is
+//! easier: only transcript lines count.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -10,21 +10,22 @@ use std::time::Duration;
 
 use officer::server::{Disconnect, Limits};
 use officer::wire::peer::Peer;
-use officer::wire::transcript::{Record, What};
+use officer::wire::transcript::{Event, Record};
 
 use crate::world::{Client, World};
 
-/// What a server did in several turns, one right after the other, may happen in one.
+/// What a server did in several consecutive turns may happen in one.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// What was sent to each connection, by the order of their coming, and when.
+/// What was sent to each connection, in the order in which they connected, and when.
 type Sent = BTreeMap<usize, Vec<(Duration, String)>>;
 
-/// Connects, sends and ends at the times of the transcript, and asserts that the server sends what stands in it.
+/// Connects, sends and disconnects at the times of the transcript, and asserts that the server sends what the
+/// transcript contains.
 ///
-/// A connection that the transcript does not show coming is there from its first line on. What a transcript does not
-/// say: when a peer took its output. So it cannot bring about that a connection is closed for not taking it. And the
-/// server has its turns when the one of the transcript had them, so it is as late as that one.
+/// A connection whose start is not in the transcript exists from its first line on. A transcript does not say when a
+/// peer took its output, so a replay can't have a connection closed for not taking it. The server has its turns when
+/// the recorded one had them, so it is as late as that one.
 pub(crate) fn replay(transcript: &str) {
     replay_within(Limits::default(), transcript);
 }
@@ -32,29 +33,29 @@ pub(crate) fn replay(transcript: &str) {
 /// As [`replay`], with the limits of the server that wrote the transcript.
 pub(crate) fn replay_within(limits: Limits, transcript: &str) {
     let line_bytes_max = limits.line_bytes_max;
-    // What was read in one turn is read in one turn, although its parts had come before.
+    // What was read in one turn is read in one turn, although its parts arrived earlier.
     let mut world = World::with_limits(Limits { turn_read_bytes: 1 << 20, ..limits });
     let records: Vec<_> = transcript.lines().filter_map(record).collect();
-    assert!(!records.is_empty(), "there is no transcript in this");
+    assert!(!records.is_empty(), "this contains no transcript");
     let mut clients: HashMap<String, Client> = HashMap::new();
     let (mut expected, mut sent) = (Sent::new(), Sent::new());
     let mut ended = Vec::new();
-    for turn in records.chunk_by(|one, other| one.at_ns == other.at_ns) {
-        let at = Duration::from_nanos(turn[0].at_ns);
-        world.oversleep(at.checked_sub(world.now()).expect("the lines are in the order of their times"));
-        for Record { peer, what, bytes, .. } in turn {
-            if *what == What::Came || !clients.contains_key(peer) {
+    for turn in records.chunk_by(|one, other| one.at == other.at) {
+        let at = Duration::from_nanos(turn[0].at.as_nanos());
+        world.oversleep(at.checked_sub(world.now()).expect("the lines are sorted by time"));
+        for Record { peer, event, bytes, .. } in turn {
+            if *event == Event::Opened || !clients.contains_key(peer) {
                 clients.insert(peer.clone(), world.arrive(parse_peer(peer)));
             }
             let client = clients[peer];
-            match what {
-                What::Came => {}
-                What::Received => world.put(client, &[bytes, &b"\n"[..]].concat()),
-                What::Sent => {
+            match event {
+                Event::Opened => {}
+                Event::Received => world.put(client, &[bytes, &b"\n"[..]].concat()),
+                Event::Sent => {
                     let line = String::from_utf8(bytes.clone()).expect("replies are UTF-8");
                     expected.entry(client.0).or_default().push((at, line));
                 }
-                What::Ended => {
+                Event::Closed => {
                     ended.push(client);
                     end(&mut world, client, &String::from_utf8_lossy(bytes), line_bytes_max);
                 }
@@ -70,17 +71,17 @@ pub(crate) fn replay_within(limits: Limits, transcript: &str) {
     }
 }
 
-/// Brings about an end for the reason that the transcript gives.
+/// Ends a connection for the reason that the transcript gives.
 fn end(world: &mut World, client: Client, why: &str, line_bytes_max: usize) {
     if why == Disconnect::PeerClosed.to_string() {
         world.put_end(client);
     } else if why == Disconnect::LineTooLong.to_string() {
-        // The line itself is not in the transcript, and its end need not come.
+        // The line itself is not in the transcript, and its end need not arrive.
         world.put(client, &vec![b'x'; line_bytes_max + 1]);
-    } else if why.starts_with("the socket failed") {
+    } else if why.starts_with("socket error") {
         world.put_reset(client);
     }
-    // Otherwise it is the server that ends it.
+    // Otherwise the server ends it.
 }
 
 fn assert_same(expected: &Sent, sent: &Sent) {
@@ -94,12 +95,12 @@ fn assert_same(expected: &Sent, sent: &Sent) {
     }
 }
 
-/// The record in a line. Nothing if the line is another one of the log.
+/// The record in a line. None if it is another line of the log.
 fn record(line: &str) -> Option<Record<String, Vec<u8>>> {
     let line = line.trim_start();
     let record = Record::parse(line);
-    assert!(record.is_some() || !line.contains("officer::transcript] @"), "no record: {line}");
-    assert!(!line.ends_with(" [cut]"), "this line is not whole: {line}");
+    assert!(record.is_some() || !line.contains("officer::transcript] @"), "not a record: {line}");
+    assert!(!line.ends_with(" [cut]"), "this line is incomplete: {line}");
     record
 }
 
@@ -130,7 +131,7 @@ mod tests {
         @5.250000000 127.0.0.1:40312 - the peer closed the connection
         @5.250000000 [::1]:40313 > {"name":"db","result":"acquired"}
         @60.100000000 unix:1 < {"command":"keep_alive"}
-        @61.500090000 [::1]:40313 - it sent nothing for the idle limit
+        @61.500090000 [::1]:40313 - idle limit reached
     "#;
 
     #[test]
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transcript_is_replayed_as_it_stands_in_the_log() {
+    fn a_transcript_is_replayed_as_it_is_in_the_log() {
         replay(
             r#"
 [2026-11-24T00:18:34.229Z INFO  officer::net] told nothing yet
@@ -165,13 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn a_transcript_that_another_server_would_have_written_is_found_out() {
+    fn a_transcript_of_a_server_that_behaved_differently_fails() {
         let is_refused = |from: &str, to: &str| {
             let transcript = HAND_OVER.replacen(from, to, 1);
-            assert_ne!(transcript, HAND_OVER, "{from} stands in it");
+            assert_ne!(transcript, HAND_OVER, "it contains {from}");
             catch_unwind(|| replay(&transcript)).is_err()
         };
-        // Another answer, none, one before its time, one too many, another end.
+        // A different reply, none, one too early, one too many, a different end.
         assert!(is_refused(r#"{"name":"db","result":"acquired"}"#, r#"{"name":"db","result":"released"}"#));
         assert!(is_refused(
             "[::1]:40313 > {\"name\":\"db\",\"result\":\"acquired\"}",
@@ -179,8 +180,8 @@ mod tests {
         ));
         assert!(is_refused("@2.600031000", "@2.500031000"));
         assert!(is_refused("@60.100000000 unix:1 <", "@60.100000000 unix:1 >"));
-        assert!(is_refused("unix:1 < {\"command\":\"keep_alive\"}", "unix:1 - it sent nothing for the idle limit"));
-        assert!(!is_refused("it sent nothing for the idle limit", "somebody wrote this in other words"));
+        assert!(is_refused("unix:1 < {\"command\":\"keep_alive\"}", "unix:1 - idle limit reached"));
+        assert!(!is_refused("idle limit reached", "an end in other words"));
     }
 
     #[test]
@@ -220,7 +221,8 @@ mod tests {
         replay_within(limits, &transcript);
     }
 
-    /// As the simulation printed it for the seed 202995, when its model took a client that waited for its turn for silent.
+    /// As printed by the simulation for the seed 202995, when its model took a client that waited for its turn to be
+    /// silent.
     #[test]
     fn what_the_simulation_prints_of_a_seed_is_replayed() {
         let limits = Limits {
@@ -246,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_ends_once_although_a_second_reason_turns_up_before_its_session_has_ended() {
+    fn a_connection_ends_once_although_a_second_reason_occurs_before_its_session_has_ended() {
         let transcript = logged(|| {
             let mut world = World::with_limits(Limits { turn_ends_max: 1, ..Limits::default() });
             let [ann, bob] = world.connect();
@@ -254,7 +256,7 @@ mod tests {
             world.say(bob, RESET);
             world.put_end(ann);
             world.put_end(bob);
-            // Ann's session ends in this turn, Bob's in the next; until then his output is found to go nowhere.
+            // Ann's session ends in this turn, Bob's in the next; before that, a write to him fails.
             world.take_nothing_for_ever(bob);
             world.put_room(bob, None);
             world.step();
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_contradicts_itself_logs_once_more_what_came_before_that_and_no_other_does() {
+    fn a_server_with_an_internal_error_logs_its_last_traffic_again_and_no_other_does() {
         let log_of_one_that = |contradicts_itself: bool| {
             logged(|| {
                 let end = catch_unwind(|| {
@@ -280,7 +282,7 @@ mod tests {
         };
         let last = format!("ERROR officer::transcript] @0.000000000 10.0.0.1:1 < {RESET}\n");
         let log = log_of_one_that(true);
-        let (_, lines) = log.split_once("the server contradicts itself and stops").expect("that it stops, and why");
+        let (_, lines) = log.split_once("internal error; last traffic:").expect("an error before the traffic");
         assert!(lines.contains(&last), "{log}");
         assert!(!log_of_one_that(false).contains("ERROR"));
     }
@@ -294,11 +296,11 @@ mod tests {
         });
         LINES.set(Some(String::new()));
         conversation();
-        LINES.take().expect("nobody else takes it")
+        LINES.take().expect("nobody else locks it")
     }
 
     thread_local! {
-        /// What is logged on this thread, while somebody wants it.
+        /// What is logged on this thread, while a test collects it.
         static LINES: RefCell<Option<String>> = const { RefCell::new(None) };
     }
 

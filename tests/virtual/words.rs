@@ -1,4 +1,4 @@
-//! Requests and replies as they stand on the wire, so that a conversation reads like one.
+//! Requests and replies as they appear on the wire, so that a conversation reads like one.
 
 use std::fmt::Write as _;
 
@@ -12,10 +12,10 @@ pub(crate) const CONNECTIONS: &str = r#"{"command":"connections"}"#;
 pub(crate) const MY_LOCKS: &str = r#"{"command":"my_locks"}"#;
 /// `keep_alive`.
 pub(crate) const KEEP_ALIVE: &str = r#"{"command":"keep_alive"}"#;
-/// What `reset` is answered.
+/// The reply to `reset`.
 pub(crate) const RESET_SUCCEEDED: &str = r#"{"result":"reset_succeeded"}"#;
 
-/// A `lock` request as the original's client writes it, with more fields behind the name.
+/// A `lock` request as the original's client writes it, with further fields after the name.
 pub(crate) fn lock(name: &str, fields: &str) -> String {
     request("lock", name, fields)
 }
@@ -25,7 +25,7 @@ pub(crate) fn unlock(name: &str) -> String {
     request("unlock", name, "")
 }
 
-/// A request with a name, with more fields behind it.
+/// A request with a name, with further fields after it.
 pub(crate) fn request(command: &str, name: &str, fields: &str) -> String {
     let mut line = format!(r#"{{"command":"{command}","name":{}"#, serde_json::json!(name));
     if !fields.is_empty() {
@@ -34,7 +34,7 @@ pub(crate) fn request(command: &str, name: &str, fields: &str) -> String {
     line + "}"
 }
 
-/// The replies that carry nothing but a name.
+/// The replies that contain only a name.
 pub(crate) fn acquired(name: &str) -> String {
     named(name, "acquired")
 }

@@ -1,6 +1,7 @@
 //! A server, its clients and a clock, all in memory.
 //!
-//! When a [`World`] goes, all its clients vanish, and nothing may be left of them: every conversation ends so.
+//! When a [`World`] is dropped, all its clients disconnect, and nothing may be left of them: every conversation ends
+//! this way.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use officer::engine::ConnectionKey;
 use officer::server::{Limits, Readiness, Server};
+use officer::time::Moment;
 use officer::wire::peer::Peer;
 
 use crate::memory::{MemorySocket, Wire};
@@ -17,15 +19,16 @@ use crate::memory::{MemorySocket, Wire};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Client(pub(crate) usize);
 
-/// What a client received: who, and the line without its `\n`.
+/// What a client received: which client, and the line without its `\n`.
 pub(crate) type Received = (Client, String);
 
-/// A server with clients. After each step the server has done all it can do at that moment, and was checked in between.
+/// A server with clients. After each step the server has done everything it can do at that moment, and has been checked
+/// in between.
 pub(crate) struct World {
     pub(crate) server: Server<MemorySocket>,
     now: Duration,
     clients: Vec<Remote>,
-    /// Lines that clients received and no step has returned yet.
+    /// Lines that clients have received and no step has returned yet.
     received: Vec<Received>,
     is_shut_down: bool,
 }
@@ -34,7 +37,7 @@ pub(crate) struct World {
 struct Remote {
     key: Option<ConnectionKey>,
     wire: Rc<RefCell<Wire>>,
-    /// Received, and not yet a whole line.
+    /// Received, but not a complete line yet.
     partial: Vec<u8>,
     name: String,
 }
@@ -54,12 +57,12 @@ impl World {
         }
     }
 
-    /// So many new clients, on TCP: `10.0.0.1:1`, `10.0.0.2:1` and so on. (Names only: nothing leaves the process.)
+    /// New clients on TCP: `10.0.0.1:1`, `10.0.0.2:1` and so on. (Only names: nothing leaves the process.)
     pub(crate) fn connect<const N: usize>(&mut self) -> [Client; N] {
         std::array::from_fn(|_| self.connect_as(self.next_peer()))
     }
 
-    /// As [`World::connect`], for numbers that a test computes.
+    /// Like [`World::connect`], for a number of clients that is not a constant.
     pub(crate) fn connect_many(&mut self, count: usize) -> Vec<Client> {
         (0..count).map(|_| self.connect_as(self.next_peer())).collect()
     }
@@ -73,14 +76,14 @@ impl World {
     /// A client is accepted, but the server has not had its turn.
     pub(crate) fn arrive(&mut self, peer: Peer) -> Client {
         let wire = Rc::new(RefCell::new(Wire::default()));
-        let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.nanos());
+        let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.moment());
         // As the poll does, to watch it.
         assert_eq!(key.is_some(), key.is_some_and(|key| self.server.socket_mut(key).is_some()));
         self.clients.push(Remote { key, wire, partial: Vec::new(), name: peer.to_string() });
         Client(self.clients.len() - 1)
     }
 
-    /// Who comes next on TCP.
+    /// The next client on TCP.
     pub(crate) fn next_peer(&self) -> Peer {
         let [_, high, middle, low] = u32::try_from(self.clients.len() + 1).expect("few clients").to_be_bytes();
         Peer::V4 { ip: [10, high, middle, low], port: 1 }
@@ -96,7 +99,7 @@ impl World {
         self.send(client, format!("{line}\n").as_bytes())
     }
 
-    /// A client sends bytes, whatever they are.
+    /// A client sends any bytes.
     pub(crate) fn send(&mut self, client: Client, bytes: &[u8]) -> Vec<Received> {
         self.put(client, bytes);
         self.step()
@@ -108,12 +111,12 @@ impl World {
         self.event(client, Readiness { is_readable: true, ..Readiness::default() });
     }
 
-    /// Bytes arrive, and no event says so.
+    /// Bytes arrive, and no event reports them.
     pub(crate) fn put_silently(&mut self, client: Client, bytes: &[u8]) {
         self.clients[client.0].wire.borrow_mut().to_server.extend(bytes);
     }
 
-    /// The client ends its input, and reads on.
+    /// The client ends its input, but keeps reading.
     pub(crate) fn half_close(&mut self, client: Client) -> Vec<Received> {
         self.put_end(client);
         self.step()
@@ -125,12 +128,12 @@ impl World {
         self.event(client, Readiness { is_readable: true, is_read_closed: true, ..Readiness::default() });
     }
 
-    /// The end of input arrives, and no event says so.
+    /// The end of input arrives, and no event reports it.
     pub(crate) fn put_end_silently(&mut self, client: Client) {
         self.clients[client.0].wire.borrow_mut().client_has_closed = true;
     }
 
-    /// The client is gone from one moment to the next.
+    /// The client disconnects abruptly.
     pub(crate) fn vanish(&mut self, client: Client) -> Vec<Received> {
         self.put_reset(client);
         self.step()
@@ -142,12 +145,12 @@ impl World {
         self.event(client, Readiness { is_readable: true, is_writable: true, is_read_closed: true });
     }
 
-    /// The connection is reset, and no event says so: whoever reads or writes next finds out.
+    /// The connection is reset, and no event reports it: the next read or write fails.
     pub(crate) fn put_reset_silently(&mut self, client: Client) {
         self.clients[client.0].wire.borrow_mut().is_reset = true;
     }
 
-    /// The next reads and writes of the client's connection, so many in all, are interrupted.
+    /// the next `times` reads and writes of the client's connection are interrupted.
     pub(crate) fn interrupt(&mut self, client: Client, times: usize) {
         self.clients[client.0].wire.borrow_mut().interruptions = times;
     }
@@ -157,7 +160,7 @@ impl World {
         self.clients[client.0].wire.borrow_mut().takes_nothing_for_ever = true;
     }
 
-    /// The system will not close the server's side of this connection alone.
+    /// The system can't close only the server's side of this connection.
     pub(crate) fn refuse_half_close(&mut self, client: Client) {
         self.clients[client.0].wire.borrow_mut().refuses_half_close = true;
     }
@@ -169,12 +172,12 @@ impl World {
         self.step()
     }
 
-    /// From now on the client takes only so many bytes.
+    /// From now on the client takes only this many bytes.
     pub(crate) fn take_only(&mut self, client: Client, bytes: usize) {
         self.clients[client.0].wire.borrow_mut().room = Some(bytes);
     }
 
-    /// The client takes so many bytes more (none: all that comes).
+    /// The client takes this many more bytes (none: everything).
     pub(crate) fn take(&mut self, client: Client, bytes: Option<usize>) -> Vec<Received> {
         self.put_room(client, bytes);
         self.step()
@@ -186,7 +189,7 @@ impl World {
         self.event(client, Readiness { is_writable: true, ..Readiness::default() });
     }
 
-    /// A read gives so many bytes at most, as a UNIX socket may.
+    /// A read returns at most this many bytes, as a UNIX socket may.
     pub(crate) fn read_in_pieces(&mut self, client: Client, bytes: usize) {
         self.clients[client.0].wire.borrow_mut().read_max = Some(bytes);
     }
@@ -198,11 +201,11 @@ impl World {
         }
     }
 
-    /// Time passes. What is due on the way happens at its own moment.
+    /// Time passes. What becomes due meanwhile happens at its own moment.
     pub(crate) fn pass(&mut self, time: Duration) -> Vec<Received> {
         let end = self.now + time;
         self.settle();
-        while let Some(next) = self.server.next_turn().map(Duration::from_nanos)
+        while let Some(next) = self.server.next_turn().map(|next| Duration::from_nanos(next.as_nanos()))
             && next <= end
         {
             self.now = self.now.max(next);
@@ -212,12 +215,12 @@ impl World {
         self.step()
     }
 
-    /// What is due on the way is left for the next turn, as on a machine that was asleep.
+    /// What becomes due meanwhile is left for the next turn, as on a machine that was asleep.
     pub(crate) fn oversleep(&mut self, time: Duration) {
         self.now += time;
     }
 
-    /// The server is told to end, and has written what it can.
+    /// The server is told to shut down, and has written what it can.
     pub(crate) fn shut_down(&mut self) -> Vec<Received> {
         self.server.shut_down();
         self.is_shut_down = true;
@@ -227,7 +230,13 @@ impl World {
 
     /// One turn of the server, no more.
     pub(crate) fn turn(&mut self) {
-        self.server.turn(self.nanos());
+        self.turn_after_poll(self.moment(), true);
+    }
+
+    /// One turn after a poll that began at `begun`. `is_complete`: nothing else is ready.
+    pub(crate) fn turn_after_poll(&mut self, begun: Moment, is_complete: bool) {
+        self.server.polled(begun, is_complete);
+        self.server.turn(self.moment());
         self.server.check_all();
         self.collect();
     }
@@ -241,6 +250,11 @@ impl World {
     /// Turns until there is nothing to do. Returns what was received since the last step.
     pub(crate) fn step(&mut self) -> Vec<Received> {
         self.settle();
+        std::mem::take(&mut self.received)
+    }
+
+    /// What was received since the last step, without a turn.
+    pub(crate) fn receive(&mut self) -> Vec<Received> {
         std::mem::take(&mut self.received)
     }
 
@@ -259,7 +273,7 @@ impl World {
         self.clients[client.0].wire.borrow().to_server.len()
     }
 
-    /// Bytes that a client has received of a line that is not whole yet.
+    /// Bytes that a client has received of an incomplete line.
     pub(crate) fn partial(&self, client: Client) -> usize {
         self.clients[client.0].partial.len()
     }
@@ -273,7 +287,7 @@ impl World {
         // A bound only so that a server that never rests fails instead of hanging.
         for _ in 0..1_000_000 {
             self.turn();
-            if self.server.next_turn().is_none_or(|next| u128::from(next) > self.now.as_nanos()) {
+            if self.server.next_turn().is_none_or(|next| u128::from(next.as_nanos()) > self.now.as_nanos()) {
                 return;
             }
         }
@@ -291,8 +305,9 @@ impl World {
         }
     }
 
-    fn nanos(&self) -> u64 {
-        u64::try_from(self.now.as_nanos()).expect("not so long")
+    /// The time, as the server counts it.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment::START.after(self.now.into())
     }
 }
 

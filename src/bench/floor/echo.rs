@@ -1,4 +1,4 @@
-//! As many lines back as have come.
+//! Sends as many lines back as it has received.
 
 use memchr::memchr_iter;
 

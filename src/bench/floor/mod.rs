@@ -1,5 +1,4 @@
-//! `officer bench floor`: servers that only answer. What they do a second is what the system allows, and what they need
-//! is what any server needs.
+//! `officer bench floor`: servers that only answer. They show how much the system allows, and what any server needs.
 
 mod echo;
 mod ring;
@@ -9,17 +8,17 @@ use clap::{Args, Subcommand};
 
 use super::options::count;
 use super::{BenchError, process};
-use crate::cli::Failure;
-use crate::cli::address::AddressOptions;
-use crate::cli::values::Mode;
+use crate::console::Failure;
+use crate::console::address::AddressOptions;
+use crate::console::values::Mode;
 use crate::net::{Listen, descriptors};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Answer every line with one and the same, whatever it says
+    /// Answer every line with the same line, whatever it contains
     Echo(Options),
-    /// Hand locks around without looking at what is sent: a line from whoever has the lock releases it, and one from
-    /// anybody else asks for it
+    /// Hand locks around without looking at the lines: a line from the holder releases its lock, and one from anybody
+    /// else requests it
     Ring(RingOptions),
 }
 
@@ -28,7 +27,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     address: AddressOptions,
 
-    /// CPU to keep to
+    /// CPU to run on
     #[arg(long, value_name = "CPU")]
     pin: Option<usize>,
 }
@@ -38,7 +37,7 @@ pub(crate) struct RingOptions {
     #[command(flatten)]
     options: Options,
 
-    /// Locks; connections belong to them in turn, in the order in which they come
+    /// Number of locks; connections are assigned to them in turn
     #[arg(short, long, value_name = "COUNT", default_value = "1", value_parser = count())]
     locks: usize,
 }
@@ -47,7 +46,7 @@ impl Options {
     fn listen(self) -> Result<Listen, Failure> {
         descriptors::raise_limit();
         if let Some(cpu) = self.pin {
-            process::pin(cpu).map_err(|error| Failure::Bench(BenchError::Pin { cpu, error }))?;
+            process::pin(cpu).map_err(|error| BenchError::Pin { cpu, error })?;
         }
         Ok(self.address.listen(Mode(0o600)))
     }

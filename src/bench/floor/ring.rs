@@ -1,7 +1,7 @@
-//! Locks that are handed around, without a name and without a table: who has one, and who is next.
+//! Number of locks that are handed around, without names and without a table: only a holder and a queue each.
 //!
-//! For each hand-over it reads, writes and wakes just as a lock server has to: the line that releases is answered, the
-//! next in the queue is told, and the line with which the one before asks again is read.
+//! For each hand-over it reads, writes and wakes just as a lock server must: the line that releases is answered, the
+//! next in the queue gets a line, and the previous one's next request is read.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! The loop of a server that knows nothing but lines: one read and one write for each connection and turn.
+//! The loop of a server that only knows lines: one read and one write per connection and turn.
 
 use std::io::{ErrorKind, Read, Write};
 
@@ -6,36 +6,36 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::bench::script::FLOOR_LINE;
-use crate::cli::Failure;
+use crate::console::Failure;
 use crate::net::{Listen, Listener, Socket, TcpOptions};
 
 const LISTENER: Token = Token(usize::MAX);
 const EVENTS_MAX: usize = 1024;
-/// Read from a connection at once, as in our server.
+/// Bytes read from a connection at once, as in our server.
 const READ_BYTES: usize = 16 << 10;
-/// Lines written at once; what is left goes with the next turn.
+/// Lines written at once; the rest follows in the next turn.
 const LINES_MAX: usize = 2048;
 
 /// What a floor does with lines.
 pub(super) trait Floor {
-    /// A connection has come.
+    /// A connection was made.
     fn connect(&mut self, connection: usize);
-    /// A connection has gone.
+    /// A connection has ended.
     fn disconnect(&mut self, connection: usize, answers: &mut Answers);
-    /// Bytes have come, in which there may be line ends.
+    /// Bytes have arrived, which may contain line ends.
     fn hear(&mut self, from: usize, bytes: &[u8], answers: &mut Answers);
 }
 
-/// Lines that are to be written, all of them the same.
+/// Lines to be written, all of them the same.
 pub(super) struct Answers {
-    /// Connections to which anything is owed since the last turn.
+    /// Connections that have lines to be written since the last turn.
     dirty: Vec<usize>,
-    /// Lines owed to each.
+    /// Lines to be written to each.
     owed: Vec<usize>,
 }
 
 impl Answers {
-    /// So many lines to this connection.
+    /// Adds this many lines for a connection.
     pub(super) fn push(&mut self, to: usize, lines: usize) {
         if lines > 0 {
             if self.owed[to] == 0 {
@@ -48,7 +48,7 @@ impl Answers {
 
 struct Connection {
     socket: Socket,
-    /// Bytes of a line that was not taken whole.
+    /// Bytes of a partly written line.
     unsent: usize,
 }
 
@@ -56,8 +56,8 @@ struct Connection {
 pub(super) fn serve(listen: &Listen, mut floor: impl Floor) -> Result<(), Failure> {
     let mut listener = Listener::bind(listen, &TcpOptions::default()).map_err(Failure::Listen)?;
     let mut poll = Poll::new().map_err(Failure::System)?;
-    poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(Failure::System)?;
-    crate::cli::run::announce(&listener.address());
+    poll.registry().register(listener.source(), LISTENER, Interest::READABLE).map_err(Failure::System)?;
+    crate::console::announce(&listener.address());
     let mut connections: Slab<Connection> = Slab::new();
     let mut answers = Answers { dirty: Vec::new(), owed: Vec::new() };
     let mut events = Events::with_capacity(EVENTS_MAX);
@@ -75,7 +75,7 @@ pub(super) fn serve(listen: &Listen, mut floor: impl Floor) -> Result<(), Failur
             }
             let number = event.token().0;
             let Some(connection) = connections.get_mut(number) else { continue };
-            // It was owed something before it is heard, so no socket has taken it. What was taken may have ended with a line.
+            // Lines are counted before they are written. What has been written may end with a complete line.
             if event.is_writable() && (connection.unsent > 0 || answers.owed[number] > 0) {
                 answers.dirty.push(number);
             }
@@ -118,7 +118,7 @@ fn accept(
     answers: &mut Answers,
     floor: &mut impl Floor,
 ) {
-    // WouldBlock says that all are accepted. Without descriptors the rest waits until somebody else comes.
+    // WouldBlock means that all are accepted. Without descriptors the rest waits for the next connection.
     while let Ok((socket, _)) = listener.accept() {
         let entry = connections.vacant_entry();
         let number = entry.key();
@@ -127,7 +127,7 @@ fn accept(
             answers.owed.resize(number + 1, 0);
         }
         let interests = Interest::READABLE | Interest::WRITABLE;
-        if poll.registry().register(&mut connection.socket, Token(number), interests).is_err() {
+        if poll.registry().register(connection.socket.source(), Token(number), interests).is_err() {
             connections.remove(number);
             continue;
         }
@@ -135,11 +135,11 @@ fn accept(
     }
 }
 
-/// Writes what is owed, as far as the peer takes it.
+/// Writes the lines, as far as the peer takes them.
 fn flush(connection: &mut Connection, owed: &mut usize, lines: &[u8]) {
     let line_len = FLOOR_LINE.len();
     loop {
-        // The rest of a line is followed by whole ones.
+        // The rest of a line is followed by complete ones.
         let len = connection.unsent + *owed * line_len;
         let start = if connection.unsent > 0 { line_len - connection.unsent } else { 0 };
         let piece = &lines[start..lines.len().min(start + len)];
@@ -156,7 +156,7 @@ fn flush(connection: &mut Connection, owed: &mut usize, lines: &[u8]) {
                 return;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Its next read finds out.
+            // Its next read detects that.
             Err(_) => {
                 (*owed, connection.unsent) = (0, 0);
                 return;

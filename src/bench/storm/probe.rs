@@ -1,4 +1,4 @@
-//! A client that goes on while others end.
+//! A client that continues while others end.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::bench::BenchError;
 use crate::bench::drive::nanos;
 use crate::bench::script::{Exchange, Protocol};
 use crate::bench::target::Target;
-use crate::cli::Failure;
+use crate::console::Failure;
 use crate::net::Socket;
 
 /// The time from one pair to the next, if the server keeps up.
@@ -21,7 +21,7 @@ pub(super) struct Probe {
     unlock: Exchange,
     state: State,
     heard: usize,
-    /// When the next pair is to begin, or the one that is on its way was.
+    /// When the next pair is to begin, or the one in flight was to begin.
     due: Instant,
     begun: Instant,
 }
@@ -45,7 +45,7 @@ impl Probe {
         &mut self.socket
     }
 
-    /// Begins a pair if it is time for one. Returns how long nothing will have to be done.
+    /// Begins a pair if it is time for one. Returns how long there will be nothing to do.
     pub(super) fn go_on(&mut self) -> Result<Duration, Failure> {
         const ANSWER_COMES: Duration = Duration::from_millis(100);
         if self.state != State::Idle {
@@ -70,7 +70,7 @@ impl Probe {
         }
     }
 
-    /// Takes an answer, and the latency when it was the last of a pair.
+    /// Takes an answer, and records the latency if it was the last of a pair.
     pub(super) fn hear(&mut self, latency: &mut Histogram<u64>) -> Result<(), Failure> {
         let mut buffer = [0; 4096];
         loop {
@@ -101,7 +101,8 @@ impl Probe {
             }
             self.state = State::Idle;
             let now = Instant::now();
-            // What a client would have met that had come while this one was waiting is counted as well.
+            // Also counts what other clients would have seen that arrived while this one was waiting (coordinated
+            // omission).
             let _ = latency.record_correct(nanos(now - self.begun), nanos(INTERVAL));
             self.due = now.max(self.due + INTERVAL);
         }

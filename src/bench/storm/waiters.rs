@@ -1,4 +1,4 @@
-//! Connections that wait for what others hold.
+//! Connections that wait for locks that others hold.
 
 use std::io::{ErrorKind, Read};
 use std::thread;
@@ -9,13 +9,13 @@ use mio::{Interest, Poll, Token};
 use crate::bench::BenchError;
 use crate::bench::script::Protocol;
 use crate::bench::target::{Target, write_all};
-use crate::cli::Failure;
+use crate::console::Failure;
 use crate::net::Socket;
 
-/// How long the server may take until all wait.
+/// How long the server may take until all of them wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What each line with which a wait ends has to end with.
+/// The end of each line that grants a lock.
 const GRANTED: &[u8] = b"\"result\":\"acquired\"}";
 
 pub(super) struct Waiters {
@@ -26,12 +26,12 @@ pub(super) struct Waiters {
 
 struct Waiter {
     socket: Socket,
-    /// A line that has not come whole.
+    /// An incomplete line.
     partial: Vec<u8>,
 }
 
 impl Waiters {
-    /// Has each of so many locks waited for. None of the connections waits for more than a number of them.
+    /// Waits for each of this many locks, with a limited number per connection.
     pub(super) fn new(target: &Target, locks: usize, waits_max: usize) -> Result<Self, Failure> {
         let mut waiters = Vec::new();
         for first in (0..locks).step_by(waits_max) {
@@ -39,7 +39,7 @@ impl Waiters {
             for lock in first..locks.min(first + waits_max) {
                 request.extend(Protocol::Officer.lock(lock).request);
             }
-            // It is answered when all before it has been carried out.
+            // It is answered after everything before it has been executed.
             request.extend(b"{\"command\":\"ping\"}\n");
             let mut socket = target.connect()?;
             write_all(&mut socket, &request, PATIENCE).map_err(BenchError::lost)?;
@@ -51,7 +51,9 @@ impl Waiters {
 
     pub(super) fn register(&mut self, poll: &Poll) -> Result<(), Failure> {
         for (number, waiter) in self.waiters.iter_mut().enumerate() {
-            poll.registry().register(&mut waiter.socket, Token(number), Interest::READABLE).map_err(Failure::System)?;
+            poll.registry()
+                .register(waiter.socket.source(), Token(number), Interest::READABLE)
+                .map_err(Failure::System)?;
         }
         Ok(())
     }
@@ -85,7 +87,7 @@ impl Waiters {
     }
 }
 
-/// Any other answer is one to a lock that should have had to wait.
+/// Any other answer belongs to a lock that should have waited.
 fn wait_for_pong(socket: &mut Socket) -> Result<(), Failure> {
     let give_up = Instant::now() + PATIENCE;
     let mut answer = Vec::new();

@@ -2,10 +2,10 @@
 
 use super::servers::Kind;
 
-/// A workload, and who is measured with it.
+/// A workload, and the servers it is measured with.
 pub(super) struct Row {
     pub(super) name: &'static str,
-    /// What `officer bench` is told.
+    /// The arguments of `officer bench`.
     pub(super) args: &'static [&'static str],
     pub(super) connections: u64,
     pub(super) servers: &'static [Kind],
@@ -18,7 +18,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "pair-50", args: &["pair", "-c", "50"], connections: 50, servers: PAIRED },
     Row { name: "pair-50x16", args: &["pair", "-c", "50", "-i", "16"], connections: 50, servers: PAIRED },
     Row { name: "pair-1000", args: &["pair", "-c", "1000"], connections: 1000, servers: PAIRED },
-    // A round of all connections takes a tenth of a second, and the first ones are not like the others.
+    // A round of all connections takes a tenth of a second, and the first rounds differ from the others.
     Row { name: "pair-10000", args: &["pair", "-c", "10000", "--warm-up", "1"], connections: 10_000, servers: PAIRED },
     Row {
         name: "handoff-1",

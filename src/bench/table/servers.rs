@@ -1,4 +1,4 @@
-//! Servers that are started to be measured, each in a process of its own.
+//! Servers that are started for a measurement, each in a process of its own.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::bench::script::Protocol;
 use crate::bench::{BenchError, process, tied};
-use crate::cli::Failure;
+use crate::console::Failure;
 
 /// How long a server may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Descriptors that a server or the load generator needs beside its connections.
+/// Descriptors that a server or the load generator needs besides its connections.
 pub(super) const DESCRIPTORS_RESERVED: u64 = 200;
 
 /// What is measured.
@@ -22,7 +22,7 @@ pub(super) const DESCRIPTORS_RESERVED: u64 = 200;
 pub(super) enum Kind {
     Officer,
     Echo,
-    /// With so many locks.
+    /// With this many locks.
     Ring(usize),
     Redis,
     Memcached,
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// What it says its version is. None: it is not installed.
+    /// The version it reports. None: it is not installed.
     pub(super) fn version(self) -> Option<String> {
         let program = match self {
             Kind::Redis => "redis-server",
@@ -56,13 +56,13 @@ impl Kind {
         };
         let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        // Redis says more than that.
+        // Redis prints more than that.
         Some(text.lines().next()?.split(" sha=").next()?.to_owned())
     }
 
     /// Starts it on a CPU, on a free port of 127.0.0.1.
     pub(super) fn start(self, cpu: Option<usize>, descriptors: u64) -> Result<Server, Failure> {
-        // It inherits what we keep to. Whoever makes the load chooses anew.
+        // It inherits our CPU. The load generator sets its own again.
         if let Some(cpu) = cpu {
             process::pin(cpu).map_err(|error| BenchError::Pin { cpu, error })?;
         }
@@ -80,7 +80,7 @@ impl Kind {
     }
 
     fn start_other(self, connections: u64) -> Result<Server, Failure> {
-        // Neither can be told to take a free port and say which.
+        // Neither can pick a free port and report it.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let port = free.map_err(Failure::System)?.port();
         let (port_text, connections) = (port.to_string(), connections.to_string());
@@ -91,7 +91,7 @@ impl Kind {
             command
         } else {
             let mut command = tied::command("memcached")?;
-            // One thread, as the others have.
+            // One thread, like the others.
             command.args(["-p", &port_text, "-l", "127.0.0.1", "-U", "0", "-t", "1", "-c", &connections]);
             if rustix::process::getuid().is_root() {
                 command.args(["-u", "root"]);
@@ -113,7 +113,7 @@ impl Kind {
     }
 }
 
-/// A server that runs. It is ended when this is dropped.
+/// A running server. It is stopped when this is dropped.
 pub(super) struct Server {
     child: Child,
     pub(super) port: u16,
@@ -134,14 +134,14 @@ impl Drop for Server {
 
 fn start_ours(args: &[OsString]) -> Result<Server, Failure> {
     let mut command = tied::officer()?;
-    // What the environment says about our own server is not about this one.
+    // Variables in the environment that configure another server don't apply to this one.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OFFICER_")) {
         command.env_remove(name);
     }
     command.args(args).args(["-h", "127.0.0.1", "-p", "0"]).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(Failure::System)?;
     let mut line = String::new();
-    let stdout = child.stdout.take().expect("it was asked for");
+    let stdout = child.stdout.take().expect("it is piped");
     let mut server = Server { child, port: 0 };
     BufReader::new(stdout).read_line(&mut line).map_err(Failure::System)?;
     let port = line.trim_end().rsplit_once(':').and_then(|(_, port)| port.parse().ok());

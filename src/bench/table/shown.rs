@@ -9,7 +9,7 @@ use super::Cell;
 use super::rows::Row;
 use super::servers::Kind;
 
-/// The table, or several: what holds and what ends has other figures than what is done over and over.
+/// The table, or several: `hold` and `storm` have other figures than the repeated workloads.
 pub(super) fn markdown(measured: &[(&Row, Vec<Cell>)], rounds: usize) -> String {
     let mut text = format!("{}; medians of {rounds} rounds.\n", machine());
     let of = |names: &[&str]| -> Vec<&(&Row, Vec<Cell>)> {
@@ -88,7 +88,7 @@ fn shown(figure: Option<f64>, digits: usize) -> String {
     figure.map_or("–".to_owned(), |figure| format!("{figure:.digits$}"))
 }
 
-/// The middle of the runs that have the figure; of an even number of them, the mean of the two in the middle.
+/// The median of the runs that have the figure; for an even number, the mean of the two in the middle.
 fn median(cell: &Cell, path: &str) -> Option<f64> {
     let mut figures: Vec<f64> = cell.runs.iter().filter_map(|run| run.pointer(path).and_then(Value::as_f64)).collect();
     figures.sort_by(f64::total_cmp);
@@ -100,7 +100,7 @@ fn median(cell: &Cell, path: &str) -> Option<f64> {
     }
 }
 
-/// What it was measured on, and with what.
+/// The machine and the versions.
 pub(super) fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown CPU");

@@ -1,4 +1,4 @@
-//! `officer connections`: who is in the locks.
+//! `officer connections`: what each connection holds and waits for.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -8,18 +8,19 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{output, tell_empty, write_json};
-use crate::cli::Failure;
-use crate::cli::address::ServerOptions;
-use crate::cli::shown::Shown;
-use crate::client::{LockDetail, PlaceDetail};
+use crate::client::{ConnectionDetail, LockDetail, PlaceDetail};
+use crate::console::Failure;
+use crate::console::address::ServerOptions;
+use crate::console::shown::{Shown, Span};
 
-const AFTER: &str = r#"With --json every connection is one line, and one JSON object, where times are seconds:
+const AFTER: &str = r#"With --json every connection is one JSON object on one line. Times are in seconds:
   {"connection":"127.0.0.1:40312","client":"4711@web1 deploy.sh",
+   "age":61.5,"silent_for":4.2,"unsent":0,
    "holds":[{"name":"boss:17","held_for":12.5}],
    "waits_for":[{"name":"boss:18","waited_for":3.2}]}
 
 Exit status:
-  0   the connections were listed, be there some or none
+  0   the connections were listed, even if there were none
   1   the output could not be written
   2   the command line is wrong
   69  there is no connection to a server"#;
@@ -27,15 +28,19 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
 pub(in crate::cli) struct Options {
-    /// Look only at the locks whose names begin so
+    /// Look only at locks whose names start with this
     #[arg(default_value = "", hide_default_value = true)]
     prefix: String,
+
+    /// List idle connections too: those that hold nothing and wait for nothing
+    #[arg(long, conflicts_with = "prefix")]
+    all: bool,
 
     /// List all locks of each connection, not only the first
     #[arg(long)]
     locks: bool,
 
-    /// For programs: lines of JSON, with all locks
+    /// For programs: lines of JSON, including all locks
     #[arg(long)]
     json: bool,
 
@@ -43,18 +48,28 @@ pub(in crate::cli) struct Options {
     server: ServerOptions,
 }
 
-/// What one connection has. The server tells it lock by lock, so this is collected: for a table without --locks, only
-/// as much of it as is shown.
+/// The locks of one connection. The server lists them lock by lock, so they are collected: for a table without --locks,
+/// only as many as are shown.
 #[derive(Debug, Default)]
 struct Connection {
     client: Option<String>,
+    /// None: it was closed before the server told of it.
+    life: Option<Life>,
     holds: Names,
     waits_for: Names,
 }
 
+/// Whether it is alive, as far as the server can tell.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Life {
+    age: f64,
+    silent_for: f64,
+    unsent: u64,
+}
+
 #[derive(Debug, Default)]
 struct Names {
-    /// The first only, unless all are shown.
+    /// Only the first, unless all are shown.
     names: Vec<Name>,
     count: usize,
 }
@@ -74,6 +89,8 @@ struct Line<'a> {
     connection: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<&'a str>,
+    #[serde(flatten)]
+    life: Option<Life>,
     holds: &'a [Name],
     waits_for: &'a [Name],
 }
@@ -85,15 +102,20 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
         let (name, detail) = lock.map_err(|error| options.server.failure(error))?;
         all.add(&name, detail);
     }
+    for connection in client.connections_with_detail(options.all) {
+        let (name, detail) = connection.map_err(|error| options.server.failure(error))?;
+        all.add_life(name, detail, options.all);
+    }
     let mut out = output();
     if options.json {
         for (connection, of) in &all.connections {
             let (holds, waits_for) = (&of.holds.names, &of.waits_for.names);
-            write_json(&mut out, &Line { connection, client: of.client.as_deref(), holds, waits_for })?;
+            let line = Line { connection, client: of.client.as_deref(), life: of.life, holds, waits_for };
+            write_json(&mut out, &line)?;
         }
         out.flush().map_err(Failure::Output)?;
     } else {
-        let mut table = Table::new(out, ["CONNECTION", "CLIENT", "HOLDS", "WAITS FOR"]);
+        let mut table = Table::new(out, ["CONNECTION", "CLIENT", "AGE", "SILENT", "UNSENT", "HOLDS", "WAITS FOR"]);
         for (connection, of) in &all.connections {
             of.rows(connection).try_for_each(|row| table.row(row)).map_err(Failure::Output)?;
         }
@@ -103,17 +125,20 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
     }
     if all.unlisted > 0 {
         let unlisted = all.unlisted;
-        let _ = writeln!(io::stderr(), "officer: {unlisted} more wait: a server lists the first 1,000 of each lock");
+        let _ = writeln!(
+            io::stderr(),
+            "officer: {unlisted} more wait; a server lists only the first 1,000 waiters of each lock"
+        );
     }
     Ok(())
 }
 
-/// The connections in the locks.
+/// The connections that hold or wait for locks.
 #[derive(Debug, Default)]
 struct All {
     connections: BTreeMap<String, Connection>,
     has_every_name: bool,
-    /// Waiters that the server did not name.
+    /// Waiters that the server did not list.
     unlisted: u64,
 }
 
@@ -126,6 +151,18 @@ impl All {
         for place in detail.waiters {
             self.add_place(name, place, |connection| &mut connection.waits_for);
         }
+    }
+
+    /// `is_wanted`: also a connection without locks.
+    fn add_life(&mut self, name: String, detail: ConnectionDetail, is_wanted: bool) {
+        let connection = match self.connections.get_mut(&name) {
+            Some(connection) => connection,
+            None if is_wanted => self.connections.entry(name).or_default(),
+            None => return,
+        };
+        let ConnectionDetail { client, age, silent_for, unsent, .. } = detail;
+        connection.client = client;
+        connection.life = Some(Life { age, silent_for, unsent });
     }
 
     fn add_place(&mut self, name: &str, place: PlaceDetail, names: impl Fn(&mut Connection) -> &mut Names) {
@@ -141,16 +178,27 @@ impl All {
 }
 
 impl Connection {
-    /// A row with the first names, and more for those beyond that are shown.
-    fn rows<'a>(&'a self, connection: &'a str) -> impl Iterator<Item = [String; 4]> + 'a {
-        let rows = self.holds.names.len().max(self.waits_for.names.len());
+    /// A row with the first names, and further rows for the other ones that are shown.
+    fn rows<'a>(&'a self, connection: &'a str) -> impl Iterator<Item = [String; 7]> + 'a {
+        let rows = self.holds.names.len().max(self.waits_for.names.len()).max(1);
         (0..rows).map(move |index| {
-            let (connection, client) = match index {
-                0 => (Shown(connection).to_string(), Shown(self.client.as_deref().unwrap_or("-")).to_string()),
-                _ => (String::new(), String::new()),
+            let [connection, client, age, silent, unsent] = match index {
+                0 => self.cells(connection),
+                _ => Default::default(),
             };
-            [connection, client, self.holds.cell(index), self.waits_for.cell(index)]
+            [connection, client, age, silent, unsent, self.holds.cell(index), self.waits_for.cell(index)]
         })
+    }
+
+    fn cells(&self, connection: &str) -> [String; 5] {
+        let of_life = |cell: &dyn Fn(Life) -> String| self.life.map_or("-".to_owned(), cell);
+        [
+            Shown(connection).to_string(),
+            Shown(self.client.as_deref().unwrap_or("-")).to_string(),
+            of_life(&|life| Span::of_seconds(life.age).to_string()),
+            of_life(&|life| Span::of_seconds(life.silent_for).to_string()),
+            of_life(&|life| life.unsent.to_string()),
+        ]
     }
 }
 
@@ -175,28 +223,34 @@ mod tests {
         PlaceDetail { connection: connection.to_owned(), ..PlaceDetail::default() }
     }
 
-    fn rows(has_every_name: bool) -> Vec<[String; 4]> {
+    fn rows(has_every_name: bool) -> Vec<[String; 7]> {
         let mut all = All { has_every_name, ..All::default() };
         for (name, waiting) in [("a", 1), ("b", 3), ("c", 1)] {
             all.add(name, LockDetail { holders: vec![place("ann")], waiters: vec![place("bob")], waiting });
         }
         assert_eq!(all.unlisted, 2);
         all.add("d", LockDetail { holders: vec![place("bob")], ..LockDetail::default() });
+        let life = |silent_for| ConnectionDetail { age: 61.0, silent_for, unsent: 7, ..ConnectionDetail::default() };
+        all.add_life("ann".to_owned(), life(1.5), false);
+        all.add_life("carl".to_owned(), life(2.5), false);
         all.connections.iter().flat_map(|(name, connection)| connection.rows(name)).collect()
     }
 
     #[test]
     fn a_connection_has_one_row_or_one_for_each_of_its_locks() {
-        assert_eq!(rows(false), [["ann", "-", "a and 2 more", "-"], ["bob", "-", "d", "a and 2 more"]]);
+        assert_eq!(
+            rows(false),
+            [["ann", "-", "1m01s", "1.5s", "7", "a and 2 more", "-"], ["bob", "-", "-", "-", "-", "d", "a and 2 more"]]
+        );
         assert_eq!(
             rows(true),
             [
-                ["ann", "-", "a", "-"],
-                ["", "", "b", ""],
-                ["", "", "c", ""],
-                ["bob", "-", "d", "a"],
-                ["", "", "", "b"],
-                ["", "", "", "c"],
+                ["ann", "-", "1m01s", "1.5s", "7", "a", "-"],
+                ["", "", "", "", "", "b", ""],
+                ["", "", "", "", "", "c", ""],
+                ["bob", "-", "-", "-", "-", "d", "a"],
+                ["", "", "", "", "", "", "b"],
+                ["", "", "", "", "", "", "c"],
             ]
         );
     }

@@ -5,14 +5,14 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{client_of, output, tell_empty, time_of, write_json};
-use crate::cli::Failure;
-use crate::cli::address::ServerOptions;
-use crate::cli::shown::Shown;
 use crate::client::{LockDetail, PlaceDetail};
+use crate::console::Failure;
+use crate::console::address::ServerOptions;
+use crate::console::shown::Shown;
 
 use std::io::Write;
 
-const AFTER: &str = r#"With --json every lock is one line, and one JSON object, where times are seconds:
+const AFTER: &str = r#"With --json every lock is one JSON object on one line. Times are in seconds:
   {"name":"boss:17",
    "holders":[{"connection":"127.0.0.1:40312",
                "client":"4711@web1 deploy.sh",
@@ -21,10 +21,10 @@ const AFTER: &str = r#"With --json every lock is one line, and one JSON object, 
                "mode":"exclusive","waited_for":3.2}],
    "waiting":1}
 
-A server lists the first 1,000 waiters of a lock; "waiting" is how many there are.
+A server lists the first 1,000 waiters of a lock; "waiting" is their number.
 
 Exit status:
-  0   the locks were listed, be there some or none
+  0   the locks were listed, even if there were none
   1   the output could not be written
   2   the command line is wrong
   69  there is no connection to a server"#;
@@ -32,15 +32,15 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
 pub(in crate::cli) struct Options {
-    /// Only the locks whose names begin so
+    /// Only locks whose names start with this
     #[arg(default_value = "", hide_default_value = true)]
     prefix: String,
 
-    /// List who waits for each lock, in order
+    /// List the waiters of each lock, in order
     #[arg(long)]
     waiters: bool,
 
-    /// For programs: lines of JSON, with the waiters
+    /// For programs: lines of JSON, including waiters
     #[arg(long)]
     json: bool,
 
@@ -81,19 +81,9 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
 
 /// The rows of a lock: one for each holder, then the waiters.
 fn rows<'a>(name: &'a str, detail: &'a LockDetail, has_waiters: bool) -> impl Iterator<Item = [String; 5]> + 'a {
-    let nobody = detail.holders.is_empty();
-    let first = |count: Option<u64>| {
-        let count = count.map_or_else(String::new, |count| count.to_string());
-        (Shown(name).to_string(), count)
-    };
     let holders = detail.holders.iter().enumerate().map(move |(index, holder)| {
-        let (name, count) = if index == 0 { first(Some(detail.waiting)) } else { first(None) };
-        row(name, holder, count)
-    });
-    // Free, but somebody's turn before theirs: whoever waits for it waits for another lock too.
-    let free = nobody.then(move || {
-        let (name, count) = first(Some(detail.waiting));
-        [name, "-".into(), "-".into(), "-".into(), count]
+        let count = if index == 0 { detail.waiting.to_string() } else { String::new() };
+        row(Shown(name).to_string(), holder, count)
     });
     let listed = if has_waiters { detail.waiters.as_slice() } else { &[] };
     let waiters =
@@ -101,7 +91,7 @@ fn rows<'a>(name: &'a str, detail: &'a LockDetail, has_waiters: bool) -> impl It
     let hidden = detail.waiting.saturating_sub(detail.waiters.len() as u64);
     let more = (has_waiters && hidden > 0)
         .then(|| [format!("  and {hidden} more"), String::new(), String::new(), String::new(), String::new()]);
-    free.into_iter().chain(holders).chain(waiters).chain(more)
+    holders.chain(waiters).chain(more)
 }
 
 fn row(first: String, place: &PlaceDetail, last: String) -> [String; 5] {
@@ -134,11 +124,5 @@ mod tests {
             ]
         );
         assert_eq!(rows("a", &detail, false).count(), 2);
-    }
-
-    #[test]
-    fn a_lock_that_nobody_holds_has_a_row_too() {
-        let detail = LockDetail { waiters: vec![place("unix:3", 0.5)], waiting: 1, ..LockDetail::default() };
-        assert_eq!(rows("a", &detail, false).collect::<Vec<_>>(), [["a", "-", "-", "-", "1"]]);
     }
 }

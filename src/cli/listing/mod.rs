@@ -1,7 +1,7 @@
-//! `officer locks` and `officer connections`: who holds what, and who waits.
+//! `officer locks` and `officer connections`: who holds and waits for what.
 //!
-//! Both go through the server's locks a page at a time, so neither holds up a server that has very many. What changes
-//! meanwhile may or may not be seen.
+//! Both fetch the server's locks page by page, so neither holds up a server with many locks. Changes in the meantime
+//! may or may not be listed.
 
 pub(super) mod connections;
 pub(super) mod locks;
@@ -9,11 +9,11 @@ mod table;
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
-use super::Failure;
-use super::shown::{Shown, Span};
 use crate::client::PlaceDetail;
+use crate::console::Failure;
+use crate::console::shown::{Shown, Span};
 
-/// Where the listing goes. Written in large pieces: a million lines are a million writes otherwise.
+/// The output of a listing. Buffered: otherwise a million lines would be a million writes.
 fn output() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(32 << 10, io::stdout().lock())
 }
@@ -24,21 +24,21 @@ fn write_json(out: &mut impl Write, value: &impl serde::Serialize) -> Result<(),
     out.write_all(b"\n").map_err(Failure::Output)
 }
 
-/// An empty table says so to people, and nothing to programs that read it.
+/// Reports an empty table to people, but not to programs that read stdout.
 fn tell_empty(prefix: &str) {
-    // Nobody has to read it.
+    // It need not be read.
     let _ = match prefix {
         "" => writeln!(io::stderr(), "officer: nobody holds a lock"),
-        prefix => writeln!(io::stderr(), "officer: nobody holds a lock whose name begins with '{}'", Shown(prefix)),
+        prefix => writeln!(io::stderr(), "officer: nobody holds a lock whose name starts with '{}'", Shown(prefix)),
     };
 }
 
-/// What a connection's client calls itself.
+/// The client name of a connection.
 fn client_of(place: &PlaceDetail) -> String {
     place.client.as_deref().map_or_else(|| "-".to_owned(), |client| Shown(client).to_string())
 }
 
-/// For how long a place has been held, or waited in.
+/// For how long the lock has been held or waited for.
 fn time_of(place: &PlaceDetail) -> String {
     place.held_for.or(place.waited_for).map_or_else(|| "-".to_owned(), |time| Span::of_seconds(time).to_string())
 }

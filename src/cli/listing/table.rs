@@ -1,20 +1,20 @@
-//! A table whose rows are written as they come.
+//! A table whose rows are written as they arrive.
 
 use std::io::{self, Write};
 
-/// The columns are as wide as the first rows need; that many are kept until they are written.
+/// The width of the columns is that of the first rows; this many are kept until they are written.
 const SAMPLE_ROWS: usize = 1000;
-/// No column is made wider than this for the sake of one cell. A wider cell moves the rest of its row, and is never cut:
-/// a name that is not whole can't be used.
+/// No column is wider than this. A wider cell shifts the rest of its row, and is never truncated: an incomplete name
+/// can't be used.
 const WIDTH_MAX: usize = 40;
 
 /// A table of `N` columns.
 #[derive(Debug)]
 pub(super) struct Table<W, const N: usize> {
     out: W,
-    /// Rows that wait for the widths, the head first.
+    /// Rows that wait for the widths, starting with the head.
     sample: Vec<[String; N]>,
-    /// None while there is only the sample.
+    /// None until the sample is complete.
     widths: Option<[usize; N]>,
 }
 
@@ -33,7 +33,7 @@ impl<W: Write, const N: usize> Table<W, N> {
         }
     }
 
-    /// Writes what is left. A table without rows is nothing, not even its head. Says whether there were any.
+    /// Writes the rest. A table without rows is empty, without a head. Returns whether there were any rows.
     pub(super) fn finish(mut self) -> io::Result<bool> {
         let has_rows = self.widths.is_some() || self.sample.len() > 1;
         if self.widths.is_none() && has_rows {
@@ -51,7 +51,8 @@ impl<W: Write, const N: usize> Table<W, N> {
     }
 }
 
-/// Characters. Those of East Asian scripts take two columns, so that a table with them is ragged, but whole.
+/// The number of characters. Those of East Asian scripts take two columns, so a table with them is ragged, but
+/// complete.
 fn width_of(cell: &str) -> usize {
     cell.chars().count()
 }
@@ -87,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn a_very_wide_cell_is_whole_and_widens_no_other_row() {
+    fn a_very_wide_cell_is_complete_and_widens_no_other_row() {
         let wide = "x".repeat(100);
         let narrow = format!("LOCK{}  HOLDER", " ".repeat(36));
         assert_eq!(written(&[[&wide, "a"]]), format!("{narrow}\n{wide}  a\n"));
     }
 
     #[test]
-    fn rows_after_the_sample_are_written_as_they_come() {
+    fn rows_after_the_sample_are_written_as_they_arrive() {
         let mut out = Vec::new();
         let mut table = Table::new(&mut out, ["A"]);
         for number in 0..SAMPLE_ROWS * 2 {

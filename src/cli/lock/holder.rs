@@ -4,7 +4,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use super::Event;
+use super::{Event, status};
 use crate::client::{Error, LockOptions, Options};
 
 /// Starts it. What is sent on the channel that it returns has the lock released; the last event is [`Event::Over`].
@@ -34,7 +34,14 @@ fn hold(
     let options = options.on_lost(move |error| drop(lost.send(Event::Lost(error.clone()))));
     let client = options.connect()?;
     let _ = events.send(Event::Connected(client.clone()));
-    let guard = client.lock_with(name, wanted)?;
+    let guard = client.lock_with(name, wanted).inspect_err(|error| {
+        if let Error::TimedOut { queue } | Error::QueueMaxed { queue } = error
+            && let Some(holder) = queue.first()
+            && let Some(client) = status::client_of(&client, name, holder)
+        {
+            let _ = events.send(Event::HeldBy(client));
+        }
+    })?;
     let _ = events.send(Event::Acquired);
     let _ = release.recv();
     guard.release()

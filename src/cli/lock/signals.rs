@@ -1,16 +1,17 @@
 //! Signals that are sent to us, and dying of one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::process::ExitCode;
 use std::sync::mpsc::Sender;
 use std::thread;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, getpgid, getpgrp};
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::Event;
+pub(super) use crate::console::exit::{die_of, exit_code};
 
 /// What ends a program that does not care, and can be asked for by anybody.
 const PASSED_ON: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM];
@@ -54,20 +55,9 @@ pub(crate) fn came_from_the_terminal_to_all(signal: i32, command: Pid) -> bool {
 
 /// Whether we are what a person at the terminal talks to.
 pub(crate) fn is_in_foreground() -> bool {
-    let terminal = File::open("/dev/tty");
+    // A serial line without a carrier must not be waited for.
+    let terminal = rustix::fs::open("/dev/tty", OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
     terminal.is_ok_and(|terminal| rustix::termios::tcgetpgrp(terminal) == Ok(getpgrp()))
-}
-
-/// What a shell shows for a process that died of a signal.
-pub(crate) fn exit_code(signal: i32) -> ExitCode {
-    ExitCode::from(128 + (signal & 0x7f) as u8)
-}
-
-/// Ends this process by a signal, as if it did not listen to it. A shell sees then that it was Ctrl-C, and ends the script
-/// or loop that we are in; a supervisor sees that its SIGTERM did what it should. Returns only if that fails.
-pub(crate) fn die_of(signal: i32) -> ExitCode {
-    let _ = signal_hook::low_level::emulate_default_handler(signal);
-    exit_code(signal)
 }
 
 #[cfg(test)]

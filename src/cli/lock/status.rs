@@ -1,40 +1,43 @@
 //! What is said on stderr: with `-v` what happens, and on a terminal, in a line that comes and goes, how long it takes.
 
 use std::fmt::{self, Display};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use super::signals;
-use crate::cli::shown::{Shown, Span};
+use super::writer::Writer;
 use crate::client::{Client, PlaceDetail};
+use crate::console::shown::{Shown, Span};
 
-/// To the first column, and nothing after it.
-const ERASE: &str = "\r\x1b[K";
-
-/// What is said, and what is drawn.
+/// What is said, and what is drawn. Nothing here waits for stderr, but for [`Status::is_written_within`].
 #[derive(Debug)]
 pub(super) struct Status {
     name: String,
     is_verbose: bool,
     /// Whether stderr is a terminal that knows how to erase.
     is_terminal: bool,
-    is_drawn: bool,
+    writer: Writer,
     /// What takes its time, and since when.
     doing: String,
     since: Instant,
 }
 
 impl Status {
-    pub(super) fn new(name: &str, address: &str, is_verbose: bool) -> Self {
+    pub(super) fn start(name: &str, address: &str, is_verbose: bool) -> io::Result<Self> {
         let is_dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal.is_empty() || terminal == "dumb");
-        Status {
+        Ok(Status {
             name: Shown(name).to_string(),
             is_verbose,
             is_terminal: io::stderr().is_terminal() && !is_dumb,
-            is_drawn: false,
+            writer: Writer::start()?,
             doing: format!("connecting to {}", Shown(address)),
             since: Instant::now(),
-        }
+        })
+    }
+
+    /// The name of the lock, as messages show it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The lock is being waited for.
@@ -43,12 +46,12 @@ impl Status {
         self.since = Instant::now();
     }
 
-    pub(super) fn ahead(&mut self, who: &str) {
+    pub(super) fn ahead(&self, who: &str) {
         let line = format!("{}, {who}", self.doing);
         self.say(&line);
     }
 
-    pub(super) fn acquired(&mut self) {
+    pub(super) fn acquired(&self) {
         self.erase();
         if self.is_verbose {
             let line = format!("acquired '{}' after {}", self.name, Span(self.since.elapsed()));
@@ -56,7 +59,7 @@ impl Status {
         }
     }
 
-    pub(super) fn released(&mut self, held: Duration) {
+    pub(super) fn released(&self, held: Duration) {
         if self.is_verbose {
             let line = format!("released '{}' after {}", self.name, Span(held));
             self.say(&line);
@@ -64,38 +67,31 @@ impl Status {
     }
 
     /// A line that stays.
-    pub(super) fn say(&mut self, line: &impl Display) {
-        self.erase();
-        // Nobody has to read it.
-        let _ = writeln!(io::stderr(), "officer: {line}");
+    pub(super) fn say(&self, line: &impl Display) {
+        self.writer.say(format!("officer: {line}"));
     }
 
     /// Draws how long it takes, in whole seconds. Returns the time until that changes.
-    pub(super) fn tick(&mut self) -> Duration {
+    pub(super) fn tick(&self) -> Duration {
         let elapsed = self.since.elapsed();
         let seconds = elapsed.as_secs();
         // What a job in the background writes ends up in what the person types for the shell.
         if self.is_terminal && seconds > 0 && signals::is_in_foreground() {
             let line = format!("officer: {} for {}", self.doing, Seconds(seconds));
             let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col));
-            self.draw(&cut(&line, if columns == 0 { 80 } else { columns }));
+            self.writer.draw(cut(&line, if columns == 0 { 80 } else { columns }));
         }
         Duration::from_secs(seconds + 1) - elapsed
     }
 
-    fn draw(&mut self, line: &str) {
-        self.is_drawn = true;
-        let mut stderr = io::stderr().lock();
-        // Erased after it is written: erased before, it would flicker.
-        let _ = write!(stderr, "\r{line}\x1b[K").and_then(|()| stderr.flush());
+    /// Leaves the terminal as it was.
+    pub(super) fn erase(&self) {
+        self.writer.erase();
     }
 
-    /// Leaves the terminal as it was.
-    pub(super) fn erase(&mut self) {
-        if std::mem::take(&mut self.is_drawn) {
-            let mut stderr = io::stderr().lock();
-            let _ = stderr.write_all(ERASE.as_bytes()).and_then(|()| stderr.flush());
-        }
+    /// Waits for so long at most. Says whether everything is written.
+    pub(super) fn is_written_within(&self, limit: Duration) -> bool {
+        self.writer.is_written_within(limit)
     }
 }
 
@@ -152,6 +148,12 @@ pub(super) fn who_is_ahead(client: &Client, name: &str) -> Option<String> {
     let position = lock.waiters.iter().position(|waiter| waiter.connection == us);
     let ahead = position.map_or(lock.waiting, |position| position as u64);
     Some(describe(holder, ahead))
+}
+
+/// What the holder of a lock calls itself, if it still is the holder and has a name.
+pub(super) fn client_of(client: &Client, name: &str, holder: &str) -> Option<String> {
+    let (_, lock) = client.locks_with_detail(name).map_while(Result::ok).find(|(found, _)| found == name)?;
+    lock.holders.into_iter().find(|found| found.connection == holder)?.client
 }
 
 fn describe(holder: &PlaceDetail, ahead: u64) -> String {

@@ -1,42 +1,76 @@
 //! All processes that a command has started.
 //!
-//! A command is often a script. If only the script were ended, what it was waiting for would go on without the lock, and
-//! that is what does the work. On Linux the processes say who started them; elsewhere only the command itself is known.
+//! A command is often a script. When the script is ended, what it was waiting for works on, and that is what needs the
+//! lock. On Linux the processes say who started them, and those that lose their parent become our children; elsewhere only
+//! the command itself is known.
 
 use std::collections::HashSet;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::command::Command;
-
-/// The processes of a command that is being ended.
+/// The processes that a command has started, and that are not set apart.
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// Children of ours that are none of the command's: a shell that has started some can become us by `exec`.
-    strangers: HashSet<Pid>,
+    us: Pid,
+    /// The command, until it has ended.
+    command: Option<Pid>,
+    /// The sessions in which a command and what it starts usually are: ours, and the command's own if it makes one.
+    sessions: [Option<i32>; 2],
+    /// Children of ours that are not the command's, as a shell that has started some can become us by `exec`; and those
+    /// that the command left behind as daemons.
+    apart: HashSet<Pid>,
 }
 
 impl Tree {
-    /// From now on, whatever loses its parent among these becomes our child, and so is not lost to us. What a command has
-    /// sent into the background by itself before, as daemons do, is not found.
-    pub(super) fn adopt(command: &Command) -> Self {
+    /// Before the command starts. From now on, what loses its parent among its processes becomes our child, and so is not
+    /// lost to us.
+    pub(super) fn adopt() -> Self {
         let us = rustix::process::getpid();
-        let is_stranger = |process: &Process| process.parent == Some(us) && Some(process.pid) != command.process();
-        let strangers = all_processes().into_iter().filter(is_stranger).map(|process| process.pid).collect();
         #[cfg(target_os = "linux")]
         // Without it we find less.
         let _ = rustix::process::set_child_subreaper(Some(us));
-        Tree { strangers }
+        let all = all_processes();
+        let session = all.iter().find(|process| process.pid == us).map(|process| process.session);
+        let apart = all.iter().filter(|process| process.parent == Some(us)).map(|process| process.pid).collect();
+        Tree { us, command: None, sessions: [session, None], apart }
+    }
+
+    /// The command runs.
+    pub(super) fn set_command(&mut self, command: Pid) {
+        self.command = Some(command);
+        // The number of a session is that of the process that made it.
+        self.sessions[1] = Some(command.as_raw_nonzero().get());
+    }
+
+    /// The command, while it is ours: once it has ended its number may be that of any process.
+    pub(super) fn command(&self) -> Option<Pid> {
+        self.command
+    }
+
+    /// A child of ours has ended, and its number may be used again.
+    pub(super) fn forget(&mut self, process: Pid) {
+        self.apart.remove(&process);
+        self.command = self.command.filter(|command| *command != process);
+    }
+
+    /// Sets apart what the command has left behind on purpose: a daemon is in a session of its own, and whoever started it
+    /// has ended.
+    pub(super) fn let_daemons_go(&mut self) {
+        for process in all_processes() {
+            let is_orphan = process.parent == Some(self.us) && Some(process.pid) != self.command;
+            if is_orphan && !self.sessions.contains(&Some(process.session)) {
+                self.apart.insert(process.pid);
+            }
+        }
     }
 
     /// Those that still run.
-    pub(super) fn processes(&self, command: &Command) -> Vec<Pid> {
-        let us = rustix::process::getpid();
+    pub(super) fn processes(&self) -> Vec<Pid> {
         let mut left = all_processes();
-        left.retain(|process| !self.strangers.contains(&process.pid));
-        let mut found: Vec<Pid> = command.process().into_iter().collect();
-        let mut parents = HashSet::from([us]);
-        parents.extend(command.process());
+        left.retain(|process| !self.apart.contains(&process.pid));
+        let mut found: Vec<Pid> = self.command.into_iter().collect();
+        let mut parents = HashSet::from([self.us]);
+        parents.extend(self.command);
         // A parent's number may be higher than its child's, so one pass is not enough.
         loop {
             let before = parents.len();
@@ -67,6 +101,8 @@ pub(super) fn kill(processes: &[Pid]) {
 struct Process {
     pid: Pid,
     parent: Option<Pid>,
+    /// 0: made outside of the container that we are in.
+    session: i32,
     /// It has, and its parent has not looked yet.
     has_ended: bool,
 }
@@ -83,13 +119,14 @@ fn all_processes() -> Vec<Process> {
     .collect()
 }
 
-/// `4711 (name) S 1 …`, where the name may hold anything, `)` too.
+/// `4711 (name) S PARENT GROUP SESSION …`, where the name may hold anything, `)` too.
 fn parse_stat(pid: Pid, stat: &str) -> Option<Process> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace();
     let state = fields.next()?;
     let parent = Pid::from_raw(fields.next()?.parse().ok()?);
-    Some(Process { pid, parent, has_ended: matches!(state, "Z" | "X") })
+    let session = fields.nth(1)?.parse().ok()?;
+    Some(Process { pid, parent, session, has_ended: matches!(state, "Z" | "X") })
 }
 
 #[cfg(test)]
@@ -101,11 +138,11 @@ mod tests {
         let pid = Pid::from_raw(12).unwrap();
         let parent = Pid::from_raw(7);
         for (stat, has_ended) in
-            [("12 (sleep) S 7 12 3 0", false), ("12 (a) Z 9 (b)) Z 7 12", true), ("12 (x\u{fffd}) X 7 1", true)]
+            [("12 (sleep) S 7 12 3 0", false), ("12 (a) Z 9 (b)) Z 7 12 3", true), ("12 (x\u{fffd}) X 7 1 3", true)]
         {
-            assert_eq!(parse_stat(pid, stat), Some(Process { pid, parent, has_ended }), "{stat}");
+            assert_eq!(parse_stat(pid, stat), Some(Process { pid, parent, session: 3, has_ended }), "{stat}");
         }
-        assert_eq!(parse_stat(pid, "12 (x) S 0 1").unwrap().parent, None);
+        assert_eq!(parse_stat(pid, "12 (x) S 0 1 0").unwrap().parent, None);
         assert_eq!(parse_stat(pid, ""), None);
     }
 

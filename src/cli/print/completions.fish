@@ -11,3 +11,4 @@ end
 
 complete -c officer -n "__fish_officer_using_subcommand lock; and contains -- -- (commandline -opc)" -f -a "(__fish_officer_command)"
 complete -c officer -n "__fish_officer_using_subcommand print; and __fish_seen_subcommand_from completions" -f -a "bash elvish fish powershell zsh"
+complete -c officer -n "__fish_officer_using_subcommand print; and __fish_seen_subcommand_from man" -f -a "@PAGES@"

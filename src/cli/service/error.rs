@@ -1,4 +1,4 @@
-//! What can be in the way of a server in the background.
+//! What can go wrong with a server in the background.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -6,9 +6,11 @@ use std::{fmt, io};
 
 use rustix::process::Pid;
 
+use crate::console::Failure;
+
 /// Why it can't be started, stopped or asked about. Each is one line that says what to do.
 #[derive(Debug)]
-pub enum ServiceError {
+pub(in crate::cli) enum ServiceError {
     /// The directory of the pid file can't be used.
     Directory {
         /// The directory.
@@ -33,26 +35,31 @@ pub enum ServiceError {
         /// What the system says.
         error: io::Error,
     },
-    /// A server runs already.
+    /// A server is already running.
     Running {
         /// The process; none when it can't be seen from here.
         pid: Option<Pid>,
         /// Its pid file.
         path: PathBuf,
     },
-    /// A server runs where this process can't see it, such as in another container.
+    /// A server is running where this process can't see it, such as in another container.
     OutOfSight {
         /// Its pid file.
         path: PathBuf,
     },
-    /// The pid file is kept from being locked, and not by a server.
+    /// The pid file can't be locked, and not because of a server.
     Busy {
         /// The process that has a lock on it, if it can be seen.
         pid: Option<Pid>,
         /// The pid file.
         path: PathBuf,
     },
-    /// Whether a server runs can't be told, for this reason.
+    /// There is no pid file, and not all processes that could be its server can be seen.
+    Unseen {
+        /// The pid file.
+        path: PathBuf,
+    },
+    /// Whether a server is running can't be told, for this reason.
     Unknown(Box<ServiceError>),
     /// Somebody else's server can't be stopped.
     NotAllowed {
@@ -73,7 +80,7 @@ pub enum ServiceError {
 
 impl ServiceError {
     /// As init scripts have it: 4 means that the privileges don't suffice.
-    pub(crate) fn exit_code(&self) -> u8 {
+    fn exit_code(&self) -> u8 {
         let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
         match self {
             ServiceError::NotAllowed { .. } | ServiceError::Unknown(_) => 4,
@@ -103,7 +110,7 @@ impl fmt::Display for ServiceError {
                 write!(f, "the pid file {path:?} can't be used ({error}); choose another directory with --pid-dir")
             }
             ServiceError::Running { pid, path } => {
-                f.write_str("it runs already")?;
+                f.write_str("already running")?;
                 if let Some(pid) = pid {
                     write!(f, ", as process {pid}")?;
                 }
@@ -111,15 +118,20 @@ impl fmt::Display for ServiceError {
             }
             ServiceError::OutOfSight { path } => write!(
                 f,
-                "the server of {path:?} runs, but its process can't be seen from here; do this where it was started"
+                "the server of {path:?} is running, but its process can't be seen from here; do this where it was started"
             ),
             ServiceError::Busy { pid, path } => {
-                write!(f, "the pid file {path:?} is of no server that runs, but ")?;
+                write!(f, "no server is running with the pid file {path:?}, but ")?;
                 match pid {
-                    Some(pid) => write!(f, "process {pid} keeps a lock on it; end that process, or remove the file"),
-                    None => f.write_str("somebody keeps a lock on it; remove the file"),
+                    Some(pid) => write!(f, "process {pid} has a lock on it; end that process, or remove the file"),
+                    None => f.write_str("somebody has a lock on it; remove the file"),
                 }
             }
+            ServiceError::Unseen { path } => write!(
+                f,
+                "there is no pid file {path:?}, but it may have been removed, and not all processes that could be its server \
+                 can be seen from here; do this as the user who started it, or as root"
+            ),
             ServiceError::Unknown(error) => error.fmt(f),
             ServiceError::NotAllowed { pid } => {
                 write!(f, "no permission to stop process {pid}; do this as the user who started it, or as root")
@@ -137,6 +149,12 @@ impl fmt::Display for ServiceError {
                 )
             }
         }
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Failure::Specific { exit_code: error.exit_code(), error: Box::new(error) }
     }
 }
 

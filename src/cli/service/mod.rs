@@ -1,8 +1,10 @@
 //! `officer start`, `stop`, `restart` and `status`: a server in the background, known by its pid file.
 
 mod error;
+mod info;
 mod pid_file;
 pub(super) mod restart;
+mod search;
 pub(super) mod start;
 pub(super) mod status;
 pub(super) mod stop;
@@ -14,7 +16,10 @@ use clap::Args;
 use rustix::process::geteuid;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 
-pub use self::error::ServiceError;
+pub(super) use self::error::ServiceError;
+
+/// The name of a pid file, in its directory.
+const PID_FILE: &str = "officer.pid";
 
 /// Where the pid files of a system's services are.
 const SYSTEM_DIRECTORY: &str = "/var/run";
@@ -39,7 +44,7 @@ impl PidOptions {
     }
 
     fn pid_file(&self) -> Result<PathBuf, ServiceError> {
-        Ok(self.directory()?.join("officer.pid"))
+        Ok(self.directory()?.join(PID_FILE))
     }
 }
 
@@ -53,19 +58,25 @@ fn default_directory() -> Result<PathBuf, ServiceError> {
     }
 }
 
-/// A directory where everybody may create one: it has to be ours, and writable for nobody else.
+/// A directory in a place where everybody may create one: it has to be ours, and nobody else may write to it.
 fn private_directory(path: &Path) -> Result<PathBuf, ServiceError> {
     let failed = |error| ServiceError::Directory { path: path.to_owned(), error };
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
         _ => (),
     }
-    let found = fs::symlink_metadata(path).map_err(failed)?;
-    if found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0 {
+    fs::symlink_metadata(path).map_err(failed)?;
+    if is_private(path) && !path.is_symlink() {
         Ok(path.to_owned())
     } else {
         Err(ServiceError::DirectoryOfOthers { path: path.to_owned() })
     }
+}
+
+/// Whether a directory is this user's, and nobody else (but root) may write to it.
+fn is_private(path: &Path) -> bool {
+    let is_ours = |found: fs::Metadata| found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0;
+    fs::metadata(path).is_ok_and(|found| found.is_dir() && is_ours(found))
 }
 
 /// The log beside the pid file, or where a system's logs are.

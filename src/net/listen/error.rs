@@ -1,4 +1,4 @@
-//! What can be in the way of listening.
+//! Why the server can't listen.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use super::unix::DIRECTORY_LOCK_TIMEOUT;
 
 /// Why the server can't listen. Each is one line that says what is wrong and what to do.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum BindError {
     /// The host has no address.
     HostUnknown {
@@ -39,7 +40,7 @@ pub enum BindError {
         /// What the system says.
         error: io::Error,
     },
-    /// The path is no name of a file.
+    /// The path is not the name of a file.
     PathNoFile {
         /// The path.
         path: PathBuf,
@@ -90,11 +91,11 @@ pub enum BindError {
         /// How many.
         count: usize,
     },
-    /// What the service manager has passed is no stream socket that listens, on TCP or a UNIX socket.
+    /// What the service manager has passed is not a listening stream socket, on TCP or UNIX.
     PassedUnusable,
     /// The socket that the service manager has passed can't be set up.
     Passed(io::Error),
-    /// What the server needs beside its listener (the poll, the signals) can't be had.
+    /// What the server needs besides its listener (the poll, the signals) can't be set up.
     Setup(io::Error),
 }
 
@@ -139,7 +140,7 @@ impl fmt::Display for BindError {
                 write!(f, "no permission to listen on {address}; choose a port above 1023 with --port")
             }
             BindError::AddressElsewhere { address } => {
-                write!(f, "{} is no address of this machine; choose one that is with --host", address.ip())
+                write!(f, "{} is not an address of this machine; choose another with --host", address.ip())
             }
             BindError::Address { address, error } => {
                 write!(f, "can't listen on {address} ({error}); choose another with --host and --port")
@@ -177,7 +178,7 @@ impl fmt::Display for BindError {
                 )
             }
             BindError::PassedUnusable => {
-                f.write_str("what was passed is no socket that listens on TCP or as a UNIX stream; ")?;
+                f.write_str("what was passed is not a listening TCP or UNIX stream socket; ")?;
                 f.write_str("its socket unit needs one ListenStream=, and Accept=no")
             }
             BindError::Passed(error) => {

@@ -10,15 +10,16 @@ mod unix;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
-use mio::{Interest, Registry, Token};
 
 pub use self::error::BindError;
 pub use self::tcp::TcpOptions;
 
 use self::unix::SocketFile;
+use super::silence::TcpSocket;
 use super::socket::Socket;
 use crate::wire::peer::Peer;
 
@@ -28,6 +29,7 @@ const BACKLOG: i32 = 4096;
 
 /// What to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Listen {
     /// TCP, on the first address of the host that this machine has.
     Tcp {
@@ -47,7 +49,7 @@ pub enum Listen {
 
 /// Bound, listening and nonblocking. A socket file goes when the listener does, unless it is somebody else's.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     kind: Kind,
 }
 
@@ -56,8 +58,7 @@ enum Kind {
     Tcp {
         listener: TcpListener,
         address: SocketAddr,
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        options: TcpOptions,
+        options: Arc<TcpOptions>,
     },
     Unix {
         // In front of the listener, so that it is dropped first: while the listener lives, no successor takes the file
@@ -76,10 +77,24 @@ impl Listener {
     ///
     /// # Errors
     /// [`BindError`] says what is in the way, and what to do about it.
-    pub fn bind(listen: &Listen, options: &TcpOptions) -> Result<Listener, BindError> {
+    pub(crate) fn bind(listen: &Listen, options: &TcpOptions) -> Result<Listener, BindError> {
         match listen {
             Listen::Tcp { host, port } => tcp::bind(host, *port, options),
             Listen::Unix { path, mode } => unix::bind(path, *mode),
+        }
+    }
+
+    /// Fails as [`Listener::bind`] would, as far as that can be told without listening and while a server that is to make way
+    /// still listens. That one listens on `old`, as its [`Listener::address`] has it; if that is not known, whoever
+    /// listens is taken for it.
+    ///
+    /// # Errors
+    /// [`BindError`], as for `bind`.
+    #[cfg(feature = "cli")]
+    pub(crate) fn check(listen: &Listen, options: &TcpOptions, old: Option<&str>) -> Result<(), BindError> {
+        match listen {
+            Listen::Tcp { host, port } => tcp::check(host, *port, options, old),
+            Listen::Unix { path, .. } => unix::check(path, old),
         }
     }
 
@@ -88,7 +103,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`BindError`] says why what was passed can't be used.
-    pub fn passed(options: &TcpOptions) -> Result<Option<Listener>, BindError> {
+    pub(crate) fn passed(options: &TcpOptions) -> Result<Option<Listener>, BindError> {
         passed::take(options)
     }
 
@@ -96,21 +111,16 @@ impl Listener {
     ///
     /// # Errors
     /// `WouldBlock` when there is none; otherwise what the system says, which may concern only this one connection.
-    pub fn accept(&mut self) -> io::Result<(Socket, Peer)> {
+    pub(crate) fn accept(&mut self) -> io::Result<(Socket, Peer)> {
         match &mut self.kind {
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Kind::Tcp { listener, .. } => {
-                let (stream, address) = listener.accept()?;
-                Ok((Socket::Tcp(stream), Peer::from(address)))
-            }
-            #[cfg(not(any(target_os = "linux", target_os = "android")))]
             Kind::Tcp { listener, options, .. } => {
                 let (stream, address) = listener.accept()?;
                 // Some systems refuse options on a connection that the peer has reset. Its first read will say so.
-                if let Err(error) = options.apply(&SockRef::from(&stream)) {
+                #[cfg(not(any(target_os = "linux", target_os = "android")))]
+                if let Err(error) = options.apply(&socket2::SockRef::from(&stream)) {
                     log::debug!("{address}: socket options: {error}");
                 }
-                Ok((Socket::Tcp(stream), Peer::from(address)))
+                Ok((Socket::Tcp(TcpSocket::accepted(stream, Arc::clone(options))), Peer::from(address)))
             }
             Kind::Unix { listener, accepted, .. } => {
                 let (stream, _) = listener.accept()?;
@@ -121,7 +131,7 @@ impl Listener {
     }
 
     /// Where clients reach it: `127.0.0.1:11500`, `[::1]:11500` or the socket's path.
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         match &self.kind {
             Kind::Tcp { address, .. } => address.to_string(),
             Kind::Unix { address, .. } => address.clone(),
@@ -129,7 +139,7 @@ impl Listener {
     }
 
     /// The one address that it listens on. None: all of them, or a socket file.
-    pub fn ip(&self) -> Option<IpAddr> {
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
         match &self.kind {
             Kind::Tcp { address, .. } => Some(address.ip().to_canonical()).filter(|ip| !ip.is_unspecified()),
             Kind::Unix { .. } => None,
@@ -137,31 +147,18 @@ impl Listener {
     }
 
     /// Whether only this machine can reach it.
-    pub fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         match &self.kind {
             Kind::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
             Kind::Unix { .. } => true,
         }
     }
 
-    fn source(&mut self) -> &mut dyn Source {
+    /// What a poll watches.
+    pub(crate) fn source(&mut self) -> &mut dyn Source {
         match &mut self.kind {
             Kind::Tcp { listener, .. } => listener,
             Kind::Unix { listener, .. } => listener,
         }
-    }
-}
-
-impl Source for Listener {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().register(registry, token, interests)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.source().deregister(registry)
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn take(options: &TcpOptions) -> Result<Option<Listener>, BindError> 
     Err(BindError::PassedUnusable)
 }
 
-/// How many sockets the environment says are for this process; whom they are for may be left out, as listenfd has it.
+/// How many sockets the environment promises to this process; LISTEN_PID may be left out, as in listenfd.
 fn promised() -> Option<usize> {
     let is_for_us = match env::var("LISTEN_PID") {
         Ok(pid) => pid.is_empty() || pid.parse() == Ok(process::id()),
@@ -53,7 +53,7 @@ fn check(socket: &SockRef<'_>) -> Result<(), BindError> {
     socket.set_nonblocking(true).map_err(BindError::Passed)
 }
 
-/// The path, or the name of an abstract socket behind `@`.
+/// The path, or the name of an abstract socket after `@`.
 fn shown(address: &SocketAddr) -> String {
     #[cfg(target_os = "linux")]
     if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {

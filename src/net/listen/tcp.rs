@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpListener;
@@ -11,17 +12,18 @@ use super::{BACKLOG, BindError, Kind, Listener};
 
 /// How soon a TCP connection is found dead whose peer went without a word, so that what it holds becomes free.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TcpOptions {
-    /// Silence before the system asks whether the peer is still there; whole seconds.
+    /// Silence before the system asks whether the peer is still there (a probe); whole seconds.
     pub keepalive_idle: Duration,
-    /// Time between two such questions; whole seconds.
+    /// Time between two probes; whole seconds.
     pub keepalive_interval: Duration,
-    /// Questions without an answer after which the connection is dead.
+    /// Probes without an answer after which the connection is dead.
     pub keepalive_probes: u32,
     /// How long data may stay unacknowledged, on systems that have such a limit (Linux, Android). While data is on its
-    /// way no keep-alive is sent, so without it a peer that died just then is found after a quarter of an hour. Zero
-    /// leaves it to the system.
-    pub user_timeout: Duration,
+    /// way no keep-alive is sent, so without it a peer that died just then is found after a quarter of an hour. None:
+    /// as long as keep-alive takes. Zero leaves it to the system.
+    pub user_timeout: Option<Duration>,
 }
 
 impl Default for TcpOptions {
@@ -30,12 +32,36 @@ impl Default for TcpOptions {
             keepalive_idle: Duration::from_secs(15),
             keepalive_interval: Duration::from_secs(5),
             keepalive_probes: 3,
-            user_timeout: Duration::from_secs(30),
+            user_timeout: None,
         }
     }
 }
 
 impl TcpOptions {
+    /// How long keep-alive takes to find out that a peer is gone.
+    pub fn keepalive_total(&self) -> Duration {
+        self.keepalive_idle + self.keepalive_interval * self.keepalive_probes
+    }
+
+    /// The user timeout that a connection has, unless its output is blocked.
+    pub(in crate::net) fn user_timeout_in_force(&self) -> Duration {
+        self.user_timeout.unwrap_or_else(|| self.keepalive_total())
+    }
+
+    /// When a peer that says nothing and is sent nothing is found to be gone.
+    ///
+    /// On Linux the user timeout decides instead of the number of probes; it is looked at when a probe is due, from the
+    /// second one on.
+    pub fn silent_after(&self) -> Duration {
+        let timeout = self.user_timeout_in_force();
+        if timeout.is_zero() || !cfg!(any(target_os = "linux", target_os = "android")) {
+            return self.keepalive_total();
+        }
+        let beyond_idle = timeout.saturating_sub(self.keepalive_idle).as_nanos();
+        let intervals = beyond_idle.div_ceil(self.keepalive_interval.as_nanos().max(1)).max(1);
+        self.keepalive_idle + self.keepalive_interval.saturating_mul(u32::try_from(intervals).unwrap_or(u32::MAX))
+    }
+
     pub(super) fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
         // Replies are written once per turn, already gathered: Nagle would only add the peer's delayed acknowledgement.
         socket.set_tcp_nodelay(true)?;
@@ -45,17 +71,44 @@ impl TcpOptions {
         {
             // The system takes milliseconds as an int and refuses what does not fit.
             let longest = Duration::from_millis(i32::MAX as u64);
-            socket.set_tcp_user_timeout(Some(self.user_timeout.min(longest)))?;
+            socket.set_tcp_user_timeout(Some(self.user_timeout_in_force().min(longest)))?;
         }
         Ok(())
     }
 }
 
 pub(super) fn bind(host: &str, port: u16, options: &TcpOptions) -> Result<Listener, BindError> {
+    first_of(host, port, |address| {
+        let socket = bound(address, options)?;
+        socket.listen(BACKLOG)?;
+        listener(TcpListener::from_std(socket.into()), options)
+    })
+}
+
+#[cfg(feature = "cli")]
+pub(super) fn check(host: &str, port: u16, options: &TcpOptions, old: Option<&str>) -> Result<(), BindError> {
+    first_of(host, port, |address| match bound(address, options) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && old.is_none_or(|old| covers(old, address)) => Ok(()),
+        bound => bound.map(|_| ()),
+    })
+}
+
+/// Whether what listens on an address keeps others from another one.
+#[cfg(feature = "cli")]
+fn covers(listening: &str, address: SocketAddr) -> bool {
+    listening.parse().is_ok_and(|listening: SocketAddr| {
+        let is_same =
+            listening.ip() == address.ip() || listening.ip().is_unspecified() || address.ip().is_unspecified();
+        listening.port() == address.port() && is_same
+    })
+}
+
+/// Tries the addresses of a host in turn.
+fn first_of<T>(host: &str, port: u16, mut attempt: impl FnMut(SocketAddr) -> io::Result<T>) -> Result<T, BindError> {
     let mut first_error = None;
     for address in resolve(host, port)? {
-        match listen_tcp(address, options) {
-            Ok(listener) => return Ok(listener),
+        match attempt(address) {
+            Ok(done) => return Ok(done),
             // Only an address that this machine does not have is passed over. Were one that is in use passed over too,
             // a second server on `localhost` would take ::1, and each of the two would give away the same locks.
             Err(error) if is_elsewhere(&error) => _ = first_error.get_or_insert((address, error)),
@@ -78,7 +131,7 @@ fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
     Ok(addresses)
 }
 
-fn listen_tcp(address: SocketAddr, options: &TcpOptions) -> io::Result<Listener> {
+fn bound(address: SocketAddr, options: &TcpOptions) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     // A restarted server must not wait until the connections of the one before it have left TIME_WAIT.
@@ -87,23 +140,12 @@ fn listen_tcp(address: SocketAddr, options: &TcpOptions) -> io::Result<Listener>
     // they are set once more after each accept.
     options.apply(&SockRef::from(&socket))?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    listener(TcpListener::from_std(socket.into()), options)
+    Ok(socket)
 }
 
 /// `options` are already those of the listener.
-pub(super) fn listener(
-    listener: TcpListener,
-    #[cfg_attr(any(target_os = "linux", target_os = "android"), expect(unused_variables))] options: &TcpOptions,
-) -> io::Result<Listener> {
-    Ok(Listener {
-        kind: Kind::Tcp {
-            address: listener.local_addr()?,
-            listener,
-            #[cfg(not(any(target_os = "linux", target_os = "android")))]
-            options: options.clone(),
-        },
-    })
+pub(super) fn listener(listener: TcpListener, options: &TcpOptions) -> io::Result<Listener> {
+    Ok(Listener { kind: Kind::Tcp { address: listener.local_addr()?, listener, options: Arc::new(options.clone()) } })
 }
 
 /// The address is not of this machine, or of a family that its kernel does not have.

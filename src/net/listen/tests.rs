@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mio::{Interest, Token};
 use socket2::{Domain, SockAddr, SockRef, Type};
 
 use super::*;
@@ -68,9 +69,14 @@ fn an_accepted_tcp_connection_has_all_of_the_options() {
         keepalive_idle: Duration::from_secs(21),
         keepalive_interval: Duration::from_secs(7),
         keepalive_probes: 4,
-        user_timeout: Duration::from_millis(40_500),
+        user_timeout: Some(Duration::from_millis(40_500)),
     };
-    for options in [TcpOptions::default(), options] {
+    let derived = TcpOptions { user_timeout: None, ..options };
+    for (options, user_timeout) in [
+        (TcpOptions::default(), Duration::from_secs(30)),
+        (options, Duration::from_millis(40_500)),
+        (derived, Duration::from_secs(49)),
+    ] {
         let mut listener = Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         let client = std::net::TcpStream::connect(listener.address()).unwrap();
@@ -79,21 +85,54 @@ fn an_accepted_tcp_connection_has_all_of_the_options() {
         assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 
         let Socket::Tcp(stream) = &socket else { panic!("a TCP socket") };
-        let options_of = SockRef::from(stream);
+        let options_of = SockRef::from(stream.stream());
         assert!(options_of.tcp_nodelay().unwrap());
         assert!(options_of.keepalive().unwrap());
         assert_eq!(options_of.tcp_keepalive_time().unwrap(), options.keepalive_idle);
         assert_eq!(options_of.tcp_keepalive_interval().unwrap(), options.keepalive_interval);
         assert_eq!(options_of.tcp_keepalive_retries().unwrap(), options.keepalive_probes);
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        assert_eq!(options_of.tcp_user_timeout().unwrap(), Some(options.user_timeout));
+        assert_eq!(options_of.tcp_user_timeout().unwrap(), Some(user_timeout));
     }
 }
 
 #[test]
 fn user_timeouts_that_the_system_has_no_number_for_are_its_longest() {
-    let options = TcpOptions { user_timeout: Duration::MAX, ..TcpOptions::default() };
-    Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
+    let options = TcpOptions { user_timeout: Some(Duration::MAX), ..TcpOptions::default() };
+    let mut listener = Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
+    let _client = std::net::TcpStream::connect(listener.address()).unwrap();
+    let (Socket::Tcp(socket), _) = accept(&mut listener) else { panic!("a TCP socket") };
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    assert_eq!(SockRef::from(&socket).tcp_user_timeout().unwrap(), Some(Duration::from_millis(i32::MAX as u64)));
+}
+
+#[test]
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn while_output_is_blocked_the_user_timeout_is_off_unless_it_was_set() {
+    for (set, blocked) in [(None, None), (Some(Duration::from_secs(7)), Some(Duration::from_secs(7)))] {
+        let options = TcpOptions { user_timeout: set, ..TcpOptions::default() };
+        let mut listener = Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
+        let mut client = std::net::TcpStream::connect(listener.address()).unwrap();
+        let (Socket::Tcp(mut socket), _) = accept(&mut listener) else { panic!("a TCP socket") };
+        let timeout =
+            |socket: &TcpSocket| SockRef::from(socket).tcp_user_timeout().unwrap().filter(|time| !time.is_zero());
+        let usual = timeout(&socket);
+        assert_eq!(usual, set.or(Some(Duration::from_secs(30))));
+        let bytes = [0; 1 << 16];
+        let mut written = 0;
+        while let Ok(count) = socket.write(&bytes) {
+            written += count;
+        }
+        assert_eq!(timeout(&socket), blocked);
+        // When the client has read, it takes output again.
+        let mut rest = vec![0; written];
+        client.read_exact(&mut rest).unwrap();
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while !socket.write(b"x").is_ok_and(|count| count == 1) {
+            assert!(Instant::now() < give_up, "it is still blocked");
+        }
+        assert_eq!(timeout(&socket), usual);
+    }
 }
 
 #[test]
@@ -112,7 +151,6 @@ fn bytes_go_both_ways_and_the_end_of_our_side_reaches_the_client() {
         }
         assert_eq!(&received, b"ping");
         server.write_all(b"pong").unwrap();
-        server.flush().unwrap();
         server.close_write().unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
@@ -127,19 +165,16 @@ fn a_listener_and_its_connections_are_reported_by_the_poll() {
     let mut poll = mio::Poll::new().unwrap();
     let mut events = mio::Events::with_capacity(8);
     let mut listener = tcp_on("127.0.0.1", 0).unwrap();
-    poll.registry().register(&mut listener, Token(1), Interest::READABLE).unwrap();
+    poll.registry().register(listener.source(), Token(1), Interest::READABLE).unwrap();
     let mut client = std::net::TcpStream::connect(listener.address()).unwrap();
     poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
     assert!(events.iter().any(|event| event.token() == Token(1) && event.is_readable()));
 
     let (mut socket, _) = listener.accept().unwrap();
-    poll.registry().register(&mut socket, Token(2), Interest::WRITABLE).unwrap();
-    poll.registry().reregister(&mut socket, Token(3), Interest::READABLE).unwrap();
+    poll.registry().register(socket.source(), Token(2), Interest::READABLE).unwrap();
     client.write_all(b"x").unwrap();
     poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
-    assert!(events.iter().any(|event| event.token() == Token(3) && event.is_readable()));
-    poll.registry().deregister(&mut socket).unwrap();
-    poll.registry().deregister(&mut listener).unwrap();
+    assert!(events.iter().any(|event| event.token() == Token(2) && event.is_readable()));
 }
 
 #[test]
@@ -186,7 +221,7 @@ fn a_tcp_address_that_can_not_be_had_is_explained() {
 
     assert_eq!(
         fault(tcp_on("192.0.2.1", 0)),
-        "192.0.2.1 is no address of this machine; choose one that is with --host"
+        "192.0.2.1 is not an address of this machine; choose another with --host"
     );
     for host in ["", "no such\nhost", "host.invalid"] {
         let line = fault(tcp_on(host, 0));
@@ -204,7 +239,9 @@ fn a_port_can_be_taken_again_at_once() {
     drop(accept(&mut listener));
     drop(listener);
     drop(client);
-    tcp_on("127.0.0.1", port).unwrap();
+    let mut listener = tcp_on("127.0.0.1", port).unwrap();
+    let client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    assert_eq!(accept(&mut listener).1, Peer::from(client.local_addr().unwrap()));
 }
 
 #[test]
@@ -318,9 +355,8 @@ fn the_socket_file_of_a_successor_stays() {
     accept(&mut successor);
 }
 
-#[test]
-fn of_servers_that_start_together_on_a_stale_file_one_wins() {
-    let directory = Directory::new();
+/// Servers that start together on a stale file.
+fn one_of_many_wins(directory: &Directory) {
     for _ in 0..20 {
         drop(std_unix::UnixListener::bind(directory.file()).unwrap());
         let results: Vec<_> = thread::scope(|scope| {
@@ -330,6 +366,11 @@ fn of_servers_that_start_together_on_a_stale_file_one_wins() {
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
         std_unix::UnixStream::connect(directory.file()).unwrap();
     }
+}
+
+#[test]
+fn of_servers_that_start_together_on_a_stale_file_one_wins() {
+    one_of_many_wins(&Directory::new());
 }
 
 #[test]
@@ -347,16 +388,57 @@ fn a_path_that_can_not_be_had_is_explained() {
     assert!(fault(unix_at(Path::new("\0abstract"))).contains("is not the name of a file"));
 }
 
+/// How often this process has a directory open.
+#[cfg(target_os = "linux")]
+fn times_open(directory: &Path) -> usize {
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter(|entry| fs::read_link(entry.path()).is_ok_and(|path| path == directory)).count()
+}
+
 #[test]
+#[cfg(target_os = "linux")]
 fn a_directory_that_others_keep_locked_is_waited_for() {
     let directory = Directory::new();
     let lock = File::open(&directory.0).unwrap();
     lock.lock().unwrap();
     thread::scope(|scope| {
         let start = scope.spawn(|| unix_at(&directory.file()));
-        thread::sleep(Duration::from_millis(50));
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while times_open(&directory.0) < 2 {
+            assert!(Instant::now() < give_up, "nobody tries to lock it");
+            thread::sleep(Duration::from_millis(1));
+        }
         assert!(!start.is_finished() && !directory.file().exists());
         drop(lock);
-        start.join().unwrap().unwrap();
+        let mut listener = start.join().unwrap().unwrap();
+        let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+        accept(&mut listener);
     });
+}
+
+#[test]
+fn a_directory_that_others_keep_locked_for_too_long_is_said() {
+    let directory = Directory::new();
+    let lock = File::open(&directory.0).unwrap();
+    lock.lock().unwrap();
+    let start = Instant::now();
+    let line = fault(unix_at(&directory.file()));
+    assert!(
+        line.starts_with(&format!("another program has kept the directory {:?} locked for 5 s", directory.0)),
+        "{line}"
+    );
+    assert!(start.elapsed() >= Duration::from_secs(5) && !directory.file().exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn beside_a_lock_that_keeps_cleaners_out_servers_still_take_turns() {
+    let directory = Directory::new();
+    let shared = File::open(&directory.0).unwrap();
+    shared.lock_shared().unwrap();
+    let turn = unix::lock_directory(&directory.file()).unwrap();
+    assert!(turn.is_some());
+    assert!(fault(unix_at(&directory.file())).contains("locked for 5 s"));
+    drop(turn);
+    one_of_many_wins(&directory);
 }

@@ -17,11 +17,7 @@ use super::{BACKLOG, BindError, Kind, Listener};
 pub(super) const DIRECTORY_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn bind(path: &Path, mode: u32) -> Result<Listener, BindError> {
-    // An empty path and one that starts with a zero byte would bind elsewhere than in the file system.
-    if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
-        return Err(BindError::PathNoFile { path: path.to_owned() });
-    }
-    let address = SockAddr::unix(path).map_err(|_| BindError::PathTooLong { path: path.to_owned() })?;
+    let address = address_of(path)?;
     let _lock = lock_directory(path)?;
     remove_stale(path, &address)?;
 
@@ -37,29 +33,56 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<Listener, BindError> {
     Ok(Listener { kind: Kind::Unix { _file: Some(file), address: path.display().to_string(), listener, accepted: 0 } })
 }
 
-/// Keeps other servers from looking at the file while we do: between bind() and listen() it looks stale to them, and
-/// what one of two finds stale may already be the other's new file. The lock ends with the `File` that is returned.
-///
-/// A directory that we may not read, or a file system without such locks, does without.
-fn lock_directory(path: &Path) -> Result<Option<File>, BindError> {
+#[cfg(feature = "cli")]
+pub(super) fn check(path: &Path, old: Option<&str>) -> Result<(), BindError> {
+    let address = address_of(path)?;
+    let directory = directory_of(path)?;
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .map_err(|error| BindError::path(path, "create", error.into()))?;
+    // Not asked if it is known, for that takes a connection.
+    if old.is_some_and(|old| path.display().to_string() == old) {
+        return Ok(());
+    }
+    match is_stale(path, &address) {
+        Err(BindError::PathInUse { .. }) if old.is_none() => Ok(()),
+        checked => checked.map(|_| ()),
+    }
+}
+
+fn address_of(path: &Path) -> Result<SockAddr, BindError> {
+    // An empty path and one that starts with a zero byte would bind elsewhere than in the file system.
+    if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
+        return Err(BindError::PathNoFile { path: path.to_owned() });
+    }
+    SockAddr::unix(path).map_err(|_| BindError::PathTooLong { path: path.to_owned() })
+}
+
+fn directory_of(path: &Path) -> Result<&Path, BindError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) => Path::new("."),
         None => return Err(BindError::NotASocket { path: path.to_owned() }),
     };
-    // Before it is opened: opening a FIFO would wait for a writer. Where we can't look, bind() says why.
     match fs::metadata(directory) {
-        Ok(metadata) if metadata.is_dir() => (),
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        _ => return Err(BindError::DirectoryMissing { directory: directory.to_owned() }),
+        Ok(metadata) if metadata.is_dir() => Ok(directory),
+        // Where we can't look, bind() says why.
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(directory),
+        _ => Err(BindError::DirectoryMissing { directory: directory.to_owned() }),
     }
-    let Ok(lock) = File::open(directory) else { return Ok(None) };
+}
+
+/// Keeps other servers from looking at the file while we do: between bind() and listen() it looks stale to them, and
+/// what one of two finds stale may already be the other's new file. The lock ends with the `File` that is returned.
+///
+/// A directory that we may not read, or a file system without such locks, does without.
+pub(super) fn lock_directory(path: &Path) -> Result<Option<Lock>, BindError> {
+    let directory = directory_of(path)?;
+    // Known to be a directory: opening a FIFO would wait for a writer.
+    let Ok(file) = File::open(directory) else { return Ok(None) };
     let give_up = Instant::now() + DIRECTORY_LOCK_TIMEOUT;
     loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(Some(lock)),
+        match try_lock(&file) {
+            Ok(turn) => return Ok(Some(Lock { _directory: file, _turn: turn })),
             Err(TryLockError::Error(_)) => return Ok(None),
             Err(TryLockError::WouldBlock) if Instant::now() >= give_up => {
                 return Err(BindError::DirectoryBusy { directory: directory.to_owned() });
@@ -69,12 +92,66 @@ fn lock_directory(path: &Path) -> Result<Option<File>, BindError> {
     }
 }
 
+/// The right to look at the socket files of a directory, until it is dropped.
+pub(super) struct Lock {
+    _directory: File,
+    _turn: Option<socket2::Socket>,
+}
+
+/// Takes the lock on a directory for this server alone. A server in the background has a shared one on the directory of its
+/// pid file for as long as it lives, to keep cleaners of old files out. Beside that one, servers that bind share the lock as
+/// well, and take turns by a name that only one of them can have.
+fn try_lock(directory: &File) -> Result<Option<socket2::Socket>, TryLockError> {
+    match directory.try_lock() {
+        Err(TryLockError::WouldBlock) => (),
+        locked => return locked.map(|()| None),
+    }
+    directory.try_lock_shared()?;
+    let turn = turn(directory);
+    if turn.is_err() {
+        directory.unlock().map_err(TryLockError::Error)?;
+    }
+    turn
+}
+
+#[cfg(target_os = "linux")]
+fn turn(directory: &File) -> Result<Option<socket2::Socket>, TryLockError> {
+    let found = directory.metadata().map_err(TryLockError::Error)?;
+    // The first byte says that it is not in the file system.
+    let name =
+        SockAddr::unix(format!("\0officer binds in {}:{}", found.dev(), found.ino())).map_err(TryLockError::Error)?;
+    let turn = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).map_err(TryLockError::Error)?;
+    match turn.bind(&name) {
+        Ok(()) => Ok(Some(turn)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(TryLockError::WouldBlock),
+        Err(error) => Err(TryLockError::Error(error)),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn turn(_: &File) -> Result<Option<socket2::Socket>, TryLockError> {
+    Ok(None)
+}
+
 /// Makes way for a new socket file, if what is there is one whose server is gone.
 fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), BindError> {
+    if !is_stale(path, address)? {
+        return Ok(());
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(BindError::path(path, "replace the stale file", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a socket file is there whose server is gone. False: there is nothing.
+fn is_stale(path: &Path, address: &SockAddr) -> Result<bool, BindError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => (),
         Ok(_) => return Err(BindError::NotASocket { path: path.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(BindError::path(path, "look at", error)),
     }
     let probe = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)
@@ -83,18 +160,12 @@ fn remove_stale(path: &Path, address: &SockAddr) -> Result<(), BindError> {
     // Only a refusal says that nobody listens. A server with a full backlog would block, one that does not let us in
     // denies permission, and one of another type of socket says so: all alive.
     match probe.connect(address) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => (),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(BindError::path(path, "see whether a server uses", error));
+            Err(BindError::path(path, "see whether a server uses", error))
         }
-        _ => return Err(BindError::PathInUse { path: path.to_owned() }),
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(BindError::path(path, "replace the stale file", error))
-        }
-        _ => Ok(()),
+        _ => Err(BindError::PathInUse { path: path.to_owned() }),
     }
 }
 

@@ -5,12 +5,12 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
 use super::{Slot, Theme, mark};
-use crate::cli::shown::{Shown, Span};
+use crate::console::shown::{Shown, Span};
 use crate::top::model::Model;
 use crate::top::row::{Column, Moment, Row};
 use crate::top::text::{Count, width};
 
-/// Columns of numbers have the width of their heads.
+/// Columns of numbers are as wide as their heads.
 const HEADS: [(Column, &str); 6] = [
     (Column::Lock, "LOCK"),
     (Column::Holder, "HOLDER"),
@@ -19,24 +19,24 @@ const HEADS: [(Column, &str); 6] = [
     (Column::Waiters, "WAITERS"),
     (Column::Longest, "LONGEST"),
 ];
-/// What a narrow screen does without, first to last.
+/// The columns that a narrow screen omits, first to last.
 const DISPENSABLE: [Column; 5] = [Column::Client, Column::Longest, Column::Waiters, Column::Held, Column::Holder];
-/// The widest time, but for those that are longer than 99 days: "59m59s".
+/// The widest time, except for those longer than 99 days: "59m59s".
 pub(super) const TIME_WIDTH: usize = 6;
-/// A name needs so many columns to be told from others.
+/// A name needs this many columns to be recognizable.
 const LOCK_WIDTH_MIN: usize = 9;
-/// What is left of a client's name when the lock's needs the room.
+/// What is left for a client's name when the lock's name needs the room.
 const CLIENT_WIDTH_MIN: usize = 12;
-/// What an IPv4 address with its port needs.
+/// The width of an IPv4 address with its port.
 pub(super) const HOLDER_WIDTH_MIN: usize = 15;
 pub(super) const HOLDER_WIDTH_MAX: usize = 47;
 
-/// What stands above a column.
+/// The head of a column.
 pub(super) fn head_of(column: Column) -> &'static str {
     HEADS.iter().find(|(of, _)| *of == column).map_or("", |(_, head)| head)
 }
 
-/// What the widest texts of the rows on the screen need.
+/// The widths that the rows on the screen need.
 #[derive(Clone, Copy, Debug)]
 struct Needs {
     lock: usize,
@@ -44,7 +44,7 @@ struct Needs {
     client: usize,
 }
 
-/// Where the columns stand. The lock has what the others leave; when that is too little, the client has less.
+/// The positions of the columns. The lock gets what the others leave; if that is too little, the client gets less.
 fn slots(columns: usize, needs: Needs) -> Vec<(Column, Slot)> {
     let gap = if columns < 100 { 1 } else { 2 };
     let mut shown = Column::ALL.to_vec();
@@ -112,8 +112,8 @@ pub(super) fn draw(buffer: &mut Buffer, model: &Model, now: Moment, theme: Theme
     if rows.is_empty() && is_all && at.height > 0 {
         let nothing = match model.counts().locks {
             0 if model.prefix.is_empty() => "Nobody holds a lock.",
-            0 => "Nobody holds a lock whose name begins so.",
-            _ => "No lock, holder or client has the text of the filter in it.",
+            0 => "Nobody holds a lock whose name starts with this.",
+            _ => "No lock, holder or client contains the text of the filter.",
         };
         buffer.set_stringn(0, at.y, nothing, columns, Style::new());
     }

@@ -1,8 +1,8 @@
-//! The screen: a function of what is known, the time and the size.
+//! The screen: a function of the state, the time and the size.
 //!
-//! From top to bottom: where the server is and how much there is; how good the picture is, and what is sorted and
-//! filtered; the table; the last line with the keys, or with what has to be said. On a very low screen the table is what
-//! remains. All marks are ASCII, which every terminal has.
+//! From top to bottom: the counts and the server; the age of the picture, the order and the filter; the table; the last
+//! line with the keys, or with a message. On a very low screen only the table remains. All marks are ASCII, which every
+//! terminal has.
 
 mod list;
 mod queue;
@@ -19,9 +19,9 @@ use super::help;
 use super::model::{Model, Over, question, short_question, shortest_question};
 use super::row::Moment;
 use super::text::{fit, fit_end, width, wrap};
-use crate::cli::shown::Shown;
+use crate::console::shown::Shown;
 
-/// How things look.
+/// The styles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Theme {
     /// Not with `NO_COLOR`.
@@ -44,7 +44,7 @@ impl Theme {
     }
 }
 
-/// Narrower screens show no question that anybody could answer.
+/// On narrower screens a question can't be shown completely.
 const QUESTION_WIDTH_MIN: u16 = 20;
 
 /// Rows of the table on a screen of this size.
@@ -58,7 +58,7 @@ pub(super) fn has_room_for_question(area: Rect) -> bool {
     area.width >= QUESTION_WIDTH_MIN && area.height >= 3
 }
 
-/// How the lines of the screen are given out.
+/// How the lines of the screen are divided.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
     /// Lines above the table: 2, or fewer.
@@ -75,7 +75,7 @@ impl Parts {
 
     fn of(height: u16, bottom: &[String]) -> Self {
         let wanted = u16::try_from(bottom.len()).unwrap_or(u16::MAX);
-        // The state comes first, then one row, then what the last line says, then the heads.
+        // The state has the highest priority, then one row, then the last line, then the heads.
         let top = Parts::top_of(height);
         let left = height - top;
         let bottom = wanted.min(left.saturating_sub(1));
@@ -85,7 +85,7 @@ impl Parts {
     }
 }
 
-/// Draws all of it.
+/// Draws everything.
 pub(super) fn draw(buffer: &mut Buffer, model: &Model, theme: Theme, now: Moment) {
     let area = buffer.area;
     if area.is_empty() {
@@ -98,7 +98,7 @@ pub(super) fn draw(buffer: &mut Buffer, model: &Model, theme: Theme, now: Moment
     let parts = Parts::of(area.height, &bottom);
     let alarm = if model.loss.is_some() { theme.alarm() } else { Style::new() };
     let tops = match model.loss {
-        // The one line that a very low screen has says the worst.
+        // The only line of a very low screen shows the worst news.
         Some(_) if parts.top == 1 => [(state(model, now), alarm), Default::default()],
         _ => [(title(model), theme.head()), (state(model, now), alarm)],
     };
@@ -127,7 +127,7 @@ fn put(buffer: &mut Buffer, y: u16, line: &str, style: Style) {
     buffer.set_stringn(0, y, line, columns, style);
 }
 
-/// What the last lines say.
+/// The last lines.
 fn bottom(model: &Model, area: Rect, now: Moment) -> Vec<String> {
     let columns = usize::from(area.width);
     match &model.over {
@@ -147,7 +147,7 @@ fn bottom(model: &Model, area: Rect, now: Moment) -> Vec<String> {
     }
 }
 
-/// The filter that is being typed. Its end, where the cursor is, has the room before everything else.
+/// The filter that is being typed. Its end, where the cursor is, has priority.
 fn filter_line(filter: &str, columns: usize) -> String {
     let typed = fit_end(&Shown(filter).to_string(), columns.saturating_sub(2));
     let hint = "   Enter: keep it, Esc: no filter";
@@ -155,7 +155,7 @@ fn filter_line(filter: &str, columns: usize) -> String {
     format!("/{typed}_{hint}")
 }
 
-/// As many of the hints as there is room for; the last is always there.
+/// As many of the hints as fit; always including the last.
 fn hints(hints: &[&str], columns: usize) -> String {
     let Some((last, others)) = hints.split_last() else { return String::new() };
     let mut line = String::new();
@@ -170,12 +170,12 @@ fn hints(hints: &[&str], columns: usize) -> String {
     line
 }
 
-/// Where a cell is in its line.
+/// The position of a cell in its line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Slot {
     x: usize,
     width: usize,
-    /// Numbers stand at its right end.
+    /// Numbers are aligned to the right.
     is_number: bool,
 }
 
@@ -190,7 +190,7 @@ impl Slot {
     }
 }
 
-/// The row that keys are for.
+/// Marks the selected row.
 fn mark(buffer: &mut Buffer, y: u16) {
     let row = Rect { x: 0, y, width: buffer.area.width, height: 1 };
     buffer.set_style(row, Style::new().add_modifier(Modifier::REVERSED));
@@ -205,7 +205,7 @@ fn draw_help(buffer: &mut Buffer, theme: Theme) {
     }
 }
 
-/// What is drawn, as lines of plain text.
+/// The drawn screen, as lines of plain text.
 pub(super) fn text(buffer: &Buffer) -> Vec<String> {
     let columns = usize::from(buffer.area.width);
     buffer
@@ -216,7 +216,7 @@ pub(super) fn text(buffer: &Buffer) -> Vec<String> {
             let mut x = 0;
             while let Some(cell) = cells.get(x) {
                 line.push_str(cell.symbol());
-                // A wide character has the next cell, too.
+                // A wide character also takes the next cell.
                 x += width(cell.symbol()).max(1);
             }
             line.truncate(line.trim_end().len());

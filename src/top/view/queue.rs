@@ -1,4 +1,4 @@
-//! The table of those who are on one lock.
+//! The table of the holders and waiters of one lock.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -6,8 +6,8 @@ use ratatui::style::{Modifier, Style};
 
 use super::list::{HOLDER_WIDTH_MAX, HOLDER_WIDTH_MIN, TIME_WIDTH};
 use super::{Slot, Theme, mark};
-use crate::cli::shown::{Shown, Span};
 use crate::client::PlaceDetail;
+use crate::console::shown::{Shown, Span};
 use crate::top::model::Queue;
 use crate::top::row::Moment;
 use crate::top::text::{Count, width};

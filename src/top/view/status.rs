@@ -1,12 +1,12 @@
 //! The lines above the table.
 
 use super::list::head_of;
-use crate::cli::shown::{Shown, Span};
+use crate::console::shown::{Shown, Span};
 use crate::top::model::{Model, took};
 use crate::top::row::Moment;
 use crate::top::text::Count;
 
-/// Where this is, and how much there is.
+/// The title: what is shown, and how much there is.
 pub(super) fn title(model: &Model) -> String {
     if let Some(queue) = &model.queue {
         let waiting = queue.seen.as_ref().map_or(0, |seen| seen.detail.waiting);
@@ -19,7 +19,7 @@ pub(super) fn title(model: &Model) -> String {
         };
     }
     if model.picture.is_none() {
-        return format!("looking at the locks of {}", Shown(&model.address));
+        return format!("fetching the locks of {}", Shown(&model.address));
     }
     let counts = model.counts();
     let mut line = counted(counts.locks, "lock", "locks");
@@ -33,7 +33,7 @@ pub(super) fn title(model: &Model) -> String {
             line.push_str(&format!(", {waiters} for {} of them", Count(counts.wanted)));
         }
     }
-    // Last: the person knows, and a narrow screen has no room for it.
+    // Last: the user knows it, and a narrow screen has no room for it.
     line.push_str(&format!("; {}", Shown(&model.address)));
     line
 }
@@ -42,7 +42,7 @@ fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", Count(count), if count == 1 { one } else { many })
 }
 
-/// How good the picture is; then what is sorted and filtered.
+/// The age of the picture; then the order and the filter.
 pub(super) fn state(model: &Model, now: Moment) -> String {
     if let Some(loss) = &model.loss {
         let gone_for = Span::of_seconds(now - loss.since);
@@ -50,22 +50,22 @@ pub(super) fn state(model: &Model, now: Moment) -> String {
             left if left > 0.0 => format!("next try in {}", Span::of_seconds(left)),
             _ => "trying".to_owned(),
         };
-        return format!("NO SERVER for {gone_for}: {}; {retry}; below is what was seen last", loss.reason);
+        return format!("NO SERVER for {gone_for}: {}; {retry}; below is the last known state", loss.reason);
     }
     if let Some(queue) = &model.queue {
         return match &queue.seen {
             Some(seen) => freshness(now - seen.at, model.interval),
-            None => "looking at its queue".to_owned(),
+            None => "fetching its queue".to_owned(),
         };
     }
     let Some(picture) = &model.picture else { return String::new() };
     let mut parts = Vec::new();
     parts.push(match took(picture) {
         _ if !picture.is_complete => format!("{} so far", counted(picture.counts.locks, "lock", "locks")),
-        _ if !model.is_current => "looking again".to_owned(),
+        _ if !model.is_current => "fetching again".to_owned(),
         Some(took) => {
             let ago = Span::of_seconds(now - picture.ended);
-            format!("seen within {:.1} s, {ago} ago", took.as_secs_f64())
+            format!("scanned in {:.1} s, {ago} ago", took.as_secs_f64())
         }
         None => freshness(now - picture.ended, model.interval),
     });
@@ -87,7 +87,7 @@ pub(super) fn state(model: &Model, now: Moment) -> String {
     parts.join("; ")
 }
 
-/// A picture is live unless it has an age that matters, which is the server's fault if it was to be asked since.
+/// A picture is live unless it is noticeably old. If a query has been due since, the server is slow.
 fn freshness(age: Moment, interval: f64) -> String {
     let seen = || format!("seen {} ago", Span::of_seconds(age));
     match age {

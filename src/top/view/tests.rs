@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
-use crate::client::{Error, LockDetail, PlaceDetail};
+use crate::client::{Error, LockDetail, PlaceDetail, Reason};
 use crate::top::keys::{Action, paste, press};
 use crate::top::poller::{Counts, Kicked, News, Order, Picture};
 use crate::top::row::tests::row;
@@ -21,7 +21,7 @@ fn picture(rows: Vec<Row>) -> Picture {
     Picture { rows, counts: Counts { locks, wanted, waiters, taken: locks }, began: 0.0, ended: 0.0, is_complete: true }
 }
 
-/// A model that has seen these rows, which are at the moment 0.
+/// A model with these rows, at moment 0.
 fn model(rows: Vec<Row>) -> Model {
     let mut model = Model::new("db1:11500".to_owned(), String::new(), Sort::by(Column::Longest), String::new(), SECOND);
     see(&mut model, picture(rows));
@@ -95,7 +95,7 @@ fn a_screen_shows_who_holds_for_how_long_and_how_many_wait() {
 }
 
 #[test]
-fn a_narrow_screen_does_without_columns_and_a_low_one_without_lines() {
+fn a_narrow_screen_omits_columns_and_a_low_one_lines() {
     let heads: Vec<String> =
         [79, 60, 40, 34, 28, 12].iter().map(|columns| screen(&some(), (*columns, 8), 1.0)[2].clone()).collect();
     let heads: Vec<Vec<&str>> = heads.iter().map(|line| line.split_whitespace().collect()).collect();
@@ -158,7 +158,7 @@ fn nothing_breaks_the_screen_at_any_size() {
 }
 
 #[test]
-fn the_cursor_follows_its_lock_and_the_first_place_stays_the_first() {
+fn the_cursor_follows_its_lock_except_on_the_first_row() {
     let mut model = some();
     key(&mut model, KeyCode::Down);
     assert_eq!(model.selected().unwrap().name, "raid:\u{9f8d}");
@@ -169,31 +169,31 @@ fn the_cursor_follows_its_lock_and_the_first_place_stays_the_first() {
     key(&mut model, KeyCode::Home);
     see(&mut model, picture(vec![row("newer", "x", 1.0, &[100.0]), row("new", "x", 1.0, &[99.0])]));
     assert_eq!(model.selected().unwrap().name, "newer");
-    // What is gone leaves the cursor where it was, or at the last row.
+    // If its lock is gone, the cursor stays where it was, or on the last row.
     key(&mut model, KeyCode::End);
     see(&mut model, picture(vec![row("only", "x", 1.0, &[])]));
     model.keep_within(5);
     assert_eq!(model.selected().unwrap().name, "only");
 }
 
-/// Nobody who looks for a lock, or is about to kick, has the rows change under the cursor because they are looked at anew.
+/// A new scan must not change the rows under the cursor of somebody who looks for a lock or is about to kick.
 #[test]
-fn an_unfinished_look_takes_nothing_away() {
+fn an_unfinished_scan_removes_nothing() {
     let mut model = some();
     key(&mut model, KeyCode::Down);
     let unfinished = || Picture { is_complete: false, ended: 0.3, ..picture(vec![row("a", "x", 1.0, &[9.0])]) };
     see(&mut model, unfinished());
     let lines = screen(&model, (100, 9), 0.3);
     assert!(lines[0].starts_with("3 locks, 3 waiters for 2 of them"), "{lines:?}");
-    assert!(lines[1].starts_with("looking again; "), "{lines:?}");
+    assert!(lines[1].starts_with("fetching again; "), "{lines:?}");
     let names: Vec<&str> = model.list().iter().map(|row| row.name.as_str()).collect();
     assert_eq!(names, ["boss:17", "a", "raid:\u{9f8d}", "mail"]);
     assert_eq!(model.selected().unwrap().name, "raid:\u{9f8d}");
-    // What is not there when all was looked at is gone.
+    // Locks that a complete scan did not find are gone.
     see(&mut model, picture(vec![row("a", "x", 1.0, &[9.0]), row("raid:\u{9f8d}", "x", 1.0, &[])]));
     assert_eq!((model.list().len(), model.rows.selected), (2, 1));
     assert!(screen(&model, (100, 9), 0.3)[1].starts_with("live; "));
-    // A server that was away may be another one, with other locks.
+    // A server that was away may have been restarted, with other locks.
     model.learn(lost(), 1.0);
     assert!(model.loss.is_some());
     see(&mut model, unfinished());
@@ -202,25 +202,25 @@ fn an_unfinished_look_takes_nothing_away() {
 }
 
 #[test]
-fn what_was_ordered_before_is_no_sign_that_what_is_shown_is_true() {
+fn results_of_earlier_orders_do_not_make_the_screen_current() {
     let mut model = some();
     let Order::Look(number, _) = model.order() else { unreachable!() };
     model.learn(lost(), 1.0);
     model.order();
     model.learn(News::All(number, picture(Vec::new())), 2.0);
     assert!(model.loss.is_some() && model.list().len() == 3);
-    // Nor is the list, after a queue was seen of the server that is back.
+    // Nor is the list current after a queue was fetched from the server that is back.
     key(&mut model, KeyCode::Enter);
     let Order::Look(number, _) = model.order() else { unreachable!() };
     model.learn(News::One(number, None, 3.0), 3.0);
     assert!(model.loss.is_none());
     key(&mut model, KeyCode::Esc);
     assert!(model.list().is_empty());
-    assert!(screen(&model, (80, 8), 3.0)[0].starts_with("looking at the locks"));
+    assert!(screen(&model, (80, 8), 3.0)[0].starts_with("fetching the locks"));
 }
 
 #[test]
-fn a_filter_has_found_nothing_only_when_all_was_looked_at() {
+fn a_filter_has_found_nothing_only_after_a_complete_scan() {
     let mut model = some();
     key(&mut model, KeyCode::Char('/'));
     key(&mut model, KeyCode::Char('z'));
@@ -231,7 +231,7 @@ fn a_filter_has_found_nothing_only_when_all_was_looked_at() {
 }
 
 #[test]
-fn a_server_is_slow_only_if_it_was_to_be_asked() {
+fn a_server_is_slow_only_if_a_query_was_due() {
     let mut model = some();
     for (interval, age, expected) in [
         (1.0, 2.9, "live; "),
@@ -260,7 +260,7 @@ fn the_cursor_in_a_queue_follows_its_connection() {
         model.target().unwrap().connection
     };
     assert_eq!(see(&mut model, "a", &["b", "c", "d"]), "a");
-    // The first place is that of the holder, whoever it is.
+    // The first row is that of the holder, whoever it is.
     assert_eq!(see(&mut model, "b", &["c", "d"]), "b");
     key(&mut model, KeyCode::Down);
     key(&mut model, KeyCode::Down);
@@ -291,7 +291,7 @@ fn sorting_goes_from_column_to_column_and_is_ordered_from_the_server() {
     let action = key(&mut model, KeyCode::Char('<'));
     assert!(matches!(action, Action::Order(Order::Look(..))), "{action:?}");
     assert_eq!(model.sort, Sort::by(Column::Waiters));
-    assert!(screen(&model, (80, 8), 0.0)[1].starts_with("looking again; by WAITERS, largest first"));
+    assert!(screen(&model, (80, 8), 0.0)[1].starts_with("fetching again; by WAITERS, largest first"));
     for _ in 0..9 {
         key(&mut model, KeyCode::Left);
     }
@@ -316,14 +316,14 @@ fn a_filter_is_typed_kept_and_cleared() {
     see(&mut model, picture(vec![row("boss:17", "x", 1.0, &[])]));
     key(&mut model, KeyCode::Enter);
     assert!(screen(&model, (80, 8), 0.0)[1].ends_with("1 with 'BO'"));
-    // First out of the filter, then out of the program.
+    // First clears the filter, then leaves the program.
     assert!(matches!(key(&mut model, KeyCode::Esc), Action::Order(_)));
     assert!(model.filter.is_empty());
     assert!(matches!(key(&mut model, KeyCode::Esc), Action::Leave));
 }
 
 #[test]
-fn a_kick_is_asked_for_and_only_y_is_yes() {
+fn a_kick_needs_a_confirmation_and_only_y_confirms() {
     let mut model = some();
     for no in [KeyCode::Enter, KeyCode::Esc, KeyCode::Char('n'), KeyCode::Char('q')] {
         key(&mut model, KeyCode::Char('k'));
@@ -341,17 +341,17 @@ fn a_kick_is_asked_for_and_only_y_is_yes() {
     // Whatever is under the cursor by then.
     see(&mut model, picture(vec![row("other", "10.0.0.9:1", 1.0, &[9.0])]));
     let Action::Order(Order::Kick(target)) = key(&mut model, KeyCode::Char('y')) else { panic!("{model:?}") };
-    assert_eq!(screen(&model, (80, 8), 0.0)[7], "Asking the server to end 127.0.0.1:40312");
+    assert_eq!(screen(&model, (80, 8), 0.0)[7], "Asking the server to kick 127.0.0.1:40312");
     assert_eq!((target.lock.as_str(), target.connection.as_str()), ("boss:17", "127.0.0.1:40312"));
     assert!(target.is_holder && target.since == -75.0);
-    let error = Error::Server { reason: "not_allowed".to_owned(), message: "not from here".to_owned() };
+    let error = Error::Server { reason: Reason::NotAllowed, message: "not from here".to_owned() };
     model.learn(News::Kick(target, Kicked::Failed(error)), 0.0);
     let said = screen(&model, (80, 8), 0.0)[6..].join(" ");
     assert!(said.starts_with("Not kicked: ") && said.ends_with("run this on the server's own machine"), "{said}");
 }
 
 #[test]
-fn a_question_is_whole_on_a_small_screen_or_takes_no_answer() {
+fn a_question_is_shown_completely_or_takes_no_answer() {
     let mut model = model(vec![row("boss:17", "127.0.0.1:40312", 1.0, &[])]);
     key(&mut model, KeyCode::Char('k'));
     for (size, expected) in [
@@ -372,14 +372,14 @@ fn a_question_is_whole_on_a_small_screen_or_takes_no_answer() {
     for (columns, lines) in [(80, 2), (19, 24), (1, 1)] {
         assert!(!has_room_for_question(Rect::new(0, 0, columns, lines)));
     }
-    // The most that a name and a client can be is whole on the usual screen.
+    // On the usual screen the longest name and client are shown completely.
     let mut model = tests::model(vec![row(&"a ".repeat(512), &"c".repeat(60), 1.0, &[])]);
     key(&mut model, KeyCode::Char('k'));
     assert!(screen(&model, (80, 24), 0.0)[23].ends_with("y: yes, any other key: no"));
 }
 
 #[test]
-fn what_is_typed_last_of_a_long_filter_is_seen() {
+fn the_end_of_a_long_filter_is_shown() {
     let mut model = some();
     key(&mut model, KeyCode::Char('/'));
     paste(&mut model, &"x".repeat(2000));
@@ -394,7 +394,7 @@ fn what_is_typed_last_of_a_long_filter_is_seen() {
 }
 
 #[test]
-fn what_is_pasted_is_text_for_a_filter_and_nothing_else() {
+fn pasted_text_goes_into_a_filter_and_nowhere_else() {
     let mut model = some();
     assert!(matches!(paste(&mut model, "sky\nky"), Action::Nothing));
     assert_eq!((&model.over, model.filter.as_str()), (&Over::Nothing, ""));
@@ -423,7 +423,7 @@ fn a_queue_has_its_holder_and_its_waiters_with_their_times() {
         waiters: vec![place("127.0.0.1:40314", None, Some(61.0)), place("unix:7", None, Some(2.0))],
         waiting: 1002,
     };
-    // Of an order that has been overtaken by another nothing is shown.
+    // Results of an outdated order are not shown.
     model.learn(News::One(1, Some(LockDetail::default()), 0.0), 0.0);
     let Order::Look(number, _) = model.order() else { unreachable!() };
     model.learn(News::One(number, Some(detail), 0.0), 0.0);
@@ -447,12 +447,12 @@ fn a_queue_has_its_holder_and_its_waiters_with_their_times() {
     assert!(model.target().is_none());
     key(&mut model, KeyCode::Esc);
     assert!(model.queue.is_none());
-    // The list is as old as the queue was long looked at.
-    assert!(screen(&model, (80, 8), 9.0)[1].starts_with("looking again; "));
+    // The list is outdated by the time that the queue was shown.
+    assert!(screen(&model, (80, 8), 9.0)[1].starts_with("fetching again; "));
 }
 
 #[test]
-fn a_server_that_is_gone_is_told_and_its_locks_do_not_grow_older() {
+fn a_lost_server_is_reported_and_its_times_stand_still() {
     let mut model = some();
     model.learn(lost(), 2.0);
     model.learn(lost(), 9.0);
@@ -468,7 +468,7 @@ fn a_server_that_is_gone_is_told_and_its_locks_do_not_grow_older() {
 }
 
 #[test]
-fn very_many_locks_are_told_with_the_time_within_which_they_were_seen() {
+fn thousands_of_locks_are_shown_with_the_duration_of_the_scan() {
     let mut model = some();
     model.picture = None;
     let many = |is_complete| Picture {
@@ -483,11 +483,11 @@ fn very_many_locks_are_told_with_the_time_within_which_they_were_seen() {
     see(&mut model, many(true));
     let lines = screen(&model, (80, 8), 5.25);
     assert!(lines[0].starts_with("100,000 locks, 3 waiters for 2 of them"), "{lines:?}");
-    assert!(lines[1].starts_with("seen within 4.2 s, 1.0s ago; "), "{lines:?}");
+    assert!(lines[1].starts_with("scanned in 4.2 s, 1.0s ago; "), "{lines:?}");
 }
 
 #[test]
-fn the_row_under_the_cursor_stands_out_without_colors_too() {
+fn the_selected_row_stands_out_without_colors_too() {
     for has_color in [false, true] {
         let buffer = buffer(&some(), (80, 8), Theme { has_color, ..LIVE }, 1.0);
         let reversed: Vec<u16> = (3..7).filter(|y| buffer[(0, *y)].modifier.contains(Modifier::REVERSED)).collect();

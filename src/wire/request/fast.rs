@@ -1,29 +1,30 @@
 //! A shortcut for the lines that clients really send.
 //!
-//! The general parser took 4,400 of the 8,000 instructions of a lock and its unlock, as `callgrind` counts them. Most lines
-//! are one of few: `lock`, `unlock` or `keep_alive`, each field once, nothing escaped. These are recognised here in less
-//! than an eighth of the time, a name eight bytes at a time. At the first doubt the line is left to the general parser, which
-//! alone says what a line means: the tests and the fuzz targets `plain` and `request` hold every answer that is given here
-//! against its answer.
+//! The general parser took 4,400 of the 8,000 instructions of a lock and its unlock, as counted by `callgrind`. Most
+//! lines are simple: `lock`, `unlock` or `keep_alive`, each field once, nothing escaped. These are recognised here in
+//! less than an eighth of the time, a name eight bytes at a time. In case of doubt the line is left to the general
+//! parser, which defines what a line means: the tests and the fuzz targets `plain` and `request` compare every result of
+//! this module with its result.
 
 use std::borrow::Cow;
 
-use super::{Command, ID_BYTES_MAX, Lock, LockName, Operation, Request, nanos};
+use super::{Command, ID_BYTES_MAX, Lock, LockName, Operation, Request};
+use crate::time::Span;
 use crate::wire::Id;
 use crate::wire::json::special_bytes;
 
-/// A number of so many digits is below 2^53, so the general parser, which reads a double, reads the same.
+/// A number with this many digits is below 2^53, so the general parser, which reads a double, reads the same.
 const DIGITS_MAX: usize = 15;
 
-/// The request in the line that `text` begins with, and the length of that line with its `\n`, if all of it is there and it
-/// is plain. None says nothing about the line.
+/// The request in the first line of `text`, and the length of that line with its `\n`, if the line is complete and
+/// plain. None says nothing about the line.
 ///
-/// Plain is: one object of the keys `command`, `id`, `name`, `timeout` and `queue_max`, in any order, each once at most;
-/// between them nothing but a space, or none, after each `:` and `,`; strings without escapes; numbers without sign and
-/// exponent, or `null`.
+/// A plain line is one object of the keys `command`, `id`, `name`, `timeout` and `queue_max`, in any order, each once
+/// at most; with at most one space after each `:` and `,`, and no other white space; strings without escapes; numbers
+/// without sign and exponent, or `null`.
 ///
-/// Whoever has several lines in one piece has it checked for UTF-8 once, and need not look for their ends: for each line
-/// by itself these two are a third of what it costs to recognise it.
+/// If there are several lines in one buffer, the caller checks it for UTF-8 once, and need not search for line ends:
+/// for a single line, these two are a third of the cost of recognising it.
 pub fn recognise_line(text: &str) -> Option<(Request<'_>, usize)> {
     let (request, rest) = recognise_object(text)?;
     (rest.first() == Some(&b'\n')).then(|| (request, text.len() - rest.len() + 1))
@@ -35,11 +36,11 @@ pub fn recognise(line: &[u8]) -> Option<Request<'_>> {
     rest.is_empty().then_some(request)
 }
 
-/// The request that `text` begins with, and what comes behind it.
+/// The request at the start of `text`, and what follows it.
 #[inline]
 fn recognise_object(text: &str) -> Option<(Request<'_>, &[u8])> {
     let mut cursor = Cursor { text, rest: text.as_bytes() };
-    // What nearly all lines begin with is compared in one go.
+    // The beginning of nearly all lines is compared at once.
     let command = if cursor.take(b"{\"command\":\"lock\",\"name\":\"").is_some() {
         Some(Word::Lock)
     } else {
@@ -61,7 +62,7 @@ fn recognise_object(text: &str) -> Option<(Request<'_>, &[u8])> {
     let operation = match command? {
         Word::Lock => Operation::Lock(Lock {
             name: LockName::new(name?).ok()?,
-            timeout_ns: timeout.flatten(),
+            timeout: timeout.flatten(),
             queue_max: queue_max.flatten(),
         }),
         Word::Unlock => Operation::Unlock { name: LockName::new(name?).ok()? },
@@ -70,19 +71,19 @@ fn recognise_object(text: &str) -> Option<(Request<'_>, &[u8])> {
     Some((Request { id, command: Command::Locks(operation) }, cursor.rest))
 }
 
-/// The commands that come often.
+/// The frequent commands.
 enum Word {
     Lock,
     Unlock,
     KeepAlive,
 }
 
-/// What was read so far.
+/// What has been read so far.
 #[derive(Default)]
 struct Fields<'a> {
     command: Option<Word>,
     name: Option<&'a str>,
-    timeout: Option<Option<u64>>,
+    timeout: Option<Option<Span>>,
     queue_max: Option<Option<u64>>,
     id: Option<Id<Cow<'a, str>>>,
 }
@@ -94,7 +95,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Steps over `literal`, if it is next. Its length is known when this is compiled, so it is compared in a few words.
+    /// Skips `literal`, if it is next. Its length is known at compile time, so it is compared in a few words.
     fn take<const N: usize>(&mut self, literal: &[u8; N]) -> Option<()> {
         let (next, rest) = self.rest.split_first_chunk::<N>()?;
         (next == literal).then(|| self.rest = rest)
@@ -104,9 +105,9 @@ impl<'a> Cursor<'a> {
         let _ = self.take(b" ");
     }
 
-    /// A key and its value. None as well if the key came before.
+    /// A key and its value. None also if the key occurred before.
     fn field(&mut self, fields: &mut Fields<'a>) -> Option<()> {
-        // Which key it can be is told by its first letter; `replace` tells whether it came before.
+        // The first letter tells which key it can be; `replace` tells whether it occurred before.
         let is_repeated = match self.rest.get(1)? {
             b'c' => {
                 self.take(b"\"command\":")?;
@@ -118,7 +119,7 @@ impl<'a> Cursor<'a> {
             }
             b't' => {
                 self.take(b"\"timeout\":")?;
-                fields.timeout.replace(self.timeout_ns()?).is_some()
+                fields.timeout.replace(self.timeout()?).is_some()
             }
             b'q' => {
                 self.take(b"\"queue_max\":")?;
@@ -144,14 +145,14 @@ impl<'a> Cursor<'a> {
         self.take(b"\"keep_alive\"").map(|()| Word::KeepAlive)
     }
 
-    /// A string in which no byte needs a second look.
+    /// A string that contains only ordinary bytes.
     fn text(&mut self) -> Option<&'a str> {
         self.skip_space();
         self.take(b"\"")?;
         self.rest_of_text()
     }
 
-    /// The same, when its first quote has been taken.
+    /// The same, after its first quote has been taken.
     #[inline]
     fn rest_of_text(&mut self) -> Option<&'a str> {
         let start = self.position();
@@ -170,19 +171,19 @@ impl<'a> Cursor<'a> {
         self.text.len() - self.rest.len()
     }
 
-    /// The next eight bytes, the first of them lowest. Those behind the end of the text are 0, which no string has.
+    /// The next eight bytes, the first of them lowest. Those after the end of the text are 0, which no string contains.
     fn word(&self) -> u64 {
         if let Some(word) = self.rest.first_chunk() {
             return u64::from_le_bytes(*word);
         }
-        // The last eight bytes of the text, with those shifted out that come before the next one.
+        // The last eight bytes of the text, with those before the position shifted out.
         match self.text.as_bytes().last_chunk() {
             Some(word) if !self.rest.is_empty() => u64::from_le_bytes(*word) >> (8 * (8 - self.rest.len())),
             _ => 0,
         }
     }
 
-    fn timeout_ns(&mut self) -> Option<Option<u64>> {
+    fn timeout(&mut self) -> Option<Option<Span>> {
         self.skip_space();
         if self.take(b"null").is_some() {
             return Some(None);
@@ -190,16 +191,16 @@ impl<'a> Cursor<'a> {
         let start = self.position();
         let whole = self.digits()?;
         if self.take(b".").is_none() {
-            #[expect(clippy::cast_precision_loss, reason = "DIGITS_MAX sees to it that there is none")]
-            return Some(Some(nanos(whole as f64)));
+            #[expect(clippy::cast_precision_loss, reason = "DIGITS_MAX rules it out")]
+            return Some(Some(Span::from_secs_f64(whole as f64)));
         }
         let decimals = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        // What JSON forbids, std would read.
+        // std would accept what JSON forbids.
         if decimals == 0 {
             return None;
         }
         self.rest = &self.rest[decimals..];
-        self.text[start..self.position()].parse().ok().map(|seconds| Some(nanos(seconds)))
+        self.text[start..self.position()].parse().ok().map(|seconds| Some(Span::from_secs_f64(seconds)))
     }
 
     fn whole_number(&mut self) -> Option<Option<u64>> {
@@ -218,7 +219,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A whole number as JSON writes it: no zero in front of another digit. What comes next is no digit.
+    /// A whole number as in JSON: no leading zero. The next byte is not a digit.
     fn digits(&mut self) -> Option<u64> {
         let (mut number, mut length) = (0, 0);
         while let Some((digit @ b'0'..=b'9', rest)) = self.rest.split_first() {
@@ -238,11 +239,11 @@ mod tests {
     use super::super::parse_in_full;
     use super::*;
 
-    /// Whether the line was recognised; if so, it was read as the general parser reads it.
+    /// Whether the line was recognised; if so, checks that the general parser reads the same.
     #[track_caller]
     fn is_recognised(line: impl AsRef<[u8]>) -> bool {
         let line = line.as_ref();
-        // Whatever comes behind it, the line is read as it is by itself, and only when its end is there.
+        // Whatever follows it, the line is read as it is alone, and only when its end is there.
         if let Ok(text) = std::str::from_utf8(line) {
             assert_eq!(recognise_line(text), None, "{text}");
             for next in ["", "}", "\n", text] {
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_second_look_is_left_to_the_general_parser() {
+    fn unusual_lines_are_left_to_the_general_parser() {
         let name = |name: &str| format!(r#"{{"command":"lock","name":{name}}}"#);
         let timeout = |timeout: &str| format!(r#"{{"command":"lock","name":"a","timeout":{timeout}}}"#);
         let id = |id: &str| format!(r#"{{"command":"unlock","name":"a","id":{id}}}"#);
@@ -348,7 +349,7 @@ mod tests {
         }
     }
 
-    /// Lines made of pieces that fit together more often than not, some of them then changed in one byte or cut.
+    /// Lines made of pieces that mostly fit together, some of them changed in one byte or truncated.
     #[test]
     fn random_lines_are_read_as_the_general_parser_reads_them() {
         const COMMANDS: [&str; 4] = [r#""lock""#, r#""unlock""#, r#""keep_alive""#, r#""ping""#];

@@ -1,7 +1,7 @@
 use super::*;
 
 fn lock(name: &str) -> Lock<'_> {
-    Lock { name: LockName::new(name).unwrap(), timeout_ns: None, queue_max: None }
+    Lock { name: LockName::new(name).unwrap(), timeout: None, queue_max: None }
 }
 
 #[track_caller]
@@ -30,7 +30,7 @@ fn the_original_clients_lines_are_understood() {
     assert_lock(r#"{"name":"boss:17","command":"lock"}"#, lock("boss:17"));
     assert_lock(
         r#"{"command":"lock","name":"a","timeout":2.5,"queue_max":3}"#,
-        Lock { timeout_ns: Some(2_500_000_000), queue_max: Some(3), ..lock("a") },
+        Lock { timeout: Some(Span::from_nanos(2_500_000_000)), queue_max: Some(3), ..lock("a") },
     );
     for (line, command) in [
         (r#"{"command":"unlock","name":"a"}"#, Operation::Unlock { name: LockName::new("a").unwrap() }),
@@ -63,7 +63,7 @@ fn a_name_may_be_any_text_and_is_borrowed_where_it_can_be() {
 }
 
 #[test]
-fn of_a_key_that_comes_twice_the_last_counts_and_null_is_absent() {
+fn the_last_of_a_repeated_key_counts_and_null_is_absent() {
     assert_lock(r#"{"command":"reset","name":5,"name":"a","command":"lock"}"#, lock("a"));
     assert_lock(r#"{"command":"lock","name":"a","timeout":1,"timeout":null}"#, lock("a"));
     assert_lock(r#"{"command":"lock","\u006eame":"a","unknown":{"name":"b"},"id":null}"#, lock("a"));
@@ -86,7 +86,7 @@ fn whole_numbers_may_be_written_in_any_way() {
 
 #[test]
 fn a_timeout_is_any_number_of_seconds() {
-    for (written, timeout_ns) in [
+    for (written, nanos) in [
         ("0", 0),
         ("-1", 0),
         ("-1e300", 0),
@@ -96,7 +96,7 @@ fn a_timeout_is_any_number_of_seconds() {
         ("1e300", u64::MAX),
     ] {
         let line = format!(r#"{{"command":"lock","name":"a","timeout":{written}}}"#);
-        assert_lock(&line, Lock { timeout_ns: Some(timeout_ns), ..lock("a") });
+        assert_lock(&line, Lock { timeout: Some(Span::from_nanos(nanos)), ..lock("a") });
     }
     for written in ["\"0.1\"", "true", "[]", "{}"] {
         let line = format!(r#"{{"command":"lock","name":"a","timeout":{written},"queue_max":-1,"id":4}}"#);
@@ -126,7 +126,7 @@ fn an_id_is_a_short_string_or_a_whole_number_that_a_double_holds() {
 }
 
 #[test]
-fn what_is_not_well_formed_is_invalid_json() {
+fn a_line_that_is_not_well_formed_is_invalid_json() {
     let deep = format!(r#"{{"command":"reset","x":{}{}}}"#, "[".repeat(128), "]".repeat(128));
     for line in [
         "{",
@@ -157,7 +157,7 @@ fn what_is_not_well_formed_is_invalid_json() {
 }
 
 #[test]
-fn half_a_surrogate_pair_is_ill_formed_only_in_a_field_that_counts() {
+fn an_unpaired_surrogate_is_invalid_only_in_a_field_that_counts() {
     for half in [r#""\ud800""#, r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud83dx""#, r#"["\ud800"]"#] {
         assert_bad(
             format!(r#"{{"command":"lock","name":{half},"id":1}}"#),
@@ -206,7 +206,7 @@ fn a_field_counts_for_those_commands_that_have_it_and_no_others() {
 }
 
 #[test]
-fn nesting_is_taken_down_to_128_and_no_deeper() {
+fn nesting_is_accepted_to_a_depth_of_128() {
     let nested = |depth: usize| format!(r#"{{"command":"reset","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     assert_eq!(parse(nested(127).as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
     assert_bad(nested(128), Reason::InvalidJson, "nested", None, None);
@@ -219,7 +219,7 @@ fn nesting_is_taken_down_to_128_and_no_deeper() {
 }
 
 #[test]
-fn what_is_well_formed_but_no_request_says_what_is_wrong() {
+fn a_well_formed_line_that_is_not_a_request_gets_an_error_that_says_why() {
     for (line, message) in [
         ("5", "object"),
         ("null", "object"),

@@ -12,13 +12,11 @@ use crate::memory::Wire;
 pub(super) struct Connection {
     pub(super) name: String,
     pub(super) is_near: bool,
-    /// Which of those that owe equally much goes first.
-    pub(super) slot: u32,
     pub(super) wire: Rc<RefCell<Wire>>,
     pub(super) phase: Phase,
     pub(super) has_session: bool,
     pub(super) is_turned_away: bool,
-    /// What its client sent and the server did not carry out yet, each with where it begins and ends.
+    /// What its client sent and the server has not executed yet, each line with where it begins and ends.
     pub(super) lines: VecDeque<Sent>,
     /// How many bytes its client sent, and the server read.
     pub(super) sent: u64,
@@ -81,7 +79,7 @@ impl Connection {
         }
     }
 
-    /// Bytes that the server has read and not carried out, at least and at most: whether it has passed blank lines is not seen.
+    /// Bytes that the server has read and not executed, at least and at most: whether it has passed blank lines is not seen.
     pub(super) fn kept(&self) -> (u64, u64) {
         let since = |line: Option<&Sent>| line.map_or(0, |line| self.read.saturating_sub(line.start));
         let mut lines = self.lines.iter().filter(|_| self.phase == Phase::Open);

@@ -1,12 +1,11 @@
 //! What is decided: by requests, by timeouts, and by the ends of sessions.
 
-use officer::server::Limits;
-
 use super::connection::{Connection, Leave, Phase};
-use super::sockets::{OUTBOX_FULL, OUTBOXES_FULL, TOO_LONG};
-use super::{Asked, Expected, Number, broken, ensure, nanos};
+use super::{Asked, Expected, Number, broken, ensure};
 use crate::coverage::{Event as Happening, command, reply as kind};
-use crate::model::{Ask, Said, error, seconds, with_id};
+use crate::limits::Limits;
+use crate::model::{Ask, Said, WORDING, error, seconds, with_id};
+use crate::sizes::Id;
 
 impl Expected {
     /// The server says that it takes a line.
@@ -14,7 +13,7 @@ impl Expected {
         let connection = &mut self.connections[number];
         connection.skip_blank();
         let name = &connection.name;
-        ensure!(connection.phase == Phase::Open, "{name} ended, and a line of it is carried out: {text}");
+        ensure!(connection.phase == Phase::Open, "{name} ended, and a line of it is executed: {text}");
         let is_paused = connection.unsent >= self.limits.outbox_pause_bytes;
         ensure!(!is_paused, "{name} is served although its output is full: {text}");
         let Some(line) = connection.lines.pop_front() else { broken(format!("{name} did not send {text}")) };
@@ -34,10 +33,10 @@ impl Expected {
                 self.push_all(said);
             }
             Asked::Hello { label, max_idle, id } => self.hello(number, label, max_idle, id),
-            Asked::Kick { connection, id } => self.kick(number, &connection, id.as_deref()),
+            Asked::Kick { connection, id } => self.kick(number, &connection, returned(id.as_ref())),
             Asked::Bad { reply } => {
                 self.coverage.count("command none of these");
-                self.push(number, reply.to_owned());
+                self.push(number, reply);
             }
             Asked::Nothing => broken(format!("{} sent nothing but white space: {text}", self.name(number))),
         }
@@ -46,32 +45,33 @@ impl Expected {
         }
     }
 
-    pub(super) fn hello(&mut self, number: Number, label: Option<String>, max_idle: Option<u64>, id: Option<String>) {
+    pub(super) fn hello(&mut self, number: Number, label: Option<String>, max_idle: Option<u64>, id: Option<Id>) {
         self.coverage.count("command hello");
         if let Some(label) = label {
             self.locks.set_label(number, &label);
         }
-        let of_all = self.limits.max_idle.map_or(u64::MAX, nanos);
+        let of_all = self.limits.max_idle.unwrap_or(u64::MAX);
         let connection = &mut self.connections[number];
         if let Some(max_idle) = max_idle {
-            connection.max_idle = max_idle.min(of_all);
+            // Up to whole milliseconds.
+            connection.max_idle = max_idle.checked_next_multiple_of(1_000_000).unwrap_or(u64::MAX).min(of_all);
         }
         let max_idle = if connection.max_idle == u64::MAX { 0 } else { connection.max_idle };
         let Limits { line_bytes_max, connection_locks_max, lock_waits_max, reply_bytes_max, .. } = &self.limits;
         let reply = format!(
-            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{}}},"resumed":false}}"#,
+            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{},"silent_after":{}}},"features":["strict"],"resumed":false}}"#,
             env!("CARGO_PKG_VERSION"),
             connection.name,
             seconds(max_idle),
+            seconds(max_idle),
         );
-        self.push(number, with_id(reply, id.as_deref()));
+        self.push(number, with_id(reply, returned(id.as_ref())));
     }
 
     pub(super) fn kick(&mut self, number: Number, name: &str, id: Option<&str>) {
         self.coverage.count("command kick");
         if !self.connections[number].is_near && !self.limits.kick_from_anywhere {
-            let message = "kick is only for connections from this machine, unless the server is told otherwise";
-            self.push(number, with_id(error("not_allowed", message, None), id));
+            self.push(number, with_id(error("not_allowed", None), id));
             return;
         }
         let is_it = |connection: &Connection| connection.name == name && connection.has_session;
@@ -83,7 +83,10 @@ impl Expected {
         if kicked == number {
             self.push(number, answer.clone());
         }
-        self.doom(kicked, "kicked", Leave::Sent);
+        if self.connections[kicked].phase == Phase::Open {
+            self.coverage.count("end kicked");
+        }
+        self.doom(kicked, Leave::Sent);
         self.end_session(kicked);
         if kicked != number {
             self.push(number, answer);
@@ -92,9 +95,8 @@ impl Expected {
 
     pub(super) fn answer_too_long(&mut self, number: Number) {
         self.coverage.count("limit line_bytes_max");
-        let message = format!("a line may have at most {} bytes", self.limits.line_bytes_max);
-        self.push(number, error("line_too_long", &message, None));
-        self.doom(number, TOO_LONG, Leave::Read);
+        self.push(number, error("line_too_long", None));
+        self.doom(number, Leave::Read);
     }
 
     /// Waits whose time is up, as many as a turn may end.
@@ -102,7 +104,7 @@ impl Expected {
         let bytes_max = self.limits.turn_expiry_bytes;
         let mut bytes = 0;
         for count in 0.. {
-            if self.locks.next_timeout().is_none_or(|at| at > self.now) {
+            if self.locks.next_timeout().is_none_or(|at| at > self.horizon) {
                 return;
             }
             if count == self.limits.turn_expiries_max {
@@ -160,6 +162,15 @@ impl Expected {
             return 0;
         }
         self.coverage.count(kind(&reply));
+        if reply.contains("\"error\"") {
+            let heard = self.wordings.iter().position(|(number, _)| *number == to);
+            let Some(heard) = heard else { broken(format!("{} is not refused: {reply}", self.name(to))) };
+            reply = reply.replacen(WORDING, &self.wordings.remove(heard).1, 1);
+        }
+        if reply.contains("\"timed_out\"") {
+            let Some(left) = self.timeouts_told.checked_sub(1) else { broken("a wait has not timed out in this turn") };
+            self.timeouts_told = left;
+        }
         self.tell(to, '>', &reply);
         let connection = &mut self.connections[to];
         if connection.unsent == 0 {
@@ -172,32 +183,33 @@ impl Expected {
         self.unsent += bytes;
         if connection.unsent > self.limits.outbox_bytes_max {
             self.coverage.count("limit outbox_bytes_max");
-            self.doom(to, OUTBOX_FULL, Leave::Now);
+            self.doom(to, Leave::Now);
         }
         while self.unsent > self.limits.outboxes_bytes_max {
             self.coverage.count("limit outboxes_bytes_max");
-            let owes = |number: &Number| (self.connections[*number].unsent, self.connections[*number].slot);
-            let largest = self.there.iter().copied().max_by_key(owes).expect("somebody owes it");
-            self.doom(largest, OUTBOXES_FULL, Leave::Now);
+            let largest = self.who_owes_most();
+            self.doom(largest, Leave::Now);
         }
         bytes
     }
 
-    /// It is decided that a connection ends. The first reason is told; a later one may only make it faster.
-    pub(super) fn doom(&mut self, number: Number, why: &'static str, leave: Leave) {
+    /// Who has most unsent. Of several, the one that the server ends next by its own account.
+    fn who_owes_most(&self) -> Number {
+        let unsent = |number: &Number| self.connections[*number].unsent;
+        let most = self.there.iter().map(unsent).max().expect("somebody owes it");
+        let owes_most = |number: &&Number| unsent(number) == most && !self.ends.contains(number);
+        let told = self.upcoming_ends.iter().find(owes_most);
+        *told.or(self.there.iter().rfind(owes_most)).expect("somebody owes it")
+    }
+
+    /// It is decided that a connection ends. A later reason may only make it faster.
+    pub(super) fn doom(&mut self, number: Number, leave: Leave) {
         let connection = &mut self.connections[number];
         match connection.phase {
             Phase::Open => {
                 connection.phase = Phase::Doomed(leave);
                 self.doomed.push_back(number);
-                self.ends.push((number, why));
-                match why {
-                    "the peer closed the connection" => self.coverage.count("end the peer closed"),
-                    "the socket failed" => self.coverage.count("end the socket failed"),
-                    "kicked" => self.coverage.count("end kicked"),
-                    _ => {}
-                }
-                self.tell(number, '-', if why == "kicked" { "somebody kicked it" } else { why });
+                self.ends.push(number);
             }
             Phase::Doomed(_) if leave == Leave::Now => connection.phase = Phase::Doomed(Leave::Now),
             Phase::Draining(_) | Phase::Lingering { .. } if leave == Leave::Now => connection.phase = Phase::Closing,
@@ -213,4 +225,8 @@ impl Expected {
         self.unsent -= std::mem::take(&mut connection.unsent);
         connection.replies.clear();
     }
+}
+
+fn returned(id: Option<&Id>) -> Option<&str> {
+    id.map(|id| id.returned.as_str())
 }

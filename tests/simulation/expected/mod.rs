@@ -1,20 +1,30 @@
 //! What the clients must see: a naive model of the connections around the model of the locks.
 //!
-//! It is fed by what the sockets saw (bytes read and written, ends, errors, closes) and by the virtual time. From the
-//! server's own word it takes one thing: its transcript says in which order it took lines from *different* connections.
-//! That it took the lines that were sent, each once, in order, and not before it read them, is checked. Everything else
-//! follows from the protocol: after the requests of a turn its timeouts, then the ends of sessions, then the writes.
+//! It is written from the protocol, and fed by what happens outside of the server: what clients send, what is read from
+//! and written to sockets, how these end, and the virtual time. What it shares with the server, and all of it:
 //!
-//! Where the server is free, and what is taken from it for that reason:
+//! - The numbers of the limits, which [`Limits::of_server`] hands over, and the time.
+//! - From the server's transcript, in which order it took lines from *different* connections and ended connections. That
+//!   it took the lines that were sent, each once, in order, and not before it read them, is checked; that a connection
+//!   had to end, and nothing but that, too. Why it ends is worked out here: what the server says of it is not read.
+//! - From the transcript as well, in which turn a wait timed out, where polls that were cut short leave two turns to
+//!   choose from; see [`Expected::horizons`].
+//! - The wording of errors, as how long a reply is decides when limits on output are met. That an error was due, its
+//!   reason and its other fields are checked.
+//! - Where several connections owe most, or have sent most, which of them the server closed.
+//!
+//! What follows from that is the protocol: after the requests of a turn its timeouts, in the order of their moments, then
+//! the ends of sessions in the order in which they were decided, then what is written. Where that leaves the server free,
+//! and what is taken from it for that reason:
 //!
 //! 1. The order in which connections with input are served within a turn: any.
 //! 2. A connection is closed for its silence at its moment, or in one of the turns that then follow at once. Had it
-//!    input that was not carried out (as its output was full, or another had the long request of that turn), its silence
+//!    input that was not executed (as its output was full, or another had the long request of that turn), its silence
 //!    may be counted from then on.
 //! 3. A connection is closed for taking nothing at its moment, or in one of the turns that then follow at once.
 //! 4. Where a connection took nothing for the limit and the poll then says that it takes something again, the same write
 //!    may be the last try before the timeouts or an ordinary one after them: one of both has to fit.
-//! 5. Where several owe most, the one in the last slot is closed.
+//! 5. Whether a connection beyond the limit is told so or closed without a word, unless it is the only one.
 //! 6. Whether a blank line that was read is still kept, where the next line has to wait, counts either way.
 //!
 //! Nothing else is free: replies are compared byte by byte, or else as JSON, where lists without an order are.
@@ -29,12 +39,13 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use officer::server::Limits;
-
 use self::connection::{Connection, Leave, Phase, Sent};
 use crate::coverage::Coverage;
+use crate::limits::Limits;
 use crate::memory::{Call, Wire};
 use crate::model::{self, Model, Request, error};
+use crate::sizes::Id;
+use crate::watch::escaped;
 
 /// What the server did, in order: to its sockets, and by its transcript.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +53,11 @@ pub(crate) enum Event {
     Call(Number, Call),
     /// It says that it takes this line.
     Received(Number, String),
-    /// It says that a connection ends, and why.
+    /// It says that it refuses something, in these words.
+    Refused(Number, String),
+    /// It says that a wait has timed out.
+    TimedOut(Number),
+    /// It says that a connection ends, and why, for people.
     Ended(Number, String),
 }
 
@@ -53,13 +68,11 @@ pub(crate) type Number = usize;
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
     Locks(Request),
-    Hello { label: Option<String>, max_idle: Option<u64>, id: Option<String> },
-    Kick { connection: String, id: Option<String> },
-    Bad { reply: &'static str },
+    Hello { label: Option<String>, max_idle: Option<u64>, id: Option<Id> },
+    Kick { connection: String, id: Option<Id> },
+    Bad { reply: String },
     Nothing,
 }
-
-const TOLD_AT_A_TIME: usize = 64;
 
 /// The model of everything that clients can see.
 #[derive(Clone)]
@@ -72,9 +85,21 @@ pub(crate) struct Expected {
     /// Whose sessions are to be ended, in that order.
     doomed: VecDeque<Number>,
     /// Ends that the server has to tell of in this turn.
-    ends: Vec<(Number, &'static str)>,
+    ends: Vec<Number>,
+    /// Of this turn, what the server tells of the ends of connections and has not been looked at.
+    upcoming_ends: VecDeque<Number>,
+    /// The words in which it refuses what it refuses in this turn.
+    wordings: Vec<(Number, String)>,
+    /// How many waits it says to have timed out in this turn, less those of which that is right.
+    timeouts_told: usize,
     unsent: usize,
     now: u64,
+    /// What is due by then is executed; see [`Expected::polled`].
+    horizon: u64,
+    /// When polls began, since that of the horizon.
+    polls: Vec<u64>,
+    /// The last poll has reported everything.
+    is_all_known: bool,
     pub(crate) coverage: Coverage,
     /// What should happen, in the transcript's form, if somebody wants it.
     pub(crate) transcript: Option<Vec<String>>,
@@ -112,35 +137,39 @@ impl Expected {
             there: Vec::new(),
             doomed: VecDeque::new(),
             ends: Vec::new(),
+            upcoming_ends: VecDeque::new(),
+            wordings: Vec::new(),
+            timeouts_told: 0,
             unsent: 0,
             now: 0,
+            horizon: 0,
+            polls: Vec::new(),
+            is_all_known: false,
             coverage: Coverage::default(),
             transcript: None,
         }
     }
 
-    /// A connection comes. `slot` is the server's for it; none if it was closed without a word.
+    /// A connection comes, and is accepted or closed without a word.
     pub(crate) fn accept(
         &mut self,
         name: String,
         is_near: bool,
-        slot: Option<u32>,
+        is_accepted: bool,
         wire: Rc<RefCell<Wire>>,
         now: u64,
     ) -> Number {
         self.now = now;
         let turned_away = self.there.iter().filter(|there| self.connections[**there].is_turned_away).count();
         let has_room = self.there.len() - turned_away < self.limits.connections_max;
-        let is_told = has_room || turned_away < TOLD_AT_A_TIME;
-        ensure!(slot.is_some() == is_told, "{name} is accepted, or told that there is no room, or closed");
+        ensure!(is_accepted || !(has_room || turned_away == 0), "{name} is accepted, or told that there is no room");
         let number = self.connections.len();
         self.there.push(number);
         self.connections.push(Connection {
             name: name.clone(),
             is_near,
-            slot: slot.unwrap_or(0),
             wire,
-            phase: if is_told { Phase::Open } else { Phase::Closing },
+            phase: if is_accepted { Phase::Open } else { Phase::Closing },
             has_session: has_room,
             is_turned_away: !has_room,
             lines: VecDeque::new(),
@@ -151,7 +180,7 @@ impl Expected {
             partial: Vec::new(),
             looked: 0,
             is_blocked: false,
-            max_idle: self.limits.max_idle.map_or(u64::MAX, nanos),
+            max_idle: self.limits.max_idle.unwrap_or(u64::MAX),
             last_input: now,
             last_waiting: now,
             last_progress: now,
@@ -159,11 +188,10 @@ impl Expected {
         self.tell(number, '+', "");
         if has_room {
             self.locks.connect(number, name);
-        } else if is_told {
+        } else if is_accepted {
             self.coverage.count("limit connections_max");
-            let message = "the server has as many connections as it may have";
-            self.push(number, error("too_many_connections", message, None));
-            self.doom(number, "there are as many connections as may be", Leave::Read);
+            self.push(number, error("too_many_connections", None));
+            self.doom(number, Leave::Read);
         }
         number
     }
@@ -185,7 +213,8 @@ impl Expected {
 
     /// A socket fails outside of reading and writing.
     pub(crate) fn on_failure(&mut self, number: Number) {
-        self.doom(number, "the socket failed", Leave::Now);
+        self.coverage.count("end the socket failed");
+        self.doom(number, Leave::Now);
     }
 
     pub(crate) fn is_there(&self, number: Number) -> bool {
@@ -196,23 +225,57 @@ impl Expected {
         &self.connections[number].name
     }
 
+    /// Notes what is taken from the server's word, before its events are gone through.
+    pub(crate) fn hear(&mut self, events: &[Event]) {
+        self.upcoming_ends.clear();
+        self.timeouts_told = 0;
+        for event in events {
+            match event {
+                Event::Refused(number, text) => self.wordings.push((*number, wording(text).to_owned())),
+                Event::Ended(number, _) => self.upcoming_ends.push_back(*number),
+                Event::TimedOut(_) => self.timeouts_told += 1,
+                Event::Call(..) | Event::Received(..) => {}
+            }
+        }
+    }
+
     /// The server did something although it had no turn.
     pub(crate) fn between_turns(&mut self, events: &[Event]) {
         self.on_events(events);
     }
 
-    /// The server had a turn.
-    pub(crate) fn turn(&mut self, now: u64, events: &[Event]) {
+    /// A poll has returned. `is_complete`: it has reported everything.
+    ///
+    /// What is due is executed up to the beginning of a poll, once everything is known that happened before it: see
+    /// [`Expected::horizons`].
+    pub(crate) fn polled(&mut self, begun: u64, is_complete: bool) {
+        if is_complete {
+            self.polls.clear();
+        }
+        self.is_all_known = is_complete;
+        if begun > self.horizon && self.polls.last() != Some(&begun) {
+            self.polls.push(begun);
+        }
+    }
+
+    /// The server had a turn. The first thing that no poll has reported happened at `unknown_since`.
+    pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event]) {
         self.now = now;
+        self.hear(events);
         let inputs = events.iter().rposition(|event| self.is_of_input(event)).map_or(0, |last| last + 1);
         let (inputs, others) = events.split_at(inputs);
         self.on_events(inputs);
         // What clients saw must be right in one of the ways.
-        let mut ways = self.looks(others);
-        let last = ways.pop().expect("there is one at least");
-        for looks in ways {
+        let mut ways = Vec::new();
+        for horizon in self.horizons(unknown_since) {
+            self.horizon = horizon;
+            ways.extend(self.looks(others).into_iter().map(|looks| (horizon, looks)));
+        }
+        let (first, all_but_first) = ways.split_first().expect("there is one at least");
+        for (horizon, looks) in all_but_first.iter().rev() {
             let mut other = self.clone();
-            match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..looks], &others[looks..]))) {
+            other.horizon = *horizon;
+            match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..*looks], &others[*looks..]))) {
                 Ok(()) => {
                     *self = other;
                     return self.end_turn();
@@ -221,8 +284,22 @@ impl Expected {
                 Err(panic) => resume_unwind(panic),
             }
         }
-        self.rest_of_turn(&others[..last], &others[last..]);
+        self.horizon = first.0;
+        self.rest_of_turn(&others[..first.1], &others[first.1..]);
         self.end_turn();
+    }
+
+    /// Up to when the server may execute what is due: the beginning of a poll before which nothing happened that is
+    /// unknown. If the last poll reported everything, that is the beginning of this poll. If it was cut short, the server
+    /// need not know that it knows enough, and may stay where it was.
+    fn horizons(&mut self, unknown_since: u64) -> Vec<u64> {
+        let known = self.polls.iter().copied().filter(|begun| *begun <= unknown_since);
+        let latest = known.clone().max().unwrap_or(self.horizon);
+        let is_due = self.next_due().is_some_and(|due| due <= latest);
+        if self.is_all_known && latest <= unknown_since || !is_due {
+            return vec![latest];
+        }
+        [self.horizon].into_iter().chain(known).collect()
     }
 
     fn rest_of_turn(&mut self, looks: &[Event], writes: &[Event]) {
@@ -233,12 +310,24 @@ impl Expected {
         for connection in self.there.iter().map(|number| &self.connections[*number]) {
             ensure!(connection.phase != Phase::Closing, "{} is not closed", connection.name);
         }
-        if let Some((number, why)) = self.ends.first() {
-            broken(format!("the server says nothing of the end of {}: {why}", self.name(*number)));
+        if let Some(number) = self.ends.first() {
+            broken(format!("the server says nothing of the end of {}", self.name(*number)));
+        }
+        ensure!(self.timeouts_told == 0, "another wait has timed out than should have");
+        if let Some((number, wording)) = self.wordings.first() {
+            broken(format!("the server refuses {} something, and should not: {wording}", self.name(*number)));
         }
     }
 
     fn end_turn(&mut self) {
+        let horizon = self.horizon;
+        self.polls.retain(|begun| *begun > horizon);
+        if self.next_due().is_some_and(|due| due <= self.now && due > horizon) {
+            self.coverage.count("a turn that may not execute what is due");
+        }
+        if self.now - horizon > 60_000_000_000 {
+            self.coverage.count("poll begun long before its turn");
+        }
         self.coverage.end_turn();
         let kept = self.there.iter().map(|number| self.connections[*number].kept().0).sum::<u64>();
         ensure!(kept <= self.limits.inboxes_bytes_max as u64, "{kept} bytes are kept, and nobody ended for it");
@@ -292,7 +381,7 @@ impl Expected {
     pub(crate) fn next_due(&self) -> Option<u64> {
         let of_connections = self.there.iter().map(|number| {
             let connection = &self.connections[*number];
-            let stall = connection.last_progress.saturating_add(nanos(self.limits.outbox_stall));
+            let stall = connection.last_progress.saturating_add(self.limits.outbox_stall);
             let silence = connection.last_input.max(connection.last_waiting).saturating_add(connection.max_idle);
             let stalled = if connection.unsent > 0 { stall } else { u64::MAX };
             match connection.phase {
@@ -315,6 +404,8 @@ impl Expected {
             match event {
                 Event::Call(number, call) => self.on_call(*number, *call),
                 Event::Received(number, line) => self.on_line(*number, line),
+                Event::Refused(number, _) => self.on_refusal(*number),
+                Event::TimedOut(_) => {}
                 Event::Ended(number, why) => self.on_end(*number, why),
             }
         }
@@ -327,13 +418,21 @@ impl Expected {
     fn tell(&mut self, number: Number, sign: char, text: &str) {
         if let Some(transcript) = &mut self.transcript {
             let (whole, part) = (self.now / 1_000_000_000, self.now % 1_000_000_000);
-            let text = text.replace('\r', "\\x0d");
-            let line = format!("@{whole}.{part:09} {} {sign} {text}", self.connections[number].name);
+            let line = format!("@{whole}.{part:09} {} {sign} {}", self.connections[number].name, escaped(text));
             transcript.push(line.trim_end().to_owned());
         }
     }
 }
 
-fn nanos(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// The message of an error, as it is written.
+fn wording(error: &str) -> &str {
+    const KEY: &str = "\"message\":\"";
+    let start = error.find(KEY).expect("an error has a message") + KEY.len();
+    let mut is_escaped = false;
+    let end = error[start..].bytes().position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    &error[start..start + end.expect("a message has an end")]
 }

@@ -1,7 +1,6 @@
 //! Which of the things that a server did in one turn belong to which part of the turn.
 
 use super::connection::Phase;
-use super::sockets::{INBOXES_FULL, OUTBOX_FULL, OUTBOXES_FULL, SILENT, STALLED, TOO_LONG};
 use super::{Event, Expected, Number};
 use crate::memory::Call;
 
@@ -13,11 +12,8 @@ impl Expected {
                 matches!(call, Call::Read { .. } | Call::ReadNothing | Call::ReadEnd | Call::ReadFailed)
             }
             Event::Received(..) => true,
-            Event::Ended(_, why) if why == TOO_LONG || why == INBOXES_FULL => true,
-            // It may be the answer to a line that is too long that was too much.
-            Event::Ended(number, why) if why == OUTBOX_FULL => self.is_too_long(*number),
-            Event::Ended(_, why) if why == OUTBOXES_FULL => self.there.iter().any(|number| self.is_too_long(*number)),
-            Event::Ended(..) => false,
+            Event::Refused(number, _) => self.is_too_long(*number),
+            Event::TimedOut(_) | Event::Ended(..) => false,
         }
     }
 
@@ -36,12 +32,17 @@ impl Expected {
         let mut tried: Vec<Number> = Vec::new();
         let mut looks = vec![0];
         for (index, event) in events.iter().enumerate() {
-            let (Event::Ended(number, _) | Event::Received(number, _) | Event::Call(number, _)) = event;
+            let (Event::Ended(number, _)
+            | Event::Refused(number, _)
+            | Event::TimedOut(number)
+            | Event::Received(number, _)
+            | Event::Call(number, _)) = event;
             let connection = &self.connections[*number];
             let is_stalled = connection.unsent > 0 && self.is_stalled(connection);
             let is_looked_at = matches!(connection.phase, Phase::Open | Phase::Draining(_));
             match event {
-                Event::Ended(_, why) if why == SILENT || why == STALLED => looks = vec![index + 1],
+                // Or else it is what the timeouts or the ends of others have brought about.
+                Event::Ended(..) if !self.ends.contains(number) && self.why(*number).is_some() => looks.push(index + 1),
                 Event::Call(_, Call::Dropped) => match connection.phase {
                     Phase::Draining(_) if is_stalled => looks.push(index + 1),
                     Phase::Lingering { .. } | Phase::Closing => {}

@@ -1,18 +1,19 @@
 //! What the server does to its sockets, and what it says of their ends: whether it may, and what follows.
 
 use super::connection::{Connection, Leave, Phase};
-use super::{Expected, Number, broken, ensure, nanos};
+use super::{Expected, Number, ensure};
 use crate::coverage::Event as Happening;
 use crate::memory::Call;
 use crate::model::is_same;
 
-pub(super) const SILENT: &str = "it sent nothing for the idle limit";
-pub(super) const STALLED: &str = "it took nothing of its output for the limit";
-pub(super) const OUTBOX_FULL: &str = "its unsent output is over the limit";
-pub(super) const OUTBOXES_FULL: &str = "the unsent output of all is over the limit, and it had most of it";
-pub(super) const INBOXES_FULL: &str =
-    "what all have sent and can't be carried out yet is over the limit, and it had most of it";
-pub(super) const TOO_LONG: &str = "it sent a line over the limit";
+/// Why a connection ends although its client did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// All together have sent too much that is not executed, and nobody more than this one.
+    SentMost,
+    TookNothing,
+    WasSilent,
+}
 
 impl Expected {
     pub(super) fn on_call(&mut self, number: Number, call: Call) {
@@ -36,11 +37,12 @@ impl Expected {
             Call::ReadNothing => connection.last_waiting = now,
             Call::ReadEnd if connection.phase == Phase::Open => {
                 let line = connection.next_line(self.limits.line_bytes_max);
-                ensure!(line.is_none(), "{name} ended, and a line of before is not carried out");
+                ensure!(line.is_none(), "{name} ended, and a line sent before that is not executed");
                 if connection.lines.front().is_some_and(|line| line.start < connection.read) {
                     self.coverage.count("end with a partial line");
                 }
-                self.doom(number, "the peer closed the connection", Leave::Sent);
+                self.coverage.count("end the peer closed");
+                self.doom(number, Leave::Sent);
             }
             Call::ReadFailed if connection.phase == Phase::Open => self.on_failure(number),
             Call::ReadEnd | Call::ReadFailed => {
@@ -51,11 +53,11 @@ impl Expected {
             Call::Wrote(bytes) => self.on_written(number, bytes),
             Call::WriteBlocked => connection.is_blocked = true,
             Call::WriteInterrupted => connection.is_blocked = false,
-            Call::WriteFailed => self.doom(number, "the socket failed", Leave::Now),
+            Call::WriteFailed => self.on_failure(number),
             Call::ClosedWrite => {
                 let is_done = connection.phase == Phase::Draining(Leave::Read) && connection.unsent == 0;
                 ensure!(is_done, "our side of {name} is closed too early");
-                connection.phase = Phase::Lingering { until: now.saturating_add(nanos(self.limits.linger)) };
+                connection.phase = Phase::Lingering { until: now.saturating_add(self.limits.linger) };
             }
             Call::Dropped => self.on_drop(number),
         }
@@ -66,7 +68,7 @@ impl Expected {
         let may_be = match connection.phase {
             Phase::Closing => true,
             Phase::Draining(_) => connection.unsent == 0 || self.is_stalled(connection),
-            Phase::Lingering { until } => until <= self.now,
+            Phase::Lingering { until } => until <= self.horizon,
             Phase::Open | Phase::Doomed(_) | Phase::Gone => false,
         };
         ensure!(may_be, "{} is closed for no reason", connection.name);
@@ -109,59 +111,57 @@ impl Expected {
         }
     }
 
+    /// The server says that it refuses something. A line over the limit may have been left while the output was full; then
+    /// nothing is read before it is refused.
+    pub(super) fn on_refusal(&mut self, number: Number) {
+        if self.is_too_long(number) {
+            self.answer_too_long(number);
+        }
+    }
+
     /// The server says that a connection ends.
-    pub(super) fn on_end(&mut self, number: Number, why: &str) {
-        let said = |(ended, reason): &(Number, &str)| *ended == number && why.contains(reason);
-        if let Some(index) = self.ends.iter().position(said) {
+    pub(super) fn on_end(&mut self, number: Number, text: &str) {
+        self.upcoming_ends.pop_front();
+        if let Some(index) = self.ends.iter().position(|ended| *ended == number) {
             self.ends.remove(index);
-            return;
+            return self.tell(number, '-', text);
         }
-        let connection = &self.connections[number];
-        let name = connection.name.clone();
-        let is_open = connection.phase == Phase::Open;
+        let why = self.why(number);
+        ensure!(why.is_some(), "{} ended for no reason: {text}", self.name(number));
         match why {
-            // Lines that were left as the output was full: nothing is read before this is found.
-            TOO_LONG | OUTBOX_FULL | OUTBOXES_FULL => {
-                let mut numbers = std::iter::once(number).chain(self.there.clone());
-                let Some(too_long) = numbers.find(|number| self.is_too_long(*number)) else {
-                    broken(format!("{name} ended for no reason: {why}"))
-                };
-                self.answer_too_long(too_long);
-                let is_told = |(ended, reason): &(Number, &str)| *ended == number && *reason == why;
-                ensure!(self.ends.iter().any(is_told), "{name} ended for another reason than {why}");
-            }
-            INBOXES_FULL => {
-                let at_most = self.there.iter().map(|number| self.connections[*number].kept().1).sum::<u64>();
-                ensure!(
-                    at_most > self.limits.inboxes_bytes_max as u64,
-                    "{name} ended, and only {at_most} bytes are kept"
-                );
-                let most = self.there.iter().map(|number| self.connections[*number].kept().0).max();
-                ensure!(Some(connection.kept().1) >= most, "{name} ended, and another has sent more");
-                self.coverage.count("limit inboxes_bytes_max");
-                self.doom(number, INBOXES_FULL, Leave::Now);
-            }
-            SILENT => {
-                let is_due = connection.last_input.saturating_add(connection.max_idle) <= self.now;
-                ensure!(is_open && is_due, "{name} is closed for its silence before its time");
-                self.coverage.count("limit max_idle");
-                self.coverage.event(Happening::Silence);
-                self.doom(number, SILENT, Leave::Now);
-            }
-            STALLED => {
-                ensure!(is_open && self.is_stalled(connection), "{name} is closed for taking nothing before its time");
-                self.coverage.count("limit outbox_stall");
-                self.coverage.event(Happening::Silence);
-                self.doom(number, STALLED, Leave::Now);
-            }
-            _ => broken(format!("{name} ended for no reason: {why}")),
+            Some(Why::SentMost) => self.coverage.count("limit inboxes_bytes_max"),
+            Some(Why::TookNothing) => self.coverage.count("limit outbox_stall"),
+            Some(Why::WasSilent) | None => self.coverage.count("limit max_idle"),
         }
-        // That is what was just told.
-        let told = self.ends.iter().position(|(ended, _)| *ended == number).expect("it ends");
-        self.ends.remove(told);
+        if why != Some(Why::SentMost) {
+            self.coverage.event(Happening::Silence);
+        }
+        self.doom(number, Leave::Now);
+        self.ends.pop();
+        self.tell(number, '-', text);
+    }
+
+    /// Why a connection may end now, if it may.
+    pub(super) fn why(&self, number: Number) -> Option<Why> {
+        let connection = &self.connections[number];
+        if connection.phase != Phase::Open {
+            return None;
+        }
+        let kept = || self.there.iter().map(|number| self.connections[*number].kept());
+        if kept().map(|(_, at_most)| at_most).sum::<u64>() > self.limits.inboxes_bytes_max as u64
+            && Some(connection.kept().1) >= kept().map(|(at_least, _)| at_least).max()
+        {
+            Some(Why::SentMost)
+        } else if connection.unsent > 0 && self.is_stalled(connection) {
+            Some(Why::TookNothing)
+        } else if connection.last_input.saturating_add(connection.max_idle) <= self.horizon {
+            Some(Why::WasSilent)
+        } else {
+            None
+        }
     }
 
     pub(super) fn is_stalled(&self, connection: &Connection) -> bool {
-        connection.last_progress.saturating_add(nanos(self.limits.outbox_stall)) <= self.now
+        connection.last_progress.saturating_add(self.limits.outbox_stall) <= self.horizon
     }
 }

@@ -1,4 +1,4 @@
-//! Sockets made of memory: both directions of a connection, and what the system may do to it.
+//! In-memory sockets: both directions of a connection, and what the system may do to it.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -7,20 +7,20 @@ use std::rc::Rc;
 
 use officer::server::Socket;
 
-/// What a server did to a socket, and what came of it.
+/// What a server did to a socket, and the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// It read so many bytes, of so many that it had room for.
+    /// It read this many bytes, with this much room.
     Read { bytes: usize, room: usize },
-    /// It would have had to wait for input, or was interrupted.
+    /// The read would have blocked, or was interrupted.
     ReadNothing,
     /// It read the end.
     ReadEnd,
     /// It found the connection broken.
     ReadFailed,
-    /// So many bytes were taken.
+    /// This many bytes were taken.
     Wrote(usize),
-    /// It would have had to wait for room.
+    /// The write would have blocked.
     WriteBlocked,
     /// It was interrupted.
     WriteInterrupted,
@@ -32,7 +32,7 @@ pub(crate) enum Call {
     Dropped,
 }
 
-/// Takes note of a call to the socket of this number.
+/// Records a call to the socket of this number.
 pub(crate) type Note = Rc<dyn Fn(usize, Call)>;
 
 /// Both directions of a connection.
@@ -40,30 +40,33 @@ pub(crate) type Note = Rc<dyn Fn(usize, Call)>;
 pub(crate) struct Wire {
     pub(crate) to_server: VecDeque<u8>,
     pub(crate) to_client: Vec<u8>,
-    /// How many bytes one read gives at most.
+    /// The most bytes that one read returns.
     pub(crate) read_max: Option<usize>,
-    /// How many bytes the client's side takes before writes block.
+    /// How many bytes the client takes before writes block.
     pub(crate) room: Option<usize>,
     pub(crate) client_has_closed: bool,
     pub(crate) is_reset: bool,
-    /// So many calls are interrupted before the next one that is carried out.
+    /// This many calls are interrupted before the next one is executed.
     pub(crate) interruptions: usize,
+    /// Every call is interrupted once before it is executed.
+    pub(crate) has_signals: bool,
+    pub(crate) was_interrupted: bool,
     pub(crate) takes_nothing_for_ever: bool,
     pub(crate) refuses_half_close: bool,
     pub(crate) server_has_closed_write: bool,
     pub(crate) server_has_dropped: bool,
-    /// Where calls are noted, and under which number, if somebody wants to know.
+    /// Where calls are recorded, and under which number, if requested.
     pub(crate) calls: Option<(usize, Note)>,
-    /// Told when the socket itself begins to work, and when the server does so again: the memory of the one is not the
-    /// other's.
+    /// Called when the socket itself starts to work, and when the server does again, because the socket's memory is not
+    /// the server's.
     pub(crate) aside: Option<fn(bool)>,
 }
 
 impl Wire {
     fn interrupt(&mut self) -> bool {
-        let is_interrupted = self.interruptions > 0;
+        self.was_interrupted = self.interruptions > 0 || self.has_signals && !self.was_interrupted;
         self.interruptions = self.interruptions.saturating_sub(1);
-        is_interrupted
+        self.was_interrupted
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -117,7 +120,7 @@ impl Wire {
 }
 
 /// The server's end of a connection.
-pub(crate) struct MemorySocket(Rc<RefCell<Wire>>);
+pub(crate) struct MemorySocket(pub(crate) Rc<RefCell<Wire>>);
 
 impl MemorySocket {
     pub(crate) fn new(wire: Rc<RefCell<Wire>>) -> Self {

@@ -2,11 +2,8 @@
 
 use std::{fmt, io};
 
-use super::log_file::LogFileError;
-use super::service::ServiceError;
 use super::shown::Shown;
-use crate::bench::BenchError;
-use crate::client::Error;
+use crate::client::{Error, Reason};
 use crate::net::BindError;
 
 /// The exit status of commands that reach no server, or that it refuses (`EX_UNAVAILABLE` of `sysexits.h`).
@@ -23,33 +20,31 @@ pub enum Failure {
     Usage(String),
     /// The server can't listen.
     Listen(BindError),
-    /// The log can't be written to its file.
-    LogFile(LogFileError),
-    /// A server in the background can't be started, stopped or asked about.
-    Service(ServiceError),
     /// The poll itself failed while the server ran.
     Poll(io::Error),
-    /// The server can't be asked, or refuses.
+    /// The server can't be reached, or refuses the request.
     Server {
-        /// Where it should be.
+        /// Its address.
         address: String,
-        /// What the client says.
+        /// The client's error.
         error: Error,
     },
-    /// The lock could not be had in time, or its queue was full.
+    /// The wait for the lock timed out, or its queue was full.
     Conflict {
         /// The lock.
         name: String,
-        /// What the client says.
+        /// The client's error.
         error: Error,
-        /// The exit status that was asked for.
+        /// What the holder's client calls itself.
+        held_by: Option<String>,
+        /// The requested exit status.
         exit_code: u8,
     },
     /// The lock was lost.
     Lost {
         /// The lock.
         name: String,
-        /// When, and what that means.
+        /// When, and what follows from it.
         when: &'static str,
         /// How.
         error: Error,
@@ -58,19 +53,31 @@ pub enum Failure {
     NotStarted {
         /// The command.
         command: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// The system lets the program not do what every program may.
+    /// The command that was to run with the lock is there, and what runs it is not.
+    NoInterpreter {
+        /// The command.
+        command: String,
+        /// What its `#!` line names; None: it has none, so the loader of programs is missing.
+        interpreter: Option<String>,
+    },
+    /// A system call failed that should not.
     System(io::Error),
-    /// There is no such connection to end.
+    /// There is no such connection to kick.
     NoConnection(String),
-    /// What `officer bench` measures can't be measured, or not be believed.
-    Bench(BenchError),
     /// The output can't be written.
     Output(io::Error),
-    /// The terminal can't be drawn on, or its keys not be read.
+    /// The terminal can't be drawn on, or its keys can't be read.
     Terminal(io::Error),
+    /// An error of only one part of the program. Its `Display` is the line.
+    Specific {
+        /// What went wrong.
+        error: Box<dyn std::error::Error + Send + Sync>,
+        /// The exit status that it stands for.
+        exit_code: u8,
+    },
 }
 
 impl Failure {
@@ -78,21 +85,17 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Usage(_) => 2,
-            Failure::Server { error: Error::Server { reason, .. }, .. } if reason == "not_allowed" => NOT_ALLOWED,
+            Failure::Server { error: Error::Server { reason: Reason::NotAllowed, .. }, .. } => NOT_ALLOWED,
             Failure::Server { .. } => UNAVAILABLE,
-            Failure::Bench(BenchError::Connect { .. }) => UNAVAILABLE,
-            Failure::Conflict { exit_code, .. } => *exit_code,
+            Failure::Conflict { exit_code, .. } | Failure::Specific { exit_code, .. } => *exit_code,
             Failure::Lost { .. } => LOST,
-            // As shells have it.
+            // Like shells.
             Failure::NotStarted { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
-            Failure::NotStarted { .. } => 126,
-            Failure::Service(error) => error.exit_code(),
+            Failure::NotStarted { .. } | Failure::NoInterpreter { .. } => 126,
             Failure::Listen(_)
-            | Failure::LogFile(_)
             | Failure::Poll(_)
             | Failure::System(_)
             | Failure::NoConnection(_)
-            | Failure::Bench(_)
             | Failure::Output(_)
             | Failure::Terminal(_) => 1,
         }
@@ -104,12 +107,16 @@ impl fmt::Display for Failure {
         match self {
             Failure::Usage(line) => f.write_str(line),
             Failure::Listen(error) => error.fmt(f),
-            Failure::LogFile(error) => error.fmt(f),
-            Failure::Service(error) => error.fmt(f),
             Failure::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
             Failure::Server { address, error } => write_server(f, address, error),
-            Failure::Conflict { name, error, .. } => {
-                write!(f, "'{}': {}; see 'officer locks --waiters'", Shown(name), Shown(&error.to_string()))
+            Failure::Conflict { name, error, held_by, .. } => {
+                let mut reason = error.to_string();
+                if let (Error::TimedOut { queue } | Error::QueueMaxed { queue }, Some(client)) = (error, held_by)
+                    && let Some(holder) = queue.first()
+                {
+                    reason = reason.replacen(holder, &format!("{holder} ({client})"), 1);
+                }
+                write!(f, "'{}': {}; see 'officer locks --waiters'", Shown(name), Shown(&reason))
             }
             Failure::Lost { name, when, error } => {
                 let reason = match error {
@@ -121,13 +128,22 @@ impl fmt::Display for Failure {
             Failure::NotStarted { command, error } => {
                 write!(f, "the command '{}' can't be started: {error}", Shown(command))
             }
-            Failure::System(error) => write!(f, "the system refuses: {error}"),
+            Failure::NoInterpreter { command, interpreter: Some(interpreter) } => write!(
+                f,
+                "the command '{}' can't be started: its first line names '{}', which does not exist",
+                Shown(command),
+                Shown(interpreter)
+            ),
+            Failure::NoInterpreter { command, interpreter: None } => {
+                write!(f, "the command '{}' can't be started: the loader that it needs does not exist", Shown(command))
+            }
+            Failure::System(error) => write!(f, "a system call failed: {error}"),
             Failure::NoConnection(connection) => write!(
                 f,
                 "there is no connection '{}'; 'officer connections' lists those that hold or wait for locks",
                 Shown(connection)
             ),
-            Failure::Bench(error) => error.fmt(f),
+            Failure::Specific { error, .. } => error.fmt(f),
             Failure::Output(error) => write!(f, "the output can't be written: {error}"),
             Failure::Terminal(error) => {
                 write!(f, "the terminal can't be used: {error}; 'officer top --once' prints one screen as text")
@@ -146,20 +162,20 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
                     "start a server there with 'officer run', or say where it is with -h and -p, or -o UNIX and -f"
                 }
                 io::ErrorKind::PermissionDenied => "the server's --socket-mode says who may connect",
-                _ => "check that it is the address of an Officer server, and that it runs",
+                _ => "check that it is the address of an Officer server, and that it is running",
             })
         }
         Error::Unexpected { line } => {
-            write!(f, "what listens on {address} is no Officer server, check the address; it sent: {}", Shown(line))
+            write!(f, "{address} is not an Officer server; check the address. It sent: {}", Shown(line))
         }
         Error::ConnectionLost { reason } => {
             write!(f, "the connection to {address} was lost: {}; try again", Shown(reason))
         }
         Error::Server { reason, message } => {
-            write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason))?;
-            f.write_str(match reason.as_str() {
-                "not_allowed" => "; run this on the server's own machine",
-                "too_many_connections" | "shutting_down" => "; try again later",
+            write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason.as_str()))?;
+            f.write_str(match reason {
+                Reason::NotAllowed => "; run this on the server's own machine",
+                Reason::TooManyConnections | Reason::ShuttingDown => "; try again later",
                 _ => "",
             })
         }
@@ -167,20 +183,12 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
     }
 }
 
-impl From<BenchError> for Failure {
-    fn from(error: BenchError) -> Self {
-        Failure::Bench(error)
-    }
-}
-
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Failure::Usage(_) | Failure::NoConnection(_) => None,
+            Failure::Usage(_) | Failure::NoConnection(_) | Failure::NoInterpreter { .. } => None,
             Failure::Listen(error) => Some(error),
-            Failure::Bench(error) => Some(error),
-            Failure::LogFile(error) => Some(error),
-            Failure::Service(error) => Some(error),
+            Failure::Specific { error, .. } => Some(error.as_ref()),
             Failure::Server { error, .. } | Failure::Conflict { error, .. } | Failure::Lost { error, .. } => {
                 Some(error)
             }
@@ -200,9 +208,9 @@ mod tests {
     #[test]
     fn failures_have_their_exit_status() {
         let other = || io::Error::from(io::ErrorKind::Other);
-        let server = |reason: &str| Failure::Server {
+        let server = |reason| Failure::Server {
             address: String::new(),
-            error: Error::Server { reason: reason.to_owned(), message: String::new() },
+            error: Error::Server { reason, message: String::new() },
         };
         let not_started = |kind: io::ErrorKind| Failure::NotStarted { command: String::new(), error: kind.into() };
         for (failure, exit_code) in [
@@ -211,10 +219,11 @@ mod tests {
             (Failure::Listen(BindError::Setup(other())), 1),
             (Failure::Output(other()), 1),
             (Failure::NoConnection(String::new()), 1),
-            (server("not_allowed"), 77),
-            (server("too_many_connections"), 69),
+            (server(Reason::NotAllowed), 77),
+            (server(Reason::TooManyConnections), 69),
             (not_started(io::ErrorKind::NotFound), 127),
             (not_started(io::ErrorKind::PermissionDenied), 126),
+            (Failure::NoInterpreter { command: String::new(), interpreter: None }, 126),
         ] {
             assert_eq!(failure.exit_code(), exit_code, "{failure}");
         }

@@ -1,10 +1,10 @@
-//! Values of options that need more than a number's own parser.
+//! Values of options that need their own parser.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// About 136 years. Longer times are shortened to it: they mean the same, and a clock in nanoseconds can count to it.
+/// About 136 years. Longer times are capped at this: they mean the same, and a clock in nanoseconds can count to it.
 const SECONDS_MAX: u64 = 1 << 32;
 
 /// A time in seconds, fractions allowed.
@@ -21,7 +21,7 @@ impl FromStr for Seconds {
         }
         let longest = Duration::from_secs(SECONDS_MAX);
         let time = Duration::try_from_secs_f64(seconds).map_or(longest, |time| time.min(longest));
-        // Zero may mean "never", which is not what somebody means who asks for very little.
+        // Zero may mean "never", so a tiny value must not be rounded to it.
         Ok(Seconds(if seconds > 0.0 { time.max(Duration::from_nanos(1)) } else { time }))
     }
 }
@@ -32,7 +32,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// Some seconds, but not none.
+/// A number of seconds greater than 0.
 pub(crate) fn seconds_above_zero(text: &str) -> Result<Seconds, &'static str> {
     match text.parse()? {
         Seconds(Duration::ZERO) => Err("must be more than 0 seconds"),

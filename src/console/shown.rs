@@ -1,10 +1,10 @@
-//! Names and times as people are shown them.
+//! How names and times are shown to people.
 
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// Text from elsewhere, as one line that leaves the terminal as it is. What a terminal or a line would act on is written as
-/// an escape of Rust's, and so is the `\`, so that two names never look the same.
+/// Text from elsewhere, as one line that can't affect the terminal. Characters that would act on a terminal or a line
+/// are written as Rust escapes, and so is the `\`, so that two names never look the same.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
@@ -23,8 +23,8 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Controls, the ends of lines, and what can't be seen, changes the direction of what can, or its width, which terminals
-/// don't agree on: all that Unicode calls default-ignorable is among it.
+/// Control characters, line ends, and characters that are invisible, or change the direction or width of others, on
+/// which terminals don't agree: includes everything that Unicode calls default-ignorable.
 fn is_acted_on(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}')
@@ -34,12 +34,12 @@ fn is_acted_on(character: char) -> bool {
         || matches!(character, '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A time in the two units that count.
+/// A time in the two largest units.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span(pub(crate) Duration);
 
 impl Span {
-    /// A time as servers tell it.
+    /// A time as servers report it.
     pub(crate) fn of_seconds(seconds: f64) -> Self {
         Span(Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }
@@ -49,7 +49,7 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         match seconds {
-            // Cut, not rounded: there is no time at which "10.0s" is right.
+            // Truncated, not rounded: otherwise "10.0s" would appear.
             0..10 => write!(f, "{seconds}.{}s", self.0.subsec_millis() / 100),
             10..60 => write!(f, "{seconds}s"),
             60..3600 => write!(f, "{}m{:02}s", seconds / 60, seconds % 60),
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_acts_on_is_escaped() {
+    fn characters_that_act_on_a_terminal_are_escaped() {
         for (name, shown) in [
             ("boss:17", "boss:17"),
             ("größe \"ü\" 龍", "größe \"ü\" 龍"),

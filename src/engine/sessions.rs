@@ -1,6 +1,6 @@
 //! Sessions: what each client holds and waits for.
 
-use super::place::{InSession, List};
+use super::list::{InSession, List};
 use super::{ConnectionKey, SessionKey};
 use crate::slots::Slots;
 use crate::wire::peer::Peer;
@@ -20,6 +20,8 @@ pub(super) struct Session {
     pub(super) client: Option<Box<str>>,
     /// What it holds and waits for, in the order in which it asked.
     pub(super) places: List<InSession>,
+    /// How many of these are waits.
+    pub(super) waiting: u32,
 }
 
 const _: () = assert!(size_of::<Session>() <= 64);
@@ -51,6 +53,7 @@ impl Sessions {
         self.0.iter()
     }
 
+    #[cfg(feature = "unstable")]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,0 +1,220 @@
+//! The command line of `officer lock`.
+
+use std::ffi::OsString;
+use std::process;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+
+use crate::client::LockOptions;
+use crate::console::Failure;
+use crate::console::address::ServerOptions;
+use crate::console::values::Seconds;
+use crate::wire::request::{CLIENT_BYTES_MAX, NAME_BYTES_MAX};
+
+const USAGE: &str = "\
+officer lock [OPTIONS] <NAME> -- <COMMAND> [ARG]...
+       officer lock [OPTIONS] -- <NAME> -- <COMMAND> [ARG]...";
+
+// A paragraph is one line: clap breaks it where the terminal is too narrow.
+const AFTER: &str = "\
+The command sees the name of the lock as OFFICER_LOCK, and inherits everything else, the terminal too. HUP, INT, QUIT, \
+USR1, USR2, ALRM and TERM are passed on to it. A NAME that begins with '-' comes after a '--' of its own.
+
+The lock is released when the command ends by itself; what it leaves behind in the background is not waited for. If a \
+signal ends it, or one was passed on to it, the program that a script was waiting for may work on. On Linux the lock is then \
+held until all processes that the command has started have ended, and further signals are passed on to them. Daemons, \
+which have a session of their own ('setsid'), are not waited for.
+
+If the lock is lost while the command runs (the server ended, the network failed, 'officer kick'), the command gets \
+SIGTERM, and SIGKILL after --kill-after. On Linux so do all processes that it has started, but for daemons. If officer itself \
+is killed with SIGKILL the lock is free; on Linux the command gets SIGTERM then, but not what it has started.
+
+If the network fails, officer notices that before the server gives it up, and the time for it is chosen so that the command is \
+killed before that too. A --kill-after as long as the server's patience with silent clients leaves no time for that: then \
+the command gets SIGTERM before the next holder starts, and SIGKILL perhaps after. --verbose says so.
+
+A signal that comes before the command runs ends the wait at once, and officer with it: a shell shows 130 for Ctrl-C.
+
+Exit status: that of the command, or 128 + N if signal N ended it; or
+  2    the command line is wrong
+  69   there is no connection to a server, or it refuses
+  73   the lock was lost: the command was ended, or may have run without it
+  75   timed out waiting for the lock, or its queue is full
+  126  the command can't be executed
+  127  the command was not found";
+
+/// How long a command has from SIGTERM to SIGKILL, if nothing else is asked for.
+const KILL_AFTER: Duration = Duration::from_secs(5);
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true, override_usage = USAGE, after_help = AFTER)]
+pub(crate) struct Options {
+    /// Name of the lock
+    #[arg(value_parser = lock_name)]
+    name: Option<String>,
+
+    /// What to run, and its arguments
+    #[arg(last = true, required = true, value_names = ["COMMAND", "ARG"])]
+    command: Vec<OsString>,
+
+    /// Give up after waiting so long; fractions are allowed [default: wait for ever]
+    #[arg(short = 'w', long, value_name = "SECONDS")]
+    timeout: Option<Seconds>,
+
+    /// Do not wait: give up if the lock is not free
+    #[arg(short, long, conflicts_with = "timeout")]
+    no_wait: bool,
+
+    /// Do not wait if COUNT or more are on the lock already, its holder counted
+    #[arg(short, long, value_name = "COUNT", value_parser = RangedU64ValueParser::<u64>::new().range(..=1 << 53))]
+    queue_max: Option<u64>,
+
+    /// Exit status after timing out, or if the queue is full
+    #[arg(short = 'E', long, value_name = "STATUS", default_value_t = 75)]
+    pub(super) conflict_exit_code: u8,
+
+    /// When the lock is lost: time that the command has to end, from SIGTERM to SIGKILL [default: 5, or less if the server
+    /// gives silent clients up soon]
+    #[arg(short, long, value_name = "SECONDS")]
+    kill_after: Option<Seconds>,
+
+    /// What listings show for this client [default: PID@HOST COMMAND]
+    #[arg(long, value_name = "NAME", value_parser = client_name)]
+    client: Option<String>,
+
+    /// Tell what is waited for, and behind whom
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+
+    #[command(flatten)]
+    pub(super) server: ServerOptions,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) struct Task {
+    /// Of the lock.
+    pub(super) name: String,
+    /// What to run, and its arguments.
+    pub(super) command: Vec<OsString>,
+}
+
+impl Options {
+    /// Takes out what is to be done. A name after a `--` of its own is found at the start of the command.
+    pub(super) fn split(mut self) -> Result<(Self, Task), Failure> {
+        let mut command = std::mem::take(&mut self.command);
+        let name = match (self.name.take(), command.as_slice()) {
+            (Some(name), _) => name,
+            (None, [name, separator, _, ..]) if separator == "--" => {
+                let name = name.to_str().ok_or("the name of a lock is UTF-8".to_owned()).and_then(lock_name);
+                let name = name.map_err(|error| Failure::Usage(format!("{error}; see 'officer lock --help'")))?;
+                command.drain(..2);
+                name
+            }
+            (None, _) => {
+                let usage = "the name of the lock is missing before '--'; see 'officer lock --help'";
+                return Err(Failure::Usage(usage.to_owned()));
+            }
+        };
+        Ok((self, Task { name, command }))
+    }
+
+    /// How to reach the server, and what to be there.
+    pub(super) fn client_options(&self, task: &Task) -> crate::client::Options {
+        let client = self.client.clone().unwrap_or_else(|| client_name_default(&task.command[0]));
+        self.server.client_options().name(client).stop_within(self.kill_after(None))
+    }
+
+    /// How to ask for the lock.
+    pub(super) fn wanted(&self) -> LockOptions {
+        LockOptions {
+            timeout: if self.no_wait { Some(Duration::ZERO) } else { self.timeout.map(|timeout| timeout.0) },
+            queue_max: self.queue_max,
+        }
+    }
+
+    /// How long the command has from SIGTERM to SIGKILL. None is known of the server, or it gives nobody up.
+    pub(super) fn kill_after(&self, silent_after: Option<Duration>) -> Duration {
+        match self.kill_after {
+            Some(kill_after) => kill_after.0,
+            None => silent_after.map_or(KILL_AFTER, |silent_after| KILL_AFTER.min(silent_after / 2)),
+        }
+    }
+}
+
+fn lock_name(name: &str) -> Result<String, String> {
+    match name.len() {
+        1..=NAME_BYTES_MAX => Ok(name.to_owned()),
+        0 => Err("the name of a lock is not empty".to_owned()),
+        bytes => Err(format!("the name of a lock has at most {NAME_BYTES_MAX} bytes, this has {bytes}")),
+    }
+}
+
+fn client_name(name: &str) -> Result<String, String> {
+    match name.len() {
+        0..=CLIENT_BYTES_MAX => Ok(name.to_owned()),
+        bytes => Err(format!("at most {CLIENT_BYTES_MAX} bytes are shown, this has {bytes}")),
+    }
+}
+
+/// `4711@web1 deploy.sh`: where to look for it, and what it does.
+fn client_name_default(command: &OsString) -> String {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    let file = std::path::Path::new(command).file_name().unwrap_or(command).to_string_lossy();
+    let mut name = format!("{}@{host} {file}", process::id());
+    while name.len() > CLIENT_BYTES_MAX {
+        name.pop();
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_their_limits() {
+        assert!(lock_name("").is_err());
+        assert!(lock_name(&"x".repeat(1024)).is_ok());
+        assert!(lock_name(&"x".repeat(1025)).is_err());
+        assert!(client_name(&"x".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn the_time_to_end_fits_into_the_patience_of_the_server_unless_it_is_set() {
+        use clap::Parser;
+
+        #[derive(Parser)]
+        #[command(disable_help_flag = true)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+
+        let kill_after = |args: &[&str], silent_after| {
+            let args = [&["lock"], args, &["x", "--", "ls"]].concat();
+            Line::parse_from(args).options.kill_after(silent_after)
+        };
+        let seconds = Duration::from_secs;
+        for (args, silent_after, time) in [
+            (&[][..], None, seconds(5)),
+            (&[], Some(seconds(30)), seconds(5)),
+            (&[], Some(seconds(4)), seconds(2)),
+            (&["-k", "9"], Some(seconds(4)), seconds(9)),
+            (&["-k", "0"], None, Duration::ZERO),
+        ] {
+            assert_eq!(kill_after(args, silent_after), time, "{args:?} {silent_after:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_says_where_it_is_and_what_it_does() {
+        let name = client_name_default(&"/usr/local/bin/deploy.sh".into());
+        assert!(name.starts_with(&format!("{}@", process::id())) && name.ends_with(" deploy.sh"), "{name}");
+        let name = client_name_default(&"é".repeat(200).into());
+        assert!((CLIENT_BYTES_MAX - 1..=CLIENT_BYTES_MAX).contains(&name.len()), "{name}");
+    }
+}

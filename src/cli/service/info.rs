@@ -1,0 +1,135 @@
+//! What `officer status` tells about a server, beyond its process: a file beside the pid file, which the server writes once
+//! it listens. The pid file itself has nothing but the number, for the scripts that read it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fmt, process};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use super::pid_file;
+
+/// More than it ever has.
+const BYTES_MAX: u64 = 64 << 10;
+
+/// A server in the background.
+#[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub(super) struct Info {
+    pub(super) process: u32,
+    pub(super) version: String,
+    pub(super) address: String,
+    /// In seconds of the UNIX time.
+    pub(super) started: u64,
+}
+
+impl Info {
+    /// That of this process.
+    pub(super) fn own(address: &str) -> Info {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Info { process: process::id(), version, address: address.to_owned(), started }
+    }
+
+    /// That of this process, if a file beside its pid file has it.
+    pub(super) fn of(pid: rustix::process::Pid, pid_file: &Path) -> Option<Info> {
+        let mut bytes = Vec::new();
+        pid_file::options().open(path(pid_file)).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        let info: Info = serde_json::from_slice(&bytes).ok()?;
+        (i32::try_from(info.process) == Ok(pid.as_raw_pid())).then_some(info)
+    }
+
+    /// Writes it beside the pid file, whole or not at all, in the place of what a server before left. The file has to stay
+    /// open: it is locked for as long.
+    pub(super) fn write(&self, pid_file: &Path) -> io::Result<File> {
+        let (path, new) = (path(pid_file), pid_file.with_extension("info.new"));
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => (),
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&new)?;
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        file.write_all(&line)?;
+        // What cleans up old files leaves those alone that are locked.
+        let _ = flock(&file, FlockOperation::NonBlockingLockShared);
+        fs::rename(&new, &path)?;
+        Ok(file)
+    }
+}
+
+/// The file beside this pid file.
+pub(super) fn path(pid_file: &Path) -> PathBuf {
+    pid_file.with_extension("info")
+}
+
+/// When it started, what it is and where it listens.
+impl fmt::Display for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (address, version) = (self.address.escape_debug(), self.version.escape_debug());
+        write!(f, "since {}: version {version}, listening on {address}", Utc(self.started))
+    }
+}
+
+/// A point in time, in seconds of the UNIX time, as `2026-11-28T10:36:38Z`.
+struct Utc(u64);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        // To the end of the year 9999: the number is that of a file.
+        let seconds = self.0.min(253_402_300_799);
+        let (mut days, second) = (seconds / DAY.as_secs(), seconds % DAY.as_secs());
+        let mut year = 1970;
+        while days >= days_of_year(year) {
+            days -= days_of_year(year);
+            year += 1;
+        }
+        let february = if days_of_year(year) == 366 { 29 } else { 28 };
+        let mut month = 1;
+        for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+            if days < length {
+                break;
+            }
+            days -= length;
+            month += 1;
+        }
+        let (day, hour, minute) = (days + 1, second / 3600, second / 60 % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+    }
+}
+
+fn days_of_year(year: u64) -> u64 {
+    let is_leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    if is_leap { 366 } else { 365 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_in_utc() {
+        for (seconds, shown) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_798_761_599, "2026-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (u64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(Utc(seconds).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn whatever_stands_in_the_file_what_is_told_is_one_line() {
+        let info = Info { process: 1, version: "0.1\n".to_owned(), address: "/tmp/a\x1b[2J".to_owned(), started: 0 };
+        let line = info.to_string();
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+}

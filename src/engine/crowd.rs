@@ -1,0 +1,50 @@
+//! The index of crowds: on a lock with many places, a session's own is found by hash, not by looking at each.
+
+use std::hash::BuildHasher;
+
+use super::SessionKey;
+use super::index::Index;
+use super::place::{Place, PlaceKey, Places, at};
+use super::table::LockKey;
+
+/// A lock with more places than this is crowded. Looking at up to so many costs less than the hash.
+pub(super) const CROWDED: usize = 8;
+
+/// From lock and session to the place, for crowded locks only.
+#[derive(Debug, Default)]
+pub(super) struct Crowd {
+    index: Index,
+}
+
+impl Crowd {
+    pub(super) fn find(
+        &self,
+        hasher: &impl BuildHasher,
+        places: &Places,
+        lock: LockKey,
+        session: SessionKey,
+    ) -> Option<PlaceKey> {
+        let matches = |number| {
+            let place = at(places, PlaceKey::new(number));
+            place.lock == lock && place.session == session
+        };
+        self.index.find(hash(hasher, lock, session), matches).map(PlaceKey::new)
+    }
+
+    pub(super) fn insert(&mut self, hasher: &impl BuildHasher, place: &Place, key: PlaceKey) {
+        self.index.insert(hash(hasher, place.lock, place.session), key.index());
+    }
+
+    pub(super) fn remove(&mut self, hasher: &impl BuildHasher, lock: LockKey, session: SessionKey, key: PlaceKey) {
+        self.index.remove(hash(hasher, lock, session), key.index());
+    }
+
+    #[cfg(feature = "unstable")]
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+}
+
+fn hash(hasher: &impl BuildHasher, lock: LockKey, session: SessionKey) -> u64 {
+    hasher.hash_one((lock.slot(), session.to_bits()))
+}

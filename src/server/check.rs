@@ -1,0 +1,67 @@
+//! What always holds in the server between turns, checked as a whole.
+
+use super::connection::Phase;
+use super::connections::Connections;
+use super::{Server, Socket};
+use crate::engine::ConnectionKey;
+
+impl<S: Socket> Server<S> {
+    /// Checks everything that always holds between turns, in time proportional to everything there is.
+    ///
+    /// # Panics
+    /// If anything contradicts.
+    pub fn check_all(&self) {
+        self.engine.check_all();
+        self.connections.check_all();
+        assert!(self.spare.is_empty(), "the spare list is only memory");
+    }
+
+    /// Whether nothing is left of any connection.
+    pub fn is_empty(&self) -> bool {
+        self.engine.is_empty() && self.connections.is_empty()
+    }
+}
+
+impl<S: Socket> Connections<S> {
+    /// Whether nothing is left of any connection.
+    fn is_empty(&self) -> bool {
+        // A deadline without its connection is what check_all finds.
+        self.slots.is_empty() && !self.has_work()
+    }
+
+    fn check_all(&self) {
+        self.deadlines.check_all();
+        let (mut kept, mut unsent, mut armed, mut turned_away) = (0, 0, 0, 0);
+        for (key, connection) in self.slots.iter() {
+            kept += connection.kept();
+            unsent += connection.unsent();
+            turned_away += usize::from(connection.flags.is_turned_away);
+            armed += usize::from(connection.deadline.is_some());
+            let times = |list: &[ConnectionKey]| list.iter().filter(|listed| **listed == key).count();
+            assert_eq!(times(&self.listed), usize::from(connection.flags.is_listed), "listed once, or not at all");
+            assert_eq!(times(&self.dirty), usize::from(connection.flags.is_dirty), "dirty once, or not at all");
+            let is_doomed = matches!(connection.phase, Phase::Doomed { .. });
+            assert_eq!(
+                self.doomed.iter().any(|(doomed, _)| *doomed == key),
+                is_doomed,
+                "who is doomed waits for the end"
+            );
+            if let (Phase::Open, Some(due)) = (connection.phase, self.due(connection)) {
+                let deadline = connection.deadline.map(|deadline| self.deadlines.at(deadline));
+                assert!(deadline.is_some_and(|at| at <= due), "a limit on time has a deadline");
+            }
+            assert!(connection.outbox.as_ref().is_none_or(|outbox| !outbox.unsent().is_empty()), "no idle buffer");
+            assert!(connection.inbox.as_ref().is_none_or(|inbox| !inbox.bytes.is_empty()), "no idle buffer");
+            assert!(connection.inbox.is_none() || connection.phase == Phase::Open, "input that nobody executes");
+            let can_move = connection.flags.is_dirty || connection.flags.is_blocked;
+            assert!(connection.unsent() == 0 || can_move || is_doomed, "unsent output has nobody to send it");
+            let has_input = connection.flags.is_readable || connection.has_unscanned();
+            let is_served = connection.flags.is_listed || self.is_paused(connection);
+            assert!(connection.phase != Phase::Open || !has_input || is_served, "a connection is deaf");
+        }
+        assert_eq!(kept, self.kept, "the sum of what is not executed");
+        assert_eq!(unsent, self.unsent, "the sum of what is unsent");
+        assert_eq!(armed, self.deadlines.len(), "every deadline has its connection");
+        assert_eq!(turned_away, self.turned_away, "the number of those turned away");
+    }
+}

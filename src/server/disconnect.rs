@@ -1,0 +1,70 @@
+//! Why a connection ends, and how its socket is closed then.
+
+use std::{fmt, io};
+
+use super::connection::Leave;
+use crate::wire::foreign::Foreign;
+use crate::wire::peer::Peer;
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub enum Disconnect {
+    /// End of input.
+    PeerClosed,
+    /// A line over the limit.
+    LineTooLong,
+    /// It began with another protocol.
+    WrongProtocol(Foreign),
+    /// All together have sent too much that can't be executed yet, and this one most.
+    InboxesFull,
+    /// There was no room for it.
+    TooManyConnections,
+    /// Nothing was received for the idle limit.
+    Idle,
+    /// Somebody ended it by `kick`.
+    Kicked {
+        /// Who.
+        by: Peer,
+    },
+    /// It has too much unsent output.
+    OutboxFull,
+    /// All together have too much unsent output, and this one most.
+    OutboxesFull,
+    /// It took nothing of its output for the limit.
+    Stalled,
+    /// The socket failed.
+    Io(io::Error),
+}
+
+impl Disconnect {
+    pub(super) fn leave(&self) -> Leave {
+        match self {
+            Disconnect::PeerClosed | Disconnect::Kicked { .. } => Leave::Sent,
+            Disconnect::LineTooLong | Disconnect::WrongProtocol(_) | Disconnect::TooManyConnections => Leave::Read,
+            Disconnect::InboxesFull
+            | Disconnect::Idle
+            | Disconnect::OutboxFull
+            | Disconnect::OutboxesFull
+            | Disconnect::Stalled
+            | Disconnect::Io(_) => Leave::Now,
+        }
+    }
+}
+
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Disconnect::PeerClosed => f.write_str("the peer closed the connection"),
+            Disconnect::LineTooLong => f.write_str("line too long"),
+            Disconnect::WrongProtocol(foreign) => write!(f, "wrong protocol: it speaks {foreign}"),
+            Disconnect::InboxesFull => f.write_str("total input limit exceeded; this connection held the most"),
+            Disconnect::TooManyConnections => f.write_str("connection limit reached"),
+            Disconnect::Idle => f.write_str("idle limit reached"),
+            Disconnect::Kicked { by } => write!(f, "kicked by {by}"),
+            Disconnect::OutboxFull => f.write_str("output limit exceeded"),
+            Disconnect::OutboxesFull => f.write_str("total output limit exceeded; this connection held the most"),
+            Disconnect::Stalled => f.write_str("output stalled: the peer read nothing for the stall limit"),
+            Disconnect::Io(error) => write!(f, "socket error: {error}"),
+        }
+    }
+}

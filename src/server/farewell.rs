@@ -1,0 +1,91 @@
+//! The line in the log at the end of a connection: who it was, why it ended, and what it held.
+
+use std::fmt;
+
+use crate::engine::{Engine, SessionKey};
+use crate::wire::peer::Peer;
+use crate::wire::transcript::Escaped;
+
+/// Names that one line has of what was released, and of the queues that were left.
+const NAMES_MAX: usize = 10;
+
+/// Why a connection ends, kept until its session does.
+#[derive(Debug)]
+pub(super) struct Why {
+    pub(super) text: String,
+    /// The client closed it: nothing that anybody has to know of.
+    pub(super) is_ordinary: bool,
+}
+
+/// What is said of a session that is about to end. `Display` writes the line.
+pub(super) struct Farewell<'a> {
+    peer: Peer,
+    why: &'a Why,
+    client: Option<&'a str>,
+    holds: Vec<&'a str>,
+    waits: Vec<&'a str>,
+}
+
+impl<'a> Farewell<'a> {
+    pub(super) fn of(peer: Peer, why: &'a Why, engine: &'a Engine, session: SessionKey) -> Self {
+        let (holds, waits): (Vec<_>, Vec<_>) = engine.locks_of(session).partition(|(_, is_held)| *is_held);
+        let names = |locks: Vec<(&'a str, bool)>| locks.into_iter().map(|(name, _)| name).collect();
+        Farewell { peer, why, client: engine.summary(session).client, holds: names(holds), waits: names(waits) }
+    }
+
+    /// At info if something was lost, or went wrong; health checks come and go at debug.
+    pub(super) fn level(&self) -> log::Level {
+        let is_quiet = self.why.is_ordinary && self.holds.is_empty() && self.waits.is_empty();
+        if is_quiet { log::Level::Debug } else { log::Level::Info }
+    }
+}
+
+impl fmt::Display for Farewell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.peer)?;
+        if let Some(client) = self.client {
+            write!(f, " ({})", Escaped(client.as_bytes()))?;
+        }
+        write!(f, " ended: {}", self.why.text)?;
+        write_names(f, "released", ["lock", "locks"], &self.holds)?;
+        write_names(f, "left", ["queue", "queues"], &self.waits)
+    }
+}
+
+fn write_names(f: &mut fmt::Formatter<'_>, verb: &str, [one, several]: [&str; 2], names: &[&str]) -> fmt::Result {
+    if names.is_empty() {
+        return Ok(());
+    }
+    write!(f, "; {verb} {} {}: ", names.len(), if names.len() == 1 { one } else { several })?;
+    for (index, name) in names.iter().take(NAMES_MAX).enumerate() {
+        write!(f, "{}{}", if index > 0 { ", " } else { "" }, Escaped(name.as_bytes()))?;
+    }
+    match names.len().checked_sub(NAMES_MAX) {
+        None | Some(0) => Ok(()),
+        Some(more) => write!(f, " and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_names_who_it_was_and_what_it_held() {
+        let why = Why { text: "idle limit reached".to_owned(), is_ordinary: false };
+        let bare = Farewell { peer: Peer::Unix(7), why: &why, client: None, holds: vec![], waits: vec![] };
+        assert_eq!(bare.to_string(), "unix:7 ended: idle limit reached");
+        let names: Vec<String> = (0..12).map(|number| format!("boss:{number}")).collect();
+        let full = Farewell {
+            client: Some("raid\n"),
+            holds: names.iter().map(String::as_str).collect(),
+            waits: vec!["deploy"],
+            ..bare
+        };
+        assert_eq!(
+            full.to_string(),
+            "unix:7 (raid\\x0a) ended: idle limit reached; released 12 locks: boss:0, boss:1, boss:2, boss:3, boss:4, \
+             boss:5, boss:6, boss:7, boss:8, boss:9 and 2 more; left 1 queue: deploy"
+        );
+    }
+}

@@ -1,0 +1,342 @@
+//! From the socket to the engine: reads, frames lines, and executes them.
+
+use std::io::ErrorKind;
+
+use super::connection::{Connection, Phase};
+use super::connections::Connections;
+use super::inbox::Inbox;
+use super::{Disconnect, Server, Socket};
+use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
+use crate::wire::Id;
+use crate::wire::foreign::{Beginning, Foreign};
+use crate::wire::line::{LineScanner, LineTooLong, is_blank};
+use crate::wire::reply::{Reason, Reply};
+use crate::wire::request::{self, Command, Operation, Request};
+use crate::wire::transcript::Event;
+
+/// Looking at more places or connections than this takes so long that it is not done for many requests in one turn. With
+/// very many, once takes milliseconds.
+const LOOKED_AT_AT_ONCE: u64 = 1000;
+
+/// What one read gave.
+enum Input {
+    /// This many bytes.
+    Bytes(usize),
+    /// Nothing now.
+    Nothing,
+    /// The end.
+    End(Disconnect),
+}
+
+impl<S: Socket> Server<S> {
+    /// Executes what a connection has sent: the lines that were left from before, then those of one read.
+    pub(super) fn serve(&mut self, key: ConnectionKey) {
+        if self.has_lines(key) {
+            let mut inbox = self.connections.take_inbox(key).expect("lines are in an inbox");
+            self.execute_lines(key, &inbox.bytes, 0, &mut inbox.scanner);
+            inbox.compact();
+            self.connections.keep_inbox(key, inbox);
+        }
+        if self.may_read(key) {
+            self.read_and_execute(key);
+        }
+        if self.long_request_from != Some(key) {
+            self.connections.resume(key);
+        }
+    }
+
+    /// Whether there are lines that were left from before, and may be executed now.
+    fn has_lines(&self, key: ConnectionKey) -> bool {
+        let connection = self.connections.get(key).expect("a connection on the list exists");
+        connection.has_unscanned() && !self.connections.is_paused(connection)
+    }
+
+    fn may_read(&self, key: ConnectionKey) -> bool {
+        let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
+        let is_open = connection.phase == Phase::Open && !self.connections.is_paused(connection);
+        is_open && connection.flags.is_readable && !connection.has_unscanned()
+    }
+
+    fn read_and_execute(&mut self, key: ConnectionKey) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        match self.connections.read(key, &mut buffer) {
+            Input::Bytes(bytes) => self.execute_input(key, &buffer[..bytes]),
+            Input::Nothing => {}
+            Input::End(why) => self.connections.doom(key, why),
+        }
+        self.read_buffer = buffer;
+    }
+
+    /// Executes what was just read, right from the buffer unless a part of a line came before.
+    fn execute_input(&mut self, key: ConnectionKey, input: &[u8]) {
+        let peer = self.connections.known(key).peer;
+        self.connections.recorder.remember(self.connections.now, peer, Event::Received, input);
+        let inbox = match self.connections.take_inbox(key) {
+            Some(mut inbox) => {
+                inbox.bytes.extend_from_slice(input);
+                self.check_beginning(key, &inbox.bytes);
+                self.execute_lines(key, &inbox.bytes, input.len(), &mut inbox.scanner);
+                inbox.compact();
+                inbox
+            }
+            None => {
+                self.check_beginning(key, input);
+                let mut scanner = LineScanner::default();
+                self.execute_lines(key, input, input.len(), &mut scanner);
+                let rest = scanner.rest(input);
+                if rest.is_empty() {
+                    return;
+                }
+                let mut inbox = self.connections.inboxes.take();
+                inbox.bytes.extend_from_slice(rest);
+                inbox.scanner = scanner.rebased();
+                inbox
+            }
+        };
+        self.connections.keep_inbox(key, inbox);
+    }
+
+    /// Closes a connection that begins with another protocol, before anything of it is executed.
+    fn check_beginning(&mut self, key: ConnectionKey, bytes: &[u8]) {
+        let connection = self.connections.known(key);
+        if connection.flags.is_ours {
+            return;
+        }
+        match Beginning::of(bytes) {
+            Beginning::Ours => connection.flags.is_ours = true,
+            Beginning::Unknown => {}
+            Beginning::Foreign(foreign) => self.refuse_protocol(key, foreign),
+        }
+    }
+
+    #[cold]
+    fn refuse_protocol(&mut self, key: ConnectionKey, foreign: Foreign) {
+        let message = format!("this port speaks the protocol of Officer (lines of JSON), not {foreign}");
+        self.connections.push(key, &Reply::error(Reason::WrongProtocol, message));
+        if let Some(left_out) = self.foreign_lines.take(self.connections.now) {
+            let peer = self.connections.known(key).peer;
+            let rest = if left_out > 0 { format!(" (and {left_out} more like this)") } else { String::new() };
+            log::warn!("{peer} speaks {foreign}; closing its connection{rest}");
+        }
+        self.connections.doom(key, Disconnect::WrongProtocol(foreign));
+    }
+
+    /// Executes the whole lines in `bytes`, until the connection is to end or has too much unsent. The last `new` of the
+    /// bytes were not there before.
+    fn execute_lines(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
+        let now = self.connections.now;
+        // In one go for all lines, but not again and again for one that drips in.
+        let is_strict = self.connections.known(key).flags.is_strict;
+        let mut text = if bytes.len() <= 2 * new && !is_strict { valid_prefix(bytes) } else { "" };
+        let line_bytes_max = self.connections.limits.line_bytes_max;
+        loop {
+            let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
+            let Some(session) = connection.session else { return };
+            if connection.phase != Phase::Open || self.connections.is_paused(connection) {
+                return;
+            }
+            let peer = connection.peer;
+            let is_strict = connection.flags.is_strict;
+            let rest = scanner.rest_of(text);
+            if let Some((request, len)) = request::recognise_line(rest).filter(|(_, len)| *len <= line_bytes_max) {
+                debug_assert!(!self.is_long(&request), "what is plain is quick");
+                scanner.step_over(len);
+                self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..len]);
+                self.dispatch(key, session, &request);
+                continue;
+            }
+            let before = *scanner;
+            let line = match scanner.next_line(bytes, line_bytes_max) {
+                Ok(Some(line)) => line,
+                Ok(None) => return,
+                Err(LineTooLong) => {
+                    let message = format!("a line may have at most {line_bytes_max} bytes");
+                    self.connections.push(key, &Reply::error(Reason::LineTooLong, message));
+                    return self.connections.doom(key, Disconnect::LineTooLong);
+                }
+            };
+            if is_blank(line) {
+                continue;
+            }
+            let parsed = if is_strict { request::parse_strictly(line) } else { request::parse(line) };
+            if parsed.as_ref().is_ok_and(|request| self.is_long(request)) {
+                if self.long_request_from.is_some() {
+                    *scanner = before;
+                    return;
+                }
+                self.long_request_from = Some(key);
+            }
+            self.connections.recorder.log(now, peer, Event::Received, line);
+            match parsed {
+                Ok(request) => self.dispatch(key, session, &request),
+                Err(bad) => self.connections.push(key, &bad.reply()),
+            }
+            // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
+            if self.connections.known(key).flags.is_strict {
+                text = "";
+            }
+        }
+    }
+
+    #[inline]
+    fn dispatch(&mut self, key: ConnectionKey, session: SessionKey, request: &Request<'_>) {
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: self.connections.now };
+        match &request.command {
+            Command::Locks(operation) => self.engine.request(operation, &context, &mut self.connections),
+            Command::Hello(hello) => self.hello(key, hello, &context),
+            Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
+            Command::Kick { connection } => self.kick(key, connection, &context),
+        }
+    }
+
+    /// Whether it may take long, however short the answer is.
+    fn is_long(&self, request: &Request<'_>) -> bool {
+        match request.command {
+            Command::Locks(Operation::Locks | Operation::Connections | Operation::MyLocks) => {
+                let stats = self.engine.stats();
+                stats.held + stats.waiting > LOOKED_AT_AT_ONCE
+            }
+            // It looks at slots, and there are as many as there ever were locks at a time.
+            Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
+            Command::Kick { .. } => self.connections.len() as u64 > LOOKED_AT_AT_ONCE,
+            Command::Locks(_) | Command::Hello(_) => false,
+        }
+    }
+
+    /// Reads on from a peer that was told to go, so that no reset overtakes what it was told.
+    pub(super) fn drop_input(&mut self, key: ConnectionKey) {
+        match self.connections.read(key, &mut self.read_buffer) {
+            Input::Bytes(_) | Input::Nothing if self.connections.known(key).flags.is_readable => {
+                self.connections.list(key);
+            }
+            Input::Bytes(_) | Input::Nothing => {}
+            Input::End(_) => self.connections.remove(key),
+        }
+    }
+}
+
+impl<S: Socket> Connections<S> {
+    /// Reads once.
+    fn read(&mut self, key: ConnectionKey, buffer: &mut [u8]) -> Input {
+        let now = self.now;
+        let connection = self.known(key);
+        match connection.socket.read(buffer) {
+            Ok(0) => Input::End(Disconnect::PeerClosed),
+            Ok(bytes) => {
+                connection.last_input = now;
+                if bytes < buffer.len() && connection.is_drained_by_short_read() {
+                    connection.flags.is_readable = false;
+                }
+                Input::Bytes(bytes)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                connection.flags.is_readable = false;
+                Input::Nothing
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Input::Nothing,
+            Err(error) => Input::End(Disconnect::Io(error)),
+        }
+    }
+
+    /// Takes what is left from before, for as long as lines of it are executed.
+    pub(super) fn take_inbox(&mut self, key: ConnectionKey) -> Option<Box<Inbox>> {
+        let inbox = self.known(key).inbox.take();
+        self.kept -= inbox.as_ref().map_or(0, |inbox| inbox.bytes.len());
+        inbox
+    }
+
+    /// Keeps what is left now, if anything is.
+    pub(super) fn keep_inbox(&mut self, key: ConnectionKey, mut inbox: Box<Inbox>) {
+        let connection = self.known(key);
+        if inbox.bytes.is_empty() || connection.phase != Phase::Open {
+            return self.inboxes.put(inbox);
+        }
+        inbox.give_back(!connection.flags.is_readable);
+        let bytes = inbox.bytes.len();
+        connection.inbox = Some(inbox);
+        self.kept += bytes;
+        while self.kept > self.limits.inboxes_bytes_max {
+            self.doom_largest(Connection::kept, Disconnect::InboxesFull);
+        }
+    }
+
+    pub(super) fn drop_inbox(&mut self, key: ConnectionKey) {
+        if let Some(inbox) = self.take_inbox(key) {
+            self.inboxes.put(inbox);
+        }
+    }
+
+    /// Goes on in the next turn with what it has sent, unless it is paused. Once enough is sent nobody else would come
+    /// back to it.
+    pub(super) fn resume(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.get(key) else { return };
+        let has_input = connection.flags.is_readable || connection.has_unscanned();
+        if connection.phase == Phase::Open && has_input && !self.is_paused(connection) {
+            self.list(key);
+        }
+    }
+}
+
+/// The longest beginning that is UTF-8.
+fn valid_prefix(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_else(|_| bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read, Write};
+
+    use super::*;
+    use crate::server::Limits;
+    use crate::wire::peer::Peer;
+
+    /// Has nothing to read, and takes nothing.
+    struct Idle;
+
+    impl Read for Idle {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+    }
+
+    impl Write for Idle {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Socket for Idle {
+        fn close_write(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_connection_that_waits_for_the_rest_of_a_line_has_little_memory_and_one_that_reads_on_has_more() {
+        let mut connections = Connections::new(Limits::default());
+        let key = connections.insert(Idle, Peer::Unix(1));
+        let mut capacity = |is_readable| {
+            connections.known(key).flags.is_readable = is_readable;
+            let mut inbox = Box::<Inbox>::default();
+            inbox.bytes.reserve_exact(1 << 20);
+            inbox.bytes.push(b'{');
+            connections.keep_inbox(key, inbox);
+            connections.take_inbox(key).expect("a byte is left").bytes.capacity()
+        };
+        assert_eq!((capacity(false), capacity(true)), (1 << 10, 32 << 10));
+    }
+
+    #[test]
+    fn text_ends_at_the_first_byte_that_is_not_utf_8() {
+        // Whatever comes after that is read line by line, which takes longer and comes to the same.
+        for (bytes, text) in
+            [(&b"a\xc3\xa9b"[..], "aéb"), (b"a\xc3\xa9\xffb", "aé"), (b"a\xc3", "a"), (b"\xff", ""), (b"", "")]
+        {
+            assert_eq!(valid_prefix(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! From the engine to the socket: takes replies into outboxes, and writes once per connection and turn.
+
+use std::io::ErrorKind;
+
+use super::connection::{Connection, Leave, Phase};
+use super::connections::Connections;
+use super::{Disconnect, Socket};
+use crate::engine::{ConnectionKey, Replies};
+use crate::wire::reply::Reply;
+use crate::wire::transcript::Event;
+
+impl<S: Socket> Replies for Connections<S> {
+    fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>) {
+        let connection = self.slots.get_mut(to).expect("a session outlives no connection");
+        if connection.phase != Phase::Open {
+            return;
+        }
+        if connection.outbox.is_none() {
+            connection.last_progress = self.now;
+        }
+        let outbox = connection.outbox.get_or_insert_with(|| self.outboxes.take());
+        let start = outbox.bytes.len();
+        reply.encode(&mut outbox.bytes);
+        let added = outbox.bytes.len() - start;
+        self.recorder.log(self.now, connection.peer, Event::Sent, &outbox.bytes[start..]);
+        let unsent = outbox.unsent().len();
+        let is_blocked = connection.flags.is_blocked;
+        self.unsent += added;
+        self.bytes_pushed += added as u64;
+        if !is_blocked {
+            self.mark_dirty(to);
+        }
+        if unsent > self.limits.outbox_bytes_max {
+            self.doom(to, Disconnect::OutboxFull);
+        }
+        while self.unsent > self.limits.outboxes_bytes_max {
+            self.doom_largest(Connection::unsent, Disconnect::OutboxesFull);
+        }
+    }
+}
+
+impl<S: Socket> Connections<S> {
+    /// Whether so much is unsent that its requests are not executed.
+    pub(super) fn is_paused(&self, connection: &Connection<S>) -> bool {
+        connection.unsent() >= self.limits.outbox_pause_bytes
+    }
+
+    /// Writes once to every connection that has something to send and may take it.
+    pub(super) fn flush_dirty(&mut self, spare: &mut Vec<ConnectionKey>) {
+        std::mem::swap(&mut self.dirty, spare);
+        for key in spare.drain(..) {
+            if let Some(connection) = self.slots.get_mut(key) {
+                connection.flags.is_dirty = false;
+                self.flush(key);
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self, key: ConnectionKey) {
+        let now = self.now;
+        let connection = self.slots.get_mut(key).expect("only a connection that exists is flushed");
+        let Some(outbox) = &mut connection.outbox else { return self.on_flushed(key) };
+        if connection.flags.is_blocked {
+            return;
+        }
+        match connection.socket.write(outbox.unsent()) {
+            Ok(0) => self.doom(key, Disconnect::Io(ErrorKind::WriteZero.into())),
+            Ok(bytes) => {
+                self.recorder.remember(now, connection.peer, Event::Sent, &outbox.unsent()[..bytes]);
+                outbox.mark_sent(bytes);
+                connection.last_progress = now;
+                let is_empty = outbox.unsent().is_empty();
+                self.unsent -= bytes;
+                if is_empty {
+                    self.drop_outbox(key);
+                    self.on_flushed(key);
+                } else {
+                    // Not every socket announces that it takes more after it took a part. It is tried once more, and
+                    // waited for when it says that it would block.
+                    self.mark_dirty(key);
+                    self.arm(key);
+                }
+                self.resume(key);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                connection.flags.is_blocked = true;
+                self.arm(key);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                self.mark_dirty(key);
+                self.arm(key);
+            }
+            Err(error) => self.doom(key, Disconnect::Io(error)),
+        }
+    }
+
+    /// All is sent.
+    fn on_flushed(&mut self, key: ConnectionKey) {
+        let until = self.now.after(self.limits.linger.into());
+        let connection = self.known(key);
+        let Phase::Draining { leave } = connection.phase else { return };
+        if leave == Leave::Read && connection.socket.close_write().is_ok() {
+            connection.phase = Phase::Lingering { until };
+            self.list(key);
+            self.arm(key);
+        } else {
+            self.remove(key);
+        }
+    }
+
+    pub(super) fn drop_outbox(&mut self, key: ConnectionKey) {
+        if let Some(outbox) = self.known(key).outbox.take() {
+            self.unsent -= outbox.unsent().len();
+            self.outboxes.put(outbox);
+        }
+    }
+
+    /// All together have too much: the one that has most goes. A scan, but each one frees its share of the whole.
+    #[cold]
+    pub(super) fn doom_largest(&mut self, bytes: impl Fn(&Connection<S>) -> usize, why: Disconnect) {
+        let largest = self.slots.iter().max_by_key(|(_, connection)| bytes(connection));
+        let (key, _) = largest.expect("somebody has a part of it");
+        self.doom(key, why);
+    }
+}

@@ -1,0 +1,83 @@
+//! The order of one turn.
+
+use super::connection::Phase;
+use super::farewell::{Farewell, Why};
+use super::{Server, Socket};
+use crate::engine::ConnectionKey;
+use crate::time::Moment;
+
+impl<S: Socket> Server<S> {
+    /// One turn. The order decides what clients see of things that come together: a release that was read grants a
+    /// waiter before that one's timeout is looked at, and all that is decided is written at the end, once per connection.
+    /// Deadlines are executed up to the last complete poll: see [`Server::polled`].
+    pub fn turn(&mut self, now: Moment) {
+        self.connections.now = now;
+        if !self.is_shutting_down {
+            self.read_ready();
+            self.expire();
+            self.close_doomed();
+        }
+        self.connections.flush_dirty(&mut self.spare);
+    }
+
+    fn read_ready(&mut self) {
+        let mut listed = self.connections.take_listed(std::mem::take(&mut self.spare));
+        for key in listed.drain(..) {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.flags.is_listed = false;
+            match connection.phase {
+                Phase::Open => self.serve(key),
+                Phase::Lingering { .. } => self.drop_input(key),
+                Phase::Doomed { .. } | Phase::Draining { .. } => {}
+            }
+        }
+        self.spare = listed;
+        // Requeue last, or its next long request starves the others that wait with theirs.
+        if let Some(key) = self.long_request_from.take() {
+            self.connections.resume(key);
+        }
+    }
+
+    /// Connections that were silent or deaf for too long, then waits. The rest of what is due comes in the next turn.
+    fn expire(&mut self) {
+        // Everything that a complete poll reported has been read by now, but for input that is held up on purpose: of a
+        // connection that is paused by its unsent output, or after a long request that waits for another turn.
+        let due_by = self.horizon.reached();
+        let (expiries_max, bytes_max) =
+            (self.connections.limits.turn_expiries_max, self.connections.limits.turn_expiry_bytes);
+        for _ in 0..expiries_max {
+            let Some(key) = self.connections.deadlines.pop_due(due_by) else { break };
+            self.connections.on_deadline(key, due_by);
+        }
+        let bytes_before = self.connections.bytes_pushed;
+        for _ in 0..expiries_max {
+            let bytes = self.connections.bytes_pushed - bytes_before;
+            if bytes >= bytes_max as u64
+                || !self.engine.expire_next(due_by, self.connections.now, &mut self.connections)
+            {
+                break;
+            }
+        }
+    }
+
+    /// Ends the sessions of those that are to end, some per turn, each of them whole.
+    fn close_doomed(&mut self) {
+        for _ in 0..self.connections.limits.turn_ends_max {
+            let Some((key, why)) = self.connections.next_doomed() else { break };
+            self.end_session(key, &why);
+            self.connections.begin_drain(key);
+        }
+    }
+
+    pub(super) fn end_session(&mut self, key: ConnectionKey, why: &Why) {
+        let connection = self.connections.known(key);
+        let peer = connection.peer;
+        if let Some(session) = connection.session.take() {
+            if log::log_enabled!(log::Level::Info) {
+                let farewell = Farewell::of(peer, why, &self.engine, session);
+                log::log!(farewell.level(), "{farewell}");
+            }
+            self.engine.disconnect(session, self.connections.now, &mut self.connections);
+        }
+    }
+}

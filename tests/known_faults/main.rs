@@ -1,0 +1,66 @@
+//! Does the simulation find anything? It is built with a server that has a known fault, one fault at a time, and has to
+//! find each. `README.md` says how to add one.
+//!
+//! ```sh
+//! cargo test --test known_faults                                                    # does each still apply?
+//! cargo test --test known_faults -- --ignored --nocapture                           # is each found?
+//! OFFICER_FAULT=queue_max cargo test --test known_faults -- --ignored --nocapture   # those that mention this
+//! ```
+
+mod list;
+mod tree;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::list::{Fault, faults, sources};
+use crate::tree::Tree;
+
+/// Not by `println!`, which is swallowed when a test passes: these figures are what was done.
+fn say(text: &str) {
+    writeln!(std::io::stdout(), "{text}").expect("somebody reads the figures");
+}
+
+fn assert_none_failed(failures: &[(String, String)]) {
+    let texts: Vec<String> = failures.iter().map(|(fault, why)| format!("\n## {fault}\n{why}")).collect();
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), texts.join("\n"));
+}
+
+#[test]
+fn each_fault_applies_and_has_its_row_in_the_table() {
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let faults = faults();
+    let failures: Vec<(String, String)> =
+        faults.iter().filter_map(|fault| Some((fault.text.clone(), fault.build_into(&sources).err()?))).collect();
+    assert_none_failed(&failures);
+    let table =
+        include_str!("README.md").lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next()).skip(1);
+    assert!(table.eq(faults.iter().map(|fault| &fault.text)), "the table has other faults, or in another order");
+}
+
+#[test]
+#[ignore = "builds the simulation with each fault: a few minutes"]
+fn each_fault_is_found_by_what_clients_see() {
+    let start = Instant::now();
+    let tree = Tree::new();
+    let mut failures = Vec::new();
+    let wanted = std::env::var("OFFICER_FAULT").unwrap_or_default();
+    let faults: Vec<Fault> = faults().into_iter().filter(|fault| fault.text.contains(&wanted)).collect();
+    assert!(!faults.is_empty(), "no fault mentions {wanted:?}");
+    if let Err(why) = tree.look_for_none() {
+        failures.push(("no fault at all".to_owned(), why));
+    }
+    say("| known fault | found in series | median seeds | at most |\n|---|---|---|---|");
+    for fault in &faults {
+        match tree.look_for(fault) {
+            Ok(columns) => say(&format!("| {} {columns}", fault.text)),
+            Err(why) => {
+                say(&format!("| {} | failed, see below |", fault.text));
+                failures.push((fault.text.clone(), why));
+            }
+        }
+    }
+    say(&format!("{} faults in {:.0} s", faults.len(), start.elapsed().as_secs_f64()));
+    assert_none_failed(&failures);
+}

@@ -1,0 +1,38 @@
+//! How many seeds the simulation needs to find what is wrong with the server that it is linked to. For a server that was
+//! broken on purpose, as `tests/known_faults` does.
+
+use std::thread;
+
+use crate::run::{Failure, Options, run_seed};
+use crate::say;
+
+/// An odd number, so that one is in the middle.
+const SERIES: usize = 9;
+/// Seeds of a series. No seed is in two of them.
+const SEEDS_MAX: u64 = 2_000;
+
+/// How many seeds of a series it takes until the clients see that something is wrong, and what they see. That the server
+/// stops itself does not count.
+fn seeds_until_found(series: usize) -> Option<(u64, Failure)> {
+    let options = Options { check_all: false, is_repeated: false, has_transcript: false, is_misled: false };
+    let first = series as u64 * SEEDS_MAX;
+    let found = |seed| run_seed(seed, options).err().filter(|failure| !failure.is_own_assertion);
+    (1..=SEEDS_MAX).find_map(|count| Some((count, found(first + count - 1)?)))
+}
+
+#[test]
+#[ignore = "for a server that was broken on purpose"]
+fn clients_see_in_each_series_that_the_server_is_broken() {
+    let mut found: Vec<(u64, Failure)> = thread::scope(|scope| {
+        let series: Vec<_> = (0..SERIES).map(|series| scope.spawn(move || seeds_until_found(series))).collect();
+        series.into_iter().filter_map(|series| series.join().expect("panics of the server are caught")).collect()
+    });
+    found.sort_unstable_by_key(|(seeds, _)| *seeds);
+    // Where it was not found stands at the end.
+    let seeds = |series: usize| found.get(series).map_or("–".to_owned(), |(seeds, _)| seeds.to_string());
+    say(&format!("| {} of {SERIES} | {} | {} |", found.len(), seeds(SERIES / 2), seeds(SERIES - 1)));
+    if let Some((_, failure)) = found.first() {
+        say(&format!("step {}: {}", failure.step, failure.message));
+    }
+    assert_eq!(found.len(), SERIES, "series of {SEEDS_MAX} seeds in which the clients see it");
+}
