@@ -11,6 +11,7 @@ use crate::support::patience::eventually;
 use crate::support::program::{Program, is_alive};
 use crate::support::server::Server;
 use crate::support::server::officer;
+use crate::support::skip::skipped;
 use crate::{expect_latency, number};
 
 #[test]
@@ -90,7 +91,7 @@ fn ctrl_c_ends_a_table_with_the_rounds_that_were_measured() {
 fn a_table_that_is_killed_leaves_no_server_behind() {
     for server in ["officer", "redis-server", "memcached"] {
         if server != "officer" && !is_installed(server) {
-            eprintln!("skipped: there is no {server} on this machine");
+            skipped(&format!("there is no {server} on this machine"));
             continue;
         }
         let row = if server == "officer" { "handoff-1" } else { "pair-1" };

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use crate::support::patience::{PATIENCE, eventually};
+use crate::support::skip::skipped;
 use crate::{bench, expect_latency};
 
 struct Other {
@@ -22,7 +23,7 @@ impl Other {
             let mut command = Command::new(program);
             command.args(args(&port)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let Ok(child) = command.spawn() else {
-                eprintln!("skipped: there is no {program} on this machine");
+                skipped(&format!("there is no {program} on this machine"));
                 return None;
             };
             let mut other = Other { child, port };

@@ -5,12 +5,13 @@ use std::process::{Command, Stdio};
 use crate::support::program::Program;
 use crate::support::server::PROGRAM;
 use crate::support::server::Server;
+use crate::support::skip::skipped;
 
 #[test]
 fn a_bar_shows_how_far_it_is_and_is_erased() {
     let version = Command::new("script").arg("--version").stdout(Stdio::piped()).stderr(Stdio::null()).output();
     if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
-        eprintln!("skipped: this machine has no script of util-linux");
+        skipped("this machine has no script of util-linux");
         return;
     }
     let server = Server::tcp(&[]);

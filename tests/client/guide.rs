@@ -7,6 +7,8 @@ use super::support::patience::eventually;
 use super::support::program::{Program, run};
 use super::support::server::Server;
 
+use crate::support::skip::skipped;
+
 const USE: &str = r#"
 import sys
 
@@ -68,7 +70,7 @@ fn the_client_for_asyncio_does_what_the_guide_says() {
     };
     let is_there = python("import asyncio; asyncio.timeout").output().is_ok_and(|output| output.status.success());
     if !is_there {
-        eprintln!("skipped: it takes Python 3.11");
+        skipped("it takes Python 3.11");
         return;
     }
     let guide = include_str!("../../src/docs/clients.md");
@@ -95,7 +97,7 @@ fn a_script_for_netcat_ends_with_its_input() {
         String::from_utf8_lossy(&help).contains("OpenBSD")
     });
     if !is_there {
-        eprintln!("skipped: it takes netcat-openbsd");
+        skipped("it takes netcat-openbsd");
         return;
     }
     let server = Server::tcp(&["-m", "0"]);

@@ -4,12 +4,13 @@ use std::process::Command;
 
 use crate::support::program::{End, run};
 use crate::support::server::{PROGRAM, Server, forget_options};
+use crate::support::skip::skipped;
 
 /// Runs `officer lock` as the first process of a namespace, where this machine lets us make one.
 fn run_as_first(server: &Server, script: &str) -> Option<End> {
     let unshare = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child"];
     if !Command::new("unshare").args(unshare).arg("true").output().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this machine lets us make no PID namespace");
+        skipped("this machine lets us make no PID namespace");
         return None;
     }
     let mut command = Command::new("unshare");

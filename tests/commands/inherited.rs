@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::support::directory::Directory;
 use crate::support::program::run;
 use crate::support::server::{PROGRAM, Server, forget_options};
+use crate::support::skip::skipped;
 use crate::wait_for_count;
 
 /// A file that can be run. Not written by us: a process that another test starts just then would have it open.
@@ -33,7 +34,7 @@ fn signals_that_the_caller_ignores_are_ignored_by_the_command_and_no_others() {
         forget_options(&mut command);
         let end = run(command.args(["x", "--", "grep", "SigIgn", "/proc/self/status"]));
         if end.code() == 125 {
-            eprintln!("skipped: this machine's env can't ignore signals");
+            skipped("this machine's env can't ignore signals");
             return None;
         }
         let printed = end.expect_success();

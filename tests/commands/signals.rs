@@ -9,6 +9,7 @@ use crate::support::patience::eventually;
 use crate::support::program::{Program, shell};
 use crate::support::server::Server;
 use crate::support::server::{PROGRAM, officer};
+use crate::support::skip::skipped;
 use crate::wait_for_count;
 
 /// Says which signals come, until the input ends.
@@ -95,7 +96,7 @@ fn a_command_can_be_waited_for_where_the_ends_of_children_are_ignored() {
     command.args(["--ignore-signal=CHLD", PROGRAM, "lock"]).args(server.options());
     let end = Program::start(command.args(["x", "--", "sh", "-c", "exit 6"])).end();
     if end.code() == 125 {
-        eprintln!("skipped: this machine's env can't ignore signals");
+        skipped("this machine's env can't ignore signals");
         return;
     }
     assert_eq!(end.code(), 6, "{end:?}");

@@ -5,13 +5,14 @@ use std::process::{Command, Stdio};
 use crate::support::program::Program;
 use crate::support::server::PROGRAM;
 use crate::support::server::Server;
+use crate::support::skip::skipped;
 use crate::wait_for_count;
 
 /// Runs a line of the shell on a terminal of its own, where there is a `script` that can.
 pub(crate) fn on_a_terminal(line: &str) -> Option<Command> {
     let version = Command::new("script").arg("--version").stdout(Stdio::piped()).stderr(Stdio::null()).output();
     if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
-        eprintln!("skipped: this machine has no script of util-linux");
+        skipped("this machine has no script of util-linux");
         return None;
     }
     let mut command = Command::new("script");

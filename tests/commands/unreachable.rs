@@ -14,6 +14,7 @@ use crate::support::directory::Directory;
 use crate::support::patience::{PATIENCE, eventually};
 use crate::support::program::{Program, run};
 use crate::support::server::{PROGRAM, Server, forget_options, officer};
+use crate::support::skip::skipped;
 
 /// Each command, with these options.
 #[track_caller]
@@ -118,7 +119,7 @@ fn officer_with_files(files: &[(&str, &str)], directory: &Directory, args: &[&st
         command
     };
     if !unshare(&format!("{script} true")).output().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: no files of our own in place of {files:?}, which takes root and unshare");
+        skipped(&format!("no files of our own in place of {files:?}, which takes root and unshare"));
         return None;
     }
     let mut command = unshare(&format!("{script} exec \"$0\" \"$@\""));
@@ -131,7 +132,7 @@ fn officer_with_files(files: &[(&str, &str)], directory: &Directory, args: &[&st
 fn a_silent_name_server_is_not_waited_for_longer_than_asked() {
     let directory = Directory::new();
     let Ok(name_server) = UdpSocket::bind("127.67.89.53:53") else {
-        eprintln!("skipped: no permission to use the port of a name server");
+        skipped("no permission to use the port of a name server");
         return;
     };
     name_server.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use crate::background::End;
 use crate::support::directory::Directory;
 use crate::support::server::{PROGRAM, officer};
+use crate::support::skip::skipped;
 
 fn print(what: &[&str]) -> String {
     End::of(officer(&["print"]).args(what)).expect_success()
@@ -30,7 +31,7 @@ fn copy_program(to: &Path) {
 fn run_if_there(command: &mut Command) -> Option<Output> {
     match command.output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: {:?} is not installed", command.get_program());
+            skipped(&format!("{:?} is not installed", command.get_program()));
             None
         }
         output => Some(output.unwrap()),

@@ -10,6 +10,7 @@ use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
 use crate::support::patience::eventually;
 use crate::support::server::PROGRAM;
+use crate::support::skip::skipped;
 
 /// A server that is killed with its test, which may have closed its terminal.
 struct Guard(Pid);
@@ -26,7 +27,7 @@ impl Drop for Guard {
 fn on_a_terminal(directory: &Directory, options: &str) -> Option<(Child, Guard, Client)> {
     let version = Command::new("script").arg("--version").stdout(Stdio::piped()).stderr(Stdio::null()).output();
     if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
-        eprintln!("skipped: this machine has no script of util-linux");
+        skipped("this machine has no script of util-linux");
         return None;
     }
     let place = directory.file("");

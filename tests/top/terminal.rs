@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::support::directory::Directory;
 use crate::support::patience::PATIENCE;
 use crate::support::server::PROGRAM;
+use crate::support::skip::skipped;
 
 /// A terminal in which `officer top` was started.
 pub(crate) struct Terminal {
@@ -37,7 +38,7 @@ impl Terminal {
     pub(crate) fn of_shell(size: (u16, u16)) -> Option<Terminal> {
         let bash = Command::new("bash").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !bash.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: this machine has no bash");
+            skipped("this machine has no bash");
             return None;
         }
         Terminal::running(size, "exec bash --norc --noprofile -i")
@@ -47,7 +48,7 @@ impl Terminal {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let version = Command::new("tmux").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !version.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: this machine has no tmux");
+            skipped("this machine has no tmux");
             return None;
         }
         let tmux = format!("officer-top-{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
