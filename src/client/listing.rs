@@ -71,7 +71,12 @@ impl Client {
         Connections { client: self, has_idle, pages: Pages::new() }
     }
 
-    fn connections_page(&self, has_idle: bool, after: Option<&str>) -> Result<Page<(String, ConnectionDetail)>, Error> {
+    /// One page of these connections, and where the next begins.
+    pub(crate) fn connections_page(
+        &self,
+        has_idle: bool,
+        after: Option<&str>,
+    ) -> Result<Page<(String, ConnectionDetail)>, Error> {
         let (all, detail) = (Some(has_idle), Some(true));
         let request = Request { command: "connections", all, after, detail, ..Request::default() };
         let answer = self.shared().ask(CallKind::Other, request)?;

@@ -8,7 +8,7 @@ pub(super) const LIST_HINTS: [&str; 7] =
 /// The last line below a queue.
 pub(super) const QUEUE_HINTS: [&str; 4] = ["Esc: back", "k: kick", "q: leave", "?: help"];
 
-const KEYS: [(&str, &str); 13] = [
+const KEYS: [(&str, &str); 16] = [
     ("Up Down PgUp PgDn Home End", "move; the first row stays the first"),
     ("Enter", "show the lock's queue: who holds it, who waits"),
     ("k", "kick the holder, or the selected one in a queue"),
@@ -20,8 +20,11 @@ const KEYS: [(&str, &str); 13] = [
     ("Ctrl-Z", "suspend; 'fg' resumes"),
     ("Ctrl-L", "redraw"),
     ("HELD", "for how long the lock is held"),
+    ("SILENT", "for how long the holder had sent nothing when last seen"),
     ("WAITERS", "how many wait for it"),
     ("LONGEST", "for how long the first of them has waited"),
+    ("AGE", "in a queue: for how long the connection has existed"),
+    ("UNSENT", "in a queue: bytes of replies that it has not read"),
 ];
 
 /// The help, as lines of at most this many columns.

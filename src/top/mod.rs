@@ -5,7 +5,9 @@
 
 mod help;
 mod keys;
+mod life;
 mod model;
+mod picture;
 mod poller;
 mod row;
 mod screen;
@@ -47,10 +49,10 @@ const ONCE_COLUMNS: u16 = 80;
 const ONCE_LINES: u16 = 24;
 
 const AFTER: &str = "\
-The locks whose first waiter has waited longest come first. All locks are fetched page by page, at most a tenth of \
-the time, so that neither the server nor this program works hard when there are many. The screen shows the period \
-that a scan covered, and the first 1,000 rows. '?' explains the keys. A server accepts a kick only from its own \
-machine, unless it runs with --kick-from-anywhere.
+The locks whose first waiter has waited longest come first. SILENT is how long the holder had been silent when it was last \
+seen. All connections and locks are fetched page by page, at most a tenth of the time, so that neither the server nor this \
+program works hard when there are many. The screen shows the period that a scan covered, and the first 1,000 rows. '?' \
+explains the keys. A server accepts a kick only from its own machine, unless it runs with --kick-from-anywhere.
 
 With --once the size of the screen is COLUMNS x LINES, or that of the terminal, or 80 x 24. NO_COLOR is respected.
 
@@ -265,7 +267,7 @@ fn once(options: &Options) -> Result<(), Failure> {
     let client = options.server.connect()?;
     let clock = Clock::start();
     let mut model = options.model();
-    let picture = poller::look_once(&client, clock, &options.prefix, &Filter::new(&options.filter), options.sort())
+    let picture = picture::look_once(&client, clock, &options.prefix, &Filter::new(&options.filter), options.sort())
         .map_err(|error| options.server.failure(error))?;
     let taken = picture.counts.taken;
     model.take(picture);

@@ -1,8 +1,11 @@
 //! What is known, and what the user wants to see of it. Nothing here knows about a terminal, or reads the clock.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use super::poller::{Counts, Kicked, Look, News, Order, Picture, Target};
+use super::life::Life;
+use super::picture::{Counts, Picture};
+use super::poller::{Kicked, Look, News, Order, Target};
 use super::row::{Column, Filter, Moment, Row, Sort};
 use crate::client::{Error, LockDetail, PlaceDetail};
 use crate::console::Failure;
@@ -69,6 +72,8 @@ pub(super) struct Queue {
     pub(super) name: String,
     /// None: it has not been fetched yet.
     pub(super) seen: Option<Seen>,
+    /// The connections of the server, those in the queue among them.
+    pub(super) lives: HashMap<String, Life>,
     pub(super) rows: Selection,
     after: Option<std::sync::Arc<str>>,
 }
@@ -173,7 +178,7 @@ impl Model {
     pub(super) fn learn(&mut self, news: News, now: Moment) {
         match news {
             // Results of earlier orders don't apply to what is on the screen.
-            News::All(number, _) | News::One(number, ..) if number != self.number => {}
+            News::All(number, _) | News::One(number, ..) | News::Lives(number, _) if number != self.number => {}
             News::All(_, picture) => {
                 self.loss = None;
                 self.take(picture);
@@ -182,6 +187,11 @@ impl Model {
                 self.loss = None;
                 if let Some(queue) = &mut self.queue {
                     queue.take(Seen { detail: detail.unwrap_or_default(), at });
+                }
+            }
+            News::Lives(_, lives) => {
+                if let Some(queue) = &mut self.queue {
+                    queue.lives = lives;
                 }
             }
             News::Lost { error, retry_in } => {
@@ -309,7 +319,7 @@ impl Model {
     pub(super) fn open_queue(&mut self) -> bool {
         let Some(row) = self.selected() else { return false };
         let (name, after) = (row.name.clone(), row.after.clone());
-        self.queue = Some(Queue { name, after, seen: None, rows: Selection::default() });
+        self.queue = Some(Queue { name, after, seen: None, lives: HashMap::new(), rows: Selection::default() });
         true
     }
 

@@ -1,19 +1,20 @@
 //! The thread that queries the server.
 //!
-//! It never requests everything at once. It fetches all locks page by page, and after each page rests for a multiple of
-//! the time that the page took. So neither it nor the server works hard, however many locks there are, and a slower
+//! It never requests everything at once. It fetches connections and locks page by page, and after each page rests for a
+//! multiple of the time that the page took. So neither it nor the server works hard, however many there are, and a slower
 //! server is queried less. It keeps only the first rows in the current order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::row::{Filter, First, Moment, Row, SAME_SECONDS, Sort};
+use super::life::{Life, Lives};
+use super::picture::{Picture, Scan};
+use super::row::{Filter, Moment, SAME_SECONDS, Sort};
 use crate::client::{Client, Error, LockDetail};
 
-/// Rows that are kept of one scan: more than anybody scrolls through.
-pub(super) const ROWS_MAX: usize = 1000;
 /// The first scan, which a person waits for, uses half of the time; later ones use a tenth.
 const FIRST_REST: u32 = 1;
 const REST: u32 = 9;
@@ -75,6 +76,8 @@ pub(super) enum News {
     All(u64, Picture),
     /// The state of one lock. None: nobody holds it or waits for it.
     One(u64, Option<LockDetail>, Moment),
+    /// The connections, for the queue that the order with this number asked for.
+    Lives(u64, HashMap<String, Life>),
     /// The server could not be reached; the next attempt is after this time.
     Lost { error: Error, retry_in: Duration },
     /// The result of an order to kick.
@@ -92,107 +95,6 @@ pub(super) enum Kicked {
     Gone,
     /// The server refuses, or can't be reached.
     Failed(Error),
-}
-
-/// The result of a scan of all locks.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Picture {
-    /// The first ones in the current order, at most [`ROWS_MAX`].
-    pub(super) rows: Vec<Row>,
-    pub(super) counts: Counts,
-    pub(super) began: Moment,
-    pub(super) ended: Moment,
-    /// The scan is complete.
-    pub(super) is_complete: bool,
-}
-
-impl Picture {
-    /// This picture as the successor of an earlier one. Until it is complete, the rows and sums of the earlier one
-    /// stay, because locks that are still to be fetched are not gone. The times of the same hold and wait are kept.
-    pub(super) fn after(mut self, mut before: Picture, sort: Sort) -> Picture {
-        let known: HashMap<&str, &Row> = before.rows.iter().map(|row| (row.name.as_str(), row)).collect();
-        for row in &mut self.rows {
-            if let Some(before) = known.get(row.name.as_str()) {
-                row.keep_times(before);
-            }
-        }
-        if !self.is_complete {
-            let seen: HashSet<&str> = self.rows.iter().map(|row| row.name.as_str()).collect();
-            before.rows.retain(|row| !seen.contains(row.name.as_str()));
-            self.rows.append(&mut before.rows);
-        }
-        self.rows.sort_unstable_by(|one, other| sort.compare(one, other));
-        self.rows.truncate(ROWS_MAX);
-        if self.is_complete || !before.is_complete { self } else { Picture { rows: self.rows, ..before } }
-    }
-}
-
-/// Sums over all locks of a scan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) locks: u64,
-    /// Those that somebody waits for.
-    pub(super) wanted: u64,
-    pub(super) waiters: u64,
-    /// Those that match the filter.
-    pub(super) taken: u64,
-}
-
-/// A scan of all locks in progress.
-#[derive(Debug)]
-struct Scan {
-    first: First,
-    counts: Counts,
-    after: Option<Arc<str>>,
-    began: Moment,
-    shown_at: Moment,
-}
-
-impl Scan {
-    fn new(sort: Sort, now: Moment) -> Self {
-        let first = First::new(sort, ROWS_MAX);
-        Scan { first, counts: Counts::default(), after: None, began: now, shown_at: now }
-    }
-
-    fn add(&mut self, row: Row, filter: &Filter) {
-        self.counts.locks += 1;
-        self.counts.waiters += row.waiters;
-        self.counts.wanted += u64::from(row.waiters > 0);
-        if filter.takes(&row) {
-            self.counts.taken += 1;
-            self.first.add(row);
-        }
-    }
-
-    fn picture(&self, now: Moment, is_complete: bool) -> Picture {
-        Picture { rows: self.first.sorted(), counts: self.counts, began: self.began, ended: now, is_complete }
-    }
-}
-
-/// Scans all locks once, as fast as the server answers.
-pub(super) fn look_once(
-    client: &Client,
-    clock: Clock,
-    prefix: &str,
-    filter: &Filter,
-    sort: Sort,
-) -> Result<Picture, Error> {
-    let mut scan = Scan::new(sort, clock.now());
-    while !scan.page(client, clock, prefix, filter)? {}
-    Ok(scan.picture(clock.now(), true))
-}
-
-impl Scan {
-    /// Fetches the next page. Returns whether it was the last.
-    fn page(&mut self, client: &Client, clock: Clock, prefix: &str, filter: &Filter) -> Result<bool, Error> {
-        let page = client.locks_page(prefix, self.after.as_deref())?;
-        let now = clock.now();
-        for (name, detail) in page.locks {
-            self.add(Row::new(name, detail, now, self.after.clone()), filter);
-        }
-        self.after = page.next.map(Arc::from);
-        Ok(self.after.is_none())
-    }
 }
 
 /// Queries the server, in a thread of its own.
@@ -215,15 +117,38 @@ struct Work {
     number: u64,
     look: Look,
     scan: Option<Scan>,
+    watch: Watch,
     /// A scan for this order has been completed.
     is_settled: bool,
+}
+
+/// How far the work on one lock is. Its queue is fetched once in an interval, and then the connections. They may be many
+/// pages, so the queue is fetched between them when it is due.
+#[derive(Debug, Default)]
+struct Watch {
+    /// When the queue was last fetched.
+    found_at: Option<Instant>,
+    /// While both are due they take turns, so that neither keeps the other from being fetched.
+    is_turn_of_lives: bool,
+    lives: Lives,
+}
+
+impl Work {
+    fn new(number: u64, look: Look) -> Self {
+        Work { number, look, scan: None, watch: Watch::default(), is_settled: false }
+    }
+
+    /// Starts from the beginning.
+    fn restart(&mut self) {
+        (self.scan, self.watch, self.is_settled) = (None, Watch::default(), false);
+    }
 }
 
 impl<T: Fn(News) -> bool> Poller<T> {
     /// Queries until no more news are wanted.
     pub(super) fn run(self) {
         let Ok(Order::Look(number, look)) = self.orders.recv() else { return };
-        let mut work = Work { number, look, scan: None, is_settled: false };
+        let mut work = Work::new(number, look);
         let mut back_off = BACK_OFF_MIN;
         loop {
             let rest = match self.step(&mut work) {
@@ -233,7 +158,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
                 }
                 Err(error) => {
                     // Its pages may be from before a restart of the server, and the user waits for the new locks.
-                    (work.scan, work.is_settled) = (None, false);
+                    work.restart();
                     let retry_in = back_off;
                     back_off = (back_off * 2).min(BACK_OFF_MAX);
                     if !(self.tell)(News::Lost { error, retry_in }) {
@@ -254,31 +179,51 @@ impl<T: Fn(News) -> bool> Poller<T> {
         if self.client.is_lost() {
             self.client.reconnect()?;
         }
-        match &work.look {
-            Look::AtOne { name, after } => {
-                let detail = self.find(name, after.as_deref())?;
-                (self.tell)(News::One(work.number, detail, self.clock.now()));
-                Ok(self.interval.saturating_sub(began.elapsed()).max(began.elapsed() * REST))
-            }
-            Look::AtAll { filter, sort } => {
-                let scan = work.scan.get_or_insert_with(|| Scan::new(*sort, self.clock.now()));
-                let is_complete = scan.page(&self.client, self.clock, &self.prefix, filter)?;
-                let now = self.clock.now();
-                let is_to_be_shown = !work.is_settled && now - scan.shown_at >= SHOW_EVERY.as_secs_f64();
-                if is_complete || is_to_be_shown {
-                    (self.tell)(News::All(work.number, scan.picture(now, is_complete)));
-                    scan.shown_at = now;
-                }
-                let rest = began.elapsed() * if work.is_settled { REST } else { FIRST_REST };
-                if !is_complete {
-                    return Ok(rest);
-                }
-                let took = Duration::from_secs_f64(now - scan.began);
-                work.scan = None;
-                work.is_settled = true;
-                Ok(self.interval.saturating_sub(took).max(rest))
-            }
+        let due_in = match work.look.clone() {
+            Look::AtOne { name, after } => self.watch_one(work, &name, after.as_deref())?,
+            Look::AtAll { filter, sort } => self.scan_all(work, &filter, sort)?,
+        };
+        let rest = began.elapsed() * if work.is_settled { REST } else { FIRST_REST };
+        work.is_settled |= due_in.is_some();
+        Ok(due_in.unwrap_or_default().max(rest))
+    }
+
+    /// Fetches a page of a scan. Once the scan is complete, returns how long until the next one is due.
+    fn scan_all(&self, work: &mut Work, filter: &Filter, sort: Sort) -> Result<Option<Duration>, Error> {
+        let scan = work.scan.get_or_insert_with(|| Scan::new(sort, self.clock.now()));
+        let is_complete = scan.page(&self.client, self.clock, &self.prefix, filter)?;
+        let now = self.clock.now();
+        let is_slow = scan.has_locks() && now - scan.shown_at >= SHOW_EVERY.as_secs_f64();
+        if is_complete || is_slow && !work.is_settled {
+            (self.tell)(News::All(work.number, scan.picture(now, is_complete)));
+            scan.shown_at = now;
         }
+        if !is_complete {
+            return Ok(None);
+        }
+        let took = Duration::from_secs_f64(now - scan.began);
+        work.scan = None;
+        Ok(Some(self.interval.saturating_sub(took)))
+    }
+
+    /// Fetches the queue of a lock, or a page of the connections. Once both are complete, returns how long until the queue
+    /// is due again.
+    fn watch_one(&self, work: &mut Work, name: &str, after: Option<&str>) -> Result<Option<Duration>, Error> {
+        let watch = &mut work.watch;
+        let due_in = watch.found_at.map_or(Duration::ZERO, |at| self.interval.saturating_sub(at.elapsed()));
+        if due_in.is_zero() && !watch.is_turn_of_lives {
+            (watch.found_at, watch.is_turn_of_lives) = (Some(Instant::now()), true);
+            let detail = self.find(name, after)?;
+            (self.tell)(News::One(work.number, detail, self.clock.now()));
+            return Ok(None);
+        }
+        watch.is_turn_of_lives = false;
+        watch.lives.page(&self.client, self.clock)?;
+        if !watch.lives.is_complete {
+            return Ok(None);
+        }
+        (self.tell)(News::Lives(work.number, mem::take(&mut watch.lives).by_name));
+        Ok(Some(due_in))
     }
 
     /// Waits for this time, or until there is a new order. Returns whether the screen still exists.
@@ -287,7 +232,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
         loop {
             match self.orders.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Order::Look(number, look)) => {
-                    *work = Work { number, look, scan: None, is_settled: false };
+                    *work = Work::new(number, look);
                     // While the server is gone, a new order changes nothing. Otherwise only the last order counts:
                     // typing a filter gives many orders.
                     if !self.client.is_lost() {
@@ -302,7 +247,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
                     }
                     if is_done {
                         // So that the picture shows it soon.
-                        (work.scan, work.is_settled) = (None, false);
+                        work.restart();
                         return true;
                     }
                 }
@@ -388,6 +333,7 @@ mod tests {
                     Some(page) => page,
                     None => return Ok(()),
                 },
+                "connections" => connections(&request),
                 "keep_alive" => json!({ "result": "kept_alive" }),
                 command => panic!("{command}"),
             };
@@ -397,8 +343,22 @@ mod tests {
         Ok(())
     }
 
+    /// Two pages, the first of them slow. The holder is on the second.
+    fn connections(request: &Value) -> Value {
+        assert_eq!((&request["detail"], &request["all"]), (&true.into(), &false.into()));
+        let of = |name: &str, silent_for: f64| json!({ name: { "age": 100.0, "silent_for": silent_for, "unsent": 7 } });
+        match request["after"].as_str() {
+            None => {
+                thread::sleep(SHOW_EVERY);
+                json!({ "result": "connections", "value": of("127.0.0.1:8", 1.5), "next": "1" })
+            }
+            Some(_) => json!({ "result": "connections", "value": of("127.0.0.1:9", 4.25) }),
+        }
+    }
+
     fn of_one_lock(name: &str) -> Value {
-        json!({ "result": "locks", "value": { name: { "holders": [], "waiters": [], "waiting": 0 } } })
+        let holders = json!([{ "connection": "127.0.0.1:9", "held_for": 5.0 }]);
+        json!({ "result": "locks", "value": { name: { "holders": holders, "waiters": [], "waiting": 0 } } })
     }
 
     fn look(number: u64) -> Order {
@@ -427,7 +387,37 @@ mod tests {
                 news => panic!("{news:?}"),
             }
         }
-        assert_eq!(numbers, [1, 100]);
+        assert_eq!(numbers, [100]);
+    }
+
+    #[test]
+    fn rows_have_the_silence_of_their_holders() {
+        let (sender, orders) = channel();
+        sender.send(look(1)).unwrap();
+        let news = poll(serve(|_| Some(of_one_lock("a1"))), orders).recv_timeout(PATIENCE).unwrap();
+        let News::All(1, picture) = news else { panic!("{news:?}") };
+        let life = picture.rows[0].holder.as_ref().and_then(|holder| holder.life).unwrap();
+        assert!((life.silent_for() - 4.25).abs() < 1e-6 && life.unsent == 7, "{life:?}");
+        assert!((life.seen_at - life.since - 100.0).abs() < 1e-6, "{life:?}");
+    }
+
+    #[test]
+    fn a_queue_and_the_connections_are_fetched_by_turns() {
+        // Fetching the queue takes longer than the interval, so it is always due.
+        let client = serve(|_| {
+            thread::sleep(Duration::from_millis(120));
+            Some(of_one_lock("a"))
+        });
+        let (sender, orders) = channel();
+        sender.send(Order::Look(1, Look::AtOne { name: "a".to_owned(), after: None })).unwrap();
+        let news = poll(client, orders);
+        let next = || news.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(next(), News::One(1, Some(_), _)));
+        // Two pages of connections, and between them the queue.
+        assert!(matches!(next(), News::One(1, Some(_), _)));
+        let News::Lives(1, lives) = next() else { panic!("no connections") };
+        assert_eq!(lives.len(), 2);
+        assert!(matches!(next(), News::One(1, Some(_), _)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
+use super::life::Life;
 use crate::client::{LockDetail, PlaceDetail};
 
 /// Seconds since the program started. Negative for earlier events.
@@ -35,11 +36,19 @@ pub(super) struct Holder {
     pub(super) connection: String,
     pub(super) client: Option<String>,
     pub(super) since: Moment,
+    /// None: not known yet.
+    pub(super) life: Option<Life>,
 }
 
 impl Row {
-    /// A lock as the server reported it at a moment.
-    pub(super) fn new(name: String, detail: LockDetail, at: Moment, after: Option<Arc<str>>) -> Self {
+    /// A lock as the server reported it at a moment, with the life of its holder.
+    pub(super) fn new(
+        name: String,
+        detail: LockDetail,
+        at: Moment,
+        after: Option<Arc<str>>,
+        lives: &HashMap<String, Life>,
+    ) -> Self {
         let waited = |waiter: &PlaceDetail| at - waiter.waited_for.unwrap_or(0.0);
         Row {
             name,
@@ -47,6 +56,7 @@ impl Row {
             holders: detail.holders.len(),
             holder: detail.holders.into_iter().next().map(|place| Holder {
                 since: at - place.held_for.unwrap_or(0.0),
+                life: lives.get(&place.connection).copied(),
                 connection: place.connection,
                 client: place.client,
             }),
@@ -58,15 +68,13 @@ impl Row {
     /// Keeps the earlier times of the same lock, if they belong to the same hold and wait. The server reports
     /// milliseconds: rows that differ by less would change places with every scan.
     pub(super) fn keep_times(&mut self, before: &Row) {
-        let keep = |since: &mut Moment, before: Moment| {
-            if (*since - before).abs() < SAME_SECONDS {
-                *since = before;
-            }
-        };
         if let (Some(holder), Some(before)) = (&mut self.holder, &before.holder)
             && holder.connection == before.connection
         {
             keep(&mut holder.since, before.since);
+            if let (Some(life), Some(before)) = (&mut holder.life, &before.life) {
+                life.keep_times(before);
+            }
         }
         if let (Some(since), Some(before)) = (&mut self.waited_since, before.waited_since) {
             keep(since, before);
@@ -84,6 +92,17 @@ impl Row {
     fn held_since(&self) -> Moment {
         self.holder.as_ref().map_or(f64::INFINITY, |holder| holder.since)
     }
+
+    fn silent_since(&self) -> Moment {
+        self.holder.as_ref().and_then(|holder| holder.life).map_or(f64::INFINITY, |life| life.silent_since)
+    }
+}
+
+/// Keeps an earlier value of a time, if the difference may come from the clocks.
+pub(super) fn keep(since: &mut Moment, before: Moment) {
+    if (*since - before).abs() < SAME_SECONDS {
+        *since = before;
+    }
 }
 
 /// A column of the table.
@@ -97,6 +116,8 @@ pub(super) enum Column {
     Client,
     /// For how long it is held
     Held,
+    /// For how long the holder has been silent
+    Silent,
     /// How many wait for it
     Waiters,
     /// For how long the first of them waits
@@ -105,12 +126,12 @@ pub(super) enum Column {
 
 impl Column {
     /// In the order of the columns on the screen.
-    pub(super) const ALL: [Column; 6] =
-        [Column::Lock, Column::Holder, Column::Client, Column::Held, Column::Waiters, Column::Longest];
+    pub(super) const ALL: [Column; 7] =
+        [Column::Lock, Column::Holder, Column::Client, Column::Held, Column::Silent, Column::Waiters, Column::Longest];
 
     /// Whether it contains numbers, which are sorted largest first.
     pub(super) fn is_number(self) -> bool {
-        matches!(self, Column::Held | Column::Waiters | Column::Longest)
+        matches!(self, Column::Held | Column::Silent | Column::Waiters | Column::Longest)
     }
 
     /// Smallest first.
@@ -121,6 +142,7 @@ impl Column {
             Column::Client => one.client_text().cmp(other.client_text()),
             // A later start is a shorter hold.
             Column::Held => other.held_since().total_cmp(&one.held_since()),
+            Column::Silent => other.silent_since().total_cmp(&one.silent_since()),
             Column::Waiters => one.waiters.cmp(&other.waiters),
             Column::Longest => {
                 let since = |row: &Row| row.waited_since.unwrap_or(f64::INFINITY);
@@ -220,6 +242,7 @@ impl First {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::client::ConnectionDetail;
 
     /// A lock held by `holder` for this many seconds, with waits of this many seconds; at moment 0.
     pub(in crate::top) fn row(name: &str, holder: &str, held_for: f64, waits: &[f64]) -> Row {
@@ -229,7 +252,16 @@ pub(super) mod tests {
         let waiters: Vec<_> =
             waits.iter().map(|wait| PlaceDetail { waited_for: Some(*wait), ..place("waiter") }).collect();
         let waiting = waiters.len() as u64;
-        Row::new(name.to_owned(), LockDetail { holders, waiters, waiting }, 0.0, None)
+        Row::new(name.to_owned(), LockDetail { holders, waiters, waiting }, 0.0, None, &HashMap::new())
+    }
+
+    /// The same row, with a holder that has been silent for this many seconds at moment 0.
+    pub(in crate::top) fn silent(mut row: Row, silent_for: f64) -> Row {
+        let detail = ConnectionDetail { age: silent_for, silent_for, ..ConnectionDetail::default() };
+        if let Some(holder) = &mut row.holder {
+            holder.life = Some(Life::new(&detail, 0.0));
+        }
+        row
     }
 
     fn names(rows: &[Row]) -> String {
@@ -239,8 +271,8 @@ pub(super) mod tests {
     fn rows() -> [Row; 4] {
         let free = Row { holder: None, holders: 0, ..row("free", "", 0.0, &[1.0]) };
         [
-            row("b", "10.0.0.2", 5.0, &[]),
-            row("a", "10.0.0.3", 50.0, &[2.0, 1.0]),
+            silent(row("b", "10.0.0.2", 5.0, &[]), 3.0),
+            silent(row("a", "10.0.0.3", 50.0, &[2.0, 1.0]), 0.5),
             row("c", "10.0.0.1", 0.5, &[40.0]),
             free,
         ]
@@ -253,6 +285,7 @@ pub(super) mod tests {
             (Column::Holder, "free c b a"),
             (Column::Client, "free c b a"),
             (Column::Held, "a b c free"),
+            (Column::Silent, "b a c free"),
             (Column::Waiters, "a c free b"),
             (Column::Longest, "c a free b"),
         ] {
@@ -316,6 +349,16 @@ pub(super) mod tests {
             let mut row = row("a", holder, held_for, &[waited_for]);
             row.keep_times(&before);
             assert_eq!((row.held_since(), row.waited_since.unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn the_same_silence_keeps_its_time_and_another_does_not() {
+        let before = silent(row("a", "x", 10.0, &[]), 4.0);
+        for (silent_for, expected) in [(4.001, -4.0), (3.9, -3.9)] {
+            let mut row = silent(row("a", "x", 10.0, &[]), silent_for);
+            row.keep_times(&before);
+            assert_eq!(row.silent_since(), expected);
         }
     }
 

@@ -96,7 +96,7 @@ fn rows_are_sorted_and_filtered_by_keys() {
     terminal.press(&[">"]);
     terminal.wait_for("by LONGEST, largest first");
     terminal.wait_until("the longest wait is first", is_order("bca"));
-    terminal.press(&["Left", "Left", "Left", "Left", "Left"]);
+    terminal.press(&["Left", "Left", "Left", "Left", "Left", "Left"]);
     terminal.wait_for("by LOCK, A to Z");
     terminal.wait_until("the names are in order", is_order("abc"));
     terminal.press(&["/"]);
@@ -131,6 +131,13 @@ fn enter_shows_the_waiters_in_a_queue() {
     for (line, (place, name)) in screen[3..].iter().zip(["holder", "1", "2"].iter().zip(&names)) {
         assert_eq!(line.split_whitespace().take(2).collect::<Vec<_>>(), [*place, name.as_str()], "{screen:?}");
     }
+    // Whether each of them is alive: the time since it last sent anything, its unsent bytes and its age.
+    let screen = terminal.wait_until("the connections are shown", |screen| {
+        screen[3..6].iter().all(|line| line.split_whitespace().nth(4) == Some("0"))
+    });
+    assert!(screen[2].ends_with("FOR  SILENT  UNSENT     AGE  CLIENT"), "{screen:?}");
+    let cells: Vec<&str> = screen[3].split_whitespace().collect();
+    assert!(cells[3].ends_with('s') && cells[5].ends_with('s') && cells[6] == "ann", "{screen:?}");
     ann.release("boss:1");
     terminal.wait_for("'boss:1': 1 waiter");
     terminal.wait_until("the first of them holds it", |screen| screen[3].contains(&names[1]));
@@ -365,7 +372,7 @@ fn thousands_of_locks_are_shown_page_by_page() {
     let screen = terminal.screen();
     assert!(screen[3].starts_with("player:17777:inventory "), "{screen:?}");
     // Not among the first thousand in the previous order: for a new order all locks are fetched again.
-    terminal.press(&["Left", "Left", "Left", "Left", "Left", "r"]);
+    terminal.press(&["Left", "Left", "Left", "Left", "Left", "Left", "r"]);
     terminal.wait_until("the last name is first", |screen| {
         screen[3].starts_with("player:19999:inventory ") && screen[1].contains("by LOCK, Z to A")
     });

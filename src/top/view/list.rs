@@ -11,22 +11,24 @@ use crate::top::row::{Column, Moment, Row};
 use crate::top::text::{Count, width};
 
 /// Columns of numbers are as wide as their heads.
-const HEADS: [(Column, &str); 6] = [
+const HEADS: [(Column, &str); 7] = [
     (Column::Lock, "LOCK"),
     (Column::Holder, "HOLDER"),
     (Column::Client, "CLIENT"),
     (Column::Held, "HELD"),
+    (Column::Silent, "SILENT"),
     (Column::Waiters, "WAITERS"),
     (Column::Longest, "LONGEST"),
 ];
 /// The columns that a narrow screen omits, first to last.
-const DISPENSABLE: [Column; 5] = [Column::Client, Column::Longest, Column::Waiters, Column::Held, Column::Holder];
+const DISPENSABLE: [Column; 6] =
+    [Column::Silent, Column::Client, Column::Longest, Column::Waiters, Column::Held, Column::Holder];
 /// The widest time, except for those longer than 99 days: "59m59s".
 pub(super) const TIME_WIDTH: usize = 6;
 /// A name needs this many columns to be recognizable.
 const LOCK_WIDTH_MIN: usize = 9;
 /// What is left for a client's name when the lock's name needs the room.
-const CLIENT_WIDTH_MIN: usize = 12;
+pub(super) const CLIENT_WIDTH_MIN: usize = 12;
 /// The width of an IPv4 address with its port.
 pub(super) const HOLDER_WIDTH_MIN: usize = 15;
 pub(super) const HOLDER_WIDTH_MAX: usize = 47;
@@ -54,7 +56,7 @@ fn slots(columns: usize, needs: Needs) -> Vec<(Column, Slot)> {
         Column::Lock => 0,
         Column::Holder => holder,
         Column::Client => client,
-        Column::Held => TIME_WIDTH,
+        Column::Held | Column::Silent => TIME_WIDTH,
         Column::Waiters | Column::Longest => head_of(column).len(),
     };
     let taken = |shown: &[Column], client: usize| {
@@ -125,6 +127,7 @@ struct Cells {
     holder: String,
     client: String,
     held: String,
+    silent: String,
     waiters: String,
     longest: String,
 }
@@ -145,6 +148,9 @@ impl Cells {
                 .and_then(|holder| holder.client.as_ref())
                 .map_or_else(nobody, |client| Shown(client).to_string()),
             held: holder.map_or_else(nobody, |holder| since(holder.since)),
+            silent: holder
+                .and_then(|holder| holder.life)
+                .map_or_else(nobody, |life| Span::of_seconds(life.silent_for()).to_string()),
             waiters: Count(row.waiters).to_string(),
             longest: row.waited_since.map_or_else(nobody, since),
         }
@@ -156,6 +162,7 @@ impl Cells {
             Column::Holder => &self.holder,
             Column::Client => &self.client,
             Column::Held => &self.held,
+            Column::Silent => &self.silent,
             Column::Waiters => &self.waiters,
             Column::Longest => &self.longest,
         }

@@ -4,43 +4,41 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use super::list::{HOLDER_WIDTH_MAX, HOLDER_WIDTH_MIN, TIME_WIDTH};
+use super::list::{CLIENT_WIDTH_MIN, HOLDER_WIDTH_MAX, HOLDER_WIDTH_MIN, TIME_WIDTH};
 use super::{Slot, Theme, mark};
 use crate::client::PlaceDetail;
 use crate::console::shown::{Shown, Span};
-use crate::top::model::Queue;
+use crate::top::life::Life;
+use crate::top::model::{Queue, Seen};
 use crate::top::row::Moment;
 use crate::top::text::{Count, width};
+
+const HEADS: [&str; 7] = ["PLACE", "CONNECTION", "FOR", "SILENT", "UNSENT", "AGE", "CLIENT"];
+const PLACE: usize = 0;
+const CONNECTION: usize = 1;
+const FOR: usize = 2;
+const SILENT: usize = 3;
+const UNSENT: usize = 4;
+const AGE: usize = 5;
+const CLIENT: usize = 6;
+/// The columns that a narrow screen omits, first to last.
+const DISPENSABLE: [usize; 3] = [AGE, UNSENT, SILENT];
+const GAP: usize = 2;
+
+type Cells = [String; HEADS.len()];
 
 /// The holders first, then the waiters in order.
 pub(super) fn draw(buffer: &mut Buffer, queue: &Queue, now: Moment, theme: Theme, head_at: Option<Rect>, at: Rect) {
     let Some(seen) = &queue.seen else { return };
-    let cells = |first: String, place: &PlaceDetail| {
-        let time = place.held_for.or(place.waited_for).unwrap_or(0.0) + (now - seen.at).max(0.0);
-        let client = place.client.as_deref().map_or_else(|| "-".to_owned(), |client| Shown(client).to_string());
-        [first, Shown(&place.connection).to_string(), Span::of_seconds(time).to_string(), client]
-    };
-    let holders = seen.detail.holders.iter().map(|holder| cells("holder".to_owned(), holder));
-    let waiters = (1..).zip(&seen.detail.waiters).map(|(position, waiter)| cells(Count(position).to_string(), waiter));
-    let hidden = seen.detail.waiting.saturating_sub(seen.detail.waiters.len() as u64);
-    let more =
-        (hidden > 0).then(|| [Count(hidden).to_string(), "more, not listed".to_owned(), String::new(), String::new()]);
-    let all: Vec<_> = holders.chain(waiters).chain(more).collect();
-    let widest = all.iter().map(|cells| width(&cells[1])).max().unwrap_or(0);
-    let columns = usize::from(at.width);
-    let connection = widest.clamp(HOLDER_WIDTH_MIN, HOLDER_WIDTH_MAX).min((columns / 2).max(HOLDER_WIDTH_MIN));
-    let widths = [7, connection, TIME_WIDTH, columns];
-    let put_row = |buffer: &mut Buffer, y: u16, cells: &[String; 4], style: Style| {
-        let mut x = 0;
-        for (index, (text, width)) in cells.iter().zip(widths).enumerate() {
-            let width = width.min(columns.saturating_sub(x));
-            Slot { x, width, is_number: matches!(index, 0 | 2) }.put(buffer, y, text, style);
-            x += width + 2;
+    let all = rows(queue, seen, now);
+    let slots = slots(usize::from(at.width), &all);
+    let put_row = |buffer: &mut Buffer, y: u16, cells: &Cells, style: Style| {
+        for (index, slot) in &slots {
+            slot.put(buffer, y, &cells[*index], style);
         }
     };
     if let Some(head_at) = head_at {
-        let head = ["PLACE", "CONNECTION", "FOR", "CLIENT"].map(str::to_owned);
-        put_row(buffer, head_at.y, &head, theme.head().add_modifier(Modifier::UNDERLINED));
+        put_row(buffer, head_at.y, &HEADS.map(str::to_owned), theme.head().add_modifier(Modifier::UNDERLINED));
     }
     let shown = (queue.rows.top..).zip(all.iter().skip(queue.rows.top).take(usize::from(at.height)));
     for (y, (index, cells)) in (at.y..).zip(shown) {
@@ -50,4 +48,58 @@ pub(super) fn draw(buffer: &mut Buffer, queue: &Queue, now: Moment, theme: Theme
             mark(buffer, y);
         }
     }
+}
+
+fn rows(queue: &Queue, seen: &Seen, now: Moment) -> Vec<Cells> {
+    let cells = |first: String, place: &PlaceDetail| {
+        let life = queue.lives.get(&place.connection);
+        let of_life = |cell: &dyn Fn(&Life) -> String| life.map_or_else(|| "-".to_owned(), cell);
+        let time = place.held_for.or(place.waited_for).unwrap_or(0.0) + (now - seen.at).max(0.0);
+        [
+            first,
+            Shown(&place.connection).to_string(),
+            Span::of_seconds(time).to_string(),
+            of_life(&|life| Span::of_seconds(life.silent_for()).to_string()),
+            of_life(&|life| Count(life.unsent).to_string()),
+            of_life(&|life| Span::of_seconds(now - life.since).to_string()),
+            Shown(place.client.as_deref().unwrap_or("-")).to_string(),
+        ]
+    };
+    let holders = seen.detail.holders.iter().map(|holder| cells("holder".to_owned(), holder));
+    let waiters = (1..).zip(&seen.detail.waiters).map(|(position, waiter)| cells(Count(position).to_string(), waiter));
+    let hidden = seen.detail.waiting.saturating_sub(seen.detail.waiters.len() as u64);
+    let more = (hidden > 0).then(|| {
+        let mut cells = Cells::default();
+        (cells[PLACE], cells[CONNECTION]) = (Count(hidden).to_string(), "more, not listed".to_owned());
+        cells
+    });
+    holders.chain(waiters).chain(more).collect()
+}
+
+/// The positions of the columns. The client gets the width that the others leave.
+fn slots(columns: usize, all: &[Cells]) -> Vec<(usize, Slot)> {
+    let widest = |index: usize| all.iter().map(|cells| width(&cells[index])).max().unwrap_or(0);
+    let connection = widest(CONNECTION).clamp(HOLDER_WIDTH_MIN, HOLDER_WIDTH_MAX);
+    let mut widths = [TIME_WIDTH; HEADS.len()];
+    widths[PLACE] = 7;
+    widths[CONNECTION] = connection.min((columns / 2).max(HOLDER_WIDTH_MIN));
+    widths[UNSENT] = widest(UNSENT).max(width(HEADS[UNSENT]));
+    widths[CLIENT] = CLIENT_WIDTH_MIN;
+    let mut shown: Vec<usize> = (0..HEADS.len()).collect();
+    for dispensable in DISPENSABLE {
+        if shown.iter().map(|index| widths[*index] + GAP).sum::<usize>() - GAP <= columns {
+            break;
+        }
+        shown.retain(|index| *index != dispensable);
+    }
+    widths[CLIENT] = columns;
+    let mut x = 0;
+    let slot = |index: usize| {
+        let width = widths[index].min(columns.saturating_sub(x));
+        let is_number = matches!(index, PLACE | FOR | SILENT | UNSENT | AGE);
+        let slot = Slot { x, width, is_number };
+        x += width + GAP;
+        (index, slot)
+    };
+    shown.into_iter().map(slot).collect()
 }

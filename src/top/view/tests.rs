@@ -1,5 +1,7 @@
 //! Screens, as text.
 
+mod queue;
+
 use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -7,8 +9,10 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::*;
 use crate::client::{Error, LockDetail, PlaceDetail, Reason};
 use crate::top::keys::{Action, paste, press};
-use crate::top::poller::{Counts, Kicked, News, Order, Picture};
-use crate::top::row::tests::row;
+use crate::top::life::Life;
+use crate::top::picture::{Counts, Picture};
+use crate::top::poller::{Kicked, News, Order};
+use crate::top::row::tests::{row, silent};
 use crate::top::row::{Column, Row, Sort};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,8 +39,8 @@ fn see(model: &mut Model, picture: Picture) {
 
 fn some() -> Model {
     model(vec![
-        row("boss:17", "127.0.0.1:40312", 75.0, &[61.0, 2.0]),
-        row("raid:\u{9f8d}", "127.0.0.1:40318", 3.25, &[0.5]),
+        silent(row("boss:17", "127.0.0.1:40312", 75.0, &[61.0, 2.0]), 42.5),
+        silent(row("raid:\u{9f8d}", "127.0.0.1:40318", 3.25, &[0.5]), 0.25),
         row("mail", "127.0.0.1:40320", 0.0, &[]),
     ])
 }
@@ -72,10 +76,10 @@ fn a_screen_shows_who_holds_for_how_long_and_how_many_wait() {
         [
             "3 locks, 3 waiters for 2 of them; db1:11500",
             "live; by LONGEST, largest first",
-            "LOCK                 HOLDER          CLIENT                 HELD WAITERS LONGEST",
-            "boss:17              127.0.0.1:40312 client of ~0.1:40312  1m16s       2   1m02s",
-            "raid:\u{9f8d}              127.0.0.1:40318 client of ~0.1:40318   4.2s       1    1.5s",
-            "mail                 127.0.0.1:40320 client of ~0.1:40320   1.0s       0       -",
+            "LOCK          HOLDER          CLIENT                 HELD SILENT WAITERS LONGEST",
+            "boss:17       127.0.0.1:40312 client of ~0.1:40312  1m16s    42s       2   1m02s",
+            "raid:\u{9f8d}       127.0.0.1:40318 client of ~0.1:40318   4.2s   0.2s       1    1.5s",
+            "mail          127.0.0.1:40320 client of ~0.1:40320   1.0s      -       0       -",
             "",
             "Enter: queue  k: kick  /: filter  < >: sort  r: reverse  q: leave  ?: help",
         ]
@@ -97,14 +101,15 @@ fn a_screen_shows_who_holds_for_how_long_and_how_many_wait() {
 #[test]
 fn a_narrow_screen_omits_columns_and_a_low_one_lines() {
     let heads: Vec<String> =
-        [79, 60, 40, 34, 28, 12].iter().map(|columns| screen(&some(), (*columns, 8), 1.0)[2].clone()).collect();
+        [79, 67, 60, 40, 34, 28, 12].iter().map(|columns| screen(&some(), (*columns, 8), 1.0)[2].clone()).collect();
     let heads: Vec<Vec<&str>> = heads.iter().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(heads[0], ["LOCK", "HOLDER", "CLIENT", "HELD", "WAITERS", "LONGEST"]);
-    assert_eq!(heads[1], ["LOCK", "HOLDER", "HELD", "WAITERS", "LONGEST"]);
-    assert_eq!(heads[2], ["LOCK", "HOLDER", "HELD", "WAITERS"]);
-    assert_eq!(heads[3], ["LOCK", "HOLDER", "HELD"]);
-    assert_eq!(heads[4], ["LOCK", "HOLDER"]);
-    assert_eq!(heads[5], ["LOCK"]);
+    assert_eq!(heads[0], ["LOCK", "HOLDER", "CLIENT", "HELD", "SILENT", "WAITERS", "LONGEST"]);
+    assert_eq!(heads[1], ["LOCK", "HOLDER", "CLIENT", "HELD", "WAITERS", "LONGEST"]);
+    assert_eq!(heads[2], ["LOCK", "HOLDER", "HELD", "WAITERS", "LONGEST"]);
+    assert_eq!(heads[3], ["LOCK", "HOLDER", "HELD", "WAITERS"]);
+    assert_eq!(heads[4], ["LOCK", "HOLDER", "HELD"]);
+    assert_eq!(heads[5], ["LOCK", "HOLDER"]);
+    assert_eq!(heads[6], ["LOCK"]);
     let low = screen(&some(), (80, 4), 1.0);
     assert!(low[0].starts_with("3 locks") && low[2].starts_with("boss:17"), "{low:?}");
     assert!(screen(&some(), (80, 1), 1.0)[0].starts_with("3 locks"));
@@ -136,6 +141,8 @@ fn nothing_breaks_the_screen_at_any_size() {
     let detail = LockDetail { holders: vec![place()], waiters: vec![place(), place()], waiting: u64::MAX };
     let Order::Look(number, _) = queue.order() else { unreachable!() };
     queue.learn(News::One(number, Some(detail), 0.0), 0.0);
+    let life = Life { since: f64::MIN, silent_since: f64::MAX, unsent: u64::MAX, seen_at: 0.0 };
+    queue.learn(News::Lives(number, [(evil.to_owned(), life)].into()), 0.0);
     models.push(queue);
     let mut told = model(rows());
     key(&mut told, KeyCode::Char('k'));
@@ -244,29 +251,6 @@ fn a_server_is_slow_only_if_a_query_was_due() {
         let state = screen(&model, (100, 8), age)[1].clone();
         assert!(state.starts_with(expected), "{interval} {age} {state}");
     }
-}
-
-#[test]
-fn the_cursor_in_a_queue_follows_its_connection() {
-    let mut model = some();
-    key(&mut model, KeyCode::Enter);
-    let place = |name: &&str| PlaceDetail { connection: (*name).to_owned(), ..PlaceDetail::default() };
-    let see = |model: &mut Model, holder: &str, waiters: &[&str]| {
-        let waiting = waiters.len() as u64;
-        let detail =
-            LockDetail { holders: vec![place(&holder)], waiters: waiters.iter().map(place).collect(), waiting };
-        let Order::Look(number, _) = model.order() else { unreachable!() };
-        model.learn(News::One(number, Some(detail), 0.0), 0.0);
-        model.target().unwrap().connection
-    };
-    assert_eq!(see(&mut model, "a", &["b", "c", "d"]), "a");
-    // The first row is that of the holder, whoever it is.
-    assert_eq!(see(&mut model, "b", &["c", "d"]), "b");
-    key(&mut model, KeyCode::Down);
-    key(&mut model, KeyCode::Down);
-    assert_eq!(see(&mut model, "c", &["d", "e"]), "d");
-    assert_eq!(see(&mut model, "d", &["e"]), "d");
-    assert!(model.target().unwrap().is_holder);
 }
 
 #[test]
@@ -406,49 +390,6 @@ fn pasted_text_goes_into_a_filter_and_nowhere_else() {
     model.question_is_seen();
     assert!(matches!(paste(&mut model, "y"), Action::Nothing));
     assert!(matches!(model.over, Over::Question { .. }));
-}
-
-#[test]
-fn a_queue_has_its_holder_and_its_waiters_with_their_times() {
-    let mut model = some();
-    assert!(matches!(key(&mut model, KeyCode::Enter), Action::Order(_)));
-    let place = |connection: &str, held_for, waited_for| PlaceDetail {
-        connection: connection.to_owned(),
-        held_for,
-        waited_for,
-        ..PlaceDetail::default()
-    };
-    let detail = LockDetail {
-        holders: vec![place("127.0.0.1:40312", Some(75.0), None)],
-        waiters: vec![place("127.0.0.1:40314", None, Some(61.0)), place("unix:7", None, Some(2.0))],
-        waiting: 1002,
-    };
-    // Results of an outdated order are not shown.
-    model.learn(News::One(1, Some(LockDetail::default()), 0.0), 0.0);
-    let Order::Look(number, _) = model.order() else { unreachable!() };
-    model.learn(News::One(number, Some(detail), 0.0), 0.0);
-    assert_eq!(
-        screen(&model, (60, 9), 1.0)[..7],
-        [
-            "'boss:17': 1,002 waiters",
-            "live",
-            "  PLACE  CONNECTION           FOR  CLIENT",
-            " holder  127.0.0.1:40312    1m16s  -",
-            "      1  127.0.0.1:40314    1m02s  -",
-            "      2  unix:7              3.0s  -",
-            "  1,000  more, not listed",
-        ]
-    );
-    key(&mut model, KeyCode::Down);
-    let target = model.target().unwrap();
-    assert_eq!((target.connection.as_str(), target.is_holder, target.since), ("127.0.0.1:40314", false, -61.0));
-    model.learn(News::One(number, None, 1.0), 1.0);
-    assert!(screen(&model, (60, 9), 1.0)[0].starts_with("'boss:17' is free"));
-    assert!(model.target().is_none());
-    key(&mut model, KeyCode::Esc);
-    assert!(model.queue.is_none());
-    // The list is outdated by the time that the queue was shown.
-    assert!(screen(&model, (80, 8), 9.0)[1].starts_with("fetching again; "));
 }
 
 #[test]
