@@ -242,6 +242,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// The one way out: all that the engine says to a session.
+    #[inline]
     fn tell(&self, session: SessionKey, id: Option<Id<&str>>, outcome: Outcome<'_>, replies: &mut impl Replies) {
         replies.push(self.sessions.get(session).connection, &Reply { id, outcome });
     }

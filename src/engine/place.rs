@@ -75,10 +75,12 @@ impl Place {
 
 pub(super) type Places = Chunks<Place>;
 
+#[inline]
 pub(super) fn at(places: &Places, key: PlaceKey) -> &Place {
     &places[key.index() as usize]
 }
 
+#[inline]
 pub(super) fn at_mut(places: &mut Places, key: PlaceKey) -> &mut Place {
     &mut places[key.index() as usize]
 }

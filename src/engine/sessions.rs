@@ -41,10 +41,12 @@ impl Sessions {
     }
 
     /// A session whose key is still in use: by its connection, or by a place.
+    #[inline]
     pub(super) fn get(&self, key: SessionKey) -> &Session {
         self.0.get(key).expect("the session lives")
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, key: SessionKey) -> &mut Session {
         self.0.get_mut(key).expect("the session lives")
     }
