@@ -96,13 +96,13 @@ pub struct Net {
     stats: Option<StatsLine>,
 }
 
-/// What a poll that has returned says of the sockets that it did not report.
+/// What is known of a poll that has returned, but for its events.
 #[derive(Clone, Copy, Debug)]
 struct Polled {
     /// It began at this time or later.
     begun: Moment,
-    /// None of them was ready.
-    is_complete: bool,
+    /// A signal ended it, so it reported nothing whatever was ready.
+    is_interrupted: bool,
 }
 
 /// Whether there may be connections to accept. The poll announces only that some have come, once.
@@ -171,8 +171,9 @@ impl Net {
             let polled = self.wait(&mut events)?;
             let now = self.now();
             self.last_turn = now;
-            let mut is_told_to_end = false;
+            let (mut is_told_to_end, mut reported) = (false, 0);
             for event in &events {
+                reported += 1;
                 match event.token() {
                     LISTENER if self.accepting == Accepting::Idle => self.accepting = Accepting::Pending,
                     // Tried again at its own time: newcomers wait after those that found no room.
@@ -185,7 +186,8 @@ impl Net {
             if is_told_to_end {
                 return self.shut_down(&mut events);
             }
-            self.server.polled(polled.begun, polled.is_complete);
+            // With as many events as there is room for, others may be left.
+            self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
             self.accept(now);
             self.server.turn(now);
             self.manager.tell_alive_if_due(now);
@@ -222,16 +224,15 @@ impl Net {
     fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<Polled> {
         // It begins now, but the time of the last turn is known without a look at the clock.
         let begun = self.last_turn;
-        let is_complete = match self.poll.poll(events, timeout) {
-            // With as many events as there is room for, others may be left.
-            Ok(()) => events.iter().count() < EVENTS_MAX,
+        let is_interrupted = match self.poll.poll(events, timeout) {
+            Ok(()) => false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 events.clear();
-                false
+                true
             }
             Err(error) => return Err(error),
         };
-        Ok(Polled { begun, is_complete })
+        Ok(Polled { begun, is_interrupted })
     }
 
     /// Accepts those that have come, up to the budget of a turn.

@@ -10,6 +10,7 @@ use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
 use crate::wire::Id;
 use crate::wire::foreign::{Beginning, Foreign};
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
+use crate::wire::peer::Peer;
 use crate::wire::reply::{Reason, Reply};
 use crate::wire::request::{self, Command, Operation, Request};
 use crate::wire::transcript::Event;
@@ -20,24 +21,35 @@ const LOOKED_AT_AT_ONCE: u64 = 1000;
 
 /// What one read gave.
 enum Input {
-    /// This many bytes.
-    Bytes(usize),
+    /// Some bytes.
+    Bytes(Received),
     /// Nothing now.
     Nothing,
     /// The end.
     End(Disconnect),
 }
 
+/// Bytes that were read, with what executing them needs to know of their connection.
+struct Received {
+    bytes: usize,
+    peer: Peer,
+    /// What came before and was not executed.
+    inbox: Option<Box<Inbox>>,
+    /// It is known that the connection does not speak another protocol.
+    is_ours: bool,
+}
+
 impl<S: Socket> Server<S> {
     /// Executes what a connection has sent: the lines that were left from before, then those of one read.
     pub(super) fn serve(&mut self, key: ConnectionKey) {
-        if self.has_lines(key) {
-            let mut inbox = self.connections.take_inbox(key).expect("lines are in an inbox");
-            self.execute_lines(key, &inbox.bytes, 0, &mut inbox.scanner);
-            inbox.compact();
-            self.connections.keep_inbox(key, inbox);
+        let connection = self.connections.get(key).expect("a connection on the list exists");
+        let mut may_read = self.may_read(connection);
+        if connection.has_unscanned() && !self.connections.is_paused(connection) {
+            let inbox = self.connections.take_inbox(key).expect("lines are in an inbox");
+            self.execute_kept(key, inbox, 0);
+            may_read = self.connections.get(key).is_some_and(|connection| self.may_read(connection));
         }
-        if self.may_read(key) {
+        if may_read {
             self.read_and_execute(key);
         }
         if self.long_request_from != Some(key) {
@@ -45,14 +57,7 @@ impl<S: Socket> Server<S> {
         }
     }
 
-    /// Whether there are lines that were left from before, and may be executed now.
-    fn has_lines(&self, key: ConnectionKey) -> bool {
-        let connection = self.connections.get(key).expect("a connection on the list exists");
-        connection.has_unscanned() && !self.connections.is_paused(connection)
-    }
-
-    fn may_read(&self, key: ConnectionKey) -> bool {
-        let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
+    fn may_read(&self, connection: &Connection<S>) -> bool {
         let is_open = connection.phase == Phase::Open && !self.connections.is_paused(connection);
         is_open && connection.flags.is_readable && !connection.has_unscanned()
     }
@@ -60,7 +65,7 @@ impl<S: Socket> Server<S> {
     fn read_and_execute(&mut self, key: ConnectionKey) {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match self.connections.read(key, &mut buffer) {
-            Input::Bytes(bytes) => self.execute_input(key, &buffer[..bytes]),
+            Input::Bytes(received) => self.execute_input(key, &buffer[..received.bytes], received),
             Input::Nothing => {}
             Input::End(why) => self.connections.doom(key, why),
         }
@@ -68,42 +73,40 @@ impl<S: Socket> Server<S> {
     }
 
     /// Executes what was just read, right from the buffer unless a part of a line came before.
-    fn execute_input(&mut self, key: ConnectionKey, input: &[u8]) {
-        let peer = self.connections.known(key).peer;
-        self.connections.recorder.remember(self.connections.now, peer, Event::Received, input);
-        let inbox = match self.connections.take_inbox(key) {
-            Some(mut inbox) => {
-                inbox.bytes.extend_from_slice(input);
+    fn execute_input(&mut self, key: ConnectionKey, input: &[u8], received: Received) {
+        self.connections.recorder.remember(self.connections.now, received.peer, Event::Received, input);
+        if let Some(mut inbox) = received.inbox {
+            inbox.bytes.extend_from_slice(input);
+            if !received.is_ours {
                 self.check_beginning(key, &inbox.bytes);
-                self.execute_lines(key, &inbox.bytes, input.len(), &mut inbox.scanner);
-                inbox.compact();
-                inbox
             }
-            None => {
-                self.check_beginning(key, input);
-                let mut scanner = LineScanner::default();
-                self.execute_lines(key, input, input.len(), &mut scanner);
-                let rest = scanner.rest(input);
-                if rest.is_empty() {
-                    return;
-                }
-                let mut inbox = self.connections.inboxes.take();
-                inbox.bytes.extend_from_slice(rest);
-                inbox.scanner = scanner.rebased();
-                inbox
-            }
-        };
+            return self.execute_kept(key, inbox, input.len());
+        }
+        if !received.is_ours {
+            self.check_beginning(key, input);
+        }
+        let mut scanner = LineScanner::default();
+        self.execute_lines(key, input, input.len(), &mut scanner);
+        let rest = scanner.rest(input);
+        if !rest.is_empty() {
+            let mut inbox = self.connections.inboxes.take();
+            inbox.bytes.extend_from_slice(rest);
+            inbox.scanner = scanner.rebased();
+            self.connections.keep_inbox(key, inbox);
+        }
+    }
+
+    /// Executes the lines in an inbox, of which the last `new` bytes were not there before, and keeps the rest.
+    fn execute_kept(&mut self, key: ConnectionKey, mut inbox: Box<Inbox>, new: usize) {
+        self.execute_lines(key, &inbox.bytes, new, &mut inbox.scanner);
+        inbox.compact();
         self.connections.keep_inbox(key, inbox);
     }
 
     /// Closes a connection that begins with another protocol, before anything of it is executed.
     fn check_beginning(&mut self, key: ConnectionKey, bytes: &[u8]) {
-        let connection = self.connections.known(key);
-        if connection.flags.is_ours {
-            return;
-        }
         match Beginning::of(bytes) {
-            Beginning::Ours => connection.flags.is_ours = true,
+            Beginning::Ours => self.connections.known(key).flags.is_ours = true,
             Beginning::Unknown => {}
             Beginning::Foreign(foreign) => self.refuse_protocol(key, foreign),
         }
@@ -216,7 +219,7 @@ impl<S: Socket> Server<S> {
 }
 
 impl<S: Socket> Connections<S> {
-    /// Reads once.
+    /// Reads once, and takes the inbox if anything came.
     fn read(&mut self, key: ConnectionKey, buffer: &mut [u8]) -> Input {
         let now = self.now;
         let connection = self.known(key);
@@ -227,7 +230,10 @@ impl<S: Socket> Connections<S> {
                 if bytes < buffer.len() && connection.is_drained_by_short_read() {
                     connection.flags.is_readable = false;
                 }
-                Input::Bytes(bytes)
+                let Connection { peer, flags, .. } = connection;
+                let (peer, is_ours, inbox) = (*peer, flags.is_ours, connection.inbox.take());
+                self.kept -= inbox.as_ref().map_or(0, |inbox| inbox.bytes.len());
+                Input::Bytes(Received { bytes, peer, inbox, is_ours })
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 connection.flags.is_readable = false;
@@ -266,8 +272,8 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Goes on in the next turn with what it has sent, unless it is paused. Once enough is sent nobody else would come
-    /// back to it.
+    /// Goes on in the next turn with what it has sent, unless it is paused.
+    #[inline]
     pub(super) fn resume(&mut self, key: ConnectionKey) {
         let Some(connection) = self.get(key) else { return };
         let has_input = connection.flags.is_readable || connection.has_unscanned();

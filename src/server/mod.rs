@@ -128,14 +128,15 @@ impl<S: Socket> Server<S> {
         self.horizon.on_event();
         let Some(connection) = self.connections.get_mut(key) else { return };
         let flags = &mut connection.flags;
-        if readiness.is_writable && std::mem::take(&mut flags.is_blocked) {
-            self.connections.mark_dirty(key);
-        }
-        let flags = &mut self.connections.known(key).flags;
+        let is_unblocked = readiness.is_writable && std::mem::take(&mut flags.is_blocked);
         flags.is_read_closed |= readiness.is_read_closed;
-        if readiness.is_readable || readiness.is_read_closed {
-            flags.is_readable = true;
-            self.connections.list(key);
+        let is_readable = readiness.is_readable || readiness.is_read_closed;
+        flags.is_readable |= is_readable;
+        if is_readable && !std::mem::replace(&mut flags.is_listed, true) {
+            self.connections.listed.push(key);
+        }
+        if is_unblocked {
+            self.connections.mark_dirty(key);
         }
     }
 

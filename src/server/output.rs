@@ -63,6 +63,7 @@ impl<S: Socket> Connections<S> {
         if connection.flags.is_blocked {
             return;
         }
+        let was_paused = outbox.unsent().len() >= self.limits.outbox_pause_bytes;
         match connection.socket.write(outbox.unsent()) {
             Ok(0) => self.doom(key, Disconnect::Io(ErrorKind::WriteZero.into())),
             Ok(bytes) => {
@@ -80,7 +81,10 @@ impl<S: Socket> Connections<S> {
                     self.mark_dirty(key);
                     self.arm(key);
                 }
-                self.resume(key);
+                // Nobody else would come back to what it has sent meanwhile.
+                if was_paused {
+                    self.resume(key);
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 connection.flags.is_blocked = true;

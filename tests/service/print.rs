@@ -158,7 +158,7 @@ fn the_page_of_lock_says_how_it_is_called_and_what_counts_beside_its_options() {
     // Every status on a line of its own, and none in what comes before the list.
     let (_, notes) = page.split_once(".SH \"NOTES\"\n").unwrap();
     assert!(!notes.split(".SH ").next().unwrap().contains("Exit status:"), "{notes}");
-    assert!(print(&["man", "status"]).contains(".TP\n\\fB3\\fR\nit does not run\n"));
+    assert!(print(&["man", "status"]).contains(".TP\n\\fB3\\fR\nit is not running\n"));
     assert!(print(&["man", "run"]).contains(".TP\n\\fBOFFICER_MAX_IDLE\\fR\n"));
 }
 

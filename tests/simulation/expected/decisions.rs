@@ -197,8 +197,10 @@ impl Expected {
     fn who_owes_most(&self) -> Number {
         let unsent = |number: &Number| self.connections[*number].unsent;
         let most = self.there.iter().map(unsent).max().expect("somebody owes it");
-        let owes_most = |number: &&Number| unsent(number) == most && !self.ends.contains(number);
-        let told = self.upcoming_ends.iter().find(owes_most);
+        let owes_most = |number: &&Number| unsent(number) == most;
+        // One whose end is decided already ends without another word.
+        let is_told = |number: &&Number| owes_most(number) && !self.ends.contains(number);
+        let told = self.upcoming_ends.iter().find(is_told).or(self.there.iter().rfind(is_told));
         *told.or(self.there.iter().rfind(owes_most)).expect("somebody owes it")
     }
 
