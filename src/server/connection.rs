@@ -42,7 +42,8 @@ pub(super) enum Phase {
     /// The session has ended. What was decided before is still sent.
     Draining { leave: Leave },
     /// All is sent and our side is closed. What still comes is dropped, so that no reset overtakes what was sent.
-    Lingering { until: Moment },
+    /// This began with the last progress.
+    Lingering,
 }
 
 /// How the socket is closed.

@@ -149,10 +149,10 @@ impl<S: Socket> Connections<S> {
                 connection.phase = Phase::Doomed { leave: Leave::Now };
                 return self.drop_outbox(key);
             }
-            Phase::Draining { .. } | Phase::Lingering { .. } if why.leave() == Leave::Now => {
+            Phase::Draining { .. } | Phase::Lingering if why.leave() == Leave::Now => {
                 return self.remove(key);
             }
-            Phase::Doomed { .. } | Phase::Draining { .. } | Phase::Lingering { .. } => return,
+            Phase::Doomed { .. } | Phase::Draining { .. } | Phase::Lingering => return,
         }
         self.drop_inbox(key);
         if why.leave() == Leave::Now {

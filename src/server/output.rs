@@ -100,11 +100,12 @@ impl<S: Socket> Connections<S> {
 
     /// All is sent.
     fn on_flushed(&mut self, key: ConnectionKey) {
-        let until = self.now.after(self.limits.linger.into());
+        let now = self.now;
         let connection = self.known(key);
         let Phase::Draining { leave } = connection.phase else { return };
         if leave == Leave::Read && connection.socket.close_write().is_ok() {
-            connection.phase = Phase::Lingering { until };
+            connection.phase = Phase::Lingering;
+            connection.last_progress = now;
             self.list(key);
             self.arm(key);
         } else {

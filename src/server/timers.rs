@@ -35,7 +35,7 @@ impl<S: Socket> Connections<S> {
             Phase::Open => idle,
             Phase::Doomed { .. } => None,
             Phase::Draining { .. } => Some(stalled()),
-            Phase::Lingering { until } => Some(until),
+            Phase::Lingering => Some(connection.last_progress.after(self.limits.linger.into())),
         }
     }
 
@@ -51,10 +51,11 @@ impl<S: Socket> Connections<S> {
         let connection = self.get(key).expect("its deadline is cancelled when it goes");
         let stalled_for = due_by.since(connection.last_progress);
         let is_stalled = connection.unsent() > 0 && stalled_for >= self.limits.outbox_stall.into();
+        let is_due = self.due(connection).is_some_and(|due| due <= due_by);
         match connection.phase {
-            Phase::Lingering { until } if until <= due_by => self.remove(key),
             Phase::Open | Phase::Draining { .. } if is_stalled => self.end_if_stalled(key),
-            Phase::Open if self.due(connection).is_some_and(|due| due <= due_by) => self.doom(key, Disconnect::Idle),
+            Phase::Open if is_due => self.doom(key, Disconnect::Idle),
+            Phase::Lingering if is_due => self.remove(key),
             _ => self.arm(key),
         }
     }

@@ -27,7 +27,7 @@ impl<S: Socket> Server<S> {
             connection.flags.is_listed = false;
             match connection.phase {
                 Phase::Open => self.serve(key),
-                Phase::Lingering { .. } => self.drop_input(key),
+                Phase::Lingering => self.drop_input(key),
                 Phase::Doomed { .. } | Phase::Draining { .. } => {}
             }
         }
