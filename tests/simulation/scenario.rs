@@ -181,6 +181,8 @@ struct Draw {
     is_slow: bool,
     /// Nobody is closed for being silent, so time may pass in years.
     is_patient: bool,
+    /// Steps that come next, the last one first.
+    planned: Vec<Step>,
     next_id: u64,
 }
 
@@ -244,11 +246,32 @@ impl Draw {
             on_unix,
             is_slow,
             is_patient,
+            planned: Vec::new(),
             next_id,
         }
     }
 
+    /// Some ask for one lock with the same timeout, and time jumps beyond it: their waits are over in the same turn.
+    fn plan_simultaneous_timeouts(&mut self) {
+        let name = self.name();
+        let order = self.random.u64(..);
+        self.planned = vec![Step::Settle(order), Step::Oversleep(SECOND), Step::Settle(order)];
+        for _ in 0..4 {
+            let timeout = Some(Span { written: "0.5".to_owned(), nanos: SECOND / 2 });
+            let ask = Ask::Lock { name: name.clone(), timeout, queue_max: None };
+            let line = Line::Request { request: Request { ask, id: self.id() }, padding: 0, ending: "\n" };
+            let seat = self.seat();
+            self.planned.push(Step::Say { seat, line, arrives: usize::MAX });
+        }
+    }
+
     fn step(&mut self) -> Step {
+        if let Some(step) = self.planned.pop() {
+            return step;
+        }
+        if self.random.u8(0..100) == 0 {
+            self.plan_simultaneous_timeouts();
+        }
         let step = weighted(&mut self.random, &self.steps);
         step(self)
     }
