@@ -41,7 +41,7 @@ pub enum Error {
         /// The kind of that.
         kind: io::ErrorKind,
     },
-    /// The connection was lost, and with it every lock that the client held. It is not made again behind the back of a
+    /// The connection was lost, and with it every lock that the client held. The client does not reconnect by itself for a
     /// program that held or waited for something: see [`reconnect`](super::Client::reconnect).
     ConnectionLost {
         /// How.
