@@ -24,7 +24,8 @@ fn clients_that_were_alive_keep_their_locks_when_the_server_was_stopped() {
         // Its idle limit passes, and all of them go on sending.
         let stopped = Instant::now();
         while stopped.elapsed() < Duration::from_secs(3) {
-            clients.iter_mut().for_each(|client| client.send(KEEP_ALIVE));
+            // Not in the order of their deadlines: the first poll reports those that are due last.
+            clients.iter_mut().rev().for_each(|client| client.send(KEEP_ALIVE));
             thread::sleep(Duration::from_millis(200));
         }
         server.signal(Signal::CONT);
