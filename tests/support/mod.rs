@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 pub(crate) mod directory;
+pub(crate) mod lines;
 pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod server;
