@@ -9,3 +9,4 @@ pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod signals;
 pub(crate) mod skip;
+pub(crate) mod terminal;
