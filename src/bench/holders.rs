@@ -127,9 +127,7 @@ impl Holder {
         let was_missing = self.heard < self.wanted.len();
         while let Some(count) = receive(&mut self.socket, &mut buffer, "the server closed the connection")? {
             if !self.wanted[self.heard..].starts_with(&buffer[..count]) {
-                let line = String::from_utf8_lossy(&buffer[..count]);
-                let first = line.lines().next().unwrap_or_default().to_owned();
-                return Err(BenchError::WrongAnswers { count: 1, first }.into());
+                return Err(BenchError::wrong(&buffer[..count]).into());
             }
             self.heard += count;
         }

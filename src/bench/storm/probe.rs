@@ -75,8 +75,7 @@ impl Probe {
                 State::Unlocking => &self.unlock.reply,
             };
             if !wanted[self.heard..].starts_with(&buffer[..count]) {
-                let first = String::from_utf8_lossy(&buffer[..count]).trim_end().to_owned();
-                return Err(BenchError::WrongAnswers { count: 1, first }.into());
+                return Err(BenchError::wrong(&buffer[..count]).into());
             }
             self.heard += count;
             if self.heard < wanted.len() {

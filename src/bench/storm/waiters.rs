@@ -72,8 +72,7 @@ impl Waiters {
             let Some(end) = memchr::memrchr(b'\n', &waiter.partial) else { continue };
             for line in waiter.partial[..end].split(|byte| *byte == b'\n') {
                 if !line.ends_with(GRANTED) {
-                    let first = String::from_utf8_lossy(line).into_owned();
-                    return Err(BenchError::WrongAnswers { count: 1, first }.into());
+                    return Err(BenchError::wrong(line).into());
                 }
                 self.granted += 1;
             }
@@ -96,8 +95,7 @@ fn wait_for_pong(socket: &mut Socket) -> Result<(), Failure> {
         }
     }
     if answer != b"{\"result\":\"pong\"}\n" {
-        let first = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
-        return Err(BenchError::WrongAnswers { count: 1, first }.into());
+        return Err(BenchError::wrong(&answer).into());
     }
     Ok(())
 }
