@@ -61,6 +61,12 @@ impl BenchError {
     pub(super) fn lost(how: impl fmt::Display) -> Self {
         BenchError::Lost { count: 1, first: how.to_string() }
     }
+
+    /// One answer that was not the expected one.
+    pub(super) fn wrong(answer: &[u8]) -> Self {
+        let first = String::from_utf8_lossy(answer).lines().next().unwrap_or_default().to_owned();
+        BenchError::WrongAnswers { count: 1, first }
+    }
 }
 
 impl fmt::Display for BenchError {

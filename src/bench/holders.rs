@@ -1,13 +1,13 @@
 //! Connections that take locks and do nothing else.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
 use super::script::{Exchange, Protocol};
-use super::target::Target;
+use super::target::{Target, receive, send};
 use super::{BenchError, Failure};
 use crate::net::Socket;
 
@@ -95,12 +95,7 @@ impl Holders {
             request.extend(exchange.request);
             holder.wanted.extend(exchange.reply);
         }
-        // So little that a server that reads takes it at once.
-        match holder.socket.write(&request) {
-            Ok(count) if count == request.len() => {}
-            Ok(_) => return Err(BenchError::lost("the server does not read").into()),
-            Err(error) => return Err(BenchError::lost(error).into()),
-        }
+        send(&mut holder.socket, &request)?;
         self.unanswered += 1;
         Ok(())
     }
@@ -130,21 +125,11 @@ impl Holder {
     fn hear(&mut self) -> Result<bool, Failure> {
         let mut buffer = [0; 4096];
         let was_missing = self.heard < self.wanted.len();
-        loop {
-            match self.socket.read(&mut buffer) {
-                Ok(0) => return Err(BenchError::lost("the server closed the connection").into()),
-                Ok(count) => {
-                    if !self.wanted[self.heard..].starts_with(&buffer[..count]) {
-                        let line = String::from_utf8_lossy(&buffer[..count]);
-                        let first = line.lines().next().unwrap_or_default().to_owned();
-                        return Err(BenchError::WrongAnswers { count: 1, first }.into());
-                    }
-                    self.heard += count;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(BenchError::lost(error).into()),
+        while let Some(count) = receive(&mut self.socket, &mut buffer, "the server closed the connection")? {
+            if !self.wanted[self.heard..].starts_with(&buffer[..count]) {
+                return Err(BenchError::wrong(&buffer[..count]).into());
             }
+            self.heard += count;
         }
         Ok(was_missing && self.heard == self.wanted.len())
     }

@@ -1,6 +1,6 @@
 //! The server under load.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -126,4 +126,26 @@ pub(super) fn write_all(socket: &mut Socket, mut bytes: &[u8], patience: Duratio
         }
     }
     Ok(())
+}
+
+/// Writes a request so small that a server that reads takes it at once.
+pub(super) fn send(socket: &mut Socket, request: &[u8]) -> Result<(), BenchError> {
+    match socket.write(request) {
+        Ok(count) if count == request.len() => Ok(()),
+        Ok(_) => Err(BenchError::lost("the server does not read")),
+        Err(error) => Err(BenchError::lost(error)),
+    }
+}
+
+/// Reads what has arrived. None: nothing. The end of the connection is an error, described by `closed`.
+pub(super) fn receive(socket: &mut Socket, buffer: &mut [u8], closed: &str) -> Result<Option<usize>, BenchError> {
+    loop {
+        match socket.read(buffer) {
+            Ok(0) => return Err(BenchError::lost(closed)),
+            Ok(count) => return Ok(Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(BenchError::lost(error)),
+        }
+    }
 }

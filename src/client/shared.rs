@@ -104,7 +104,7 @@ impl Shared {
 
     /// Closes the connection on purpose: nobody is called back, and no new one is made until that is asked for.
     pub(super) fn close(&self, reason: &str) {
-        let mut writer = self.writer();
+        let writer = self.writer();
         let mut state = self.state();
         if matches!(state.link, LinkState::Up) {
             state.lose(Error::ConnectionLost { reason: reason.to_owned() });
@@ -114,28 +114,29 @@ impl Shared {
         }
         state.epoch += 1;
         drop(state);
-        if let Some((_, stream)) = writer.take() {
-            stream.shut_down();
-        }
-        drop(writer);
-        self.changed.notify_all();
+        self.hang_up(writer);
     }
 
-    fn lose_with_writer(&self, mut writer: MutexGuard<'_, Writer>, epoch: u64, error: Error) {
+    fn lose_with_writer(&self, writer: MutexGuard<'_, Writer>, epoch: u64, error: Error) {
         let mut state = self.state();
         if state.epoch != epoch || !matches!(state.link, LinkState::Up) {
             return;
         }
         state.lose(error.clone());
         drop(state);
+        self.hang_up(writer);
+        if let Some(on_lost) = &self.options.on_lost {
+            on_lost(&error);
+        }
+    }
+
+    /// Closes the connection and wakes everybody, once the state says why.
+    fn hang_up(&self, mut writer: MutexGuard<'_, Writer>) {
         if let Some((_, stream)) = writer.take() {
             stream.shut_down();
         }
         drop(writer);
         self.changed.notify_all();
-        if let Some(on_lost) = &self.options.on_lost {
-            on_lost(&error);
-        }
     }
 
     /// Sends a request. The answer comes through the receiver, or never: then the connection was lost.

@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod exit;
 pub(crate) mod failure;
 pub(crate) mod shown;
+pub(crate) mod signals;
 pub(crate) mod values;
 
 use std::io::{self, Write};

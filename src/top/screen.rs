@@ -17,9 +17,9 @@ use ratatui::crossterm::terminal::{
 };
 use rustix::process::Signal;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::Event;
+use crate::console::signals;
 
 /// The whole terminal, until this is dropped.
 #[derive(Debug)]
@@ -137,13 +137,5 @@ pub(super) fn listen_to_keys(events: Sender<Event>) -> io::Result<()> {
 
 /// From now on signals that end the program, or report that it continues after a stop, are events.
 pub(super) fn listen_to_signals(events: Sender<Event>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
-    thread::Builder::new().name("officer-signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            if events.send(Event::Signal(signal)).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok(())
+    signals::listen([SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM], events, Event::Signal)
 }

@@ -1,11 +1,10 @@
 //! The servers that only answer.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
+use std::io::Write;
+use std::net::SocketAddr;
 
+use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
-use crate::support::patience::PATIENCE;
 use crate::support::program::Program;
 use crate::support::server::officer;
 use crate::{bench, expect_latency, number};
@@ -18,82 +17,65 @@ fn start(args: &[&str]) -> (Program, String) {
     (program, port)
 }
 
-struct Client(BufReader<TcpStream>);
+fn connect(port: &str) -> Client {
+    let address = SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
+    Client::connect(&Address::Tcp(address)).unwrap()
+}
 
-impl Client {
-    fn connect(port: &str) -> Client {
-        let socket = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client(BufReader::new(socket))
-    }
-
-    fn send(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).unwrap();
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        line
-    }
-
-    /// What arrives until the server has closed its side, in response to our closing ours.
-    fn rest(mut self) -> String {
-        self.0.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
-        let mut rest = String::new();
-        self.0.read_to_string(&mut rest).unwrap();
-        rest
-    }
+/// Nothing more arrives until the server closes its side, in response to our closing ours.
+fn expect_no_more(mut client: Client) {
+    client.close_write();
+    client.expect_end();
 }
 
 #[test]
 fn the_echo_answers_every_line_with_the_same_line() {
     let (_floor, port) = start(&["echo"]);
-    let mut client = Client::connect(&port);
-    client.send("anything\nthat ends");
-    let line = client.line();
-    assert!(line.starts_with('{') && line.ends_with("}\n"), "{line}");
-    client.send("\n\n");
-    assert_eq!([client.line(), client.line()], [line.clone(), line]);
-    assert_eq!(client.rest(), "");
+    let mut client = connect(&port);
+    client.write(b"anything\nthat ends");
+    let line = client.receive_line();
+    assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
+    client.write(b"\n\n");
+    assert_eq!([client.receive_line(), client.receive_line()], [line.clone(), line]);
+    expect_no_more(client);
 }
 
 #[test]
 fn the_echo_answers_more_lines_than_a_socket_takes() {
     let (_floor, port) = start(&["echo"]);
-    let mut client = Client::connect(&port);
+    let mut client = connect(&port);
     const LINES: usize = 300_000;
-    let mut writer = client.0.get_ref().try_clone().unwrap();
+    let mut writer = client.writer();
     let sender = std::thread::spawn(move || writer.write_all("\n".repeat(LINES).as_bytes()).unwrap());
-    let first = client.line();
+    let first = client.receive_line();
     for _ in 1..LINES {
-        assert_eq!(client.line(), first);
+        assert_eq!(client.receive_line(), first);
     }
     sender.join().unwrap();
-    assert_eq!(client.rest(), "");
+    expect_no_more(client);
 }
 
 #[test]
 fn the_ring_hands_its_token_on_in_order() {
     let (_floor, port) = start(&["ring"]);
-    let [mut ann, mut bob, mut eve] = std::array::from_fn(|_| Client::connect(&port));
-    ann.send("lock\n");
-    let line = ann.line();
+    let [mut ann, mut bob, mut eve] = std::array::from_fn(|_| connect(&port));
+    ann.send("lock");
+    let line = ann.receive_line();
     // The first to ask is the first in line. An answer shows that a request has arrived, so all requests are answered
     // to one client.
-    bob.send("lock\n");
-    ann.send("unlock\n");
-    assert_eq!([ann.line(), bob.line()], [line.clone(), line.clone()]);
-    eve.send("lock\n");
-    ann.send("lock\n");
+    bob.send("lock");
+    ann.send("unlock");
+    assert_eq!([ann.receive_line(), bob.receive_line()], [line.clone(), line.clone()]);
+    eve.send("lock");
+    ann.send("lock");
     // Bob has it: each line of his hands it on, to each of the others once.
-    bob.send("unlock\n");
-    assert_eq!(bob.line(), line);
-    bob.send("lock\n");
+    bob.send("unlock");
+    assert_eq!(bob.receive_line(), line);
+    bob.send("lock");
     drop(eve);
-    assert_eq!(ann.line(), line);
-    ann.send("unlock\n");
-    assert_eq!([ann.line(), bob.line()], [line.clone(), line]);
+    assert_eq!(ann.receive_line(), line);
+    ann.send("unlock");
+    assert_eq!([ann.receive_line(), bob.receive_line()], [line.clone(), line]);
 }
 
 #[test]
@@ -103,23 +85,17 @@ fn the_ring_keeps_waiters_in_the_order_of_their_requests() {
     let ring = Program::start(officer(&["bench", "floor", "ring", "-o", "UNIX", "-f"]).arg(&file));
     ring.line();
     // On a UNIX socket written data is there at once, so the first to write is the first to be read.
-    let mut all: Vec<_> = (0..5).map(|_| BufReader::new(UnixStream::connect(&file).unwrap())).collect();
-    let hear = |client: &mut BufReader<UnixStream>| {
-        client.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut line = String::new();
-        client.read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "{line:?}");
-    };
-    all[0].get_mut().write_all(b"lock\n").unwrap();
-    hear(&mut all[0]);
+    let mut all: Vec<_> = (0..5).map(|_| Client::connect(&Address::Unix(file.clone())).unwrap()).collect();
+    all[0].send("lock");
+    all[0].receive_line();
     for waiter in &mut all[1..] {
-        waiter.get_mut().write_all(b"lock\n").unwrap();
+        waiter.send("lock");
     }
     for turn in 0..all.len() {
-        all[turn].get_mut().write_all(b"unlock\n").unwrap();
-        hear(&mut all[turn]);
+        all[turn].send("unlock");
+        all[turn].receive_line();
         if let Some(next) = all.get_mut(turn + 1) {
-            hear(next);
+            next.receive_line();
         }
     }
 }

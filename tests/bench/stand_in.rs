@@ -1,9 +1,11 @@
 //! A server of our own that counts, or misbehaves.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+use crate::support::lines::LineReader;
 
 /// Every line received, on all connections.
 pub(crate) type Heard = Arc<Mutex<Vec<String>>>;
@@ -25,7 +27,8 @@ pub(crate) fn start(answer: impl Fn(&str) -> Option<String> + Clone + Send + 'st
 
 fn serve(socket: TcpStream, answer: &impl Fn(&str) -> Option<String>, heard: &Heard) {
     let mut out = socket.try_clone().unwrap();
-    for line in BufReader::new(socket).lines().map_while(Result::ok) {
+    let mut lines = LineReader::new(socket);
+    while let Ok(Some(line)) = lines.next_line() {
         let Some(answer) = answer(&line) else { return };
         heard.lock().unwrap().push(line);
         // In two pieces, as can happen on a network.

@@ -1,6 +1,6 @@
 //! A server that sends what the test tells it to.
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use officer::client::{Client, Error, Options};
 use serde_json::Value;
 
+use super::support::lines::LineReader;
 use super::support::patience::PATIENCE;
 use super::{Task, task};
 
@@ -83,7 +84,7 @@ impl Fake {
                 stream.set_nonblocking(false).expect("a socket");
                 stream.set_nodelay(true).expect("a socket");
                 stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-                Some(Peer { lines: BufReader::new(stream) })
+                Some(Peer { lines: LineReader::new(stream) })
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
             Err(error) => panic!("{error}"),
@@ -93,19 +94,14 @@ impl Fake {
 
 /// A client, as its server sees it.
 pub(crate) struct Peer {
-    lines: BufReader<TcpStream>,
+    lines: LineReader<TcpStream>,
 }
 
 impl Peer {
     /// The next line, or none at the end of the connection.
     pub(crate) fn line(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        match self.lines.read_line(&mut line) {
-            Ok(0) => None,
-            Ok(_) => Some(serde_json::from_str(&line).expect("a request")),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
-            Err(error) => panic!("not a request: {error}"),
-        }
+        let line = self.lines.next_line().unwrap_or_else(|error| panic!("not a request: {error}"));
+        line.map(|line| serde_json::from_str(&line).expect("a request"))
     }
 
     /// The next request that is not a keep-alive.
@@ -136,10 +132,10 @@ impl Peer {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.lines.get_mut().write_all(bytes)
+        self.lines.socket_mut().write_all(bytes)
     }
 
     pub(crate) fn close(self) {
-        let _ = self.lines.get_ref().shutdown(Shutdown::Both);
+        let _ = self.lines.socket().shutdown(Shutdown::Both);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use officer::client::{Client, Error, LockOptions, Options, Reason};
@@ -11,7 +10,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::fake::Fake;
 use super::support::directory::Directory;
 use super::support::patience::{PATIENCE, eventually};
-use super::{Call, assert_lost, lock_in_a_thread, task, threads_on};
+use super::{Call, assert_lost, hold_in_a_thread, lock_in_a_thread, task, threads_on};
 
 #[track_caller]
 fn connect_kind(error: Error) -> ErrorKind {
@@ -278,18 +277,12 @@ fn neither_a_dropped_guard_nor_the_next_thread_waits_for_the_server() {
     let (client, mut peer) = fake.connect();
     // Many times, because a thread may be awake by chance.
     for _ in 0..20 {
-        let (go, may_go) = channel::<()>();
-        let locker = client.clone();
-        let call = task(move || {
-            let guard = locker.lock("boss").expect("the lock");
-            may_go.recv_timeout(PATIENCE).expect("the test says so");
-            drop(guard);
-        });
+        let (drop_it, holder) = hold_in_a_thread(&client, "boss");
         peer.answer("lock", r#"{"result":"acquired"}"#);
         let next = lock_in_a_thread(&client, "boss", LockOptions::default());
         eventually("it waits", || threads_on(&client, "boss") == 2);
-        go.send(()).expect("it waits for that");
-        call.end();
+        drop_it.send(()).expect("it waits for that");
+        holder.end();
         let first = peer.request();
         assert_eq!(first["command"], "unlock");
         // The next request follows that, before it is answered.

@@ -8,7 +8,7 @@ use officer::client::{Client, Error, LockOptions};
 
 use super::fake::{Fake, Peer};
 use super::support::patience::{PATIENCE, eventually};
-use super::{Task, assert_lost, lock_in_a_thread, task, threads_on};
+use super::{Task, assert_lost, hold_in_a_thread, lock_in_a_thread, task, threads_on};
 
 /// A client that sends no keep-alives within a test. An answer to one would wake threads that were forgotten.
 fn quiet(fake: &Fake) -> (Client, Peer) {
@@ -85,17 +85,11 @@ fn a_release_wakes_the_thread_whose_turn_it_is_whoever_else_waits() {
         let fake = Fake::new();
         let (client, mut peer) = quiet(&fake);
         let _others = wait_for_loot(&client, &mut peer);
-        let (go, may_go) = channel::<()>();
-        let locker = client.clone();
-        let holder = task(move || {
-            let guard = locker.lock("boss").expect("the lock");
-            may_go.recv_timeout(PATIENCE).expect("the test says so");
-            drop(guard);
-        });
+        let (drop_it, holder) = hold_in_a_thread(&client, "boss");
         peer.answer("lock", r#"{"result":"acquired"}"#);
         let _next = lock_in_a_thread(&client, "boss", LockOptions::default());
         eventually("it waits", || threads_on(&client, "boss") == 2);
-        go.send(()).expect("it waits for that");
+        drop_it.send(()).expect("it waits for that");
         holder.end();
         assert_eq!(peer.request()["command"], "unlock");
         // The release is not answered, so nothing else wakes anybody.

@@ -1,9 +1,10 @@
 //! `officer lock`, when the network fails without a word.
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use crate::support::lines::LineReader;
 use crate::support::patience::PATIENCE;
 use crate::support::program::{Program, is_alive};
 use crate::support::server::officer;
@@ -20,28 +21,19 @@ fn a_command_is_killed_before_the_server_gives_its_lock_to_the_next() {
     let program = Program::start(&mut officer(&["lock", "-p", &port, "x", "--", "sh", "-c", STUBBORN]));
     let (stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut lines = BufReader::new(stream);
+    let mut lines = LineReader::new(stream);
     for (command, answer) in [
         ("hello", format!(r#"{{"result":"hello","connection":"me","limits":{{"silent_after":{SILENT_AFTER}}}}}"#)),
         ("lock", r#"{"result":"acquired","id":1,"name":"x"}"#.to_owned()),
     ] {
-        let mut line = String::new();
-        lines.read_line(&mut line).unwrap();
+        let line = lines.line();
         assert!(line.contains(&format!(r#""command":"{command}""#)), "{line}");
-        writeln!(lines.get_mut(), "{answer}").unwrap();
+        writeln!(lines.socket_mut(), "{answer}").unwrap();
     }
     let heard_at = Instant::now();
     let command = program.line();
     // Keep-alives come here, but their answers do not get back. Then the connection ends, with officer.
-    let mut line = String::new();
-    loop {
-        match lines.read_line(&mut line) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
-            Err(error) => panic!("{error}"),
-        }
-    }
+    while lines.next_line().unwrap().is_some() {}
     program.end().expect_failure(73, "the server does not answer keep-alives");
     let took = heard_at.elapsed();
     assert!(!is_alive(&command));

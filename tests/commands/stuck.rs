@@ -11,7 +11,7 @@ use rustix::termios::{Action, tcflow};
 use crate::support::patience::eventually;
 use crate::support::program::{Program, is_alive};
 use crate::support::server::Server;
-use crate::terminal::on_a_terminal;
+use crate::support::terminal::on_a_terminal;
 use crate::{count_on, wait_for_count};
 
 /// Starts a program whose stderr is a pipe with no room left. The pipe is open for as long as its reader is kept.

@@ -1,24 +1,10 @@
-//! `officer lock` on a terminal. `script` of util-linux makes one.
-
-use std::process::{Command, Stdio};
+//! `officer lock` on a terminal.
 
 use crate::support::program::Program;
 use crate::support::server::PROGRAM;
 use crate::support::server::Server;
-use crate::support::skip::skipped;
+use crate::support::terminal::on_a_terminal;
 use crate::wait_for_count;
-
-/// Runs a line of the shell on a terminal of its own, where there is a `script` that can.
-pub(crate) fn on_a_terminal(line: &str) -> Option<Command> {
-    let version = Command::new("script").arg("--version").stdout(Stdio::piped()).stderr(Stdio::null()).output();
-    if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
-        skipped("this machine has no script of util-linux");
-        return None;
-    }
-    let mut command = Command::new("script");
-    command.args(["-qec", line, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
-    Some(command)
-}
 
 #[test]
 fn a_line_shows_how_long_it_waits_and_is_erased() {

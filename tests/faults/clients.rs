@@ -1,6 +1,6 @@
 //! Clients that take and release locks at random, behave well or badly, and keep a history.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::history::{Client, EventKind, Nanos, Recorder, now};
+use crate::support::lines::LineReader;
 
 /// The longest that a wait may take, on however slow a machine.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -33,8 +34,7 @@ struct End;
 
 /// One connection with a history.
 pub(crate) struct Peer<'a> {
-    stream: TcpStream,
-    received: Vec<u8>,
+    lines: LineReader<TcpStream>,
     number: Client,
     history: &'a dyn Recorder,
 }
@@ -49,7 +49,7 @@ impl<'a> Peer<'a> {
         // that only waits.
         let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(1)).with_interval(Duration::from_secs(1));
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-        Ok(Peer { stream, received: Vec::new(), number, history })
+        Ok(Peer { lines: LineReader::new(stream), number, history })
     }
 
     fn note(&self, what: EventKind) {
@@ -57,28 +57,21 @@ impl<'a> Peer<'a> {
     }
 
     fn write(&mut self, bytes: &[u8], is_dribbled: bool) -> Result<(), End> {
+        let socket = self.lines.socket_mut();
         let result = if is_dribbled {
-            bytes.iter().try_for_each(|byte| self.stream.write_all(&[*byte]))
+            bytes.iter().try_for_each(|byte| socket.write_all(&[*byte]))
         } else {
-            self.stream.write_all(bytes)
+            socket.write_all(bytes)
         };
         result.map_err(|_| End)
     }
 
     fn receive(&mut self) -> Result<Value, End> {
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.received.drain(..=end).collect();
-                return Ok(serde_json::from_slice(&line).expect("a reply is JSON"));
-            }
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(End),
-                Ok(bytes) => self.received.extend_from_slice(&buffer[..bytes]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("no answer within {WAIT_MAX:?}"),
-                Err(_) => return Err(End),
-            }
+        match self.lines.next_line() {
+            Ok(Some(line)) => Ok(serde_json::from_str(&line).expect("a reply is JSON")),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("no answer within {WAIT_MAX:?}"),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => panic!("a reply is UTF-8: {error}"),
+            Ok(None) | Err(_) => Err(End),
         }
     }
 
@@ -161,10 +154,12 @@ impl<'a> Peer<'a> {
     pub(crate) fn leave(mut self, how: Leave) {
         self.note(EventKind::Leaving);
         match how {
-            Leave::Reset => SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("it is a socket"),
+            Leave::Reset => {
+                SockRef::from(self.lines.socket()).set_linger(Some(Duration::ZERO)).expect("it is a socket")
+            }
             Leave::Close => {}
             Leave::HalfClose => {
-                let _ = self.stream.shutdown(Shutdown::Write);
+                let _ = self.lines.socket().shutdown(Shutdown::Write);
                 // Replies decided earlier still arrive, then the server closes its side.
                 while self.receive().is_ok() {}
             }
@@ -174,7 +169,7 @@ impl<'a> Peer<'a> {
     /// The connection stays open, but no longer counts in the history.
     pub(crate) fn abandon(self) -> TcpStream {
         self.note(EventKind::Leaving);
-        self.stream
+        self.lines.into_socket()
     }
 
     /// Takes one lock and releases it, or does something else at random. Returns whether the connection can continue.

@@ -1,6 +1,6 @@
 //! Clients that ask for more than anybody should, while others want to be served.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::peers::{QUIET_P99_MAX, served_during};
 use crate::support::client::{Client, lock};
+use crate::support::lines::LineReader;
 use crate::support::patience::{PATIENCE, eventually};
 use crate::support::server::Server;
 use crate::{megabytes, tcp_address};
@@ -83,9 +84,7 @@ fn a_million_names_can_be_locked_and_listed_while_others_are_served_and_their_me
             // The one that holds all of them has the longest list.
             for _ in 0..10 {
                 writeln!(holder, "{{\"command\":\"{command}\"}}").unwrap();
-                let mut reply = String::new();
-                BufReader::new(&holder).read_line(&mut reply).unwrap();
-                let reply: Value = serde_json::from_str(&reply).unwrap();
+                let reply: Value = serde_json::from_str(&LineReader::new(&holder).line()).unwrap();
                 assert_eq!(reply["reason"], "reply_too_large", "{reply}");
             }
         }
@@ -198,13 +197,11 @@ fn a_hundred_thousand_waits_that_time_out_at_the_same_moment_hold_up_nobody() {
         // All of them are executed before they are due.
         writeln!(waiter, "{{\"command\":\"ping\"}}").unwrap();
     }
-    let readers = waiters.into_iter().map(BufReader::new);
-    let next = |reader: &mut BufReader<TcpStream>| {
-        reader.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        serde_json::from_str::<Value>(&line).unwrap()
-    };
+    let readers = waiters.into_iter().map(|waiter| {
+        waiter.set_read_timeout(Some(PATIENCE)).unwrap();
+        LineReader::new(waiter)
+    });
+    let next = |reader: &mut LineReader<_>| serde_json::from_str::<Value>(&reader.line()).unwrap();
     // If that took too long on this machine, some have timed out already, and the others will at once.
     let mut early = 0;
     let mut left = Vec::new();
@@ -222,10 +219,8 @@ fn a_hundred_thousand_waits_that_time_out_at_the_same_moment_hold_up_nobody() {
         thread::scope(|scope| {
             for (reader, left) in &mut left {
                 scope.spawn(move || {
-                    let mut line = String::new();
                     for _ in 0..*left {
-                        line.clear();
-                        reader.read_line(&mut line).unwrap();
+                        let line = reader.line();
                         assert!(line.contains("\"timed_out\""), "{line}");
                     }
                 });

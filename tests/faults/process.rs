@@ -1,9 +1,7 @@
 //! Clients in processes of their own, which can be killed and stopped: this test program, started once more.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use std::{env, process, thread};
 
@@ -12,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::clients::{self, Churn, Peer};
 use crate::history::{Event, EventKind, Nanos, ToStdout, now};
 use crate::hosts::Host;
-use crate::support::patience::PATIENCE;
+use crate::support::lines::{Arriving, lines_of_pipe};
 
 const VARIABLE: &str = "OFFICER_FAULTS_CLIENT";
 
@@ -21,7 +19,7 @@ pub(crate) struct Process {
     child: Child,
     /// Ends it when this process has ended.
     _stdin: ChildStdin,
-    events: Receiver<Event>,
+    events: Arriving<Event>,
     history: Vec<Event>,
 }
 
@@ -52,13 +50,9 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .expect("this program can be started");
-        let (sender, events) = channel();
-        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        thread::spawn(move || {
-            // In between there is output of the test harness.
-            let mut events = lines.map_while(Result::ok).filter_map(|line| line.parse().ok());
-            events.try_for_each(|event: Event| sender.send(event))
-        });
+        let lines = lines_of_pipe(child.stdout.take().expect("it is piped"));
+        // In between there is output of the test harness.
+        let events = Arriving::all_of(lines.filter_map(|line| line.parse().ok()));
         // Waiting for the child would close it.
         let stdin = child.stdin.take().expect("it is piped");
         Process { child, _stdin: stdin, events, history: Vec::new() }
@@ -73,8 +67,7 @@ impl Process {
     pub(crate) fn wait_for_all(&mut self, count: usize, what: &EventKind) {
         let mut left = count;
         while left > 0 {
-            let event =
-                self.events.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the client recorded no {what:?}"));
+            let event = self.events.next().unwrap_or_else(|| panic!("the client recorded no {what:?}"));
             left -= usize::from(event.what == *what);
             self.history.push(event);
         }
@@ -101,7 +94,7 @@ impl Process {
     fn end(&mut self, killed_at: Nanos) -> Vec<Event> {
         self.child.wait().expect("our own process");
         let mut history = std::mem::take(&mut self.history);
-        history.extend(self.events.iter());
+        history.extend(self.events.rest());
         // It was alive until its last event.
         let mut open: Vec<u64> = Vec::new();
         for Event { client, what, .. } in &history {

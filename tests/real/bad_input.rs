@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::client::{is_end, lock};
+use crate::support::client::lock;
+use crate::support::lines::is_end;
 use crate::support::patience::PATIENCE;
 use crate::support::server::Server;
 

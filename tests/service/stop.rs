@@ -1,12 +1,12 @@
 //! `officer stop` waits, but not forever.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::background::{Background, End, connect};
+use crate::support::lines::{Arriving, lines_of_pipe};
 use crate::support::patience::eventually;
 use crate::support::server::{officer, officer_after};
 
@@ -59,7 +59,7 @@ fn a_delayed_server_that_exits_in_time_is_not_killed() {
     stop(pid);
     let mut stop = background.officer("stop", &["--stop-timeout", "1000"]);
     let mut stop = stop.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(stop.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said = Arriving::of(lines_of_pipe(stop.stderr.take().unwrap()));
     assert_eq!(said.next(), Some(format!("officer: process {pid} takes long to end; waiting")));
     kill_process(pid, Signal::CONT).unwrap();
     assert_eq!(said.next(), None);

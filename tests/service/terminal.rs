@@ -1,8 +1,8 @@
-//! A server in the foreground of a terminal that is closed. `script` of util-linux creates the terminal.
+//! A server in the foreground of a terminal that is closed.
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -10,7 +10,7 @@ use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
 use crate::support::patience::eventually;
 use crate::support::server::PROGRAM;
-use crate::support::skip::skipped;
+use crate::support::terminal::on_a_terminal;
 
 /// A server that is killed with its test, which may have closed its terminal.
 struct Guard(Pid);
@@ -24,18 +24,11 @@ impl Drop for Guard {
 }
 
 /// Runs a server on a terminal of its own, where `script` is available.
-fn on_a_terminal(directory: &Directory, options: &str) -> Option<(Child, Guard, Client)> {
-    let version = Command::new("script").arg("--version").stdout(Stdio::piped()).stderr(Stdio::null()).output();
-    if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("util-linux")) {
-        skipped("this machine has no script of util-linux");
-        return None;
-    }
+fn server_on_a_terminal(directory: &Directory, options: &str) -> Option<(Child, Guard, Client)> {
     let place = directory.file("");
     let place = place.to_str().unwrap();
     let line = format!("cd {place}; echo $$ > pid; exec {PROGRAM} run -o UNIX -f {place}/socket {options}");
-    let mut command = Command::new("script");
-    command.args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh").stdin(Stdio::null()).stdout(Stdio::null());
-    let script = command.spawn().unwrap();
+    let script = on_a_terminal(&line)?.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let address = Address::Unix(directory.file("socket"));
     eventually("it listens", || Client::connect(&address).is_ok());
     Some((script, Guard(pid(&directory.file("pid"))), Client::connect(&address).unwrap()))
@@ -53,7 +46,7 @@ fn pid(file: &Path) -> Pid {
 #[test]
 fn the_server_exits_with_success_when_its_terminal_is_closed() {
     let directory = Directory::new();
-    let Some((terminal, _server, mut ann)) = on_a_terminal(&directory, "") else { return };
+    let Some((terminal, _server, mut ann)) = server_on_a_terminal(&directory, "") else { return };
     ann.acquire("db");
     close(terminal);
     ann.expect_end();
@@ -63,7 +56,7 @@ fn the_server_exits_with_success_when_its_terminal_is_closed() {
 #[test]
 fn with_a_log_file_it_keeps_running() {
     let directory = Directory::new();
-    let Some((terminal, server, mut ann)) = on_a_terminal(&directory, "-l info --log-file log") else { return };
+    let Some((terminal, server, mut ann)) = server_on_a_terminal(&directory, "-l info --log-file log") else { return };
     ann.acquire("db");
     close(terminal);
     let log = || fs::read_to_string(directory.file("log")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! A small client that speaks lines and never waits forever.
 
 use std::fmt::Display;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::lines::LineReader;
 use super::patience::PATIENCE;
 
 /// Where a server listens.
@@ -20,7 +21,7 @@ pub(crate) enum Address {
 
 /// One connection.
 pub(crate) struct Client {
-    stream: BufReader<Stream>,
+    lines: LineReader<Stream>,
 }
 
 pub(crate) enum Stream {
@@ -34,13 +35,13 @@ impl Client {
             Address::Tcp(address) => Stream::Tcp(TcpStream::connect(address)?),
             Address::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
         };
-        let client = Client { stream: BufReader::new(stream) };
+        let client = Client { lines: LineReader::new(stream) };
         client.set_patience(PATIENCE);
         Ok(client)
     }
 
     fn set_patience(&self, time: Duration) {
-        match self.stream.get_ref() {
+        match self.lines.socket() {
             Stream::Tcp(stream) => stream.set_read_timeout(Some(time)).and(stream.set_write_timeout(Some(PATIENCE))),
             Stream::Unix(stream) => stream.set_read_timeout(Some(time)).and(stream.set_write_timeout(Some(PATIENCE))),
         }
@@ -49,7 +50,7 @@ impl Client {
 
     /// The name by which the server has to know a TCP connection.
     pub(crate) fn tcp_name(&self) -> String {
-        match self.stream.get_ref() {
+        match self.lines.socket() {
             Stream::Tcp(stream) => stream.local_addr().unwrap().to_string(),
             Stream::Unix(_) => panic!("only the server knows the names of UNIX connections"),
         }
@@ -57,7 +58,7 @@ impl Client {
 
     /// The name by which the server knows it.
     pub(crate) fn name(&mut self) -> String {
-        if let Stream::Tcp(_) = self.stream.get_ref() {
+        if let Stream::Tcp(_) = self.lines.socket() {
             return self.tcp_name();
         }
         // A lock that nobody else asks for: no two clients have the same address in memory at the same time.
@@ -78,21 +79,21 @@ impl Client {
     }
 
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self.stream.get_mut() {
-            Stream::Tcp(stream) => stream.write_all(bytes),
-            Stream::Unix(stream) => stream.write_all(bytes),
+        self.lines.socket_mut().write_all(bytes)
+    }
+
+    /// For a thread that writes while this one reads.
+    pub(crate) fn writer(&self) -> impl Write + Send + use<> {
+        match self.lines.socket() {
+            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
+            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
         }
+        .unwrap()
     }
 
     /// The next line, without its end.
     pub(crate) fn receive_line(&mut self) -> String {
-        let mut line = String::new();
-        match self.stream.read_line(&mut line) {
-            Ok(1..) if line.ends_with('\n') => {}
-            result => panic!("expected a line, got {result:?}: {line:?}"),
-        }
-        line.pop();
-        line
+        self.lines.line()
     }
 
     pub(crate) fn receive(&mut self) -> Value {
@@ -108,11 +109,10 @@ impl Client {
 
     /// The next reply, or nothing if the connection ends instead.
     pub(crate) fn receive_or_end(&mut self) -> Option<Value> {
-        let mut line = String::new();
-        match self.stream.read_line(&mut line) {
-            Ok(1..) if line.ends_with('\n') => Some(serde_json::from_str(&line).unwrap()),
-            Ok(_) => None,
-            Err(error) if is_end(&error) => None,
+        match self.lines.next_line() {
+            Ok(line) => line.map(|line| serde_json::from_str(&line).unwrap()),
+            // A server that gives up on a connection may have sent a part of a line.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => None,
             Err(error) => panic!("neither a reply nor the end: {error}"),
         }
     }
@@ -124,30 +124,30 @@ impl Client {
 
     /// Expects no further line, and that the server closes its side.
     pub(crate) fn expect_end(&mut self) {
-        assert_eq!(self.receive_until_end(), Vec::<Value>::new());
+        assert_eq!(self.lines.next_line().unwrap(), None);
     }
 
     /// Whether it is still open, and has received nothing, after this time.
     pub(crate) fn is_silent_for(&mut self, time: Duration) -> bool {
         self.set_patience(time);
-        let result = self.stream.fill_buf().map(<[u8]>::len);
+        let result = self.lines.peek().map(<[u8]>::len);
         self.set_patience(PATIENCE);
         result.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 
     /// Waits until there is something to read, and leaves most of it in the socket buffer.
     pub(crate) fn wait_for_output(&mut self) {
-        assert!(!self.stream.fill_buf().unwrap().is_empty());
+        assert!(!self.lines.peek().unwrap().is_empty());
     }
 
     /// Reads up to this many bytes of what is there, and drops them.
     pub(crate) fn read_some(&mut self, bytes: usize) -> usize {
-        self.stream.read(&mut vec![0; bytes]).unwrap()
+        self.lines.read(&mut vec![0; bytes]).unwrap()
     }
 
     /// Closes the writing side.
     pub(crate) fn close_write(&self) {
-        match self.stream.get_ref() {
+        match self.lines.socket() {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
@@ -157,7 +157,7 @@ impl Client {
     /// Disconnects without an orderly end: the server gets an error instead of an end of input, where the system
     /// supports that.
     pub(crate) fn cut(self) {
-        if let Stream::Tcp(stream) = self.stream.get_ref() {
+        if let Stream::Tcp(stream) = self.lines.socket() {
             socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
         }
     }
@@ -219,9 +219,17 @@ impl Read for Stream {
     }
 }
 
-/// Whether an error of a socket means that the other side is gone.
-pub(crate) fn is_end(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write(bytes),
+            Stream::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 pub(crate) fn lock(name: &str) -> Value {

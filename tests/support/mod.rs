@@ -3,8 +3,10 @@
 
 pub(crate) mod client;
 pub(crate) mod directory;
+pub(crate) mod lines;
 pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod signals;
 pub(crate) mod skip;
+pub(crate) mod terminal;

@@ -3,19 +3,18 @@
 use std::io::{BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::patience::{PATIENCE, eventually};
+use super::lines::Arriving;
+use super::patience::eventually;
 use super::server::{PROGRAM, forget_options};
 
 /// A running process. If this is dropped before `end`, the process is killed, with everything it has started.
 pub(crate) struct Program {
     child: Child,
-    stdout: Lines,
-    stderr: Lines,
+    stdout: Arriving,
+    stderr: Arriving,
     is_over: bool,
 }
 
@@ -69,8 +68,8 @@ impl Program {
         // In a group of its own, so that it is not in the foreground of the terminal that the tests may run in.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().expect("the program starts");
-        let stdout = Lines::of(child.stdout.take().unwrap());
-        let stderr = child.stderr.take().map_or_else(|| Lines::of(std::io::empty()), Lines::of);
+        let stdout = printed(child.stdout.take().unwrap());
+        let stderr = child.stderr.take().map_or_else(|| printed(std::io::empty()), printed);
         Program { child, stdout, stderr, is_over: false }
     }
 
@@ -139,39 +138,16 @@ pub(crate) fn run(command: &mut Command) -> End {
     program.end()
 }
 
-/// Lines as they arrive, without the empty ones.
-struct Lines(Receiver<String>);
-
-impl Lines {
-    fn of(stream: impl Read + Send + 'static) -> Lines {
-        // Bounded, so that unread output fills the pipe, as in a real pipeline.
-        let (sender, lines) = sync_channel(16 << 10);
-        thread::spawn(move || {
-            let mut bytes = BufReader::new(stream).bytes().map_while(Result::ok).peekable();
-            while bytes.peek().is_some() {
-                // A line that is overwritten ends with a carriage return.
-                let line = bytes.by_ref().take_while(|byte| !matches!(byte, b'\n' | b'\r')).collect();
-                let line = String::from_utf8(line).unwrap();
-                if !line.is_empty() && sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Lines(lines)
-    }
-
-    /// None: there are no more.
-    fn next(&self) -> Option<String> {
-        match self.0.recv_timeout(PATIENCE) {
-            Ok(line) => Some(line),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("no line in {PATIENCE:?}"),
-        }
-    }
-
-    fn rest(&self) -> Vec<String> {
-        std::iter::from_fn(|| self.next()).collect()
-    }
+/// What a program prints, without empty lines.
+fn printed(stream: impl Read + Send + 'static) -> Arriving {
+    let mut bytes = BufReader::new(stream).bytes().map_while(Result::ok).peekable();
+    let lines = std::iter::from_fn(move || {
+        bytes.peek()?;
+        // A line that is overwritten ends with a carriage return.
+        let line = bytes.by_ref().take_while(|byte| !matches!(byte, b'\n' | b'\r')).collect();
+        Some(String::from_utf8(line).unwrap())
+    });
+    Arriving::of(lines.filter(|line| !line.is_empty()))
 }
 
 /// Whether there is such a process that has not exited.

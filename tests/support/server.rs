@@ -1,12 +1,11 @@
 //! `officer run` as a process: started and observed by a test, and stopped with it.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
@@ -16,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::client::{Address, Client};
 use super::directory::Directory;
+use super::lines::{Arriving, lines_of_pipe};
 use super::patience::PATIENCE;
 use super::signals::undo_ignored_signals;
 
@@ -28,7 +28,7 @@ pub(crate) struct Server {
     /// The options with which a command connects to it.
     options: Vec<String>,
     /// Its output after the first line. In a mutex so that threads can share the server.
-    stdout: Mutex<Receiver<String>>,
+    stdout: Mutex<Arriving>,
     log: Log,
     /// The test has already waited for its exit.
     is_over: bool,
@@ -78,9 +78,7 @@ impl Server {
     }
 
     fn started(mut child: Child, log: Log) -> Server {
-        let (sender, stdout) = mpsc::channel();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let stdout = Arriving::of(lines_of_pipe(child.stdout.take().unwrap()));
         let mut server = Server {
             child,
             address: Address::Unix(PathBuf::new()),
@@ -90,7 +88,7 @@ impl Server {
             is_over: false,
             _directory: None,
         };
-        let line = server.stdout.get_mut().unwrap().recv_timeout(PATIENCE).expect("the server says that it listens");
+        let line = server.stdout.get_mut().unwrap().next().expect("the server says that it listens");
         let address = line.strip_prefix("officer: listening on ").unwrap_or_else(|| panic!("{line:?}"));
         server.address = match address.parse() {
             Ok(address) => Address::Tcp(address),
@@ -181,7 +179,7 @@ impl Server {
         let status = wait(&mut self.child);
         self.is_over = true;
         self.log.wait_for_end();
-        (status, self.stdout.get_mut().unwrap().iter().collect())
+        (status, self.stdout.get_mut().unwrap().rest())
     }
 
     /// Stops it, and returns all lines of its log.
@@ -265,7 +263,7 @@ impl Log {
         log.lines.0.lock().unwrap().is_open = true;
         let lines = log.lines.clone();
         thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            for line in lines_of_pipe(stderr) {
                 lines.0.lock().unwrap().so_far.push(line);
                 lines.1.notify_all();
             }

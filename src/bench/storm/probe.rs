@@ -1,6 +1,5 @@
 //! A client that continues while others end.
 
-use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -8,7 +7,7 @@ use hdrhistogram::Histogram;
 use crate::bench::BenchError;
 use crate::bench::drive::nanos;
 use crate::bench::script::{Exchange, Protocol};
-use crate::bench::target::Target;
+use crate::bench::target::{Target, receive, send};
 use crate::console::Failure;
 use crate::net::Socket;
 
@@ -63,32 +62,20 @@ impl Probe {
     fn write(&mut self) -> Result<(), Failure> {
         self.heard = 0;
         let request = if self.state == State::Locking { &self.lock.request } else { &self.unlock.request };
-        match self.socket.write(request) {
-            Ok(count) if count == request.len() => Ok(()),
-            Ok(_) => Err(BenchError::lost("the server does not read").into()),
-            Err(error) => Err(BenchError::lost(error).into()),
-        }
+        Ok(send(&mut self.socket, request)?)
     }
 
     /// Takes an answer, and records the latency if it was the last of a pair.
     pub(super) fn hear(&mut self, latency: &mut Histogram<u64>) -> Result<(), Failure> {
         let mut buffer = [0; 4096];
-        loop {
-            let count = match self.socket.read(&mut buffer) {
-                Ok(0) => return Err(BenchError::lost("the server closed the connection").into()),
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(BenchError::lost(error).into()),
-            };
+        while let Some(count) = receive(&mut self.socket, &mut buffer, "the server closed the connection")? {
             let wanted = match self.state {
                 State::Idle => &[][..],
                 State::Locking => &self.lock.reply,
                 State::Unlocking => &self.unlock.reply,
             };
             if !wanted[self.heard..].starts_with(&buffer[..count]) {
-                let first = String::from_utf8_lossy(&buffer[..count]).trim_end().to_owned();
-                return Err(BenchError::WrongAnswers { count: 1, first }.into());
+                return Err(BenchError::wrong(&buffer[..count]).into());
             }
             self.heard += count;
             if self.heard < wanted.len() {
@@ -106,5 +93,6 @@ impl Probe {
             let _ = latency.record_correct(nanos(now - self.begun), nanos(INTERVAL));
             self.due = now.max(self.due + INTERVAL);
         }
+        Ok(())
     }
 }

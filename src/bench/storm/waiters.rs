@@ -1,6 +1,5 @@
 //! Connections that wait for locks that others hold.
 
-use std::io::{ErrorKind, Read};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,12 +7,15 @@ use mio::{Interest, Poll, Token};
 
 use crate::bench::BenchError;
 use crate::bench::script::Protocol;
-use crate::bench::target::{Target, write_all};
+use crate::bench::target::{Target, receive, write_all};
 use crate::console::Failure;
 use crate::net::Socket;
 
 /// How long the server may take until all of them wait.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How the end of one of their connections is reported.
+const CLOSED: &str = "the server closed a connection that waits";
 
 /// The end of each line that grants a lock.
 const GRANTED: &[u8] = b"\"result\":\"acquired\"}";
@@ -65,25 +67,18 @@ impl Waiters {
 
     pub(super) fn hear(&mut self, number: usize) -> Result<(), Failure> {
         let waiter = &mut self.waiters[number];
-        loop {
-            let count = match waiter.socket.read(&mut self.buffer) {
-                Ok(0) => return Err(BenchError::lost("the server closed a connection that waits").into()),
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(BenchError::lost(error).into()),
-            };
+        while let Some(count) = receive(&mut waiter.socket, &mut self.buffer, CLOSED)? {
             waiter.partial.extend(&self.buffer[..count]);
             let Some(end) = memchr::memrchr(b'\n', &waiter.partial) else { continue };
             for line in waiter.partial[..end].split(|byte| *byte == b'\n') {
                 if !line.ends_with(GRANTED) {
-                    let first = String::from_utf8_lossy(line).into_owned();
-                    return Err(BenchError::WrongAnswers { count: 1, first }.into());
+                    return Err(BenchError::wrong(line).into());
                 }
                 self.granted += 1;
             }
             waiter.partial.drain(..=end);
         }
+        Ok(())
     }
 }
 
@@ -93,19 +88,14 @@ fn wait_for_pong(socket: &mut Socket) -> Result<(), Failure> {
     let mut answer = Vec::new();
     while !answer.ends_with(b"\n") {
         let mut buffer = [0; 4096];
-        match socket.read(&mut buffer) {
-            Ok(0) => return Err(BenchError::lost("the server closed a connection that waits").into()),
-            Ok(count) => answer.extend(&buffer[..count]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < give_up => {
-                thread::sleep(Duration::from_millis(1));
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(BenchError::lost(error).into()),
+        match receive(socket, &mut buffer, CLOSED)? {
+            Some(count) => answer.extend(&buffer[..count]),
+            None if Instant::now() < give_up => thread::sleep(Duration::from_millis(1)),
+            None => return Err(BenchError::lost("the server has not answered for 30 s").into()),
         }
     }
     if answer != b"{\"result\":\"pong\"}\n" {
-        let first = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
-        return Err(BenchError::WrongAnswers { count: 1, first }.into());
+        return Err(BenchError::wrong(&answer).into());
     }
     Ok(())
 }

@@ -3,15 +3,14 @@
 use std::fs;
 use std::io;
 use std::sync::mpsc::Sender;
-use std::thread;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, getpgid, getpgrp};
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
 
 use super::Event;
 pub(super) use crate::console::exit::{die_of, exit_code};
+use crate::console::signals;
 
 /// What ends a program that does not care, and can be asked for by anybody.
 const PASSED_ON: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM];
@@ -23,15 +22,7 @@ pub(super) fn listen(events: Sender<Event>) -> io::Result<()> {
     // to stay so for the command, thus we do not listen to that.
     let wanted = PASSED_ON.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
     // The end of a command can't be told where SIGCHLD is ignored.
-    let mut signals = Signals::new(wanted.chain([SIGCHLD]))?;
-    thread::Builder::new().name("officer-signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            if events.send(Event::Signal(signal)).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok(())
+    signals::listen(wanted.chain([SIGCHLD]), events, Event::Signal)
 }
 
 /// The signals that are ignored, a bit for each, from Linux's `status` of a process. Elsewhere none are known.
