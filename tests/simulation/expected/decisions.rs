@@ -21,7 +21,14 @@ impl Expected {
         ensure!(line.end <= connection.read, "the end of this line was not read from {name}: {text}");
         ensure!(text.len() <= self.limits.line_bytes_max, "{name} sent a line over the limit");
         self.tell(number, '<', text);
-        match line.asked {
+        self.execute(number, line.asked);
+        if self.is_too_long(number) {
+            self.answer_too_long(number);
+        }
+    }
+
+    fn execute(&mut self, number: Number, asked: Asked) {
+        match asked {
             Asked::Locks(request) => {
                 self.coverage.count(command(&request.ask));
                 let waits = self.locks.held_and_waiting().1;
@@ -32,20 +39,35 @@ impl Expected {
                 }
                 self.push_all(said);
             }
-            Asked::Hello { label, max_idle, id } => self.hello(number, label, max_idle, id),
+            Asked::Hello { label, max_idle, strict, id } => self.hello(number, label, max_idle, strict, id),
             Asked::Kick { connection, id } => self.kick(number, &connection, returned(id.as_ref())),
+            Asked::IfNotStrict { refusal, .. } if self.connections[number].is_strict => {
+                self.coverage.count("an unknown field on a strict connection");
+                self.push(number, refusal);
+            }
+            Asked::IfNotStrict { asked, .. } => {
+                self.coverage.count("an unknown field that is ignored");
+                self.execute(number, *asked);
+            }
             Asked::Bad { reply } => {
                 self.coverage.count("command none of these");
                 self.push(number, reply);
             }
-            Asked::Nothing => broken(format!("{} sent nothing but white space: {text}", self.name(number))),
-        }
-        if self.is_too_long(number) {
-            self.answer_too_long(number);
+            Asked::Foreign { .. } => {
+                broken(format!("{} speaks another protocol, and that is executed", self.name(number)))
+            }
+            Asked::Nothing => broken(format!("{} sent nothing but white space", self.name(number))),
         }
     }
 
-    pub(super) fn hello(&mut self, number: Number, label: Option<String>, max_idle: Option<u64>, id: Option<Id>) {
+    pub(super) fn hello(
+        &mut self,
+        number: Number,
+        label: Option<String>,
+        max_idle: Option<u64>,
+        strict: Option<bool>,
+        id: Option<Id>,
+    ) {
         self.coverage.count("command hello");
         if let Some(label) = label {
             self.locks.set_label(number, &label);
@@ -55,6 +77,9 @@ impl Expected {
         if let Some(max_idle) = max_idle {
             // Up to whole milliseconds.
             connection.max_idle = max_idle.checked_next_multiple_of(1_000_000).unwrap_or(u64::MAX).min(of_all);
+        }
+        if let Some(is_strict) = strict {
+            connection.is_strict = is_strict;
         }
         let max_idle = if connection.max_idle == u64::MAX { 0 } else { connection.max_idle };
         let Limits { line_bytes_max, connection_locks_max, lock_waits_max, reply_bytes_max, .. } = &self.limits;
@@ -96,6 +121,11 @@ impl Expected {
     pub(super) fn answer_too_long(&mut self, number: Number) {
         self.coverage.count("limit line_bytes_max");
         self.push(number, error("line_too_long", None));
+        self.doom(number, Leave::Read);
+    }
+
+    pub(super) fn answer_foreign(&mut self, number: Number) {
+        self.push(number, error("wrong_protocol", None));
         self.doom(number, Leave::Read);
     }
 

@@ -68,9 +68,29 @@ pub(crate) type Number = usize;
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
     Locks(Request),
-    Hello { label: Option<String>, max_idle: Option<u64>, id: Option<Id> },
-    Kick { connection: String, id: Option<Id> },
-    Bad { reply: String },
+    Hello {
+        label: Option<String>,
+        max_idle: Option<u64>,
+        strict: Option<bool>,
+        id: Option<Id>,
+    },
+    Kick {
+        connection: String,
+        id: Option<Id>,
+    },
+    /// It has a field that its command does not have. A strict connection is answered with the refusal.
+    IfNotStrict {
+        asked: Box<Asked>,
+        refusal: String,
+    },
+    /// As a connection's first line that is not blank, it is refused when this many bytes of it are read. Anywhere else it
+    /// is invalid JSON.
+    Foreign {
+        known_after: usize,
+    },
+    Bad {
+        reply: String,
+    },
     Nothing,
 }
 
@@ -168,11 +188,13 @@ impl Expected {
         self.connections.push(Connection {
             name: name.clone(),
             is_near,
+            is_strict: false,
             wire,
             phase: if is_accepted { Phase::Open } else { Phase::Closing },
             has_session: has_room,
             is_turned_away: !has_room,
             lines: VecDeque::new(),
+            has_begun: false,
             sent: 0,
             read: 0,
             replies: VecDeque::new(),
@@ -200,10 +222,19 @@ impl Expected {
     pub(crate) fn send(&mut self, number: Number, text: &str, asked: Asked) {
         let connection = &mut self.connections[number];
         let start = connection.sent;
+        let asked = match asked {
+            Asked::Foreign { .. } if connection.has_begun => {
+                self.coverage.count("another protocol as a later line");
+                Asked::Bad { reply: error("invalid_json", None) }
+            }
+            asked => asked,
+        };
         connection.sent += text.len() as u64;
         let end = connection.sent;
         let text = text.strip_suffix('\n').expect("a line has an end").to_owned();
-        connection.lines.push_back(Sent { text, start, end, asked });
+        let line = Sent { text, start, end, asked };
+        connection.has_begun |= !line.is_blank();
+        connection.lines.push_back(line);
     }
 
     /// The poll says that a socket takes something again.

@@ -1,7 +1,7 @@
 //! Which of the things that a server did in one turn belong to which part of the turn.
 
 use super::connection::Phase;
-use super::{Event, Expected, Number};
+use super::{Asked, Event, Expected, Number};
 use crate::memory::Call;
 
 impl Expected {
@@ -23,6 +23,23 @@ impl Expected {
         let connection = &self.connections[number];
         let is_served = connection.phase == Phase::Open && connection.unsent < self.limits.outbox_pause_bytes;
         is_served && connection.next_line(line_bytes_max).is_some_and(|line| line.is_over(line_bytes_max))
+    }
+
+    /// Whether a connection begins with another protocol, as far as it has been read. `new` bytes were read just now.
+    pub(super) fn is_foreign(&mut self, number: Number, new: usize) -> bool {
+        let connection = &self.connections[number];
+        let Some(line) = connection.lines.iter().find(|line| !line.is_blank()) else { return false };
+        let Asked::Foreign { known_after } = line.asked else { return false };
+        if connection.phase != Phase::Open || connection.read < line.start + known_after as u64 {
+            return false;
+        }
+        let kinds = [
+            (connection.read - new as u64 > line.start, "another protocol in pieces"),
+            (line.start > 0, "another protocol after blank lines"),
+            (line.end < connection.read, "another protocol with more in the same read"),
+        ];
+        kinds.into_iter().filter(|(is_so, _)| *is_so).for_each(|(_, kind)| self.coverage.count(kind));
+        true
     }
 
     /// How many of a turn's events, after those of input, come of looking at connections that were silent or took
