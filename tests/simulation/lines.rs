@@ -1,12 +1,13 @@
 //! What a line of a scenario is on the wire, and what it asks.
 
-use crate::expected::Asked;
+use crate::expected::{Asked, Listing, Page};
 use crate::model::{Ask, error, with_id};
 use crate::scenario::{Line, Seat};
 use crate::sizes::{Id, quoted};
 
-/// The text, `\n` included, and what it asks. `name_of` names the connection in a seat.
-pub(crate) fn written(line: &Line, name_of: &dyn Fn(Seat) -> String) -> (String, Asked) {
+/// The text, `\n` included, and what it asks. `listing` is the last listing of connections, and
+/// `name_of` names the connection in a seat.
+pub(crate) fn written(line: &Line, listing: Option<&Listing>, name_of: &dyn Fn(Seat) -> String) -> (String, Asked) {
     match line {
         Line::Request { request, padding, ending } => {
             let line = request.line();
@@ -26,8 +27,20 @@ pub(crate) fn written(line: &Line, name_of: &dyn Fn(Seat) -> String) -> (String,
             let text = format!("{{\"command\":\"kick\",\"connection\":\"{connection}\"{}}}\n", id_field(id.as_ref()));
             (text, Asked::Kick { connection, id: id.clone() })
         }
+        Line::Page { has_idle, limit, has_detail, goes_on, id } => {
+            let after = listing.filter(|_| *goes_on).cloned();
+            let mut text = r#"{"command":"connections""#.to_owned();
+            for (is_asked, field) in [(*has_idle, r#","all":true"#), (*has_detail, r#","detail":true"#)] {
+                text += if is_asked { field } else { "" };
+            }
+            text += &limit.map_or(String::new(), |limit| format!(r#","limit":{limit}"#));
+            text += &after.as_ref().map_or(String::new(), |after| format!(r#","after":{}"#, quoted(&after.next)));
+            text += &format!("{}}}\n", id_field(id.as_ref()));
+            let (has_idle, limit, has_detail, id) = (*has_idle, *limit, *has_detail, id.clone());
+            (text, Asked::Page(Page { has_idle, limit, has_detail, after, id }))
+        }
         Line::Stray { line, field } => {
-            let (mut text, asked) = written(line, name_of);
+            let (mut text, asked) = written(line, listing, name_of);
             let end = text.rfind('}').expect("a request is an object");
             text.insert_str(end, &format!(",{field}"));
             // A field that is null counts as omitted.
@@ -51,7 +64,7 @@ fn if_not_strict(asked: Asked) -> Asked {
             Ask::Lock { name, .. } | Ask::Unlock { name } => (Some(name.as_str()), request.id.as_ref()),
             _ => (None, request.id.as_ref()),
         },
-        Asked::Hello { id, .. } | Asked::Kick { id, .. } => (None, id.as_ref()),
+        Asked::Hello { id, .. } | Asked::Kick { id, .. } | Asked::Page(Page { id, .. }) => (None, id.as_ref()),
         other => unreachable!("{other:?} has no fields"),
     };
     let refusal = with_id(error("invalid_request", name), id.map(|id| id.returned.as_str()));

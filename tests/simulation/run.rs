@@ -361,7 +361,7 @@ impl World {
             let sitting = self.seats[seat % self.seats.len()];
             sitting.now.map_or("nobody", |number| self.expected.name(number)).to_owned()
         };
-        let (text, asked) = written(line, &name_of);
+        let (text, asked) = written(line, self.expected.listing(), &name_of);
         // There may be blank lines before and after it.
         for part in text.split_inclusive('\n') {
             let asked = if part.trim().is_empty() { Asked::Nothing } else { asked.clone() };

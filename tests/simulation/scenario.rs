@@ -119,6 +119,14 @@ pub(crate) enum Line {
         seat: Seat,
         id: Option<Id>,
     },
+    /// A page of connections: the first, or the one that follows the last that anybody was sent.
+    Page {
+        has_idle: bool,
+        limit: Option<usize>,
+        has_detail: bool,
+        goes_on: bool,
+        id: Option<Id>,
+    },
     /// A request with one more field, which its command does not have.
     Stray {
         line: Box<Line>,
@@ -323,8 +331,13 @@ impl Draw {
             8..10 => Line::Blank,
             10 => Line::Long(self.line_bytes_max + 1 + self.random.usize(0..100)),
             11..13 => self.foreign(),
-            13..16 => {
-                let line = if self.random.u8(0..8) == 0 { self.hello() } else { self.request() };
+            13..15 => self.page(),
+            15..18 => {
+                let line = match self.random.u8(0..8) {
+                    0 => self.hello(),
+                    1 => self.page(),
+                    _ => self.request(),
+                };
                 Line::Stray { line: Box::new(line), field: STRAYS[self.random.usize(0..STRAYS.len())] }
             }
             _ => self.request(),
@@ -349,6 +362,13 @@ impl Draw {
             strict: self.random.bool().then(|| self.random.u8(0..4) > 0),
             id: self.id(),
         }
+    }
+
+    fn page(&mut self) -> Line {
+        let (has_idle, has_detail) = (self.random.u8(0..4) > 0, self.random.bool());
+        let is_limited = self.random.u8(0..4) > 0 || !(has_idle || has_detail);
+        let limit = is_limited.then(|| if self.random.u8(0..8) == 0 { 1000 } else { self.random.usize(1..4) });
+        Line::Page { has_idle, limit, has_detail, goes_on: self.random.u8(0..4) > 0, id: self.id() }
     }
 
     /// Another protocol, or what looks like it.

@@ -34,6 +34,7 @@ pub(super) struct Connection {
     /// The socket takes nothing, and the poll has not said that it does again.
     pub(super) is_blocked: bool,
     pub(super) max_idle: u64,
+    pub(super) since: u64,
     pub(super) last_input: u64,
     pub(super) last_waiting: u64,
     pub(super) last_progress: u64,

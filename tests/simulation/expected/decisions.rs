@@ -1,7 +1,7 @@
 //! What is decided: by requests, by timeouts, and by the ends of sessions.
 
 use super::connection::{Connection, Leave, Phase};
-use super::{Asked, Expected, Number, broken, ensure};
+use super::{Asked, Expected, Number, Told, broken, ensure, returned};
 use crate::coverage::{Event as Happening, command, reply as kind};
 use crate::limits::Limits;
 use crate::model::{Ask, Said, WORDING, error, seconds, with_id};
@@ -41,6 +41,7 @@ impl Expected {
             }
             Asked::Hello { label, max_idle, strict, id } => self.hello(number, label, max_idle, strict, id),
             Asked::Kick { connection, id } => self.kick(number, &connection, returned(id.as_ref())),
+            Asked::Page(page) => self.list_connections(number, &page),
             Asked::IfNotStrict { refusal, .. } if self.connections[number].is_strict => {
                 self.coverage.count("an unknown field on a strict connection");
                 self.push(number, refusal);
@@ -193,9 +194,13 @@ impl Expected {
         }
         self.coverage.count(kind(&reply));
         if reply.contains("\"error\"") {
-            let heard = self.wordings.iter().position(|(number, _)| *number == to);
-            let Some(heard) = heard else { broken(format!("{} is not refused: {reply}", self.name(to))) };
-            reply = reply.replacen(WORDING, &self.wordings.remove(heard).1, 1);
+            let Some(Told::Wording(wording)) = self.take_told(to) else {
+                broken(format!("{} is not refused: {reply}", self.name(to)))
+            };
+            reply = reply.replacen(WORDING, &wording, 1);
+        }
+        if reply.contains("\"result\":\"connections\"") && !matches!(self.take_told(to), Some(Told::Listing(_))) {
+            broken(format!("{} is not sent {reply}", self.name(to)));
         }
         if reply.contains("\"timed_out\"") {
             let Some(left) = self.timeouts_told.checked_sub(1) else { broken("a wait has not timed out in this turn") };
@@ -221,6 +226,16 @@ impl Expected {
             self.doom(largest, Leave::Now);
         }
         bytes
+    }
+
+    /// What the server says of the next reply to a connection of which it says something.
+    pub(super) fn next_told(&self, to: Number) -> Option<&Told> {
+        self.told.iter().find(|(number, _)| *number == to).map(|(_, told)| told)
+    }
+
+    fn take_told(&mut self, to: Number) -> Option<Told> {
+        let index = self.told.iter().position(|(number, _)| *number == to)?;
+        Some(self.told.remove(index).1)
     }
 
     /// Who has most unsent. Of several, the one that the server ends next by its own account.
@@ -257,8 +272,4 @@ impl Expected {
         self.unsent -= std::mem::take(&mut connection.unsent);
         connection.replies.clear();
     }
-}
-
-fn returned(id: Option<&Id>) -> Option<&str> {
-    id.map(|id| id.returned.as_str())
 }

@@ -13,7 +13,7 @@ impl Expected {
             }
             Event::Received(..) => true,
             Event::Refused(number, _) => self.is_too_long(*number),
-            Event::TimedOut(_) | Event::Ended(..) => false,
+            Event::Listed(..) | Event::TimedOut(_) | Event::Ended(..) => false,
         }
     }
 
@@ -51,6 +51,7 @@ impl Expected {
         for (index, event) in events.iter().enumerate() {
             let (Event::Ended(number, _)
             | Event::Refused(number, _)
+            | Event::Listed(number, _)
             | Event::TimedOut(number)
             | Event::Received(number, _)
             | Event::Call(number, _)) = event;
