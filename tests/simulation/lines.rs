@@ -5,8 +5,8 @@ use crate::model::{Ask, error, with_id};
 use crate::scenario::{Line, Seat};
 use crate::sizes::{Id, quoted};
 
-/// The text, `\n` included, and what it asks. `listing` is the last listing of connections, and
-/// `name_of` names the connection in a seat.
+/// The text, `\n` included, and what it asks. `listing` is the last listing of connections, and `name_of` names the
+/// connection in a seat.
 pub(crate) fn written(line: &Line, listing: Option<&Listing>, name_of: &dyn Fn(Seat) -> String) -> (String, Asked) {
     match line {
         Line::Request { request, padding, ending } => {

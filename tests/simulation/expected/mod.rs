@@ -11,8 +11,8 @@
 //!   choose from; see [`Expected::horizons`].
 //! - The wording of errors, as how long a reply is decides when limits on output are met. That an error was due, its
 //!   reason and its other fields are checked.
-//! - Which connections are on a page of a listing that has not room for all. That nobody is on two pages, or on none, is
-//!   checked, and each row.
+//! - Which connections are on a page that does not list all. Each row is checked, and that nobody is on two pages
+//!   of a listing, or on none.
 //! - Where several connections owe most, or have sent most, which of them the server closed.
 //!
 //! What follows from that is the protocol: after the requests of a turn its timeouts, in the order of their moments, then
