@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::connection::Connection;
+use super::connection::{Connection, Phase};
 use super::{Expected, Number, Told, broken, ensure, returned};
 use crate::model::{array, error, is_same, object, seconds, with_id};
 use crate::sizes::{Id, quoted};
@@ -96,11 +96,12 @@ impl Expected {
         known.filter_map(row).collect()
     }
 
-    /// For how long a connection has been silent. Had it input that was not executed, that may be counted from then on: of
-    /// what is possible it is what the server has `told`.
+    /// For how long a connection has been silent. Had it input that was not executed, that may be counted from then on, and
+    /// from any moment if its end is decided: of what is possible it is what the server has `told`.
     fn silence(&self, connection: &Connection, told: Option<f64>) -> u64 {
         let longest = self.now - connection.last_input;
-        let shortest = longest.min(self.now - connection.last_waiting);
+        let is_ending = connection.phase != Phase::Open;
+        let shortest = if is_ending { 0 } else { longest.min(self.now - connection.last_waiting) };
         let told = told.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let told = told.and_then(|told| u64::try_from((told + Duration::from_micros(500)).as_millis()).ok());
         let is_possible = |told: &u64| (shortest / 1_000_000..=longest / 1_000_000).contains(told);
