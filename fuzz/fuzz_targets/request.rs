@@ -7,7 +7,7 @@ use officer::wire::line::is_blank;
 use officer::wire::request::parse;
 use officer_fuzz::framing::{Arrival, scanned_in_pieces, scanned_whole, split};
 use officer_fuzz::json::{Json, assert_serde_agrees};
-use officer_fuzz::request::{by_the_protocol, by_the_server};
+use officer_fuzz::request::{by_the_protocol, by_the_server, by_the_strict_protocol, by_the_strict_server};
 
 fuzz_target!(|data: &[u8]| {
     let arrival = Arrival::of(data);
@@ -29,4 +29,7 @@ fn check(line: &[u8]) {
     let has_only_space = line.iter().all(|byte| b" \t\r".contains(byte));
     assert_eq!(is_blank(line), has_only_space, "{shown}");
     assert_eq!(by_the_server(line), by_the_protocol(value.as_ref()), "{shown}");
+    if let Some(expected) = by_the_strict_protocol(value.as_ref()) {
+        assert_eq!(by_the_strict_server(line), expected, "on a strict connection: {shown}");
+    }
 }

@@ -3,7 +3,8 @@
 use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::request::{
-    Command, ConnectionsPage, Hello, Lock, Operation, Page, Request, parse, parse_in_full, recognise, recognise_line,
+    BadRequest, Command, ConnectionsPage, Hello, Lock, Operation, Page, Request, parse, parse_in_full, parse_strictly,
+    recognise, recognise_line,
 };
 
 use crate::json::Json;
@@ -40,6 +41,15 @@ pub fn by_the_server(line: &[u8]) -> Read {
     if let Ok(text) = std::str::from_utf8(line) {
         check_shortcut(&format!("{text}\n{text}"));
     }
+    read(parsed)
+}
+
+/// As the server reads it from a strict connection.
+pub fn by_the_strict_server(line: &[u8]) -> Read {
+    read(parse_strictly(line))
+}
+
+fn read(parsed: Result<Request<'_>, BadRequest<'_>>) -> Read {
     match parsed {
         Ok(Request { id, command }) => {
             Read { id: id.as_ref().map(Id::as_ref).map(id_text), meaning: meaning_of(command) }
@@ -124,6 +134,25 @@ fn assert_is_a_line(reply: &officer::wire::reply::Reply<'_>) {
 
 /// As the protocol defines it. `value` is the value of the line, none if it is not well-formed.
 pub fn by_the_protocol(value: Option<&Json>) -> Read {
+    read_fields(value, false)
+}
+
+/// The same for a strict connection. Not judged are lines with a field that no command has and that is null, which counts
+/// as omitted elsewhere, or whose key has an unpaired surrogate, which is no text to tell the client.
+pub fn by_the_strict_protocol(value: Option<&Json>) -> Option<Read> {
+    if let Some(Json::Object(fields)) = value {
+        let is_known = |key: &str| COMMANDS.iter().any(|command| has_field(command, key));
+        let is_clear = |(key, value): &(Option<String>, Json)| {
+            key.as_ref().is_some_and(|key| is_known(key) || *value != Json::Null)
+        };
+        if !fields.iter().all(is_clear) {
+            return None;
+        }
+    }
+    Some(read_fields(value, true))
+}
+
+fn read_fields(value: Option<&Json>, is_strict: bool) -> Read {
     let refused = |reason, name, id| Read { id, meaning: Meaning::Refused { reason, name } };
     let Some(value) = value else { return refused("invalid_json", None, None) };
     let Json::Object(fields) = value else { return refused("invalid_request", None, None) };
@@ -149,12 +178,20 @@ pub fn by_the_protocol(value: Option<&Json>) -> Read {
     }
     match fields.get("command") {
         Some(Json::Text(Some(word))) if is_known => match fields.meaning(word, name_read.clone()) {
+            Ok(_) if is_strict && fields.has_other_than(word) => refused("invalid_request", name_read, id_read),
             Ok(meaning) => Read { id: id_read, meaning },
             Err(Wrong) => refused("invalid_request", name_read, id_read),
         },
         Some(Json::Text(_)) => refused("unknown_command", name_read, id_read),
         _ => refused("invalid_request", name_read, id_read),
     }
+}
+
+const COMMANDS: [&str; 10] =
+    ["lock", "unlock", "reset", "locks", "connections", "my_locks", "keep_alive", "ping", "hello", "kick"];
+
+fn has_field(command: &str, key: &str) -> bool {
+    ["command", "id"].contains(&key) || fields_of(command).is_some_and(|fields| fields.contains(&key))
 }
 
 fn fields_of(command: &str) -> Option<&'static [&'static str]> {
@@ -181,6 +218,11 @@ impl Fields<'_> {
     fn get(&self, key: &str) -> Option<&Json> {
         let found = self.0.iter().rfind(|(found, _)| found.as_deref() == Some(key));
         found.map(|(_, value)| value).filter(|value| **value != Json::Null)
+    }
+
+    fn has_other_than(&self, command: &str) -> bool {
+        let is_other = |key: &str| self.get(key).is_some() && !has_field(command, key);
+        self.0.iter().filter_map(|(key, _)| key.as_deref()).any(is_other)
     }
 
     fn text(&self, key: &str) -> Result<Option<String>, Wrong> {

@@ -118,7 +118,8 @@ impl<S: Socket> Server<S> {
         self.connections.push(key, &Reply::error(Reason::WrongProtocol, message));
         if let Some(left_out) = self.foreign_lines.take(self.connections.now) {
             let peer = self.connections.known(key).peer;
-            let rest = if left_out > 0 { format!(" (and {left_out} more like this)") } else { String::new() };
+            let rest =
+                if left_out > 0 { format!(" (and {left_out} more that speak other protocols)") } else { String::new() };
             log::warn!("{peer} speaks {foreign}; closing its connection{rest}");
         }
         self.connections.doom(key, Disconnect::WrongProtocol(foreign));

@@ -96,7 +96,8 @@ fn text(line: &[u8]) -> Option<Foreign> {
     if line == b"\0" {
         return Some(Foreign::Proxy);
     }
-    let line = str::from_utf8(line.utf8_chunks().next()?.valid().as_bytes()).ok()?;
+    // What some servers take for the same line, such as one after a space.
+    let line = line.utf8_chunks().next()?.valid().trim_start_matches([' ', '\t', '\0']);
     if is_request_line(line) {
         return Some(Foreign::Http);
     }
@@ -128,22 +129,29 @@ fn is_request_line(line: &str) -> bool {
     let version = rest.rsplit(' ').next().unwrap_or("");
     let has_version = version.split_once('/').is_some_and(|(name, number)| {
         !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_uppercase())
+            && name.bytes().all(|byte| byte.is_ascii_alphabetic())
             && number.starts_with(|digit: char| digit.is_ascii_digit())
     });
-    has_version || matches!(method, "GET" | "POST" | "PUT" | "HEAD" | "OPTIONS" | "CONNECT" | "DELETE" | "PATCH")
+    has_version
+        || matches!(
+            method.to_ascii_uppercase().as_str(),
+            "GET" | "POST" | "PUT" | "HEAD" | "OPTIONS" | "CONNECT" | "DELETE" | "PATCH"
+        )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BEGINNINGS: [(&[u8], Foreign); 22] = [
+    const BEGINNINGS: [(&[u8], Foreign); 25] = [
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", Foreign::Http),
         (b"POST / HTTP/1.1\r\nContent-Type: text/plain\r\n\r\n{\"command\":\"reset\"}\n", Foreign::Http),
         (b"\r\n\r\nPOST /x HTTP/1.1\r\n", Foreign::Http),
         (b"my-Method /{\"command\":\"ping\"} HTTP/1.0\n", Foreign::Http),
         (b"GET /\r\n", Foreign::Http),
+        (b" \tPOST / HTTP/1.1\r\n", Foreign::Http),
+        (b"\0POST / HTTP/1.1\r\n", Foreign::Http),
+        (b"get /x http/1.1\r\n", Foreign::Http),
         (b"CONNECT 127.0.0.1:11500 HTTP/1.1\r\n", Foreign::Http),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Foreign::Http),
         (b"OPTIONS * RTSP/1.0\r\n", Foreign::Http),

@@ -29,6 +29,7 @@ const REQUIRED: &[&str] = &[
     "command locks",
     "command page of locks",
     "command connections",
+    "command page of connections",
     "command my_locks",
     "command keep_alive",
     "command ping",
@@ -55,6 +56,8 @@ const REQUIRED: &[&str] = &[
     "reply error already_queued",
     "reply error unknown_command",
     "reply error invalid_request",
+    "reply error invalid_json",
+    "reply error wrong_protocol",
     "limit connection_locks_max",
     "limit lock_waits_max",
     "limit reply_bytes_max",
@@ -84,6 +87,15 @@ const REQUIRED: &[&str] = &[
     "a grant passed on by a connection that ended",
     "a second request joined a wait",
     "a part of a reply taken",
+    "a page of connections after another",
+    "a listing of one page",
+    "a listing of several pages",
+    "an unknown field on a strict connection",
+    "an unknown field that is ignored",
+    "another protocol in pieces",
+    "another protocol after blank lines",
+    "another protocol with more in the same read",
+    "another protocol as a later line",
 ];
 
 /// Counters, and sums of what was simulated.
@@ -181,7 +193,7 @@ pub(crate) fn command(ask: &Ask) -> &'static str {
 
 /// What a reply counts as.
 pub(crate) fn reply(reply: &str) -> &'static str {
-    const KINDS: [(&str, &str); 24] = [
+    const KINDS: [(&str, &str); 26] = [
         ("\"acquired\"", "reply acquired"),
         ("\"released\"", "reply released"),
         ("\"already_acquired\"", "reply already_acquired"),
@@ -202,6 +214,8 @@ pub(crate) fn reply(reply: &str) -> &'static str {
         ("\"already_queued\"", "reply error already_queued"),
         ("\"unknown_command\"", "reply error unknown_command"),
         ("\"invalid_request\"", "reply error invalid_request"),
+        ("\"invalid_json\"", "reply error invalid_json"),
+        ("\"wrong_protocol\"", "reply error wrong_protocol"),
         ("\"result\":\"locks\"", "reply locks"),
         ("\"result\":\"connections\"", "reply connections"),
         ("\"result\":\"my_locks\"", "reply my_locks"),

@@ -18,6 +18,7 @@ mod counting;
 mod coverage;
 mod expected;
 mod limits;
+mod lines;
 #[path = "../support/memory.rs"]
 mod memory;
 #[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]

@@ -239,6 +239,13 @@ impl Model {
         named.map(|lock| (lock.name.clone(), shown(lock))).collect()
     }
 
+    /// What a client calls itself, the locks that it holds or waits for, and how many of them it holds.
+    pub fn of_connection(&self, seat: Seat) -> (&str, &[String], usize) {
+        let client = self.shown(seat);
+        let holds = self.locks.iter().filter(|lock| lock.holder == seat).count();
+        (&client.label, &client.names, holds)
+    }
+
     /// Everything that the future depends on, as text: who is on which lock in which order, how long each may still
     /// wait, and whose timeouts come first. Two models with the same text answer alike from here on, but for the times
     /// in details.
@@ -449,12 +456,12 @@ pub fn with_id(mut reply: String, id: Option<&str>) -> String {
     reply
 }
 
-fn array(texts: &[String]) -> String {
+pub fn array(texts: &[String]) -> String {
     let quoted: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
     format!("[{}]", quoted.join(","))
 }
 
-fn object(entries: Vec<(String, String)>) -> String {
+pub fn object(entries: Vec<(String, String)>) -> String {
     let entries: Vec<String> = entries.iter().map(|(key, value)| format!("{}:{value}", quoted(key))).collect();
     format!("{{{}}}", entries.join(","))
 }
@@ -474,7 +481,9 @@ fn comparable(mut reply: Value) -> Value {
     }
     match (fields.get("result").and_then(Value::as_str).map(str::to_owned).as_deref(), fields.get_mut("value")) {
         (Some("my_locks"), Some(value)) => sort(value),
-        (Some("connections"), Some(Value::Object(connections))) => connections.values_mut().for_each(sort),
+        (Some("connections"), Some(Value::Object(connections))) => {
+            connections.values_mut().filter(|row| row.is_array()).for_each(sort)
+        }
         _ => {}
     }
     reply

@@ -15,9 +15,9 @@ use officer::wire::peer::Peer;
 
 use crate::coverage::{Coverage, Event as Happening};
 use crate::expected::{Asked, Broken, Event, Expected, Number};
+use crate::lines::written;
 use crate::memory::{Call, MemorySocket, Wire};
 use crate::scenario::{From, Line, Scenario, Seat, Step};
-use crate::sizes::{Id, quoted};
 use crate::{counting, watch};
 
 /// How a scenario is executed.
@@ -357,34 +357,15 @@ impl World {
     }
 
     fn say(&mut self, number: Number, line: &Line) {
-        let (text, asked) = match line {
-            Line::Request { request, padding, ending } => {
-                let line = request.line();
-                let padding = " ".repeat(*padding);
-                (format!("{}{padding}}}{ending}", &line[..line.len() - 1]), Asked::Locks(request.clone()))
-            }
-            Line::Hello { label, max_idle, id } => {
-                let client = label.as_ref().map_or(String::new(), |label| format!(r#","client":{}"#, quoted(label)));
-                let idle = max_idle.as_ref().map_or(String::new(), |idle| format!(r#","max_idle":{}"#, idle.written));
-                let text = format!("{{\"command\":\"hello\"{client}{idle}{}}}\n", with_id(id.as_ref()));
-                let max_idle = max_idle.as_ref().map(|idle| idle.nanos);
-                (text, Asked::Hello { label: label.clone(), max_idle, id: id.clone() })
-            }
-            Line::Kick { seat, id } => {
-                let sitting = self.seats[seat % self.seats.len()];
-                let kicked = sitting.now.map_or("nobody", |number| self.expected.name(number)).to_owned();
-                let text = format!("{{\"command\":\"kick\",\"connection\":\"{kicked}\"{}}}\n", with_id(id.as_ref()));
-                (text, Asked::Kick { connection: kicked, id: id.clone() })
-            }
-            Line::Bad { text, reply } => (format!("{text}\n"), Asked::Bad { reply: reply.clone() }),
-            Line::Blank => (" \t\r\n".to_owned(), Asked::Nothing),
-            Line::Long(bytes) => (format!("{}\n", "x".repeat(*bytes)), Asked::Nothing),
+        let name_of = |seat: Seat| {
+            let sitting = self.seats[seat % self.seats.len()];
+            sitting.now.map_or("nobody", |number| self.expected.name(number)).to_owned()
         };
-        // An ending may have a line of its own.
-        let end = text.find('\n').expect("a line has an end") + 1;
-        self.expected.send(number, &text[..end], asked);
-        if end < text.len() {
-            self.expected.send(number, &text[end..], Asked::Nothing);
+        let (text, asked) = written(line, self.expected.listing(), &name_of);
+        // There may be blank lines before and after it.
+        for part in text.split_inclusive('\n') {
+            let asked = if part.trim().is_empty() { Asked::Nothing } else { asked.clone() };
+            self.expected.send(number, part, asked);
         }
         self.links[number].under_way.extend_from_slice(text.as_bytes());
     }
@@ -518,10 +499,6 @@ impl World {
 }
 
 const ALL: Readiness = Readiness { is_readable: true, is_writable: true, is_read_closed: true };
-
-fn with_id(id: Option<&Id>) -> String {
-    id.map_or(String::new(), |id| format!(r#","id":{}"#, id.written))
-}
 
 fn slot(key: ConnectionKey) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "the slot is the lower half of a key")]

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use crate::limits::Limits;
-use crate::model::{Ask, Request};
+use crate::model::{Ask, Request, error};
 use crate::sizes::{self, Id, Span};
 
 /// Steps of one run.
@@ -112,13 +112,33 @@ pub(crate) enum Line {
     Hello {
         label: Option<String>,
         max_idle: Option<Span>,
+        strict: Option<bool>,
         id: Option<Id>,
     },
     Kick {
         seat: Seat,
         id: Option<Id>,
     },
-    /// Well-formed, and not a request. The answer has this `reply` for a form.
+    /// A page of connections: the first, or the one that follows the last that anybody was sent.
+    Page {
+        has_idle: bool,
+        limit: Option<usize>,
+        has_detail: bool,
+        goes_on: bool,
+        id: Option<Id>,
+    },
+    /// A request with one more field, which its command does not have.
+    Stray {
+        line: Box<Line>,
+        field: &'static str,
+    },
+    /// After some blank lines, the first line of another protocol, which is known by its first bytes or else by the whole line.
+    Foreign {
+        blanks: usize,
+        text: &'static str,
+        known_after: Option<usize>,
+    },
+    /// Not a request. The answer has this `reply` for a form.
     Bad {
         text: String,
         reply: String,
@@ -145,6 +165,29 @@ const IDLES: [(&str, u64); 3] = [("1", SECOND), ("5", 5 * SECOND), ("1e300", u64
 
 const NAMES: [&str; 8] =
     ["a", "b", "boss:1", "boss:2", "a \"name\"", "0123456789012345678901234567890123456789", "g", "h"];
+
+/// Fields that no command has, or only `kick`, which is drawn without them.
+const STRAYS: [&str; 4] =
+    [r#""timeuot":1"#, r#""x":{"command":"reset"}"#, r#""connection":null"#, r#""connection":"nobody""#];
+
+/// First lines of other protocols, and after how many bytes those are known that need no line end.
+const FOREIGN: [(&str, Option<usize>); 12] = [
+    ("GET / HTTP/1.1\r", None),
+    ("POST /{\"command\":\"reset\"} HTTP/1.0\r", None),
+    ("PRI * HTTP/2.0\r", None),
+    ("PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r", None),
+    ("EHLO example.com\r", None),
+    ("USER anonymous", None),
+    ("SSH-2.0-OpenSSH_9.2\r", None),
+    ("*1\r", None),
+    ("\u{16}\u{3}\u{1}\u{2}", Some(3)),
+    ("\u{16}\u{3}\u{3}", Some(3)),
+    ("\u{5}\u{1}\0", Some(3)),
+    ("\u{4}\u{1}\u{2c}\u{6c}\u{7f}", Some(3)),
+];
+
+/// Lines that begin like those, and are only invalid JSON.
+const NEARLY_FOREIGN: [&str; 8] = ["GET", "PROXIES", "EHLOS", "SSH", "* 1", "\u{16}", "\u{5}", "{GET / HTTP/1.1"];
 
 impl Scenario {
     pub(crate) fn from_seed(seed: u64) -> Self {
@@ -301,11 +344,7 @@ impl Draw {
     fn say(&mut self) -> Step {
         let seat = self.seat();
         let line = match self.random.u8(0..100) {
-            0..3 => Line::Hello {
-                label: self.random.bool().then(|| self.sized(sizes::label)),
-                max_idle: self.random.bool().then(|| self.max_idle()),
-                id: self.id(),
-            },
+            0..3 => self.hello(),
             3..5 => Line::Kick { seat: self.seat(), id: self.id() },
             5..8 => {
                 let name = self.name();
@@ -314,17 +353,56 @@ impl Draw {
             }
             8..10 => Line::Blank,
             10 => Line::Long(self.line_bytes_max + 1 + self.random.usize(0..100)),
-            _ => {
-                let ask = weighted(&mut self.random, &self.requests)(self);
-                let request = Request { ask, id: self.id() };
-                let is_padded = self.random.u8(0..32) == 0;
-                let padding = if is_padded { self.random.usize(0..self.line_bytes_max) } else { 0 };
-                let ending = ["\n", "\n", "\n", "\r\n", " \n\n"][self.random.usize(0..5)];
-                Line::Request { request, padding, ending }
+            11..13 => self.foreign(),
+            13..15 => self.page(),
+            15..18 => {
+                let line = match self.random.u8(0..8) {
+                    0 => self.hello(),
+                    1 => self.page(),
+                    _ => self.request(),
+                };
+                Line::Stray { line: Box::new(line), field: STRAYS[self.random.usize(0..STRAYS.len())] }
             }
+            _ => self.request(),
         };
         let arrives = if self.random.u8(..) <= self.whole { usize::MAX } else { self.random.usize(0..100) };
         Step::Say { seat, line, arrives }
+    }
+
+    fn request(&mut self) -> Line {
+        let ask = weighted(&mut self.random, &self.requests)(self);
+        let request = Request { ask, id: self.id() };
+        let is_padded = self.random.u8(0..32) == 0;
+        let padding = if is_padded { self.random.usize(0..self.line_bytes_max) } else { 0 };
+        let ending = ["\n", "\n", "\n", "\r\n", " \n\n"][self.random.usize(0..5)];
+        Line::Request { request, padding, ending }
+    }
+
+    fn hello(&mut self) -> Line {
+        Line::Hello {
+            label: self.random.bool().then(|| self.sized(sizes::label)),
+            max_idle: self.random.bool().then(|| self.max_idle()),
+            strict: self.random.bool().then(|| self.random.u8(0..4) > 0),
+            id: self.id(),
+        }
+    }
+
+    fn page(&mut self) -> Line {
+        let (has_idle, has_detail) = (self.random.u8(0..4) > 0, self.random.bool());
+        let is_limited = self.random.u8(0..4) > 0 || !(has_idle || has_detail);
+        let limit = is_limited.then(|| if self.random.u8(0..8) == 0 { 1000 } else { self.random.usize(1..4) });
+        Line::Page { has_idle, limit, has_detail, goes_on: self.random.u8(0..4) > 0, id: self.id() }
+    }
+
+    /// Another protocol, or what looks like it.
+    fn foreign(&mut self) -> Line {
+        if self.random.u8(0..4) == 0 {
+            let text = NEARLY_FOREIGN[self.random.usize(0..NEARLY_FOREIGN.len())].to_owned();
+            return Line::Bad { text, reply: error("invalid_json", None) };
+        }
+        let (text, known_after) = FOREIGN[self.random.usize(0..FOREIGN.len())];
+        let blanks = if self.random.bool() { self.random.usize(0..4) } else { 0 };
+        Line::Foreign { blanks, text, known_after }
     }
 
     fn lock(&mut self) -> Ask {

@@ -57,8 +57,8 @@ impl log::Log for Transcript {
     fn flush(&self) {}
 }
 
-/// Reads `@time name sign text`. Of what is sent only errors count, for their wording, and timeouts, for their turn: the
-/// rest is seen by those who receive it.
+/// Reads `@time name sign text`. Of what is sent only errors count, for their wording, listings of connections, for which
+/// of them are on a page, and timeouts, for their turn: the rest is seen by those who receive it.
 fn read(line: &str) -> Option<Event> {
     let mut parts = line.splitn(4, ' ');
     let time = parts.next().and_then(|time| time.strip_prefix('@')).expect("a record begins with its time");
@@ -68,6 +68,7 @@ fn read(line: &str) -> Option<Event> {
     match sign {
         "<" => Some(Event::Received(number_of(name), unescaped(text))),
         ">" if text.contains("\"error\"") => Some(Event::Refused(number_of(name), unescaped(text))),
+        ">" if text.contains("\"result\":\"connections\"") => Some(Event::Listed(number_of(name), unescaped(text))),
         ">" if text.contains("\"timed_out\"") => Some(Event::TimedOut(number_of(name))),
         "-" => Some(Event::Ended(number_of(name), text.to_owned())),
         ">" | "+" => None,

@@ -429,6 +429,11 @@ fn a_strict_connection_is_told_of_fields_that_a_command_does_not_have() {
         assert_eq!(reply["reason"], "invalid_request", "{line}");
         assert!(reply["message"].as_str().is_some_and(|message| message.contains(field)), "{reply}");
     }
+    // What is null is absent, and what is no text hides nothing.
+    assert_eq!(ask(&mut world, ann, r#"{"command":"keep_alive","id":1,"a":null}"#)["result"], "kept_alive");
+    for line in [r#"{"command":"ping","\ud800":1}"#, r#"{"command":"ping","\ud800":null,"a":1}"#] {
+        assert_eq!(ask(&mut world, ann, line)["reason"], "invalid_request", "{line}");
+    }
     assert_eq!(ask(&mut world, ann, r#"{"command":"unlock","name":"db","timeout":null}"#)["result"], "released");
     assert_eq!(ask(&mut world, ann, r#"{"command":"hello","strict":false}"#)["result"], "hello");
     assert_eq!(world.say(ann, &typo), [(ann, acquired("db"))]);

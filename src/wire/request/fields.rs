@@ -68,7 +68,7 @@ impl Rejection {
 pub(super) struct Fields<'a> {
     /// Those that mean something to some command.
     known: [Option<&'a RawValue>; Field::ALL.len()],
-    /// The first key that means nothing to any.
+    /// The first key that means nothing to any, and has a value.
     unknown: Option<&'a RawValue>,
 }
 
@@ -130,8 +130,9 @@ impl<'a> Fields<'a> {
 
     /// The first field that is in the line and not among these.
     pub(super) fn other_than(&self, fields: &[Field]) -> Option<Cow<'a, str>> {
-        if let Some(Text::Is(key)) = self.unknown.map(|key| Text::read(Some(key))) {
-            return Some(key);
+        if let Some(key) = self.unknown {
+            // Half of a surrogate pair is not text, but a field that nobody knows all the same.
+            return Some(if let Text::Is(key) = Text::read(Some(key)) { key } else { Cow::Borrowed(key.get()) });
         }
         let is_other = |(field, _): &&(Field, _)| present(self.get(*field)).is_some() && !fields.contains(field);
         Field::ALL.iter().find(is_other).map(|(_, name)| Cow::Borrowed(*name))
@@ -187,7 +188,7 @@ impl<'a> Visitor<'a> for &mut Collector<'a> {
             };
             match field {
                 Some(field) => self.fields.known[field as usize] = Some(value),
-                None => self.fields.unknown = self.fields.unknown.or(Some(key)),
+                None => self.fields.unknown = self.fields.unknown.or(present(Some(value)).map(|_| key)),
             }
         }
         Ok(())

@@ -12,12 +12,15 @@ use crate::memory::Wire;
 pub(super) struct Connection {
     pub(super) name: String,
     pub(super) is_near: bool,
+    pub(super) is_strict: bool,
     pub(super) wire: Rc<RefCell<Wire>>,
     pub(super) phase: Phase,
     pub(super) has_session: bool,
     pub(super) is_turned_away: bool,
     /// What its client sent and the server has not executed yet, each line with where it begins and ends.
     pub(super) lines: VecDeque<Sent>,
+    /// Its client sent a line that is not blank.
+    pub(super) has_begun: bool,
     /// How many bytes its client sent, and the server read.
     pub(super) sent: u64,
     pub(super) read: u64,
@@ -31,6 +34,7 @@ pub(super) struct Connection {
     /// The socket takes nothing, and the poll has not said that it does again.
     pub(super) is_blocked: bool,
     pub(super) max_idle: u64,
+    pub(super) since: u64,
     pub(super) last_input: u64,
     pub(super) last_waiting: u64,
     pub(super) last_progress: u64,

@@ -1,7 +1,7 @@
 //! What is decided: by requests, by timeouts, and by the ends of sessions.
 
 use super::connection::{Connection, Leave, Phase};
-use super::{Asked, Expected, Number, broken, ensure};
+use super::{Asked, Expected, Number, Told, broken, ensure, returned};
 use crate::coverage::{Event as Happening, command, reply as kind};
 use crate::limits::Limits;
 use crate::model::{Ask, Said, WORDING, error, seconds, with_id};
@@ -21,7 +21,14 @@ impl Expected {
         ensure!(line.end <= connection.read, "the end of this line was not read from {name}: {text}");
         ensure!(text.len() <= self.limits.line_bytes_max, "{name} sent a line over the limit");
         self.tell(number, '<', text);
-        match line.asked {
+        self.execute(number, line.asked);
+        if self.is_too_long(number) {
+            self.answer_too_long(number);
+        }
+    }
+
+    fn execute(&mut self, number: Number, asked: Asked) {
+        match asked {
             Asked::Locks(request) => {
                 self.coverage.count(command(&request.ask));
                 let waits = self.locks.held_and_waiting().1;
@@ -32,20 +39,36 @@ impl Expected {
                 }
                 self.push_all(said);
             }
-            Asked::Hello { label, max_idle, id } => self.hello(number, label, max_idle, id),
+            Asked::Hello { label, max_idle, strict, id } => self.hello(number, label, max_idle, strict, id),
             Asked::Kick { connection, id } => self.kick(number, &connection, returned(id.as_ref())),
+            Asked::Page(page) => self.list_connections(number, &page),
+            Asked::IfNotStrict { refusal, .. } if self.connections[number].is_strict => {
+                self.coverage.count("an unknown field on a strict connection");
+                self.push(number, refusal);
+            }
+            Asked::IfNotStrict { asked, .. } => {
+                self.coverage.count("an unknown field that is ignored");
+                self.execute(number, *asked);
+            }
             Asked::Bad { reply } => {
                 self.coverage.count("command none of these");
                 self.push(number, reply);
             }
-            Asked::Nothing => broken(format!("{} sent nothing but white space: {text}", self.name(number))),
-        }
-        if self.is_too_long(number) {
-            self.answer_too_long(number);
+            Asked::Foreign { .. } => {
+                broken(format!("{} speaks another protocol, and that is executed", self.name(number)))
+            }
+            Asked::Nothing => broken(format!("{} sent nothing but white space", self.name(number))),
         }
     }
 
-    pub(super) fn hello(&mut self, number: Number, label: Option<String>, max_idle: Option<u64>, id: Option<Id>) {
+    pub(super) fn hello(
+        &mut self,
+        number: Number,
+        label: Option<String>,
+        max_idle: Option<u64>,
+        strict: Option<bool>,
+        id: Option<Id>,
+    ) {
         self.coverage.count("command hello");
         if let Some(label) = label {
             self.locks.set_label(number, &label);
@@ -55,6 +78,9 @@ impl Expected {
         if let Some(max_idle) = max_idle {
             // Up to whole milliseconds.
             connection.max_idle = max_idle.checked_next_multiple_of(1_000_000).unwrap_or(u64::MAX).min(of_all);
+        }
+        if let Some(is_strict) = strict {
+            connection.is_strict = is_strict;
         }
         let max_idle = if connection.max_idle == u64::MAX { 0 } else { connection.max_idle };
         let Limits { line_bytes_max, connection_locks_max, lock_waits_max, reply_bytes_max, .. } = &self.limits;
@@ -96,6 +122,11 @@ impl Expected {
     pub(super) fn answer_too_long(&mut self, number: Number) {
         self.coverage.count("limit line_bytes_max");
         self.push(number, error("line_too_long", None));
+        self.doom(number, Leave::Read);
+    }
+
+    pub(super) fn answer_foreign(&mut self, number: Number) {
+        self.push(number, error("wrong_protocol", None));
         self.doom(number, Leave::Read);
     }
 
@@ -163,9 +194,13 @@ impl Expected {
         }
         self.coverage.count(kind(&reply));
         if reply.contains("\"error\"") {
-            let heard = self.wordings.iter().position(|(number, _)| *number == to);
-            let Some(heard) = heard else { broken(format!("{} is not refused: {reply}", self.name(to))) };
-            reply = reply.replacen(WORDING, &self.wordings.remove(heard).1, 1);
+            let Some(Told::Wording(wording)) = self.take_told(to) else {
+                broken(format!("{} is not refused: {reply}", self.name(to)))
+            };
+            reply = reply.replacen(WORDING, &wording, 1);
+        }
+        if reply.contains("\"result\":\"connections\"") && !matches!(self.take_told(to), Some(Told::Listing(_))) {
+            broken(format!("{} is not sent {reply}", self.name(to)));
         }
         if reply.contains("\"timed_out\"") {
             let Some(left) = self.timeouts_told.checked_sub(1) else { broken("a wait has not timed out in this turn") };
@@ -191,6 +226,16 @@ impl Expected {
             self.doom(largest, Leave::Now);
         }
         bytes
+    }
+
+    /// What the server says of the next reply to a connection of which it says something.
+    pub(super) fn next_told(&self, to: Number) -> Option<&Told> {
+        self.told.iter().find(|(number, _)| *number == to).map(|(_, told)| told)
+    }
+
+    fn take_told(&mut self, to: Number) -> Option<Told> {
+        let index = self.told.iter().position(|(number, _)| *number == to)?;
+        Some(self.told.remove(index).1)
     }
 
     /// Who has most unsent. Of several, the one that the server ends next by its own account.
@@ -227,8 +272,4 @@ impl Expected {
         self.unsent -= std::mem::take(&mut connection.unsent);
         connection.replies.clear();
     }
-}
-
-fn returned(id: Option<&Id>) -> Option<&str> {
-    id.map(|id| id.returned.as_str())
 }

@@ -11,6 +11,8 @@
 //!   choose from; see [`Expected::horizons`].
 //! - The wording of errors, as how long a reply is decides when limits on output are met. That an error was due, its
 //!   reason and its other fields are checked.
+//! - Which connections are on a page that does not list all. Each row is checked, and that nobody is on two pages
+//!   of a listing, or on none.
 //! - Where several connections owe most, or have sent most, which of them the server closed.
 //!
 //! What follows from that is the protocol: after the requests of a turn its timeouts, in the order of their moments, then
@@ -20,7 +22,7 @@
 //! 1. The order in which connections with input are served within a turn: any.
 //! 2. A connection is closed for its silence at its moment, or in one of the turns that then follow at once. Had it
 //!    input that was not executed (as its output was full, or another had the long request of that turn), its silence
-//!    may be counted from then on.
+//!    may be counted from then on, here and where a page shows it.
 //! 3. A connection is closed for taking nothing at its moment, or in one of the turns that then follow at once.
 //! 4. Where a connection took nothing for the limit and the poll then says that it takes something again, the same write
 //!    may be the last try before the timeouts or an ordinary one after them: one of both has to fit.
@@ -32,6 +34,7 @@
 mod connection;
 mod decisions;
 mod order;
+mod pages;
 mod sockets;
 
 use std::cell::RefCell;
@@ -40,6 +43,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
 use self::connection::{Connection, Leave, Phase, Sent};
+pub(crate) use self::pages::{Listing, Page};
 use crate::coverage::Coverage;
 use crate::limits::Limits;
 use crate::memory::{Call, Wire};
@@ -55,6 +59,8 @@ pub(crate) enum Event {
     Received(Number, String),
     /// It says that it refuses something, in these words.
     Refused(Number, String),
+    /// It says that it sends this listing of connections.
+    Listed(Number, String),
     /// It says that a wait has timed out.
     TimedOut(Number),
     /// It says that a connection ends, and why, for people.
@@ -68,10 +74,38 @@ pub(crate) type Number = usize;
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
     Locks(Request),
-    Hello { label: Option<String>, max_idle: Option<u64>, id: Option<Id> },
-    Kick { connection: String, id: Option<Id> },
-    Bad { reply: String },
+    Hello {
+        label: Option<String>,
+        max_idle: Option<u64>,
+        strict: Option<bool>,
+        id: Option<Id>,
+    },
+    Kick {
+        connection: String,
+        id: Option<Id>,
+    },
+    Page(Page),
+    /// It has a field that its command does not have. A strict connection is answered with the refusal.
+    IfNotStrict {
+        asked: Box<Asked>,
+        refusal: String,
+    },
+    /// As a connection's first line that is not blank, it is refused when this many bytes of it are read. Anywhere else it
+    /// is invalid JSON.
+    Foreign {
+        known_after: usize,
+    },
+    Bad {
+        reply: String,
+    },
     Nothing,
+}
+
+/// What the server says of a reply, as far as that is taken from it.
+#[derive(Clone, Debug)]
+enum Told {
+    Wording(String),
+    Listing(String),
 }
 
 /// The model of everything that clients can see.
@@ -88,11 +122,13 @@ pub(crate) struct Expected {
     ends: Vec<Number>,
     /// Of this turn, what the server tells of the ends of connections and has not been looked at.
     upcoming_ends: VecDeque<Number>,
-    /// The words in which it refuses what it refuses in this turn.
-    wordings: Vec<(Number, String)>,
+    /// In which words it refuses something in this turn, and which connections it lists.
+    told: Vec<(Number, Told)>,
     /// How many waits it says to have timed out in this turn, less those of which that is right.
     timeouts_told: usize,
     unsent: usize,
+    /// The last listing of connections, if there may be more pages of it.
+    listing: Option<Listing>,
     now: u64,
     /// What is due by then is executed; see [`Expected::polled`].
     horizon: u64,
@@ -138,9 +174,10 @@ impl Expected {
             doomed: VecDeque::new(),
             ends: Vec::new(),
             upcoming_ends: VecDeque::new(),
-            wordings: Vec::new(),
+            told: Vec::new(),
             timeouts_told: 0,
             unsent: 0,
+            listing: None,
             now: 0,
             horizon: 0,
             polls: Vec::new(),
@@ -168,11 +205,13 @@ impl Expected {
         self.connections.push(Connection {
             name: name.clone(),
             is_near,
+            is_strict: false,
             wire,
             phase: if is_accepted { Phase::Open } else { Phase::Closing },
             has_session: has_room,
             is_turned_away: !has_room,
             lines: VecDeque::new(),
+            has_begun: false,
             sent: 0,
             read: 0,
             replies: VecDeque::new(),
@@ -181,6 +220,7 @@ impl Expected {
             looked: 0,
             is_blocked: false,
             max_idle: self.limits.max_idle.unwrap_or(u64::MAX),
+            since: now,
             last_input: now,
             last_waiting: now,
             last_progress: now,
@@ -200,10 +240,19 @@ impl Expected {
     pub(crate) fn send(&mut self, number: Number, text: &str, asked: Asked) {
         let connection = &mut self.connections[number];
         let start = connection.sent;
+        let asked = match asked {
+            Asked::Foreign { .. } if connection.has_begun => {
+                self.coverage.count("another protocol as a later line");
+                Asked::Bad { reply: error("invalid_json", None) }
+            }
+            asked => asked,
+        };
         connection.sent += text.len() as u64;
         let end = connection.sent;
         let text = text.strip_suffix('\n').expect("a line has an end").to_owned();
-        connection.lines.push_back(Sent { text, start, end, asked });
+        let line = Sent { text, start, end, asked };
+        connection.has_begun |= !line.is_blank();
+        connection.lines.push_back(line);
     }
 
     /// The poll says that a socket takes something again.
@@ -231,7 +280,8 @@ impl Expected {
         self.timeouts_told = 0;
         for event in events {
             match event {
-                Event::Refused(number, text) => self.wordings.push((*number, wording(text).to_owned())),
+                Event::Refused(number, text) => self.told.push((*number, Told::Wording(wording(text).to_owned()))),
+                Event::Listed(number, text) => self.told.push((*number, Told::Listing(text.clone()))),
                 Event::Ended(number, _) => self.upcoming_ends.push_back(*number),
                 Event::TimedOut(_) => self.timeouts_told += 1,
                 Event::Call(..) | Event::Received(..) => {}
@@ -314,8 +364,14 @@ impl Expected {
             broken(format!("the server says nothing of the end of {}", self.name(*number)));
         }
         ensure!(self.timeouts_told == 0, "another wait has timed out than should have");
-        if let Some((number, wording)) = self.wordings.first() {
-            broken(format!("the server refuses {} something, and should not: {wording}", self.name(*number)));
+        match self.told.first() {
+            Some((number, Told::Wording(wording))) => {
+                broken(format!("the server refuses {} something, and should not: {wording}", self.name(*number)));
+            }
+            Some((number, Told::Listing(text))) => {
+                broken(format!("the server lists connections for {}, and should not: {text}", self.name(*number)));
+            }
+            None => {}
         }
     }
 
@@ -405,7 +461,7 @@ impl Expected {
                 Event::Call(number, call) => self.on_call(*number, *call),
                 Event::Received(number, line) => self.on_line(*number, line),
                 Event::Refused(number, _) => self.on_refusal(*number),
-                Event::TimedOut(_) => {}
+                Event::TimedOut(_) | Event::Listed(..) => {}
                 Event::Ended(number, why) => self.on_end(*number, why),
             }
         }
@@ -422,6 +478,10 @@ impl Expected {
             transcript.push(line.trim_end().to_owned());
         }
     }
+}
+
+fn returned(id: Option<&Id>) -> Option<&str> {
+    id.map(|id| id.returned.as_str())
 }
 
 /// The message of an error, as it is written.

@@ -1,7 +1,7 @@
 //! Which of the things that a server did in one turn belong to which part of the turn.
 
 use super::connection::Phase;
-use super::{Event, Expected, Number};
+use super::{Asked, Event, Expected, Number};
 use crate::memory::Call;
 
 impl Expected {
@@ -13,7 +13,7 @@ impl Expected {
             }
             Event::Received(..) => true,
             Event::Refused(number, _) => self.is_too_long(*number),
-            Event::TimedOut(_) | Event::Ended(..) => false,
+            Event::Listed(..) | Event::TimedOut(_) | Event::Ended(..) => false,
         }
     }
 
@@ -25,6 +25,23 @@ impl Expected {
         is_served && connection.next_line(line_bytes_max).is_some_and(|line| line.is_over(line_bytes_max))
     }
 
+    /// Whether a connection begins with another protocol, as far as it has been read. `new` bytes were read just now.
+    pub(super) fn is_foreign(&mut self, number: Number, new: usize) -> bool {
+        let connection = &self.connections[number];
+        let Some(line) = connection.lines.iter().find(|line| !line.is_blank()) else { return false };
+        let Asked::Foreign { known_after } = line.asked else { return false };
+        if connection.phase != Phase::Open || connection.read < line.start + known_after as u64 {
+            return false;
+        }
+        let kinds = [
+            (connection.read - new as u64 > line.start, "another protocol in pieces"),
+            (line.start > 0, "another protocol after blank lines"),
+            (line.end < connection.read, "another protocol with more in the same read"),
+        ];
+        kinds.into_iter().filter(|(is_so, _)| *is_so).for_each(|(_, kind)| self.coverage.count(kind));
+        true
+    }
+
     /// How many of a turn's events, after those of input, come of looking at connections that were silent or took
     /// nothing. Who took nothing for so long is tried once more before it is closed, and if the poll says just then that
     /// it takes something again, the same write may also be an ordinary one. So there may be several answers.
@@ -34,6 +51,7 @@ impl Expected {
         for (index, event) in events.iter().enumerate() {
             let (Event::Ended(number, _)
             | Event::Refused(number, _)
+            | Event::Listed(number, _)
             | Event::TimedOut(number)
             | Event::Received(number, _)
             | Event::Call(number, _)) = event;

@@ -30,7 +30,9 @@ impl Expected {
                 if bytes == room && !connection.wire.borrow().to_server.is_empty() {
                     self.coverage.count("cut turn_read_bytes");
                 }
-                if self.is_too_long(number) {
+                if self.is_foreign(number, bytes) {
+                    self.answer_foreign(number);
+                } else if self.is_too_long(number) {
                     self.answer_too_long(number);
                 }
             }

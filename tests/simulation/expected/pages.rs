@@ -1,0 +1,154 @@
+//! Pages of connections: which rows they may have, what the rows say, and that no connection is left out.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::connection::{Connection, Phase};
+use super::{Expected, Number, Told, broken, ensure, returned};
+use crate::model::{array, error, is_same, object, seconds, with_id};
+use crate::sizes::{Id, quoted};
+
+/// The most rows of a page without a `limit`.
+const ROWS_MAX: usize = 1000;
+
+/// What a request for a page of connections asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) has_idle: bool,
+    pub(crate) limit: Option<usize>,
+    pub(crate) has_detail: bool,
+    /// The pages that it follows.
+    pub(crate) after: Option<Listing>,
+    pub(crate) id: Option<Id>,
+}
+
+/// Pages that clients have asked for, one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    /// As the last page has it.
+    pub(crate) next: String,
+    /// Whether all of them list idle connections too.
+    has_idle: bool,
+    /// Connections that exist since before the first page.
+    there: Vec<Number>,
+    listed: Vec<Number>,
+}
+
+impl Expected {
+    /// The listing to go on with, if there may be more pages of it.
+    pub(crate) fn listing(&self) -> Option<&Listing> {
+        self.listing.as_ref()
+    }
+
+    pub(super) fn list_connections(&mut self, number: Number, page: &Page) {
+        self.coverage.count("command page of connections");
+        if page.after.is_some() {
+            self.coverage.count("a page of connections after another");
+        }
+        let Some(Told::Listing(text)) = self.next_told(number).cloned() else {
+            return self.refuse_page(number, page);
+        };
+        let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| broken(format!("{text}: {error}")));
+        let rows = self.rows(page, &value["value"]);
+        let listed: Vec<(Number, &str, &str)> = rows
+            .iter()
+            .map(|(number, row)| (*number, self.name(*number), row.as_str()))
+            .filter(|(_, name, _)| value["value"].get(name).is_some())
+            .collect();
+        let next = value["next"].as_str();
+        let shown = object(listed.iter().map(|(_, name, row)| ((*name).to_owned(), (*row).to_owned())).collect());
+        let is_small = listed.len() <= page.limit.unwrap_or(ROWS_MAX) && shown.len() <= self.limits.reply_bytes_max;
+        ensure!(is_small, "this page is larger than it may be: {text}");
+        let next_field = next.map_or(String::new(), |next| format!(r#","next":{}"#, quoted(next)));
+        let reply = format!(r#"{{"result":"connections","value":{shown}{next_field}}}"#);
+        let reply = with_id(reply, returned(page.id.as_ref()));
+        ensure!(is_same(&reply, &text), "this page of connections is wrong: {text}\nshould be: {reply}");
+
+        let listed: Vec<Number> = listed.into_iter().map(|(number, ..)| number).collect();
+        let listing = self.follow(page, &rows, &listed, next.unwrap_or(""));
+        if next.is_none() {
+            self.check_complete(page, &listing);
+        }
+        self.listing = next.is_some().then_some(listing);
+        self.push(number, text);
+    }
+
+    /// The connections that a page may list, with their rows. `told`: the rows that it has.
+    fn rows(&self, page: &Page, told: &Value) -> Vec<(Number, String)> {
+        let known = self.there.iter().map(|number| (*number, &self.connections[*number]));
+        let known = known.filter(|(_, connection)| connection.has_session);
+        let row = |(number, connection): (Number, &Connection)| {
+            let (label, names, holds) = self.locks.of_connection(number);
+            if names.is_empty() && !page.has_idle {
+                return None;
+            }
+            if !page.has_detail {
+                return Some((number, array(names)));
+            }
+            let client = if label.is_empty() { String::new() } else { format!(r#""client":{},"#, quoted(label)) };
+            let (waits, unsent) = (names.len() - holds, connection.unsent);
+            let silence = self.silence(connection, told[&connection.name]["silent_for"].as_f64());
+            let (age, silence) = (seconds(self.now - connection.since), seconds(silence));
+            let numbers = format!(r#""holds":{holds},"waits":{waits},"unsent":{unsent}"#);
+            Some((number, format!(r#"{{{client}{numbers},"age":{age},"silent_for":{silence}}}"#)))
+        };
+        known.filter_map(row).collect()
+    }
+
+    /// For how long a connection has been silent. Had it input that was not executed, that may be counted from then on, and
+    /// from any moment if its end is decided: of what is possible it is what the server has `told`.
+    fn silence(&self, connection: &Connection, told: Option<f64>) -> u64 {
+        let longest = self.now - connection.last_input;
+        let is_ending = connection.phase != Phase::Open;
+        let shortest = if is_ending { 0 } else { longest.min(self.now - connection.last_waiting) };
+        let told = told.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let told = told.and_then(|told| u64::try_from((told + Duration::from_micros(500)).as_millis()).ok());
+        let is_possible = |told: &u64| (shortest / 1_000_000..=longest / 1_000_000).contains(told);
+        told.filter(is_possible).map_or(longest, |milliseconds| milliseconds * 1_000_000)
+    }
+
+    /// Which rows were to be in the page is the server's choice, so it is too large if the largest are.
+    fn refuse_page(&mut self, number: Number, page: &Page) {
+        // Some milliseconds less may have more digits.
+        let slack = if page.has_detail { ".999".len() } else { 0 };
+        let size = |number: Number, row: &str| quoted(self.name(number)).len() + ":,".len() + row.len() + slack;
+        let rows = self.rows(page, &Value::Null);
+        let mut sizes: Vec<usize> = rows.iter().map(|(number, row)| size(*number, row)).collect();
+        sizes.sort_unstable_by(|one, other| other.cmp(one));
+        let largest = 1 + sizes.iter().take(page.limit.unwrap_or(ROWS_MAX)).sum::<usize>();
+        let name = self.name(number);
+        ensure!(largest > self.limits.reply_bytes_max, "{name} is refused a page of at most {largest} bytes");
+        self.push(number, with_id(error("reply_too_large", None), returned(page.id.as_ref())));
+    }
+
+    /// The listing with this page, which has listed these of the `rows` that it could have.
+    fn follow(&self, page: &Page, rows: &[(Number, String)], listed: &[Number], next: &str) -> Listing {
+        let mut listing = page.after.clone().unwrap_or_else(|| Listing {
+            next: String::new(),
+            has_idle: true,
+            there: rows.iter().map(|(number, _)| *number).collect(),
+            listed: Vec::new(),
+        });
+        if let Some(again) = listed.iter().find(|number| listing.listed.contains(number)) {
+            broken(format!("{} is on two pages of the same listing", self.name(*again)));
+        }
+        listing.next = next.to_owned();
+        listing.has_idle &= page.has_idle;
+        listing.there.retain(|number| self.connections[*number].has_session);
+        listing.listed.extend(listed);
+        listing
+    }
+
+    /// The last page was given. Who existed during all of the listing is in it. A connection that is idle in between may be
+    /// left out where idle ones are.
+    fn check_complete(&mut self, page: &Page, listing: &Listing) {
+        if page.after.is_some() && !listing.has_idle {
+            return;
+        }
+        if let Some(missing) = listing.there.iter().find(|number| !listing.listed.contains(number)) {
+            broken(format!("{} is on no page of connections", self.name(*missing)));
+        }
+        self.coverage.count(if page.after.is_some() { "a listing of several pages" } else { "a listing of one page" });
+    }
+}
