@@ -16,6 +16,7 @@ use super::process;
 use super::progress::Progress;
 use super::tally::Tally;
 use crate::console::Failure;
+use crate::time::Span;
 
 /// Events taken from one poll.
 const EVENTS_MAX: usize = 1024;
@@ -213,5 +214,5 @@ fn rate(operations: u64, time: Duration) -> String {
 }
 
 pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    Span::from(duration).as_nanos()
 }

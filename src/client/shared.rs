@@ -38,7 +38,7 @@ impl Shared {
         }
     }
 
-    /// The state is in order between any two statements that could panic, so a poisoned mutex is as good as any.
+    /// The state is consistent between any two statements that could panic, so poisoning does not matter.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

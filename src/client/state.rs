@@ -12,7 +12,7 @@ use super::error::Error;
 use super::link::Link;
 use crate::wire::answer::Answer;
 
-/// Everything behind the mutex.
+/// Everything that the mutex protects.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) link: LinkState,
@@ -250,7 +250,7 @@ impl State {
                     owned.hold = None;
                 }
             }
-            // Already now: the next in a line must not ask behind the `reset` as soon as that has freed the name.
+            // Already now: the next in line must not ask as soon as the `reset` has freed the name.
             CallKind::Reset => self.cancelled_ticket = self.next_ticket,
             CallKind::Other => {}
         }

@@ -54,7 +54,7 @@ impl Stream {
 
     /// Ends both directions, for all clones: whoever reads finds the end.
     pub(super) fn shut_down(&self) {
-        // A socket that is not connected any more is as good as shut down.
+        // A socket that is no longer connected counts as shut down.
         let _ = match self {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
             #[cfg(unix)]

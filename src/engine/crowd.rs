@@ -7,7 +7,7 @@ use super::index::Index;
 use super::place::{Place, PlaceKey, Places, at};
 use super::table::LockKey;
 
-/// A lock with more places than this is crowded. Looking at up to so many costs less than the hash.
+/// A lock with more places than this is crowded. Looking at that many costs no more than the hash.
 pub(super) const CROWDED: usize = 8;
 
 /// From lock and session to the place, for crowded locks only.

@@ -12,7 +12,7 @@ pub(super) struct Index {
 }
 
 const SHARDS: usize = 64;
-/// A table with so much room is kept, even without entries.
+/// A table of this capacity is kept even when it is empty.
 const SHARD_KEPT: usize = 64;
 /// One with more shrinks with its entries.
 const SHARD_LARGE: usize = 1024;

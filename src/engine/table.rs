@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_hashed_apart_and_anew_in_every_table() {
+    fn different_names_and_different_tables_have_different_hashes() {
         // Otherwise somebody could choose names that all collide, and every request would look at each of them.
         let (one, other) = (Table::new(RandomState::new()), Table::new(RandomState::new()));
         assert_eq!(one.hash("boss:17"), one.hash("boss:17"));

@@ -121,7 +121,7 @@ mod tests {
         for (micros, pid) in [("3000000", Some("18")), ("3000000", Some("")), ("0", None), ("", None), ("-1", None)] {
             assert_eq!(interval(micros, pid), None, "{micros} {pid:?}");
         }
-        assert_eq!(interval("18446744073709551615", None), Some(Span::FOREVER), "for ever");
+        assert_eq!(interval("18446744073709551615", None), Some(Span::FOREVER), "forever");
         assert_eq!(watchdog_interval(None, None, 17), None);
     }
 

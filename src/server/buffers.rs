@@ -41,8 +41,8 @@ impl<B: Buffer> Pool<B> {
     }
 }
 
-/// Gives back the memory of a buffer that was much fuller than it is. A limit on what is in all buffers together is to be one
-/// on their memory, and a buffer that never becomes empty would keep for ever what it once had.
+/// Gives back the memory of a buffer that was once much fuller. The limit on the content of all buffers together should limit
+/// their memory too, but a buffer that never becomes empty would keep its capacity forever.
 pub(super) fn give_back(bytes: &mut Vec<u8>, capacity: usize) {
     // A buffer that has grown has twice its content at most.
     if bytes.capacity() > capacity.max(2 * bytes.len()) {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_buffer_that_has_grown_is_known_by_its_memory() {
-        // Or the pool would keep it for ever.
+        // Or the pool would keep it forever.
         let (mut inbox, mut outbox) = (Inbox::default(), Outbox::default());
         inbox.bytes.reserve(1 << 20);
         outbox.bytes.reserve(1 << 20);

@@ -11,7 +11,7 @@ use crate::wire::peer::Peer;
 use crate::wire::reply::{HelloLimits, Outcome, Reason, Reply};
 use crate::wire::request::{ConnectionsPage, Hello};
 
-/// Names in one row of a page: a connection may have so many locks that they fill several pages.
+/// Names in one row of a page: the locks of one connection alone could fill several pages.
 const ROW_NAMES_MAX: usize = 1000;
 
 impl<S: Socket> Server<S> {

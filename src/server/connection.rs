@@ -1,4 +1,4 @@
-//! One connection: its socket, what has arrived, what is to be sent, and where it stands on its way. Knows no commands.
+//! One connection: its socket, its buffers, and how far its life has come. Knows no commands.
 
 use super::inbox::Inbox;
 use super::outbox::Outbox;
@@ -70,7 +70,7 @@ pub(super) struct Flags {
     pub(super) is_listed: bool,
     /// It is on the list of those to be flushed.
     pub(super) is_dirty: bool,
-    /// It is only there to be told that there is no room.
+    /// It was refused for lack of room, and stays only until its error is sent.
     pub(super) is_turned_away: bool,
     /// It has sent a line that does not belong to another protocol.
     pub(super) is_ours: bool,

@@ -38,7 +38,7 @@ pub(super) struct Connections<S> {
     pub(super) unsent: usize,
     /// Bytes of replies since the start.
     pub(super) bytes_pushed: u64,
-    /// Connections that are only there to be told that there is no room.
+    /// Connections that were refused for lack of room, and stay only until their error is sent.
     pub(super) turned_away: usize,
     /// The time of this turn.
     pub(super) now: Moment,
@@ -88,7 +88,7 @@ impl<S: Socket> Connections<S> {
         self.slots.iter()
     }
 
-    /// Those that count against the limit: all but the ones that are told that there is no room.
+    /// Those that count against the limit: all but the refused ones.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.turned_away
     }
@@ -143,8 +143,7 @@ impl<S: Socket> Connections<S> {
         let peer = connection.peer;
         match connection.phase {
             Phase::Open => connection.phase = Phase::Doomed { leave: why.leave() },
-            // It ended before, for the reason that was logged then, and now there is no use in waiting until all is sent
-            // or read.
+            // It ended before, and that reason was logged. Now it is pointless to wait until all is sent or read.
             Phase::Doomed { .. } if why.leave() == Leave::Now => {
                 connection.phase = Phase::Doomed { leave: Leave::Now };
                 return self.drop_outbox(key);
@@ -168,7 +167,7 @@ impl<S: Socket> Connections<S> {
         self.recorder.remember(self.now, peer, event, bytes);
     }
 
-    /// There is no room for this one. It is told so, and does not count against the limit until it is gone.
+    /// Refuses a connection for lack of room. It gets an error, and does not count against the limit.
     pub(super) fn turn_away(&mut self, key: ConnectionKey, reply: &Reply<'_>) {
         self.known(key).flags.is_turned_away = true;
         self.turned_away += 1;

@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn an_inbox_of_which_all_was_executed_is_known_to_be_empty() {
-        // Or every connection would keep one for ever.
+        // Or every connection would keep one forever.
         let mut inbox = Inbox { bytes: b"one\ntwo".to_vec(), scanner: LineScanner::default() };
         assert_eq!(inbox.scanner.next_line(&inbox.bytes, 100), Ok(Some(&b"one"[..])));
         inbox.compact();

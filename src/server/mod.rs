@@ -57,7 +57,7 @@ pub struct Readiness {
     pub is_read_closed: bool,
 }
 
-/// Connections that are told that there is no room, at a time. More are closed without a word.
+/// Refused connections that are sent an error, at a time. Further ones are closed without one.
 const TURNED_AWAY_MAX: usize = 64;
 
 /// A lock server over sockets of type `S`.
@@ -100,8 +100,8 @@ impl<S: Socket> Server<S> {
         }
     }
 
-    /// Takes a new connection. If there is no room it is told so and closed; if too many are being told so, it is closed
-    /// without a word and has no key.
+    /// Takes a new connection. Without room for it, it is sent an error and closed; with too many of these, it is closed
+    /// without an error and has no key.
     pub fn accept(&mut self, socket: S, peer: Peer, now: Moment) -> Option<ConnectionKey> {
         self.connections.now = now;
         let has_room = self.connections.len() < self.connections.limits.connections_max;
@@ -176,7 +176,7 @@ impl<S: Socket> Server<S> {
         self.connections.unsent()
     }
 
-    /// Connections there are, without those that are told that there is no room.
+    /// Open connections, without those that were refused for lack of room.
     pub fn connections(&self) -> usize {
         self.connections.len()
     }

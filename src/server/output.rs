@@ -40,7 +40,7 @@ impl<S: Socket> Replies for Connections<S> {
 }
 
 impl<S: Socket> Connections<S> {
-    /// Whether so much is unsent that its requests are not executed.
+    /// Whether its requests wait because it has too much unsent output.
     pub(super) fn is_paused(&self, connection: &Connection<S>) -> bool {
         connection.unsent() >= self.limits.outbox_pause_bytes
     }

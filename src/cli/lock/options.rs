@@ -59,7 +59,7 @@ pub(crate) struct Options {
     #[arg(last = true, required = true, value_names = ["COMMAND", "ARG"])]
     command: Vec<OsString>,
 
-    /// Give up after waiting so long; fractions are allowed [default: wait for ever]
+    /// Give up after this long; fractions are allowed [default: wait forever]
     #[arg(short = 'w', long, value_name = "SECONDS")]
     timeout: Option<Seconds>,
 
@@ -92,7 +92,7 @@ pub(crate) struct Options {
     pub(super) server: ServerOptions,
 }
 
-/// What is to be done.
+/// The task: the lock and the command.
 #[derive(Debug)]
 pub(super) struct Task {
     /// Of the lock.
@@ -102,7 +102,7 @@ pub(super) struct Task {
 }
 
 impl Options {
-    /// Takes out what is to be done. A name after a `--` of its own is found at the start of the command.
+    /// Takes out the task. A name after a `--` of its own is found at the start of the command.
     pub(super) fn split(mut self) -> Result<(Self, Task), Failure> {
         let mut command = std::mem::take(&mut self.command);
         let name = match (self.name.take(), command.as_slice()) {

@@ -1,7 +1,7 @@
 //! The thread that writes to stderr.
 //!
 //! A terminal after Ctrl-S, or a pipe that nobody reads, takes nothing for as long as it likes. Whoever looks after the
-//! lock and the command must not wait for that, so it only says here what is to be written. What does not fit is dropped.
+//! lock and the command must not wait for that, so it only queues the lines here. What does not fit is dropped.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ const ERASE: &str = "\r\x1b[K";
 /// Lines that wait to be written; further ones are dropped.
 const LINES_MAX: usize = 64;
 
-/// What is to be written, for the thread that does.
+/// The lines to write, for the writing thread.
 #[derive(Debug, Default)]
 pub(super) struct Writer(Arc<Shared>);
 
@@ -31,7 +31,7 @@ struct Shared {
 struct Pending {
     /// Lines that stay.
     lines: VecDeque<String>,
-    /// The line that comes and goes, as it is to be once `lines` are written.
+    /// The waiting line, as it should look once `lines` are written.
     drawing: Option<String>,
     /// `drawing` is not what the terminal shows.
     is_redrawn: bool,
