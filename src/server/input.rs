@@ -105,7 +105,7 @@ impl<S: Socket> Server<S> {
 
     /// Closes a connection that begins with another protocol, before anything of it is executed.
     fn check_beginning(&mut self, key: ConnectionKey, bytes: &[u8]) {
-        match Beginning::of(bytes) {
+        match Beginning::of(bytes, self.connections.limits.line_bytes_max) {
             Beginning::Ours => self.connections.known(key).flags.is_ours = true,
             Beginning::Unknown => {}
             Beginning::Foreign(foreign) => self.refuse_protocol(key, foreign),

@@ -56,22 +56,25 @@ pub enum Beginning {
 }
 
 impl Beginning {
-    /// Judges all that has come on a connection so far, but for blank lines that were dropped.
-    pub fn of(bytes: &[u8]) -> Self {
+    /// Judges all that has come on a connection so far, but for blank lines that were dropped. A line over the limit is
+    /// that, and nothing else, so that it makes no difference how the bytes are cut.
+    pub fn of(bytes: &[u8], line_bytes_max: usize) -> Self {
         // HTTP servers skip blank lines before a request as well, so they don't count as a beginning.
         let mut rest = bytes;
         loop {
             let end = memchr::memchr(b'\n', rest);
             let line = &rest[..end.unwrap_or(rest.len())];
-            if let (Some(end), true) = (end, is_blank(line)) {
-                rest = &rest[end + 1..];
-                continue;
+            if let Some(foreign) = binary(&line[..line.len().min(line_bytes_max)]) {
+                return Beginning::Foreign(foreign);
             }
-            return match (binary(rest), end) {
-                (Some(foreign), _) => Beginning::Foreign(foreign),
-                (None, None) => Beginning::Unknown,
-                (None, Some(_)) => text(line).map_or(Beginning::Ours, Beginning::Foreign),
-            };
+            let Some(end) = end else { return Beginning::Unknown };
+            if line.len() > line_bytes_max {
+                return Beginning::Ours;
+            }
+            if !is_blank(line) {
+                return text(line).map_or(Beginning::Ours, Beginning::Foreign);
+            }
+            rest = &rest[end + 1..];
         }
     }
 }
@@ -177,7 +180,7 @@ mod tests {
             // In pieces: unknown first, then this protocol, and never ours.
             let mut was_known = false;
             for length in 0..=bytes.len() {
-                match Beginning::of(&bytes[..length]) {
+                match Beginning::of(&bytes[..length], 1000) {
                     Beginning::Unknown => assert!(!was_known, "{bytes:?}: forgotten with {length} bytes"),
                     beginning => {
                         assert_eq!(beginning, Beginning::Foreign(foreign), "{bytes:?}: {length} bytes");
@@ -203,10 +206,20 @@ mod tests {
             b"* 1\n",
             b"\"GET / HTTP/1.1\"\n",
         ] {
-            assert_eq!(Beginning::of(line), Beginning::Ours, "{line:?}");
+            assert_eq!(Beginning::of(line, 1000), Beginning::Ours, "{line:?}");
         }
         for part in [&b""[..], b"\n\r\n", b"{\"command\":\"ping\"}", b"\x16", b"\x16\x03", b"\x05"] {
-            assert_eq!(Beginning::of(part), Beginning::Unknown, "{part:?}");
+            assert_eq!(Beginning::of(part, 1000), Beginning::Unknown, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_only_that() {
+        for (line, decided_by) in [(&b"GET /\n"[..], 5), (b"\0\n", 1), (b"\x16\x03\x01...", 3), (b"\r\nGET /\n", 5)] {
+            for line_bytes_max in 0..10 {
+                let is_foreign = matches!(Beginning::of(line, line_bytes_max), Beginning::Foreign(_));
+                assert_eq!(is_foreign, line_bytes_max >= decided_by, "{line:?} {line_bytes_max}");
+            }
         }
     }
 }
