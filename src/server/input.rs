@@ -129,8 +129,9 @@ impl<S: Socket> Server<S> {
     /// bytes were not there before.
     fn execute_lines(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
         let now = self.connections.now;
-        // In one go for all lines, but not again and again for one that drips in.
         let is_strict = self.connections.known(key).flags.is_strict;
+        // In one go for all lines, but not again and again for one that drips in. The shortcut does not look for stray
+        // fields, so nothing is left to it while the connection is strict.
         let mut text = if bytes.len() <= 2 * new && !is_strict { valid_prefix(bytes) } else { "" };
         let line_bytes_max = self.connections.limits.line_bytes_max;
         loop {
