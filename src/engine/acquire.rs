@@ -7,7 +7,7 @@ use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, SessionKey, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::Id;
-use crate::wire::reply::{Outcome, Reason};
+use crate::wire::reply::{Outcome, Reason, Subject};
 use crate::wire::request::Lock;
 
 /// What becomes of a request for a lock that others are on.
@@ -27,7 +27,7 @@ impl<S: BuildHasher> Engine<S> {
         let place = lock.and_then(|lock| self.table.place_of(lock, session));
         let outcome = match (lock, place) {
             (Some(lock), Some(place)) => match self.table.place(place).standing {
-                Standing::Holding => Outcome::AlreadyAcquired { name },
+                Standing::Holding => Outcome::AlreadyAcquired { subject: Subject::Lock(name), token: None },
                 Standing::Waiting if context.id.is_some() => {
                     refusal(Reason::AlreadyQueued, "the connection already waits for this lock", name)
                 }
@@ -42,7 +42,7 @@ impl<S: BuildHasher> Engine<S> {
             (None, _) => {
                 let lock = self.table.add(hash, name);
                 self.hold(lock, session, context.now);
-                Outcome::Acquired { name }
+                Outcome::Acquired { subject: Subject::Lock(name), token: None, waited: None }
             }
             (Some(lock), None) => match self.judge(lock, request) {
                 Verdict::QueueMaxed => {
@@ -53,7 +53,7 @@ impl<S: BuildHasher> Engine<S> {
                 Verdict::TimedOut => {
                     self.stats.on_timeout();
                     self.read_queue(lock);
-                    Outcome::TimedOut { name, queue: &self.queue }
+                    Outcome::TimedOut { subject: Subject::Lock(name), queue: Some(&self.queue) }
                 }
                 Verdict::TooManyWaits => refusal(Reason::TooManyWaits, "too many waiters for this lock", name),
                 Verdict::Wait => return self.wait(lock, request.timeout, context),

@@ -6,10 +6,10 @@ use super::place::{Place, Standing};
 use super::table::LockKey;
 use super::{Engine, SessionKey};
 use crate::time::Moment;
-use crate::wire::listing::{Listing, ListingTooLarge, PlaceRow, RowStanding, Written};
+use crate::wire::listing::{Listing, ListingTooLarge, LockRow, PlaceRow, RowStanding, Written};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, QUEUE_PEERS_MAX, Reason};
-use crate::wire::request::Page;
+use crate::wire::request::{Fit, Page};
 
 /// Slots that one page looks at, whether or not anything is in them: a fraction of a millisecond.
 pub const PAGE_SLOTS: u32 = 10_000;
@@ -56,7 +56,8 @@ impl<S: BuildHasher> Engine<S> {
                 places.map(move |(_, place)| self.row(place, now))
             };
             let waiters = rows(Standing::Waiting).take(QUEUE_PEERS_MAX);
-            listing.lock_in_detail(name, rows(Standing::Holding), waiters, self.table.waiters(lock))
+            let row = LockRow { name, waiting: self.table.waiters(lock), closed_for: None };
+            listing.lock_in_detail(&row, rows(Standing::Holding), waiters)
         })?;
         // The first that found no room, else the first over the limit, else the first slot that was not looked at.
         let next = left.or_else(|| found.next()).map(LockKey::slot).or(end);
@@ -85,9 +86,12 @@ impl<S: BuildHasher> Engine<S> {
         PlaceRow {
             connection: session.peer,
             client: session.client.as_deref(),
+            owner: None,
+            fit: Fit::Exclusive,
+            label: None,
             standing: match place.standing {
-                Standing::Holding => RowStanding::HeldFor(span),
-                Standing::Waiting => RowStanding::WaitedFor(span),
+                Standing::Holding => RowStanding::Holder { token: 0, held_for: span, lease_left: None },
+                Standing::Waiting => RowStanding::Waiter { priority: 0, waited_for: span, timeout_left: None },
             },
         }
     }
@@ -100,7 +104,7 @@ pub(super) fn outcome<'a, L>(listing: &'a Written<L>, kind: impl FnOnce(&'a L) -
         Err(ListingTooLarge) => Outcome::Error {
             reason: Reason::ReplyTooLarge,
             message: "the listing is larger than a reply may be; request pages with limit and detail".into(),
-            name: None,
+            subject: None,
         },
     }
 }

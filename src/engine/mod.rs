@@ -29,7 +29,7 @@ use crate::slots::Key;
 use crate::time::Moment;
 use crate::wire::Id;
 use crate::wire::peer::Peer;
-use crate::wire::reply::{Outcome, Reason, Reply};
+use crate::wire::reply::{Outcome, Reason, Reply, Subject};
 use crate::wire::request::Operation;
 
 pub use self::listing::{PAGE_BYTES, PAGE_SLOTS};
@@ -146,11 +146,12 @@ impl<S: BuildHasher> Engine<S> {
     pub fn request(&mut self, operation: &Operation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         match operation {
             Operation::Lock(lock) => self.lock(lock, context, replies),
-            Operation::Unlock { name } => self.unlock(name.as_str(), context, replies),
+            Operation::Unlock { name, .. } => self.unlock(name.as_str(), context, replies),
             Operation::Reset => {
                 self.leave_all(context, replies);
                 self.answer(context, Outcome::ResetSucceeded, replies);
             }
+            Operation::LockWith(..) | Operation::LockMany(_) | Operation::UnlockMany { .. } | Operation::Renew(_) | Operation::OneLock { .. } => todo!(),
             Operation::Locks => {
                 let listing = self.list_locks();
                 self.answer(context, listing::outcome(&listing, Outcome::Locks), replies);
@@ -244,12 +245,12 @@ impl<S: BuildHasher> Engine<S> {
     /// The one way out: all that the engine says to a session.
     #[inline]
     fn tell(&self, session: SessionKey, id: Option<Id<&str>>, outcome: Outcome<'_>, replies: &mut impl Replies) {
-        replies.push(self.sessions.get(session).connection, &Reply { id, outcome });
+        replies.push(self.sessions.get(session).connection, &Reply { id, owner: None, outcome });
     }
 }
 
 fn refusal<'a>(reason: Reason, message: &'static str, name: &'a str) -> Outcome<'a> {
-    Outcome::Error { reason, message: message.into(), name: Some(name) }
+    Outcome::Error { reason, message: message.into(), subject: Some(Subject::Lock(name)) }
 }
 
 #[cfg(test)]

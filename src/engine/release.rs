@@ -6,7 +6,7 @@ use super::place::{PlaceExtras, PlaceKey, Standing};
 use super::table::LockKey;
 use super::{Context, Engine, Replies, SessionKey};
 use crate::time::Moment;
-use crate::wire::reply::Outcome;
+use crate::wire::reply::{Outcome, Subject};
 
 impl<S: BuildHasher> Engine<S> {
     pub(super) fn unlock(&mut self, name: &str, context: &Context<'_>, replies: &mut impl Replies) {
@@ -15,9 +15,9 @@ impl<S: BuildHasher> Engine<S> {
                 // The next holder is granted before the releaser is answered: that answer may overflow the releaser's
                 // output and end its connection, and the waiter's turn must not depend on that.
                 self.cancel_or_release(place, context.now, replies);
-                Outcome::Released { name }
+                Outcome::Released { subject: Subject::Lock(name) }
             }
-            None => Outcome::ReleaseFailed { name },
+            None => Outcome::ReleaseFailed { subject: Subject::Lock(name) },
         };
         self.answer(context, outcome, replies);
     }
@@ -42,7 +42,7 @@ impl<S: BuildHasher> Engine<S> {
     fn cancel_or_release(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
         let place = self.table.place(key);
         if let (Standing::Waiting, Some(extras)) = (place.standing, &place.extras) {
-            let outcome = Outcome::Cancelled { name: self.table.name(place.lock) };
+            let outcome = Outcome::Cancelled { subject: Subject::Lock(self.table.name(place.lock)) };
             self.tell(place.session, Some(extras.id.as_ref()), outcome, replies);
         }
         self.leave(key, now, replies);
@@ -53,7 +53,7 @@ impl<S: BuildHasher> Engine<S> {
         let (lock, session, extras) = self.take_off(key);
         self.stats.on_timeout();
         self.read_queue(lock);
-        let outcome = Outcome::TimedOut { name: self.table.name(lock), queue: &self.queue };
+        let outcome = Outcome::TimedOut { subject: Subject::Lock(self.table.name(lock)), queue: Some(&self.queue) };
         self.tell(session, extras.as_ref().map(|extras| extras.id.as_ref()), outcome, replies);
         self.settle(lock, now, replies);
     }
@@ -87,7 +87,7 @@ impl<S: BuildHasher> Engine<S> {
             if let Some(deadline) = place.deadline.take() {
                 self.deadlines.cancel(deadline);
             }
-            let outcome = Outcome::Acquired { name: self.table.name(lock) };
+            let outcome = Outcome::Acquired { subject: Subject::Lock(self.table.name(lock)), token: None, waited: None };
             self.tell(session, extras.as_ref().map(|extras| extras.id.as_ref()), outcome, replies);
         }
         self.table.remove_if_free(lock);

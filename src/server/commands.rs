@@ -57,7 +57,7 @@ impl<S: Socket> Server<S> {
                 "kick is only allowed from the server's own machine, by a connection that comes from {from}; \
                  this one comes from {by}"
             );
-            let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), name: None };
+            let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), subject: None };
             return self.answer(key, outcome, context);
         }
         let kicked = name.parse().ok().and_then(|peer| self.connections.find(peer));
@@ -83,10 +83,10 @@ impl<S: Socket> Server<S> {
             Ok((value, next)) => Outcome::ConnectionsPage { value, next: *next },
             Err(ListingTooLarge) => {
                 let message = "a row of the listing is larger than a reply may be; request it with detail";
-                Outcome::Error { reason: Reason::ReplyTooLarge, message: message.into(), name: None }
+                Outcome::Error { reason: Reason::ReplyTooLarge, message: message.into(), subject: None }
             }
         };
-        self.connections.push(key, &Reply { id: context.id, outcome });
+        self.connections.push(key, &Reply { id: context.id, owner: None, outcome });
     }
 
     fn write_connections(&self, page: ConnectionsPage) -> Written<(Listing, Option<u32>)> {
@@ -121,7 +121,7 @@ impl<S: Socket> Server<S> {
     }
 
     fn answer(&mut self, key: ConnectionKey, outcome: Outcome<'_>, context: &Context<'_>) {
-        self.connections.push(key, &Reply { id: context.id, outcome });
+        self.connections.push(key, &Reply { id: context.id, owner: None, outcome });
     }
 }
 

@@ -174,7 +174,7 @@ impl<S: Socket> Server<S> {
             self.connections.recorder.log(now, peer, Event::Received, line);
             match parsed {
                 Ok(request) => self.dispatch(key, session, &request),
-                Err(bad) => self.connections.push(key, &bad.reply()),
+                Err(bad) => bad.reply(|reply| self.connections.push(key, reply)),
             }
             // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
             if self.connections.known(key).flags.is_strict {
@@ -191,6 +191,7 @@ impl<S: Socket> Server<S> {
             Command::Hello(hello) => self.hello(key, hello, &context),
             Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
             Command::Kick { connection } => self.kick(key, connection, &context),
+            Command::Revoke(_) => todo!(),
         }
     }
 
@@ -204,7 +205,7 @@ impl<S: Socket> Server<S> {
             // It looks at slots, and there are as many as there ever were locks at a time.
             Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
             Command::Kick { .. } => self.connections.len() as u64 > LOOKED_AT_AT_ONCE,
-            Command::Locks(_) | Command::Hello(_) => false,
+            Command::Locks(_) | Command::Hello(_) | Command::Revoke(_) => false,
         }
     }
 

@@ -2,63 +2,126 @@
 
 use std::borrow::Cow;
 
-use super::Id;
+use super::items::{Items, push_id};
 use super::json::{push_seconds, push_str, push_u64, push_unquoted};
 use super::listing::Listing;
 use super::peer::Peer;
 pub use super::reason::Reason;
+use super::{Id, Owner};
 use crate::time::Span;
 
-/// One reply: what happened, and the id of the request that it answers.
+/// One reply: what happened, and the id and the owner of the request that it answers.
 #[derive(Clone, Debug)]
 pub struct Reply<'a> {
     /// The request's id, if it had one.
     pub id: Option<Id<&'a str>>,
+    /// The request's owner, if it had one.
+    pub owner: Option<Owner<&'a str>>,
     /// What happened.
     pub outcome: Outcome<'a>,
 }
 
-/// What happened to a request. The names are those of the field `result`.
+/// What a reply is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// One lock.
+    Lock(&'a str),
+    /// Several locks at once.
+    Locks(&'a Items),
+}
+
+/// What happened to a request. The names are those of the field `result`, or `notice`.
 #[derive(Clone, Debug)]
 pub enum Outcome<'a> {
-    /// The connection holds the lock now.
+    /// The asker holds the lock now.
     Acquired {
         /// The lock.
-        name: &'a str,
+        subject: Subject<'a>,
+        /// The token of the hold, if it was asked for.
+        token: Option<u64>,
+        /// How long it was waited for, if the hold has a lease.
+        waited: Option<Span>,
     },
-    /// The connection already held the lock.
+    /// The asker already held the lock.
     AlreadyAcquired {
         /// The lock.
-        name: &'a str,
+        subject: Subject<'a>,
+        /// The token of the hold, if it was asked for.
+        token: Option<u64>,
     },
     /// The wait ended without the lock.
     TimedOut {
         /// The lock.
-        name: &'a str,
-        /// The holder and the waiters, in order; only the first [`QUEUE_PEERS_MAX`].
-        queue: &'a [Peer],
+        subject: Subject<'a>,
+        /// The holders and the waiters, in order; only the first [`QUEUE_PEERS_MAX`]. None: there were several locks.
+        queue: Option<&'a [Peer]>,
     },
     /// The lock's queue was full for this request, which did not wait.
     QueueMaxed {
         /// The lock.
         name: &'a str,
-        /// The holder and the waiters, in order; only the first [`QUEUE_PEERS_MAX`].
+        /// The holders and the waiters, in order; only the first [`QUEUE_PEERS_MAX`].
         queue: &'a [Peer],
     },
-    /// The connection no longer holds the lock, or no longer waits for it.
+    /// The request did not wait: that would have closed a circle.
+    Deadlock {
+        /// The lock.
+        subject: Subject<'a>,
+        /// The parties, each of which waits for the next, from the asker on; only the first [`CYCLE_MAX`].
+        cycle: &'a Items,
+    },
+    /// The asker no longer holds the lock, or no longer waits for it.
     Released {
         /// The lock.
-        name: &'a str,
+        subject: Subject<'a>,
     },
     /// There was nothing to release.
     ReleaseFailed {
         /// The lock.
-        name: &'a str,
+        subject: Subject<'a>,
     },
-    /// The wait was ended by an `unlock` or `reset` of the same connection. Sent only for requests with an id.
+    /// The wait was ended by an `unlock` or `reset` of the same asker. Sent only for requests with an id.
     Cancelled {
         /// The lock.
+        subject: Subject<'a>,
+    },
+    /// The lease runs from now.
+    Renewed {
+        /// The lock.
+        subject: Subject<'a>,
+        /// How many wait for it.
+        waiters: u64,
+    },
+    /// There was no hold to renew.
+    RenewFailed {
+        /// The lock.
+        subject: Subject<'a>,
+    },
+    /// Holds were ended.
+    Revoked {
+        /// The lock.
         name: &'a str,
+        /// How many.
+        count: u64,
+    },
+    /// There was no such hold.
+    RevokeFailed {
+        /// The lock.
+        name: &'a str,
+    },
+    /// A notice: the lease of a hold ran out.
+    NoticeExpired {
+        /// The lock.
+        name: &'a str,
+        /// The token of the hold.
+        token: u64,
+    },
+    /// A notice: a hold was revoked.
+    NoticeRevoked {
+        /// The lock.
+        name: &'a str,
+        /// The token of the hold.
+        token: u64,
     },
     /// The connection holds nothing and waits for nothing.
     ResetSucceeded,
@@ -103,8 +166,8 @@ pub enum Outcome<'a> {
         reason: Reason,
         /// For people.
         message: Cow<'a, str>,
-        /// The lock in the request, if it could be read.
-        name: Option<&'a str>,
+        /// What the request was about, if it could be read.
+        subject: Option<Subject<'a>>,
     },
 }
 
@@ -127,29 +190,79 @@ pub struct HelloLimits {
 
 /// The most connections in `queue`.
 pub const QUEUE_PEERS_MAX: usize = 1000;
+/// The most parties in `cycle`.
+pub const CYCLE_MAX: usize = 1000;
+
+/// The names in `features`, as a part of the reply to `hello`.
+const FEATURES: &[u8] = b",\"features\":[\"owner\",\"fence\",\"mode\",\"slots\",\"lease\",\"renew\",\"names\",\"any\",\"priority\",\
+    \"deadlock\",\"min_hold\",\"lost_delay\",\"label\",\"token\",\"revoke\",\"one_lock\",\"notices\",\"strict\"]";
 
 impl<'a> Reply<'a> {
     /// An error without a request.
     pub fn error(reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
-        Reply { id: None, outcome: Outcome::Error { reason, message: message.into(), name: None } }
+        Reply { id: None, owner: None, outcome: Outcome::Error { reason, message: message.into(), subject: None } }
     }
 
     /// Appends the reply as one line, `\n` included.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        match &self.outcome {
-            Outcome::Acquired { name } => push_named(out, name, b"\",\"result\":\"acquired\""),
-            Outcome::AlreadyAcquired { name } => push_named(out, name, b"\",\"result\":\"already_acquired\""),
-            Outcome::TimedOut { name, queue } => {
-                push_named(out, name, b"\",\"result\":\"timed_out\"");
-                push_queue(out, queue);
+        self.outcome.encode(out);
+        if let Some(owner) = self.owner {
+            out.extend_from_slice(b",\"owner\":");
+            push_id(out, owner);
+        }
+        if let Some(id) = self.id {
+            out.extend_from_slice(b",\"id\":");
+            push_id(out, id);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+impl Outcome<'_> {
+    /// Appends an object without its end.
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Outcome::Acquired { subject, token, waited } => {
+                push_subject(out, subject, "acquired");
+                push_count(out, ",\"token\":", *token);
+                if let Some(waited) = waited {
+                    out.extend_from_slice(b",\"waited\":");
+                    push_seconds(out, *waited);
+                }
+            }
+            Outcome::AlreadyAcquired { subject, token } => {
+                push_subject(out, subject, "already_acquired");
+                push_count(out, ",\"token\":", *token);
+            }
+            Outcome::TimedOut { subject, queue } => {
+                push_subject(out, subject, "timed_out");
+                queue.iter().for_each(|queue| push_queue(out, queue));
             }
             Outcome::QueueMaxed { name, queue } => {
-                push_named(out, name, b"\",\"result\":\"queue_maxed\"");
+                push_subject(out, &Subject::Lock(name), "queue_maxed");
                 push_queue(out, queue);
             }
-            Outcome::Released { name } => push_named(out, name, b"\",\"result\":\"released\""),
-            Outcome::ReleaseFailed { name } => push_named(out, name, b"\",\"result\":\"release_failed\""),
-            Outcome::Cancelled { name } => push_named(out, name, b"\",\"result\":\"cancelled\""),
+            Outcome::Deadlock { subject, cycle } => {
+                push_subject(out, subject, "deadlock");
+                out.extend_from_slice(b",\"cycle\":[");
+                out.extend_from_slice(cycle.text());
+                out.push(b']');
+            }
+            Outcome::Released { subject } => push_subject(out, subject, "released"),
+            Outcome::ReleaseFailed { subject } => push_subject(out, subject, "release_failed"),
+            Outcome::Cancelled { subject } => push_subject(out, subject, "cancelled"),
+            Outcome::Renewed { subject, waiters } => {
+                push_subject(out, subject, "renewed");
+                push_count(out, ",\"waiters\":", Some(*waiters));
+            }
+            Outcome::RenewFailed { subject } => push_subject(out, subject, "renew_failed"),
+            Outcome::Revoked { name, count } => {
+                push_subject(out, &Subject::Lock(name), "revoked");
+                push_count(out, ",\"count\":", Some(*count));
+            }
+            Outcome::RevokeFailed { name } => push_subject(out, &Subject::Lock(name), "revoke_failed"),
+            Outcome::NoticeExpired { name, token } => push_notice(out, name, "expired", *token),
+            Outcome::NoticeRevoked { name, token } => push_notice(out, name, "revoked", *token),
             Outcome::ResetSucceeded => out.extend_from_slice(b"{\"result\":\"reset_succeeded\""),
             Outcome::KeptAlive => out.extend_from_slice(b"{\"result\":\"kept_alive\""),
             Outcome::Locks(value) => push_listing(out, value, b"{\"result\":\"locks\""),
@@ -167,37 +280,63 @@ impl<'a> Reply<'a> {
             Outcome::Hello { connection, limits } => push_hello(out, *connection, limits),
             Outcome::Kicked => out.extend_from_slice(b"{\"result\":\"kicked\""),
             Outcome::KickFailed => out.extend_from_slice(b"{\"result\":\"kick_failed\""),
-            Outcome::Error { reason, message, name } => {
-                out.extend_from_slice(b"{\"result\":\"error\",\"reason\":\"");
-                out.extend_from_slice(reason.as_str().as_bytes());
-                out.extend_from_slice(b"\",\"message\":");
-                push_str(out, message);
-                if let Some(name) = name {
-                    out.extend_from_slice(b",\"name\":");
-                    push_str(out, name);
-                }
-            }
+            Outcome::Error { reason, message, subject } => push_error(out, *reason, message, subject.as_ref()),
         }
-        match self.id {
-            None => {}
-            Some(Id::Number(number)) => {
-                out.extend_from_slice(b",\"id\":");
-                push_u64(out, number);
-            }
-            Some(Id::Text(text)) => {
-                out.extend_from_slice(b",\"id\":");
-                push_str(out, text);
-            }
-        }
-        out.extend_from_slice(b"}\n");
     }
 }
 
-/// `rest` begins with the quote that ends the name: few long pieces cost less than many short ones.
-fn push_named(out: &mut Vec<u8>, name: &str, rest: &[u8]) {
-    out.extend_from_slice(b"{\"name\":\"");
-    push_unquoted(out, name);
-    out.extend_from_slice(rest);
+/// What the reply is about, and the result.
+#[inline]
+fn push_subject(out: &mut Vec<u8>, subject: &Subject<'_>, result: &'static str) {
+    match subject {
+        Subject::Lock(name) => {
+            out.extend_from_slice(b"{\"name\":\"");
+            push_unquoted(out, name);
+            out.push(b'"');
+        }
+        Subject::Locks(names) => push_names(out, b"{\"names\":[", names),
+    }
+    out.extend_from_slice(b",\"result\":\"");
+    out.extend_from_slice(result.as_bytes());
+    out.push(b'"');
+}
+
+fn push_names(out: &mut Vec<u8>, head: &[u8], names: &Items) {
+    out.extend_from_slice(head);
+    out.extend_from_slice(names.text());
+    out.push(b']');
+}
+
+fn push_notice(out: &mut Vec<u8>, name: &str, notice: &str, token: u64) {
+    out.extend_from_slice(b"{\"name\":");
+    push_str(out, name);
+    out.extend_from_slice(b",\"notice\":\"");
+    out.extend_from_slice(notice.as_bytes());
+    out.extend_from_slice(b"\",\"token\":");
+    push_u64(out, token);
+}
+
+fn push_error(out: &mut Vec<u8>, reason: Reason, message: &str, subject: Option<&Subject<'_>>) {
+    out.extend_from_slice(b"{\"result\":\"error\",\"reason\":\"");
+    out.extend_from_slice(reason.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"message\":");
+    push_str(out, message);
+    match subject {
+        None => {}
+        Some(Subject::Lock(name)) => {
+            out.extend_from_slice(b",\"name\":");
+            push_str(out, name);
+        }
+        Some(Subject::Locks(names)) => push_names(out, b",\"names\":[", names),
+    }
+}
+
+/// A key with its comma, and its value if there is one.
+fn push_count(out: &mut Vec<u8>, key: &str, count: Option<u64>) {
+    if let Some(count) = count {
+        out.extend_from_slice(key.as_bytes());
+        push_u64(out, count);
+    }
 }
 
 fn push_queue(out: &mut Vec<u8>, queue: &[Peer]) {
@@ -237,7 +376,9 @@ fn push_hello(out: &mut Vec<u8>, connection: Peer, limits: &HelloLimits) {
     push_seconds(out, limits.max_idle.unwrap_or_default());
     out.extend_from_slice(b",\"silent_after\":");
     push_seconds(out, limits.silent_after.unwrap_or_default());
-    out.extend_from_slice(b"},\"features\":[\"strict\"],\"resumed\":false");
+    out.extend_from_slice(b"}");
+    out.extend_from_slice(FEATURES);
+    out.extend_from_slice(b",\"resumed\":false");
 }
 
 fn push_next(out: &mut Vec<u8>, next: Option<u32>) {
@@ -260,18 +401,24 @@ mod tests {
 
     fn encoded(id: Option<Id<&str>>, outcome: Outcome<'_>) -> String {
         let mut out = Vec::new();
-        Reply { id, outcome }.encode(&mut out);
+        Reply { id, owner: None, outcome }.encode(&mut out);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn a_reply_is_one_line_of_json() {
         assert_eq!(
-            encoded(None, Outcome::Acquired { name: "boss:17" }),
+            encoded(None, Outcome::Acquired { subject: Subject::Lock("boss:17"), token: None, waited: None }),
             "{\"name\":\"boss:17\",\"result\":\"acquired\"}\n"
         );
         assert_eq!(
-            encoded(Some(Id::Number(7)), Outcome::TimedOut { name: "a\nb", queue: &[Peer::Unix(1), Peer::Unix(2)] }),
+            encoded(
+                Some(Id::Number(7)),
+                Outcome::TimedOut {
+                    subject: Subject::Lock("a\nb"),
+                    queue: Some(&[Peer::Unix(1), Peer::Unix(2)])
+                }
+            ),
             "{\"name\":\"a\\nb\",\"result\":\"timed_out\",\"queue\":[\"unix:1\",\"unix:2\"],\"id\":7}\n"
         );
         assert_eq!(
@@ -279,7 +426,7 @@ mod tests {
             "{\"result\":\"reset_succeeded\",\"id\":\"x\\\"y\"}\n"
         );
         assert_eq!(
-            encoded(None, Outcome::Error { reason: Reason::InvalidJson, message: "no".into(), name: Some("\u{1}") }),
+            encoded(None, Outcome::Error { reason: Reason::InvalidJson, message: "no".into(), subject: Some(Subject::Lock("\u{1}")) }),
             "{\"result\":\"error\",\"reason\":\"invalid_json\",\"message\":\"no\",\"name\":\"\\u0001\"}\n"
         );
     }

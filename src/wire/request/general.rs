@@ -33,7 +33,7 @@ pub fn parse_strictly(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
 fn parse_line(line: &[u8], is_strict: bool) -> Result<Request<'_>, BadRequest<'_>> {
     let fields = match Fields::read(line) {
         Ok(fields) => fields,
-        Err(Rejection { reason, message }) => return Err(BadRequest { reason, message, name: None, id: None }),
+        Err(Rejection { reason, message }) => return Err(BadRequest { reason, message, name: None, names: None, owner: None, id: None }),
     };
     let word = Text::read(fields.get(Field::Command));
     let of_command = match &word {
@@ -54,8 +54,8 @@ fn parse_line(line: &[u8], is_strict: bool) -> Result<Request<'_>, BadRequest<'_
         .and_then(|command| if is_strict { check_fields(&fields, of_command).map(|()| command) } else { Ok(command) });
     let id = id.unwrap_or(None);
     match command {
-        Ok(command) => Ok(Request { id, command }),
-        Err(Rejection { reason, message }) => Err(BadRequest { reason, message, name: name.unwrap_or(None), id }),
+        Ok(command) => Ok(Request { id, owner: None, command }),
+        Err(Rejection { reason, message }) => Err(BadRequest { reason, message, name: name.unwrap_or(None), names: None, owner: None, id }),
     }
 }
 
@@ -100,8 +100,10 @@ fn read_command<'a>(
             name: needs_name()?,
             timeout: read_timeout(fields.get(Field::Timeout))?,
             queue_max: read_queue_max(fields.get(Field::QueueMax))?,
+            has_fence: false,
+            is_plain: true,
         })),
-        "unlock" => Command::Locks(Operation::Unlock { name: needs_name()? }),
+        "unlock" => Command::Locks(Operation::Unlock { name: needs_name()?, token: None }),
         "reset" => Command::Locks(Operation::Reset),
         "locks" => Command::Locks(read_page(fields)?.map_or(Operation::Locks, Operation::LocksPage)),
         "connections" => match read_connections_page(fields)? {
@@ -114,6 +116,7 @@ fn read_command<'a>(
         "hello" => Command::Hello(Hello {
             client: read_client(fields.get(Field::Client))?,
             max_idle: read_max_idle(fields.get(Field::MaxIdle))?,
+            notices: None,
             strict: read_bool(fields.get(Field::Strict), "strict must be true or false")?,
         }),
         "kick" => match Text::read(fields.get(Field::Connection)) {
