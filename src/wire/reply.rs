@@ -194,7 +194,8 @@ pub const QUEUE_PEERS_MAX: usize = 1000;
 pub const CYCLE_MAX: usize = 1000;
 
 /// The names in `features`, as a part of the reply to `hello`.
-const FEATURES: &[u8] = b",\"features\":[\"owner\",\"fence\",\"mode\",\"slots\",\"lease\",\"renew\",\"names\",\"any\",\"priority\",\
+const FEATURES: &[u8] =
+    b",\"features\":[\"owner\",\"fence\",\"mode\",\"slots\",\"lease\",\"renew\",\"names\",\"any\",\"priority\",\
     \"deadlock\",\"min_hold\",\"lost_delay\",\"label\",\"token\",\"revoke\",\"one_lock\",\"notices\",\"strict\"]";
 
 impl<'a> Reply<'a> {
@@ -414,10 +415,7 @@ mod tests {
         assert_eq!(
             encoded(
                 Some(Id::Number(7)),
-                Outcome::TimedOut {
-                    subject: Subject::Lock("a\nb"),
-                    queue: Some(&[Peer::Unix(1), Peer::Unix(2)])
-                }
+                Outcome::TimedOut { subject: Subject::Lock("a\nb"), queue: Some(&[Peer::Unix(1), Peer::Unix(2)]) }
             ),
             "{\"name\":\"a\\nb\",\"result\":\"timed_out\",\"queue\":[\"unix:1\",\"unix:2\"],\"id\":7}\n"
         );
@@ -426,7 +424,14 @@ mod tests {
             "{\"result\":\"reset_succeeded\",\"id\":\"x\\\"y\"}\n"
         );
         assert_eq!(
-            encoded(None, Outcome::Error { reason: Reason::InvalidJson, message: "no".into(), subject: Some(Subject::Lock("\u{1}")) }),
+            encoded(
+                None,
+                Outcome::Error {
+                    reason: Reason::InvalidJson,
+                    message: "no".into(),
+                    subject: Some(Subject::Lock("\u{1}"))
+                }
+            ),
             "{\"result\":\"error\",\"reason\":\"invalid_json\",\"message\":\"no\",\"name\":\"\\u0001\"}\n"
         );
     }

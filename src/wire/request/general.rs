@@ -33,7 +33,9 @@ pub fn parse_strictly(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
 fn parse_line(line: &[u8], is_strict: bool) -> Result<Request<'_>, BadRequest<'_>> {
     let fields = match Fields::read(line) {
         Ok(fields) => fields,
-        Err(Rejection { reason, message }) => return Err(BadRequest { reason, message, name: None, names: None, owner: None, id: None }),
+        Err(Rejection { reason, message }) => {
+            return Err(BadRequest { reason, message, name: None, names: None, owner: None, id: None });
+        }
     };
     let word = Text::read(fields.get(Field::Command));
     let of_command = match &word {
@@ -55,7 +57,9 @@ fn parse_line(line: &[u8], is_strict: bool) -> Result<Request<'_>, BadRequest<'_
     let id = id.unwrap_or(None);
     match command {
         Ok(command) => Ok(Request { id, owner: None, command }),
-        Err(Rejection { reason, message }) => Err(BadRequest { reason, message, name: name.unwrap_or(None), names: None, owner: None, id }),
+        Err(Rejection { reason, message }) => {
+            Err(BadRequest { reason, message, name: name.unwrap_or(None), names: None, owner: None, id })
+        }
     }
 }
 
