@@ -317,4 +317,40 @@ mod tests {
         listing.object(0..1, write).unwrap();
         assert_eq!(listing.text(), b"{\"unix:0\":[\"a\"]}");
     }
+
+    #[test]
+    fn a_lock_in_detail_shows_what_applies_and_nothing_else() {
+        let row = PlaceRow {
+            connection: Peer::Unix(1),
+            client: None,
+            owner: None,
+            fit: Fit::Exclusive,
+            label: None,
+            standing: RowStanding::Holder { token: 0, held_for: Span::ZERO, lease_left: None },
+        };
+        let seconds = |seconds: u64| Span::from_nanos(seconds * 1_000_000_000);
+        let rich = PlaceRow { client: Some("c"), owner: Some(Owner::Number(7)), label: Some("l\n"), ..row };
+        let held = RowStanding::Holder { token: 5, held_for: seconds(1), lease_left: Some(seconds(2)) };
+        let waits = |priority, timeout_left| RowStanding::Waiter { priority, waited_for: seconds(3), timeout_left };
+        let holders = [row, PlaceRow { fit: Fit::Shared, standing: held, ..rich }];
+        let waiters = [
+            PlaceRow { fit: Fit::Unit(3), owner: Some(Owner::Text("7")), standing: waits(0, None), ..row },
+            PlaceRow { standing: waits(7, Some(seconds(4))), ..rich },
+        ];
+        let mut listing = Listing::new(10_000);
+        let lock = LockRow { name: "a", waiting: 9, closed_for: Some(seconds(8)) };
+        listing
+            .object(0..1, |listing, _| listing.lock_in_detail(&lock, holders.into_iter(), waiters.into_iter()))
+            .unwrap();
+        let expected = [
+            r#"{"a":{"holders":["#,
+            r#"{"connection":"unix:1","mode":"exclusive","token":0,"held_for":0},"#,
+            r#"{"connection":"unix:1","client":"c","owner":7,"mode":"shared","token":5,"held_for":1,"lease_left":2,"label":"l\n"}"#,
+            r#"],"waiters":["#,
+            r#"{"connection":"unix:1","owner":"7","slots":3,"waited_for":3},"#,
+            r#"{"connection":"unix:1","client":"c","owner":7,"mode":"exclusive","priority":7,"waited_for":3,"timeout_left":4,"label":"l\n"}"#,
+            r#"],"waiting":9,"closed_for":8}}"#,
+        ];
+        assert_eq!(String::from_utf8(listing.text().to_vec()).unwrap(), expected.concat());
+    }
 }

@@ -1,14 +1,16 @@
 //! Turns a line into a request, or into an error that can be answered.
 //!
 //! What is wrong with a line is looked for in a fixed order: whether it is well-formed first, then its `id`, then its
-//! `name`, then the rest. So an error carries the `id` and the `name` wherever they could be read.
+//! `owner`, then its `name` or `names`, then the rest. So an error carries these wherever they could be read.
 //!
 //! [`general`] is the definition of what a line means; [`fast`] is a shortcut for plain ones.
 
 mod fast;
 mod fields;
 mod general;
+mod locking;
 mod terms;
+mod values;
 
 use std::borrow::Cow;
 
@@ -23,10 +25,8 @@ use crate::time::Span;
 
 /// The longest name of a lock, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 1024;
-/// The longest `id` that is a string, in bytes of UTF-8.
+/// The longest `id` or `owner` that is a string, in bytes of UTF-8.
 pub const ID_BYTES_MAX: usize = 64;
-/// The longest `owner` that is a string, in bytes of UTF-8.
-pub const OWNER_BYTES_MAX: usize = 64;
 /// The longest `label`, in bytes of UTF-8.
 pub const LABEL_BYTES_MAX: usize = 128;
 /// The most names in one request.
@@ -219,7 +219,7 @@ pub struct BadRequest<'a> {
 }
 
 impl BadRequest<'_> {
-    /// Appends the answer to the line, `\n` included.
+    /// Sends the answer to the line.
     pub fn reply<R>(&self, send: impl FnOnce(&Reply<'_>) -> R) -> R {
         let names = self.names.as_ref().map(|names| names.iter().map(LockName::as_str).collect::<Items>());
         let name = self.name.as_ref().map(|name| Subject::Lock(name.as_str()));

@@ -94,9 +94,8 @@ impl<'a> Names<'a> {
     /// Checks their number, and that no two are equal.
     ///
     /// # Errors
-    /// The message says what was missed.
-    pub fn several(names: impl IntoIterator<Item = LockName<'a>>) -> Result<Self, &'static str> {
-        let names: SmallVec<_> = names.into_iter().take(NAMES_MAX + 1).collect();
+    /// The message says what is wrong.
+    pub(super) fn several(names: SmallVec<[LockName<'a>; 4]>) -> Result<Self, &'static str> {
         if !(2..=NAMES_MAX).contains(&names.len()) {
             return Err("names must be 2 to 64 names");
         }
