@@ -114,7 +114,7 @@ impl<'a> Names<'a> {
     }
 
     /// The names, in the order of the request.
-    pub fn iter(&self) -> impl Iterator<Item = &LockName<'a>> {
+    pub fn iter(&self) -> impl Iterator<Item = &LockName<'a>> + Clone {
         self.0.iter()
     }
 }
