@@ -263,7 +263,7 @@ impl<S: BuildHasher> Engine<S> {
     pub fn request(&mut self, operation: &Operation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         match operation {
             Operation::Lock(lock) => self.lock(lock, None, context, replies),
-            Operation::LockWith(lock, terms) => self.lock(lock, Some(terms), context, replies),
+            Operation::LockWith(lock, terms) => self.lock_with(lock, terms, context, replies),
             Operation::LockMany(request) => self.lock_many(request, context, replies),
             Operation::Unlock { name, token } => self.unlock(name.as_str(), *token, context, replies),
             Operation::UnlockMany { names, token } => self.unlock_many(names, *token, context, replies),
@@ -387,6 +387,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Answers the request that is being executed.
+    #[inline(always)]
     fn answer(&self, context: &Context<'_>, outcome: Outcome<'_>, replies: &mut impl Replies) {
         let to = self.askers.session(context.session).connection;
         replies.push(to, &Reply { id: context.id, owner: context.owner, outcome });
