@@ -9,7 +9,7 @@ use super::fake::{Fake, Peer};
 use super::support::patience::{PATIENCE, eventually};
 use super::task;
 
-const LEASE: Duration = Duration::from_millis(600);
+const LEASE: Duration = Duration::from_millis(1_500);
 /// What a busy machine may add.
 const SLACK: Duration = Duration::from_secs(2);
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -5,6 +5,7 @@ mod calls;
 mod fake;
 mod features;
 mod guide;
+mod kinds;
 mod leases;
 mod losses;
 mod misfits;
