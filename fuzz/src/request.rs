@@ -328,19 +328,8 @@ fn fields_of(command: &str) -> Option<&'static [&'static str]> {
 }
 
 /// The fields of a `lock` that keep it from joining a wait, whatever their values are.
-const SPECIAL: [&str; 11] = [
-    "fence",
-    "mode",
-    "slots",
-    "lease",
-    "names",
-    "any",
-    "priority",
-    "deadlock",
-    "min_hold",
-    "lost_delay",
-    "label",
-];
+const SPECIAL: [&str; 11] =
+    ["fence", "mode", "slots", "lease", "names", "any", "priority", "deadlock", "min_hold", "lost_delay", "label"];
 
 /// Fields of a `lock` that can't be together.
 const CONFLICTS: [(&str, &str); 7] = [
@@ -494,9 +483,7 @@ impl Fields<'_> {
         Ok(match command {
             "lock" => Meaning::Lock(self.lock(locks.ok_or(Wrong)?)?),
             "unlock" => Meaning::Unlock { locks: locks.ok_or(Wrong)?, token: self.token()? },
-            "renew" => {
-                Meaning::Renew { locks: locks.ok_or(Wrong)?, lease_ns: self.lease()?, token: self.token()? }
-            }
+            "renew" => Meaning::Renew { locks: locks.ok_or(Wrong)?, lease_ns: self.lease()?, token: self.token()? },
             "revoke" => {
                 let Some(Locks::One(name)) = locks else { return Err(Wrong) };
                 Meaning::Revoke { name, token: self.token()?, connection: self.text("connection")?, owner }
