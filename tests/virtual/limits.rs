@@ -261,7 +261,10 @@ fn a_paused_connection_on_a_unix_socket_is_silent_since_it_was_read_from() {
     world.pass(16 * SECOND);
     let [ann] = world.connect();
     let listed = world.say(ann, r#"{"command":"connections","all":true,"detail":true}"#);
-    assert!(listed[0].1.contains(r#""unix:1":{"holds":0,"waits":0,"unsent":29,"age":21,"silent_for":16}"#), "{listed:?}");
+    assert!(
+        listed[0].1.contains(r#""unix:1":{"holds":0,"waits":0,"unsent":29,"age":21,"silent_for":16}"#),
+        "{listed:?}"
+    );
     world.pass(3 * SECOND);
     assert!(!world.is_closed(silent));
     world.pass(SECOND);
