@@ -41,7 +41,7 @@ Exit status: that of the command, or 128 + N if signal N ended it; or
   2    the command line is wrong
   69   there is no connection to a server, or it refuses
   73   the lock was lost: the command was ended, or may have run without it
-  75   timed out waiting for the lock, or its queue is full
+  75   timed out waiting for the lock, or it is not free (--no-wait), or its queue is full
   126  the command can't be executed
   127  the command was not found";
 
@@ -71,7 +71,7 @@ pub(crate) struct Options {
     #[arg(short, long, value_name = "COUNT", value_parser = RangedU64ValueParser::<u64>::new().range(..=1 << 53))]
     queue_max: Option<u64>,
 
-    /// Exit status after timing out, or if the queue is full
+    /// Exit status if the lock is not acquired: timed out, not free, or its queue is full
     #[arg(short = 'E', long, value_name = "STATUS", default_value_t = 75)]
     pub(super) conflict_exit_code: u8,
 
