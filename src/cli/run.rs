@@ -28,6 +28,7 @@ const START: &str = "officer::start";
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
+#[command(mut_args(|arg| if arg.get_id() == "port" { arg.help("TCP port; 0 picks a free one") } else { arg }))]
 #[group(skip)]
 pub(super) struct Options {
     #[command(flatten)]
