@@ -29,7 +29,8 @@ which have a session of their own ('setsid'), are not waited for.
 
 If the lock is lost while the command runs (the server ended, the network failed, 'officer kick'), the command gets \
 SIGTERM, and SIGKILL after --kill-after. On Linux so do all processes that it has started, but for daemons. If officer itself \
-is killed with SIGKILL the lock is free; on Linux the command gets SIGTERM then, but not what it has started.
+is killed with SIGKILL the lock is free; on Linux the command gets SIGTERM then, but not what it has started. After a loss \
+officer exits once the reason is written: if stderr is a full pipe, when somebody reads it or a signal comes.
 
 If the network fails, officer notices that before the server gives it up, and the time for it is chosen so that the command is \
 killed before that too. A --kill-after as long as the server's patience with silent clients leaves no time for that: then \
