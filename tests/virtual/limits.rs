@@ -229,6 +229,7 @@ fn a_paused_connection_with_unread_input_is_not_idle() {
     let has_lines_left = paused(&mut world, &reset.repeat(2));
     let has_unread_input = paused(&mut world, &reset);
     world.send(has_unread_input, reset.as_bytes());
+    world.send(has_unread_input, reset.as_bytes());
     let [has_ended_its_input] = world.connect();
     world.take_only(has_ended_its_input, 0);
     world.put(has_ended_its_input, reset.as_bytes());
@@ -240,9 +241,29 @@ fn a_paused_connection_with_unread_input_is_not_idle() {
     assert!(!world.is_closed(has_ended_its_input), "it can send nothing more, and its end was not read");
     assert_eq!(world.take(has_ended_its_input, None).len(), 1);
     assert_eq!(world.take(has_lines_left, None).len(), 2);
-    assert_eq!(world.take(has_unread_input, None).len(), 2);
+    assert_eq!(world.take(has_unread_input, None).len(), 3);
     world.pass(20 * SECOND);
     assert!(world.is_closed(has_lines_left) && world.is_closed(has_unread_input), "now they are silent");
+}
+
+#[test]
+fn a_paused_connection_of_which_a_turn_read_only_a_part_is_not_idle() {
+    // What is left may keep the client from sending more.
+    let request = RESET.to_owned() + "\n";
+    let mut world = World::with_limits(Limits {
+        max_idle: Some(20 * SECOND),
+        outbox_stall: 1_000 * SECOND,
+        outbox_pause_bytes: 1,
+        turn_read_bytes: request.len(),
+        ..Limits::default()
+    });
+    let [ann] = world.connect();
+    world.take_only(ann, 0);
+    world.send(ann, request.repeat(2).as_bytes());
+    assert_eq!(world.unread(ann), request.len());
+    world.pass(100 * SECOND);
+    assert!(!world.is_closed(ann));
+    assert_eq!(world.take(ann, None).len(), 2);
 }
 
 #[test]
