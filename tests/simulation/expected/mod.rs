@@ -13,7 +13,8 @@
 //!   reason and its other fields are checked.
 //! - Which connections are on a page that does not list all. Each row is checked, and that nobody is on two pages
 //!   of a listing, or on none.
-//! - Where several connections owe most, or have sent most, which of them the server closed.
+//! - Where several connections have sent most, which of them the server closed. Where several owe most, in which slots of
+//!   the server they are: it closes the one in the last.
 //!
 //! What follows from that is the protocol: after the requests of a turn its timeouts, in the order of their moments, then
 //! the ends of sessions in the order in which they were decided, then what is written. Where that leaves the server free,
@@ -120,8 +121,6 @@ pub(crate) struct Expected {
     doomed: VecDeque<Number>,
     /// Ends that the server has to tell of in this turn.
     ends: Vec<Number>,
-    /// Of this turn, what the server tells of the ends of connections and has not been looked at.
-    upcoming_ends: VecDeque<Number>,
     /// In which words it refuses something in this turn, and which connections it lists.
     told: Vec<(Number, Told)>,
     /// How many waits it says to have timed out in this turn, less those of which that is right.
@@ -173,7 +172,6 @@ impl Expected {
             there: Vec::new(),
             doomed: VecDeque::new(),
             ends: Vec::new(),
-            upcoming_ends: VecDeque::new(),
             told: Vec::new(),
             timeouts_told: 0,
             unsent: 0,
@@ -187,23 +185,25 @@ impl Expected {
         }
     }
 
-    /// A connection comes, and is accepted or closed without a word.
+    /// A connection comes, and is accepted into a slot of the server or closed without a word.
     pub(crate) fn accept(
         &mut self,
         name: String,
         is_near: bool,
-        is_accepted: bool,
+        slot: Option<u32>,
         wire: Rc<RefCell<Wire>>,
         now: u64,
     ) -> Number {
         self.now = now;
         let turned_away = self.there.iter().filter(|there| self.connections[**there].is_turned_away).count();
         let has_room = self.there.len() - turned_away < self.limits.connections_max;
+        let is_accepted = slot.is_some();
         ensure!(is_accepted || !(has_room || turned_away == 0), "{name} is accepted, or told that there is no room");
         let number = self.connections.len();
         self.there.push(number);
         self.connections.push(Connection {
             name: name.clone(),
+            slot,
             is_near,
             is_strict: false,
             wire,
@@ -276,15 +276,13 @@ impl Expected {
 
     /// Notes what is taken from the server's word, before its events are gone through.
     pub(crate) fn hear(&mut self, events: &[Event]) {
-        self.upcoming_ends.clear();
         self.timeouts_told = 0;
         for event in events {
             match event {
                 Event::Refused(number, text) => self.told.push((*number, Told::Wording(wording(text).to_owned()))),
                 Event::Listed(number, text) => self.told.push((*number, Told::Listing(text.clone()))),
-                Event::Ended(number, _) => self.upcoming_ends.push_back(*number),
                 Event::TimedOut(_) => self.timeouts_told += 1,
-                Event::Call(..) | Event::Received(..) => {}
+                Event::Call(..) | Event::Received(..) | Event::Ended(..) => {}
             }
         }
     }
