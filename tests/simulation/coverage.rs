@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::model::Ask;
+use crate::model::{Ask, Extra, Lock, Mode, Target};
 
 /// What may come together in one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,9 +178,13 @@ impl fmt::Display for Coverage {
 /// What a request counts as.
 pub(crate) fn command(ask: &Ask) -> &'static str {
     match ask {
-        Ask::Lock { timeout: None, .. } => "command lock",
-        Ask::Lock { timeout: Some(_), .. } => "command timed lock",
+        Ask::Lock(lock) => command_lock(lock),
+        Ask::Unlock { target: Target::Several(_), .. } => "command unlock of several",
+        Ask::Unlock { token: Some(_), .. } => "command unlock with a token",
         Ask::Unlock { .. } => "command unlock",
+        Ask::Renew { .. } => "command renew",
+        Ask::Revoke { .. } => "command revoke",
+        Ask::One { .. } => "command locks of one name",
         Ask::Reset => "command reset",
         Ask::Locks => "command locks",
         Ask::Page { .. } => "command page of locks",
@@ -222,4 +226,20 @@ pub(crate) fn reply(reply: &str) -> &'static str {
         ("\"result\":\"error\"", "reply another error"),
     ];
     KINDS.iter().find(|(part, _)| reply.contains(part)).expect("a reply has a result").1
+}
+
+fn command_lock(lock: &Lock) -> &'static str {
+    let Extra { mode, slots, any, refuses_deadlock, lease, .. } = &lock.extra;
+    let is_several = matches!(lock.target, Target::Several(_));
+    match (&lock.timeout, is_several) {
+        _ if *refuses_deadlock => "command lock that refuses deadlocks",
+        (_, true) if *any == Some(true) => "command lock of any of several",
+        (_, true) if *mode == Some(Mode::Shared) => "command lock of several, shared",
+        (_, true) => "command lock of several",
+        _ if slots.is_some() => "command lock of a unit",
+        _ if *mode == Some(Mode::Shared) => "command lock, shared",
+        _ if lease.is_some() => "command lock with a lease",
+        (None, false) => "command lock",
+        (Some(_), false) => "command timed lock",
+    }
 }

@@ -15,7 +15,7 @@ use officer::wire::peer::Peer;
 
 use crate::coverage::{Coverage, Event as Happening};
 use crate::expected::{Asked, Broken, Event, Expected, Number};
-use crate::lines::written;
+use crate::lines::{Known, written};
 use crate::memory::{Call, MemorySocket, Wire};
 use crate::scenario::{From, Line, Scenario, Seat, Step};
 use crate::{counting, watch};
@@ -361,7 +361,9 @@ impl World {
             let sitting = self.seats[seat % self.seats.len()];
             sitting.now.map_or("nobody", |number| self.expected.name(number)).to_owned()
         };
-        let (text, asked) = written(line, self.expected.listing(), &name_of);
+        let token_of = |name: &str| self.expected.token_of(name);
+        let known = Known { listing: self.expected.listing(), name_of: &name_of, token_of: &token_of };
+        let (text, asked) = written(line, &known);
         // There may be blank lines before and after it.
         for part in text.split_inclusive('\n') {
             let asked = if part.trim().is_empty() { Asked::Nothing } else { asked.clone() };

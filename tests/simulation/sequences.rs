@@ -19,7 +19,7 @@ use officer::wire::peer::Peer;
 use officer::wire::reply::Reply;
 use officer::wire::request::{Command, parse};
 
-use crate::model::{Ask, Limits, Model, Request, Said, is_same};
+use crate::model::{Ask, Limits, Lock, Model, Request, Said, Target, is_same};
 use crate::sizes::Span;
 use crate::{from_environment, say};
 
@@ -146,7 +146,14 @@ impl Replies for Recorded {
 
 impl Pair {
     fn new() -> Self {
-        let limits = Limits { connection_locks_max: 10, lock_waits_max: 10, reply_bytes_max: 10_000 };
+        let limits = Limits {
+            connection_locks_max: 10,
+            lock_waits_max: 10,
+            reply_bytes_max: 10_000,
+            closing_locks_max: 10,
+            turn_grants_max: 1,
+            first_token: 1,
+        };
         let of_engine = EngineLimits { session_locks_max: 10, lock_waits_max: 10, reply_bytes_max: 10_000 };
         let (engine, model) = (Engine::with_hasher(of_engine, BuildHasherDefault::default()), Model::new(limits));
         let mut pair = Pair { engine, model, sessions: [None; SEATS], now: 0, said: Vec::new(), expected: Vec::new() };
@@ -168,11 +175,11 @@ impl Pair {
     fn execute(&mut self, operation: Operation) {
         self.said.clear();
         self.expected.clear();
-        let lock = |name: &str, timeout| Ask::Lock { name: name.to_owned(), timeout, queue_max: None };
+        let lock = |name: &str, timeout| Ask::Lock(Box::new(Lock::plain(name, timeout, None)));
         match operation {
             Operation::Lock(seat, name) => self.ask(seat, lock(name, None)),
             Operation::TimedLock(seat, name) => self.ask(seat, lock(name, Some(timeout()))),
-            Operation::Unlock(seat, name) => self.ask(seat, Ask::Unlock { name: name.to_owned() }),
+            Operation::Unlock(seat, name) => self.ask(seat, Ask::Unlock { target: Target::One(name.to_owned()), token: None }),
             Operation::Reset(seat) => self.ask(seat, Ask::Reset),
             Operation::Switch(seat) => self.switch(seat),
             Operation::Pass => {
@@ -182,7 +189,7 @@ impl Pair {
                 {
                 }
                 self.said = replies.0;
-                while let Some(said) = self.model.time_out_next(self.now) {
+                while let Some(said) = self.model.expire_next(self.now) {
                     self.expected.extend(said);
                 }
             }
@@ -190,7 +197,7 @@ impl Pair {
     }
 
     fn ask(&mut self, seat: usize, ask: Ask) {
-        let request = Request { ask, id: None };
+        let request = Request { ask, owner: None, id: None };
         self.said = self.say(seat, &request.line());
         self.expected = self.model.request(seat, &request, self.now);
     }
@@ -228,7 +235,7 @@ impl Pair {
             return Err(format!("said was {:?}, and should have been {:?}", self.said, self.expected));
         }
         self.engine.check_all();
-        if self.engine.next_deadline().map(Moment::as_nanos) != self.model.next_timeout() {
+        if self.engine.next_deadline().map(Moment::as_nanos) != self.model.next_due() {
             return Err("the next deadline".to_owned());
         }
         let (stats, counts) = (self.engine.stats(), self.model.counts);
@@ -249,7 +256,7 @@ impl Pair {
             return if self.engine.is_empty() { Ok(()) } else { Err("all are gone, and something is left".to_owned()) };
         };
         for ask in [Ask::Locks, Ask::Connections] {
-            let request = Request { ask, id: None };
+            let request = Request { ask, owner: None, id: None };
             let said = self.say(seat, &request.line());
             let expected = self.model.request(seat, &request, self.now);
             if said.len() != 1 || !is_same(&said[0].1, &expected[0].1) {
