@@ -25,7 +25,7 @@ pub(crate) use self::socket::Socket;
 use self::alarm::Alarm;
 use self::manager::Manager;
 use self::signals::Signals;
-use crate::engine::{ConnectionKey, Stats};
+use crate::engine::{ConnectionKey, Stats, TokenBlock};
 use crate::server::{Readiness, Server};
 use crate::slots::Key;
 use crate::time::{Moment, Span};
@@ -140,7 +140,7 @@ impl Net {
             signals,
             alarm,
             manager: Manager::of_environment(),
-            server: Server::new(limits),
+            server: Server::new(limits, TokenBlock::new(1, 1 << 53)),
             start: Instant::now(),
             last_turn: Moment::START,
             turn_accepts_max: config.turn_accepts_max,
