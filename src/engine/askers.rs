@@ -5,7 +5,7 @@ use super::list::{List, OfAsker};
 use super::{ConnectionKey, SessionKey};
 use crate::slots::{Chunks, Slots};
 use crate::wire::peer::Peer;
-use crate::wire::request::OWNER_BYTES_MAX;
+use crate::wire::request::ID_BYTES_MAX;
 use crate::wire::{Id, Owner};
 
 /// Keeps keys of sessions apart from others.
@@ -127,7 +127,7 @@ struct OwnerRecord {
 #[derive(Debug)]
 enum OwnerName {
     Number(u64),
-    Text { bytes: [u8; OWNER_BYTES_MAX], len: u8 },
+    Text { bytes: [u8; ID_BYTES_MAX], len: u8 },
 }
 
 impl OwnerName {
@@ -135,7 +135,7 @@ impl OwnerName {
         match owner {
             Id::Number(number) => OwnerName::Number(number),
             Id::Text(text) => {
-                let mut bytes = [0; OWNER_BYTES_MAX];
+                let mut bytes = [0; ID_BYTES_MAX];
                 bytes[..text.len()].copy_from_slice(text.as_bytes());
                 OwnerName::Text { bytes, len: u8::try_from(text.len()).expect("at most 64 bytes") }
             }

@@ -147,6 +147,8 @@ impl Limits {
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,
             turn_ends_max: self.turn_ends_max,
+            turn_grants_max: self.turn_grants_max,
+            closing_locks_max: self.closing_locks_max,
             ..server::Limits::default()
         }
     }
