@@ -197,7 +197,17 @@ pub(crate) fn command(ask: &Ask) -> &'static str {
 
 /// What a reply counts as.
 pub(crate) fn reply(reply: &str) -> &'static str {
-    const KINDS: [(&str, &str); 26] = [
+    const KINDS: [(&str, &str); 36] = [
+        ("\"notice\":\"expired\"", "notice expired"),
+        ("\"notice\":\"revoked\"", "notice revoked"),
+        ("\"deadlock\"", "reply deadlock"),
+        ("\"renewed\"", "reply renewed"),
+        ("\"renew_failed\"", "reply renew_failed"),
+        ("\"revoked\"", "reply revoked"),
+        ("\"revoke_failed\"", "reply revoke_failed"),
+        ("\"mode_conflict\"", "reply error mode_conflict"),
+        ("\"slots_mismatch\"", "reply error slots_mismatch"),
+        ("\"already_held\"", "reply error already_held"),
         ("\"acquired\"", "reply acquired"),
         ("\"released\"", "reply released"),
         ("\"already_acquired\"", "reply already_acquired"),

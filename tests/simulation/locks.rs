@@ -35,7 +35,7 @@ const UNITS: [u128; 8] = [1, 1, 2, 2, 3, 4, 1 << 31, 1 << 30];
 impl Mix {
     pub(crate) fn draw(random: &mut Rng) -> Self {
         let is_plain = random.u8(0..5) == 0;
-        let mut often = || if is_plain { 0 } else { [0, 0, 10, 40, 100, 200][random.usize(0..6)] };
+        let mut often = || if is_plain { 0 } else { [0, 0, 20, 60, 120, 200][random.usize(0..6)] };
         let [owner, several, any, shared, slots, lease] = [(); 6].map(|()| often());
         let [priority, refuse, closing, fence, label, token] = [(); 6].map(|()| often());
         let units = UNITS[random.usize(0..UNITS.len())];
@@ -58,6 +58,12 @@ impl Mix {
             units,
             is_plain,
         }
+    }
+}
+
+impl Mix {
+    pub(crate) fn has_several(&self) -> bool {
+        self.several > 0
     }
 }
 
@@ -209,36 +215,51 @@ impl Draw {
         Picks { token, connection }
     }
 
-    /// Some wait for one lock in ways that fit, and then its holder leaves it: more are granted than a turn may.
+    /// Some wait for one lock in ways that mostly fit, and then its holder leaves it: more are granted than a turn may.
     pub(crate) fn plan_crowd(&mut self) {
         let name = self.name();
-        let (holder, order) = (self.seat(), self.random.u64(..));
-        let one = |name: &str, extra: Extra| {
-            Ask::Lock(Box::new(Lock { extra, ..Lock::plain(name, None, None) }))
-        };
-        let mut steps = vec![self.say_request(holder, one(&name, Extra::default()))];
-        for _ in 0..self.random.usize(2..6) {
-            let extra = match self.random.u8(0..4) {
-                0 if self.mix.slots > 0 => Extra { slots: Some(whole(4, false)), ..Extra::default() },
+        let holder = self.seat();
+        let mut steps = vec![self.tell(holder, Ask::Lock(Box::new(Lock::plain(&name, None, None))), None)];
+        steps.push(Step::Settle(self.random.u64(..)));
+        let has_units = self.random.u8(0..3) == 0;
+        for number in 0..self.random.u64(2..7) {
+            let extra = match self.random.u8(0..16) {
+                0 => Extra::default(),
+                _ if has_units => Extra { slots: Some(whole(4, false)), ..Extra::default() },
                 _ => Extra { mode: Some(Mode::Shared), ..Extra::default() },
             };
             let mut lock = Lock { extra, ..Lock::plain(&name, None, None) };
             if self.random.u8(0..4) == 0 {
                 lock.timeout = Some(self.timeout());
             }
+            if !has_units && self.names.len() > 1 && self.random.u8(0..4) == 0 {
+                let other = self.name();
+                let names = vec![name.clone(), other];
+                if names[0] != names[1] {
+                    lock.target = Target::Several(names);
+                    lock.extra.any = self.random.bool().then_some(true);
+                }
+            }
             let seat = self.seat();
-            steps.push(self.say_request(seat, Ask::Lock(Box::new(lock))));
+            steps.push(self.tell(seat, Ask::Lock(Box::new(lock)), Some(Id::number(number))));
         }
-        let target = Target::One(name);
-        let leave = if self.random.bool() { Ask::Unlock { target, token: None } } else { Ask::Reset };
-        steps.push(self.say_request(holder, leave));
-        steps.push(Step::Settle(order));
+        steps.push(Step::Settle(self.random.u64(..)));
+        let leave = match self.random.u8(0..4) {
+            0 => Ask::Reset,
+            1 => Ask::Revoke { name, token: None, connection: None },
+            _ => Ask::Unlock { target: Target::One(name), token: None },
+        };
+        steps.push(self.tell(holder, leave, None));
+        // Then what is left over meets whatever comes next.
+        for _ in 0..self.random.usize(0..3) {
+            steps.push(Step::Turn);
+            steps.push(self.say());
+        }
         steps.reverse();
         self.planned = steps;
     }
 
-    fn say_request(&mut self, seat: usize, ask: Ask) -> Step {
-        let owner = if matches!(ask, Ask::Lock(_)) { self.owner(&ask) } else { None };
+    fn tell(&mut self, seat: usize, ask: Ask, owner: Option<Id>) -> Step {
         let request = Request { owner, id: self.id(), ask };
         let line = Line::Request { request, picks: Picks::default(), padding: 0, ending: "\n" };
         Step::Say { seat, line, arrives: usize::MAX }

@@ -187,11 +187,11 @@ impl World {
             self.seats[seat] = Sitting::default();
         }
         self.settle(0);
-        // Those that were told to go are waited for.
-        self.pass(100_000_000_000);
-        // Clients can't see what is left inside.
+        // Those that were told to go are waited for, and locks that are closed for a day.
+        self.pass(100_000_000_000_000);
+        // Clients can't see what is left inside. Where the clock stops a lock may be closed for ever.
         let is_empty = self.server.is_empty() || !self.options.check_all;
-        if !(is_empty && self.expected.is_empty()) {
+        if self.now < END_OF_TIME && !(is_empty && self.expected.is_empty()) {
             std::panic::panic_any(Broken("everybody is gone, and something is left".to_owned()));
         }
         let is_open = |link: &Link| !link.wire.borrow().server_has_dropped;

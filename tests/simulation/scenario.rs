@@ -304,6 +304,8 @@ impl Draw {
         let mix = Mix::draw(&mut random);
         let is_slow = seats > 16 && random.bool();
         let locks = if is_slow || random.bool() { random.usize(1..=2) } else { random.usize(1..=8) };
+        // Without a second name there is nothing to ask for at once.
+        let locks = if mix.has_several() { locks.max(random.usize(2..=3)) } else { locks };
         let mut names: Vec<String> = NAMES[..locks].iter().map(|name| (*name).to_owned()).collect();
         if random.u8(0..3) == 0 {
             for name in &mut names {
@@ -352,7 +354,7 @@ impl Draw {
         }
         if self.random.u8(0..100) == 0 {
             self.plan_simultaneous_timeouts();
-        } else if !self.is_plain() && self.random.u8(0..100) == 0 {
+        } else if !self.is_plain() && self.random.u8(0..64) == 0 {
             self.plan_crowd();
         }
         let step = weighted(&mut self.random, &self.steps);
@@ -381,7 +383,7 @@ impl Draw {
         }
     }
 
-    fn say(&mut self) -> Step {
+    pub(crate) fn say(&mut self) -> Step {
         let seat = self.seat();
         let line = match self.random.u8(0..100) {
             0..3 => self.hello(),

@@ -60,10 +60,11 @@ impl Model {
         due
     }
 
+    /// The wait is over, and then whoever waited only for it is granted.
     pub(super) fn time_out(&mut self, number: u64, now: u64, said: &mut Said) {
-        let wait = self.wait(number).clone();
-        self.end_wait(number, now, said);
+        let wait = self.take(number);
         self.counts.timeouts += 1;
         said.push((wait.who.seat, wait.form(self.timed_out(&wait.target))));
+        self.settle(&wait.queues, now, said);
     }
 }

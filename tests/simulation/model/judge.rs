@@ -164,8 +164,7 @@ impl Model {
         if let Some(full) = names.iter().find(is_full)
             && !(wait.is_any && has_room)
         {
-            let target = if wait.is_any { wait.target.clone() } else { Target::One(full.clone()) };
-            return Some(error_on("too_many_waits", &target));
+            return Some(error("too_many_waits", Some(full)));
         }
         wait.queues = names.iter().filter(|name| !is_maxed(name) && !is_full(name)).cloned().collect();
         None
