@@ -242,6 +242,7 @@ impl<S: Socket> Connections<S> {
                 if bytes < buffer.len() && connection.is_drained_by_short_read() {
                     connection.flags.is_readable = false;
                 }
+                connection.flags.has_unread = bytes == buffer.len() || connection.flags.is_read_closed;
                 let Connection { peer, flags, .. } = connection;
                 let (peer, is_ours, inbox) = (*peer, flags.is_ours, connection.inbox.take());
                 self.kept -= inbox.as_ref().map_or(0, |inbox| inbox.bytes.len());
@@ -249,6 +250,7 @@ impl<S: Socket> Connections<S> {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 connection.flags.is_readable = false;
+                connection.flags.has_unread = false;
                 Input::Nothing
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Input::Nothing,

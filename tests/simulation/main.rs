@@ -126,6 +126,35 @@ fn a_connection_whose_page_waits_for_its_turn_is_not_idle() {
     }
 }
 
+/// The model was once wrong about this, too: the transcript says nothing of the one that the server closes, which ends
+/// already, and says in the same turn that another one ends.
+#[test]
+fn of_several_refused_connections_that_owe_the_same_any_may_be_closed_for_it() {
+    let connect = |seat| Step::Connect { seat, from: From::Loopback, read_max: None, refuses_half_close: false };
+    let takes_nothing = |seat| Step::Room { seat, bytes: Some(0) };
+    let scenario = Scenario {
+        // Two of the errors that there is no room have room.
+        limits: Limits { connections_max: 0, outboxes_bytes_max: 200, ..Limits::default() },
+        seats: 4,
+        steps: vec![
+            connect(0),
+            Step::Settle(0),
+            connect(1),
+            takes_nothing(1),
+            connect(2),
+            takes_nothing(2),
+            Step::End { seat: 0 },
+            Step::Settle(0),
+            // Into the slot of the first.
+            connect(3),
+            Step::Settle(0),
+        ],
+    };
+    if let Err(failure) = run(&scenario, options(1)) {
+        panic!("{}", failure.message);
+    }
+}
+
 /// Runs seeds on all processors until they are done or one fails: the first of those that were begun.
 fn run_all(seeds: std::ops::Range<u64>) -> (Coverage, Option<(u64, Failure)>) {
     let next = AtomicU64::new(seeds.start);

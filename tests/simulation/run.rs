@@ -336,7 +336,7 @@ impl World {
         let slot = key.map(slot);
         let events = self.take_events();
         self.expected.hear(&events);
-        self.expected.accept(name, from != From::Elsewhere, key.is_some(), Rc::clone(&wire), now);
+        self.expected.accept(name, from != From::Elsewhere, slot, Rc::clone(&wire), now);
         self.expected.coverage.event(Happening::Accept);
         if slot.is_some_and(|slot| self.freed_slots.remove(&slot)) {
             self.expected.coverage.count("a slot used again at once");

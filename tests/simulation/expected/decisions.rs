@@ -282,15 +282,11 @@ impl Expected {
         Some(self.told.remove(index).1)
     }
 
-    /// Who has most unsent. Of several, the one that the server ends next by its own account.
+    /// Who has most unsent. Of several, the one in the server's last slot: the transcript can't tell, as the server says
+    /// nothing more of one that ends already.
     fn who_owes_most(&self) -> Number {
-        let unsent = |number: &Number| self.connections[*number].unsent;
-        let most = self.there.iter().map(unsent).max().expect("somebody owes it");
-        let owes_most = |number: &&Number| unsent(number) == most;
-        // One whose end is decided already ends without another word.
-        let is_told = |number: &&Number| owes_most(number) && !self.ends.contains(number);
-        let told = self.upcoming_ends.iter().find(is_told).or(self.there.iter().rfind(is_told));
-        *told.or(self.there.iter().rfind(owes_most)).expect("somebody owes it")
+        let unsent_and_slot = |number: &Number| (self.connections[*number].unsent, self.connections[*number].slot);
+        self.there.iter().copied().max_by_key(unsent_and_slot).expect("somebody owes it")
     }
 
     /// It is decided that a connection ends. A later reason may only make it faster.

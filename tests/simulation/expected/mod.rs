@@ -15,7 +15,8 @@
 //!   reason and its other fields are checked.
 //! - Which connections are on a page that does not list all. Each row is checked, and that nobody is on two pages
 //!   of a listing, or on none.
-//! - Where several connections owe most, or have sent most, which of them the server closed.
+//! - Where several connections have sent most, which of them the server closed. Where several owe most, in which slots of
+//!   the server they are: it closes the one in the last.
 //!
 //! What follows from that is the protocol: the grants that earlier turns left over, the requests of a turn, what is due, in
 //! the order of the moments, then
@@ -130,8 +131,6 @@ pub(crate) struct Expected {
     doomed: VecDeque<Number>,
     /// Ends that the server has to tell of in this turn.
     ends: Vec<Number>,
-    /// Of this turn, what the server tells of the ends of connections and has not been looked at.
-    upcoming_ends: VecDeque<Number>,
     /// In which words it refuses something in this turn, and which connections it lists.
     told: Vec<(Number, Told)>,
     /// How often it says each of [`TIMELY`] in this turn, less those of which that is right.
@@ -186,7 +185,6 @@ impl Expected {
             there: Vec::new(),
             doomed: VecDeque::new(),
             ends: Vec::new(),
-            upcoming_ends: VecDeque::new(),
             told: Vec::new(),
             timely_told: [0; TIMELY.len()],
             unsent: 0,
@@ -200,23 +198,25 @@ impl Expected {
         }
     }
 
-    /// A connection comes, and is accepted or closed without a word.
+    /// A connection comes, and is accepted into a slot of the server or closed without a word.
     pub(crate) fn accept(
         &mut self,
         name: String,
         is_near: bool,
-        is_accepted: bool,
+        slot: Option<u32>,
         wire: Rc<RefCell<Wire>>,
         now: u64,
     ) -> Number {
         self.now = now;
         let turned_away = self.there.iter().filter(|there| self.connections[**there].is_turned_away).count();
         let has_room = self.there.len() - turned_away < self.limits.connections_max;
+        let is_accepted = slot.is_some();
         ensure!(is_accepted || !(has_room || turned_away == 0), "{name} is accepted, or told that there is no room");
         let number = self.connections.len();
         self.there.push(number);
         self.connections.push(Connection {
             name: name.clone(),
+            slot,
             is_near,
             is_strict: false,
             wire,
@@ -294,13 +294,11 @@ impl Expected {
 
     /// Notes what is taken from the server's word, before its events are gone through.
     pub(crate) fn hear(&mut self, events: &[Event]) {
-        self.upcoming_ends.clear();
         self.timely_told = [0; TIMELY.len()];
         for event in events {
             match event {
                 Event::Refused(number, text) => self.told.push((*number, Told::Wording(wording(text).to_owned()))),
                 Event::Listed(number, text) => self.told.push((*number, Told::Listing(text.clone()))),
-                Event::Ended(number, _) => self.upcoming_ends.push_back(*number),
                 Event::Deadlocked(number, text) => self.told.push((*number, Told::Deadlock(text.clone()))),
                 Event::Timely(_, word) => self.timely_told[*word] += 1,
                 Event::Call(..) | Event::Received(..) => {}
