@@ -301,7 +301,7 @@ impl Expected {
                 Event::Listed(number, text) => self.told.push((*number, Told::Listing(text.clone()))),
                 Event::Deadlocked(number, text) => self.told.push((*number, Told::Deadlock(text.clone()))),
                 Event::Timely(_, word) => self.timely_told[*word] += 1,
-                Event::Call(..) | Event::Received(..) => {}
+                Event::Call(..) | Event::Received(..) | Event::Ended(..) => {}
             }
         }
     }
