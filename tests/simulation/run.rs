@@ -14,7 +14,7 @@ use officer::time::Moment;
 use officer::wire::peer::Peer;
 
 use crate::coverage::{Coverage, Event as Happening};
-use crate::expected::{Asked, Broken, Event, Expected, Number};
+use crate::expected::{After, Asked, Broken, Event, Expected, Number};
 use crate::lines::{Known, written};
 use crate::memory::{Call, MemorySocket, Wire};
 use crate::scenario::{From, Line, Scenario, Seat, Step};
@@ -109,6 +109,9 @@ pub(crate) fn number_of(name: &str) -> Number {
 /// The clock stops here, 292 years after the server's start.
 const END_OF_TIME: u64 = 1 << 63;
 
+/// Where the tokens end.
+const TOKENS_END: u64 = 1 << 53;
+
 /// If each of this many rounds with the same steps leaves more memory than the one before, memory is lost.
 const ROUNDS_MAX: usize = 100;
 
@@ -157,7 +160,7 @@ impl World {
         limits.connection_locks_max += usize::from(options.is_misled);
         let mut expected = Expected::new(limits);
         expected.transcript = options.has_transcript.then(Vec::new);
-        let tokens = TokenBlock::new(scenario.limits.first_token, 1 << 53);
+        let tokens = TokenBlock::new(scenario.limits.first_token, TOKENS_END);
         let (server, live) = counting::live(|| Server::new(of_server, tokens));
         World {
             server,
@@ -439,7 +442,8 @@ impl World {
         let events = self.take_events();
         let happened_at = |number: &Number| self.links[*number].happened_at;
         let unknown_since = self.edges.iter().map(happened_at).min().unwrap_or(u64::MAX);
-        self.expected.turn(now, unknown_since, &events);
+        let after = After { next_token: TOKENS_END - self.server.tokens_left(), next_turn: self.next_turn() };
+        self.expected.turn(now, unknown_since, &events, after);
         self.give_back(events);
         if self.options.check_all {
             self.server.check_all();

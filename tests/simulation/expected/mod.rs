@@ -9,6 +9,8 @@
 //!   had to end, and nothing but that, too. Why it ends is worked out here: what the server says of it is not read.
 //! - From the transcript as well, in which turn something happened that time brings, where polls that were cut short leave
 //!   two turns to choose from; see [`Expected::horizons`].
+//! - How many tokens the server has left, which must be right after every turn, and when it wants its next turn: for the
+//!   same choice.
 //! - From the transcript, of several circles in which a request would wait the one that its refusal tells of. That a
 //!   request had to be refused, and that each in the circle waits for the next, is checked.
 //! - The wording of errors, as how long a reply is decides when limits on output are met. That an error was due, its
@@ -75,6 +77,15 @@ pub(crate) enum Event {
 
 /// What replies contain that are brought about by time, or may be: from its word the turn is known in which it was time.
 pub(crate) const TIMELY: [&str; 3] = ["\"timed_out\"", "\"notice\":\"expired\"", "\"result\":\"acquired\""];
+
+/// What is known of the server when its turn is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct After {
+    /// The next grant has this token.
+    pub(crate) next_token: u64,
+    /// When it wants its next turn.
+    pub(crate) next_turn: Option<u64>,
+}
 
 /// Names a connection. None is used twice.
 pub(crate) type Number = usize;
@@ -326,7 +337,7 @@ impl Expected {
     }
 
     /// The server had a turn. The first thing that no poll has reported happened at `unknown_since`.
-    pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event]) {
+    pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event], after: After) {
         self.now = now;
         self.hear(events);
         if self.locks.has_left_over() {
@@ -347,7 +358,7 @@ impl Expected {
         for (horizon, looks) in all_but_first.iter().rev() {
             let mut other = self.clone();
             other.horizon = *horizon;
-            match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..*looks], &others[*looks..]))) {
+            match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..*looks], &others[*looks..], after))) {
                 Ok(()) => {
                     *self = other;
                     return self.end_turn();
@@ -357,7 +368,7 @@ impl Expected {
             }
         }
         self.horizon = first.0;
-        self.rest_of_turn(&others[..first.1], &others[first.1..]);
+        self.rest_of_turn(&others[..first.1], &others[first.1..], after);
         self.end_turn();
     }
 
@@ -374,7 +385,7 @@ impl Expected {
         [self.horizon].into_iter().chain(known).collect()
     }
 
-    fn rest_of_turn(&mut self, looks: &[Event], writes: &[Event]) {
+    fn rest_of_turn(&mut self, looks: &[Event], writes: &[Event], after: After) {
         self.on_events(looks);
         self.time_out();
         self.end_sessions();
@@ -388,6 +399,11 @@ impl Expected {
         for (word, count) in TIMELY.iter().zip(self.timely_told) {
             ensure!(count == 0, "the server says {word} {count} times more than it should");
         }
+        let (token, told) = (self.locks.next_token(), after.next_token);
+        ensure!(token == told, "the next token is {told}, and should be {token}");
+        let due = self.locks.next_due();
+        let is_awake = due.is_none_or(|due| after.next_turn.is_some_and(|next| next <= due));
+        ensure!(is_awake, "the next turn is at {:?}, and something is due at {due:?}", after.next_turn);
         match self.told.first() {
             Some((number, Told::Wording(wording))) => {
                 broken(format!("the server refuses {} something, and should not: {wording}", self.name(*number)));

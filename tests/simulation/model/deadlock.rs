@@ -12,6 +12,9 @@ use crate::sizes::quoted;
 /// waits they never do.
 const LOOSE_PLACES_COUNT: bool = true;
 
+/// Whether a request is refused as well if its asker is in a circle already that this request does not close.
+const OLD_CIRCLES_COUNT: bool = true;
+
 impl Model {
     /// The circle that the request would close if it waited, as `cycle` has it.
     pub(super) fn cycle(&self, wait: &Wait) -> Option<String> {
@@ -29,7 +32,7 @@ impl Model {
                 let begins_new = way.len() > 1 && placed.begins_with(&way, wait.number);
                 let uses_new = begins_new || edge.from == wait.number;
                 if edge.to == *asker {
-                    if uses_new || is_new(last) {
+                    if OLD_CIRCLES_COUNT || uses_new || is_new(last) {
                         let elements: Vec<String> = way.iter().map(|who| self.element(who)).collect();
                         return Some(format!("[{}]", elements.join(",")));
                     }

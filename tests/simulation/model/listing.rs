@@ -151,5 +151,5 @@ fn left(until: (u64, u64), now: u64) -> String {
 }
 
 fn label(label: Option<&str>) -> String {
-    label.map_or(String::new(), |label| format!(r#","label":{}"#, quoted(label)))
+    label.filter(|label| !label.is_empty()).map_or(String::new(), |label| format!(r#","label":{}"#, quoted(label)))
 }

@@ -386,6 +386,11 @@ impl Model {
         self.holds.is_empty() && self.waits.is_empty() && self.closings.is_empty()
     }
 
+    /// The token of the next grant.
+    pub fn next_token(&self) -> u64 {
+        self.next_token
+    }
+
     /// The token of the newest hold on a lock, or else the last that was used up.
     pub fn token_of(&self, name: &str) -> u64 {
         let newest = self.holds.iter().rev().find(|hold| hold.name == name);
