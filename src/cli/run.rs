@@ -267,6 +267,9 @@ mod tests {
             "--turn-expiry-bytes=14",
             "--turn-ends-max=15",
             "--turn-accepts-max=16",
+            "--closing-locks-max=21",
+            "--turn-grants-max=22",
+            "--turn-walk-max=23",
             "--keepalive-idle-seconds=17",
             "--keepalive-interval-seconds=18",
             "--keepalive-probes=19",
@@ -293,6 +296,9 @@ mod tests {
                 turn_read_bytes: 12,
                 turn_expiries_max: 13,
                 turn_expiry_bytes: 14,
+                closing_locks_max: 21,
+                turn_grants_max: 22,
+                turn_walk_max: 23,
                 turn_ends_max: 15,
             }
         );
