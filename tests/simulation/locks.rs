@@ -82,7 +82,11 @@ impl Draw {
 
     pub(crate) fn owner(&mut self, ask: &Ask) -> Option<Id> {
         let request = Request { ask: ask.clone(), owner: Some(Id::number(1)), id: None };
-        let often = if matches!(ask, Ask::Reset | Ask::MyLocks | Ask::Revoke { .. }) { self.mix.owner / 2 } else { self.mix.owner };
+        let often = if matches!(ask, Ask::Reset | Ask::MyLocks | Ask::Revoke { .. }) {
+            self.mix.owner / 2
+        } else {
+            self.mix.owner
+        };
         let is_asked = request.known_owner().is_some() && self.often(often);
         is_asked.then(|| self.mix.owners[self.random.usize(0..self.mix.owners.len())].clone())
     }
@@ -261,7 +265,7 @@ impl Draw {
 
     fn tell(&mut self, seat: usize, ask: Ask, owner: Option<Id>) -> Step {
         let request = Request { owner, id: self.id(), ask };
-        let line = Line::Request { request, picks: Picks::default(), padding: 0, ending: "\n" };
+        let line = Box::new(Line::Request { request, picks: Picks::default(), padding: 0, ending: "\n" });
         Step::Say { seat, line, arrives: usize::MAX }
     }
 

@@ -96,12 +96,12 @@ fn a_connection_whose_page_waits_for_its_turn_is_not_idle() {
     let page = || Ask::Page { prefix: String::new(), has_detail: false };
     let ask = |seat| Step::Say {
         seat,
-        line: Line::Request {
+        line: Box::new(Line::Request {
             request: Request { ask: page(), owner: None, id: None },
             picks: Picks::default(),
             padding: 0,
             ending: "\n",
-        },
+        }),
         arrives: usize::MAX,
     };
     let connect = |seat| Step::Connect { seat, from: From::Loopback, read_max: None, refuses_half_close: false };

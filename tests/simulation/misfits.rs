@@ -24,25 +24,34 @@ pub(crate) fn bad_request(name: &str, draw: Draw<'_>) -> (String, String) {
             _ => one(r#""connection":1"#),
         },
         _ => match draw(10) {
-            0 => one(pick(&[
-                r#""mode":"shared","slots":2"#,
-                r#""mode":"exclusive","slots":2"#,
-                r#""mode":"shared","min_hold":1"#,
-                r#""slots":2,"lost_delay":0"#,
-                r#""any":true"#,
-            ], draw)),
-            1 => several(pick(&[
-                r#","slots":2"#,
-                r#","priority":0"#,
-                r#","min_hold":0"#,
-                r#","lost_delay":1"#,
-                r#","any":true,"deadlock":"refuse""#,
-                r#","timeout":"1""#,
-            ], draw)),
+            0 => one(pick(
+                &[
+                    r#""mode":"shared","slots":2"#,
+                    r#""mode":"exclusive","slots":2"#,
+                    r#""mode":"shared","min_hold":1"#,
+                    r#""slots":2,"lost_delay":0"#,
+                    r#""any":true"#,
+                ],
+                draw,
+            )),
+            1 => several(pick(
+                &[
+                    r#","slots":2"#,
+                    r#","priority":0"#,
+                    r#","min_hold":0"#,
+                    r#","lost_delay":1"#,
+                    r#","any":true,"deadlock":"refuse""#,
+                    r#","timeout":"1""#,
+                ],
+                draw,
+            )),
             2 => one(pick(&[r#""mode":"Shared""#, r#""mode":1"#, r#""deadlock":"allow""#, r#""deadlock":true"#], draw)),
             3 => one(pick(&[r#""fence":1"#, r#""fence":"true""#, r#""any":0"#, r#""label":5"#], draw)),
             4 => one(pick(&[r#""slots":0"#, r#""slots":1.5"#, r#""slots":2147483649"#, r#""slots":"2""#], draw)),
-            5 => one(pick(&[r#""priority":8"#, r#""priority":-1"#, r#""priority":0.5"#, r#""priority":4294967296"#], draw)),
+            5 => one(pick(
+                &[r#""priority":8"#, r#""priority":-1"#, r#""priority":0.5"#, r#""priority":4294967296"#],
+                draw,
+            )),
             6 => one(pick(&[r#""lease":0"#, r#""lease":-1"#, r#""lease":"1""#, r#""min_hold":-0.5"#], draw)),
             7 => one(pick(&[r#""min_hold":86400.001"#, r#""lost_delay":1e300"#, r#""lost_delay":[]"#], draw)),
             8 => {

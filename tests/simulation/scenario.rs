@@ -34,7 +34,7 @@ pub(crate) enum Step {
     /// A client sends a line, of which `arrives` bytes arrive now (with those that had not arrived before it).
     Say {
         seat: Seat,
-        line: Line,
+        line: Box<Line>,
         arrives: usize,
     },
     /// More of what a client has sent arrives.
@@ -192,14 +192,8 @@ const STRAYS: [&str; 4] =
     [r#""timeuot":1"#, r#""x":{"command":"reset"}"#, r#""user":null"#, r#""session":{"grace":3}"#];
 
 /// Fields that only commands about certain locks have.
-const STRAYS_OF_BARE: [&str; 6] = [
-    r#""name":7"#,
-    r#""names":[]"#,
-    r#""mode":null"#,
-    r#""lease":-1"#,
-    r#""token":"x""#,
-    r#""connection":"nobody""#,
-];
+const STRAYS_OF_BARE: [&str; 6] =
+    [r#""name":7"#, r#""names":[]"#, r#""mode":null"#, r#""lease":-1"#, r#""token":"x""#, r#""connection":"nobody""#];
 
 /// First lines of other protocols, and after how many bytes those are known that need no line end.
 const FOREIGN: [(&str, Option<usize>); 12] = [
@@ -342,7 +336,7 @@ impl Draw {
             let timeout = Some(Span { written: "0.5".to_owned(), nanos: SECOND / 2 });
             let ask = Ask::Lock(Box::new(Lock::plain(&name, timeout, None)));
             let request = Request { owner: self.owner(&ask), id: self.id(), ask };
-            let line = Line::Request { request, picks: Picks::default(), padding: 0, ending: "\n" };
+            let line = Box::new(Line::Request { request, picks: Picks::default(), padding: 0, ending: "\n" });
             let seat = self.seat();
             self.planned.push(Step::Say { seat, line, arrives: usize::MAX });
         }
@@ -411,7 +405,7 @@ impl Draw {
             _ => self.request(),
         };
         let arrives = if self.random.u8(..) <= self.whole { usize::MAX } else { self.random.usize(0..100) };
-        Step::Say { seat, line, arrives }
+        Step::Say { seat, line: Box::new(line), arrives }
     }
 
     fn request(&mut self) -> Line {

@@ -48,6 +48,7 @@ impl Expected {
                 let waits = self.locks.held_and_waiting().1;
                 let mut said = self.locks.request(number, &request, self.now);
                 self.check_cycle(number, &request, &mut said);
+                self.count_met();
                 let is_wait = said.is_empty() && matches!(request.ask, Ask::Lock(_));
                 if is_wait && self.locks.held_and_waiting().1 == waits {
                     self.coverage.count("a second request joined a wait");
@@ -137,6 +138,11 @@ impl Expected {
         if kicked != number {
             self.push(number, answer);
         }
+    }
+
+    /// Counts what is rare.
+    pub(super) fn count_met(&mut self) {
+        self.locks.take_met().into_iter().for_each(|what| self.coverage.count(what));
     }
 
     /// Whether a connection may end others, and revoke what they hold.

@@ -340,9 +340,6 @@ impl Expected {
     pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event], after: After) {
         self.now = now;
         self.hear(events);
-        if self.locks.has_left_over() {
-            self.coverage.count("grants left over for the next turn");
-        }
         let said = self.locks.begin_turn(now);
         self.push_all(said);
         let inputs = events.iter().rposition(|event| self.is_of_input(event)).map_or(0, |last| last + 1);
@@ -419,6 +416,7 @@ impl Expected {
     }
 
     fn end_turn(&mut self) {
+        self.count_met();
         let horizon = self.horizon;
         self.polls.retain(|begun| *begun > horizon);
         if self.next_due().is_some_and(|due| due <= self.now && due > horizon) {

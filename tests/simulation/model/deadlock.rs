@@ -22,7 +22,8 @@ impl Model {
         let mut placed = self.clone();
         placed.enqueue(wait.clone());
         // Whom the request gets ahead of, and so makes wait.
-        let is_new = |who: &Who| placed.edges(who).iter().any(|edge| edge.to == *asker && edge.over == Some(wait.number));
+        let is_new =
+            |who: &Who| placed.edges(who).iter().any(|edge| edge.to == *asker && edge.over == Some(wait.number));
         // The shortest way back to the asker by way of what is new.
         let mut ways: VecDeque<Vec<Who>> = VecDeque::from([vec![asker.clone()]]);
         let mut seen: Vec<(bool, Who)> = Vec::new();
@@ -57,7 +58,9 @@ impl Model {
     /// # Errors
     /// The step that is not true.
     pub fn check_cycle(&self, seat: super::Seat, request: &Request, cycle: &Value) -> Result<(), String> {
-        let super::Ask::Lock(lock) = &request.ask else { return Err("only a lock is refused for a deadlock".to_owned()) };
+        let super::Ask::Lock(lock) = &request.ask else {
+            return Err("only a lock is refused for a deadlock".to_owned());
+        };
         let asker = Who { seat, owner: request.owner.as_ref().map(|owner| owner.returned.clone()) };
         let mut placed = self.clone();
         placed.next_number += 1;

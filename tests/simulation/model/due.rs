@@ -20,9 +20,14 @@ impl Model {
 
     /// The next thing that is due happens, if its time has come.
     pub fn expire_next(&mut self, now: u64) -> Option<Said> {
-        let ((at, ..), due) = self.due().first()?.clone();
+        let all = self.due();
+        let ((at, ..), due) = all.first()?.clone();
         if at > now {
             return None;
+        }
+        let is_timeout = |((other, is_timeout, _), _): &((u64, bool, u64), Due)| *other == at && *is_timeout;
+        if matches!(due, Due::Lease(..)) && all.iter().any(is_timeout) {
+            self.met.push("a lease and a timeout of the same moment");
         }
         let mut said = Vec::new();
         match due {
@@ -64,6 +69,9 @@ impl Model {
     pub(super) fn time_out(&mut self, number: u64, now: u64, said: &mut Said) {
         let wait = self.take(number);
         self.counts.timeouts += 1;
+        if wait.is_several() {
+            self.met.push("a wait for several that times out");
+        }
         said.push((wait.who.seat, wait.form(self.timed_out(&wait.target))));
         self.settle(&wait.queues, now, said);
     }

@@ -25,6 +25,13 @@ impl Model {
         let held = |name: &&String| self.hold_of(who, name).is_some_and(|hold| token.is_none_or(|it| hold.token == it));
         let waited = |name: &&String| token.is_none() && self.wait_of(who, name).is_some();
         let found: Vec<String> = target.names().iter().filter(|name| held(name) || waited(name)).cloned().collect();
+        if target
+            .names()
+            .iter()
+            .any(|name| self.hold_of(who, name).is_some_and(|hold| token.is_some_and(|it| hold.token != it)))
+        {
+            self.met.push("a token that is not that of the hold");
+        }
         if found.is_empty() {
             return answer(target, "release_failed", "");
         }
@@ -63,6 +70,9 @@ impl Model {
             let until = lease.map(|lease| self.arm(now.saturating_add(lease)));
             let is_it = |hold: &&mut Hold| hold.who == *who && hold.name == *name;
             let hold = self.holds.iter_mut().find(is_it).expect("it holds it");
+            if hold.until.is_some_and(|(at, _)| at <= now) {
+                self.met.push("a lease that ends in the turn of a renewal");
+            }
             (hold.terms.lease, hold.until) = (*lease, until);
         }
         let names = held.into_iter().map(|(name, _)| name).collect();
@@ -113,7 +123,12 @@ impl Model {
                 self.end_hold(&hold, end, now, said);
             } else if self.waits.iter().any(|wait| wait.number == number) {
                 match end {
-                    End::Lost => self.end_wait(number, now, said),
+                    End::Lost => {
+                        if self.wait(number).is_several() {
+                            self.met.push("a wait for several that its connection's end ends");
+                        }
+                        self.end_wait(number, now, said);
+                    }
                     End::Given | End::Revoked => self.cancel(number, now, said),
                 }
             }
@@ -168,6 +183,7 @@ impl Model {
         };
         if closed_until > now {
             let until = self.arm(closed_until);
+            self.met.push("a lock that is closed");
             self.closings.push(Closing { name: name.clone(), until });
         }
         self.settle(&[name], now, said);
@@ -176,6 +192,9 @@ impl Model {
     /// A closed lock opens.
     pub(super) fn open(&mut self, name: &str, now: u64, said: &mut Said) {
         self.closings.retain(|closing| closing.name != name);
+        if self.first_ready(name).is_some() {
+            self.met.push("a closed lock that opens for a waiter");
+        }
         self.settle(&[name.to_owned()], now, said);
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::fit::Kind;
 use super::text::answer;
 use super::{Hold, Model, Queue, Said, Target, Wait, Who, seconds};
 
@@ -39,6 +40,7 @@ impl Model {
                     self.grants_left -= 1;
                 }
                 let wait = self.take(number);
+                self.note_wait(&wait);
                 // Who gets one of several leaves the queues of the others.
                 let (granted, left): (Vec<String>, Vec<String>) =
                     wait.queues.iter().cloned().partition(|on| !wait.is_any || *on == name);
@@ -48,9 +50,19 @@ impl Model {
         }
     }
 
+    fn note_wait(&mut self, wait: &Wait) {
+        let kinds = [
+            (wait.is_any, "a grant of one of several after a wait"),
+            (wait.is_several() && !wait.is_any, "a grant of several after a wait"),
+            (matches!(wait.kind, Kind::Units(_)), "a grant of a unit after a wait"),
+            (wait.priority > 0, "a grant to a higher priority"),
+        ];
+        self.met.extend(kinds.into_iter().filter(|(is_so, _)| *is_so).map(|(_, kind)| kind));
+    }
+
     /// Somebody on this lock is granted in a later turn.
     pub(super) fn leave_over(&mut self, name: &str) {
-        self.counts.left_over += 1;
+        self.met.push("cut turn_grants_max");
         if !self.behind.iter().any(|behind| behind == name) {
             self.behind.push(name.to_owned());
         }

@@ -26,6 +26,10 @@ impl Model {
         if let Some(answer) = self.of_own_places(&wait, lock, said, now) {
             return answer;
         }
+        if wait.terms.may_close() && self.closing_locks() >= self.limits.closing_locks_max {
+            self.met.push("limit closing_locks_max");
+            return Some(error_on("too_many_locks", &wait.target));
+        }
         if self.has_too_many(&wait) {
             return Some(error_on("too_many_locks", &wait.target));
         }
@@ -37,6 +41,9 @@ impl Model {
             names.iter().filter(is_free).cloned().collect()
         };
         if granted.len() == if wait.is_any { 1 } else { names.len() } {
+            if granted.len() > 1 {
+                self.met.push("a grant of several");
+            }
             self.grant(wait, granted, now, said);
             return None;
         }
@@ -135,7 +142,6 @@ impl Model {
         let waits = self.waits.iter().filter(|wait| wait.who.seat == seat);
         let places = held + waits.map(|wait| wait.queues.len()).sum::<usize>();
         places + wait.target.names().len() > self.limits.connection_locks_max
-            || (wait.terms.may_close() && self.closing_locks() >= self.limits.closing_locks_max)
     }
 
     /// Requests that may close a lock, waiting and granted, and locks that are closed.
@@ -146,7 +152,7 @@ impl Model {
     }
 
     /// It would have to wait, and does not. For one of several, the names that are full are left out.
-    fn no_room(&self, wait: &mut Wait, timeout: Option<u64>, queue_max: Option<u128>) -> Option<String> {
+    fn no_room(&mut self, wait: &mut Wait, timeout: Option<u64>, queue_max: Option<u128>) -> Option<String> {
         let names = wait.target.names().to_vec();
         let places = |name: &String| (self.holders(name).count() + self.queue(name).len()) as u128;
         let is_maxed = |name: &&String| queue_max.is_some_and(|most| places(name) >= most);
@@ -167,6 +173,9 @@ impl Model {
             return Some(error("too_many_waits", Some(full)));
         }
         wait.queues = names.iter().filter(|name| !is_maxed(name) && !is_full(name)).cloned().collect();
+        if wait.queues.len() < names.len() {
+            self.met.push("one name left out of any of several");
+        }
         None
     }
 

@@ -39,7 +39,8 @@ impl Request {
 
 impl Lock {
     fn fields(&self) -> String {
-        let Extra { fence, mode, slots, lease, any, priority, refuses_deadlock, min_hold, lost_delay, label } = &self.extra;
+        let Extra { fence, mode, slots, lease, any, priority, refuses_deadlock, min_hold, lost_delay, label } =
+            &self.extra;
         let mode = mode.map(|mode| if mode == Mode::Shared { "\"shared\"" } else { "\"exclusive\"" });
         [
             field("timeout", self.timeout.as_ref().map(|timeout| &timeout.written)),

@@ -1,7 +1,7 @@
 //! Listings, and the model as a whole.
 
 use super::fit::Kind;
-use super::{Hold, Model, Seat, Wait, Who, array, error, object, seconds};
+use super::{Hold, Model, Seat, Terms, Wait, Who, array, error, object, seconds};
 use crate::sizes::quoted;
 
 /// The most waiters of one lock in details.
@@ -105,38 +105,44 @@ impl Model {
             let place = armed.iter().position(|other| *other == until)?;
             Some((until.0.saturating_sub(now), place))
         };
-        // Tokens and numbers count only for which are the same, and which came first.
-        let rank = |number: u64, of: &[u64]| of.iter().filter(|other| **other < number).count();
-        let asked = self.holds.iter().map(|hold| hold.asked.0).chain(self.waits.iter().map(|wait| wait.number));
-        let asked: Vec<u64> = asked.collect();
-        let tokens: Vec<u64> = self.holds.iter().map(|hold| hold.token).collect();
-        let terms = |terms: &super::Terms, since: u64| {
+        // Numbers count only for the order in which one asked, and tokens for what was granted together.
+        let asked = |who: &Who, number: u64| {
+            let held = self.holds.iter().filter(|hold| hold.who == *who).map(|hold| hold.asked.0);
+            let waited = self.waits.iter().filter(|wait| wait.who == *who).map(|wait| wait.number);
+            let mut earlier: Vec<u64> = held.chain(waited).filter(|other| *other < number).collect();
+            earlier.sort_unstable();
+            earlier.dedup();
+            (who.clone(), earlier.len())
+        };
+        let terms = |terms: &Terms, since: u64| {
             let min_hold = (since + terms.min_hold).saturating_sub(now);
             (terms.fence, terms.lease, min_hold, terms.may_close(), terms.lost_delay)
         };
         let mut holds: Vec<String> = Vec::new();
         for hold in &self.holds {
-            let terms = terms(&hold.terms, hold.since);
-            let ranks = (rank(hold.token, &tokens), rank(hold.asked.0, &asked), hold.asked.1);
-            holds.push(format!("{} {:?} {:?} {:?} {terms:?} {ranks:?}", hold.name, hold.who, hold.kind, left(hold.until)));
+            let place = self.holders(&hold.name).position(|other| other.who == hold.who);
+            let together = self.holds.iter().filter(|other| other.token == hold.token).map(|other| &other.name);
+            let together: Vec<&String> = together.collect();
+            let asked = (asked(&hold.who, hold.asked.0), hold.asked.1);
+            let (terms, left) = (terms(&hold.terms, hold.since), left(hold.until));
+            holds.push(format!("{} {place:?} {:?} {left:?} {terms:?} {asked:?} {together:?}", hold.name, hold.kind));
         }
         let mut waits: Vec<String> = Vec::new();
         for wait in &self.waits {
             let terms = terms(&wait.terms, now);
             let form = (&wait.target, wait.is_any, &wait.queues, wait.kind, wait.priority, wait.is_plain, &wait.id);
-            let rank = rank(wait.number, &asked);
-            waits.push(format!("{rank} {:?} {form:?} {:?} {terms:?}", wait.who, left(wait.until)));
+            let asked = asked(&wait.who, wait.number);
+            waits.push(format!("{asked:?} {form:?} {:?} {terms:?}", left(wait.until)));
         }
         let mut queues: Vec<String> = Vec::new();
         for queue in &self.queues {
-            let ranks: Vec<usize> = queue.waits.iter().map(|number| rank(*number, &asked)).collect();
-            queues.push(format!("{} {ranks:?}", queue.name));
+            let waits = queue.waits.iter().map(|number| asked(&self.wait(*number).who, *number));
+            queues.push(format!("{} {:?}", queue.name, waits.collect::<Vec<_>>()));
         }
         let closings = self.closings.iter().map(|closing| (&closing.name, left(Some(closing.until))));
         let mut closings: Vec<_> = closings.collect();
         let mut clients: Vec<_> =
             self.clients.iter().map(|client| (client.seat, &client.owners, client.wants_notices)).collect();
-        // The order of holders of one lock counts, and that is the order of the tokens.
         holds.sort();
         waits.sort();
         queues.sort();

@@ -20,8 +20,8 @@ mod tests;
 
 use self::end::End;
 use self::fit::Kind;
-pub use self::text::{WORDING, array, error, error_on, is_same, object, seconds, with_id, with_owner};
 use self::text::result;
+pub use self::text::{WORDING, array, error, error_on, is_same, object, seconds, with_id, with_owner};
 use crate::sizes::{Id, Span, Whole};
 
 /// A client's number, chosen by whoever uses the model.
@@ -181,6 +181,8 @@ pub struct Model {
     /// Leases, closings and timeouts that were set so far.
     armed: u64,
     pub counts: Counts,
+    /// What is rare and happened since it was last taken, for counting.
+    met: Vec<&'static str>,
 }
 
 /// What was done so far.
@@ -190,8 +192,6 @@ pub struct Counts {
     pub releases: u64,
     pub timeouts: u64,
     pub queue_maxed: u64,
-    /// Not part of what is compared: how often the model met this.
-    pub left_over: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -295,6 +295,7 @@ impl Model {
             next_number: 0,
             armed: 0,
             counts: Counts::default(),
+            met: Vec::new(),
         }
     }
 
@@ -386,6 +387,11 @@ impl Model {
         self.holds.is_empty() && self.waits.is_empty() && self.closings.is_empty()
     }
 
+    /// What is rare and happened since the last call.
+    pub fn take_met(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut self.met)
+    }
+
     /// The token of the next grant.
     pub fn next_token(&self) -> u64 {
         self.next_token
@@ -459,7 +465,9 @@ impl Request {
     /// The owner, if the command knows that field.
     pub fn known_owner(&self) -> Option<&str> {
         let knows = match &self.ask {
-            Ask::Lock(_) | Ask::Unlock { .. } | Ask::Renew { .. } | Ask::Revoke { .. } | Ask::Reset | Ask::MyLocks => true,
+            Ask::Lock(_) | Ask::Unlock { .. } | Ask::Renew { .. } | Ask::Revoke { .. } | Ask::Reset | Ask::MyLocks => {
+                true
+            }
             Ask::Locks | Ask::Page { .. } | Ask::One { .. } | Ask::Connections | Ask::KeepAlive | Ask::Ping => false,
         };
         self.owner.as_ref().filter(|_| knows).map(|owner| owner.returned.as_str())

@@ -238,7 +238,12 @@ fn several_are_granted_together_and_hold_others_back_meanwhile() {
     talk.say(0, "lock", r#","name":"a""#, &[(0, &acquired("a"))]);
     talk.say(1, "lock", r#","names":["b","a"],"fence":true,"id":1"#, &[]);
     // Nobody holds b, and yet it is not free.
-    talk.say(2, "lock", r#","name":"b","timeout":0"#, &[(2, r#"{"name":"b","result":"timed_out","queue":["unix:1"]}"#)]);
+    talk.say(
+        2,
+        "lock",
+        r#","name":"b","timeout":0"#,
+        &[(2, r#"{"name":"b","result":"timed_out","queue":["unix:1"]}"#)],
+    );
     talk.say(2, "lock", r#","name":"b""#, &[]);
     let queued = r#"{"result":"error","reason":"already_queued","names":["a","b"]}"#;
     talk.say(1, "lock", r#","names":["a","b"]"#, &[(1, queued)]);
