@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use super::Asker;
 use crate::wire::reason;
 
 /// Why the server refused a request. What a newer server has for it, and this version does not know, is kept as text.
@@ -21,10 +22,24 @@ pub enum Error {
         /// The connections on the lock, the holder first.
         queue: Vec<String>,
     },
-    /// The wait was ended by a [`reset`](super::Client::reset) of this client.
+    /// The wait would have closed a circle of waits, and the call was to
+    /// [refuse that](super::LockOptions::refuse_deadlock).
+    Deadlock {
+        /// Who waits for whom: each for the next, and the last for the first, who is the caller.
+        cycle: Vec<Asker>,
+    },
+    /// The wait was ended by a [`reset`](super::Client::reset) of this client, or the lock was lost in the moment in which
+    /// it was acquired.
     Cancelled,
-    /// The hold that the call was about is gone, by a `reset` or an `unlock`; nothing was done.
+    /// The hold that the call was about is gone: by a `reset` or an `unlock`, because its lease has run out, or because
+    /// somebody revoked it.
     NotHeld,
+    /// The server is too old for what was asked, so that it was not asked.
+    Unsupported {
+        /// What the server lacks, by its name in the protocol. `owner`: the server takes all threads of this client for
+        /// one, so that it can't keep them apart.
+        feature: &'static str,
+    },
     /// The server refused the request.
     Server {
         /// For programs.
@@ -64,6 +79,16 @@ impl fmt::Display for Error {
             Error::QueueMaxed { queue } => {
                 write!(f, "the lock's queue is full")?;
                 write_queue(f, queue)
+            }
+            Error::Deadlock { cycle } => {
+                f.write_str("waiting for the lock would be a deadlock")?;
+                for (index, asker) in cycle.iter().enumerate() {
+                    write!(f, "{} {asker}", [":", ","][usize::from(index > 0)])?;
+                }
+                Ok(())
+            }
+            Error::Unsupported { feature } => {
+                write!(f, "the server does not support '{feature}'; it needs a newer version of Officer")
             }
             Error::Cancelled => f.write_str("the wait was cancelled"),
             Error::NotHeld => f.write_str("the lock is no longer held"),

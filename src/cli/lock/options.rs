@@ -132,6 +132,7 @@ impl Options {
         LockOptions {
             timeout: if self.no_wait { Some(Duration::ZERO) } else { self.timeout.map(|timeout| timeout.0) },
             queue_max: self.queue_max,
+            ..LockOptions::default()
         }
     }
 
