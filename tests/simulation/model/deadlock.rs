@@ -8,13 +8,6 @@ use super::fit::Kind;
 use super::{Model, Request, Wait, Who};
 use crate::sizes::quoted;
 
-/// Whether requests for any of several, and units of semaphores of more than one, count as what others wait for. As what
-/// waits they never do.
-const LOOSE_PLACES_COUNT: bool = true;
-
-/// Whether a request is refused as well if its asker is in a circle already that this request does not close.
-const OLD_CIRCLES_COUNT: bool = true;
-
 impl Model {
     /// The circle that the request would close if it waited, as `cycle` has it.
     pub(super) fn cycle(&self, wait: &Wait) -> Option<String> {
@@ -33,7 +26,7 @@ impl Model {
                 let begins_new = way.len() > 1 && placed.begins_with(&way, wait.number);
                 let uses_new = begins_new || edge.from == wait.number;
                 if edge.to == *asker {
-                    if OLD_CIRCLES_COUNT || uses_new || is_new(last) {
+                    if uses_new || is_new(last) {
                         let elements: Vec<String> = way.iter().map(|who| self.element(who)).collect();
                         return Some(format!("[{}]", elements.join(",")));
                     }
@@ -102,18 +95,17 @@ impl Model {
         }
     }
 
-    /// Whom an asker waits for, with all its requests.
+    /// Whom an asker waits for, with all its requests. Those for any of several, and for one of several units, wait for
+    /// nobody in particular; others may well wait for them.
     fn edges(&self, who: &Who) -> Vec<Edge> {
         let counts = |kind: Kind| !matches!(kind, Kind::Units(all) if all > 1);
         let mut edges = Vec::new();
         for wait in self.waits.iter().filter(|wait| wait.who == *who && !wait.is_any && counts(wait.kind)) {
             for name in &wait.queues {
                 let held = self.holders(name).filter(|hold| !hold.kind.fits(wait.kind));
-                let held = held.filter(|hold| LOOSE_PLACES_COUNT || counts(hold.kind));
                 edges.extend(held.map(|hold| Edge { from: wait.number, to: hold.who.clone(), over: None }));
                 let ahead = self.queue(name).iter().take_while(|number| **number != wait.number);
                 let ahead = ahead.map(|number| self.wait(*number)).filter(|other| !other.kind.fits(wait.kind));
-                let ahead = ahead.filter(|other| LOOSE_PLACES_COUNT || (counts(other.kind) && !other.is_any));
                 edges.extend(ahead.map(|other| Edge {
                     from: wait.number,
                     to: other.who.clone(),
