@@ -19,8 +19,10 @@ mod coverage;
 mod expected;
 mod limits;
 mod lines;
+mod locks;
 #[path = "../support/memory.rs"]
 mod memory;
+mod misfits;
 #[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
 mod model;
 mod run;
@@ -42,7 +44,7 @@ use crate::coverage::Coverage;
 use crate::limits::Limits;
 use crate::model::{Ask, Request};
 use crate::run::{Failure, Options, run, run_seed};
-use crate::scenario::{From, Line, Scenario, Step};
+use crate::scenario::{From, Line, Picks, Scenario, Step};
 
 const SEEDS: u64 = 10_000;
 /// One seed in this many is run again on the same server, to see that it keeps no memory.
@@ -94,7 +96,12 @@ fn a_connection_whose_page_waits_for_its_turn_is_not_idle() {
     let page = || Ask::Page { prefix: String::new(), has_detail: false };
     let ask = |seat| Step::Say {
         seat,
-        line: Line::Request { request: Request { ask: page(), id: None }, padding: 0, ending: "\n" },
+        line: Box::new(Line::Request {
+            request: Request { ask: page(), owner: None, id: None },
+            picks: Picks::default(),
+            padding: 0,
+            ending: "\n",
+        }),
         arrives: usize::MAX,
     };
     let connect = |seat| Step::Connect { seat, from: From::Loopback, read_max: None, refuses_half_close: false };
