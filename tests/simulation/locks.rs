@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use crate::model::{Ask, Extra, Lock, Mode, Request, Target};
-use crate::scenario::{Draw, Line, Picks, SECOND, Step, TIMEOUTS, Token};
+use crate::scenario::{Draw, Line, Picks, SECOND, Seat, Step, TIMEOUTS, Token};
 use crate::sizes::{self, Id, Span, Whole};
 
 /// How often a request has each of the fields that the original did not have, in 256ths, and what in.
@@ -176,6 +176,85 @@ impl Draw {
             _ => TIMEOUTS[self.random.usize(0..TIMEOUTS.len() - 1)],
         };
         Span { written: written.to_owned(), nanos }
+    }
+
+    /// Somebody comes back to what it asked for, or somebody with the same owner does.
+    pub(crate) fn follow_up(&mut self) -> Option<Step> {
+        let count = self.recent.len();
+        if self.mix.is_plain || count == 0 || self.random.u8(0..3) > 0 {
+            return None;
+        }
+        let (seat, owner, asked) = self.recent[self.random.usize(0..count)].clone();
+        let seat = if self.random.u8(0..8) == 0 { self.seat() } else { seat };
+        let target = match asked {
+            Target::Several(mut names) if self.random.bool() => {
+                Target::One(names.swap_remove(self.random.usize(0..names.len())))
+            }
+            asked => asked,
+        };
+        let lease = (self.random.u8(0..3) > 0).then(|| self.lease());
+        let ask = match (self.random.u8(0..8), &target) {
+            (0..4, _) => Ask::Unlock { target, token: self.token() },
+            (4 | 5, _) => Ask::Renew { target, token: self.token(), lease },
+            (6, Target::One(name)) => Ask::Revoke { name: name.clone(), token: self.token(), connection: None },
+            (_, Target::One(_)) => {
+                let extra = self.extra(false);
+                Ask::Lock(Box::new(Lock { target, timeout: None, queue_max: None, extra }))
+            }
+            (_, Target::Several(_)) => {
+                let extra = self.extra(true);
+                Ask::Lock(Box::new(Lock { target, timeout: None, queue_max: None, extra }))
+            }
+        };
+        let picks = self.picks(&ask);
+        let request = Request { ask, owner, id: self.id() };
+        let line = Box::new(Line::Request { request, picks, padding: 0, ending: "\n" });
+        Some(Step::Say { seat, line, arrives: usize::MAX })
+    }
+
+    /// Remembers who asked for which locks.
+    pub(crate) fn remember(&mut self, seat: Seat, request: &Request) {
+        const REMEMBERED: usize = 6;
+        if let Ask::Lock(lock) = &request.ask {
+            let place = self.random.usize(0..REMEMBERED);
+            let asked = (seat, request.owner.clone(), lock.target.clone());
+            match self.recent.get_mut(place) {
+                Some(recent) => *recent = asked,
+                None => self.recent.push(asked),
+            }
+        }
+    }
+
+    /// A hold's lease, a wait and a closed lock end in the same moment, and just then the holder renews or releases.
+    pub(crate) fn plan_lease(&mut self) {
+        let half = || Some(Span { written: "0.5".to_owned(), nanos: SECOND / 2 });
+        let (name, holder) = (self.name(), self.seat());
+        let owner = self.random.bool().then(|| Id::number(self.random.u64(0..3)));
+        let mut extra = self.extra(false);
+        extra.lease = half();
+        let lock = Lock { extra, ..Lock::plain(&name, None, None) };
+        let mut steps = vec![self.tell(holder, Ask::Lock(Box::new(lock)), owner.clone())];
+        steps.push(Step::Settle(self.random.u64(..)));
+        for _ in 0..self.random.usize(0..3) {
+            let extra = self.extra(false);
+            let lock = Lock { extra, ..Lock::plain(&name, half(), None) };
+            let seat = self.seat();
+            let owner = self.random.bool().then(|| Id::number(self.random.u64(3..6)));
+            steps.push(self.tell(seat, Ask::Lock(Box::new(lock)), owner));
+        }
+        steps.push(Step::Settle(self.random.u64(..)));
+        steps.push(Step::Oversleep(SECOND / 2 - self.random.u64(0..2)));
+        let target = Target::One(name);
+        let last = match self.random.u8(0..8) {
+            0..4 => Some(Ask::Renew { target, token: None, lease: self.random.bool().then(half).flatten() }),
+            4 | 5 => Some(Ask::Unlock { target, token: None }),
+            6 => Some(Ask::Reset),
+            _ => None,
+        };
+        steps.extend(last.map(|ask| self.tell(holder, ask, owner)));
+        steps.push(Step::Settle(self.random.u64(..)));
+        steps.reverse();
+        self.planned = steps;
     }
 
     pub(crate) fn unlock(&mut self) -> Ask {

@@ -5,7 +5,7 @@ use fastrand::Rng;
 use crate::limits::Limits;
 use crate::locks::Mix;
 use crate::misfits;
-use crate::model::{Ask, Lock, Request, error};
+use crate::model::{Ask, Lock, Request, Target, error};
 use crate::sizes::{self, Id, Span};
 
 /// Steps of one run.
@@ -252,6 +252,8 @@ pub(crate) struct Draw {
     is_patient: bool,
     /// Steps that come next, the last one first.
     pub(crate) planned: Vec<Step>,
+    /// Some of those who asked for locks.
+    pub(crate) recent: Vec<(Seat, Option<Id>, Target)>,
     next_id: u64,
 }
 
@@ -323,6 +325,7 @@ impl Draw {
             is_slow,
             is_patient,
             planned: Vec::new(),
+            recent: Vec::new(),
             next_id,
         }
     }
@@ -349,7 +352,7 @@ impl Draw {
         if self.random.u8(0..100) == 0 {
             self.plan_simultaneous_timeouts();
         } else if !self.is_plain() && self.random.u8(0..64) == 0 {
-            self.plan_crowd();
+            if self.random.bool() { self.plan_crowd() } else { self.plan_lease() }
         }
         let step = weighted(&mut self.random, &self.steps);
         step(self)
@@ -378,6 +381,9 @@ impl Draw {
     }
 
     pub(crate) fn say(&mut self) -> Step {
+        if let Some(step) = self.follow_up() {
+            return step;
+        }
         let seat = self.seat();
         let line = match self.random.u8(0..100) {
             0..3 => self.hello(),
@@ -404,6 +410,9 @@ impl Draw {
             }
             _ => self.request(),
         };
+        if let Line::Request { request, .. } = &line {
+            self.remember(seat, request);
+        }
         let arrives = if self.random.u8(..) <= self.whole { usize::MAX } else { self.random.usize(0..100) };
         Step::Say { seat, line: Box::new(line), arrives }
     }
