@@ -17,7 +17,7 @@
 //!
 //! match client.lock_with("boss:17", LockOptions::timeout(Duration::from_secs(5))) {
 //!     Ok(_guard) => println!("got it"),
-//!     Err(Error::TimedOut { queue }) => println!("held by {}", queue[0]),
+//!     Err(Error::TimedOut { queue }) => println!("held by {queue:?}"),
 //!     Err(error) => return Err(error),
 //! }
 //!
@@ -248,14 +248,14 @@ impl Client {
     }
 
     /// Tells the server that this client is alive, and waits for its answer. For programs that have chosen
-    /// [`Options::keep_alive_by_program`]; for them it renews the leases as well.
+    /// [`Options::keep_alive_by_program`]; for them it renews the leases of which a third has passed.
     ///
     /// # Errors
     /// [`Error::ConnectionLost`] and [`Error::Server`].
     pub fn keep_alive(&self) -> Result<(), Error> {
         let shared = self.shared();
         if shared.options.is_keep_alive_by_program {
-            shared.renew_due(shared.ensure_link()?, None)?;
+            shared.renew_owed(shared.ensure_link()?)?;
         }
         self.expect("kept_alive", CallKind::Other, &[], Request { command: "keep_alive", ..Request::default() })
     }
