@@ -21,6 +21,7 @@ pub(super) struct Asker(u32);
 const OWNER: u32 = 1 << 31;
 
 impl Asker {
+    #[inline]
     pub(super) fn session(key: SessionKey) -> Self {
         debug_assert!(key.slot() < OWNER, "fewer than 2^31 sessions");
         Asker(key.slot())
@@ -30,6 +31,7 @@ impl Asker {
         Asker(number | OWNER)
     }
 
+    #[inline]
     fn to_owner(self) -> Option<u32> {
         (self.0 & OWNER != 0).then_some(self.0 & !OWNER)
     }
@@ -102,6 +104,7 @@ impl Session {
     }
 
     /// All places, those of its owners too.
+    #[inline]
     pub(super) fn places(&self) -> usize {
         self.party.places.len() + self.of_owners as usize
     }
@@ -197,6 +200,7 @@ impl Askers {
     }
 
     /// The slot of the session.
+    #[inline]
     fn slot(&self, asker: Asker) -> u32 {
         asker.to_owner().map_or(asker.0, |number| self.owners[number as usize].session)
     }
@@ -253,13 +257,11 @@ impl Askers {
         Asker::owner(number)
     }
 
-    /// A place has been added to an asker's list.
+    /// After a place was added to an asker's list: those of owners are counted for their session as well.
     #[inline]
-    pub(super) fn on_join(&mut self, asker: Asker, is_wait: bool) {
-        self.party_mut(asker).waiting += u32::from(is_wait);
+    pub(super) fn count_join(&mut self, asker: Asker, is_wait: bool) {
         if asker.to_owner().is_some() {
-            let slot = self.slot(asker);
-            let session = self.sessions.at_mut(slot);
+            let session = self.session_of_mut(asker);
             session.of_owners += 1;
             session.of_owners_waiting += u32::from(is_wait);
         }
@@ -270,27 +272,34 @@ impl Askers {
     pub(super) fn on_grant(&mut self, asker: Asker) {
         self.party_mut(asker).waiting -= 1;
         if asker.to_owner().is_some() {
-            let slot = self.slot(asker);
-            self.sessions.at_mut(slot).of_owners_waiting -= 1;
+            self.session_of_mut(asker).of_owners_waiting -= 1;
         }
     }
 
-    /// A place has been taken out of an asker's list. The record of an owner stays for [`Askers::forget_if_idle`].
+    /// After a place was taken out of an asker's list. The record of an owner stays for [`Askers::forget_if_idle`].
     #[inline]
-    pub(super) fn on_leave(&mut self, asker: Asker, was_wait: bool) {
-        self.party_mut(asker).waiting -= u32::from(was_wait);
+    pub(super) fn count_leave(&mut self, asker: Asker, was_wait: bool) {
         if asker.to_owner().is_some() {
-            let slot = self.slot(asker);
-            let session = self.sessions.at_mut(slot);
+            let session = self.session_of_mut(asker);
             session.of_owners -= 1;
             session.of_owners_waiting -= u32::from(was_wait);
         }
     }
 
+    fn session_of_mut(&mut self, asker: Asker) -> &mut Session {
+        let slot = self.slot(asker);
+        self.sessions.at_mut(slot)
+    }
+
     /// Forgets an owner who has no places.
     #[inline]
     pub(super) fn forget_if_idle(&mut self, asker: Asker) {
-        let Some(number) = asker.to_owner() else { return };
+        if let Some(number) = asker.to_owner() {
+            self.forget_owner_if_idle(number);
+        }
+    }
+
+    fn forget_owner_if_idle(&mut self, number: u32) {
         if !self.owners[number as usize].party.places.is_empty() {
             return;
         }

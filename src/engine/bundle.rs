@@ -379,7 +379,10 @@ impl<S: BuildHasher> Engine<S> {
         }
         self.keep_bundle(bundle);
         for lock in locks.drain(..) {
-            self.settle(lock, now, replies);
+            // What follows for one may have freed another.
+            if self.table.contains(lock) {
+                self.settle(lock, now, replies);
+            }
         }
         self.left = locks;
     }

@@ -12,7 +12,7 @@ use std::hash::BuildHasher;
 
 use super::bundle::BundleKey;
 use super::place::{PlaceKey, Standing};
-use super::table::LockKey;
+use super::table::{After, LockKey};
 use super::{Due, Engine, Replies};
 use crate::time::Moment;
 use crate::wire::reply::{Outcome, Subject};
@@ -21,14 +21,12 @@ impl<S: BuildHasher> Engine<S> {
     /// After a place has left a lock, for whatever reason.
     #[inline]
     pub(super) fn settle(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
-        if self.table.special(lock).is_some() {
-            return self.settle_special(lock, now, replies);
+        match self.table.after_leave(lock) {
+            After::Free => self.table.remove(lock),
+            After::Next(key) => self.grant_one(key, now, replies),
+            After::Held => {}
+            After::Special => self.settle_special(lock, now, replies),
         }
-        // One exclusive holder, or none.
-        if let Some(key) = self.table.next_grant(lock) {
-            self.grant_one(key, now, replies);
-        }
-        self.table.remove_if_free(lock);
     }
 
     fn settle_special(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {

@@ -339,7 +339,7 @@ fn detail_reports_who_holds_and_waits_and_for_how_long() {
     assert_eq!(
         ask(&mut world, bob, r#"{"command":"locks","detail":true}"#),
         json!({"result": "locks", "value": {"db": {
-            "holders": [{"connection": "10.0.0.1:1", "client": "crafting \"7\"", "mode": "exclusive", "held_for": 2.5}],
+            "holders": [{"connection": "10.0.0.1:1", "client": "crafting \"7\"", "mode": "exclusive", "token": 1, "held_for": 2.5}],
             "waiters": [{"connection": "10.0.0.2:1", "mode": "exclusive", "waited_for": 1.5}],
             "waiting": 1
         }}})
