@@ -85,13 +85,7 @@ impl Guard {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
-    /// # use std::time::Duration;
+    #[doc = include_str!("example.txt")]
     /// let guard = client.lock("boss:17")?;
     /// guard.renew_for(Duration::from_secs(60))?;
     /// assert!(guard.held_until().is_some());

@@ -132,12 +132,7 @@ impl Client {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// // A trade: both items, or none.
     /// let guard = client.lock_all(["sword", "shield"], LockOptions::default())?;
     /// assert!(guard.names().eq(["sword", "shield"]));
@@ -160,12 +155,7 @@ impl Client {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// let servers = ["arena:1", "arena:2"];
     /// let first = client.lock_any(servers, LockOptions::no_wait())?;
     /// let second = client.lock_any(servers, LockOptions::no_wait())?;
