@@ -101,7 +101,8 @@ impl fmt::Display for Error {
     }
 }
 
-fn write_queue(f: &mut fmt::Formatter<'_>, queue: &[String]) -> fmt::Result {
+/// Says who holds the lock, and how many wait for it.
+pub(crate) fn write_queue(f: &mut impl fmt::Write, queue: &[String]) -> fmt::Result {
     match queue {
         [] => Ok(()),
         [holder] => write!(f, "; it is held by {holder}"),

@@ -276,6 +276,13 @@ mod tests {
             assert!(noticed + Duration::from_millis(stop_within) < Duration::from_millis(silent_after), "{noticed:?}");
             assert!(noticed <= Duration::from_millis(keep_alive) && noticed >= INTERVAL_MIN, "{noticed:?}");
         }
+        // The guide for operators says how long the server may take to answer `officer lock`.
+        for (silent_after, answer_within) in
+            [(60_000, 3_750), (20_000, 3_750), (15_000, 2_812), (10_000, 1_406), (4_000, 281)]
+        {
+            let pulse = Pulse::of_interval(after(10_000, 5_000, Some(silent_after)));
+            assert_eq!(pulse.answer_within.as_millis(), answer_within, "{silent_after}");
+        }
         // What is asked for is kept if it does, or nobody is given up.
         assert_eq!(after(10_000, 5_000, Some(30_000)), Duration::from_secs(10));
         assert_eq!(after(10_000, 5_000, None), Duration::from_secs(10));

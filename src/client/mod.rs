@@ -58,6 +58,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::error::write_queue;
 pub use self::error::{Error, Reason};
 pub use self::guard::Guard;
 pub use self::listing::{Connections, Locks, LocksPage};

@@ -170,6 +170,9 @@ impl Askers {
     }
 
     pub(super) fn remove(&mut self, key: SessionKey) {
+        if let Some(last) = self.last_owner(key) {
+            self.forget_owner_if_idle(last.to_owner().expect("it is an owner"));
+        }
         let session = self.sessions.remove(key).expect("a session ends once");
         assert!(session.places() == 0, "a session that ends has left everything");
     }
@@ -241,8 +244,12 @@ impl Askers {
         self.session(session).extras.as_ref()?.last_owner.map(Asker::owner)
     }
 
-    /// Makes a record of an owner who has no places. The caller gives it one at once.
+    /// Makes a record of an owner who has none. The caller gives it a place at once.
     pub(super) fn add_owner(&mut self, hash: u64, session: SessionKey, owner: Owner<&str>) -> Asker {
+        // The one that was kept goes.
+        if let Some(last) = self.last_owner(session) {
+            self.forget_owner_if_idle(last.to_owner().expect("it is an owner"));
+        }
         let extras = self.sessions.get_mut(session).expect("the session lives").extras.get_or_insert_default();
         let previous = extras.last_owner;
         let (session, name) = (session.slot(), OwnerName::new(owner));
@@ -291,10 +298,13 @@ impl Askers {
         self.sessions.at_mut(slot)
     }
 
-    /// Forgets an owner who has no places.
+    /// Forgets an owner who has no places, unless it is the last that came: it often comes again at once, and is kept
+    /// until another comes.
     #[inline]
     pub(super) fn forget_if_idle(&mut self, asker: Asker) {
-        if let Some(number) = asker.to_owner() {
+        if let Some(number) = asker.to_owner()
+            && self.owners[number as usize].next.is_some()
+        {
             self.forget_owner_if_idle(number);
         }
     }

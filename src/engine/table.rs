@@ -283,15 +283,19 @@ impl<S: BuildHasher> Table<S> {
     }
 
     pub(super) fn hash_of_owner(&self, session: u32, owner: Owner<&str>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
         match owner {
-            Id::Number(number) => self.hasher.hash_one((session, number)),
+            Id::Number(number) => {
+                // In one piece, which costs half of two.
+                let both = u128::from(session) << 64 | u128::from(number);
+                hasher.write(&both.to_ne_bytes()[..12]);
+            }
             Id::Text(text) => {
-                let mut hasher = self.hasher.build_hasher();
                 hasher.write_u32(session);
                 hasher.write(text.as_bytes());
-                hasher.finish()
             }
         }
+        hasher.finish()
     }
 
     #[inline]
