@@ -17,6 +17,8 @@ mod release;
 mod sessions;
 mod stats;
 mod table;
+#[allow(dead_code, reason = "the engine is about to take them")]
+mod token;
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -35,6 +37,7 @@ use crate::wire::request::Operation;
 pub use self::listing::{PAGE_BYTES, PAGE_SLOTS};
 pub use self::sessions::SessionTag;
 pub use self::stats::Stats;
+pub use self::token::{TOKEN_END, TokenBlock};
 
 /// Names a session.
 pub type SessionKey = Key<SessionTag>;
