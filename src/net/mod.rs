@@ -3,20 +3,28 @@
 
 mod alarm;
 pub mod descriptors;
+#[cfg(test)]
+mod directory;
+mod error;
 mod listen;
 mod manager;
 mod signals;
 mod silence;
 mod socket;
+#[allow(dead_code, reason = "the loop is about to take them")]
+mod tokens;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 
+pub use self::error::RunError;
 pub use self::listen::{BindError, Listen, TcpOptions};
+pub use self::tokens::TokensError;
 pub use crate::server::Limits;
 
 pub(crate) use self::listen::Listener;
@@ -25,6 +33,7 @@ pub(crate) use self::socket::Socket;
 use self::alarm::Alarm;
 use self::manager::Manager;
 use self::signals::Signals;
+use self::tokens::Tokens;
 use crate::engine::{ConnectionKey, Stats};
 use crate::server::{Readiness, Server};
 use crate::slots::Key;
@@ -44,6 +53,9 @@ pub struct Config {
     pub turn_accepts_max: usize,
     /// Whether to log a line of statistics every five seconds.
     pub stats: bool,
+    /// The directory of the file that tokens are reserved in, which must exist. None: they come from the clock, and can
+    /// repeat if it is set back before a restart.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -51,7 +63,7 @@ impl Config {
     /// many descriptors needs a lower one, see [`descriptors`].
     pub fn new(listen: Listen) -> Self {
         let (tcp, limits) = (TcpOptions::default(), Limits::default());
-        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false }
+        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false, state_dir: None }
     }
 }
 
@@ -65,6 +77,7 @@ const STATS_INTERVAL: Duration = Duration::from_secs(5);
 const LISTENER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
 const ALARM: Token = Token(usize::MAX - 2);
+const TOKENS: Token = Token(usize::MAX - 3);
 
 // A key is 64 bits and travels through a token.
 const _: () = assert!(usize::BITS >= 64, "Officer needs a 64-bit system");
@@ -87,6 +100,7 @@ pub struct Net {
     signals: Signals,
     alarm: Alarm,
     manager: Manager,
+    tokens: Tokens,
     server: Server<Socket>,
     start: Instant,
     /// The time of the last turn.
@@ -134,12 +148,17 @@ impl Net {
         let mut signals = Signals::listen()?;
         poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
+        // The last step: a start that fails uses up no block.
+        let source = tokens::source(config.state_dir.as_deref())?;
+        let waker = Waker::new(poll.registry(), TOKENS)?;
+        let (tokens, _block) = Tokens::begin(source, waker, tokens::LEFT_MIN)?;
         Ok(Net {
             poll,
             listener,
             signals,
             alarm,
             manager: Manager::of_environment(),
+            tokens,
             server: Server::new(limits),
             start: Instant::now(),
             last_turn: Moment::START,
@@ -147,6 +166,16 @@ impl Net {
             accepting: Accepting::Pending,
             stats: config.stats.then(StatsLine::default),
         })
+    }
+
+    /// Fails as [`Net::bind`] would, as far as that can be told while the server that this one replaces still runs. That
+    /// one listens on `old_address`, if it is known.
+    #[cfg(feature = "cli")]
+    pub(crate) fn check(config: &Config, old_address: Option<&str>) -> Result<(), BindError> {
+        if let Some(directory) = &config.state_dir {
+            tokens::check(directory)?;
+        }
+        Listener::check(&config.listen, &config.tcp, old_address)
     }
 
     /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket.
@@ -163,8 +192,9 @@ impl Net {
     /// manager that started this process is told that it is ready, that it is alive, and when it ends.
     ///
     /// # Errors
-    /// Those of the poll itself, which do not happen on a working system.
-    pub fn run(&mut self, mut on_hangup: impl FnMut() -> ControlFlow<()>) -> io::Result<()> {
+    /// [`RunError`], after which all locks are free.
+    pub fn run(&mut self, mut on_hangup: impl FnMut() -> ControlFlow<()>) -> Result<(), RunError> {
+        self.tokens.log_source();
         self.manager.ready(&self.address());
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
@@ -180,11 +210,13 @@ impl Net {
                     LISTENER => {}
                     SIGNALS => is_told_to_end |= self.take_signals(&mut on_hangup).is_break(),
                     ALARM => self.alarm.went_off(),
+                    // The end of the turn has a look.
+                    TOKENS => {}
                     token => self.server.ready(connection_key(token), readiness(event)),
                 }
             }
             if is_told_to_end {
-                return self.shut_down(&mut events);
+                return Ok(self.shut_down("told to end", &mut events)?);
             }
             // With as many events as there is room for, others may be left.
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
@@ -212,7 +244,8 @@ impl Net {
             Accepting::OutOfDescriptors { retry_at, .. } => Some(retry_at),
         };
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
-        let next = [self.server.next_turn(), accept_at, stats_at, self.manager.due()].into_iter().flatten().min();
+        let due = [self.server.next_turn(), accept_at, stats_at, self.manager.due(), self.tokens.due()];
+        let next = due.into_iter().flatten().min();
         match next {
             Some(at) if at <= self.last_turn => return self.poll(events, Some(Duration::ZERO)),
             Some(at) => self.alarm.set(at, || moment(self.start))?,
@@ -304,15 +337,15 @@ impl Net {
     }
 
     /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.
-    fn shut_down(&mut self, events: &mut Events) -> io::Result<()> {
-        log::info!("told to end: writing what is decided, then closing {} connections", self.server.connections());
+    fn shut_down(&mut self, why: &str, events: &mut Events) -> io::Result<()> {
+        log::info!("{why}: writing what is decided, then closing {} connections", self.server.connections());
         self.manager.stopping();
         let until = Instant::now() + SHUTDOWN_GRACE;
         self.server.shut_down();
         self.server.turn(self.now());
         while self.server.unsent() > 0 && Instant::now() < until {
             self.poll(events, Some(Duration::from_millis(10)))?;
-            for event in events.iter().filter(|event| ![LISTENER, SIGNALS, ALARM].contains(&event.token())) {
+            for event in events.iter().filter(|event| ![LISTENER, SIGNALS, ALARM, TOKENS].contains(&event.token())) {
                 self.server.ready(connection_key(event.token()), readiness(event));
             }
             self.server.turn(self.now());
