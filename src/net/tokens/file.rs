@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
-use rustix::fs::{Access, OFlags};
+use rustix::fs::OFlags;
 use rustix::process::{Pid, test_kill_process};
 
 use super::clock::Clock;
@@ -43,9 +43,11 @@ impl FileSource {
     /// Fails as [`FileSource::open`] would, as far as that can be told while a server that is to make way has the lock.
     #[cfg(feature = "cli")]
     pub(super) fn check(directory: &Path) -> Result<(), TokensError> {
+        use rustix::fs::Access;
+
         check_directory(directory)?;
-        rustix::fs::access(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
-            .map_err(|error| failed(directory, "write to", error.into()))?;
+        let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::access(directory, wanted).map_err(|error| failed(directory, "write to", error.into()))?;
         read(&file_of(directory)).map(|_| ())
     }
 
