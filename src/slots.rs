@@ -20,6 +20,11 @@ pub struct Key<Tag> {
 }
 
 impl<Tag> Key<Tag> {
+    /// The slot alone: enough for as long as the value is known to be there.
+    pub(crate) fn slot(self) -> u32 {
+        self.slot
+    }
+
     /// The key as one number, for interfaces that carry a number along (a poll's token).
     #[allow(clippy::wrong_self_convention, reason = "a key is Copy, whatever its tag is")]
     pub fn to_bits(self) -> u64 {
@@ -82,6 +87,22 @@ impl<Tag: Copy, T> Slots<Tag, T> {
             Some((generation, value)) if *generation == key.generation => Some(value),
             _ => None,
         }
+    }
+
+    /// The value in a slot of which the caller knows that it is filled.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub(crate) fn at(&self, slot: u32) -> &T {
+        &self.slab[slot as usize].1
+    }
+
+    /// The same, to change it.
+    ///
+    /// # Panics
+    /// If the slot is not filled.
+    pub(crate) fn at_mut(&mut self, slot: u32) -> &mut T {
+        &mut self.slab[slot as usize].1
     }
 
     /// Takes the value out, if it is still there.

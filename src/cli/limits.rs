@@ -31,6 +31,11 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().lock_waits_max, value_parser = count())]
     lock_waits_max: usize,
 
+    /// Requests with min_hold or lost_delay, from when they come until their lock is open again
+    #[arg(long, value_name = "COUNT", env = "OFFICER_CLOSING_LOCKS_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().closing_locks_max, value_parser = count())]
+    closing_locks_max: usize,
+
     /// Input of all connections that is not executed yet, after which the connection with the most is closed
     #[arg(long, value_name = "BYTES", env = "OFFICER_INBOXES_BYTES_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().inboxes_bytes_max, value_parser = bytes())]
@@ -85,6 +90,16 @@ pub(super) struct LimitOptions {
     #[arg(long, value_name = "BYTES", env = "OFFICER_TURN_EXPIRY_BYTES", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().turn_expiry_bytes, value_parser = bytes())]
     turn_expiry_bytes: usize,
+
+    /// Grants in one turn, beyond the first for each lock that was left
+    #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_GRANTS_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().turn_grants_max, value_parser = count())]
+    turn_grants_max: usize,
+
+    /// Places on locks that are looked at for deadlocks in one turn
+    #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_WALK_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().turn_walk_max, value_parser = count())]
+    turn_walk_max: usize,
 
     /// Connections closed in one turn
     #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_ENDS_MAX", hide_env_values = true)]
@@ -146,6 +161,7 @@ impl LimitOptions {
             connections_max: self.connections_max.unwrap_or_else(|| descriptors::connections_max_default(descriptors)),
             connection_locks_max: self.connection_locks_max,
             lock_waits_max: self.lock_waits_max,
+            closing_locks_max: self.closing_locks_max,
             max_idle,
             outbox_pause_bytes: self.outbox_pause_bytes,
             outbox_bytes_max: self.outbox_bytes_max,
@@ -160,6 +176,8 @@ impl LimitOptions {
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,
+            turn_grants_max: self.turn_grants_max,
+            turn_walk_max: self.turn_walk_max,
             turn_ends_max: self.turn_ends_max,
         }
     }

@@ -2,113 +2,340 @@
 
 use std::hash::BuildHasher;
 
-use super::place::{PlaceExtras, PlaceKey, Standing};
+use super::askers::Asker;
+use super::bundle::{mode_conflict, too_many_waits, walk_too_long};
+use super::fit::Kind;
+use super::place::{Place, PlaceKey, Standing};
 use super::table::LockKey;
-use super::{Context, Due, Engine, Replies, SessionKey, refusal};
+use super::{Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
-use crate::wire::Id;
-use crate::wire::reply::{Outcome, Reason};
-use crate::wire::request::Lock;
+use crate::wire::reply::{Outcome, Reason, Subject};
+use crate::wire::request::{Fit, Lock, Terms};
 
-/// What becomes of a request for a lock that others are on.
-enum Verdict {
+/// What becomes of a request for a lock that is not free for it.
+pub(super) enum Verdict {
     QueueMaxed,
     TimedOut,
     TooManyWaits,
+    /// It waits, unless that would close a circle.
     Wait,
+    /// Its wait would close a circle, which was written down.
+    Deadlock,
+    /// There is more to look at before that is known than one request may have.
+    TooManyToLookAt,
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+pub(super) struct Who {
+    /// None: an owner who holds nothing and waits for nothing.
+    pub(super) asker: Option<Asker>,
+    /// Of the owner, if it had to be taken.
+    hash: u64,
 }
 
 impl<S: BuildHasher> Engine<S> {
-    pub(super) fn lock(&mut self, request: &Lock<'_>, context: &Context<'_>, replies: &mut impl Replies) {
-        let session = context.session;
+    pub(super) fn lock(
+        &mut self,
+        request: &Lock<'_>,
+        terms: Option<&Terms<'_>>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let who = self.who(context);
         let name = request.name.as_str();
         let hash = self.table.hash(name);
         let lock = self.table.find(hash, name);
-        let place = lock.and_then(|lock| self.table.place_of(lock, session));
-        let outcome = match (lock, place) {
-            (Some(lock), Some(place)) => match self.table.place(place).standing {
-                Standing::Holding => Outcome::AlreadyAcquired { name },
-                Standing::Waiting if context.id.is_some() => {
-                    refusal(Reason::AlreadyQueued, "the connection already waits for this lock", name)
+        if let (Some(lock), Some(asker)) = (lock, who.asker)
+            && let Some(place) = self.table.place_of(lock, asker)
+        {
+            return self.lock_again(place, request, terms, context, replies);
+        }
+        if let Some(refusal) = self.refuse_at_once(lock, name, terms, context) {
+            return self.answer(context, refusal, replies);
+        }
+        let outcome = match lock {
+            Some(lock) if !self.is_free_for(lock, kind(terms), slots(terms), priority(terms)) => {
+                match self.judge(lock, request) {
+                    Verdict::QueueMaxed => {
+                        self.stats.on_queue_maxed();
+                        self.read_queue(lock);
+                        Outcome::QueueMaxed { name, queue: &self.queue }
+                    }
+                    Verdict::TimedOut => {
+                        self.stats.on_timeout();
+                        self.read_queue(lock);
+                        Outcome::TimedOut { subject: Subject::Lock(name), queue: Some(&self.queue) }
+                    }
+                    Verdict::TooManyWaits => too_many_waits(name),
+                    _ => return self.wait(lock, who, request, terms, context, replies),
                 }
-                Standing::Waiting => {
-                    debug_assert_eq!(self.table.place(place).lock, lock, "the place is on the lock");
-                    return self.join_wait(place, request.timeout, context.now, replies);
-                }
-            },
-            _ if self.sessions.get(session).places.len() >= self.limits.session_locks_max => {
-                refusal(Reason::TooManyLocks, "per-connection lock limit reached", name)
             }
-            (None, _) => {
-                let lock = self.table.add(hash, name);
-                self.hold(lock, session, context.now);
-                Outcome::Acquired { name }
+            _ => {
+                let lock = lock.unwrap_or_else(|| self.table.add(hash, name));
+                let asker = self.known(who, context);
+                let token = self.tokens.take();
+                self.hold(lock, asker, terms, token, context.now);
+                let waited = terms.and_then(|terms| terms.lease).map(|_| Span::ZERO);
+                Outcome::Acquired { subject: Subject::Lock(name), token: request.has_fence.then_some(token), waited }
             }
-            (Some(lock), None) => match self.judge(lock, request) {
-                Verdict::QueueMaxed => {
-                    self.stats.on_queue_maxed();
-                    self.read_queue(lock);
-                    Outcome::QueueMaxed { name, queue: &self.queue }
-                }
-                Verdict::TimedOut => {
-                    self.stats.on_timeout();
-                    self.read_queue(lock);
-                    Outcome::TimedOut { name, queue: &self.queue }
-                }
-                Verdict::TooManyWaits => refusal(Reason::TooManyWaits, "too many waiters for this lock", name),
-                Verdict::Wait => return self.wait(lock, request.timeout, context),
-            },
         };
         self.answer(context, outcome, replies);
     }
 
-    /// What becomes of a request for a lock that is not free, from a session that is not on it.
+    /// A request from an asker who is on the lock already.
+    fn lock_again(
+        &mut self,
+        key: PlaceKey,
+        request: &Lock<'_>,
+        terms: Option<&Terms<'_>>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let name = request.name.as_str();
+        let place = self.table.place(key);
+        let has_other_slots = || self.table.special(place.lock).is_some_and(|special| special.slots != slots(terms));
+        let outcome = if place.kind != kind(terms) || (place.kind.is_unit() && has_other_slots()) {
+            mode_conflict(name)
+        } else if place.is_holding() {
+            let token = request.has_fence.then_some(place.token);
+            Outcome::AlreadyAcquired { subject: Subject::Lock(name), token }
+        } else if self.bundle_of(key).is_some() {
+            refusal(Reason::AlreadyHeld, "the asker already waits for this lock and others", name)
+        } else if context.id.is_some() || !request.is_plain || !place.is_plain {
+            refusal(Reason::AlreadyQueued, "the connection already waits for this lock", name)
+        } else {
+            return self.join_wait(key, request.timeout, context.now, replies);
+        };
+        self.answer(context, outcome, replies);
+    }
+
+    /// What stands against a request whatever the lock's holders and waiters are.
+    #[inline]
+    fn refuse_at_once<'a>(
+        &self,
+        lock: Option<LockKey>,
+        name: &'a str,
+        terms: Option<&Terms<'_>>,
+        context: &Context<'_>,
+    ) -> Option<Outcome<'a>> {
+        if let (Some(lock), Some(Terms { fit: Fit::Unit(slots), .. })) = (lock, terms)
+            && self.table.special(lock).is_some_and(|special| special.units > 0 && special.slots != *slots)
+        {
+            return Some(refusal(Reason::SlotsMismatch, "the semaphore has other slots", name));
+        }
+        if self.askers.session(context.session).places() >= self.limits.session_locks_max {
+            return Some(refusal(Reason::TooManyLocks, "per-connection lock limit reached", name));
+        }
+        let may_close = terms.is_some_and(|terms| terms.min_hold > Span::ZERO || terms.lost_delay > Span::ZERO);
+        if may_close && self.closings >= self.limits.closing_locks_max {
+            return Some(refusal(Reason::TooManyLocks, "limit on locks with min_hold or lost_delay reached", name));
+        }
+        None
+    }
+
+    /// What becomes of a request for a lock that is not free for it, from an asker who is not on it.
     fn judge(&self, lock: LockKey, request: &Lock<'_>) -> Verdict {
         let places = self.table.places_on(lock) as u64;
         if request.queue_max.is_some_and(|queue_max| places >= queue_max) {
             Verdict::QueueMaxed
         } else if request.timeout == Some(Span::ZERO) {
             Verdict::TimedOut
-        } else if self.table.waiters(lock) >= self.limits.lock_waits_max {
+        } else if self.is_crowded(lock) {
             Verdict::TooManyWaits
         } else {
             Verdict::Wait
         }
     }
 
-    fn hold(&mut self, lock: LockKey, session: SessionKey, now: Moment) {
-        let of_session = &mut self.sessions.get_mut(session).places;
-        self.table.join(lock, session, of_session, Standing::Holding, now);
-        self.stats.on_acquire();
+    /// Whether nobody else may wait for it.
+    pub(super) fn is_crowded(&self, lock: LockKey) -> bool {
+        self.table.waiters(lock) >= self.limits.lock_waits_max
     }
 
-    fn wait(&mut self, lock: LockKey, timeout: Option<Span>, context: &Context<'_>) {
-        let &Context { session, id, now } = context;
-        let of_session = self.sessions.get_mut(session);
-        of_session.waiting += 1;
-        let key = self.table.join(lock, session, &mut of_session.places, Standing::Waiting, now);
+    /// Whether a request that comes now would wait for nobody on this lock.
+    #[inline]
+    pub(super) fn is_free_for(&self, lock: LockKey, kind: Kind, slots: u32, priority: u8) -> bool {
+        self.table.is_free_for(lock, kind, slots, priority) && !self.has_left_over(lock)
+    }
+
+    /// Who asks, found if it holds or waits for anything.
+    #[inline]
+    pub(super) fn who(&self, context: &Context<'_>) -> Who {
+        match context.owner {
+            None => Who { asker: Some(Asker::session(context.session)), hash: 0 },
+            Some(owner) => {
+                // Who has just locked is often the one who unlocks: this spares the hash.
+                let last =
+                    self.askers.last_owner(context.session).filter(|last| self.askers.name(*last) == Some(owner));
+                if last.is_some() {
+                    return Who { asker: last, hash: 0 };
+                }
+                let hash = self.table.hash_of_owner(context.session.slot(), owner);
+                Who { asker: self.askers.find_owner(hash, context.session, owner), hash }
+            }
+        }
+    }
+
+    /// The same, with a record if it is an owner who had none. The caller gives it a place at once.
+    pub(super) fn known(&mut self, who: Who, context: &Context<'_>) -> Asker {
+        match (who.asker, context.owner) {
+            (Some(asker), _) => asker,
+            (None, Some(owner)) => self.askers.add_owner(who.hash, context.session, owner),
+            (None, None) => unreachable!("a session is always found"),
+        }
+    }
+
+    #[inline]
+    pub(super) fn hold(
+        &mut self,
+        lock: LockKey,
+        asker: Asker,
+        terms: Option<&Terms<'_>>,
+        token: u64,
+        now: Moment,
+    ) -> PlaceKey {
+        let mut place = Place::new(lock, asker, Standing::Holding, now);
+        place.token = token;
+        let Some(terms) = terms else {
+            return self.join(place);
+        };
+        self.set_terms(&mut place, terms, None);
+        let lease = terms.lease;
+        let key = self.join(place);
+        if let Some(lease) = lease {
+            self.table.place_mut(key).deadline = Some(self.deadlines.arm_early(now.after(lease), Due::Lease(key)));
+        }
+        if terms.priority > 0 {
+            self.table.look_again(lock);
+        }
+        key
+    }
+
+    /// Adds a place at the end of its list.
+    #[inline]
+    pub(super) fn join(&mut self, place: Place) -> PlaceKey {
+        let (asker, is_wait) = (place.asker, !place.is_holding());
+        let key = self.table.join(place, &mut self.askers.party_mut(asker).places);
+        self.askers.on_join(asker, is_wait);
+        if is_wait {
+            self.stats.on_wait();
+        } else {
+            self.stats.on_acquire();
+        }
+        key
+    }
+
+    /// Writes what is not usual about a request into its place. What only waits need is left out for a holder.
+    pub(super) fn set_terms(&mut self, place: &mut Place, terms: &Terms<'_>, priority: Option<u8>) {
+        place.kind = Kind::of(terms.fit);
+        place.is_plain = false;
+        if let Fit::Unit(slots) = terms.fit {
+            self.table.count_unit(place.lock, slots);
+        } else if terms.fit == Fit::Shared || priority > Some(0) {
+            self.table.special_mut(place.lock);
+        }
+        let label = terms.label.as_deref().unwrap_or_default();
+        let has_closing = terms.min_hold > Span::ZERO || terms.lost_delay > Span::ZERO;
+        if terms.lease.is_none() && !has_closing && label.is_empty() && priority.is_none_or(|priority| priority == 0) {
+            return;
+        }
+        self.closings += usize::from(has_closing);
+        let extras = place.extras.get_or_insert_with(|| self.pool.take());
+        extras.lease = terms.lease;
+        (extras.min_hold, extras.lost_delay) = (terms.min_hold, terms.lost_delay);
+        extras.priority = priority.unwrap_or(0);
+        extras.label.push_str(label);
+    }
+
+    fn wait(
+        &mut self,
+        lock: LockKey,
+        who: Who,
+        request: &Lock<'_>,
+        terms: Option<&Terms<'_>>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let asker = self.known(who, context);
+        let mut place = Place::new(lock, asker, Standing::Waiting, context.now);
+        (place.has_fence, place.is_plain) = (request.has_fence, request.is_plain);
+        if let Some(terms) = terms {
+            self.set_terms(&mut place, terms, Some(terms.priority));
+        }
+        if context.id.is_some() {
+            place.extras.get_or_insert_with(|| self.pool.take()).id.set(context.id);
+        }
+        let key = if priority(terms) > 0 { self.join_ahead(place) } else { self.join(place) };
+        if terms.is_some_and(|terms| terms.refuses_deadlock) {
+            match self.look_for_circle(asker, 1, Some(key)) {
+                Verdict::Wait => {}
+                verdict => return self.refuse_circle(key, &verdict, request.name.as_str(), context, replies),
+            }
+        }
+        let deadline = request.timeout.map(|timeout| self.deadlines.arm(context.now.after(timeout), Due::Wait(key)));
+        self.table.place_mut(key).deadline = deadline;
+    }
+
+    /// Adds a waiter behind those of its priority.
+    fn join_ahead(&mut self, place: Place) -> PlaceKey {
+        let (lock, asker) = (place.lock, place.asker);
+        let has_left_over = self.has_left_over(lock);
+        let key = self.table.join_queue(place, has_left_over, &mut self.askers.party_mut(asker).places);
+        self.askers.on_join(asker, true);
         self.stats.on_wait();
-        let place = self.table.place_mut(key);
-        place.deadline = timeout.map(|timeout| self.deadlines.arm(now.after(timeout), Due::Wait(key)));
-        place.extras = id.map(|id| Box::new(PlaceExtras { id: owned(id) }));
+        if !has_left_over {
+            self.table.look_again(lock);
+        }
+        key
     }
 
-    /// A second request for a lock that the session waits for: one answer for both. The first timeout that comes counts.
+    /// It was judged as if it had its place; it gives that up, and nobody has seen it.
+    fn refuse_circle(
+        &mut self,
+        key: PlaceKey,
+        verdict: &Verdict,
+        name: &str,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let cycle = std::mem::take(&mut self.cycle);
+        self.leave(key, super::release::Ending::GivenUp, context.now, replies);
+        let outcome = match verdict {
+            Verdict::Deadlock => {
+                self.stats.on_deadlock();
+                Outcome::Deadlock { subject: Subject::Lock(name), cycle: &cycle }
+            }
+            _ => walk_too_long(name),
+        };
+        self.answer(context, outcome, replies);
+        self.cycle = cycle;
+    }
+
+    /// A second request for a lock that the asker waits for: one answer for both. The first timeout that comes counts.
     fn join_wait(&mut self, key: PlaceKey, timeout: Option<Span>, now: Moment, replies: &mut impl Replies) {
-        let place = self.table.place_mut(key);
-        match (place.deadline, timeout) {
+        match (self.table.place(key).deadline, timeout) {
             (Some(_), _) | (None, None) => {}
-            (None, Some(Span::ZERO)) => self.time_out(key, now, replies),
+            (None, Some(Span::ZERO)) if !self.is_left_over(key) => self.time_out(key, now, replies),
             (None, Some(timeout)) => {
-                place.deadline = Some(self.deadlines.arm(now.after(timeout), Due::Wait(key)));
+                let deadline = self.deadlines.arm(now.after(timeout), Due::Wait(key));
+                self.table.place_mut(key).deadline = Some(deadline);
             }
         }
     }
 }
 
-fn owned(id: Id<&str>) -> Id<Box<str>> {
-    match id {
-        Id::Number(number) => Id::Number(number),
-        Id::Text(text) => Id::Text(text.into()),
+fn kind(terms: Option<&Terms<'_>>) -> Kind {
+    terms.map_or(Kind::Exclusive, |terms| Kind::of(terms.fit))
+}
+
+fn slots(terms: Option<&Terms<'_>>) -> u32 {
+    match terms {
+        Some(Terms { fit: Fit::Unit(slots), .. }) => *slots,
+        _ => 0,
     }
+}
+
+fn priority(terms: Option<&Terms<'_>>) -> u8 {
+    terms.map_or(0, |terms| terms.priority)
 }

@@ -34,6 +34,9 @@ pub struct Deadlines<T> {
 /// The heap keeps this capacity, however few deadlines are armed.
 const HEAP_KEPT: usize = 4096;
 
+/// Set in the order of those that are not early.
+const LATE: u64 = 1 << 63;
+
 /// What is compared stands in the heap itself, so that a comparison touches no other memory.
 #[derive(Clone, Copy, Debug)]
 struct Node {
@@ -63,15 +66,24 @@ impl<T> Default for Deadlines<T> {
 impl<T: Copy> Deadlines<T> {
     /// From `at` on, `due` is due.
     pub fn arm(&mut self, at: Moment, due: T) -> DeadlineKey {
+        self.arm_in(at, due, LATE)
+    }
+
+    /// The same, but before all of that moment that were armed by [`Deadlines::arm`].
+    pub fn arm_early(&mut self, at: Moment, due: T) -> DeadlineKey {
+        self.arm_in(at, due, 0)
+    }
+
+    fn arm_in(&mut self, at: Moment, due: T, class: u64) -> DeadlineKey {
         let position = self.heap.len();
         let key = DeadlineKey::new(self.armed.insert(Armed { position: 0, due }));
-        let order = self.take_order();
+        let order = self.take_order() | class;
         self.heap.push(Node { at, order, slot: key.0.get() - 1 });
         self.rise(position);
         key
     }
 
-    /// Moves a deadline; among those of the same moment it comes last.
+    /// Moves a deadline; among those of the same moment it comes last, or last of the early ones.
     ///
     /// # Panics
     /// If it is not armed.
@@ -79,7 +91,7 @@ impl<T: Copy> Deadlines<T> {
         let position = self.position(key);
         let order = self.take_order();
         let node = &mut self.heap[position];
-        (node.at, node.order) = (at, order);
+        (node.at, node.order) = (at, order | node.order & LATE);
         self.sink(position);
         self.rise(self.position(key));
     }

@@ -11,6 +11,16 @@ pub(super) struct Links {
     next: Option<PlaceKey>,
 }
 
+impl Links {
+    pub(super) fn previous(&self) -> Option<PlaceKey> {
+        self.previous
+    }
+
+    pub(super) fn next(&self) -> Option<PlaceKey> {
+        self.next
+    }
+}
+
 /// Which of a place's two pairs of links a list goes through.
 pub(super) trait Through {
     fn links(place: &Place) -> &Links;
@@ -31,17 +41,17 @@ impl Through for InQueue {
     }
 }
 
-/// All that a session holds and waits for, in the order in which it asked.
+/// All that an asker holds and waits for, in the order in which it asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum InSession {}
+pub(super) enum OfAsker {}
 
-impl Through for InSession {
+impl Through for OfAsker {
     fn links(place: &Place) -> &Links {
-        &place.in_session
+        &place.of_asker
     }
 
     fn links_mut(place: &mut Place) -> &mut Links {
-        &mut place.in_session
+        &mut place.of_asker
     }
 }
 
@@ -83,6 +93,20 @@ impl<T: Through> List<T> {
             Some(last) => T::links_mut(at_mut(places, last)).next = Some(key),
             None => self.first = Some(key),
         }
+        self.len += 1;
+    }
+
+    /// Puts a place behind another one that is in the list. None: at the beginning.
+    pub(super) fn insert_after(&mut self, places: &mut Places, previous: Option<PlaceKey>, key: PlaceKey) {
+        let next = match previous {
+            Some(previous) => T::links_mut(at_mut(places, previous)).next.replace(key),
+            None => self.first.replace(key),
+        };
+        match next {
+            Some(next) => T::links_mut(at_mut(places, next)).previous = Some(key),
+            None => self.last = Some(key),
+        }
+        *T::links_mut(at_mut(places, key)) = Links { previous, next };
         self.len += 1;
     }
 

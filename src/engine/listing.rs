@@ -2,14 +2,16 @@
 
 use std::hash::BuildHasher;
 
-use super::place::{Place, Standing};
+use super::askers::Asker;
+use super::fit::Kind;
+use super::place::Place;
 use super::table::LockKey;
-use super::{Engine, SessionKey};
+use super::{Context, Engine, SessionKey};
 use crate::time::Moment;
-use crate::wire::listing::{Listing, ListingTooLarge, PlaceRow, RowStanding, Written};
+use crate::wire::listing::{Listing, ListingTooLarge, LockRow, PlaceRow, RowStanding, Written};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, QUEUE_PEERS_MAX, Reason};
-use crate::wire::request::Page;
+use crate::wire::request::{Fit, Page};
 
 /// Slots that one page looks at, whether or not anything is in them: a fraction of a millisecond.
 pub const PAGE_SLOTS: u32 = 10_000;
@@ -20,22 +22,38 @@ impl<S: BuildHasher> Engine<S> {
     /// Every lock with its connections, holders first, then the waiters in order.
     pub(super) fn list_locks(&self) -> Written<Listing> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
-        listing.object(self.table.locks(), |listing, lock| listing.lock(self.table.name(lock), self.peers_on(lock)))?;
+        let taken = self.table.locks().filter(|lock| self.table.places_on(*lock) > 0);
+        listing.object(taken, |listing, lock| listing.lock(self.table.name(lock), self.peers_on(lock)))?;
         Ok(listing)
     }
 
     /// Every connection that holds or waits for anything, with the names of that.
     pub(super) fn list_connections(&self) -> Written<Listing> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
-        let busy = self.sessions.iter().filter(|(_, session)| !session.places.is_empty());
+        let busy = self.askers.iter().filter(|(_, session)| session.places() > 0);
         listing.object(busy, |listing, (key, session)| listing.connection(session.peer, self.names_of(key)))?;
         Ok(listing)
     }
 
-    /// What one session holds and waits for.
-    pub(super) fn list_locks_of(&self, session: SessionKey) -> Written<Listing> {
+    /// What one owner holds and waits for, or the whole connection.
+    pub(super) fn list_locks_of(&self, context: &Context<'_>) -> Written<Listing> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
-        listing.names(self.names_of(session))?;
+        match context.owner {
+            None => listing.names(self.names_of(context.session))?,
+            Some(_) => {
+                let asker = self.who(context).asker;
+                let names = |asker: Asker| self.locks_of_asker(asker).map(|(name, _)| name);
+                listing.names(asker.into_iter().flat_map(names))?;
+            }
+        }
+        Ok(listing)
+    }
+
+    /// One lock, if it is not free.
+    pub(super) fn list_one(&self, name: &str, has_detail: bool, now: Moment) -> Written<Listing> {
+        let mut listing = Listing::new(self.limits.reply_bytes_max);
+        let lock = self.table.find(self.table.hash(name), name).filter(|lock| self.is_listed(*lock, has_detail));
+        listing.object(lock.into_iter(), |listing, lock| self.list_lock(listing, lock, has_detail, now))?;
         Ok(listing)
     }
 
@@ -45,22 +63,38 @@ impl<S: BuildHasher> Engine<S> {
     pub(super) fn list_page(&self, page: &Page<'_>, now: Moment) -> Written<(Listing, Option<u32>)> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
         let (locks, end) = self.table.locks_between(page.after, PAGE_SLOTS);
-        let mut found = locks.filter(|lock| self.table.name(*lock).starts_with(page.prefix.as_ref()));
+        let is_meant = |lock: &LockKey| self.table.name(*lock).starts_with(page.prefix.as_ref());
+        let mut found = locks.filter(is_meant).filter(|lock| self.is_listed(*lock, page.has_detail));
         let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, lock| {
-            let name = self.table.name(lock);
-            if !page.has_detail {
-                return listing.lock(name, self.peers_on(lock));
-            }
-            let rows = |standing| {
-                let places = self.table.on(lock).filter(move |(_, place)| place.standing == standing);
-                places.map(move |(_, place)| self.row(place, now))
-            };
-            let waiters = rows(Standing::Waiting).take(QUEUE_PEERS_MAX);
-            listing.lock_in_detail(name, rows(Standing::Holding), waiters, self.table.waiters(lock))
+            self.list_lock(listing, lock, page.has_detail, now)
         })?;
         // The first that found no room, else the first over the limit, else the first slot that was not looked at.
         let next = left.or_else(|| found.next()).map(LockKey::slot).or(end);
         Ok((listing, next))
+    }
+
+    /// A closed lock is listed in detail, or if somebody waits for it.
+    fn is_listed(&self, lock: LockKey, has_detail: bool) -> bool {
+        self.table.places_on(lock) > 0
+            || (has_detail && self.table.special(lock).is_some_and(|special| special.closing.is_some()))
+    }
+
+    fn list_lock(&self, listing: &mut Listing, lock: LockKey, has_detail: bool, now: Moment) -> Written {
+        let name = self.table.name(lock);
+        if !has_detail {
+            return listing.lock(name, self.peers_on(lock));
+        }
+        let rows = |is_holding| {
+            let places = self.table.on(lock).filter(move |(_, place)| place.is_holding() == is_holding);
+            places.map(move |(_, place)| self.row(place, now))
+        };
+        let closing = self.table.special(lock).and_then(|special| special.closing);
+        let row = LockRow {
+            name,
+            waiting: self.table.waiters(lock),
+            closed_for: closing.map(|deadline| self.deadlines.at(deadline).since(now)),
+        };
+        listing.lock_in_detail(&row, rows(true), rows(false).take(QUEUE_PEERS_MAX))
     }
 
     /// Reads who is on a lock, up to the number that a reply shows, into `self.queue`.
@@ -72,22 +106,38 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     fn peers_on(&self, lock: LockKey) -> impl Iterator<Item = Peer> {
-        self.table.on(lock).map(|(_, place)| self.sessions.get(place.session).peer)
+        self.table.on(lock).map(|(_, place)| self.askers.session_of(place.asker).peer)
     }
 
     fn names_of(&self, session: SessionKey) -> impl Iterator<Item = &str> {
         self.locks_of(session).map(|(name, _)| name)
     }
 
-    fn row(&self, place: &Place, now: Moment) -> PlaceRow<'_> {
-        let session = self.sessions.get(place.session);
+    fn row<'a>(&'a self, place: &'a Place, now: Moment) -> PlaceRow<'a> {
+        let session = self.askers.session_of(place.asker);
+        let extras = place.extras.as_ref();
         let span = now.since(place.since);
+        let deadline = match extras.and_then(|extras| extras.bundle) {
+            Some(bundle) => self.bundle(bundle).deadline,
+            None => place.deadline,
+        };
+        let left = deadline.map(|deadline| self.deadlines.at(deadline).since(now));
         PlaceRow {
             connection: session.peer,
-            client: session.client.as_deref(),
-            standing: match place.standing {
-                Standing::Holding => RowStanding::HeldFor(span),
-                Standing::Waiting => RowStanding::WaitedFor(span),
+            client: session.client(),
+            owner: self.askers.name(place.asker),
+            fit: match place.kind {
+                Kind::Exclusive => Fit::Exclusive,
+                Kind::Shared => Fit::Shared,
+                Kind::Unit | Kind::OnlyUnit => {
+                    Fit::Unit(self.table.special(place.lock).map_or(1, |special| special.slots))
+                }
+            },
+            label: extras.map(|extras| &*extras.label).filter(|label| !label.is_empty()),
+            standing: if place.is_holding() {
+                RowStanding::Holder { token: place.token, held_for: span, lease_left: left }
+            } else {
+                RowStanding::Waiter { priority: place.priority(), waited_for: span, timeout_left: left }
             },
         }
     }
@@ -100,7 +150,7 @@ pub(super) fn outcome<'a, L>(listing: &'a Written<L>, kind: impl FnOnce(&'a L) -
         Err(ListingTooLarge) => Outcome::Error {
             reason: Reason::ReplyTooLarge,
             message: "the listing is larger than a reply may be; request pages with limit and detail".into(),
-            name: None,
+            subject: None,
         },
     }
 }

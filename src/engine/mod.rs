@@ -1,41 +1,54 @@
 //! The lock engine: who gets which lock, and when. No IO and no clock: requests and the time go in, replies come out.
 //!
-//! A request enters through [`Engine::request`]. [`acquire`] judges what becomes of a `lock`; [`release`] is the way out
-//! of a lock, whatever the reason, and grants to those who waited. [`table`] has the locks by name, [`sessions`] the
-//! clients, [`place`] the record that ties one of each together.
+//! A request enters through [`Engine::request`]. [`acquire`] judges what becomes of a `lock`, [`bundle`] of one for several;
+//! [`fit`] says who may hold together, [`deadlock`] whether a wait would close a circle. [`release`] is the way out of a lock,
+//! whatever the reason, and [`settle`] grants to those who waited. [`table`] has the locks by name, [`askers`] who holds and
+//! waits, [`place`] the record that ties one of each together; what only some locks and requests have is in [`special`] and
+//! [`extras`].
 
 mod acquire;
+mod askers;
+mod bundle;
 #[cfg(feature = "unstable")]
 mod check;
 mod crowd;
 pub mod deadline;
+mod deadlock;
+mod extras;
+mod fit;
 mod index;
+mod lease;
 mod list;
 mod listing;
 mod place;
 mod release;
-mod sessions;
+mod settle;
+mod special;
 mod stats;
 mod table;
-#[allow(dead_code, reason = "the engine is about to take them")]
 mod token;
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
+use self::askers::{Asker, Askers, Session};
+use self::bundle::{Bundle, BundleKey, Wanted};
 use self::deadline::Deadlines;
-use self::list::List;
-use self::place::{PlaceKey, Standing};
-use self::sessions::{Session, Sessions};
-use self::table::Table;
-use crate::slots::Key;
+use self::deadlock::Walk;
+use self::extras::Pool;
+use self::place::PlaceKey;
+use self::table::{LockKey, Table};
+use self::token::Tokens;
+use crate::slots::{Chunks, Key};
 use crate::time::Moment;
-use crate::wire::Id;
+use crate::wire::items::Items;
 use crate::wire::peer::Peer;
-use crate::wire::reply::{Outcome, Reason, Reply};
+use crate::wire::reply::{Outcome, Reason, Reply, Subject};
 use crate::wire::request::Operation;
+use crate::wire::{Id, Owner};
 
+pub use self::askers::SessionTag;
 pub use self::listing::{PAGE_BYTES, PAGE_SLOTS};
-pub use self::sessions::SessionTag;
 pub use self::stats::Stats;
 pub use self::token::{TOKEN_END, TokenBlock};
 
@@ -62,6 +75,8 @@ pub struct Context<'a> {
     pub session: SessionKey,
     /// Comes back with every reply to the request.
     pub id: Option<Id<&'a str>>,
+    /// Which of the parties behind the session it is. None: the session itself.
+    pub owner: Option<Owner<&'a str>>,
     /// The time of the turn.
     pub now: Moment,
 }
@@ -71,8 +86,14 @@ pub struct Context<'a> {
 pub struct EngineLimits {
     /// Locks that one session may hold and wait for together.
     pub session_locks_max: usize,
-    /// Sessions that may wait for one lock.
+    /// Askers who may wait for one lock.
     pub lock_waits_max: usize,
+    /// Requests with `min_hold` or `lost_delay` that wait, hold, or have left their lock closed.
+    pub closing_locks_max: usize,
+    /// Grants in one turn beyond the first that an end brings a lock.
+    pub turn_grants_max: usize,
+    /// Places that walks for deadlocks look at in one turn, and the most that one of them looks at.
+    pub turn_walk_max: usize,
     /// The largest listing, in bytes.
     pub reply_bytes_max: usize,
 }
@@ -94,43 +115,127 @@ pub struct Summary<'a> {
 pub struct Engine<S = RandomState> {
     limits: EngineLimits,
     table: Table<S>,
-    sessions: Sessions,
+    askers: Askers,
+    bundles: Chunks<Box<Bundle>>,
     deadlines: Deadlines<Due>,
+    tokens: Tokens,
     stats: Stats,
-    /// Kept between requests, so that a reply with a queue allocates nothing.
+    /// Requests with `min_hold` or `lost_delay`, until nothing is left of them.
+    closings: usize,
+    /// Locks with waiters that are left over for the next turn.
+    put_off: VecDeque<LockKey>,
+    /// What is left of the budget of this turn for grants.
+    grants_left: usize,
+    /// What is left of the budget of this turn for walks.
+    walk_left: usize,
+    /// What follows is kept between requests, so that they allocate nothing.
+    ///
+    /// Who is on a lock.
     queue: Vec<Peer>,
+    /// The names of a request for several.
+    wanted: Vec<Wanted>,
+    /// Locks that a wait for several has left.
+    left: Vec<LockKey>,
+    /// Locks that a grant has left.
+    touched: VecDeque<LockKey>,
+    walk: Walk,
+    cycle: Items,
+    pool: Pool,
+    spare_bundles: Vec<Box<Bundle>>,
 }
 
 /// What a deadline is of.
 #[derive(Clone, Copy, Debug)]
 enum Due {
+    /// A wait times out.
     Wait(PlaceKey),
+    /// A wait for several times out.
+    WaitForMany(BundleKey),
+    /// A lease runs out.
+    Lease(PlaceKey),
+    /// A closed lock opens.
+    Opening(LockKey),
 }
 
 impl Engine {
-    /// An engine in which every lock is free.
-    pub fn new(limits: EngineLimits) -> Self {
-        Engine::with_hasher(limits, RandomState::new())
+    /// An engine in which every lock is free. The tokens of its grants begin with those of the block.
+    pub fn new(limits: EngineLimits, tokens: TokenBlock) -> Self {
+        Engine::with_hasher(limits, tokens, RandomState::new())
     }
 }
 
 impl<S: BuildHasher> Engine<S> {
     /// An engine in which every lock is free, and that hashes by `hasher`. Names that collide cost a walk past each other,
     /// so it should have a key that clients don't know.
-    pub fn with_hasher(limits: EngineLimits, hasher: S) -> Self {
+    pub fn with_hasher(limits: EngineLimits, tokens: TokenBlock, hasher: S) -> Self {
         Engine {
-            limits,
             table: Table::new(hasher),
-            sessions: Sessions::default(),
+            askers: Askers::default(),
+            bundles: Chunks::default(),
             deadlines: Deadlines::default(),
+            tokens: Tokens::new(tokens),
             stats: Stats::default(),
+            closings: 0,
+            put_off: VecDeque::new(),
+            grants_left: limits.turn_grants_max,
+            walk_left: limits.turn_walk_max,
             queue: Vec::new(),
+            wanted: Vec::new(),
+            left: Vec::new(),
+            touched: VecDeque::new(),
+            walk: Walk::default(),
+            cycle: Items::default(),
+            pool: Pool::default(),
+            spare_bundles: Vec::new(),
+            limits,
         }
+    }
+
+    /// Begins a turn: grants to those whom the budget of the last one has left over, and gives this one its own.
+    pub fn begin_turn(&mut self, now: Moment, replies: &mut impl Replies) {
+        self.grants_left = self.limits.turn_grants_max;
+        self.walk_left = self.limits.turn_walk_max;
+        if !self.put_off.is_empty() {
+            self.settle_left_over(now, replies);
+        }
+    }
+
+    /// Whether another turn has something to do at once.
+    pub fn has_left_over_work(&self) -> bool {
+        !self.put_off.is_empty()
+    }
+
+    /// Whether a request has to be executed in another turn: the walks for deadlocks of this one have taken long enough.
+    pub fn is_for_next_turn(&self, operation: &Operation<'_>) -> bool {
+        let refuses_deadlock = match operation {
+            Operation::LockWith(_, terms) => terms.refuses_deadlock,
+            Operation::LockMany(request) => request.terms.refuses_deadlock,
+            _ => false,
+        };
+        refuses_deadlock && self.walk_left == 0
+    }
+
+    /// Takes a block of tokens for when those that it has are used up.
+    ///
+    /// # Panics
+    /// If they are not higher than all before, or there is a block for later already.
+    pub fn add_tokens(&mut self, block: TokenBlock) {
+        self.tokens.add(block);
+    }
+
+    /// Whether it is time to reserve another block of tokens.
+    pub fn wants_tokens(&self) -> bool {
+        self.tokens.wants_block()
+    }
+
+    /// Grants that there are tokens for.
+    pub fn tokens_left(&self) -> u64 {
+        self.tokens.left()
     }
 
     /// Begins a session.
     pub fn connect(&mut self, connection: ConnectionKey, peer: Peer) -> SessionKey {
-        self.sessions.insert(Session { connection, peer, client: None, places: List::default(), waiting: 0 })
+        self.askers.insert(Session::new(connection, peer))
     }
 
     /// What listings show for the session beside the connection's name. An empty text takes it back.
@@ -138,7 +243,15 @@ impl<S: BuildHasher> Engine<S> {
     /// # Panics
     /// If the session has ended.
     pub fn set_client(&mut self, session: SessionKey, client: &str) {
-        self.sessions.get_mut(session).client = (!client.is_empty()).then(|| client.into());
+        self.askers.session_mut(session).set_client((!client.is_empty()).then(|| client.into()));
+    }
+
+    /// Whether the session is told of holds that are taken away.
+    ///
+    /// # Panics
+    /// If the session has ended.
+    pub fn set_notices(&mut self, session: SessionKey, wants_notices: bool) {
+        self.askers.session_mut(session).set_notices(wants_notices);
     }
 
     /// Executes one request.
@@ -148,8 +261,12 @@ impl<S: BuildHasher> Engine<S> {
     #[inline]
     pub fn request(&mut self, operation: &Operation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         match operation {
-            Operation::Lock(lock) => self.lock(lock, context, replies),
-            Operation::Unlock { name } => self.unlock(name.as_str(), context, replies),
+            Operation::Lock(lock) => self.lock(lock, None, context, replies),
+            Operation::LockWith(lock, terms) => self.lock(lock, Some(terms), context, replies),
+            Operation::LockMany(request) => self.lock_many(request, context, replies),
+            Operation::Unlock { name, token } => self.unlock(name.as_str(), *token, context, replies),
+            Operation::UnlockMany { names, token } => self.unlock_many(names, *token, context, replies),
+            Operation::Renew(request) => self.renew(request, context, replies),
             Operation::Reset => {
                 self.leave_all(context, replies);
                 self.answer(context, Outcome::ResetSucceeded, replies);
@@ -163,12 +280,17 @@ impl<S: BuildHasher> Engine<S> {
                 let outcome = listing::outcome(&page, |(value, next)| Outcome::LocksPage { value, next: *next });
                 self.answer(context, outcome, replies);
             }
+            Operation::OneLock { name, has_detail } => {
+                let listing = self.list_one(name.as_str(), *has_detail, context.now);
+                let outcome = listing::outcome(&listing, |value| Outcome::LocksPage { value, next: None });
+                self.answer(context, outcome, replies);
+            }
             Operation::Connections => {
                 let listing = self.list_connections();
                 self.answer(context, listing::outcome(&listing, Outcome::Connections), replies);
             }
             Operation::MyLocks => {
-                let listing = self.list_locks_of(context.session);
+                let listing = self.list_locks_of(context);
                 self.answer(context, listing::outcome(&listing, Outcome::MyLocks), replies);
             }
             Operation::KeepAlive if context.id.is_some() => self.answer(context, Outcome::KeptAlive, replies),
@@ -182,23 +304,31 @@ impl<S: BuildHasher> Engine<S> {
     /// # Panics
     /// If the session has ended.
     pub fn disconnect(&mut self, session: SessionKey, now: Moment, replies: &mut impl Replies) {
-        while let Some(place) = self.sessions.get(session).places.first() {
-            self.leave(place, now, replies);
-        }
-        self.sessions.remove(session);
+        self.lose_all(session, now, replies);
+        self.askers.remove(session);
     }
 
     /// Executes the next deadline, if there is one at or before `due_by`, at the moment `now`. Says whether there was.
     pub fn expire_next(&mut self, due_by: Moment, now: Moment, replies: &mut impl Replies) -> bool {
-        match self.deadlines.pop_due(due_by) {
-            Some(Due::Wait(place)) => {
-                // It is no longer armed, so leaving must not cancel it.
+        let Some(due) = self.deadlines.pop_due(due_by) else { return false };
+        // It is no longer armed, so what follows must not cancel it.
+        match due {
+            Due::Wait(place) => {
                 self.table.place_mut(place).deadline = None;
-                self.time_out(place, now, replies);
-                true
+                if !self.is_left_over(place) {
+                    self.time_out(place, now, replies);
+                }
             }
-            None => false,
+            Due::WaitForMany(bundle) => {
+                self.bundle_mut(bundle).deadline = None;
+                if !self.is_bundle_left_over(bundle) {
+                    self.time_out_many(bundle, now, replies);
+                }
+            }
+            Due::Lease(place) => self.expire(place, now, replies),
+            Due::Opening(lock) => self.open(lock, now, replies),
         }
+        true
     }
 
     /// When [`Engine::expire_next`] has something to do next.
@@ -208,10 +338,20 @@ impl<S: BuildHasher> Engine<S> {
 
     /// Tells those who wait with an id that their wait ends with the server. Nothing else changes.
     pub fn announce_shutdown(&self, replies: &mut impl Replies) {
-        for (_, place) in self.table.places().iter() {
-            if let (Standing::Waiting, Some(extras)) = (place.standing, &place.extras) {
-                let outcome = refusal(Reason::ShuttingDown, "the server is shutting down", self.table.name(place.lock));
-                self.tell(place.session, Some(extras.id.as_ref()), outcome, replies);
+        let tell = |asker, id, subject, replies: &mut _| {
+            let message = "the server is shutting down".into();
+            let outcome = Outcome::Error { reason: Reason::ShuttingDown, message, subject: Some(subject) };
+            self.tell(asker, id, outcome, replies);
+        };
+        for (_, place) in self.table.places().iter().filter(|(_, place)| !place.is_holding()) {
+            if let Some(id) = place.extras.as_ref().and_then(|extras| extras.id.get()) {
+                tell(place.asker, Some(id), Subject::Lock(self.table.name(place.lock)), replies);
+            }
+        }
+        for (_, bundle) in self.bundles.iter() {
+            if let Some(id) = bundle.id.get() {
+                let asker = self.table.place(bundle.places[0]).asker;
+                tell(asker, Some(id), Subject::Locks(&bundle.names), replies);
             }
         }
     }
@@ -221,17 +361,23 @@ impl<S: BuildHasher> Engine<S> {
     /// # Panics
     /// If the session has ended.
     pub fn summary(&self, session: SessionKey) -> Summary<'_> {
-        let Session { client, places, waiting, .. } = self.sessions.get(session);
-        Summary { client: client.as_deref(), holds: places.len() - *waiting as usize, waits: *waiting as usize }
+        let session = self.askers.session(session);
+        let waits = session.waits();
+        Summary { client: session.client(), holds: session.places() - waits, waits }
     }
 
-    /// The names of all that a session holds and waits for, in the order in which it asked, and whether it holds each.
+    /// The names of all that a session holds and waits for, and whether it holds each: what it asked for itself, in that
+    /// order, then the same of each of its owners.
     ///
     /// # Panics
     /// If the session has ended.
     pub fn locks_of(&self, session: SessionKey) -> impl Iterator<Item = (&str, bool)> {
-        let places = self.sessions.get(session).places.iter(self.table.places());
-        places.map(|(_, place)| (self.table.name(place.lock), place.standing == Standing::Holding))
+        self.askers.of_session(session).flat_map(|asker| self.locks_of_asker(asker))
+    }
+
+    fn locks_of_asker(&self, asker: Asker) -> impl Iterator<Item = (&str, bool)> {
+        let places = self.askers.party(asker).places.iter(self.table.places());
+        places.map(|(_, place)| (self.table.name(place.lock), place.is_holding()))
     }
 
     /// What was done so far, and what there is now.
@@ -241,18 +387,20 @@ impl<S: BuildHasher> Engine<S> {
 
     /// Answers the request that is being executed.
     fn answer(&self, context: &Context<'_>, outcome: Outcome<'_>, replies: &mut impl Replies) {
-        self.tell(context.session, context.id, outcome, replies);
+        let to = self.askers.session(context.session).connection;
+        replies.push(to, &Reply { id: context.id, owner: context.owner, outcome });
     }
 
-    /// The one way out: all that the engine says to a session.
+    /// The one way out for all that the engine says to those who have places.
     #[inline]
-    fn tell(&self, session: SessionKey, id: Option<Id<&str>>, outcome: Outcome<'_>, replies: &mut impl Replies) {
-        replies.push(self.sessions.get(session).connection, &Reply { id, outcome });
+    fn tell(&self, asker: Asker, id: Option<Id<&str>>, outcome: Outcome<'_>, replies: &mut impl Replies) {
+        let to = self.askers.session_of(asker).connection;
+        replies.push(to, &Reply { id, owner: self.askers.name(asker), outcome });
     }
 }
 
 fn refusal<'a>(reason: Reason, message: &'static str, name: &'a str) -> Outcome<'a> {
-    Outcome::Error { reason, message: message.into(), name: Some(name) }
+    Outcome::Error { reason, message: message.into(), subject: Some(Subject::Lock(name)) }
 }
 
 #[cfg(test)]
@@ -268,8 +416,15 @@ mod tests {
     #[test]
     fn an_engine_with_a_session_is_not_empty_although_nothing_is_held() {
         // Tests rely on it to find what is left behind.
-        let limits = EngineLimits { session_locks_max: 1, lock_waits_max: 1, reply_bytes_max: 100 };
-        let mut engine = Engine::new(limits);
+        let limits = EngineLimits {
+            session_locks_max: 1,
+            lock_waits_max: 1,
+            closing_locks_max: 1,
+            turn_grants_max: 1,
+            turn_walk_max: 1,
+            reply_bytes_max: 100,
+        };
+        let mut engine = Engine::new(limits, TokenBlock::new(1, 2));
         assert!(engine.is_empty());
         let session = engine.connect(ConnectionKey::from_bits(0), Peer::Unix(0));
         assert!(!engine.is_empty());

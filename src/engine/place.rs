@@ -2,17 +2,18 @@
 
 use std::num::NonZeroU32;
 
-use super::SessionKey;
+use super::askers::Asker;
 use super::deadline::DeadlineKey;
+use super::extras::PlaceExtras;
+use super::fit::Kind;
 use super::list::Links;
 use super::table::LockKey;
 use crate::slots::Chunks;
 use crate::time::Moment;
-use crate::wire::Id;
 
 /// Names a place while it exists. The engine removes a place and all that points to it in one step, so these need no
 /// generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PlaceKey(NonZeroU32);
 
 impl PlaceKey {
@@ -29,16 +30,23 @@ impl PlaceKey {
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) lock: LockKey,
-    pub(super) session: SessionKey,
-    pub(super) standing: Standing,
-    /// Waiting: when the wait times out.
+    pub(super) asker: Asker,
+    /// Waiting alone: when the wait times out. Holding: when the lease runs out.
     pub(super) deadline: Option<DeadlineKey>,
+    pub(super) standing: Standing,
+    pub(super) kind: Kind,
+    /// Whether the answer to its request has the token.
+    pub(super) has_fence: bool,
+    /// Whether a second request like it joins its wait.
+    pub(super) is_plain: bool,
     /// When it began to hold, or to wait.
     pub(super) since: Moment,
+    /// Holding: what the grant was numbered.
+    pub(super) token: u64,
     /// What few places have. Out of line, so that the others stay small.
     pub(super) extras: Option<Box<PlaceExtras>>,
     pub(super) in_queue: Links,
-    pub(super) in_session: Links,
+    pub(super) of_asker: Links,
 }
 
 // A million locks held are a million of these.
@@ -48,28 +56,38 @@ const _: () = assert!(size_of::<Place>() <= 56);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Holding,
+    /// Waits for somebody on this lock.
     Waiting,
-}
-
-/// What only some requests bring.
-#[derive(Debug)]
-pub(super) struct PlaceExtras {
-    /// The request's id, to be sent with the answer when the wait ends.
-    pub(super) id: Id<Box<str>>,
+    /// Waits for nobody on this lock, but was not granted: it needs other locks as well, or is left over for the next turn.
+    Ready,
 }
 
 impl Place {
-    pub(super) fn new(lock: LockKey, session: SessionKey, standing: Standing, since: Moment) -> Self {
+    /// One that is exclusive and has nothing special.
+    pub(super) fn new(lock: LockKey, asker: Asker, standing: Standing, since: Moment) -> Self {
         Place {
             lock,
-            session,
-            standing,
+            asker,
             deadline: None,
+            standing,
+            kind: Kind::Exclusive,
+            has_fence: false,
+            is_plain: true,
             since,
+            token: 0,
             extras: None,
             in_queue: Links::default(),
-            in_session: Links::default(),
+            of_asker: Links::default(),
         }
+    }
+
+    pub(super) fn is_holding(&self) -> bool {
+        self.standing == Standing::Holding
+    }
+
+    /// What it was asked for with, if that was anything special.
+    pub(super) fn priority(&self) -> u8 {
+        self.extras.as_ref().map_or(0, |extras| extras.priority)
     }
 }
 

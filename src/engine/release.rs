@@ -2,94 +2,215 @@
 
 use std::hash::BuildHasher;
 
-use super::place::{PlaceExtras, PlaceKey, Standing};
+use super::askers::Asker;
+use super::bundle::BundleKey;
+use super::place::{Place, PlaceKey};
 use super::table::LockKey;
-use super::{Context, Engine, Replies, SessionKey};
+use super::{Context, Due, Engine, Replies, SessionKey};
 use crate::time::Moment;
-use crate::wire::reply::Outcome;
+use crate::wire::items::Items;
+use crate::wire::reply::{Outcome, Subject};
+use crate::wire::request::Names;
+
+/// How a hold ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// By a request of its holder.
+    GivenUp,
+    /// Its holder has not ended it: the connection is gone, or the lease has run out.
+    Lost,
+    /// Somebody has taken it away, so that the lock is free.
+    Revoked,
+}
 
 impl<S: BuildHasher> Engine<S> {
-    pub(super) fn unlock(&mut self, name: &str, context: &Context<'_>, replies: &mut impl Replies) {
-        let outcome = match self.place_named(context.session, name) {
+    pub(super) fn unlock(&mut self, name: &str, token: Option<u64>, context: &Context<'_>, replies: &mut impl Replies) {
+        let subject = Subject::Lock(name);
+        let outcome = match self.place_named(self.who(context).asker, name, token) {
             Some(place) => {
                 // The next holder is granted before the releaser is answered: that answer may overflow the releaser's
                 // output and end its connection, and the waiter's turn must not depend on that.
                 self.cancel_or_release(place, context.now, replies);
-                Outcome::Released { name }
+                Outcome::Released { subject }
             }
-            None => Outcome::ReleaseFailed { name },
+            None => Outcome::ReleaseFailed { subject },
         };
         self.answer(context, outcome, replies);
     }
 
-    /// The place of a session on a lock. Most release what they took last, which is found without the hash and the index:
-    /// an eighth of what a lock and its unlock cost in here.
-    fn place_named(&self, session: SessionKey, name: &str) -> Option<PlaceKey> {
-        let last = self.sessions.get(session).places.last();
-        last.filter(|last| self.table.is_named(self.table.place(*last).lock, name)).or_else(|| {
+    /// Several at once. What is answered is what the asker was on when the request came.
+    pub(super) fn unlock_many(
+        &mut self,
+        names: &Names<'_>,
+        token: Option<u64>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let asker = self.who(context).asker;
+        let mut released = Items::default();
+        let is_on = |name: &&str| self.place_named(asker, name, token).is_some();
+        names.iter().map(|name| name.as_str()).filter(is_on).for_each(|name| released.push_name(name));
+        if released.is_empty() {
+            let names: Items = names.iter().map(|name| name.as_str()).collect();
+            return self.answer(context, Outcome::ReleaseFailed { subject: Subject::Locks(&names) }, replies);
+        }
+        for name in names.iter() {
+            // A wait for several of them ends with the first.
+            if let Some(place) = self.place_named(self.who(context).asker, name.as_str(), token) {
+                self.cancel_or_release(place, context.now, replies);
+            }
+        }
+        self.answer(context, Outcome::Released { subject: Subject::Locks(&released) }, replies);
+    }
+
+    /// The place of an asker on a lock; with a token, only a hold that has it. Most release what they took last, which is
+    /// found without the hash and the index: an eighth of what a lock and its unlock cost in here.
+    pub(super) fn place_named(&self, asker: Option<Asker>, name: &str, token: Option<u64>) -> Option<PlaceKey> {
+        let asker = asker?;
+        let last = self.askers.party(asker).places.last();
+        let place = last.filter(|last| self.table.is_named(self.table.place(*last).lock, name)).or_else(|| {
             let lock = self.table.find(self.table.hash(name), name)?;
-            self.table.place_of(lock, session)
+            self.table.place_of(lock, asker)
+        });
+        place.filter(|key| {
+            let has_token = |token| {
+                let place = self.table.place(*key);
+                place.is_holding() && place.token == token
+            };
+            token.is_none_or(has_token)
         })
     }
 
+    /// All of one owner, or all of the connection.
     pub(super) fn leave_all(&mut self, context: &Context<'_>, replies: &mut impl Replies) {
-        while let Some(place) = self.sessions.get(context.session).places.first() {
+        while let Some(place) = self.first_of(context) {
             self.cancel_or_release(place, context.now, replies);
         }
     }
 
-    /// The session itself gives up a place. A wait that had an id is told so.
+    fn first_of(&self, context: &Context<'_>) -> Option<PlaceKey> {
+        let asker = match context.owner {
+            None => self.askers.first_busy(context.session),
+            Some(_) => self.who(context).asker,
+        };
+        self.askers.party(asker?).places.first()
+    }
+
+    /// All of a session that ends.
+    pub(super) fn lose_all(&mut self, session: SessionKey, now: Moment, replies: &mut impl Replies) {
+        while let Some(asker) = self.askers.first_busy(session) {
+            let place = self.askers.party(asker).places.first().expect("it is busy");
+            self.leave(place, Ending::Lost, now, replies);
+        }
+    }
+
+    /// The asker itself gives up a place. A wait that had an id is told so.
     fn cancel_or_release(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
         let place = self.table.place(key);
-        if let (Standing::Waiting, Some(extras)) = (place.standing, &place.extras) {
-            let outcome = Outcome::Cancelled { name: self.table.name(place.lock) };
-            self.tell(place.session, Some(extras.id.as_ref()), outcome, replies);
+        if !place.is_holding()
+            && let Some(extras) = &place.extras
+        {
+            let (id, subject) = match extras.bundle {
+                None => (extras.id.get(), Subject::Lock(self.table.name(place.lock))),
+                Some(bundle) => (self.bundle(bundle).id.get(), Subject::Locks(&self.bundle(bundle).names)),
+            };
+            if id.is_some() {
+                self.tell(place.asker, id, Outcome::Cancelled { subject }, replies);
+            }
         }
-        self.leave(key, now, replies);
+        self.leave(key, Ending::GivenUp, now, replies);
     }
 
     /// A wait ends without the lock.
     pub(super) fn time_out(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
-        let (lock, session, extras) = self.take_off(key);
+        let place = self.take_off(key);
+        let lock = place.lock;
         self.stats.on_timeout();
         self.read_queue(lock);
-        let outcome = Outcome::TimedOut { name: self.table.name(lock), queue: &self.queue };
-        self.tell(session, extras.as_ref().map(|extras| extras.id.as_ref()), outcome, replies);
+        let outcome = Outcome::TimedOut { subject: Subject::Lock(self.table.name(lock)), queue: Some(&self.queue) };
+        self.tell(place.asker, place.extras.as_ref().and_then(|extras| extras.id.get()), outcome, replies);
+        self.give_back(place);
         self.settle(lock, now, replies);
     }
 
-    pub(super) fn leave(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
-        let (lock, ..) = self.take_off(key);
+    /// The same, for a wait for several.
+    pub(super) fn time_out_many(&mut self, key: BundleKey, now: Moment, replies: &mut impl Replies) {
+        self.stats.on_timeout();
+        let bundle = self.bundle(key);
+        let asker = self.table.place(bundle.places[0]).asker;
+        let outcome = Outcome::TimedOut { subject: Subject::Locks(&bundle.names), queue: None };
+        self.tell(asker, bundle.id.get(), outcome, replies);
+        self.leave_many(key, now, replies);
+    }
+
+    /// Ends a hold, or a wait with all its places.
+    pub(super) fn leave(&mut self, key: PlaceKey, ending: Ending, now: Moment, replies: &mut impl Replies) {
+        if let Some(bundle) = self.bundle_of(key) {
+            return self.leave_many(bundle, now, replies);
+        }
+        let place = self.take_off(key);
+        let lock = place.lock;
+        if place.is_holding() && place.extras.is_some() {
+            self.close(&place, ending, now);
+        }
+        self.give_back(place);
         self.settle(lock, now, replies);
     }
 
     /// Removes a place and its deadline. Whoever calls this settles the lock.
-    fn take_off(&mut self, key: PlaceKey) -> (LockKey, SessionKey, Option<Box<PlaceExtras>>) {
-        let session = self.table.place(key).session;
-        let of_session = self.sessions.get_mut(session);
-        let place = self.table.leave(key, &mut of_session.places);
-        of_session.waiting -= u32::from(place.standing == Standing::Waiting);
+    pub(super) fn take_off(&mut self, key: PlaceKey) -> Place {
+        let asker = self.table.place(key).asker;
+        let place = self.table.leave(key, &mut self.askers.party_mut(asker).places);
+        self.askers.on_leave(asker, !place.is_holding());
         if let Some(deadline) = place.deadline {
             self.deadlines.cancel(deadline);
         }
-        self.stats.on_leave(place.standing);
-        (place.lock, session, place.extras)
+        self.stats.on_leave(place.is_holding());
+        place
     }
 
-    /// After a place has left a lock, for whatever reason: grants the head of the queue for as long as it fits.
-    fn settle(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
-        while let Some(key) = self.table.next_grant(lock) {
-            self.table.grant(key, now);
-            self.stats.on_grant();
-            let place = self.table.place_mut(key);
-            let (session, extras) = (place.session, place.extras.take());
-            self.sessions.get_mut(session).waiting -= 1;
-            if let Some(deadline) = place.deadline.take() {
-                self.deadlines.cancel(deadline);
-            }
-            let outcome = Outcome::Acquired { name: self.table.name(lock) };
-            self.tell(session, extras.as_ref().map(|extras| extras.id.as_ref()), outcome, replies);
+    /// After the last that is to be said of a place which was taken off: keeps its memory, forgets its owner.
+    #[inline]
+    pub(super) fn give_back(&mut self, place: Place) {
+        self.askers.forget_if_idle(place.asker);
+        let was_wait = !place.is_holding();
+        if let Some(extras) = place.extras {
+            // Those of a hold were counted when it ended.
+            self.closings -= usize::from(was_wait && extras.may_close());
+            self.pool.put(extras);
         }
-        self.table.remove_if_free(lock);
+    }
+
+    /// A hold has ended: whether nobody gets the lock for a while.
+    fn close(&mut self, place: &Place, ending: Ending, now: Moment) {
+        let Some(extras) = place.extras.as_ref().filter(|extras| extras.may_close()) else { return };
+        let until = match ending {
+            Ending::Revoked => now,
+            Ending::GivenUp => place.since.after(extras.min_hold),
+            Ending::Lost => place.since.after(extras.min_hold).max(now.after(extras.lost_delay)),
+        };
+        if until > now {
+            let deadline = self.deadlines.arm_early(until, Due::Opening(place.lock));
+            self.table.special_mut(place.lock).closing = Some(deadline);
+        } else {
+            self.closings -= 1;
+        }
+    }
+
+    /// A lock is closed no longer. Its deadline is not armed any more.
+    pub(super) fn open(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
+        self.table.special_mut(lock).closing = None;
+        self.closings -= 1;
+        self.settle(lock, now, replies);
+    }
+
+    /// The lease of a hold has run out. Its deadline is not armed any more.
+    pub(super) fn expire(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
+        let place = self.table.place_mut(key);
+        place.deadline = None;
+        let (asker, token, lock) = (place.asker, place.token, place.lock);
+        self.stats.on_expiry();
+        self.tell(asker, None, Outcome::NoticeExpired { name: self.table.name(lock), token }, replies);
+        self.leave(key, Ending::Lost, now, replies);
     }
 }

@@ -1,7 +1,5 @@
 //! Plain counters of what the engine did, changed only through the names of what happened.
 
-use super::place::Standing;
-
 /// Counters since the start, and gauges of now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -13,6 +11,10 @@ pub struct Stats {
     pub timeouts: u64,
     /// Requests answered `queue_maxed` since the start.
     pub queue_maxed: u64,
+    /// Holds ended by their lease since the start.
+    pub expiries: u64,
+    /// Requests answered `deadlock` since the start.
+    pub deadlocks: u64,
     /// Holds now.
     pub held: u64,
     /// Waits now.
@@ -34,14 +36,21 @@ impl Stats {
         self.on_acquire();
     }
 
-    pub(super) fn on_leave(&mut self, standing: Standing) {
-        match standing {
-            Standing::Holding => {
-                self.held -= 1;
-                self.releases += 1;
-            }
-            Standing::Waiting => self.waiting -= 1,
+    pub(super) fn on_leave(&mut self, was_holding: bool) {
+        if was_holding {
+            self.held -= 1;
+            self.releases += 1;
+        } else {
+            self.waiting -= 1;
         }
+    }
+
+    pub(super) fn on_expiry(&mut self) {
+        self.expiries += 1;
+    }
+
+    pub(super) fn on_deadlock(&mut self) {
+        self.deadlocks += 1;
     }
 
     pub(super) fn on_timeout(&mut self) {

@@ -4,16 +4,18 @@ use std::hash::{BuildHasher, Hasher};
 
 use smallvec::SmallVec;
 
-use super::SessionKey;
+use super::askers::Asker;
 use super::crowd::{CROWDED, Crowd};
 use super::index::Index;
-use super::list::{InQueue, InSession, List};
+use super::list::{InQueue, List, OfAsker};
 use super::place::{Place, PlaceKey, Places, Standing, at, at_mut};
+use super::special::{Special, SpecialKey};
 use crate::slots::Chunks;
 use crate::time::Moment;
+use crate::wire::{Id, Owner};
 
-/// Names a lock while it has holders or waiters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Names a lock while it has an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LockKey(u32);
 
 impl LockKey {
@@ -23,14 +25,17 @@ impl LockKey {
     }
 }
 
-/// A lock that has holders or waiters. A free lock is an absent entry.
+/// A lock that has holders or waiters, is closed, or has just been left by somebody who was left over. Any other lock is
+/// an absent entry.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     hash: u64,
     /// UTF-8. Most names live in here.
     name: SmallVec<[u8; 32]>,
-    holders: List<InQueue>,
-    waiters: List<InQueue>,
+    pub(super) holders: List<InQueue>,
+    pub(super) waiters: List<InQueue>,
+    /// What most locks don't have: without it all places are exclusive, each alone, in the order of asking.
+    pub(super) special: Option<SpecialKey>,
     /// Whether the places are in the crowd index. Once they are, they stay there until the lock is free.
     is_crowded: bool,
 }
@@ -49,7 +54,8 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Table<S> {
     entries: Chunks<Entry>,
-    places: Places,
+    pub(super) places: Places,
+    pub(super) specials: Chunks<Special>,
     /// From the hash of a name to its entry.
     by_name: Index,
     /// The places of crowded locks.
@@ -63,6 +69,7 @@ impl<S: BuildHasher> Table<S> {
         Table {
             entries: Chunks::default(),
             places: Places::default(),
+            specials: Chunks::default(),
             by_name: Index::default(),
             crowd: Crowd::default(),
             hasher,
@@ -91,6 +98,7 @@ impl<S: BuildHasher> Table<S> {
             name: SmallVec::from_slice(name.as_bytes()),
             holders: List::default(),
             waiters: List::default(),
+            special: None,
             is_crowded: false,
         };
         let number = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 locks");
@@ -98,12 +106,21 @@ impl<S: BuildHasher> Table<S> {
         LockKey(number)
     }
 
-    /// Forgets the entry of a lock that nobody holds and nobody waits for.
+    /// Forgets the entry of a lock that nobody holds and nobody waits for, unless something else keeps it.
     pub(super) fn remove_if_free(&mut self, lock: LockKey) {
-        if self.entry(lock).places() == 0 {
+        let entry = self.entry(lock);
+        if entry.places() == 0 && !entry.special.is_some_and(|key| self.specials[key.index()].keeps_entry()) {
             let entry = self.entries.remove(lock.0 as usize);
             self.by_name.remove(entry.hash, lock.0);
+            if let Some(special) = entry.special {
+                self.specials.remove(special.index());
+            }
         }
+    }
+
+    /// Whether there is an entry under this key.
+    pub(super) fn contains(&self, lock: LockKey) -> bool {
+        self.entries.contains(lock.0 as usize)
     }
 
     pub(super) fn name(&self, lock: LockKey) -> &str {
@@ -131,13 +148,13 @@ impl<S: BuildHasher> Table<S> {
         &self.places
     }
 
-    /// The place of a session on a lock, in O(1) however many others there are.
-    pub(super) fn place_of(&self, lock: LockKey, session: SessionKey) -> Option<PlaceKey> {
+    /// The place of an asker on a lock, in O(1) however many others there are.
+    pub(super) fn place_of(&self, lock: LockKey, asker: Asker) -> Option<PlaceKey> {
         let entry = self.entry(lock);
         if entry.is_crowded {
-            return self.crowd.find(&self.hasher, &self.places, lock, session);
+            return self.crowd.find(&self.hasher, &self.places, lock, asker);
         }
-        self.on(lock).find(|(_, place)| place.session == session).map(|(key, _)| key)
+        self.on(lock).find(|(_, place)| place.asker == asker).map(|(key, _)| key)
     }
 
     /// All places on a lock: the holders, then the waiters in order.
@@ -159,62 +176,91 @@ impl<S: BuildHasher> Table<S> {
         (locks, (end < all).then_some(end))
     }
 
-    /// Adds a place for a session that has none on this lock.
-    pub(super) fn join(
-        &mut self,
-        lock: LockKey,
-        session: SessionKey,
-        of_session: &mut List<InSession>,
-        standing: Standing,
-        now: Moment,
-    ) -> PlaceKey {
-        let index = self.places.insert(Place::new(lock, session, standing, now));
-        let key = PlaceKey::new(u32::try_from(index).expect("fewer than 2^32 places"));
+    /// Adds a place for an asker who has none on its lock: at the end of the holders, or of the waiters.
+    #[inline]
+    pub(super) fn join(&mut self, place: Place, of_asker: &mut List<OfAsker>) -> PlaceKey {
+        let (lock, is_holding) = (place.lock, place.is_holding());
+        let key = self.insert(place, of_asker);
         let entry = &mut self.entries[lock.0 as usize];
-        let list = match standing {
-            Standing::Holding => &mut entry.holders,
-            Standing::Waiting => &mut entry.waiters,
-        };
+        let list = if is_holding { &mut entry.holders } else { &mut entry.waiters };
         list.push(&mut self.places, key);
-        of_session.push(&mut self.places, key);
         self.join_crowd(lock, key);
         key
     }
 
-    /// Takes a place off its lock and out of its session. The lock's entry stays, for the caller to grant or remove.
-    pub(super) fn leave(&mut self, key: PlaceKey, of_session: &mut List<InSession>) -> Place {
-        let Place { lock, session, standing, .. } = *self.place(key);
+    /// Adds a place behind one that waits, or before all others.
+    pub(super) fn join_behind(
+        &mut self,
+        previous: Option<PlaceKey>,
+        place: Place,
+        of_asker: &mut List<OfAsker>,
+    ) -> PlaceKey {
+        let lock = place.lock;
+        let key = self.insert(place, of_asker);
+        self.entries[lock.0 as usize].waiters.insert_after(&mut self.places, previous, key);
+        self.join_crowd(lock, key);
+        key
+    }
+
+    fn insert(&mut self, place: Place, of_asker: &mut List<OfAsker>) -> PlaceKey {
+        let index = self.places.insert(place);
+        let key = PlaceKey::new(u32::try_from(index).expect("fewer than 2^32 places"));
+        of_asker.push(&mut self.places, key);
+        key
+    }
+
+    /// Takes a place off its lock and out of its asker's list. The lock's entry stays, for the caller to grant or remove.
+    pub(super) fn leave(&mut self, key: PlaceKey, of_asker: &mut List<OfAsker>) -> Place {
+        let Place { lock, asker, standing, .. } = *self.place(key);
+        self.on_leave(lock, key);
         let entry = &mut self.entries[lock.0 as usize];
-        let list = match standing {
-            Standing::Holding => &mut entry.holders,
-            Standing::Waiting => &mut entry.waiters,
-        };
+        let list = if standing == Standing::Holding { &mut entry.holders } else { &mut entry.waiters };
         list.remove(&mut self.places, key);
         if entry.is_crowded {
-            self.crowd.remove(&self.hasher, lock, session, key);
+            self.crowd.remove(&self.hasher, lock, asker, key);
         }
-        of_session.remove(&mut self.places, key);
+        of_asker.remove(&mut self.places, key);
         self.places.remove(key.index() as usize)
     }
 
-    /// The head of the queue, if it fits the holders.
+    /// On a lock without anything special: the head of the queue, if nobody holds it.
     pub(super) fn next_grant(&self, lock: LockKey) -> Option<PlaceKey> {
         let entry = self.entry(lock);
         if entry.holders.is_empty() { entry.waiters.first() } else { None }
     }
 
-    /// Makes the head of the queue a holder.
-    pub(super) fn grant(&mut self, key: PlaceKey, now: Moment) {
+    /// Makes a waiter a holder.
+    pub(super) fn grant(&mut self, key: PlaceKey, token: u64, now: Moment) {
+        let place = self.place(key);
+        let (lock, kind) = (place.lock, place.kind);
+        assert!(!place.is_holding(), "only a waiter is granted");
+        self.on_grant(lock, key);
+        let entry = &mut self.entries[lock.0 as usize];
+        let is_alone = entry.holders.is_empty();
         let place = at_mut(&mut self.places, key);
-        assert_eq!(place.standing, Standing::Waiting, "only a waiter is granted");
-        (place.standing, place.since) = (Standing::Holding, now);
-        let entry = &mut self.entries[place.lock.0 as usize];
-        assert!(entry.holders.is_empty(), "an exclusive holder is alone");
+        (place.standing, place.since, place.token) = (Standing::Holding, now, token);
         entry.waiters.remove(&mut self.places, key);
         entry.holders.push(&mut self.places, key);
+        assert!(is_alone || self.fits_a_holder(lock, kind), "holders fit each other");
     }
 
-    fn entry(&self, lock: LockKey) -> &Entry {
+    pub(super) fn hash_of_owner(&self, session: u32, owner: Owner<&str>) -> u64 {
+        match owner {
+            Id::Number(number) => self.hasher.hash_one((session, number)),
+            Id::Text(text) => {
+                let mut hasher = self.hasher.build_hasher();
+                hasher.write_u32(session);
+                hasher.write(text.as_bytes());
+                hasher.finish()
+            }
+        }
+    }
+
+    pub(super) fn entry_mut(&mut self, lock: LockKey) -> &mut Entry {
+        &mut self.entries[lock.0 as usize]
+    }
+
+    pub(super) fn entry(&self, lock: LockKey) -> &Entry {
         &self.entries[lock.0 as usize]
     }
 
@@ -240,17 +286,15 @@ impl<S: BuildHasher> Table<S> {
         let (mut seen, mut crowd) = (0, 0);
         for lock in self.locks() {
             let entry = self.entry(lock);
-            assert!(entry.places() > 0, "a free lock is an absent entry");
-            assert!(entry.holders.len() <= 1, "an exclusive holder is alone");
-            assert!(!entry.holders.is_empty() || entry.waiters.is_empty(), "a head that fits stays waiting");
+            self.check_special(lock);
             assert_eq!(entry.hash, self.hash(self.name(lock)), "the hash is that of the name");
             assert_eq!(self.find(entry.hash, self.name(lock)), Some(lock), "a lock is found by its name");
             assert!(entry.is_crowded || entry.places() <= CROWDED, "a crowd is in its index");
-            for (list, standing) in [(&entry.holders, Standing::Holding), (&entry.waiters, Standing::Waiting)] {
+            for (list, is_holding) in [(&entry.holders, true), (&entry.waiters, false)] {
                 assert_eq!(list.iter(&self.places).count(), list.len(), "a list is as long as it says");
                 for (key, place) in list.iter(&self.places) {
-                    assert_eq!((place.lock, place.standing), (lock, standing), "a place is where it says");
-                    assert_eq!(self.place_of(lock, place.session), Some(key), "a session finds its place");
+                    assert_eq!((place.lock, place.is_holding()), (lock, is_holding), "a place is where it says");
+                    assert_eq!(self.place_of(lock, place.asker), Some(key), "an asker finds its place");
                     seen += 1;
                 }
             }
@@ -266,6 +310,7 @@ mod tests {
     use std::hash::{BuildHasherDefault, RandomState};
 
     use super::*;
+    use crate::engine::SessionKey;
 
     #[test]
     fn different_names_and_different_tables_have_different_hashes() {
@@ -280,12 +325,13 @@ mod tests {
     fn a_lock_costs_no_index_of_its_places_until_it_is_crowded() {
         let mut table = Table::new(RandomState::new());
         let lock = table.add(table.hash("db"), "db");
-        let mut of_session: Vec<List<InSession>> = (0..=CROWDED).map(|_| List::default()).collect();
+        let mut of_session: Vec<List<OfAsker>> = (0..=CROWDED).map(|_| List::default()).collect();
         let mut places = Vec::new();
         for (number, of_session) in (0..).zip(&mut of_session) {
             assert_eq!(table.crowd.len(), 0, "with {} places", places.len());
             let standing = if number == 0 { Standing::Holding } else { Standing::Waiting };
-            places.push(table.join(lock, SessionKey::from_bits(number), of_session, standing, Moment::START));
+            let asker = Asker::session(SessionKey::from_bits(number));
+            places.push(table.join(Place::new(lock, asker, standing, Moment::START), of_session));
         }
         table.check_all();
         assert_eq!(table.crowd.len(), CROWDED + 1, "every place is found by hash, those that were there before too");
@@ -311,11 +357,12 @@ mod tests {
     fn names_and_places_are_told_apart_although_their_hashes_collide() {
         let mut table = Table::new(BuildHasherDefault::<Collision>::default());
         let locks = ["a", "b"].map(|name| table.add(table.hash(name), name));
-        let mut of_session: Vec<List<InSession>> = (0..=CROWDED).map(|_| List::default()).collect();
+        let mut of_session: Vec<List<OfAsker>> = (0..=CROWDED).map(|_| List::default()).collect();
         for (number, of_session) in (0..).zip(&mut of_session) {
             let standing = if number == 0 { Standing::Holding } else { Standing::Waiting };
             for lock in locks {
-                table.join(lock, SessionKey::from_bits(number), of_session, standing, Moment::START);
+                let asker = Asker::session(SessionKey::from_bits(number));
+                table.join(Place::new(lock, asker, standing, Moment::START), of_session);
             }
         }
         // That each name finds its lock, and each session its place.

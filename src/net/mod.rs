@@ -11,12 +11,11 @@ mod manager;
 mod signals;
 mod silence;
 mod socket;
-#[allow(dead_code, reason = "the loop is about to take them")]
 mod tokens;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -33,7 +32,7 @@ pub(crate) use self::socket::Socket;
 use self::alarm::Alarm;
 use self::manager::Manager;
 use self::signals::Signals;
-use self::tokens::Tokens;
+use self::tokens::{TokenSource, Tokens};
 use crate::engine::{ConnectionKey, Stats};
 use crate::server::{Readiness, Server};
 use crate::slots::Key;
@@ -138,6 +137,15 @@ impl Net {
     /// # Errors
     /// [`BindError`], which says what to do.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        Net::bind_with(config, tokens::source, tokens::LEFT_MIN)
+    }
+
+    /// With tokens of a source that is opened for a state directory, as [`Tokens::begin`] takes it.
+    fn bind_with(
+        config: Config,
+        open_source: impl FnOnce(Option<&Path>) -> Result<Box<dyn TokenSource>, TokensError>,
+        tokens_left_min: u64,
+    ) -> Result<Self, BindError> {
         let mut listener = match Listener::passed(&config.tcp)? {
             Some(passed) => passed,
             None => Listener::bind(&config.listen, &config.tcp)?,
@@ -149,9 +157,9 @@ impl Net {
         poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
         // The last step: a start that fails uses up no block.
-        let source = tokens::source(config.state_dir.as_deref())?;
+        let source = open_source(config.state_dir.as_deref())?;
         let waker = Waker::new(poll.registry(), TOKENS)?;
-        let (tokens, _block) = Tokens::begin(source, waker, tokens::LEFT_MIN)?;
+        let (tokens, block) = Tokens::begin(source, waker, tokens_left_min)?;
         Ok(Net {
             poll,
             listener,
@@ -159,7 +167,7 @@ impl Net {
             alarm,
             manager: Manager::of_environment(),
             tokens,
-            server: Server::new(limits),
+            server: Server::new(limits, block),
             start: Instant::now(),
             last_turn: Moment::START,
             turn_accepts_max: config.turn_accepts_max,
@@ -222,6 +230,12 @@ impl Net {
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
             self.accept(now);
             self.server.turn(now);
+            if self.server.wants_tokens()
+                && let Err(error) = self.renew_tokens(now)
+            {
+                self.shut_down("no tokens are left", &mut events)?;
+                return Err(error);
+            }
             self.manager.tell_alive_if_due(now);
             if let Some(stats) = &mut self.stats {
                 stats.log_if_due(now, self.server.stats(), self.server.connections());
@@ -320,6 +334,13 @@ impl Net {
         if let Err(error) = self.poll.registry().register(socket.source(), token, interests) {
             self.server.fail(key, error);
         }
+    }
+
+    /// Has the next block of tokens reserved, and takes it when it is.
+    fn renew_tokens(&mut self, now: Moment) -> Result<(), RunError> {
+        let block = self.tokens.renew(self.server.tokens_left(), now)?;
+        block.into_iter().for_each(|block| self.server.add_tokens(block));
+        Ok(())
     }
 
     /// Breaks when a signal came that asks us to end.

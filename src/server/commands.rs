@@ -8,8 +8,8 @@ use crate::engine::{ConnectionKey, Context, PAGE_BYTES, PAGE_SLOTS, Replies};
 use crate::time::Span;
 use crate::wire::listing::{ConnectionRow, Listing, ListingTooLarge, Written};
 use crate::wire::peer::Peer;
-use crate::wire::reply::{HelloLimits, Outcome, Reason, Reply};
-use crate::wire::request::{ConnectionsPage, Hello};
+use crate::wire::reply::{HelloLimits, Outcome, Reason, Reply, Subject};
+use crate::wire::request::{ConnectionsPage, Hello, Revocation};
 
 /// Names in one row of a page: the locks of one connection alone could fill several pages.
 const ROW_NAMES_MAX: usize = 1000;
@@ -19,6 +19,9 @@ impl<S: Socket> Server<S> {
     pub(super) fn hello(&mut self, key: ConnectionKey, hello: &Hello<'_>, context: &Context<'_>) {
         if let Some(client) = &hello.client {
             self.engine.set_client(context.session, client);
+        }
+        if let Some(wants_notices) = hello.notices {
+            self.engine.set_notices(context.session, wants_notices);
         }
         let max_idle_of_all = self.connections.max_idle();
         let connection = self.connections.known(key);
@@ -45,19 +48,38 @@ impl<S: Socket> Server<S> {
         self.answer(key, Outcome::Hello { connection: peer, limits }, context);
     }
 
+    /// Ends holds of others.
+    pub(super) fn revoke(&mut self, key: ConnectionKey, request: &Revocation<'_>, context: &Context<'_>) {
+        let name = request.name.as_str();
+        let by = self.connections.known(key).peer;
+        if let Some(message) = self.refuse_to_end("revoke", by) {
+            let (message, subject) = (message.into(), Some(Subject::Lock(name)));
+            return self.answer(key, Outcome::Error { reason: Reason::NotAllowed, message, subject }, context);
+        }
+        let connection = request.connection.as_ref().map(|name| name.parse().ok());
+        self.engine.revoke(request, connection, context, &mut self.connections);
+    }
+
+    /// Why a connection may not end others, or what they hold.
+    fn refuse_to_end(&self, command: &str, by: Peer) -> Option<String> {
+        let limits = &self.connections.limits;
+        if by.is_local(limits.own_ip) || limits.kick_from_anywhere {
+            return None;
+        }
+        // Another address of the server's own machine is no proof of being there: it may be routed.
+        let from = limits.own_ip.map_or("127.0.0.1 or [::1]".to_owned(), |ip| ip.to_string());
+        Some(format!(
+            "{command} is only allowed from the server's own machine, by a connection that comes from {from}; \
+             this one comes from {by}"
+        ))
+    }
+
     /// Ends a connection that somebody names. Its locks have passed on before the answer is given, so whoever gets the
     /// answer and asks next finds them so.
     pub(super) fn kick(&mut self, key: ConnectionKey, name: &str, context: &Context<'_>) {
         let by = self.connections.known(key).peer;
-        let limits = &self.connections.limits;
-        if !by.is_local(limits.own_ip) && !limits.kick_from_anywhere {
-            // Another address of the server's own machine is no proof of being there: it may be routed.
-            let from = limits.own_ip.map_or("127.0.0.1 or [::1]".to_owned(), |ip| ip.to_string());
-            let message = format!(
-                "kick is only allowed from the server's own machine, by a connection that comes from {from}; \
-                 this one comes from {by}"
-            );
-            let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), name: None };
+        if let Some(message) = self.refuse_to_end("kick", by) {
+            let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), subject: None };
             return self.answer(key, outcome, context);
         }
         let kicked = name.parse().ok().and_then(|peer| self.connections.find(peer));
@@ -83,10 +105,10 @@ impl<S: Socket> Server<S> {
             Ok((value, next)) => Outcome::ConnectionsPage { value, next: *next },
             Err(ListingTooLarge) => {
                 let message = "a row of the listing is larger than a reply may be; request it with detail";
-                Outcome::Error { reason: Reason::ReplyTooLarge, message: message.into(), name: None }
+                Outcome::Error { reason: Reason::ReplyTooLarge, message: message.into(), subject: None }
             }
         };
-        self.connections.push(key, &Reply { id: context.id, outcome });
+        self.connections.push(key, &Reply { id: context.id, owner: context.owner, outcome });
     }
 
     fn write_connections(&self, page: ConnectionsPage) -> Written<(Listing, Option<u32>)> {
@@ -121,7 +143,7 @@ impl<S: Socket> Server<S> {
     }
 
     fn answer(&mut self, key: ConnectionKey, outcome: Outcome<'_>, context: &Context<'_>) {
-        self.connections.push(key, &Reply { id: context.id, outcome });
+        self.connections.push(key, &Reply { id: context.id, owner: context.owner, outcome });
     }
 }
 

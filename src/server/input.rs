@@ -164,6 +164,10 @@ impl<S: Socket> Server<S> {
                 continue;
             }
             let parsed = if is_strict { request::parse_strictly(line) } else { request::parse(line) };
+            if parsed.as_ref().is_ok_and(|request| self.is_for_next_turn(request)) {
+                *scanner = before;
+                return;
+            }
             if parsed.as_ref().is_ok_and(|request| self.is_long(request)) {
                 if self.long_request_from.is_some() {
                     *scanner = before;
@@ -174,7 +178,7 @@ impl<S: Socket> Server<S> {
             self.connections.recorder.log(now, peer, Event::Received, line);
             match parsed {
                 Ok(request) => self.dispatch(key, session, &request),
-                Err(bad) => self.connections.push(key, &bad.reply()),
+                Err(bad) => bad.reply(|reply| self.connections.push(key, reply)),
             }
             // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
             if self.connections.known(key).flags.is_strict {
@@ -185,13 +189,19 @@ impl<S: Socket> Server<S> {
 
     #[inline]
     fn dispatch(&mut self, key: ConnectionKey, session: SessionKey, request: &Request<'_>) {
-        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: self.connections.now };
+        let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
+        let context = Context { session, id, owner, now: self.connections.now };
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut self.connections),
             Command::Hello(hello) => self.hello(key, hello, &context),
             Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
             Command::Kick { connection } => self.kick(key, connection, &context),
+            Command::Revoke(revocation) => self.revoke(key, revocation, &context),
         }
+    }
+
+    fn is_for_next_turn(&self, request: &Request<'_>) -> bool {
+        matches!(&request.command, Command::Locks(operation) if self.engine.is_for_next_turn(operation))
     }
 
     /// Whether it may take long, however short the answer is.
@@ -204,7 +214,7 @@ impl<S: Socket> Server<S> {
             // It looks at slots, and there are as many as there ever were locks at a time.
             Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
             Command::Kick { .. } => self.connections.len() as u64 > LOOKED_AT_AT_ONCE,
-            Command::Locks(_) | Command::Hello(_) => false,
+            Command::Locks(_) | Command::Hello(_) | Command::Revoke(_) => false,
         }
     }
 

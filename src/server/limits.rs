@@ -18,6 +18,8 @@ pub struct Limits {
     pub connection_locks_max: usize,
     /// Connections that may wait for one lock.
     pub lock_waits_max: usize,
+    /// Requests with `min_hold` or `lost_delay`, from when they come until nothing is left of them.
+    pub closing_locks_max: usize,
     /// A connection that has sent nothing for this long is closed. None: never.
     pub max_idle: Option<Duration>,
     /// How soon the system gives up a TCP connection whose peer has vanished: clients are told of it. None: never, or
@@ -46,6 +48,11 @@ pub struct Limits {
     pub turn_expiries_max: usize,
     /// Once the deadlines of one turn have written this many bytes, the others wait for the next turn.
     pub turn_expiry_bytes: usize,
+    /// Grants in one turn, beyond the first that an end brings a lock.
+    pub turn_grants_max: usize,
+    /// Places that walks for deadlocks look at in one turn, before further requests that need one wait for the next turn;
+    /// also the most that one of them may look at.
+    pub turn_walk_max: usize,
     /// Connections ended in one turn. What such a connection held is released, however much it is. Closing a socket is
     /// what takes long: 10 to 20 µs.
     pub turn_ends_max: usize,
@@ -59,6 +66,7 @@ impl Default for Limits {
             connections_max: 10_000,
             connection_locks_max: 10_000,
             lock_waits_max: 100_000,
+            closing_locks_max: 100_000,
             max_idle: Some(Duration::from_secs(60)),
             silent_after: None,
             outbox_pause_bytes: 64 << 10,
@@ -72,6 +80,8 @@ impl Default for Limits {
             turn_read_bytes: 16 << 10,
             turn_expiries_max: 256,
             turn_expiry_bytes: 1 << 20,
+            turn_grants_max: 1000,
+            turn_walk_max: 50_000,
             turn_ends_max: 32,
         }
     }

@@ -31,7 +31,7 @@ pub use self::limits::Limits;
 use self::connections::Connections;
 use self::horizon::Horizon;
 use self::throttle::Throttle;
-use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats};
+use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats, TokenBlock};
 use crate::time::Moment;
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Reason, Reply};
@@ -81,15 +81,18 @@ pub struct Server<S> {
 }
 
 impl<S: Socket> Server<S> {
-    /// A server without connections.
-    pub fn new(limits: Limits) -> Self {
+    /// A server without connections. The tokens of its grants begin with those of the block.
+    pub fn new(limits: Limits, tokens: TokenBlock) -> Self {
         let engine_limits = EngineLimits {
             session_locks_max: limits.connection_locks_max,
             lock_waits_max: limits.lock_waits_max,
+            closing_locks_max: limits.closing_locks_max,
+            turn_grants_max: limits.turn_grants_max,
+            turn_walk_max: limits.turn_walk_max,
             reply_bytes_max: limits.reply_bytes_max,
         };
         Server {
-            engine: Engine::new(engine_limits),
+            engine: Engine::new(engine_limits, tokens),
             read_buffer: vec![0; limits.turn_read_bytes],
             connections: Connections::new(limits),
             horizon: Horizon::default(),
@@ -159,7 +162,7 @@ impl<S: Socket> Server<S> {
 
     /// When the next turn has something to do if no event comes before. The past means at once; none: never.
     pub fn next_turn(&self) -> Option<Moment> {
-        if self.connections.has_work() {
+        if self.connections.has_work() || self.engine.has_left_over_work() {
             return Some(Moment::START);
         }
         [self.connections.deadlines.next(), self.engine.next_deadline()].into_iter().flatten().min()
@@ -179,6 +182,24 @@ impl<S: Socket> Server<S> {
     /// Open connections, without those that were refused for lack of room.
     pub fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Takes a block of tokens for when those that it has are used up.
+    ///
+    /// # Panics
+    /// If they are not higher than all before, or there is a block for later already.
+    pub fn add_tokens(&mut self, block: TokenBlock) {
+        self.engine.add_tokens(block);
+    }
+
+    /// Whether it is time to reserve another block of tokens.
+    pub fn wants_tokens(&self) -> bool {
+        self.engine.wants_tokens()
+    }
+
+    /// Grants that there are tokens for.
+    pub fn tokens_left(&self) -> u64 {
+        self.engine.tokens_left()
     }
 
     /// Counters and gauges of the locks.

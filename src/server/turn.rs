@@ -13,6 +13,7 @@ impl<S: Socket> Server<S> {
     pub fn turn(&mut self, now: Moment) {
         self.connections.now = now;
         if !self.is_shutting_down {
+            self.engine.begin_turn(now, &mut self.connections);
             self.read_ready();
             self.expire();
             self.close_doomed();

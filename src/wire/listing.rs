@@ -1,7 +1,10 @@
 //! Listings: rows of the lock table as JSON, written row by row and abandoned when they get too large.
 
+use super::Owner;
+use super::items::push_id;
 use super::json::{push_seconds, push_str, push_u64};
 use super::peer::Peer;
+use super::request::Fit;
 use crate::time::Span;
 
 /// The value of a listing.
@@ -27,6 +30,12 @@ pub struct PlaceRow<'a> {
     pub connection: Peer,
     /// The name that the client gave itself.
     pub client: Option<&'a str>,
+    /// Which of the parties behind the connection it is. None: the connection itself.
+    pub owner: Option<Owner<&'a str>>,
+    /// Whom it shares the lock with.
+    pub fit: Fit,
+    /// What the lock is for.
+    pub label: Option<&'a str>,
     /// Whether it holds the lock or waits for it, and for how long.
     pub standing: RowStanding,
 }
@@ -51,10 +60,35 @@ pub struct ConnectionRow<'a> {
 /// Whether a row is a holder's or a waiter's.
 #[derive(Clone, Copy, Debug)]
 pub enum RowStanding {
-    /// How long it has held the lock.
-    HeldFor(Span),
-    /// How long it has waited.
-    WaitedFor(Span),
+    /// A holder.
+    Holder {
+        /// The token of the hold.
+        token: u64,
+        /// How long it has held the lock.
+        held_for: Span,
+        /// How long its lease has left, if it has one.
+        lease_left: Option<Span>,
+    },
+    /// A waiter.
+    Waiter {
+        /// Its priority.
+        priority: u8,
+        /// How long it has waited.
+        waited_for: Span,
+        /// How long until its wait times out, if it does.
+        timeout_left: Option<Span>,
+    },
+}
+
+/// What a listing with detail says of a lock beside its rows.
+#[derive(Clone, Copy, Debug)]
+pub struct LockRow<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How many wait for it, including those that are not listed.
+    pub waiting: usize,
+    /// How long it stays closed, if it is.
+    pub closed_for: Option<Span>,
 }
 
 impl Listing {
@@ -102,25 +136,24 @@ impl Listing {
         self.array(connections, Self::peer)
     }
 
-    /// A row of an object: a lock with everything about its holders and waiters. `waiting` counts all waiters,
-    /// including those that are not listed.
+    /// A row of an object: a lock with everything about its holders and waiters.
     ///
     /// # Errors
     /// As for [`Written`].
     pub fn lock_in_detail<'a>(
         &mut self,
-        name: &str,
+        lock: &LockRow<'_>,
         holders: impl Iterator<Item = PlaceRow<'a>>,
         waiters: impl Iterator<Item = PlaceRow<'a>>,
-        waiting: usize,
     ) -> Written {
-        self.key(name);
+        self.key(lock.name);
         self.raw("{\"holders\":");
         self.array(holders, Self::place)?;
         self.raw(",\"waiters\":");
         self.array(waiters, Self::place)?;
         self.raw(",\"waiting\":");
-        push_u64(&mut self.text, waiting as u64);
+        push_u64(&mut self.text, lock.waiting as u64);
+        self.span(",\"closed_for\":", lock.closed_for);
         self.raw("}");
         Ok(())
     }
@@ -148,13 +181,10 @@ impl Listing {
             self.raw(",");
         }
         for (key, number) in [("\"holds\":", row.holds), (",\"waits\":", row.waits), (",\"unsent\":", row.unsent)] {
-            self.raw(key);
-            push_u64(&mut self.text, number as u64);
+            self.number(key, number as u64);
         }
-        for (key, span) in [(",\"age\":", row.age), (",\"silent_for\":", row.silent_for)] {
-            self.raw(key);
-            push_seconds(&mut self.text, span);
-        }
+        self.span(",\"age\":", Some(row.age));
+        self.span(",\"silent_for\":", Some(row.silent_for));
         self.raw("}");
         Ok(())
     }
@@ -171,15 +201,49 @@ impl Listing {
             self.raw(",\"client\":");
             self.string(client)?;
         }
-        let (key, span) = match row.standing {
-            RowStanding::HeldFor(span) => ("held_for", span),
-            RowStanding::WaitedFor(span) => ("waited_for", span),
-        };
-        self.raw(",\"mode\":\"exclusive\",");
-        self.key(key);
-        push_seconds(&mut self.text, span);
+        if let Some(owner) = row.owner {
+            self.raw(",\"owner\":");
+            push_id(&mut self.text, owner);
+        }
+        match row.fit {
+            Fit::Exclusive => self.raw(",\"mode\":\"exclusive\""),
+            Fit::Shared => self.raw(",\"mode\":\"shared\""),
+            Fit::Unit(slots) => self.number(",\"slots\":", slots.into()),
+        }
+        match row.standing {
+            RowStanding::Holder { token, held_for, lease_left } => {
+                self.number(",\"token\":", token);
+                self.span(",\"held_for\":", Some(held_for));
+                self.span(",\"lease_left\":", lease_left);
+            }
+            RowStanding::Waiter { priority, waited_for, timeout_left } => {
+                if priority > 0 {
+                    self.number(",\"priority\":", priority.into());
+                }
+                self.span(",\"waited_for\":", Some(waited_for));
+                self.span(",\"timeout_left\":", timeout_left);
+            }
+        }
+        if let Some(label) = row.label {
+            self.raw(",\"label\":");
+            self.string(label)?;
+        }
         self.raw("}");
         Ok(())
+    }
+
+    /// A key with its comma, and its value.
+    fn number(&mut self, key: &str, number: u64) {
+        self.raw(key);
+        push_u64(&mut self.text, number);
+    }
+
+    /// The same, in seconds, if there is one.
+    fn span(&mut self, key: &str, span: Option<Span>) {
+        if let Some(span) = span {
+            self.raw(key);
+            push_seconds(&mut self.text, span);
+        }
     }
 
     fn array<I: Iterator>(&mut self, items: I, element: impl FnMut(&mut Self, I::Item) -> Written) -> Written {
@@ -252,5 +316,41 @@ mod tests {
         let write = |listing: &mut Listing, number| listing.connection(Peer::Unix(number), std::iter::once("a"));
         listing.object(0..1, write).unwrap();
         assert_eq!(listing.text(), b"{\"unix:0\":[\"a\"]}");
+    }
+
+    #[test]
+    fn a_lock_in_detail_shows_what_applies_and_nothing_else() {
+        let row = PlaceRow {
+            connection: Peer::Unix(1),
+            client: None,
+            owner: None,
+            fit: Fit::Exclusive,
+            label: None,
+            standing: RowStanding::Holder { token: 0, held_for: Span::ZERO, lease_left: None },
+        };
+        let seconds = |seconds: u64| Span::from_nanos(seconds * 1_000_000_000);
+        let rich = PlaceRow { client: Some("c"), owner: Some(Owner::Number(7)), label: Some("l\n"), ..row };
+        let held = RowStanding::Holder { token: 5, held_for: seconds(1), lease_left: Some(seconds(2)) };
+        let waits = |priority, timeout_left| RowStanding::Waiter { priority, waited_for: seconds(3), timeout_left };
+        let holders = [row, PlaceRow { fit: Fit::Shared, standing: held, ..rich }];
+        let waiters = [
+            PlaceRow { fit: Fit::Unit(3), owner: Some(Owner::Text("7")), standing: waits(0, None), ..row },
+            PlaceRow { standing: waits(7, Some(seconds(4))), ..rich },
+        ];
+        let mut listing = Listing::new(10_000);
+        let lock = LockRow { name: "a", waiting: 9, closed_for: Some(seconds(8)) };
+        listing
+            .object(0..1, |listing, _| listing.lock_in_detail(&lock, holders.into_iter(), waiters.into_iter()))
+            .unwrap();
+        let expected = [
+            r#"{"a":{"holders":["#,
+            r#"{"connection":"unix:1","mode":"exclusive","token":0,"held_for":0},"#,
+            r#"{"connection":"unix:1","client":"c","owner":7,"mode":"shared","token":5,"held_for":1,"lease_left":2,"label":"l\n"}"#,
+            r#"],"waiters":["#,
+            r#"{"connection":"unix:1","owner":"7","slots":3,"waited_for":3},"#,
+            r#"{"connection":"unix:1","client":"c","owner":7,"mode":"exclusive","priority":7,"waited_for":3,"timeout_left":4,"label":"l\n"}"#,
+            r#"],"waiting":9,"closed_for":8}}"#,
+        ];
+        assert_eq!(String::from_utf8(listing.text().to_vec()).unwrap(), expected.concat());
     }
 }

@@ -8,6 +8,8 @@ pub mod answer;
 #[cfg(feature = "server")]
 pub mod foreign;
 #[cfg(feature = "server")]
+pub mod items;
+#[cfg(feature = "server")]
 pub mod json;
 #[cfg(feature = "server")]
 pub mod line;
@@ -34,6 +36,11 @@ pub enum Id<T> {
     /// A string of at most [`ID_BYTES_MAX`](request::ID_BYTES_MAX) bytes.
     Text(T),
 }
+
+/// Which of the parties behind one connection is meant: a player, a task, a thread. It has the form of an id, and `7` and
+/// `"7"` are different.
+#[cfg(feature = "server")]
+pub type Owner<T> = Id<T>;
 
 #[cfg(feature = "server")]
 impl<T: AsRef<str>> Id<T> {

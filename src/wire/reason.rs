@@ -36,6 +36,12 @@ pub enum Reason<T = Infallible> {
     NotAllowed,
     /// The connection began with another protocol, such as HTTP; the connection is closed.
     WrongProtocol,
+    /// The asker is on the lock in another mode, or with other `slots`.
+    ModeConflict,
+    /// The semaphore has another number of units now.
+    SlotsMismatch,
+    /// A request for several locks, of which the asker holds some or waits for some.
+    AlreadyHeld,
     /// A reason that this version does not know, as the server sent it.
     Other(T),
 }
@@ -56,6 +62,9 @@ impl<T> Reason<T> {
             Reason::ShuttingDown => "shutting_down",
             Reason::NotAllowed => "not_allowed",
             Reason::WrongProtocol => "wrong_protocol",
+            Reason::ModeConflict => "mode_conflict",
+            Reason::SlotsMismatch => "slots_mismatch",
+            Reason::AlreadyHeld => "already_held",
             Reason::Other(word) => return Err(word),
         })
     }
@@ -92,6 +101,9 @@ impl From<Box<str>> for Reason<Box<str>> {
             "shutting_down" => Reason::ShuttingDown,
             "not_allowed" => Reason::NotAllowed,
             "wrong_protocol" => Reason::WrongProtocol,
+            "mode_conflict" => Reason::ModeConflict,
+            "slots_mismatch" => Reason::SlotsMismatch,
+            "already_held" => Reason::AlreadyHeld,
             _ => Reason::Other(word),
         }
     }
@@ -136,7 +148,10 @@ mod tests {
             Reason::AlreadyQueued => Some(Reason::ShuttingDown),
             Reason::ShuttingDown => Some(Reason::NotAllowed),
             Reason::NotAllowed => Some(Reason::WrongProtocol),
-            Reason::WrongProtocol => None,
+            Reason::WrongProtocol => Some(Reason::ModeConflict),
+            Reason::ModeConflict => Some(Reason::SlotsMismatch),
+            Reason::SlotsMismatch => Some(Reason::AlreadyHeld),
+            Reason::AlreadyHeld => None,
         };
         let all = std::iter::successors(Some(Reason::InvalidJson), |reason| next(*reason));
         for reason in all {

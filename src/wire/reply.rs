@@ -2,63 +2,126 @@
 
 use std::borrow::Cow;
 
-use super::Id;
+use super::items::{Items, push_id};
 use super::json::{push_seconds, push_str, push_u64, push_unquoted};
 use super::listing::Listing;
 use super::peer::Peer;
 pub use super::reason::Reason;
+use super::{Id, Owner};
 use crate::time::Span;
 
-/// One reply: what happened, and the id of the request that it answers.
+/// One reply: what happened, and the id and the owner of the request that it answers.
 #[derive(Clone, Debug)]
 pub struct Reply<'a> {
     /// The request's id, if it had one.
     pub id: Option<Id<&'a str>>,
+    /// The request's owner, if it had one.
+    pub owner: Option<Owner<&'a str>>,
     /// What happened.
     pub outcome: Outcome<'a>,
 }
 
-/// What happened to a request. The names are those of the field `result`.
+/// What a reply is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// One lock.
+    Lock(&'a str),
+    /// Several locks at once.
+    Locks(&'a Items),
+}
+
+/// What happened to a request. The names are those of the field `result`, or `notice`.
 #[derive(Clone, Debug)]
 pub enum Outcome<'a> {
-    /// The connection holds the lock now.
+    /// The asker holds the lock now.
     Acquired {
         /// The lock.
-        name: &'a str,
+        subject: Subject<'a>,
+        /// The token of the hold, if it was asked for.
+        token: Option<u64>,
+        /// How long it was waited for, if the hold has a lease.
+        waited: Option<Span>,
     },
-    /// The connection already held the lock.
+    /// The asker already held the lock.
     AlreadyAcquired {
         /// The lock.
-        name: &'a str,
+        subject: Subject<'a>,
+        /// The token of the hold, if it was asked for.
+        token: Option<u64>,
     },
     /// The wait ended without the lock.
     TimedOut {
         /// The lock.
-        name: &'a str,
-        /// The holder and the waiters, in order; only the first [`QUEUE_PEERS_MAX`].
-        queue: &'a [Peer],
+        subject: Subject<'a>,
+        /// The holders and the waiters, in order; only the first [`QUEUE_PEERS_MAX`]. None: there were several locks.
+        queue: Option<&'a [Peer]>,
     },
     /// The lock's queue was full for this request, which did not wait.
     QueueMaxed {
         /// The lock.
         name: &'a str,
-        /// The holder and the waiters, in order; only the first [`QUEUE_PEERS_MAX`].
+        /// The holders and the waiters, in order; only the first [`QUEUE_PEERS_MAX`].
         queue: &'a [Peer],
     },
-    /// The connection no longer holds the lock, or no longer waits for it.
+    /// The request did not wait: that would have closed a circle.
+    Deadlock {
+        /// The lock.
+        subject: Subject<'a>,
+        /// The parties, each of which waits for the next, from the asker on; only the first [`CYCLE_MAX`].
+        cycle: &'a Items,
+    },
+    /// The asker no longer holds the lock, or no longer waits for it.
     Released {
         /// The lock.
-        name: &'a str,
+        subject: Subject<'a>,
     },
     /// There was nothing to release.
     ReleaseFailed {
         /// The lock.
-        name: &'a str,
+        subject: Subject<'a>,
     },
-    /// The wait was ended by an `unlock` or `reset` of the same connection. Sent only for requests with an id.
+    /// The wait was ended by an `unlock` or `reset` of the same asker. Sent only for requests with an id.
     Cancelled {
         /// The lock.
+        subject: Subject<'a>,
+    },
+    /// The lease runs from now.
+    Renewed {
+        /// The lock.
+        subject: Subject<'a>,
+        /// How many wait for it.
+        waiters: u64,
+    },
+    /// There was no hold to renew.
+    RenewFailed {
+        /// The lock.
+        subject: Subject<'a>,
+    },
+    /// Holds were ended.
+    Revoked {
+        /// The lock.
         name: &'a str,
+        /// How many.
+        count: u64,
+    },
+    /// There was no such hold.
+    RevokeFailed {
+        /// The lock.
+        name: &'a str,
+    },
+    /// A notice: the lease of a hold ran out.
+    NoticeExpired {
+        /// The lock.
+        name: &'a str,
+        /// The token of the hold.
+        token: u64,
+    },
+    /// A notice: a hold was revoked.
+    NoticeRevoked {
+        /// The lock.
+        name: &'a str,
+        /// The token of the hold.
+        token: u64,
     },
     /// The connection holds nothing and waits for nothing.
     ResetSucceeded,
@@ -103,8 +166,8 @@ pub enum Outcome<'a> {
         reason: Reason,
         /// For people.
         message: Cow<'a, str>,
-        /// The lock in the request, if it could be read.
-        name: Option<&'a str>,
+        /// What the request was about, if it could be read.
+        subject: Option<Subject<'a>>,
     },
 }
 
@@ -127,29 +190,86 @@ pub struct HelloLimits {
 
 /// The most connections in `queue`.
 pub const QUEUE_PEERS_MAX: usize = 1000;
+/// The most parties in `cycle`.
+pub const CYCLE_MAX: usize = 1000;
+
+/// The names in `features`, as a part of the reply to `hello`.
+const FEATURES: &[u8] =
+    b",\"features\":[\"owner\",\"fence\",\"mode\",\"slots\",\"lease\",\"renew\",\"names\",\"any\",\"priority\",\
+    \"deadlock\",\"min_hold\",\"lost_delay\",\"label\",\"token\",\"revoke\",\"one_lock\",\"notices\",\"strict\"]";
 
 impl<'a> Reply<'a> {
     /// An error without a request.
     pub fn error(reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
-        Reply { id: None, outcome: Outcome::Error { reason, message: message.into(), name: None } }
+        Reply { id: None, owner: None, outcome: Outcome::Error { reason, message: message.into(), subject: None } }
     }
 
     /// Appends the reply as one line, `\n` included.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        match &self.outcome {
-            Outcome::Acquired { name } => push_named(out, name, b"\",\"result\":\"acquired\""),
-            Outcome::AlreadyAcquired { name } => push_named(out, name, b"\",\"result\":\"already_acquired\""),
-            Outcome::TimedOut { name, queue } => {
-                push_named(out, name, b"\",\"result\":\"timed_out\"");
-                push_queue(out, queue);
+        self.outcome.encode(out);
+        if let Some(owner) = self.owner {
+            out.extend_from_slice(b",\"owner\":");
+            push_id(out, owner);
+        }
+        if let Some(id) = self.id {
+            out.extend_from_slice(b",\"id\":");
+            push_id(out, id);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+impl Outcome<'_> {
+    /// Appends an object without its end.
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Outcome::Acquired { subject, token, waited } => {
+                push_subject(out, subject, b"\",\"result\":\"acquired\"");
+                push_count(out, ",\"token\":", *token);
+                if let Some(waited) = waited {
+                    out.extend_from_slice(b",\"waited\":");
+                    push_seconds(out, *waited);
+                }
+            }
+            Outcome::AlreadyAcquired { subject, token } => {
+                push_subject(out, subject, b"\",\"result\":\"already_acquired\"");
+                push_count(out, ",\"token\":", *token);
+            }
+            Outcome::TimedOut { subject, queue } => {
+                push_subject(out, subject, b"\",\"result\":\"timed_out\"");
+                queue.iter().for_each(|queue| push_queue(out, queue));
             }
             Outcome::QueueMaxed { name, queue } => {
-                push_named(out, name, b"\",\"result\":\"queue_maxed\"");
+                push_subject(out, &Subject::Lock(name), b"\",\"result\":\"queue_maxed\"");
                 push_queue(out, queue);
             }
-            Outcome::Released { name } => push_named(out, name, b"\",\"result\":\"released\""),
-            Outcome::ReleaseFailed { name } => push_named(out, name, b"\",\"result\":\"release_failed\""),
-            Outcome::Cancelled { name } => push_named(out, name, b"\",\"result\":\"cancelled\""),
+            Outcome::Deadlock { subject, cycle } => {
+                push_subject(out, subject, b"\",\"result\":\"deadlock\"");
+                out.extend_from_slice(b",\"cycle\":[");
+                out.extend_from_slice(cycle.text());
+                out.push(b']');
+            }
+            Outcome::Released { subject } => push_subject(out, subject, b"\",\"result\":\"released\""),
+            Outcome::ReleaseFailed { subject } => push_subject(out, subject, b"\",\"result\":\"release_failed\""),
+            Outcome::Cancelled { subject } => push_subject(out, subject, b"\",\"result\":\"cancelled\""),
+            Outcome::Renewed { subject, waiters } => {
+                push_subject(out, subject, b"\",\"result\":\"renewed\"");
+                push_count(out, ",\"waiters\":", Some(*waiters));
+            }
+            Outcome::RenewFailed { subject } => push_subject(out, subject, b"\",\"result\":\"renew_failed\""),
+            Outcome::Revoked { name, count } => {
+                push_subject(out, &Subject::Lock(name), b"\",\"result\":\"revoked\"");
+                push_count(out, ",\"count\":", Some(*count));
+            }
+            Outcome::RevokeFailed { name } => {
+                push_subject(out, &Subject::Lock(name), b"\",\"result\":\"revoke_failed\"")
+            }
+            Outcome::NoticeExpired { name, token } => {
+                push_notice(out, name, b",\"notice\":\"expired\",\"token\":", *token)
+            }
+            Outcome::NoticeRevoked { name, token } => {
+                push_notice(out, name, b",\"notice\":\"revoked\",\"token\":", *token)
+            }
             Outcome::ResetSucceeded => out.extend_from_slice(b"{\"result\":\"reset_succeeded\""),
             Outcome::KeptAlive => out.extend_from_slice(b"{\"result\":\"kept_alive\""),
             Outcome::Locks(value) => push_listing(out, value, b"{\"result\":\"locks\""),
@@ -167,37 +287,62 @@ impl<'a> Reply<'a> {
             Outcome::Hello { connection, limits } => push_hello(out, *connection, limits),
             Outcome::Kicked => out.extend_from_slice(b"{\"result\":\"kicked\""),
             Outcome::KickFailed => out.extend_from_slice(b"{\"result\":\"kick_failed\""),
-            Outcome::Error { reason, message, name } => {
-                out.extend_from_slice(b"{\"result\":\"error\",\"reason\":\"");
-                out.extend_from_slice(reason.as_str().as_bytes());
-                out.extend_from_slice(b"\",\"message\":");
-                push_str(out, message);
-                if let Some(name) = name {
-                    out.extend_from_slice(b",\"name\":");
-                    push_str(out, name);
-                }
-            }
+            Outcome::Error { reason, message, subject } => push_error(out, *reason, message, subject.as_ref()),
         }
-        match self.id {
-            None => {}
-            Some(Id::Number(number)) => {
-                out.extend_from_slice(b",\"id\":");
-                push_u64(out, number);
-            }
-            Some(Id::Text(text)) => {
-                out.extend_from_slice(b",\"id\":");
-                push_str(out, text);
-            }
-        }
-        out.extend_from_slice(b"}\n");
     }
 }
 
-/// `rest` begins with the quote that ends the name: few long pieces cost less than many short ones.
-fn push_named(out: &mut Vec<u8>, name: &str, rest: &[u8]) {
-    out.extend_from_slice(b"{\"name\":\"");
-    push_unquoted(out, name);
-    out.extend_from_slice(rest);
+/// What the reply is about, and the result: the text after the last name and its quote. In one piece that is known at
+/// compile time it costs least.
+#[inline(always)]
+fn push_subject<const N: usize>(out: &mut Vec<u8>, subject: &Subject<'_>, result: &'static [u8; N]) {
+    match subject {
+        Subject::Lock(name) => {
+            out.extend_from_slice(b"{\"name\":\"");
+            push_unquoted(out, name);
+            out.extend_from_slice(result);
+        }
+        Subject::Locks(names) => {
+            push_names(out, b"{\"names\":[", names);
+            out.extend_from_slice(&result[1..]);
+        }
+    }
+}
+
+fn push_names(out: &mut Vec<u8>, head: &[u8], names: &Items) {
+    out.extend_from_slice(head);
+    out.extend_from_slice(names.text());
+    out.push(b']');
+}
+
+fn push_notice(out: &mut Vec<u8>, name: &str, notice: &[u8], token: u64) {
+    out.extend_from_slice(b"{\"name\":");
+    push_str(out, name);
+    out.extend_from_slice(notice);
+    push_u64(out, token);
+}
+
+fn push_error(out: &mut Vec<u8>, reason: Reason, message: &str, subject: Option<&Subject<'_>>) {
+    out.extend_from_slice(b"{\"result\":\"error\",\"reason\":\"");
+    out.extend_from_slice(reason.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"message\":");
+    push_str(out, message);
+    match subject {
+        None => {}
+        Some(Subject::Lock(name)) => {
+            out.extend_from_slice(b",\"name\":");
+            push_str(out, name);
+        }
+        Some(Subject::Locks(names)) => push_names(out, b",\"names\":[", names),
+    }
+}
+
+/// A key with its comma, and its value if there is one.
+fn push_count(out: &mut Vec<u8>, key: &str, count: Option<u64>) {
+    if let Some(count) = count {
+        out.extend_from_slice(key.as_bytes());
+        push_u64(out, count);
+    }
 }
 
 fn push_queue(out: &mut Vec<u8>, queue: &[Peer]) {
@@ -237,7 +382,9 @@ fn push_hello(out: &mut Vec<u8>, connection: Peer, limits: &HelloLimits) {
     push_seconds(out, limits.max_idle.unwrap_or_default());
     out.extend_from_slice(b",\"silent_after\":");
     push_seconds(out, limits.silent_after.unwrap_or_default());
-    out.extend_from_slice(b"},\"features\":[\"strict\"],\"resumed\":false");
+    out.extend_from_slice(b"}");
+    out.extend_from_slice(FEATURES);
+    out.extend_from_slice(b",\"resumed\":false");
 }
 
 fn push_next(out: &mut Vec<u8>, next: Option<u32>) {
@@ -258,29 +405,164 @@ fn push_listing(out: &mut Vec<u8>, listing: &Listing, head: &[u8]) {
 mod tests {
     use super::*;
 
-    fn encoded(id: Option<Id<&str>>, outcome: Outcome<'_>) -> String {
+    #[track_caller]
+    fn assert_encoded(id: Option<Id<&str>>, owner: Option<Owner<&str>>, outcome: Outcome<'_>, line: &str) {
         let mut out = Vec::new();
-        Reply { id, outcome }.encode(&mut out);
-        String::from_utf8(out).unwrap()
+        Reply { id, owner, outcome }.encode(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{line}\n"));
     }
+
+    #[track_caller]
+    fn assert_bare(outcome: Outcome<'_>, line: &str) {
+        assert_encoded(None, None, outcome, line);
+    }
+
+    const BOSS: Subject<'static> = Subject::Lock("boss:17");
 
     #[test]
     fn a_reply_is_one_line_of_json() {
-        assert_eq!(
-            encoded(None, Outcome::Acquired { name: "boss:17" }),
-            "{\"name\":\"boss:17\",\"result\":\"acquired\"}\n"
+        assert_bare(
+            Outcome::Acquired { subject: BOSS, token: None, waited: None },
+            r#"{"name":"boss:17","result":"acquired"}"#,
         );
-        assert_eq!(
-            encoded(Some(Id::Number(7)), Outcome::TimedOut { name: "a\nb", queue: &[Peer::Unix(1), Peer::Unix(2)] }),
-            "{\"name\":\"a\\nb\",\"result\":\"timed_out\",\"queue\":[\"unix:1\",\"unix:2\"],\"id\":7}\n"
+        assert_encoded(
+            Some(Id::Number(7)),
+            None,
+            Outcome::TimedOut { subject: Subject::Lock("a\nb"), queue: Some(&[Peer::Unix(1), Peer::Unix(2)]) },
+            r#"{"name":"a\nb","result":"timed_out","queue":["unix:1","unix:2"],"id":7}"#,
         );
-        assert_eq!(
-            encoded(Some(Id::Text("x\"y")), Outcome::ResetSucceeded),
-            "{\"result\":\"reset_succeeded\",\"id\":\"x\\\"y\"}\n"
+        assert_encoded(
+            Some(Id::Text("x\"y")),
+            None,
+            Outcome::ResetSucceeded,
+            r#"{"result":"reset_succeeded","id":"x\"y"}"#,
         );
-        assert_eq!(
-            encoded(None, Outcome::Error { reason: Reason::InvalidJson, message: "no".into(), name: Some("\u{1}") }),
-            "{\"result\":\"error\",\"reason\":\"invalid_json\",\"message\":\"no\",\"name\":\"\\u0001\"}\n"
+        let subject = Some(Subject::Lock("\u{1}"));
+        assert_bare(
+            Outcome::Error { reason: Reason::InvalidJson, message: "no".into(), subject },
+            r#"{"result":"error","reason":"invalid_json","message":"no","name":"\u0001"}"#,
+        );
+    }
+
+    #[test]
+    fn the_owner_comes_before_the_id_in_every_reply() {
+        let released = Outcome::Released { subject: BOSS };
+        let line = r#"{"name":"boss:17","result":"released","owner":"a\"b","id":7}"#;
+        assert_encoded(Some(Id::Number(7)), Some(Id::Text("a\"b")), released, line);
+        let error = Outcome::Error { reason: Reason::AlreadyHeld, message: "no".into(), subject: Some(BOSS) };
+        let line =
+            r#"{"result":"error","reason":"already_held","message":"no","name":"boss:17","owner":9007199254740991}"#;
+        assert_encoded(None, Some(Id::Number(9_007_199_254_740_991)), error, line);
+    }
+
+    #[test]
+    fn what_a_hold_has_beyond_its_name_is_told_where_it_was_asked_for() {
+        let (token, waited) = (Some(42), Some(Span::from_nanos(1_500_999_999)));
+        assert_bare(
+            Outcome::Acquired { subject: BOSS, token, waited },
+            r#"{"name":"boss:17","result":"acquired","token":42,"waited":1.500}"#,
+        );
+        assert_bare(
+            Outcome::Acquired { subject: BOSS, token: None, waited: Some(Span::ZERO) },
+            r#"{"name":"boss:17","result":"acquired","waited":0}"#,
+        );
+        assert_bare(
+            Outcome::AlreadyAcquired { subject: BOSS, token },
+            r#"{"name":"boss:17","result":"already_acquired","token":42}"#,
+        );
+        assert_bare(
+            Outcome::AlreadyAcquired { subject: BOSS, token: None },
+            r#"{"name":"boss:17","result":"already_acquired"}"#,
+        );
+        assert_bare(
+            Outcome::Renewed { subject: BOSS, waiters: 0 },
+            r#"{"name":"boss:17","result":"renewed","waiters":0}"#,
+        );
+        assert_bare(Outcome::RenewFailed { subject: BOSS }, r#"{"name":"boss:17","result":"renew_failed"}"#);
+        assert_bare(
+            Outcome::Revoked { name: "boss:17", count: 2 },
+            r#"{"name":"boss:17","result":"revoked","count":2}"#,
+        );
+        assert_bare(Outcome::RevokeFailed { name: "boss:17" }, r#"{"name":"boss:17","result":"revoke_failed"}"#);
+    }
+
+    #[test]
+    fn a_notice_has_no_result() {
+        assert_bare(
+            Outcome::NoticeExpired { name: "a\nb", token: 42 },
+            r#"{"name":"a\nb","notice":"expired","token":42}"#,
+        );
+        assert_encoded(
+            None,
+            Some(Id::Number(7)),
+            Outcome::NoticeRevoked { name: "boss:17", token: 0 },
+            r#"{"name":"boss:17","notice":"revoked","token":0,"owner":7}"#,
+        );
+    }
+
+    #[test]
+    fn a_reply_about_several_locks_has_their_names() {
+        let names = Items::from_iter(["boss:17", "a\"b"]);
+        let subject = Subject::Locks(&names);
+        let with = |rest: &str| format!(r#"{{"names":["boss:17","a\"b"],{rest}}}"#);
+        for (outcome, rest) in [
+            (Outcome::Acquired { subject, token: Some(42), waited: None }, r#""result":"acquired","token":42"#),
+            (Outcome::AlreadyAcquired { subject, token: None }, r#""result":"already_acquired""#),
+            (Outcome::TimedOut { subject, queue: None }, r#""result":"timed_out""#),
+            (Outcome::Released { subject }, r#""result":"released""#),
+            (Outcome::ReleaseFailed { subject }, r#""result":"release_failed""#),
+            (Outcome::Cancelled { subject }, r#""result":"cancelled""#),
+            (Outcome::Renewed { subject, waiters: 3 }, r#""result":"renewed","waiters":3"#),
+            (Outcome::RenewFailed { subject }, r#""result":"renew_failed""#),
+        ] {
+            assert_bare(outcome, &with(rest));
+        }
+        assert_bare(
+            Outcome::Error { reason: Reason::AlreadyQueued, message: "no".into(), subject: Some(subject) },
+            r#"{"result":"error","reason":"already_queued","message":"no","names":["boss:17","a\"b"]}"#,
+        );
+    }
+
+    #[test]
+    fn a_cycle_names_connections_and_their_parties() {
+        let mut cycle = Items::default();
+        cycle.push_party(Peer::Unix(1), None);
+        cycle.push_party(Peer::V4 { ip: [127, 0, 0, 1], port: 80 }, Some(Id::Number(7)));
+        cycle.push_party(Peer::Unix(2), Some(Id::Text("7")));
+        let deadlock = Outcome::Deadlock { subject: BOSS, cycle: &cycle };
+        assert_bare(
+            deadlock,
+            r#"{"name":"boss:17","result":"deadlock","cycle":["unix:1",{"connection":"127.0.0.1:80","owner":7},{"connection":"unix:2","owner":"7"}]}"#,
+        );
+        let names = Items::from_iter(["a", "b"]);
+        cycle.clear();
+        cycle.push_party(Peer::Unix(1), None);
+        assert_bare(
+            Outcome::Deadlock { subject: Subject::Locks(&names), cycle: &cycle },
+            r#"{"names":["a","b"],"result":"deadlock","cycle":["unix:1"]}"#,
+        );
+    }
+
+    #[test]
+    fn the_features_are_those_that_the_protocol_lists() {
+        let limits = HelloLimits {
+            line_bytes_max: 1,
+            connection_locks_max: 2,
+            lock_waits_max: 3,
+            reply_bytes_max: 4,
+            max_idle: Some(Span::from_nanos(60_000_000_000)),
+            silent_after: None,
+        };
+        assert_bare(
+            Outcome::Hello { connection: Peer::Unix(1), limits },
+            concat!(
+                r#"{"result":"hello","server":"officer","version":""#,
+                env!("CARGO_PKG_VERSION"),
+                r#"","connection":"unix:1","limits":{"line_bytes_max":1,"connection_locks_max":2,"lock_waits_max":3,"#,
+                r#""reply_bytes_max":4,"max_idle":60,"silent_after":0},"features":["owner","fence","mode","slots","lease","#,
+                r#""renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","#,
+                r#""notices","strict"],"resumed":false}"#,
+            ),
         );
     }
 }

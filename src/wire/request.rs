@@ -1,27 +1,42 @@
 //! Turns a line into a request, or into an error that can be answered.
 //!
 //! What is wrong with a line is looked for in a fixed order: whether it is well-formed first, then its `id`, then its
-//! `name`, then the rest. So an error carries the `id` and the `name` wherever they could be read.
+//! `owner`, then its `name` or `names`, then the rest. So an error carries these wherever they could be read.
 //!
 //! [`general`] is the definition of what a line means; [`fast`] is a shortcut for plain ones.
 
 mod fast;
 mod fields;
 mod general;
+mod locking;
+mod terms;
+mod values;
 
 use std::borrow::Cow;
 
 pub use self::fast::{recognise, recognise_line};
 pub use self::general::{parse_in_full, parse_strictly};
+pub use self::terms::{Fit, LockMany, Names, Renewal, Revocation, Terms};
 
-use super::Id;
-use super::reply::{Outcome, Reason, Reply};
+use super::items::Items;
+use super::reply::{Outcome, Reason, Reply, Subject};
+use super::{Id, Owner};
 use crate::time::Span;
 
 /// The longest name of a lock, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 1024;
-/// The longest `id` that is a string, in bytes of UTF-8.
+/// The longest `id` or `owner` that is a string, in bytes of UTF-8.
 pub const ID_BYTES_MAX: usize = 64;
+/// The longest `label`, in bytes of UTF-8.
+pub const LABEL_BYTES_MAX: usize = 128;
+/// The most names in one request.
+pub const NAMES_MAX: usize = 64;
+/// The most units of a semaphore.
+pub const SLOTS_MAX: u32 = 1 << 31;
+/// The highest priority of a request.
+pub const PRIORITY_MAX: u8 = 7;
+/// The longest `min_hold` and `lost_delay`, in seconds.
+pub const CLOSING_SECONDS_MAX: u32 = 86_400;
 /// The longest `client` of a `hello`, in bytes of UTF-8.
 pub const CLIENT_BYTES_MAX: usize = 128;
 /// The most rows on one page of a listing.
@@ -60,6 +75,8 @@ impl<'a> LockName<'a> {
 pub struct Request<'a> {
     /// Returned with every reply to it.
     pub id: Option<Id<Cow<'a, str>>>,
+    /// Which of the parties behind the connection asks. None: the connection itself.
+    pub owner: Option<Owner<Cow<'a, str>>>,
     /// The command.
     pub command: Command<'a>,
 }
@@ -78,6 +95,8 @@ pub enum Command<'a> {
         /// Its name, as in listings.
         connection: Cow<'a, str>,
     },
+    /// End holds on one lock.
+    Revoke(Revocation<'a>),
 }
 
 /// A command for the engine.
@@ -85,17 +104,39 @@ pub enum Command<'a> {
 pub enum Operation<'a> {
     /// Acquire a lock, or wait for it.
     Lock(Lock<'a>),
+    /// The same, with terms that are not the usual ones.
+    LockWith(Lock<'a>, Terms<'a>),
+    /// Acquire several locks, or one of several.
+    LockMany(LockMany<'a>),
     /// Release a lock, or stop waiting for it.
     Unlock {
         /// The lock.
         name: LockName<'a>,
+        /// Only a hold with this token.
+        token: Option<u64>,
     },
+    /// Release several locks, or stop waiting for them.
+    UnlockMany {
+        /// The locks.
+        names: Names<'a>,
+        /// Only holds with this token.
+        token: Option<u64>,
+    },
+    /// Give holds a lease that runs from now.
+    Renew(Renewal<'a>),
     /// Release every lock and leave every queue.
     Reset,
     /// List every lock with its connections.
     Locks,
     /// List some locks, page by page.
     LocksPage(Page<'a>),
+    /// List one lock.
+    OneLock {
+        /// The lock.
+        name: LockName<'a>,
+        /// Whether to list more of it than the names of its connections.
+        has_detail: bool,
+    },
     /// List every connection with its locks.
     Connections,
     /// List the locks of this connection.
@@ -113,8 +154,12 @@ pub struct Lock<'a> {
     pub name: LockName<'a>,
     /// The longest wait; none: forever. Zero never waits.
     pub timeout: Option<Span>,
-    /// Do not wait if this many connections, or more, are on the lock.
+    /// Do not wait if this many holders and waiters, or more, are on the lock.
     pub queue_max: Option<u64>,
+    /// Whether the answer has the token of the hold.
+    pub has_fence: bool,
+    /// Whether it has no other field than the name, the timeout and `queue_max`: a second one like it joins a wait.
+    pub is_plain: bool,
 }
 
 /// The fields of `locks`, if there are any.
@@ -150,6 +195,8 @@ pub struct Hello<'a> {
     pub client: Option<Cow<'a, str>>,
     /// The connection's own idle limit. None leaves it unchanged.
     pub max_idle: Option<Span>,
+    /// Whether it is told of holds that were revoked. None leaves it as it is.
+    pub notices: Option<bool>,
     /// Whether fields that a command does not have are errors from now on. None leaves it as it is.
     pub strict: Option<bool>,
 }
@@ -163,21 +210,28 @@ pub struct BadRequest<'a> {
     pub message: Cow<'static, str>,
     /// The name, if it could be read.
     pub name: Option<LockName<'a>>,
+    /// The names, if there were several and they could be read.
+    pub names: Option<Names<'a>>,
+    /// The owner, if it could be read.
+    pub owner: Option<Owner<Cow<'a, str>>>,
     /// The id, if it could be read.
     pub id: Option<Id<Cow<'a, str>>>,
 }
 
 impl BadRequest<'_> {
-    /// The answer to the line.
-    pub fn reply(&self) -> Reply<'_> {
-        Reply {
+    /// Sends the answer to the line.
+    pub fn reply<R>(&self, send: impl FnOnce(&Reply<'_>) -> R) -> R {
+        let names = self.names.as_ref().map(|names| names.iter().map(LockName::as_str).collect::<Items>());
+        let name = self.name.as_ref().map(|name| Subject::Lock(name.as_str()));
+        send(&Reply {
             id: self.id.as_ref().map(Id::as_ref),
+            owner: self.owner.as_ref().map(Id::as_ref),
             outcome: Outcome::Error {
                 reason: self.reason,
                 message: Cow::Borrowed(&self.message),
-                name: self.name.as_ref().map(LockName::as_str),
+                subject: names.as_ref().map(Subject::Locks).or(name),
             },
-        }
+        })
     }
 }
 

@@ -64,11 +64,13 @@ fn recognise_object(text: &str) -> Option<(Request<'_>, &[u8])> {
             name: LockName::new(name?).ok()?,
             timeout: timeout.flatten(),
             queue_max: queue_max.flatten(),
+            has_fence: false,
+            is_plain: true,
         }),
-        Word::Unlock => Operation::Unlock { name: LockName::new(name?).ok()? },
+        Word::Unlock => Operation::Unlock { name: LockName::new(name?).ok()?, token: None },
         Word::KeepAlive => Operation::KeepAlive,
     };
-    Some((Request { id, command: Command::Locks(operation) }, cursor.rest))
+    Some((Request { id, owner: None, command: Command::Locks(operation) }, cursor.rest))
 }
 
 /// The frequent commands.

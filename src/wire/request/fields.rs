@@ -58,7 +58,7 @@ impl Rejection {
         Rejection { reason: Reason::InvalidJson, message: message.into() }
     }
 
-    pub(super) fn invalid_request(message: &'static str) -> Self {
+    pub(super) fn invalid_request(message: impl Into<Cow<'static, str>>) -> Self {
         Rejection { reason: Reason::InvalidRequest, message: message.into() }
     }
 }
@@ -89,11 +89,25 @@ pub(super) enum Field {
     Strict,
     All,
     Connection,
+    Owner,
+    Names,
+    Token,
+    Fence,
+    Mode,
+    Slots,
+    Lease,
+    Any,
+    Priority,
+    Deadlock,
+    MinHold,
+    LostDelay,
+    Label,
+    Notices,
 }
 
 impl Field {
     /// All of them, in their order.
-    const ALL: [(Field, &str); 14] = [
+    const ALL: [(Field, &str); 28] = [
         (Field::Command, "command"),
         (Field::Id, "id"),
         (Field::Name, "name"),
@@ -108,7 +122,26 @@ impl Field {
         (Field::Strict, "strict"),
         (Field::All, "all"),
         (Field::Connection, "connection"),
+        (Field::Owner, "owner"),
+        (Field::Names, "names"),
+        (Field::Token, "token"),
+        (Field::Fence, "fence"),
+        (Field::Mode, "mode"),
+        (Field::Slots, "slots"),
+        (Field::Lease, "lease"),
+        (Field::Any, "any"),
+        (Field::Priority, "priority"),
+        (Field::Deadlock, "deadlock"),
+        (Field::MinHold, "min_hold"),
+        (Field::LostDelay, "lost_delay"),
+        (Field::Label, "label"),
+        (Field::Notices, "notices"),
     ];
+
+    /// Its key in a line.
+    pub(super) fn key(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
 
     fn of_key(key: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, name)| *name == key).map(|(field, _)| *field)
@@ -128,13 +161,18 @@ impl<'a> Fields<'a> {
         self.known[field as usize]
     }
 
+    /// Whether the line has this field, and not as `null`.
+    pub(super) fn has(&self, field: Field) -> bool {
+        present(self.get(field)).is_some()
+    }
+
     /// The first field that is in the line and not among these.
     pub(super) fn other_than(&self, fields: &[Field]) -> Option<Cow<'a, str>> {
         if let Some(key) = self.unknown {
             // Half of a surrogate pair is not text, but a field that nobody knows all the same.
             return Some(if let Text::Is(key) = Text::read(Some(key)) { key } else { Cow::Borrowed(key.get()) });
         }
-        let is_other = |(field, _): &&(Field, _)| present(self.get(*field)).is_some() && !fields.contains(field);
+        let is_other = |(field, _): &&(Field, _)| self.has(*field) && !fields.contains(field);
         Field::ALL.iter().find(is_other).map(|(_, name)| Cow::Borrowed(*name))
     }
 

@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use super::fields::{Field, Fields, Rejection, Text, check_surrogates, number, present, whole_number};
+use super::fields::{Field, Fields, Rejection, Text, check_surrogates};
+use super::locking::{self, Named, excluded};
+use super::values::{Value, wrong};
 use super::{
-    BadRequest, CLIENT_BYTES_MAX, Command, ConnectionsPage, Hello, ID_BYTES_MAX, Lock, LockName, Operation,
-    PAGE_ROWS_MAX, Page, Request, WHOLE_NUMBER_MAX,
+    BadRequest, CLIENT_BYTES_MAX, Command, ConnectionsPage, Hello, LockName, Names, Operation, PAGE_ROWS_MAX, Page,
+    Request,
 };
-use crate::time::Span;
-use crate::wire::Id;
 use crate::wire::reply::Reason;
+use crate::wire::{Id, Owner};
 
 /// Parses one line without the shortcut for plain ones. This is the definition of what a line means.
 ///
@@ -31,10 +30,11 @@ pub fn parse_strictly(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
 }
 
 fn parse_line(line: &[u8], is_strict: bool) -> Result<Request<'_>, BadRequest<'_>> {
-    let fields = match Fields::read(line) {
-        Ok(fields) => fields,
-        Err(Rejection { reason, message }) => return Err(BadRequest { reason, message, name: None, id: None }),
+    let bad = |Rejection { reason, message }, head| {
+        let Head { id, owner, name, names, fault: _ } = head;
+        BadRequest { reason, message, name, names, owner, id }
     };
+    let fields = Fields::read(line).map_err(|rejection| bad(rejection, Head::default()))?;
     let word = Text::read(fields.get(Field::Command));
     let of_command = match &word {
         Text::Is(word) => fields_of(word),
@@ -42,33 +42,99 @@ fn parse_line(line: &[u8], is_strict: bool) -> Result<Request<'_>, BadRequest<'_
     };
     // If the command is unknown, the name counts: it comes before the rest.
     let of_command = of_command.unwrap_or(&[Field::Name]);
-    let counted = [Field::Command, Field::Id].iter().chain(of_command).filter_map(|field| fields.get(*field));
-    let well_formed = counted.into_iter().try_for_each(check_surrogates);
-    let id = read_id(fields.get(Field::Id));
-    let name = if of_command.contains(&Field::Name) { read_name(fields.get(Field::Name)) } else { Ok(None) };
+    // The head is read a second time for an error, so that it need not be copied for every request.
+    read_request(&word, &fields, of_command, is_strict)
+        .map_err(|rejection| bad(rejection, Head::read(&fields, of_command)))
+}
 
-    let command = well_formed
-        .and(id.as_ref().map(drop).map_err(Rejection::clone))
-        .and(name.clone())
-        .and_then(|name| read_command(&word, name, &fields))
-        .and_then(|command| if is_strict { check_fields(&fields, of_command).map(|()| command) } else { Ok(command) });
-    let id = id.unwrap_or(None);
-    match command {
-        Ok(command) => Ok(Request { id, command }),
-        Err(Rejection { reason, message }) => Err(BadRequest { reason, message, name: name.unwrap_or(None), id }),
+fn read_request<'a>(
+    word: &Text<'a>,
+    fields: &Fields<'a>,
+    of_command: &[Field],
+    is_strict: bool,
+) -> Result<Request<'a>, Rejection> {
+    let counted = [Field::Command, Field::Id].iter().chain(of_command).filter_map(|field| fields.get(*field));
+    counted.into_iter().try_for_each(check_surrogates)?;
+    let mut head = Head::read(fields, of_command);
+    if let Some(fault) = head.fault.take() {
+        return Err(fault);
     }
+    let (id, owner) = (head.id.take(), head.owner.take());
+    let command = read_command(word, head, fields)?;
+    if is_strict {
+        check_fields(fields, of_command)?;
+    }
+    Ok(Request { id, owner, command })
+}
+
+/// What is read before everything else, because errors repeat it. What can't be read is missing.
+#[derive(Default)]
+struct Head<'a> {
+    id: Option<Id<Cow<'a, str>>>,
+    owner: Option<Owner<Cow<'a, str>>>,
+    name: Option<LockName<'a>>,
+    names: Option<Names<'a>>,
+    /// The first thing that is wrong with these.
+    fault: Option<Rejection>,
+}
+
+impl<'a> Head<'a> {
+    fn read(fields: &Fields<'a>, of_command: &[Field]) -> Self {
+        let has = |field: Field| of_command.contains(&field);
+        let mut fault = None;
+        let id = readable(fields.id(Field::Id), &mut fault);
+        let owner = if has(Field::Owner) { readable(fields.id(Field::Owner), &mut fault) } else { None };
+        let name = if has(Field::Name) { readable(fields.name(), &mut fault) } else { None };
+        let names = if has(Field::Names) { readable(fields.names(), &mut fault) } else { None };
+        if name.is_some() && names.is_some() {
+            fault.get_or_insert(Rejection::invalid_request("name is not possible with names"));
+        }
+        Head { id, owner, name, names, fault }
+    }
+
+    /// The locks, of a command that needs one.
+    fn named(self) -> Result<Named<'a>, Rejection> {
+        let name = self.name.map(Named::One);
+        self.names.map(Named::Several).or(name).ok_or_else(locking::missing)
+    }
+}
+
+fn readable<T>(value: Value<T>, fault: &mut Option<Rejection>) -> Option<T> {
+    value.unwrap_or_else(|rejection| {
+        fault.get_or_insert(rejection);
+        None
+    })
 }
 
 /// The fields of each command, besides `command` and `id`. All others are ignored. None: there is no such command.
 fn fields_of(command: &str) -> Option<&'static [Field]> {
     Some(match command {
-        "lock" => &[Field::Name, Field::Timeout, Field::QueueMax],
-        "unlock" => &[Field::Name],
-        "locks" => &[Field::Prefix, Field::Limit, Field::After, Field::Detail],
+        "lock" => &[
+            Field::Name,
+            Field::Timeout,
+            Field::QueueMax,
+            Field::Owner,
+            Field::Fence,
+            Field::Mode,
+            Field::Slots,
+            Field::Lease,
+            Field::Names,
+            Field::Any,
+            Field::Priority,
+            Field::Deadlock,
+            Field::MinHold,
+            Field::LostDelay,
+            Field::Label,
+        ],
+        "unlock" => &[Field::Name, Field::Names, Field::Owner, Field::Token],
+        "renew" => &[Field::Name, Field::Names, Field::Owner, Field::Token, Field::Lease],
+        "revoke" => &[Field::Name, Field::Owner, Field::Token, Field::Connection],
+        "reset" | "my_locks" => &[Field::Owner],
+        "locks" => &[Field::Name, Field::Prefix, Field::Limit, Field::After, Field::Detail],
         "connections" => &[Field::All, Field::Limit, Field::After, Field::Detail],
-        "hello" => &[Field::Client, Field::MaxIdle, Field::Strict],
+        "hello" => &[Field::Client, Field::MaxIdle, Field::Notices, Field::Strict],
         "kick" => &[Field::Connection],
-        "reset" | "my_locks" | "keep_alive" | "ping" => &[],
+        "keep_alive" | "ping" => &[],
         _ => return None,
     })
 }
@@ -84,26 +150,19 @@ fn check_fields(fields: &Fields<'_>, of_command: &[Field]) -> Result<(), Rejecti
     }
 }
 
-fn read_command<'a>(
-    word: &Text<'a>,
-    name: Option<LockName<'a>>,
-    fields: &Fields<'a>,
-) -> Result<Command<'a>, Rejection> {
+fn read_command<'a>(word: &Text<'a>, head: Head<'a>, fields: &Fields<'a>) -> Result<Command<'a>, Rejection> {
     let word = match word {
         Text::Is(word) => word.as_ref(),
         Text::Absent => return Err(Rejection::invalid_request("command is missing")),
         Text::Other => return Err(Rejection::invalid_request("command must be a string")),
     };
-    let needs_name = || name.ok_or(Rejection::invalid_request("name is missing"));
     Ok(match word {
-        "lock" => Command::Locks(Operation::Lock(Lock {
-            name: needs_name()?,
-            timeout: read_timeout(fields.get(Field::Timeout))?,
-            queue_max: read_queue_max(fields.get(Field::QueueMax))?,
-        })),
-        "unlock" => Command::Locks(Operation::Unlock { name: needs_name()? }),
+        "lock" => Command::Locks(locking::lock(head.named()?, fields)?),
+        "unlock" => Command::Locks(locking::unlock(head.named()?, fields)?),
+        "renew" => Command::Locks(locking::renew(head.named()?, fields)?),
+        "revoke" => Command::Revoke(locking::revoke(head.name.ok_or_else(locking::missing)?, fields)?),
         "reset" => Command::Locks(Operation::Reset),
-        "locks" => Command::Locks(read_page(fields)?.map_or(Operation::Locks, Operation::LocksPage)),
+        "locks" => Command::Locks(read_locks(head.name, fields)?),
         "connections" => match read_connections_page(fields)? {
             Some(page) => Command::ConnectionsPage(page),
             None => Command::Locks(Operation::Connections),
@@ -112,15 +171,15 @@ fn read_command<'a>(
         "keep_alive" => Command::Locks(Operation::KeepAlive),
         "ping" => Command::Locks(Operation::Ping),
         "hello" => Command::Hello(Hello {
-            client: read_client(fields.get(Field::Client))?,
-            max_idle: read_max_idle(fields.get(Field::MaxIdle))?,
-            strict: read_bool(fields.get(Field::Strict), "strict must be true or false")?,
+            client: fields.text_within(Field::Client, CLIENT_BYTES_MAX)?,
+            max_idle: fields.seconds_above_0(Field::MaxIdle)?,
+            notices: fields.truth(Field::Notices)?,
+            strict: fields.truth(Field::Strict)?,
         }),
-        "kick" => match Text::read(fields.get(Field::Connection)) {
-            Text::Is(connection) => Command::Kick { connection },
-            Text::Absent => return Err(Rejection::invalid_request("connection is missing")),
-            Text::Other => return Err(Rejection::invalid_request("connection must be a string")),
-        },
+        "kick" => {
+            let connection = fields.text(Field::Connection)?;
+            Command::Kick { connection: connection.ok_or(Rejection::invalid_request("connection is missing"))? }
+        }
         unknown => {
             let message = format!("there is no command {:?}", cut(unknown)).into();
             return Err(Rejection { reason: Reason::UnknownCommand, message });
@@ -128,56 +187,30 @@ fn read_command<'a>(
     })
 }
 
-fn read_id(raw: Option<&RawValue>) -> Result<Option<Id<Cow<'_, str>>>, Rejection> {
-    if let Some(number) = raw.and_then(number) {
-        return match whole_number(number) {
-            Some(number) if number <= WHOLE_NUMBER_MAX => Ok(Some(Id::Number(number))),
-            _ => Err(Rejection::invalid_request("id must be a whole number from 0 to 9007199254740991, or a string")),
+/// Text that may be as long as the line, cut short for a message.
+fn cut(text: &str) -> String {
+    text.chars().take(32).collect()
+}
+
+fn read_locks<'a>(name: Option<LockName<'a>>, fields: &Fields<'a>) -> Result<Operation<'a>, Rejection> {
+    let prefix = fields.text(Field::Prefix)?;
+    let Window { limit, after, has_detail, is_asked_for } = Window::read(fields)?;
+    if let Some(name) = name {
+        let of_page = [Field::Prefix, Field::Limit, Field::After];
+        return match of_page.into_iter().find(|field| fields.has(*field)) {
+            None => Ok(Operation::OneLock { name, has_detail }),
+            Some(field) => Err(excluded(field, "name")),
         };
     }
-    match Text::read(raw) {
-        Text::Absent => Ok(None),
-        Text::Is(text) if text.len() <= ID_BYTES_MAX => Ok(Some(Id::Text(text))),
-        Text::Is(_) => Err(Rejection::invalid_request("id must have at most 64 bytes")),
-        Text::Other => Err(Rejection::invalid_request("id must be a string or a whole number")),
+    if prefix.is_none() && !is_asked_for {
+        return Ok(Operation::Locks);
     }
-}
-
-fn read_name(raw: Option<&RawValue>) -> Result<Option<LockName<'_>>, Rejection> {
-    match Text::read(raw) {
-        Text::Absent => Ok(None),
-        Text::Is(text) => LockName::new(text).map(Some).map_err(Rejection::invalid_request),
-        Text::Other => Err(Rejection::invalid_request("name must be a string")),
-    }
-}
-
-fn read_timeout(raw: Option<&RawValue>) -> Result<Option<Span>, Rejection> {
-    let Some(raw) = present(raw) else { return Ok(None) };
-    let seconds = number(raw).ok_or(Rejection::invalid_request("timeout must be a number of seconds"))?;
-    Ok(Some(Span::from_secs_f64(seconds)))
-}
-
-fn read_queue_max(raw: Option<&RawValue>) -> Result<Option<u64>, Rejection> {
-    let Some(raw) = present(raw) else { return Ok(None) };
-    let whole = number(raw).and_then(whole_number);
-    whole.map(Some).ok_or(Rejection::invalid_request("queue_max must be a whole number, 0 or more"))
-}
-
-/// None if no field asks for a page.
-fn read_page<'a>(fields: &Fields<'a>) -> Result<Option<Page<'a>>, Rejection> {
-    let prefix = match Text::read(fields.get(Field::Prefix)) {
-        Text::Absent => None,
-        Text::Is(prefix) => Some(prefix),
-        Text::Other => return Err(Rejection::invalid_request("prefix must be a string")),
-    };
-    let Window { limit, after, has_detail, is_asked_for } = Window::read(fields)?;
-    let is_page = prefix.is_some() || is_asked_for;
-    Ok(is_page.then(|| Page { prefix: prefix.unwrap_or_default(), limit, after, has_detail }))
+    Ok(Operation::LocksPage(Page { prefix: prefix.unwrap_or_default(), limit, after, has_detail }))
 }
 
 /// None if no field asks for a page.
 fn read_connections_page(fields: &Fields<'_>) -> Result<Option<ConnectionsPage>, Rejection> {
-    let has_idle = read_bool(fields.get(Field::All), "all must be true or false")?.unwrap_or(false);
+    let has_idle = fields.truth(Field::All)?.unwrap_or(false);
     let Window { limit, after, has_detail, is_asked_for } = Window::read(fields)?;
     Ok((has_idle || is_asked_for).then_some(ConnectionsPage { has_idle, limit, after, has_detail }))
 }
@@ -192,11 +225,7 @@ struct Window {
 
 impl Window {
     fn read(fields: &Fields<'_>) -> Result<Self, Rejection> {
-        let limit = match present(fields.get(Field::Limit)).map(|raw| number(raw).and_then(whole_number)) {
-            None => None,
-            Some(Some(limit @ 1..=PAGE_ROWS_MAX)) => usize::try_from(limit).ok(),
-            Some(_) => return Err(Rejection::invalid_request("limit must be a whole number from 1 to 1000")),
-        };
+        let limit = fields.whole(Field::Limit, 1..=PAGE_ROWS_MAX, " from 1 to 1000")?;
         let after = match Text::read(fields.get(Field::After)) {
             Text::Absent => None,
             // Only as it was sent: not `+5` or `007`.
@@ -204,44 +233,14 @@ impl Window {
             Text::Other => Some(None),
         };
         if after == Some(None) {
-            return Err(Rejection::invalid_request("after must be the next of a page"));
+            return Err(wrong(Field::After, "must be the next of a page"));
         }
-        let has_detail = read_bool(fields.get(Field::Detail), "detail must be true or false")?.unwrap_or(false);
+        let has_detail = fields.truth(Field::Detail)?.unwrap_or(false);
         Ok(Window {
-            limit: limit.unwrap_or(usize::try_from(PAGE_ROWS_MAX).expect("a small number")),
+            limit: usize::try_from(limit.unwrap_or(PAGE_ROWS_MAX)).expect("a small number"),
             after: after.flatten().unwrap_or(0),
             has_detail,
             is_asked_for: limit.is_some() || after.is_some() || has_detail,
         })
     }
-}
-
-fn read_bool(raw: Option<&RawValue>, message: &'static str) -> Result<Option<bool>, Rejection> {
-    match present(raw).map(RawValue::get) {
-        None => Ok(None),
-        Some("false") => Ok(Some(false)),
-        Some("true") => Ok(Some(true)),
-        Some(_) => Err(Rejection::invalid_request(message)),
-    }
-}
-
-/// Text that may be as long as the line, cut short for a message.
-fn cut(text: &str) -> String {
-    text.chars().take(32).collect()
-}
-
-fn read_client(raw: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, Rejection> {
-    match Text::read(raw) {
-        Text::Absent => Ok(None),
-        Text::Is(client) if client.len() <= CLIENT_BYTES_MAX => Ok(Some(client)),
-        Text::Is(_) => Err(Rejection::invalid_request("client must have at most 128 bytes")),
-        Text::Other => Err(Rejection::invalid_request("client must be a string")),
-    }
-}
-
-fn read_max_idle(raw: Option<&RawValue>) -> Result<Option<Span>, Rejection> {
-    let Some(raw) = present(raw) else { return Ok(None) };
-    let seconds = number(raw).filter(|seconds| *seconds > 0.0);
-    let seconds = seconds.ok_or(Rejection::invalid_request("max_idle must be a number of seconds above 0"))?;
-    Ok(Some(Span::from_secs_f64(seconds)))
 }

@@ -1,27 +1,29 @@
 use super::*;
 
+mod locking;
+
 fn lock(name: &str) -> Lock<'_> {
-    Lock { name: LockName::new(name).unwrap(), timeout: None, queue_max: None }
+    Lock { name: LockName::new(name).unwrap(), timeout: None, queue_max: None, has_fence: false, is_plain: true }
+}
+
+/// A request with neither id nor owner.
+fn bare(command: Command<'_>) -> Request<'_> {
+    Request { id: None, owner: None, command }
 }
 
 #[track_caller]
 fn assert_lock(line: &str, expected: Lock<'_>) {
-    assert_eq!(
-        parse(line.as_bytes()),
-        Ok(Request { id: None, command: Command::Locks(Operation::Lock(expected)) }),
-        "{line}"
-    );
+    assert_eq!(parse(line.as_bytes()), Ok(bare(Command::Locks(Operation::Lock(expected)))), "{line}");
 }
 
 /// The reason and the message, with the name and the id that the error carries.
 #[track_caller]
 fn assert_bad(line: impl AsRef<[u8]>, reason: Reason, message: &str, name: Option<&str>, id: Option<Id<&str>>) {
     let bad = parse(line.as_ref()).expect_err("a fault");
-    assert!(bad.message.contains(message), "{:?} says {:?}", String::from_utf8_lossy(line.as_ref()), bad.message);
-    let Reply { id: bad_id, outcome: Outcome::Error { reason: bad_reason, name: bad_name, .. } } = bad.reply() else {
-        unreachable!("a bad request is answered with an error")
-    };
-    assert_eq!((bad_reason, bad_name, bad_id), (reason, name, id), "{:?}", String::from_utf8_lossy(line.as_ref()));
+    let line = String::from_utf8_lossy(line.as_ref());
+    assert!(bad.message.contains(message), "{line} says {:?}", bad.message);
+    let found = (bad.reason, bad.name.as_ref().map(LockName::as_str), bad.id.as_ref().map(Id::as_ref));
+    assert_eq!(found, (reason, name, id), "{line}");
 }
 
 #[test]
@@ -33,14 +35,14 @@ fn the_original_clients_lines_are_understood() {
         Lock { timeout: Some(Span::from_nanos(2_500_000_000)), queue_max: Some(3), ..lock("a") },
     );
     for (line, command) in [
-        (r#"{"command":"unlock","name":"a"}"#, Operation::Unlock { name: LockName::new("a").unwrap() }),
+        (r#"{"command":"unlock","name":"a"}"#, Operation::Unlock { name: LockName::new("a").unwrap(), token: None }),
         (r#" { "command" : "reset" } "#, Operation::Reset),
         ("{\"command\":\"locks\"}\r", Operation::Locks),
         (r#"{"command":"connections"}"#, Operation::Connections),
         (r#"{"command":"my_locks"}"#, Operation::MyLocks),
         (r#"{"command":"keep_alive"}"#, Operation::KeepAlive),
     ] {
-        assert_eq!(parse(line.as_bytes()), Ok(Request { id: None, command: Command::Locks(command) }), "{line}");
+        assert_eq!(parse(line.as_bytes()), Ok(bare(Command::Locks(command))), "{line}");
     }
 }
 
@@ -56,7 +58,9 @@ fn a_name_may_be_any_text_and_is_borrowed_where_it_can_be() {
         assert_lock(&format!(r#"{{"command":"lock","name":{written}}}"#), lock(name));
     }
     let line = br#"{"command":"unlock","name":"borrowed"}"#;
-    let Ok(Request { command: Command::Locks(Operation::Unlock { name }), .. }) = parse(line) else { unreachable!() };
+    let Ok(Request { command: Command::Locks(Operation::Unlock { name, .. }), .. }) = parse(line) else {
+        unreachable!()
+    };
     assert!(matches!(name.0, Cow::Borrowed(_)));
     let longest = "x".repeat(NAME_BYTES_MAX);
     assert_lock(&format!(r#"{{"command":"lock","name":"{longest}"}}"#), lock(&longest));
@@ -175,22 +179,42 @@ fn an_unpaired_surrogate_is_invalid_only_in_a_field_that_counts() {
             None,
         );
         let ignored = format!(r#"{{"command":"reset","name":{half},"\ud800":1,"x":{half}}}"#);
-        assert_eq!(parse(ignored.as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
+        assert_eq!(parse(ignored.as_bytes()), Ok(bare(Command::Locks(Operation::Reset))));
     }
 }
 
+const LOCK_FIELDS: [&str; 15] = [
+    "name",
+    "timeout",
+    "queue_max",
+    "owner",
+    "fence",
+    "mode",
+    "slots",
+    "lease",
+    "names",
+    "any",
+    "priority",
+    "deadlock",
+    "min_hold",
+    "lost_delay",
+    "label",
+];
+
 #[test]
 fn a_field_counts_for_those_commands_that_have_it_and_no_others() {
-    let commands: [(&str, &[&str]); 11] = [
-        ("lock", &["name", "timeout", "queue_max"]),
-        ("unlock", &["name"]),
-        ("reset", &[]),
-        ("locks", &["prefix", "limit", "after", "detail"]),
+    let commands: [(&str, &[&str]); 13] = [
+        ("lock", &LOCK_FIELDS),
+        ("unlock", &["name", "names", "owner", "token"]),
+        ("renew", &["name", "names", "owner", "token", "lease"]),
+        ("revoke", &["name", "owner", "token", "connection"]),
+        ("reset", &["owner"]),
+        ("locks", &["name", "prefix", "limit", "after", "detail"]),
         ("connections", &["all", "limit", "after", "detail"]),
-        ("my_locks", &[]),
+        ("my_locks", &["owner"]),
         ("keep_alive", &[]),
         ("ping", &[]),
-        ("hello", &["client", "max_idle", "strict"]),
+        ("hello", &["client", "max_idle", "notices", "strict"]),
         ("kick", &["connection"]),
         ("nonsense", &["name"]),
     ];
@@ -200,7 +224,13 @@ fn a_field_counts_for_those_commands_that_have_it_and_no_others() {
         for &field in &fields {
             let line = format!(r#"{{"command":"{command}","{field}":"\ud800"}}"#);
             let is_read = parse(line.as_bytes()).is_err_and(|bad| bad.message.contains("surrogate"));
-            assert_eq!(is_read, field == "id" || counted.contains(&field), "{line}");
+            let counts = field == "id" || counted.contains(&field);
+            assert_eq!(is_read, counts, "{line}");
+            // A strict connection is told of exactly those that don't count.
+            let line = format!(r#"{{"command":"{command}","{field}":[]}}"#);
+            let is_told = parse_strictly(line.as_bytes()).is_err_and(|bad| bad.message.contains("has no field"));
+            let needs_more = ["lock", "unlock", "renew", "revoke", "kick", "nonsense"].contains(&command);
+            assert_eq!(is_told, !counts && !needs_more, "{line}");
         }
     }
 }
@@ -208,12 +238,12 @@ fn a_field_counts_for_those_commands_that_have_it_and_no_others() {
 #[test]
 fn nesting_is_accepted_to_a_depth_of_128() {
     let nested = |depth: usize| format!(r#"{{"command":"reset","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
-    assert_eq!(parse(nested(127).as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
+    assert_eq!(parse(nested(127).as_bytes()), Ok(bare(Command::Locks(Operation::Reset))));
     assert_bad(nested(128), Reason::InvalidJson, "nested", None, None);
     let brackets = format!(r#"{{"command":"reset","x":"{}"}}"#, "[".repeat(1000));
-    assert_eq!(parse(brackets.as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
+    assert_eq!(parse(brackets.as_bytes()), Ok(bare(Command::Locks(Operation::Reset))));
     let wide = format!(r#"{{"command":"reset","x":[{}]}}"#, ["[{}]"; 200].join(","));
-    assert_eq!(parse(wide.as_bytes()), Ok(Request { id: None, command: Command::Locks(Operation::Reset) }));
+    assert_eq!(parse(wide.as_bytes()), Ok(bare(Command::Locks(Operation::Reset))));
     assert_bad("[".repeat(128) + &"]".repeat(128), Reason::InvalidRequest, "object", None, None);
     assert_bad("[".repeat(129) + &"]".repeat(129), Reason::InvalidJson, "nested", None, None);
 }

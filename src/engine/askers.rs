@@ -1,0 +1,328 @@
+//! Who asks for locks: each session, and each of the owners behind it.
+
+use super::index::Index;
+use super::list::{List, OfAsker};
+use super::{ConnectionKey, SessionKey};
+use crate::slots::{Chunks, Slots};
+use crate::wire::peer::Peer;
+use crate::wire::request::ID_BYTES_MAX;
+use crate::wire::{Id, Owner};
+
+/// Keeps keys of sessions apart from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionTag {}
+
+/// Names a session, or an owner who holds something or waits for something. Places never outlive whom they belong to, so
+/// this needs no generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asker(u32);
+
+/// Set for owners.
+const OWNER: u32 = 1 << 31;
+
+impl Asker {
+    pub(super) fn session(key: SessionKey) -> Self {
+        debug_assert!(key.slot() < OWNER, "fewer than 2^31 sessions");
+        Asker(key.slot())
+    }
+
+    fn owner(number: u32) -> Self {
+        Asker(number | OWNER)
+    }
+
+    fn to_owner(self) -> Option<u32> {
+        (self.0 & OWNER != 0).then_some(self.0 & !OWNER)
+    }
+
+    pub(super) fn to_bits(self) -> u32 {
+        self.0
+    }
+}
+
+/// What an asker holds and waits for.
+#[derive(Debug, Default)]
+pub(super) struct Party {
+    /// In the order in which it asked.
+    pub(super) places: List<OfAsker>,
+    /// How many of these are waits.
+    pub(super) waiting: u32,
+}
+
+/// One client as the locks know it.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Where its replies go.
+    pub(super) connection: ConnectionKey,
+    /// Its name in replies and listings.
+    pub(super) peer: Peer,
+    /// What it holds and waits for itself.
+    party: Party,
+    /// How many places its owners have together.
+    of_owners: u32,
+    /// How many of these are waits.
+    of_owners_waiting: u32,
+    extras: Option<Box<SessionExtras>>,
+}
+
+const _: () = assert!(size_of::<Session>() <= 64);
+
+/// What few sessions have.
+#[derive(Debug, Default)]
+struct SessionExtras {
+    client: Option<Box<str>>,
+    /// Whether it is told of holds that were revoked.
+    wants_notices: bool,
+    /// Its owners, in the order in which they came.
+    first_owner: Option<u32>,
+    last_owner: Option<u32>,
+}
+
+impl Session {
+    pub(super) fn new(connection: ConnectionKey, peer: Peer) -> Self {
+        Session { connection, peer, party: Party::default(), of_owners: 0, of_owners_waiting: 0, extras: None }
+    }
+
+    /// What the client calls itself.
+    pub(super) fn client(&self) -> Option<&str> {
+        self.extras.as_ref()?.client.as_deref()
+    }
+
+    pub(super) fn set_client(&mut self, client: Option<Box<str>>) {
+        if client.is_some() || self.extras.is_some() {
+            self.extras.get_or_insert_default().client = client;
+        }
+    }
+
+    pub(super) fn wants_notices(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.wants_notices)
+    }
+
+    pub(super) fn set_notices(&mut self, wants_notices: bool) {
+        self.extras.get_or_insert_default().wants_notices = wants_notices;
+    }
+
+    /// All places, those of its owners too.
+    pub(super) fn places(&self) -> usize {
+        self.party.places.len() + self.of_owners as usize
+    }
+
+    /// How many of these are waits.
+    pub(super) fn waits(&self) -> usize {
+        (self.party.waiting + self.of_owners_waiting) as usize
+    }
+}
+
+/// One of the parties behind a session, while it holds something or waits for something.
+#[derive(Debug)]
+struct OwnerRecord {
+    session: u32,
+    hash: u64,
+    name: OwnerName,
+    party: Party,
+    previous: Option<u32>,
+    next: Option<u32>,
+}
+
+/// In place, whatever its length: owners come and go with every lock.
+#[derive(Debug)]
+enum OwnerName {
+    Number(u64),
+    Text { bytes: [u8; ID_BYTES_MAX], len: u8 },
+}
+
+impl OwnerName {
+    fn new(owner: Owner<&str>) -> Self {
+        match owner {
+            Id::Number(number) => OwnerName::Number(number),
+            Id::Text(text) => {
+                let mut bytes = [0; ID_BYTES_MAX];
+                bytes[..text.len()].copy_from_slice(text.as_bytes());
+                OwnerName::Text { bytes, len: u8::try_from(text.len()).expect("at most 64 bytes") }
+            }
+        }
+    }
+
+    fn get(&self) -> Owner<&str> {
+        match self {
+            OwnerName::Number(number) => Id::Number(*number),
+            OwnerName::Text { bytes, len } => {
+                Id::Text(str::from_utf8(&bytes[..usize::from(*len)]).expect("an owner was a str"))
+            }
+        }
+    }
+}
+
+/// All sessions and their owners.
+#[derive(Debug, Default)]
+pub(super) struct Askers {
+    sessions: Slots<SessionTag, Session>,
+    owners: Chunks<OwnerRecord>,
+    /// From the hash of session and owner to the record.
+    by_owner: Index,
+}
+
+impl Askers {
+    pub(super) fn insert(&mut self, session: Session) -> SessionKey {
+        self.sessions.insert(session)
+    }
+
+    pub(super) fn remove(&mut self, key: SessionKey) {
+        let session = self.sessions.remove(key).expect("a session ends once");
+        assert!(session.places() == 0, "a session that ends has left everything");
+    }
+
+    /// A session whose key is still in use by its connection.
+    #[inline]
+    pub(super) fn session(&self, key: SessionKey) -> &Session {
+        self.sessions.get(key).expect("the session lives")
+    }
+
+    pub(super) fn session_mut(&mut self, key: SessionKey) -> &mut Session {
+        self.sessions.get_mut(key).expect("the session lives")
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionKey, &Session)> {
+        self.sessions.iter()
+    }
+
+    #[cfg(feature = "unstable")]
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The session of an asker who has places.
+    #[inline]
+    pub(super) fn session_of(&self, asker: Asker) -> &Session {
+        self.sessions.at(self.slot(asker))
+    }
+
+    /// The slot of the session.
+    fn slot(&self, asker: Asker) -> u32 {
+        asker.to_owner().map_or(asker.0, |number| self.owners[number as usize].session)
+    }
+
+    /// Which owner it is. None: the connection itself.
+    #[inline]
+    pub(super) fn name(&self, asker: Asker) -> Option<Owner<&str>> {
+        asker.to_owner().map(|number| self.owners[number as usize].name.get())
+    }
+
+    #[inline]
+    pub(super) fn party(&self, asker: Asker) -> &Party {
+        match asker.to_owner() {
+            None => &self.sessions.at(asker.0).party,
+            Some(number) => &self.owners[number as usize].party,
+        }
+    }
+
+    #[inline]
+    pub(super) fn party_mut(&mut self, asker: Asker) -> &mut Party {
+        match asker.to_owner() {
+            None => &mut self.sessions.at_mut(asker.0).party,
+            Some(number) => &mut self.owners[number as usize].party,
+        }
+    }
+
+    /// An owner who has places.
+    pub(super) fn find_owner(&self, hash: u64, session: SessionKey, owner: Owner<&str>) -> Option<Asker> {
+        let matches = |number: u32| {
+            let record = &self.owners[number as usize];
+            record.session == session.slot() && record.name.get() == owner
+        };
+        self.by_owner.find(hash, matches).map(Asker::owner)
+    }
+
+    /// The owner that came last.
+    pub(super) fn last_owner(&self, session: SessionKey) -> Option<Asker> {
+        self.session(session).extras.as_ref()?.last_owner.map(Asker::owner)
+    }
+
+    /// Makes a record of an owner who has no places. The caller gives it one at once.
+    pub(super) fn add_owner(&mut self, hash: u64, session: SessionKey, owner: Owner<&str>) -> Asker {
+        let extras = self.sessions.get_mut(session).expect("the session lives").extras.get_or_insert_default();
+        let previous = extras.last_owner;
+        let (session, name) = (session.slot(), OwnerName::new(owner));
+        let record = OwnerRecord { session, hash, name, party: Party::default(), previous, next: None };
+        let number = u32::try_from(self.owners.insert(record)).expect("fewer than 2^31 owners");
+        extras.last_owner = Some(number);
+        match previous {
+            Some(previous) => self.owners[previous as usize].next = Some(number),
+            None => extras.first_owner = Some(number),
+        }
+        self.by_owner.insert(hash, number);
+        Asker::owner(number)
+    }
+
+    /// A place has been added to an asker's list.
+    #[inline]
+    pub(super) fn on_join(&mut self, asker: Asker, is_wait: bool) {
+        self.party_mut(asker).waiting += u32::from(is_wait);
+        if asker.to_owner().is_some() {
+            let slot = self.slot(asker);
+            let session = self.sessions.at_mut(slot);
+            session.of_owners += 1;
+            session.of_owners_waiting += u32::from(is_wait);
+        }
+    }
+
+    /// One of its waits has become a hold.
+    #[inline]
+    pub(super) fn on_grant(&mut self, asker: Asker) {
+        self.party_mut(asker).waiting -= 1;
+        if asker.to_owner().is_some() {
+            let slot = self.slot(asker);
+            self.sessions.at_mut(slot).of_owners_waiting -= 1;
+        }
+    }
+
+    /// A place has been taken out of an asker's list. The record of an owner stays for [`Askers::forget_if_idle`].
+    #[inline]
+    pub(super) fn on_leave(&mut self, asker: Asker, was_wait: bool) {
+        self.party_mut(asker).waiting -= u32::from(was_wait);
+        if asker.to_owner().is_some() {
+            let slot = self.slot(asker);
+            let session = self.sessions.at_mut(slot);
+            session.of_owners -= 1;
+            session.of_owners_waiting -= u32::from(was_wait);
+        }
+    }
+
+    /// Forgets an owner who has no places.
+    #[inline]
+    pub(super) fn forget_if_idle(&mut self, asker: Asker) {
+        let Some(number) = asker.to_owner() else { return };
+        if !self.owners[number as usize].party.places.is_empty() {
+            return;
+        }
+        let OwnerRecord { session, hash, previous, next, .. } = self.owners.remove(number as usize);
+        self.by_owner.remove(hash, number);
+        let extras = self.sessions.at_mut(session).extras.as_mut().expect("it has an owner");
+        match previous {
+            Some(previous) => self.owners[previous as usize].next = next,
+            None => extras.first_owner = next,
+        }
+        match next {
+            Some(next) => self.owners[next as usize].previous = previous,
+            None => extras.last_owner = previous,
+        }
+    }
+
+    /// The first of a session's askers who has places: the session itself, or its first owner.
+    pub(super) fn first_busy(&self, key: SessionKey) -> Option<Asker> {
+        self.of_session(key).find(|asker| !self.party(*asker).places.is_empty())
+    }
+
+    /// The session itself, and its owners in the order in which they came.
+    pub(super) fn of_session(&self, key: SessionKey) -> impl Iterator<Item = Asker> {
+        let first = self.session(key).extras.as_ref().and_then(|extras| extras.first_owner);
+        let owners = std::iter::successors(first, |number| self.owners[*number as usize].next);
+        std::iter::once(Asker::session(key)).chain(owners.map(Asker::owner))
+    }
+
+    /// How many owners have records.
+    #[cfg(feature = "unstable")]
+    pub(super) fn owners(&self) -> usize {
+        assert_eq!(self.by_owner.len(), self.owners.len(), "the index has every owner once");
+        self.owners.len()
+    }
+}

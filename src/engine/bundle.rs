@@ -1,0 +1,433 @@
+//! Requests for several locks: all of them, or one of them.
+//!
+//! A request that has to wait takes a place in every queue in one step; its places hold others back as any others do. All:
+//! once none of them waits for anybody, they become holds of their own. Any: the first that waits for nobody becomes a
+//! hold, and the others are given up in the same step.
+
+use std::hash::BuildHasher;
+use std::num::NonZeroU32;
+
+use super::acquire::Verdict;
+use super::askers::Asker;
+use super::deadline::DeadlineKey;
+use super::extras::StoredId;
+use super::fit::Kind;
+use super::place::{Place, PlaceKey, Standing};
+use super::table::LockKey;
+use super::{Context, Due, Engine, Replies, refusal};
+use crate::time::{Moment, Span};
+use crate::wire::items::Items;
+use crate::wire::reply::{Outcome, Reason, Subject};
+use crate::wire::request::{LockMany, LockName};
+
+/// Names a wait for several locks, while it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BundleKey(NonZeroU32);
+
+impl BundleKey {
+    pub(super) fn new(number: usize) -> Self {
+        let number = u32::try_from(number + 1).expect("fewer than 2^32 waits");
+        BundleKey(NonZeroU32::new(number).expect("one more than a number is not 0"))
+    }
+
+    pub(super) fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+/// A wait for several locks.
+#[derive(Debug, Default)]
+pub(super) struct Bundle {
+    /// In the order of the names.
+    pub(super) places: Vec<PlaceKey>,
+    /// All that were asked for.
+    pub(super) names: Items,
+    pub(super) is_any: bool,
+    pub(super) deadline: Option<DeadlineKey>,
+    pub(super) id: StoredId,
+}
+
+/// This many are kept for their memory.
+const KEPT: usize = 256;
+
+/// One of the names of a request that is being executed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    hash: u64,
+    lock: Option<LockKey>,
+    /// The place that the asker has there.
+    place: Option<PlaceKey>,
+}
+
+impl<S: BuildHasher> Engine<S> {
+    pub(super) fn lock_many(&mut self, request: &LockMany<'_>, context: &Context<'_>, replies: &mut impl Replies) {
+        let asker = self.who(context).asker;
+        let mut wanted = std::mem::take(&mut self.wanted);
+        wanted.clear();
+        wanted.extend(request.names.iter().map(|name| {
+            let hash = self.table.hash(name.as_str());
+            let lock = self.table.find(hash, name.as_str());
+            let place = lock.zip(asker).and_then(|(lock, asker)| self.table.place_of(lock, asker));
+            Wanted { hash, lock, place }
+        }));
+        if request.is_any {
+            self.lock_any(request, &wanted, context, replies);
+        } else {
+            self.lock_all(request, &wanted, context, replies);
+        }
+        self.wanted = wanted;
+    }
+
+    fn lock_all(
+        &mut self,
+        request: &LockMany<'_>,
+        wanted: &[Wanted],
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let kind = Kind::of(request.terms.fit);
+        if let Some(place) = self.held_together(kind, wanted) {
+            let names = names(request);
+            let token = request.has_fence.then(|| self.table.place(place).token);
+            return self.answer(context, Outcome::AlreadyAcquired { subject: Subject::Locks(&names), token }, replies);
+        }
+        if self.awaits_together(kind, wanted) {
+            return self.refuse_many(
+                request,
+                Reason::AlreadyQueued,
+                "the asker already waits for these locks",
+                context,
+                replies,
+            );
+        }
+        if self.refuse_for_own_places(request, wanted, context, replies) {
+            return;
+        }
+        if wanted.iter().all(|wanted| self.is_free(wanted, kind)) {
+            return self.hold_all(request, wanted, context, replies);
+        }
+        let is_full = |wanted: &Wanted| request.queue_max.is_some_and(|queue_max| self.places_on(wanted) >= queue_max);
+        if let Some((wanted, name)) = wanted.iter().zip(request.names.iter()).find(|(wanted, _)| is_full(wanted)) {
+            return self.refuse_full(wanted.lock, name.as_str(), context, replies);
+        }
+        if request.timeout == Some(Span::ZERO) {
+            return self.refuse_wait(request, context, replies);
+        }
+        let is_crowded = |wanted: &Wanted| wanted.lock.is_some_and(|lock| self.is_crowded(lock));
+        if let Some((_, name)) = wanted.iter().zip(request.names.iter()).find(|(wanted, _)| is_crowded(wanted)) {
+            return self.answer(context, too_many_waits(name.as_str()), replies);
+        }
+        self.wait_for_many(request, wanted.iter().zip(request.names.iter()), context, replies);
+    }
+
+    fn lock_any(
+        &mut self,
+        request: &LockMany<'_>,
+        wanted: &[Wanted],
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let kind = Kind::of(request.terms.fit);
+        let named = || wanted.iter().zip(request.names.iter());
+        if !self.conflicts(kind, wanted) {
+            let held = named().find_map(|(wanted, name)| {
+                let place = self.table.place(wanted.place?);
+                place.is_holding().then_some((place.token, name))
+            });
+            if let Some((token, name)) = held {
+                let (subject, token) = (Subject::Lock(name.as_str()), request.has_fence.then_some(token));
+                return self.answer(context, Outcome::AlreadyAcquired { subject, token }, replies);
+            }
+        }
+        if self.refuse_for_own_places(request, wanted, context, replies) {
+            return;
+        }
+        if let Some((wanted, name)) = named().find(|(wanted, _)| self.is_free(wanted, kind)) {
+            let token = self.tokens.take();
+            self.hold_one_of_many(request, (wanted, name), token, context);
+            let (subject, token) = (Subject::Lock(name.as_str()), request.has_fence.then_some(token));
+            let waited = request.terms.lease.map(|_| Span::ZERO);
+            return self.answer(context, Outcome::Acquired { subject, token, waited }, replies);
+        }
+        let is_full = |wanted: &Wanted| request.queue_max.is_some_and(|queue_max| self.places_on(wanted) >= queue_max);
+        let is_crowded = |wanted: &Wanted| wanted.lock.is_some_and(|lock| self.is_crowded(lock));
+        let is_left_out = |wanted: &Wanted| is_full(wanted) || is_crowded(wanted);
+        let all_left_out = wanted.iter().all(is_left_out);
+        if all_left_out && let Some((wanted, name)) = named().find(|(wanted, _)| is_full(wanted)) {
+            return self.refuse_full(wanted.lock, name.as_str(), context, replies);
+        }
+        if request.timeout == Some(Span::ZERO) {
+            return self.refuse_wait(request, context, replies);
+        }
+        if all_left_out {
+            let first = request.names.iter().next().expect("there are several");
+            return self.answer(context, too_many_waits(first.as_str()), replies);
+        }
+        let left: Vec<(&Wanted, &LockName<'_>)> = named().filter(|(wanted, _)| !is_left_out(wanted)).collect();
+        self.wait_for_many(request, left.into_iter(), context, replies);
+    }
+
+    /// If the asker holds all of them by one grant: one of the holds.
+    fn held_together(&self, kind: Kind, wanted: &[Wanted]) -> Option<PlaceKey> {
+        let first = wanted[0].place?;
+        let token = self.table.place(first).token;
+        let is_of_it = |wanted: &Wanted| {
+            let place = wanted.place.map(|key| self.table.place(key));
+            place.is_some_and(|place| place.is_holding() && place.token == token && place.kind == kind)
+        };
+        wanted.iter().all(is_of_it).then_some(first)
+    }
+
+    /// Whether the asker waits for just these, all of them, by one request.
+    fn awaits_together(&self, kind: Kind, wanted: &[Wanted]) -> bool {
+        let bundle_of = |wanted: &Wanted| wanted.place.and_then(|key| self.bundle_of(key));
+        let Some(bundle) = bundle_of(&wanted[0]) else { return false };
+        let Bundle { is_any, places, .. } = self.bundle(bundle);
+        !is_any
+            && places.len() == wanted.len()
+            && self.table.place(places[0]).kind == kind
+            && wanted.iter().all(|wanted| bundle_of(wanted) == Some(bundle))
+    }
+
+    fn conflicts(&self, kind: Kind, wanted: &[Wanted]) -> bool {
+        wanted.iter().filter_map(|wanted| wanted.place).any(|key| self.table.place(key).kind != kind)
+    }
+
+    /// Answers a request that the places of its own connection don't allow, and says whether it did.
+    fn refuse_for_own_places(
+        &mut self,
+        request: &LockMany<'_>,
+        wanted: &[Wanted],
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) -> bool {
+        let kind = Kind::of(request.terms.fit);
+        let mut taken =
+            wanted.iter().zip(request.names.iter()).filter_map(|(wanted, name)| Some((wanted.place?, name)));
+        let other = taken.clone().find(|(key, _)| self.table.place(*key).kind != kind);
+        if let Some((_, name)) = other {
+            self.answer(context, mode_conflict(name.as_str()), replies);
+            return true;
+        }
+        if let Some((_, name)) = taken.next() {
+            let message = "the asker already holds this lock, or waits for it";
+            self.answer(context, refusal(Reason::AlreadyHeld, message, name.as_str()), replies);
+            return true;
+        }
+        if self.askers.session(context.session).places() + wanted.len() > self.limits.session_locks_max {
+            let message = "per-connection lock limit reached";
+            self.refuse_many(request, Reason::TooManyLocks, message, context, replies);
+            return true;
+        }
+        false
+    }
+
+    fn is_free(&self, wanted: &Wanted, kind: Kind) -> bool {
+        wanted.lock.is_none_or(|lock| self.is_free_for(lock, kind, 0, 0))
+    }
+
+    fn places_on(&self, wanted: &Wanted) -> u64 {
+        wanted.lock.map_or(0, |lock| self.table.places_on(lock) as u64)
+    }
+
+    fn refuse_full(&mut self, lock: Option<LockKey>, name: &str, context: &Context<'_>, replies: &mut impl Replies) {
+        self.stats.on_queue_maxed();
+        self.queue.clear();
+        if let Some(lock) = lock {
+            self.read_queue(lock);
+        }
+        self.answer(context, Outcome::QueueMaxed { name, queue: &self.queue }, replies);
+    }
+
+    fn refuse_wait(&mut self, request: &LockMany<'_>, context: &Context<'_>, replies: &mut impl Replies) {
+        self.stats.on_timeout();
+        let names = names(request);
+        self.answer(context, Outcome::TimedOut { subject: Subject::Locks(&names), queue: None }, replies);
+    }
+
+    fn refuse_many(
+        &self,
+        request: &LockMany<'_>,
+        reason: Reason,
+        message: &'static str,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let names = names(request);
+        let subject = Some(Subject::Locks(&names));
+        self.answer(context, Outcome::Error { reason, message: message.into(), subject }, replies);
+    }
+
+    fn hold_all(
+        &mut self,
+        request: &LockMany<'_>,
+        wanted: &[Wanted],
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let token = self.tokens.take();
+        for one in wanted.iter().zip(request.names.iter()) {
+            self.hold_one_of_many(request, one, token, context);
+        }
+        let names = names(request);
+        let outcome = Outcome::Acquired {
+            subject: Subject::Locks(&names),
+            token: request.has_fence.then_some(token),
+            waited: request.terms.lease.map(|_| Span::ZERO),
+        };
+        self.answer(context, outcome, replies);
+    }
+
+    fn hold_one_of_many(
+        &mut self,
+        request: &LockMany<'_>,
+        (wanted, name): (&Wanted, &LockName<'_>),
+        token: u64,
+        context: &Context<'_>,
+    ) {
+        let lock = wanted.lock.unwrap_or_else(|| self.table.add(wanted.hash, name.as_str()));
+        let asker = self.known(self.who(context), context);
+        self.hold(lock, asker, Some(&request.terms), token, context.now);
+    }
+
+    /// Takes a place in each queue, in one step.
+    fn wait_for_many<'a, 'b: 'a>(
+        &mut self,
+        request: &LockMany<'_>,
+        wanted: impl Iterator<Item = (&'a Wanted, &'a LockName<'b>)>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let asker = self.known(self.who(context), context);
+        let kind = Kind::of(request.terms.fit);
+        let mut bundle = self.spare_bundles.pop().unwrap_or_default();
+        bundle.is_any = request.is_any;
+        bundle.id.set(context.id);
+        request.names.iter().for_each(|name| bundle.names.push_name(name.as_str()));
+        let key = BundleKey::new(self.bundles.insert(bundle));
+        for (wanted, name) in wanted {
+            let lock = wanted.lock.unwrap_or_else(|| self.table.add(wanted.hash, name.as_str()));
+            let is_free = wanted.lock.is_none() || self.is_free_for(lock, kind, 0, 0);
+            let place = self.join_as_part(lock, asker, key, request, context.now);
+            if is_free {
+                let ready = self.table.next_ready(lock);
+                debug_assert_eq!(ready, Some(place), "it waits for nobody on this lock");
+            }
+            self.bundle_mut(key).places.push(place);
+        }
+        if request.terms.refuses_deadlock {
+            match self.look_for_circle(asker, request.names.len(), None) {
+                Verdict::Wait => {}
+                verdict => return self.refuse_circle_of_many(key, &verdict, request, context, replies),
+            }
+        }
+        if let Some(timeout) = request.timeout {
+            let deadline = self.deadlines.arm(context.now.after(timeout), Due::WaitForMany(key));
+            self.bundle_mut(key).deadline = Some(deadline);
+        }
+    }
+
+    fn join_as_part(
+        &mut self,
+        lock: LockKey,
+        asker: Asker,
+        bundle: BundleKey,
+        request: &LockMany<'_>,
+        now: Moment,
+    ) -> PlaceKey {
+        let mut place = Place::new(lock, asker, Standing::Waiting, now);
+        place.has_fence = request.has_fence;
+        self.set_terms(&mut place, &request.terms, None);
+        place.extras.get_or_insert_with(|| self.pool.take()).bundle = Some(bundle);
+        self.table.special_mut(lock);
+        self.join(place)
+    }
+
+    /// It was judged as if it had its places; it gives them up, and nobody has seen them.
+    fn refuse_circle_of_many(
+        &mut self,
+        key: BundleKey,
+        verdict: &Verdict,
+        request: &LockMany<'_>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let cycle = std::mem::take(&mut self.cycle);
+        self.leave_many(key, context.now, replies);
+        match verdict {
+            Verdict::Deadlock => {
+                let names = names(request);
+                self.stats.on_deadlock();
+                self.answer(context, Outcome::Deadlock { subject: Subject::Locks(&names), cycle: &cycle }, replies);
+            }
+            _ => {
+                let first = request.names.iter().next().expect("there are several");
+                self.answer(context, walk_too_long(first.as_str()), replies);
+            }
+        }
+        self.cycle = cycle;
+    }
+
+    /// Ends a wait for several locks: its places first, then what follows for each lock.
+    pub(super) fn leave_many(&mut self, key: BundleKey, now: Moment, replies: &mut impl Replies) {
+        let bundle = self.take_bundle(key);
+        let mut locks = std::mem::take(&mut self.left);
+        for place in &bundle.places {
+            locks.push(self.table.place(*place).lock);
+            let left = self.take_off(*place);
+            self.give_back(left);
+        }
+        self.keep_bundle(bundle);
+        for lock in locks.drain(..) {
+            self.settle(lock, now, replies);
+        }
+        self.left = locks;
+    }
+
+    /// Takes a wait out of the list of those for several locks. Its places are the caller's.
+    pub(super) fn take_bundle(&mut self, key: BundleKey) -> Box<Bundle> {
+        let mut bundle = self.bundles.remove(key.index());
+        if let Some(deadline) = bundle.deadline.take() {
+            self.deadlines.cancel(deadline);
+        }
+        bundle
+    }
+
+    /// Keeps it for its memory.
+    pub(super) fn keep_bundle(&mut self, mut bundle: Box<Bundle>) {
+        if self.spare_bundles.len() < KEPT {
+            bundle.places.clear();
+            bundle.names.clear();
+            bundle.id.clear();
+            self.spare_bundles.push(bundle);
+        }
+    }
+
+    pub(super) fn bundle_of(&self, key: PlaceKey) -> Option<BundleKey> {
+        self.table.place(key).extras.as_ref()?.bundle
+    }
+
+    pub(super) fn bundle(&self, key: BundleKey) -> &Bundle {
+        &self.bundles[key.index()]
+    }
+
+    pub(super) fn bundle_mut(&mut self, key: BundleKey) -> &mut Bundle {
+        &mut self.bundles[key.index()]
+    }
+}
+
+fn names(request: &LockMany<'_>) -> Items {
+    request.names.iter().map(LockName::as_str).collect()
+}
+
+pub(super) fn too_many_waits(name: &str) -> Outcome<'_> {
+    refusal(Reason::TooManyWaits, "too many waiters for this lock", name)
+}
+
+pub(super) fn walk_too_long(name: &str) -> Outcome<'_> {
+    refusal(Reason::TooManyWaits, "too many waits to see whether this one would close a circle", name)
+}
+
+pub(super) fn mode_conflict(name: &str) -> Outcome<'_> {
+    refusal(Reason::ModeConflict, "the asker is on this lock in another mode, or with other slots", name)
+}

@@ -1,0 +1,43 @@
+//! Who may hold a lock together. Granting, passing, holding back and the walk that looks for a deadlock all ask here.
+
+use crate::wire::request::Fit;
+
+/// What a place is, beside the others on its lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Exclusive,
+    Shared,
+    /// A unit of a semaphore of more than one.
+    Unit,
+    /// The unit of a semaphore of one.
+    OnlyUnit,
+}
+
+impl Kind {
+    pub(super) fn of(fit: Fit) -> Self {
+        match fit {
+            Fit::Exclusive => Kind::Exclusive,
+            Fit::Shared => Kind::Shared,
+            Fit::Unit(1) => Kind::OnlyUnit,
+            Fit::Unit(_) => Kind::Unit,
+        }
+    }
+
+    /// Whether both may hold together, and neither waits for the other where one is ahead of the other in the queue.
+    ///
+    /// What is special about units is not between two of them: a unit also waits while all units are held, and for
+    /// whoever is ahead of it (see [`Kind::passes`]).
+    pub(super) fn fits(self, other: Kind) -> bool {
+        matches!((self, other), (Kind::Shared, Kind::Shared) | (Kind::Unit, Kind::Unit))
+    }
+
+    /// Whether it does not wait for a place that is ahead of it in the queue.
+    pub(super) fn passes(self, ahead: Kind) -> bool {
+        self != Kind::Unit && self.fits(ahead)
+    }
+
+    /// Whether it is a unit of a semaphore.
+    pub(super) fn is_unit(self) -> bool {
+        matches!(self, Kind::Unit | Kind::OnlyUnit)
+    }
+}

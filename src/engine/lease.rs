@@ -1,0 +1,133 @@
+//! Holds that end by themselves, and holds that are taken away.
+
+use std::hash::BuildHasher;
+
+use super::askers::Asker;
+use super::place::PlaceKey;
+use super::release::Ending;
+use super::{Context, Due, Engine, Replies, refusal};
+use crate::time::Moment;
+use crate::wire::items::Items;
+use crate::wire::peer::Peer;
+use crate::wire::reply::{Outcome, Reason, Subject};
+use crate::wire::request::{Renewal, Revocation};
+use crate::wire::{Id, Owner};
+
+/// A message for a request without a lease, for a hold that has none.
+const NO_LEASE: &str = "lease is missing, and there is none to renew";
+
+impl<S: BuildHasher> Engine<S> {
+    pub(super) fn renew(&mut self, request: &Renewal<'_>, context: &Context<'_>, replies: &mut impl Replies) {
+        let asker = self.who(context).asker;
+        let held = |name: &str| {
+            let place = self.place_named(asker, name, request.token);
+            place.filter(|place| self.table.place(*place).is_holding())
+        };
+        let mut places = Vec::new();
+        let mut names = Items::default();
+        for name in request.names.iter().map(|name| name.as_str()) {
+            if let Some(place) = held(name) {
+                places.push(place);
+                names.push_name(name);
+            }
+        }
+        let has_none = |place: &PlaceKey| self.lease_of(*place).is_none();
+        if !request.is_many {
+            let name = request.names.iter().next().expect("there is always one").as_str();
+            let subject = Subject::Lock(name);
+            let outcome = match places.first() {
+                None => Outcome::RenewFailed { subject },
+                Some(place) if request.lease.is_none() && has_none(place) => {
+                    refusal(Reason::InvalidRequest, NO_LEASE, name)
+                }
+                Some(place) => {
+                    self.renew_place(*place, request, context.now);
+                    Outcome::Renewed { subject, waiters: self.waiters_for(&places) }
+                }
+            };
+            return self.answer(context, outcome, replies);
+        }
+        let asked_for: Items = request.names.iter().map(|name| name.as_str()).collect();
+        let outcome = if places.is_empty() {
+            Outcome::RenewFailed { subject: Subject::Locks(&asked_for) }
+        } else if request.lease.is_none() && places.iter().any(has_none) {
+            let subject = Some(Subject::Locks(&asked_for));
+            Outcome::Error { reason: Reason::InvalidRequest, message: NO_LEASE.into(), subject }
+        } else {
+            places.iter().for_each(|place| self.renew_place(*place, request, context.now));
+            Outcome::Renewed { subject: Subject::Locks(&names), waiters: self.waiters_for(&places) }
+        };
+        self.answer(context, outcome, replies);
+    }
+
+    fn lease_of(&self, place: PlaceKey) -> Option<crate::time::Span> {
+        self.table.place(place).extras.as_ref()?.lease
+    }
+
+    fn waiters_for(&self, places: &[PlaceKey]) -> u64 {
+        places.iter().map(|place| self.table.waiters(self.table.place(*place).lock) as u64).sum()
+    }
+
+    fn renew_place(&mut self, key: PlaceKey, request: &Renewal<'_>, now: Moment) {
+        let place = self.table.place_mut(key);
+        let extras = place.extras.get_or_insert_with(|| self.pool.take());
+        extras.lease = request.lease.or(extras.lease);
+        let until = now.after(extras.lease.expect("the request or the hold has one"));
+        match place.deadline {
+            Some(deadline) => self.deadlines.rearm(deadline, until),
+            None => place.deadline = Some(self.deadlines.arm_early(until, Due::Lease(key))),
+        }
+    }
+
+    /// Ends holds on one lock: all of them, or those of one connection, of one owner, with one token. `connection` is who
+    /// the request means, if it means anybody; it may be nobody's name.
+    pub fn revoke(
+        &mut self,
+        request: &Revocation<'_>,
+        connection: Option<Option<Peer>>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let name = request.name.as_str();
+        let Some(lock) = self.table.find(self.table.hash(name), name) else {
+            return self.answer(context, Outcome::RevokeFailed { name }, replies);
+        };
+        let owner = request.owner.as_ref().map(Id::as_ref);
+        let picks_one = request.token.is_some() || connection.is_some() || owner.is_some();
+        let holders = self.table.entry(lock).holders.iter(self.table.places());
+        let is_meant = |asker: Asker, token: u64| {
+            request.token.is_none_or(|wanted| wanted == token)
+                && connection.is_none_or(|wanted| wanted == Some(self.askers.session_of(asker).peer))
+                && self.is_owner(asker, owner)
+        };
+        let meant = holders.filter(|(_, place)| is_meant(place.asker, place.token));
+        let places: Vec<PlaceKey> = meant.map(|(key, _)| key).collect();
+        let closing = self.table.special(lock).and_then(|special| special.closing);
+        let outcome = match (closing, places.len() as u64) {
+            (Some(closing), _) if !picks_one => {
+                self.deadlines.cancel(closing);
+                self.open(lock, context.now, replies);
+                Outcome::Revoked { name, count: 0 }
+            }
+            (_, 0) => Outcome::RevokeFailed { name },
+            (_, count) => {
+                places.into_iter().for_each(|place| self.revoke_place(place, context.now, replies));
+                Outcome::Revoked { name, count }
+            }
+        };
+        self.answer(context, outcome, replies);
+    }
+
+    fn is_owner(&self, asker: Asker, owner: Option<Owner<&str>>) -> bool {
+        owner.is_none() || self.askers.name(asker) == owner
+    }
+
+    fn revoke_place(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
+        let place = self.table.place(key);
+        if self.askers.session_of(place.asker).wants_notices() {
+            let outcome = Outcome::NoticeRevoked { name: self.table.name(place.lock), token: place.token };
+            self.tell(place.asker, None, outcome, replies);
+        }
+        self.leave(key, Ending::Revoked, now, replies);
+    }
+}

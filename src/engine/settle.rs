@@ -1,0 +1,230 @@
+//! Who is granted after something has ended.
+//!
+//! A lock that somebody has left is settled: its waiters are granted in their order, each that waits for nobody. A grant of
+//! one of several locks leaves the queues of the others, so these are settled as well: they go on a list, never into a
+//! recursion.
+//!
+//! What an end brings is unbounded where many share a lock, so a turn grants only so many. The first grant on each lock
+//! that was left is made at once; those beyond a turn's budget are left over for the next one, do not time out meanwhile,
+//! and whoever comes to such a lock waits behind them.
+
+use std::hash::BuildHasher;
+
+use super::bundle::BundleKey;
+use super::place::{PlaceKey, Standing};
+use super::table::LockKey;
+use super::{Due, Engine, Replies};
+use crate::time::Moment;
+use crate::wire::reply::{Outcome, Subject};
+
+impl<S: BuildHasher> Engine<S> {
+    /// After a place has left a lock, for whatever reason.
+    #[inline]
+    pub(super) fn settle(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
+        if self.table.special(lock).is_some() {
+            return self.settle_special(lock, now, replies);
+        }
+        // One exclusive holder, or none.
+        if let Some(key) = self.table.next_grant(lock) {
+            self.grant_one(key, now, replies);
+        }
+        self.table.remove_if_free(lock);
+    }
+
+    fn settle_special(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
+        self.grant_ready(lock, true, now, replies);
+        while let Some(lock) = self.touched.pop_front() {
+            // It may have been on the list twice.
+            if self.table.contains(lock) {
+                self.grant_ready(lock, false, now, replies);
+            }
+        }
+    }
+
+    /// Goes on where the budget of the last turn ended, in the order of the locks.
+    pub(super) fn settle_left_over(&mut self, now: Moment, replies: &mut impl Replies) {
+        for _ in 0..self.put_off.len() {
+            if self.grants_left == 0 {
+                break;
+            }
+            let lock = self.put_off.pop_front().expect("the list is as long as it was");
+            self.table.special_mut(lock).is_put_off = false;
+            self.grant_from(self.table.entry(lock).waiters.first(), lock, false, now, replies);
+            while let Some(lock) = self.touched.pop_front() {
+                if self.table.contains(lock) {
+                    self.grant_ready(lock, false, now, replies);
+                }
+            }
+        }
+    }
+
+    /// Grants those on a lock who wait for nobody: those that have just become so, and those that were left over.
+    fn grant_ready(&mut self, lock: LockKey, is_first_free: bool, now: Moment, replies: &mut impl Replies) {
+        let is_put_off = self.table.special(lock).is_some_and(|special| special.is_put_off);
+        let first = if is_put_off { self.table.entry(lock).waiters.first() } else { None };
+        self.grant_from(first, lock, is_first_free, now, replies);
+    }
+
+    fn grant_from(
+        &mut self,
+        first: Option<PlaceKey>,
+        lock: LockKey,
+        mut is_free: bool,
+        now: Moment,
+        replies: &mut impl Replies,
+    ) {
+        let mut next = first;
+        loop {
+            // Those that are known to be ready, then those that turn out to be.
+            let known = next.filter(|key| self.table.place(*key).standing == Standing::Ready);
+            let Some(key) = known.or_else(|| self.table.next_ready(lock)) else { break };
+            next = known.and_then(|key| self.table.place(key).in_queue.next());
+            if !self.is_grantable(key) {
+                continue;
+            }
+            if std::mem::take(&mut is_free) || self.grants_left > 0 && self.spend_grant() {
+                self.grant(key, now, replies);
+            } else {
+                self.leave_over(key);
+            }
+        }
+        self.table.remove_if_free(lock);
+    }
+
+    fn spend_grant(&mut self) -> bool {
+        self.grants_left -= 1;
+        true
+    }
+
+    /// Whether a place that waits for nobody on its lock waits for nobody at all.
+    fn is_grantable(&self, key: PlaceKey) -> bool {
+        let Some(bundle) = self.bundle_of(key) else { return true };
+        let bundle = self.bundle(bundle);
+        let is_ready = |key: &PlaceKey| self.table.place(*key).standing == Standing::Ready;
+        bundle.is_any || bundle.places.iter().all(is_ready)
+    }
+
+    /// Whether a wait would have been granted, but for the budget of the turn.
+    pub(super) fn is_left_over(&self, key: PlaceKey) -> bool {
+        self.table.place(key).standing == Standing::Ready && self.is_grantable(key)
+    }
+
+    /// The same, for a wait for several.
+    pub(super) fn is_bundle_left_over(&self, key: BundleKey) -> bool {
+        self.bundle(key).places.iter().any(|place| self.is_left_over(*place))
+    }
+
+    /// Whether somebody on a lock is left over.
+    #[inline]
+    pub(super) fn has_left_over(&self, lock: LockKey) -> bool {
+        if !self.table.special(lock).is_some_and(|special| special.is_put_off) {
+            return false;
+        }
+        let waiters = self.table.entry(lock).waiters.iter(self.table.places());
+        let mut ready = waiters.take_while(|(_, place)| place.standing == Standing::Ready);
+        ready.any(|(key, _)| self.is_grantable(key))
+    }
+
+    /// All the locks that it is to get have somebody left over.
+    fn leave_over(&mut self, key: PlaceKey) {
+        match self.bundle_of(key) {
+            Some(bundle) if !self.bundle(bundle).is_any => {
+                for index in 0..self.bundle(bundle).places.len() {
+                    self.put_off(self.table.place(self.bundle(bundle).places[index]).lock);
+                }
+            }
+            _ => self.put_off(self.table.place(key).lock),
+        }
+    }
+
+    fn put_off(&mut self, lock: LockKey) {
+        if !std::mem::replace(&mut self.table.special_mut(lock).is_put_off, true) {
+            self.put_off.push_back(lock);
+        }
+    }
+
+    fn grant(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
+        match self.bundle_of(key) {
+            None => self.grant_one(key, now, replies),
+            Some(bundle) => self.grant_many(bundle, key, now, replies),
+        }
+    }
+
+    fn grant_one(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
+        let token = self.tokens.take();
+        let since = self.table.place(key).since;
+        self.make_holder(key, token, now);
+        let place = self.table.place(key);
+        let extras = place.extras.as_ref();
+        let outcome = Outcome::Acquired {
+            subject: Subject::Lock(self.table.name(place.lock)),
+            token: place.has_fence.then_some(token),
+            waited: extras.and_then(|extras| extras.lease).map(|_| now.since(since)),
+        };
+        self.tell(place.asker, extras.and_then(|extras| extras.id.get()), outcome, replies);
+        self.trim(key);
+    }
+
+    /// All of its places, or the one place that came first.
+    fn grant_many(&mut self, key: BundleKey, granted: PlaceKey, now: Moment, replies: &mut impl Replies) {
+        let token = self.tokens.take();
+        let since = self.table.place(granted).since;
+        let bundle = self.take_bundle(key);
+        for place in &bundle.places {
+            if !bundle.is_any || *place == granted {
+                self.make_holder(*place, token, now);
+            }
+        }
+        let place = self.table.place(granted);
+        let outcome = Outcome::Acquired {
+            subject: match bundle.is_any {
+                true => Subject::Lock(self.table.name(place.lock)),
+                false => Subject::Locks(&bundle.names),
+            },
+            token: place.has_fence.then_some(token),
+            waited: place.extras.as_ref().and_then(|extras| extras.lease).map(|_| now.since(since)),
+        };
+        self.tell(place.asker, bundle.id.get(), outcome, replies);
+        for place in &bundle.places {
+            if !bundle.is_any || *place == granted {
+                self.trim(*place);
+            } else {
+                let place = self.take_off(*place);
+                self.touched.push_back(place.lock);
+                self.give_back(place);
+            }
+        }
+        self.keep_bundle(bundle);
+    }
+
+    fn make_holder(&mut self, key: PlaceKey, token: u64, now: Moment) {
+        self.table.grant(key, token, now);
+        self.stats.on_grant();
+        let place = self.table.place_mut(key);
+        let asker = place.asker;
+        if let Some(deadline) = place.deadline.take() {
+            self.deadlines.cancel(deadline);
+        }
+        if let Some(extras) = &mut place.extras {
+            extras.bundle = None;
+            if let Some(lease) = extras.lease {
+                place.deadline = Some(self.deadlines.arm_early(now.after(lease), Due::Lease(key)));
+            }
+        }
+        self.askers.on_grant(asker);
+    }
+
+    /// A holder needs little of what a waiter has.
+    fn trim(&mut self, key: PlaceKey) {
+        let place = self.table.place_mut(key);
+        if let Some(extras) = &mut place.extras {
+            extras.priority = 0;
+            extras.id.clear();
+            if !extras.is_of_a_hold()
+                && let Some(extras) = place.extras.take()
+            {
+                self.pool.put(extras);
+            }
+        }
+    }
+}

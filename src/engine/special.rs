@@ -1,0 +1,265 @@
+//! What most locks don't have: holders and waiters of other kinds, priorities, waits for several locks, times of being
+//! closed.
+//!
+//! Of the waiters, those that wait for nobody on this lock stand first: they are [`Standing::Ready`]. On a lock with nothing
+//! of this they are granted at once, so there are none. They stay where their request needs other locks as well, or the
+//! budget of a turn has left them over.
+
+use std::hash::BuildHasher;
+use std::num::NonZeroU32;
+
+use super::deadline::DeadlineKey;
+use super::fit::Kind;
+use super::list::List;
+use super::list::OfAsker;
+use super::place::{Place, PlaceKey, Standing, at, at_mut};
+use super::table::{LockKey, Table};
+use crate::wire::request::PRIORITY_MAX;
+
+/// Names what is special about a lock, while it has an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SpecialKey(NonZeroU32);
+
+impl SpecialKey {
+    fn new(number: usize) -> Self {
+        let number = u32::try_from(number + 1).expect("fewer than 2^32 locks");
+        SpecialKey(NonZeroU32::new(number).expect("one more than a number is not 0"))
+    }
+
+    pub(super) fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+/// What is special about one lock.
+#[derive(Debug, Default)]
+pub(super) struct Special {
+    /// Holders and waiters that are units of a semaphore.
+    pub(super) units: u32,
+    /// How many units it has, while there are any such.
+    pub(super) slots: u32,
+    /// The last of the waiters that are ready, which are the first of all.
+    pub(super) last_ready: Option<PlaceKey>,
+    /// The last waiter of each priority above 0, from 1 on.
+    levels: [Option<PlaceKey>; PRIORITY_MAX as usize],
+    /// Until when it is closed.
+    pub(super) closing: Option<DeadlineKey>,
+    /// Whether it is on the list of those that have waiters left over for the next turn.
+    pub(super) is_put_off: bool,
+}
+
+impl Special {
+    /// Whether the lock has an entry although nobody is on it.
+    pub(super) fn keeps_entry(&self) -> bool {
+        self.closing.is_some() || self.is_put_off
+    }
+}
+
+impl<S: BuildHasher> Table<S> {
+    /// What is special about a lock.
+    pub(super) fn special(&self, lock: LockKey) -> Option<&Special> {
+        self.entry(lock).special.map(|key| &self.specials[key.index()])
+    }
+
+    /// The same, to change it; made if nothing was.
+    pub(super) fn special_mut(&mut self, lock: LockKey) -> &mut Special {
+        let key = match self.entry(lock).special {
+            Some(key) => key,
+            None => {
+                let key = SpecialKey::new(self.specials.insert(Special::default()));
+                self.entry_mut(lock).special = Some(key);
+                key
+            }
+        };
+        &mut self.specials[key.index()]
+    }
+
+    /// Whether a request that comes now would wait for nobody on this lock, on which nobody is left over. `slots` counts for
+    /// units.
+    pub(super) fn is_free_for(&self, lock: LockKey, kind: Kind, slots: u32, priority: u8) -> bool {
+        let entry = self.entry(lock);
+        let Some(special) = self.special(lock) else {
+            // Whoever is on it is exclusive.
+            return entry.holders.is_empty() && entry.waiters.is_empty();
+        };
+        special.closing.is_none()
+            && self.fits_holders(lock, kind, slots)
+            && match entry.waiters.last() {
+                None => true,
+                // Nobody is ahead of it. If somebody is, that one waits, and whom it waits for would be in the way too.
+                Some(_) if priority > 0 => self.level_end(special, priority).is_none(),
+                Some(last) => special.last_ready == Some(last) && kind.passes(at(&self.places, last).kind),
+            }
+    }
+
+    /// Whether a request could hold together with those who hold now.
+    fn fits_holders(&self, lock: LockKey, kind: Kind, slots: u32) -> bool {
+        let holders = &self.entry(lock).holders;
+        holders.is_empty() || (self.fits_a_holder(lock, kind) && (kind != Kind::Unit || holders.len() < slots as usize))
+    }
+
+    /// All holders are of one kind.
+    pub(super) fn fits_a_holder(&self, lock: LockKey, kind: Kind) -> bool {
+        self.entry(lock).holders.first().is_none_or(|first| kind.fits(at(&self.places, first).kind))
+    }
+
+    /// The last waiter with this priority or a higher one. Priority 0 is that of all.
+    fn level_end(&self, special: &Special, priority: u8) -> Option<PlaceKey> {
+        special.levels[usize::from(priority) - 1..].iter().find_map(|last| *last)
+    }
+
+    /// Adds a waiter, behind those with its priority or a higher one, and behind those who are left over.
+    pub(super) fn join_queue(&mut self, place: Place, has_left_over: bool, of_asker: &mut List<OfAsker>) -> PlaceKey {
+        let (lock, priority) = (place.lock, place.priority());
+        if priority == 0 {
+            return self.join(place, of_asker);
+        }
+        let special = &*self.special_mut(lock);
+        let last_ready = special.last_ready;
+        let mut previous = self.level_end(self.special(lock).expect("it was made"), priority);
+        let is_ready = |place| at(&self.places, place).standing == Standing::Ready;
+        if has_left_over && previous.is_none_or(is_ready) {
+            previous = last_ready;
+        }
+        let key = self.join_behind(previous, place, of_asker);
+        self.special_mut(lock).levels[usize::from(priority) - 1] = Some(key);
+        key
+    }
+
+    /// The first waiter that is not known to be ready, made ready if it waits for nobody on this lock.
+    pub(super) fn next_ready(&mut self, lock: LockKey) -> Option<PlaceKey> {
+        let special = self.special(lock)?;
+        if special.closing.is_some() {
+            return None;
+        }
+        let (last, slots) = (special.last_ready, special.slots);
+        let next = match last {
+            Some(last) => at(&self.places, last).in_queue.next(),
+            None => self.entry(lock).waiters.first(),
+        }?;
+        let kind = at(&self.places, next).kind;
+        // All that are ready are of one kind, or there is one.
+        let passes = last.is_none_or(|last| kind.passes(at(&self.places, last).kind));
+        if !passes || !self.fits_holders(lock, kind, slots) {
+            return None;
+        }
+        at_mut(&mut self.places, next).standing = Standing::Ready;
+        self.special_mut(lock).last_ready = Some(next);
+        Some(next)
+    }
+
+    /// Notes a place that is about to become one of a semaphore.
+    pub(super) fn count_unit(&mut self, lock: LockKey, slots: u32) {
+        let special = self.special_mut(lock);
+        special.units += 1;
+        special.slots = slots;
+    }
+
+    /// Somebody has got ahead of waiters that may have been ready: they are looked at again. None of them can be granted by
+    /// that.
+    pub(super) fn look_again(&mut self, lock: LockKey) {
+        if self.special(lock).is_some_and(|special| special.last_ready.is_some()) {
+            self.forget_ready(lock);
+            while self.next_ready(lock).is_some() {}
+        }
+    }
+
+    fn forget_ready(&mut self, lock: LockKey) {
+        let mut last = self.special_mut(lock).last_ready.take();
+        while let Some(key) = last {
+            let place = at_mut(&mut self.places, key);
+            if place.standing == Standing::Ready {
+                place.standing = Standing::Waiting;
+            }
+            last = place.in_queue.previous();
+        }
+    }
+
+    /// A waiter becomes a holder.
+    pub(super) fn on_grant(&mut self, lock: LockKey, key: PlaceKey) {
+        if self.entry(lock).special.is_some() {
+            self.leave_queue(lock, key);
+        }
+    }
+
+    /// A place is about to be taken out.
+    pub(super) fn on_leave(&mut self, lock: LockKey, key: PlaceKey) {
+        if self.entry(lock).special.is_none() {
+            return;
+        }
+        let place = at(&self.places, key);
+        if place.kind.is_unit() {
+            self.special_mut(lock).units -= 1;
+        }
+        if !at(&self.places, key).is_holding() {
+            self.leave_queue(lock, key);
+        }
+    }
+
+    fn leave_queue(&mut self, lock: LockKey, key: PlaceKey) {
+        let place = at(&self.places, key);
+        let (previous, priority) = (place.in_queue.previous(), place.priority());
+        let is_of_level = |place: &PlaceKey| at(&self.places, *place).priority() == priority;
+        let before_in_level = previous.filter(is_of_level);
+        let special = self.special_mut(lock);
+        if special.last_ready == Some(key) {
+            special.last_ready = previous;
+        }
+        if priority > 0 {
+            let level = &mut special.levels[usize::from(priority) - 1];
+            if *level == Some(key) {
+                *level = before_in_level;
+            }
+        }
+    }
+
+    /// Checks a lock's holders and waiters against what is said of them above.
+    ///
+    /// # Panics
+    /// If anything contradicts.
+    #[cfg(feature = "unstable")]
+    pub(super) fn check_special(&self, lock: LockKey) {
+        let entry = self.entry(lock);
+        let kinds: Vec<Kind> = entry.holders.iter(&self.places).map(|(_, place)| place.kind).collect();
+        assert!(kinds.windows(2).all(|pair| pair[0].fits(pair[1])), "holders fit each other");
+        let Some(special) = self.special(lock) else {
+            assert_eq!(entry.holders.len(), 1, "a free lock is an absent entry, and an exclusive holder is alone");
+            let is_plain = |(_, place): (_, &Place)| {
+                let extras = place.extras.as_ref();
+                place.standing == Standing::Waiting
+                    && place.kind == Kind::Exclusive
+                    && extras.is_none_or(|extras| extras.bundle.is_none() && extras.priority == 0)
+            };
+            assert!(entry.waiters.iter(&self.places).all(is_plain), "nothing is special about it");
+            return;
+        };
+        assert!(
+            special.keeps_entry() || !kinds.is_empty() || !entry.waiters.is_empty(),
+            "a free lock is an absent entry"
+        );
+        assert!(special.closing.is_none() || kinds.is_empty(), "a closed lock has no holder");
+        let units = self.on(lock).filter(|(_, place)| place.kind.is_unit()).count();
+        assert_eq!(units, special.units as usize, "units are counted");
+        assert!(
+            kinds.first() != Some(&Kind::Unit) || kinds.len() <= special.slots as usize,
+            "no more units than there are"
+        );
+        let mut ready = Vec::new();
+        let mut is_beginning = true;
+        for (key, place) in entry.waiters.iter(&self.places) {
+            let passes = ready.iter().all(|(_, kind)| place.kind.passes(*kind));
+            is_beginning &= special.closing.is_none() && passes && self.fits_holders(lock, place.kind, special.slots);
+            // Whoever comes to a lock on which others are left over waits behind them.
+            is_beginning &= place.standing == Standing::Ready || !special.is_put_off;
+            assert_eq!(
+                place.standing == Standing::Ready,
+                is_beginning,
+                "who waits for nobody is ready, and nobody else"
+            );
+            if is_beginning {
+                ready.push((key, place.kind));
+            }
+        }
+        assert_eq!(special.last_ready, ready.last().map(|(key, _)| *key), "the last that is ready is known");
+    }
+}
