@@ -271,6 +271,9 @@ mod tests {
             "--turn-expiry-bytes=14",
             "--turn-ends-max=15",
             "--turn-accepts-max=16",
+            "--closing-locks-max=20",
+            "--turn-grants-max=21",
+            "--turn-walk-max=22",
             "--keepalive-idle-seconds=17",
             "--keepalive-interval-seconds=18",
             "--keepalive-probes=19",
@@ -284,6 +287,7 @@ mod tests {
                 connections_max: 2,
                 connection_locks_max: 3,
                 lock_waits_max: 4,
+                closing_locks_max: 20,
                 max_idle: Some(Duration::from_secs(5)),
                 outbox_pause_bytes: 6,
                 outbox_bytes_max: 7,
@@ -297,6 +301,8 @@ mod tests {
                 turn_read_bytes: 12,
                 turn_expiries_max: 13,
                 turn_expiry_bytes: 14,
+                turn_grants_max: 21,
+                turn_walk_max: 22,
                 turn_ends_max: 15,
             }
         );

@@ -11,6 +11,8 @@ mod manager;
 mod signals;
 mod silence;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::io::{self, ErrorKind};

@@ -180,7 +180,7 @@ impl Tokens {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io;
     use std::sync::mpsc::{Sender, channel};
 
@@ -188,13 +188,27 @@ mod tests {
 
     use super::*;
 
-    /// Reserves when it is told to, what it is told to.
+    pub(in crate::net) type Reserved = Result<TokenBlock, TokensError>;
+
+    /// Reserves what it is told to, when it is told to, and says that it was asked.
     #[derive(Debug)]
-    struct Told(Receiver<Result<TokenBlock, TokensError>>);
+    pub(in crate::net) struct Told {
+        reserved: Receiver<Reserved>,
+        asked: Sender<()>,
+    }
+
+    impl Told {
+        pub(in crate::net) fn new() -> (Told, Sender<Reserved>, Receiver<()>) {
+            let ((teller, reserved), (asked, asks)) = (channel(), channel());
+            (Told { reserved, asked }, teller, asks)
+        }
+    }
 
     impl TokenSource for Told {
-        fn reserve(&mut self) -> Result<TokenBlock, TokensError> {
-            self.0.recv().unwrap()
+        fn reserve(&mut self) -> Reserved {
+            let _ = self.asked.send(());
+            // The test is over if nobody tells it anything.
+            self.reserved.recv().unwrap_or(Err(TokensError::Exhausted))
         }
 
         fn describe(&self) -> String {
@@ -202,10 +216,14 @@ mod tests {
         }
     }
 
+    pub(in crate::net) fn full() -> TokensError {
+        TokensError::File { path: "tokens".into(), step: "write", error: io::ErrorKind::StorageFull.into() }
+    }
+
     /// A loop without sockets.
     struct Loop {
         poll: Poll,
-        source: Sender<Result<TokenBlock, TokensError>>,
+        source: Sender<Reserved>,
         tokens: Tokens,
     }
 
@@ -215,9 +233,9 @@ mod tests {
         fn new() -> Loop {
             let poll = Poll::new().unwrap();
             let waker = Waker::new(poll.registry(), Token(7)).unwrap();
-            let (source, told) = channel();
+            let (told, source, _) = Told::new();
             source.send(Ok(TokenBlock::new(1, 101))).unwrap();
-            let (tokens, first) = Tokens::begin(Box::new(Told(told)), waker, LEFT_MIN).unwrap();
+            let (tokens, first) = Tokens::begin(Box::new(told), waker, LEFT_MIN).unwrap();
             assert_eq!(first, TokenBlock::new(1, 101));
             Loop { poll, source, tokens }
         }
@@ -227,7 +245,7 @@ mod tests {
         }
 
         /// A reservation comes to an end, and wakes the loop.
-        fn finish(&mut self, result: Result<TokenBlock, TokensError>) {
+        fn finish(&mut self, result: Reserved) {
             self.source.send(result).unwrap();
             let mut events = Events::with_capacity(4);
             self.poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
@@ -237,10 +255,6 @@ mod tests {
 
     fn seconds(seconds: u64) -> Moment {
         Moment::from_nanos(seconds * 1_000_000_000)
-    }
-
-    fn full() -> TokensError {
-        TokensError::File { path: "tokens".into(), step: "write", error: io::ErrorKind::StorageFull.into() }
     }
 
     #[test]

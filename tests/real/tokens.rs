@@ -1,13 +1,18 @@
 //! Tokens rise across restarts, however the server ends and whatever happens to its clock and its state directory.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::start::fault;
+use crate::support::client::Client;
 use crate::support::directory::Directory;
+use crate::support::patience::eventually;
 use crate::support::server::{PROGRAM, Server, forget_options, officer, officer_after, run};
 use crate::support::skip::skipped;
 
@@ -23,6 +28,13 @@ fn block(server: &Server) -> (u64, u64, String) {
     let (first, rest) = line.split_once(" to ").unwrap();
     let (last, source) = rest.split_once(" come from ").unwrap();
     (first.parse().unwrap(), last.parse().unwrap(), source.to_owned())
+}
+
+/// Takes and releases a lock, and returns its token.
+fn token(client: &mut Client) -> u64 {
+    let granted = client.ask(r#"{"command":"lock","name":"db","fence":true}"#);
+    client.release("db");
+    granted["token"].as_u64().unwrap_or_else(|| panic!("{granted}"))
 }
 
 fn kill(mut server: Server) {
@@ -41,22 +53,117 @@ fn tokens_rise_although_the_server_is_killed_again_and_again() {
     for round in 0..20 {
         let server = server(&directory.file(""));
         let (first, last, source) = block(&server);
-        assert!(first > highest && last == first + (1 << 32) - 1, "{first} to {last} after {highest}");
+        assert_eq!(last, first + (1 << 32) - 1);
         assert_eq!(source.starts_with("the new file"), round == 0, "{source}");
-        highest = last;
+        let [mut ann, mut bob] = [server.connect(), server.connect()];
+        // Grants that don't show their tokens use them up as well.
+        ann.acquire("other");
+        for token in [token(&mut ann), token(&mut bob), token(&mut ann)] {
+            assert!(token > highest && (first + 1..=last).contains(&token), "{token} after {highest}");
+            highest = token;
+        }
         kill(server);
     }
 }
 
 #[test]
+fn a_server_that_is_killed_while_it_starts_harms_no_token() {
+    let directory = Directory::new();
+    let state = directory.file("");
+    let mut highest = 0;
+    for round in 0..10 {
+        for attempt in 0..8 {
+            let mut command = officer(&["run", "-p", "0", "--state-dir"]);
+            let mut child = command.arg(&state).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            // A start takes a few milliseconds. Whether it listens by then makes no difference.
+            thread::sleep(Duration::from_micros(100 * (round + 10 * attempt)));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let server = server(&state);
+        let token = token(&mut server.connect());
+        assert!(token > highest, "{token} after {highest}");
+        highest = token;
+        kill(server);
+    }
+}
+
+/// A server whose system calls are written to a file, or fail, or kill it. None: that is not possible here.
+fn traced(directory: &Directory, what: &str) -> Option<Command> {
+    let mut command = Command::new("strace");
+    forget_options(&mut command);
+    // The server is the child, and the tracer is not.
+    command.args(["-D", "-f", "-q", "-e", what, "-o"]).arg(directory.file("trace"));
+    let attempt = Command::new("strace").args(["-o", "/dev/null", "-e", what, "true"]).output();
+    if !attempt.as_ref().is_ok_and(|output| output.status.success()) {
+        skipped(&format!("system calls can't be traced here ({attempt:?})"));
+        return None;
+    }
+    command.args([PROGRAM, "run", "-p", "0", "--state-dir"]).arg(directory.file(""));
+    Some(command)
+}
+
+#[test]
+fn a_block_is_on_disk_before_the_server_says_that_it_listens() {
+    let directory = Directory::new();
+    let Some(mut command) = traced(&directory, "trace=fsync,/^rename,write") else { return };
+    drop(Server::start(&mut command));
+    let mut trace = String::new();
+    eventually("the trace is complete", || {
+        trace = fs::read_to_string(directory.file("trace")).unwrap();
+        trace.contains("exited with 0")
+    });
+    let mut calls = trace.lines();
+    for step in ["\"officer tokens", "fsync(", "rename", "fsync(", "\"officer: listening"] {
+        assert!(calls.any(|call| call.contains(step)), "no {step:?} in its place: {trace}");
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_within_a_reservation_harms_no_token() {
+    let directory = Directory::new();
+    let mut highest = 0;
+    for (call, time) in [("fsync", 1), ("/^rename", 1), ("fsync", 2)] {
+        let before = server(&directory.file(""));
+        let token = token(&mut before.connect());
+        assert!(token > highest, "{call} {time}");
+        highest = token;
+        kill(before);
+        let what = format!("inject={call}:signal=KILL:when={time}");
+        let Some(mut command) = traced(&directory, &what) else { return };
+        let status = run(&mut command).status;
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{call} {time}: {status:?}");
+    }
+    assert!(token(&mut server(&directory.file("")).connect()) > highest);
+}
+
+#[test]
+fn a_step_of_a_reservation_that_fails_is_an_error_at_the_start() {
+    let directory = Directory::new();
+    drop(server(&directory.file("")));
+    let before = fs::read(directory.file("tokens")).unwrap();
+    for (call, time) in [("fsync", 1), ("/^rename", 1), ("fsync", 2)] {
+        let Some(mut command) = traced(&directory, &format!("inject={call}:error=EIO:when={time}")) else { return };
+        let line = fault(&mut command, 1);
+        let file = directory.file("tokens");
+        assert!(line.starts_with(&format!("officer: can't write {file:?} (Input/output error ")), "{call}: {line}");
+        assert!(!directory.file("tokens.new").exists(), "{call} {time}");
+        // The name may be on disk or not, if its directory could not be written.
+        assert!(time == 2 || fs::read(&file).unwrap() == before, "{call} {time}");
+    }
+    drop(server(&directory.file("")));
+}
+
+#[test]
 fn the_file_decides_when_the_clock_is_behind_it() {
     let directory = Directory::new();
-    // Two centuries ahead of the clock.
+    // Decades ahead of the clock.
     let record = "officer tokens 1\nreserved below 8000000000000000\nchecksum 76e20648cfc06ef7\n";
     fs::write(directory.file("tokens"), record).unwrap();
     let server = server(&directory.file(""));
     let (first, _, source) = block(&server);
     assert_eq!(first, 8_000_000_000_000_000);
+    assert_eq!(token(&mut server.connect()), first);
     assert_eq!(source, format!("the file {:?}", directory.file("tokens")));
     drop(server);
     // There are no tokens above these.
@@ -73,8 +180,10 @@ fn without_a_state_directory_tokens_begin_at_the_clock_and_the_log_says_what_tha
         let server = Server::tcp(&["-l", "info"]);
         let (first, _, source) = block(&server);
         assert!(source.contains("can repeat if it is set back") && source.contains("--state-dir"), "{source}");
+        let mut ann = server.connect();
+        assert_eq!(token(&mut ann), first);
         assert!(first > highest, "{first} after {highest}");
-        highest = first;
+        highest = token(&mut ann);
         kill(server);
     }
 }
@@ -92,6 +201,7 @@ fn of_two_servers_with_one_state_directory_the_second_is_refused() {
     assert_eq!(state_fault(&state), said);
     first.connect().acquire("db");
     let before = block(&first).1;
+    assert_eq!(token(&mut first.connect()), before - (1 << 32) + 2);
     kill(first);
     // The refused one has used up nothing.
     assert_eq!(block(&server(&state)).0, before + 1);
