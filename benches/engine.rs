@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey, TokenBlock};
 use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
@@ -36,9 +36,15 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let limits =
-            EngineLimits { session_locks_max: usize::MAX, lock_waits_max: usize::MAX, reply_bytes_max: usize::MAX };
-        Bench { engine: Engine::new(limits), replies: Encoded::default(), connections: 0, now: 0 }
+        let limits = EngineLimits {
+            session_locks_max: usize::MAX,
+            lock_waits_max: usize::MAX,
+            closing_locks_max: 100_000,
+            turn_grants_max: 1000,
+            turn_walk_max: 50_000,
+            reply_bytes_max: usize::MAX,
+        };
+        Bench { engine: Engine::new(limits, TokenBlock::all()), replies: Encoded::default(), connections: 0, now: 0 }
     }
 
     fn connect(&mut self) -> SessionKey {
@@ -49,7 +55,12 @@ impl Bench {
 
     fn request(&mut self, session: SessionKey, request: &Request<'_>) {
         let Command::Locks(operation) = &request.command else { unreachable!("the engine executes only operations") };
-        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        let context = Context {
+            session,
+            id: request.id.as_ref().map(Id::as_ref),
+            owner: request.owner.as_ref().map(Id::as_ref),
+            now: Moment::from_nanos(self.now),
+        };
         self.engine.request(operation, &context, &mut self.replies);
     }
 

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey, TokenBlock};
 use officer::server::{Limits, Readiness, Server};
 use officer::time::Moment;
 use officer::wire::Id;
@@ -139,8 +139,15 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let limits = EngineLimits { session_locks_max: 100_000, lock_waits_max: 1000, reply_bytes_max: 1 << 20 };
-        Desk { engine: Engine::new(limits), replies: Encoded::default(), now: 0 }
+        let limits = EngineLimits {
+            session_locks_max: 100_000,
+            lock_waits_max: 1000,
+            closing_locks_max: 100_000,
+            turn_grants_max: 1000,
+            turn_walk_max: 50_000,
+            reply_bytes_max: 1 << 20,
+        };
+        Desk { engine: Engine::new(limits, TokenBlock::all()), replies: Encoded::default(), now: 0 }
     }
 
     fn connect(&mut self, number: u16) -> SessionKey {
@@ -152,7 +159,12 @@ impl Desk {
         let request = parse(line.trim_ascii_end().as_bytes()).expect("a request");
         let Command::Locks(operation) = &request.command else { unreachable!("the engine executes only operations") };
         self.replies.count = 0;
-        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        let context = Context {
+            session,
+            id: request.id.as_ref().map(Id::as_ref),
+            owner: request.owner.as_ref().map(Id::as_ref),
+            now: Moment::from_nanos(self.now),
+        };
         self.engine.request(operation, &context, &mut self.replies);
         assert_eq!(self.replies.count, replies, "{line}");
     }
@@ -251,7 +263,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        World { server: Server::new(Limits::default()), now: 0 }
+        World { server: Server::new(Limits::default(), TokenBlock::all()), now: 0 }
     }
 
     fn connect(&mut self, number: u16) -> ConnectionKey {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, TokenBlock};
 use officer::server::{Limits, Readiness, Server, Socket};
 use officer::time::Moment;
 use officer::wire::Id;
@@ -37,8 +37,17 @@ impl Replies for Encoded {
 /// Requests that are parsed already, executed and answered.
 pub(crate) fn engine(form: &Form, batch: usize, batches: usize) {
     let Limits { connection_locks_max, lock_waits_max, reply_bytes_max, .. } = Limits::default();
-    let mut engine =
-        Engine::new(EngineLimits { session_locks_max: connection_locks_max, lock_waits_max, reply_bytes_max });
+    let mut engine = Engine::new(
+        EngineLimits {
+            session_locks_max: connection_locks_max,
+            lock_waits_max,
+            closing_locks_max: 100_000,
+            turn_grants_max: 1000,
+            turn_walk_max: 50_000,
+            reply_bytes_max,
+        },
+        TokenBlock::all(),
+    );
     let session = engine.connect(ConnectionKey::from_bits(1), PEER);
     let lines = form.lines(batch);
     let requests: Vec<_> = lines.lines().map(|line| parse(line.as_bytes()).expect("a request")).collect();
@@ -47,7 +56,12 @@ pub(crate) fn engine(form: &Form, batch: usize, batches: usize) {
         replies.0.clear();
         for request in &requests {
             let Command::Locks(operation) = &request.command else { panic!("not a request for the engine") };
-            let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::START };
+            let context = Context {
+                session,
+                id: request.id.as_ref().map(Id::as_ref),
+                owner: request.owner.as_ref().map(Id::as_ref),
+                now: Moment::START,
+            };
             engine.request(operation, &context, &mut replies);
         }
     }
@@ -93,7 +107,7 @@ impl Socket for MemorySocket {
 
 /// Each batch arrives at once, and has a turn to itself.
 pub(crate) fn server(form: &Form, batch: usize, batches: usize) {
-    let mut server = Server::new(Limits::default());
+    let mut server = Server::new(Limits::default(), TokenBlock::all());
     let socket = MemorySocket { input: form.lines(batch).into_bytes(), read: 0, output: Vec::new() };
     let key = server.accept(socket, PEER, Moment::START).expect("there is room");
     for number in 0..batches {

@@ -182,7 +182,7 @@ impl Both {
         let request = parse(line.as_bytes()).expect("the model's requests are in order");
         let Command::Locks(operation) = &request.command else { panic!("no request for the engine: {request:?}") };
         let mut replies = Recorded::default();
-        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), owner: request.owner.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
         self.engine.request(operation, &context, &mut replies);
         replies
     }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use officer::engine::{ConnectionKey, Stats};
+use officer::engine::{ConnectionKey, Stats, TokenBlock};
 use officer::server::{Limits, Readiness, Server};
 use officer::time::Moment;
 use officer::wire::peer::Peer;
@@ -142,7 +142,7 @@ pub fn answers(sent: &Sent<'_>, way: &Way<'_>, peers: [Peer; 2]) -> Outcome {
         outbox_pause_bytes: way.outbox_pause_bytes,
         ..Limits::default()
     };
-    let mut room = Room { server: Server::new(limits), window: way.window };
+    let mut room = Room { server: Server::new(limits, TokenBlock::all()), window: way.window };
     // The other one stays within the limits.
     let has_lines = sent.line_bytes_max >= 64;
     let [client, other] = peers.map(|peer| room.connect(peer));

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use fastrand::Rng;
-use officer::engine::ConnectionKey;
+use officer::engine::{ConnectionKey, TokenBlock};
 use officer::server::{Readiness, Server};
 use officer::time::Moment;
 use officer::wire::peer::Peer;
@@ -157,7 +157,7 @@ impl World {
         limits.connection_locks_max += usize::from(options.is_misled);
         let mut expected = Expected::new(limits);
         expected.transcript = options.has_transcript.then(Vec::new);
-        let (server, live) = counting::live(|| Server::new(of_server));
+        let (server, live) = counting::live(|| Server::new(of_server, TokenBlock::all()));
         World {
             server,
             server_live: live,

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Instant;
 
-use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey, TokenBlock};
 use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
@@ -147,8 +147,16 @@ impl Replies for Recorded {
 impl Pair {
     fn new() -> Self {
         let limits = Limits { connection_locks_max: 10, lock_waits_max: 10, reply_bytes_max: 10_000 };
-        let of_engine = EngineLimits { session_locks_max: 10, lock_waits_max: 10, reply_bytes_max: 10_000 };
-        let (engine, model) = (Engine::with_hasher(of_engine, BuildHasherDefault::default()), Model::new(limits));
+        let of_engine = EngineLimits {
+            session_locks_max: 10,
+            lock_waits_max: 10,
+            closing_locks_max: 100_000,
+            turn_grants_max: 1000,
+            turn_walk_max: 50_000,
+            reply_bytes_max: 10_000,
+        };
+        let (engine, model) =
+            (Engine::with_hasher(of_engine, TokenBlock::all(), BuildHasherDefault::default()), Model::new(limits));
         let mut pair = Pair { engine, model, sessions: [None; SEATS], now: 0, said: Vec::new(), expected: Vec::new() };
         (0..SEATS).for_each(|seat| pair.switch(seat));
         pair
@@ -200,7 +208,12 @@ impl Pair {
         let Command::Locks(operation) = &request.command else { unreachable!("the model knows nothing else") };
         let session = self.sessions[seat].expect("it is connected");
         let mut replies = Recorded::default();
-        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        let context = Context {
+            session,
+            id: request.id.as_ref().map(Id::as_ref),
+            owner: request.owner.as_ref().map(Id::as_ref),
+            now: Moment::from_nanos(self.now),
+        };
         self.engine.request(operation, &context, &mut replies);
         replies.0
     }

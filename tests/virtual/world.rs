@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
-use officer::engine::ConnectionKey;
+use officer::engine::{ConnectionKey, TokenBlock};
 use officer::server::{Limits, Readiness, Server};
 use officer::time::Moment;
 use officer::wire::peer::Peer;
@@ -49,7 +49,7 @@ impl World {
 
     pub(crate) fn with_limits(limits: Limits) -> Self {
         World {
-            server: Server::new(limits),
+            server: Server::new(limits, TokenBlock::all()),
             now: Duration::ZERO,
             clients: Vec::new(),
             received: Vec::new(),

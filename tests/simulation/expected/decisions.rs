@@ -85,7 +85,7 @@ impl Expected {
         let max_idle = if connection.max_idle == u64::MAX { 0 } else { connection.max_idle };
         let Limits { line_bytes_max, connection_locks_max, lock_waits_max, reply_bytes_max, .. } = &self.limits;
         let reply = format!(
-            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{},"silent_after":{}}},"features":["strict"],"resumed":false}}"#,
+            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{},"silent_after":{}}},"features":["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","notices","strict"],"resumed":false}}"#,
             env!("CARGO_PKG_VERSION"),
             connection.name,
             seconds(max_idle),
