@@ -16,6 +16,17 @@ use crate::support::patience::eventually;
 use crate::support::server::{PROGRAM, Server, forget_options, officer, officer_after, run};
 use crate::support::skip::skipped;
 
+/// The first token after this record, which is decades ahead of the clock: what comes after it comes from the file.
+const FAR: u64 = 8_000_000_000_000_000;
+const FAR_RECORD: &str = "officer tokens 1\nreserved below 8000000000000000\nchecksum 76e20648cfc06ef7\n";
+
+/// A state directory whose file is ahead of the clock.
+fn far_directory() -> Directory {
+    let directory = Directory::new();
+    fs::write(directory.file("tokens"), FAR_RECORD).unwrap();
+    directory
+}
+
 /// A server with this state directory.
 fn server(state: &Path) -> Server {
     Server::start(officer(&["run", "-p", "0", "-l", "info", "--state-dir"]).arg(state))
@@ -48,29 +59,30 @@ fn state_fault(state: &Path) -> String {
 
 #[test]
 fn tokens_rise_although_the_server_is_killed_again_and_again() {
-    let directory = Directory::new();
-    let mut highest = 0;
-    for round in 0..20 {
-        let server = server(&directory.file(""));
-        let (first, last, source) = block(&server);
-        assert_eq!(last, first + (1 << 32) - 1);
-        assert_eq!(source.starts_with("the new file"), round == 0, "{source}");
-        let [mut ann, mut bob] = [server.connect(), server.connect()];
-        // Grants that don't show their tokens use them up as well.
-        ann.acquire("other");
-        for token in [token(&mut ann), token(&mut bob), token(&mut ann)] {
-            assert!(token > highest && (first + 1..=last).contains(&token), "{token} after {highest}");
-            highest = token;
+    for (directory, floor) in [(Directory::new(), 0), (far_directory(), FAR)] {
+        let mut highest = floor;
+        for round in 0..20 {
+            let server = server(&directory.file(""));
+            let (first, last, source) = block(&server);
+            assert!(first >= highest && last == first + (1 << 32) - 1, "{first} to {last} after {highest}");
+            assert_eq!(source.starts_with("the new file"), round == 0 && floor == 0, "{source}");
+            let [mut ann, mut bob] = [server.connect(), server.connect()];
+            // Grants that don't show their tokens use them up as well.
+            ann.acquire("other");
+            for token in [token(&mut ann), token(&mut bob), token(&mut ann)] {
+                assert!(token > highest && (first + 1..=last).contains(&token), "{token} after {highest}");
+                highest = token;
+            }
+            kill(server);
         }
-        kill(server);
     }
 }
 
 #[test]
 fn a_server_that_is_killed_while_it_starts_harms_no_token() {
-    let directory = Directory::new();
+    let directory = far_directory();
     let state = directory.file("");
-    let mut highest = 0;
+    let mut highest = FAR - 1;
     for round in 0..10 {
         for attempt in 0..8 {
             let mut command = officer(&["run", "-p", "0", "--state-dir"]);
@@ -121,8 +133,8 @@ fn a_block_is_on_disk_before_the_server_says_that_it_listens() {
 
 #[test]
 fn a_server_that_is_killed_within_a_reservation_harms_no_token() {
-    let directory = Directory::new();
-    let mut highest = 0;
+    let directory = far_directory();
+    let mut highest = FAR - 1;
     for (call, time) in [("fsync", 1), ("/^rename", 1), ("fsync", 2)] {
         let before = server(&directory.file(""));
         let token = token(&mut before.connect());
@@ -156,14 +168,10 @@ fn a_step_of_a_reservation_that_fails_is_an_error_at_the_start() {
 
 #[test]
 fn the_file_decides_when_the_clock_is_behind_it() {
-    let directory = Directory::new();
-    // Decades ahead of the clock.
-    let record = "officer tokens 1\nreserved below 8000000000000000\nchecksum 76e20648cfc06ef7\n";
-    fs::write(directory.file("tokens"), record).unwrap();
+    let directory = far_directory();
     let server = server(&directory.file(""));
     let (first, _, source) = block(&server);
-    assert_eq!(first, 8_000_000_000_000_000);
-    assert_eq!(token(&mut server.connect()), first);
+    assert_eq!((first, token(&mut server.connect())), (FAR, FAR));
     assert_eq!(source, format!("the file {:?}", directory.file("tokens")));
     drop(server);
     // There are no tokens above these.
