@@ -185,8 +185,8 @@ impl Client {
         self.acquire(&names, which, options, false)
     }
 
-    /// Runs a closure while it holds a lock. Calls within the closure for the same lock, on the same thread, have it at
-    /// once, and release it only with the outermost.
+    /// Runs a closure while it holds a lock. Calls within the closure for the same lock, on the same thread and for the same
+    /// owner, have it at once, and release it only with the outermost.
     ///
     /// # Errors
     /// Those of [`Client::lock_with`], and then the closure has not run; or that the lock was lost while it ran
