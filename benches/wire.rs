@@ -7,17 +7,21 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use officer::wire::Id;
 use officer::wire::line::LineScanner;
 use officer::wire::peer::Peer;
-use officer::wire::reply::{Outcome, Reason, Reply};
+use officer::wire::reply::{Outcome, Reason, Reply, Subject};
 use officer::wire::request::{parse, parse_in_full, recognise, recognise_line};
 
 /// Each form of a request, and the most expensive errors.
-const LINES: [(&str, &str); 17] = [
+const LINES: [(&str, &str); 21] = [
     ("lock", r#"{"command":"lock","name":"boss:17"}"#),
     ("lock_timeout", r#"{"command":"lock","name":"boss:17","timeout":0.25}"#),
     ("lock_all_fields", r#"{"command":"lock","name":"boss:17","timeout":5,"queue_max":100,"id":123456}"#),
     // The original's client sends omitted fields as null.
     ("lock_nulls", r#"{"command":"lock","name":"boss:17","timeout":null,"queue_max":null}"#),
     ("lock_escaped_name", r#"{"command":"lock","name":"caf\u00e9 \ud83d\udd12"}"#),
+    ("lock_owner_fence", r#"{"command":"lock","name":"boss:17","owner":4711,"fence":true,"id":123456}"#),
+    ("lock_terms", r#"{"command":"lock","name":"boss:17","mode":"shared","lease":30,"label":"loot","priority":3}"#),
+    ("lock_names", r#"{"command":"lock","names":["player:1234567","player:7654321"],"timeout":5}"#),
+    ("unlock_token", r#"{"command":"unlock","name":"boss:17","token":7205759403792794}"#),
     ("unlock", r#"{"command":"unlock","name":"boss:17"}"#),
     ("reset", r#"{"command":"reset"}"#),
     ("locks", r#"{"command":"locks"}"#),
@@ -95,25 +99,26 @@ fn frame_lines(criterion: &mut Criterion) {
 
 fn encode_replies(criterion: &mut Criterion) {
     let peers: Vec<Peer> = (0..10).map(|last| Peer::V4 { ip: [192, 168, 100, last], port: 40_000 }).collect();
-    let name = "boss:17";
+    let subject = Subject::Lock("boss:17");
+    let acquired = |subject| Outcome::Acquired { subject, token: None, waited: None };
     let message = "timeout must be a number of seconds";
     let replies = [
-        ("acquired", None, Outcome::Acquired { name }),
-        ("acquired_id", Some(Id::Number(123_456)), Outcome::Acquired { name }),
-        ("acquired_escaped_name", None, Outcome::Acquired { name: "a \"boss\"\n" }),
-        ("released", None, Outcome::Released { name }),
-        ("timed_out_queue_of_10", None, Outcome::TimedOut { name, queue: &peers }),
+        ("acquired", None, acquired(subject)),
+        ("acquired_id", Some(Id::Number(123_456)), acquired(subject)),
+        ("acquired_escaped_name", None, acquired(Subject::Lock("a \"boss\"\n"))),
+        ("released", None, Outcome::Released { subject }),
+        ("timed_out_queue_of_10", None, Outcome::TimedOut { subject, queue: Some(&peers) }),
         ("reset_succeeded", None, Outcome::ResetSucceeded),
         (
             "error",
             Some(Id::Text("a-1")),
-            Outcome::Error { reason: Reason::InvalidRequest, message: message.into(), name: Some(name) },
+            Outcome::Error { reason: Reason::InvalidRequest, message: message.into(), subject: Some(subject) },
         ),
     ];
     let mut group = criterion.benchmark_group("encode");
     let mut out = Vec::new();
     for (kind, id, outcome) in replies {
-        let reply = Reply { id, outcome };
+        let reply = Reply { id, owner: None, outcome };
         out.clear();
         reply.encode(&mut out);
         group.throughput(Throughput::Bytes(out.len() as u64));

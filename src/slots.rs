@@ -164,6 +164,24 @@ mod tests {
     }
 
     #[test]
+    fn some_slots_are_followed_by_others_up_to_the_last() {
+        let mut slots: Slots<Tag, u32> = Slots::default();
+        for value in 0..5 {
+            slots.insert(value);
+        }
+        for (first, count, values, next) in
+            [(0, 4, 0..4, Some(4)), (0, u32::MAX, 0..5, None), (3, u32::MAX, 3..5, None)]
+        {
+            let (found, end) = slots.between(first, count);
+            assert!(
+                found.map(|(slot, value)| (slot, *value)).eq(values.map(|value| (value, value))),
+                "{first} {count}"
+            );
+            assert_eq!(end, next, "{first} {count}");
+        }
+    }
+
+    #[test]
     fn a_key_survives_the_conversion_to_a_number() {
         let mut slots: Slots<Tag, u8> = Slots::default();
         for value in 0..5 {

@@ -7,7 +7,7 @@ pub(crate) struct Form {
     pub(crate) unlock: &'static str,
 }
 
-pub(crate) const FORMS: [Form; 2] = [
+pub(crate) const FORMS: [Form; 3] = [
     Form {
         name: "plain",
         lock: r#"{"command":"lock","name":"NAME"}"#,
@@ -17,6 +17,11 @@ pub(crate) const FORMS: [Form; 2] = [
         name: "id",
         lock: r#"{"command":"lock","name":"NAME","id":123456}"#,
         unlock: r#"{"command":"unlock","name":"NAME","id":123457}"#,
+    },
+    Form {
+        name: "owner",
+        lock: r#"{"command":"lock","name":"NAME","owner":4711,"fence":true,"id":123456}"#,
+        unlock: r#"{"command":"unlock","name":"NAME","owner":4711,"id":123457}"#,
     },
 ];
 

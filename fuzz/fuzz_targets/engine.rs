@@ -5,7 +5,7 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 use libfuzzer_sys::fuzz_target;
-use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey, TokenBlock};
 use officer::time::Moment;
 use officer::wire::Id;
 use officer::wire::peer::Peer;
@@ -84,11 +84,14 @@ impl Both {
         let of_engine = EngineLimits {
             session_locks_max: limits.connection_locks_max,
             lock_waits_max: limits.lock_waits_max,
+            closing_locks_max: 100_000,
+            turn_grants_max: 1000,
+            turn_walk_max: 50_000,
             reply_bytes_max: limits.reply_bytes_max,
         };
         Both {
             limits,
-            engine: Engine::with_hasher(of_engine, BuildHasherDefault::default()),
+            engine: Engine::with_hasher(of_engine, TokenBlock::all(), BuildHasherDefault::default()),
             model: Model::new(limits),
             seats: (0..SEATS).map(|_| None).collect(),
             connections: 0,
@@ -182,7 +185,12 @@ impl Both {
         let request = parse(line.as_bytes()).expect("the model's requests are in order");
         let Command::Locks(operation) = &request.command else { panic!("no request for the engine: {request:?}") };
         let mut replies = Recorded::default();
-        let context = Context { session, id: request.id.as_ref().map(Id::as_ref), owner: request.owner.as_ref().map(Id::as_ref), now: Moment::from_nanos(self.now) };
+        let context = Context {
+            session,
+            id: request.id.as_ref().map(Id::as_ref),
+            owner: request.owner.as_ref().map(Id::as_ref),
+            now: Moment::from_nanos(self.now),
+        };
         self.engine.request(operation, &context, &mut replies);
         replies
     }

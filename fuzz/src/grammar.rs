@@ -7,24 +7,35 @@ use std::iter;
 use fastrand::Rng;
 
 /// A line to begin with.
-const LINES: [&str; 6] = [
+const LINES: [&str; 10] = [
     "{\"command\":\"lock\",\"name\":\"boss:17\"}\n",
     "{\"command\":\"unlock\",\"name\":\"boss:17\"}\n",
     "{\"command\":\"lock\",\"name\":\"boss:17\",\"timeout\":0.25,\"queue_max\":3,\"id\":\"a-1\"}\n",
     "{\"command\": \"unlock\", \"id\": \"a-2\", \"name\": \"boss:17\"}\n",
     "{\"id\":7,\"name\":\"boss:17\",\"timeout\":null,\"command\":\"lock\"}\n",
     "{\"command\":\"keep_alive\",\"id\":\"k\"}\n",
+    "{\"command\":\"lock\",\"name\":\"boss:17\",\"owner\":4711,\"fence\":true,\"id\":123456}\n",
+    "{\"command\":\"unlock\",\"name\":\"boss:17\",\"owner\":\"ann\",\"token\":872654128374651}\n",
+    "{\"command\":\"lock\",\"name\":\"a\",\"mode\":\"shared\",\"lease\":0.5,\"priority\":3,\"label\":\"x\"}\n",
+    "{\"command\":\"lock\",\"names\":[\"a\",\"b\"],\"any\":true}\n",
 ];
 
 /// What may look like white space to one reader and not to another.
 const SPACES: [&str; 9] = [" ", "  ", "\n", "\t", "\r", "\u{b}", "\u{c}", "\u{a0}", "\u{feff}"];
 
-const STRINGS: [&str; 12] = [
+const STRINGS: [&str; 19] = [
     "\"command\"",
     "\"name\"",
     "\"timeout\"",
     "\"queue_max\"",
     "\"id\"",
+    "\"owner\"",
+    "\"fence\"",
+    "\"token\"",
+    "\"names\"",
+    "\"mode\"",
+    "\"slots\"",
+    "\"renew\"",
     "\"lock\"",
     "\"unlock\"",
     "\"keep_alive\"",
@@ -34,7 +45,7 @@ const STRINGS: [&str; 12] = [
     "\"\"",
 ];
 
-const SCALARS: [&str; 20] = [
+const SCALARS: [&str; 24] = [
     "0",
     "7",
     "10",
@@ -49,15 +60,19 @@ const SCALARS: [&str; 20] = [
     "2E-1",
     "4294967296",
     "999999999999999",
+    "99999999",
+    "100000000",
     "9007199254740991",
+    "9007199254740992",
     "9007199254740993",
     "18446744073709551616",
     "null",
     "true",
+    "false",
     "nul",
 ];
 
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 17] = [
     ",\"timeout\":0.5",
     ",\"timeout\":null",
     ",\"queue_max\":2",
@@ -66,6 +81,14 @@ const FIELDS: [&str; 9] = [
     ",\"id\":null",
     ",\"name\":\"x\"",
     ",\"command\":\"lock\"",
+    ",\"owner\":7",
+    ",\"owner\":\"7\"",
+    ",\"fence\":true",
+    ",\"fence\":null",
+    ",\"token\":12345678901234",
+    ",\"names\":[\"x\",\"y\"]",
+    ",\"mode\":\"exclusive\"",
+    ",\"slots\":3",
     ",\"x\":{\"y\":[1]}",
 ];
 

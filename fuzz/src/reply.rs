@@ -6,10 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use officer::time::Span;
 use officer::wire::Id;
-use officer::wire::answer::{Answer, LockDetail, NameListing, PlaceDetail};
-use officer::wire::listing::{Listing, ListingTooLarge, PlaceRow, RowStanding};
+use officer::wire::answer::{Answer, Asker, LockDetail, NameListing, PlaceDetail};
+use officer::wire::items::Items;
+use officer::wire::listing::{Listing, ListingTooLarge, LockRow, PlaceRow, RowStanding};
 use officer::wire::peer::Peer;
-use officer::wire::reply::{HelloLimits, Outcome, Reason, Reply};
+use officer::wire::reply::{HelloLimits, Outcome, Reason, Reply, Subject};
+use officer::wire::request::Fit;
 use serde_json::{Value, json};
 
 use crate::json::Json;
@@ -19,6 +21,7 @@ use crate::json::Json;
 pub struct Said {
     kind: Kind,
     id: Option<SaidId>,
+    owner: Option<SaidId>,
     bytes_max: u16,
 }
 
@@ -29,26 +32,47 @@ enum SaidId {
 }
 
 #[derive(Arbitrary, Debug)]
+enum About {
+    Lock(String),
+    Locks(Vec<String>),
+}
+
+#[derive(Arbitrary, Debug)]
 enum Kind {
-    Acquired(String),
-    AlreadyAcquired(String),
-    TimedOut(String, Vec<Who>),
+    Acquired(About, Option<u64>, Option<u64>),
+    AlreadyAcquired(About, Option<u64>),
+    TimedOut(About, Option<Vec<Who>>),
     QueueMaxed(String, Vec<Who>),
-    Released(String),
-    ReleaseFailed(String),
-    Cancelled(String),
+    Deadlock(About, Vec<(Who, Option<SaidId>)>),
+    Released(About),
+    ReleaseFailed(About),
+    Cancelled(About),
+    Renewed(About, u64),
+    RenewFailed(About),
+    Revoked(String, u64),
+    RevokeFailed(String),
+    NoticeExpired(String, u64),
+    NoticeRevoked(String, u64),
     ResetSucceeded,
     KeptAlive,
     Locks(BTreeMap<String, Vec<Who>>),
     Page(BTreeMap<String, Vec<Who>>, Option<u32>),
-    Details(BTreeMap<String, (Vec<Stay>, Vec<Stay>)>, Option<u32>),
+    Details(BTreeMap<String, Detail>, Option<u32>),
     Connections(Vec<(Who, Vec<String>)>),
     MyLocks(Vec<String>),
     Pong,
     Hello(Who, [usize; 4], Option<u64>),
     Kicked,
     KickFailed,
-    Error(u8, String, Option<String>),
+    Error(u8, String, Option<About>),
+}
+
+/// A lock with its holders and its waiters, and for how many nanoseconds it is closed.
+#[derive(Arbitrary, Debug)]
+struct Detail {
+    holders: Vec<Stay>,
+    waiters: Vec<Stay>,
+    closed_ns: Option<u64>,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,11 +81,29 @@ enum Who {
     Unix(u64),
 }
 
-/// A holder or waiter: its connection, its client name, and for how many nanoseconds.
+/// A holder or a waiter.
 #[derive(Arbitrary, Debug)]
-struct Stay(Who, Option<String>, u64);
+struct Stay {
+    who: Who,
+    client: Option<String>,
+    owner: Option<SaidId>,
+    fit: Mode,
+    label: Option<String>,
+    since_ns: u64,
+    /// Until the end of its lease or of its wait.
+    left_ns: Option<u64>,
+    token: u64,
+    priority: u8,
+}
 
-const REASONS: [(Reason, &str); 11] = [
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Mode {
+    Exclusive,
+    Shared,
+    Unit(u32),
+}
+
+const REASONS: [(Reason, &str); 15] = [
     (Reason::InvalidJson, "invalid_json"),
     (Reason::InvalidRequest, "invalid_request"),
     (Reason::UnknownCommand, "unknown_command"),
@@ -73,14 +115,22 @@ const REASONS: [(Reason, &str); 11] = [
     (Reason::AlreadyQueued, "already_queued"),
     (Reason::ShuttingDown, "shutting_down"),
     (Reason::NotAllowed, "not_allowed"),
+    (Reason::WrongProtocol, "wrong_protocol"),
+    (Reason::ModeConflict, "mode_conflict"),
+    (Reason::SlotsMismatch, "slots_mismatch"),
+    (Reason::AlreadyHeld, "already_held"),
 ];
 
 impl Said {
     /// Encodes it and reads it back.
     pub fn check(&self) {
-        let peers = self.kind.peers();
+        let parts = self.kind.parts();
         let listing = self.kind.listing(usize::MAX).expect("a listing without a limit is never too large");
-        let reply = Reply { id: self.id.as_ref().map(SaidId::borrowed), outcome: self.kind.outcome(&peers, &listing) };
+        let reply = Reply {
+            id: self.id.as_ref().map(SaidId::borrowed),
+            owner: self.owner.as_ref().map(SaidId::borrowed),
+            outcome: self.kind.outcome(&parts, &listing),
+        };
         let mut line = b"before".to_vec();
         reply.encode(&mut line);
         let line = line.strip_prefix(b"before").expect("earlier bytes are unchanged");
@@ -89,10 +139,10 @@ impl Said {
         assert!(line.iter().all(|&byte| byte >= 0x20), "an unescaped control character: {shown}");
 
         let mut expected = self.kind.expected();
-        match &self.id {
-            None => {}
-            Some(SaidId::Number(number)) => expected["id"] = json!(number),
-            Some(SaidId::Text(text)) => expected["id"] = json!(text),
+        for (key, id) in [("id", &self.id), ("owner", &self.owner)] {
+            if let Some(id) = id {
+                expected[key] = id.json();
+            }
         }
         let read: Value = serde_json::from_slice(line).expect("a reply is well-formed");
         assert_eq!(read, expected, "{shown}");
@@ -114,6 +164,20 @@ impl Said {
         let read = [&answer.result, answer.reason.as_str(), &answer.message, &answer.connection];
         assert_eq!(read.map(str::to_owned), [texts.0, texts.1, texts.2, texts.3].map(Option::unwrap_or_default));
         assert_eq!((&answer.name, &answer.next, answer.id), (&text("name"), &text("next"), expected["id"].as_u64()));
+        assert_eq!(answer.notice.as_deref(), expected["notice"].as_str());
+        assert_eq!(answer.token, expected["token"].as_u64());
+        assert_eq!(Some(answer.waited), expected.get("waited").map_or(Some(0.0), Value::as_f64));
+        for (key, count) in [("waiters", answer.waiters), ("count", answer.count)] {
+            assert_eq!(count, expected[key].as_u64().unwrap_or(0), "{key}");
+        }
+        for (key, list) in [("names", &answer.names), ("features", &answer.features)] {
+            assert_eq!(json!(list), expected.get(key).cloned().unwrap_or(json!([])), "{key}");
+        }
+        let owner = answer.owner.as_ref().map_or(Value::Null, |owner| json!(owner));
+        assert_eq!(owner, expected["owner"]);
+        if let Kind::Deadlock(_, cycle) = &self.kind {
+            assert_eq!(answer.cycle, cycle.iter().map(asker).collect::<Vec<_>>());
+        }
         assert_eq!(json!(answer.queue), expected.get("queue").cloned().unwrap_or(json!([])));
         assert_eq!(answer.value.as_ref(), expected.get("value"));
         let value = answer.value.clone().unwrap_or_default();
@@ -132,11 +196,14 @@ impl Said {
             }
             Kind::Details(of, _) => {
                 let read: BTreeMap<String, LockDetail> = serde_json::from_value(value).expect("a listing");
-                let expected = of.iter().map(|(name, (holders, waiters))| {
-                    let holders = holders.iter().map(|stay| stay.detail(true)).collect();
-                    let waiting = waiters.len() as u64;
-                    let waiters = waiters.iter().map(|stay| stay.detail(false)).collect();
-                    (name.clone(), LockDetail { holders, waiters, waiting })
+                let expected = of.iter().map(|(name, lock)| {
+                    let detail = LockDetail {
+                        holders: lock.holders.iter().map(|stay| stay.detail(true)).collect(),
+                        waiters: lock.waiters.iter().map(|stay| stay.detail(false)).collect(),
+                        waiting: lock.waiters.len() as u64,
+                        closed_for: lock.closed_ns.and_then(|nanos| seconds(nanos).as_f64()),
+                    };
+                    (name.clone(), detail)
                 });
                 assert_eq!(read, expected.collect());
             }
@@ -151,7 +218,7 @@ impl Said {
     /// A listing is refused if and only if it is larger than the limit.
     fn check_limit(&self, whole: &Listing) {
         let mut line = Vec::new();
-        Reply { id: None, outcome: Outcome::MyLocks(whole) }.encode(&mut line);
+        Reply { id: None, owner: None, outcome: Outcome::MyLocks(whole) }.encode(&mut line);
         let bytes = line.len() - "{\"result\":\"my_locks\",\"value\":}\n".len();
         let bytes_max = usize::from(self.bytes_max);
         assert_eq!(self.kind.listing(bytes_max).is_ok(), bytes <= bytes_max, "{bytes} bytes of {bytes_max}");
@@ -165,14 +232,88 @@ impl SaidId {
             SaidId::Text(text) => Id::Text(text),
         }
     }
+
+    fn json(&self) -> Value {
+        match self {
+            SaidId::Number(number) => json!(number),
+            SaidId::Text(text) => json!(text),
+        }
+    }
+
+    fn boxed(&self) -> Id<Box<str>> {
+        match self {
+            SaidId::Number(number) => Id::Number(*number),
+            SaidId::Text(text) => Id::Text(text.as_str().into()),
+        }
+    }
+}
+
+fn asker((who, owner): &(Who, Option<SaidId>)) -> Asker {
+    Asker { connection: who.name(), owner: owner.as_ref().map(SaidId::boxed) }
+}
+
+impl About {
+    fn items(&self) -> Items {
+        match self {
+            About::Lock(_) => Items::default(),
+            About::Locks(names) => names.iter().map(String::as_str).collect(),
+        }
+    }
+
+    fn subject<'a>(&'a self, names: &'a Items) -> Subject<'a> {
+        match self {
+            About::Lock(name) => Subject::Lock(name),
+            About::Locks(_) => Subject::Locks(names),
+        }
+    }
+
+    /// What a reply about it has beside this.
+    fn with(&self, mut rest: Value) -> Value {
+        match self {
+            About::Lock(name) => rest["name"] = json!(name),
+            About::Locks(names) => rest["names"] = json!(names),
+        }
+        rest
+    }
+}
+
+/// What an outcome borrows.
+#[derive(Default)]
+struct Parts {
+    queue: Vec<Peer>,
+    names: Items,
+    cycle: Items,
 }
 
 impl Kind {
-    fn peers(&self) -> Vec<Peer> {
+    fn parts(&self) -> Parts {
+        let mut parts = Parts::default();
         match self {
-            Kind::TimedOut(_, queue) | Kind::QueueMaxed(_, queue) => queue.iter().map(|who| who.peer()).collect(),
-            _ => Vec::new(),
+            Kind::TimedOut(_, Some(queue)) | Kind::QueueMaxed(_, queue) => {
+                parts.queue = queue.iter().map(|who| who.peer()).collect();
+            }
+            Kind::Deadlock(_, cycle) => {
+                let mut push = |(who, owner): &(Who, Option<SaidId>)| {
+                    parts.cycle.push_party(who.peer(), owner.as_ref().map(SaidId::borrowed));
+                };
+                cycle.iter().for_each(&mut push);
+            }
+            _ => {}
         }
+        match self {
+            Kind::Acquired(about, ..)
+            | Kind::AlreadyAcquired(about, _)
+            | Kind::TimedOut(about, _)
+            | Kind::Deadlock(about, _)
+            | Kind::Released(about)
+            | Kind::ReleaseFailed(about)
+            | Kind::Cancelled(about)
+            | Kind::Renewed(about, _)
+            | Kind::RenewFailed(about)
+            | Kind::Error(_, _, Some(about)) => parts.names = about.items(),
+            _ => {}
+        }
+        parts
     }
 
     /// Written as the engine writes them. Empty where the reply has none.
@@ -187,25 +328,39 @@ impl Kind {
                 listing.connection(who.peer(), names.iter().map(String::as_str))
             })?,
             Kind::MyLocks(names) => listing.names(names.iter().map(String::as_str))?,
-            Kind::Details(of, _) => listing.object(of.iter(), |listing, (name, (holders, waiters))| {
-                let holders = holders.iter().map(|stay| stay.row(RowStanding::HeldFor));
-                let rows = waiters.iter().map(|stay| stay.row(RowStanding::WaitedFor));
-                listing.lock_in_detail(name, holders, rows, waiters.len())
+            Kind::Details(of, _) => listing.object(of.iter(), |listing, (name, lock)| {
+                let closed_for = lock.closed_ns.map(Span::from_nanos);
+                let holders = lock.holders.iter().map(|stay| stay.row(true));
+                let waiters = lock.waiters.iter().map(|stay| stay.row(false));
+                listing.lock_in_detail(&LockRow { name, waiting: lock.waiters.len(), closed_for }, holders, waiters)
             })?,
             _ => {}
         }
         Ok(listing)
     }
 
-    fn outcome<'a>(&'a self, queue: &'a [Peer], listing: &'a Listing) -> Outcome<'a> {
+    fn outcome<'a>(&'a self, parts: &'a Parts, listing: &'a Listing) -> Outcome<'a> {
+        let Parts { queue, names, cycle } = parts;
+        let on = |about: &'a About| about.subject(names);
         match self {
-            Kind::Acquired(name) => Outcome::Acquired { name },
-            Kind::AlreadyAcquired(name) => Outcome::AlreadyAcquired { name },
-            Kind::TimedOut(name, _) => Outcome::TimedOut { name, queue },
+            Kind::Acquired(about, token, waited_ns) => {
+                Outcome::Acquired { subject: on(about), token: *token, waited: waited_ns.map(Span::from_nanos) }
+            }
+            Kind::AlreadyAcquired(about, token) => Outcome::AlreadyAcquired { subject: on(about), token: *token },
+            Kind::TimedOut(about, some) => {
+                Outcome::TimedOut { subject: on(about), queue: some.as_ref().map(|_| queue.as_slice()) }
+            }
             Kind::QueueMaxed(name, _) => Outcome::QueueMaxed { name, queue },
-            Kind::Released(name) => Outcome::Released { name },
-            Kind::ReleaseFailed(name) => Outcome::ReleaseFailed { name },
-            Kind::Cancelled(name) => Outcome::Cancelled { name },
+            Kind::Deadlock(about, _) => Outcome::Deadlock { subject: on(about), cycle },
+            Kind::Released(about) => Outcome::Released { subject: on(about) },
+            Kind::ReleaseFailed(about) => Outcome::ReleaseFailed { subject: on(about) },
+            Kind::Cancelled(about) => Outcome::Cancelled { subject: on(about) },
+            Kind::Renewed(about, waiters) => Outcome::Renewed { subject: on(about), waiters: *waiters },
+            Kind::RenewFailed(about) => Outcome::RenewFailed { subject: on(about) },
+            Kind::Revoked(name, count) => Outcome::Revoked { name, count: *count },
+            Kind::RevokeFailed(name) => Outcome::RevokeFailed { name },
+            Kind::NoticeExpired(name, token) => Outcome::NoticeExpired { name, token: *token },
+            Kind::NoticeRevoked(name, token) => Outcome::NoticeRevoked { name, token: *token },
             Kind::ResetSucceeded => Outcome::ResetSucceeded,
             Kind::KeptAlive => Outcome::KeptAlive,
             Kind::Locks(_) => Outcome::Locks(listing),
@@ -226,10 +381,10 @@ impl Kind {
             },
             Kind::Kicked => Outcome::Kicked,
             Kind::KickFailed => Outcome::KickFailed,
-            Kind::Error(reason, message, name) => Outcome::Error {
+            Kind::Error(reason, message, about) => Outcome::Error {
                 reason: REASONS[usize::from(*reason) % REASONS.len()].0,
                 message: message.into(),
-                name: name.as_deref(),
+                subject: about.as_ref().map(on),
             },
         }
     }
@@ -244,23 +399,51 @@ impl Kind {
             Value::Object(of.iter().map(|(name, who)| (name.clone(), json!(names(who)))).collect())
         };
         match self {
-            Kind::Acquired(name) => json!({ "result": "acquired", "name": name }),
-            Kind::AlreadyAcquired(name) => json!({ "result": "already_acquired", "name": name }),
-            Kind::TimedOut(name, queue) => json!({ "result": "timed_out", "name": name, "queue": names(queue) }),
+            Kind::Acquired(about, token, waited_ns) => {
+                let waited = waited_ns.map(seconds);
+                about.with(present(json!({ "result": "acquired", "token": token, "waited": waited })))
+            }
+            Kind::AlreadyAcquired(about, token) => {
+                about.with(present(json!({ "result": "already_acquired", "token": token })))
+            }
+            Kind::TimedOut(about, queue) => {
+                let queue = queue.as_ref().map(|queue| names(queue));
+                about.with(present(json!({ "result": "timed_out", "queue": queue })))
+            }
             Kind::QueueMaxed(name, queue) => json!({ "result": "queue_maxed", "name": name, "queue": names(queue) }),
-            Kind::Released(name) => json!({ "result": "released", "name": name }),
-            Kind::ReleaseFailed(name) => json!({ "result": "release_failed", "name": name }),
-            Kind::Cancelled(name) => json!({ "result": "cancelled", "name": name }),
+            Kind::Deadlock(about, cycle) => {
+                let element = |(who, owner): &(Who, Option<SaidId>)| match owner {
+                    None => json!(who.name()),
+                    Some(owner) => json!({ "connection": who.name(), "owner": owner.json() }),
+                };
+                let cycle: Vec<Value> = cycle.iter().map(element).collect();
+                about.with(json!({ "result": "deadlock", "cycle": cycle }))
+            }
+            Kind::Released(about) => about.with(json!({ "result": "released" })),
+            Kind::ReleaseFailed(about) => about.with(json!({ "result": "release_failed" })),
+            Kind::Cancelled(about) => about.with(json!({ "result": "cancelled" })),
+            Kind::Renewed(about, waiters) => about.with(json!({ "result": "renewed", "waiters": waiters })),
+            Kind::RenewFailed(about) => about.with(json!({ "result": "renew_failed" })),
+            Kind::Revoked(name, count) => json!({ "result": "revoked", "name": name, "count": count }),
+            Kind::RevokeFailed(name) => json!({ "result": "revoke_failed", "name": name }),
+            Kind::NoticeExpired(name, token) => json!({ "notice": "expired", "name": name, "token": token }),
+            Kind::NoticeRevoked(name, token) => json!({ "notice": "revoked", "name": name, "token": token }),
             Kind::ResetSucceeded => json!({ "result": "reset_succeeded" }),
             Kind::KeptAlive => json!({ "result": "kept_alive" }),
             Kind::Locks(of) => json!({ "result": "locks", "value": of_locks(of) }),
             Kind::Page(of, next) => with_next(of_locks(of), next),
             Kind::Details(of, next) => {
-                let detail = |(name, (holders, waiters)): (&String, &(Vec<Stay>, Vec<Stay>))| {
-                    let of = |stays: &[Stay], since| stays.iter().map(|stay| stay.expected(since)).collect::<Vec<_>>();
-                    let (holders, waiting) = (of(holders, "held_for"), waiters.len());
-                    let waiters = of(waiters, "waited_for");
-                    (name.clone(), json!({ "holders": holders, "waiters": waiters, "waiting": waiting }))
+                let detail = |(name, lock): (&String, &Detail)| {
+                    let of = |stays: &[Stay], is| stays.iter().map(|stay| stay.expected(is)).collect::<Vec<_>>();
+                    let mut value = json!({
+                        "holders": of(&lock.holders, true),
+                        "waiters": of(&lock.waiters, false),
+                        "waiting": lock.waiters.len(),
+                    });
+                    if let Some(nanos) = lock.closed_ns {
+                        value["closed_for"] = seconds(nanos);
+                    }
+                    (name.clone(), value)
                 };
                 with_next(Value::Object(of.iter().map(detail).collect()), next)
             }
@@ -283,21 +466,45 @@ impl Kind {
                     "max_idle": seconds(max_idle.unwrap_or(0)),
                     "silent_after": seconds(max_idle.unwrap_or(0)),
                 },
-                "features": ["strict"],
+                "features": FEATURES,
                 "resumed": false,
             }),
             Kind::Kicked => json!({ "result": "kicked" }),
             Kind::KickFailed => json!({ "result": "kick_failed" }),
-            Kind::Error(reason, message, name) => {
+            Kind::Error(reason, message, about) => {
                 let reason = REASONS[usize::from(*reason) % REASONS.len()].1;
-                let mut error = json!({ "result": "error", "reason": reason, "message": message });
-                if let Some(name) = name {
-                    error["name"] = json!(name);
-                }
-                error
+                let error = json!({ "result": "error", "reason": reason, "message": message });
+                about.as_ref().map_or(error.clone(), |about| about.with(error))
             }
         }
     }
+}
+
+const FEATURES: [&str; 18] = [
+    "owner",
+    "fence",
+    "mode",
+    "slots",
+    "lease",
+    "renew",
+    "names",
+    "any",
+    "priority",
+    "deadlock",
+    "min_hold",
+    "lost_delay",
+    "label",
+    "token",
+    "revoke",
+    "one_lock",
+    "notices",
+    "strict",
+];
+
+/// Without the keys that have no value.
+fn present(value: Value) -> Value {
+    let Value::Object(fields) = value else { return value };
+    Value::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect())
 }
 
 impl Who {
@@ -317,30 +524,74 @@ impl Who {
 }
 
 impl Stay {
-    fn row(&self, standing: impl FnOnce(Span) -> RowStanding) -> PlaceRow<'_> {
-        let Stay(who, client, nanos) = self;
-        PlaceRow { connection: who.peer(), client: client.as_deref(), standing: standing(Span::from_nanos(*nanos)) }
+    fn row(&self, is_holder: bool) -> PlaceRow<'_> {
+        let (since, left) = (Span::from_nanos(self.since_ns), self.left_ns.map(Span::from_nanos));
+        PlaceRow {
+            connection: self.who.peer(),
+            client: self.client.as_deref(),
+            owner: self.owner.as_ref().map(SaidId::borrowed),
+            fit: match self.fit {
+                Mode::Exclusive => Fit::Exclusive,
+                Mode::Shared => Fit::Shared,
+                Mode::Unit(slots) => Fit::Unit(slots),
+            },
+            label: self.label.as_deref(),
+            standing: match is_holder {
+                true => RowStanding::Holder { token: self.token, held_for: since, lease_left: left },
+                false => RowStanding::Waiter { priority: self.priority, waited_for: since, timeout_left: left },
+            },
+        }
     }
 
-    fn expected(&self, since: &str) -> Value {
-        let Stay(who, client, nanos) = self;
-        let mut stay = json!({ "connection": who.name(), "mode": "exclusive", since: seconds(*nanos) });
-        if let Some(client) = client {
-            stay["client"] = json!(client);
+    fn mode(&self) -> Option<&'static str> {
+        match self.fit {
+            Mode::Exclusive => Some("exclusive"),
+            Mode::Shared => Some("shared"),
+            Mode::Unit(_) => None,
         }
-        stay
+    }
+
+    fn slots(&self) -> Option<u64> {
+        if let Mode::Unit(slots) = self.fit { Some(slots.into()) } else { None }
+    }
+
+    fn expected(&self, is_holder: bool) -> Value {
+        let (since, left) = (seconds(self.since_ns), self.left_ns.map(seconds));
+        let mut stay = json!({
+            "connection": self.who.name(),
+            "client": self.client,
+            "owner": self.owner.as_ref().map(SaidId::json),
+            "mode": self.mode(),
+            "slots": self.slots(),
+            "label": self.label,
+        });
+        if is_holder {
+            (stay["token"], stay["held_for"], stay["lease_left"]) = (json!(self.token), since, json!(left));
+        } else {
+            (stay["waited_for"], stay["timeout_left"]) = (since, json!(left));
+            stay["priority"] = json!(Some(self.priority).filter(|priority| *priority > 0));
+        }
+        present(stay)
     }
 
     fn detail(&self, is_holder: bool) -> PlaceDetail {
-        let Stay(who, client, nanos) = self;
-        let since = seconds(*nanos).as_f64();
+        let since = seconds(self.since_ns).as_f64();
+        let left = self.left_ns.and_then(|nanos| seconds(nanos).as_f64());
         let (held_for, waited_for) = if is_holder { (since, None) } else { (None, since) };
+        let (lease_left, timeout_left) = if is_holder { (left, None) } else { (None, left) };
         PlaceDetail {
-            connection: who.name(),
-            client: client.clone(),
-            mode: "exclusive".to_owned(),
+            connection: self.who.name(),
+            client: self.client.clone(),
+            owner: self.owner.as_ref().map(SaidId::boxed),
+            mode: self.mode().unwrap_or_default().to_owned(),
+            slots: self.slots(),
+            priority: Some(self.priority).filter(|priority| !is_holder && *priority > 0),
+            token: is_holder.then_some(self.token),
             held_for,
+            lease_left,
             waited_for,
+            timeout_left,
+            label: self.label.clone(),
         }
     }
 }

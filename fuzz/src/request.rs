@@ -3,8 +3,8 @@
 use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::request::{
-    BadRequest, Command, ConnectionsPage, Hello, Lock, Operation, Page, Request, parse, parse_in_full, parse_strictly,
-    recognise, recognise_line,
+    BadRequest, Command, ConnectionsPage, Fit, Hello, Lock, LockMany, LockName, Named, Names, Operation, Page, Renewal,
+    Request, Revocation, Terms, parse, parse_in_full, parse_strictly, recognise, recognise_line,
 };
 
 use crate::json::Json;
@@ -14,24 +14,55 @@ use crate::json::Json;
 pub struct Read {
     /// Text, or a number as text with a `#` in front.
     id: Option<String>,
+    /// The same.
+    owner: Option<String>,
     meaning: Meaning,
 }
 
 #[derive(Debug, PartialEq)]
 enum Meaning {
-    Lock { name: String, timeout_ns: Option<u64>, queue_max: Option<u64> },
-    Unlock { name: String },
+    Lock(Asked),
+    Unlock { locks: Locks, token: Option<u64> },
+    Renew { locks: Locks, lease_ns: Option<u64>, token: Option<u64> },
+    Revoke { name: String, token: Option<u64>, connection: Option<String>, owner: Option<String> },
     Reset,
     Locks,
     Page { prefix: String, limit: usize, after: u32, has_detail: bool },
+    OneLock { name: String, has_detail: bool },
     Connections,
     ConnectionsPage { has_idle: bool, limit: usize, after: u32, has_detail: bool },
     MyLocks,
     KeepAlive,
     Ping,
-    Hello { client: Option<String>, max_idle_ns: Option<u64>, strict: Option<bool> },
+    Hello { client: Option<String>, max_idle_ns: Option<u64>, notices: Option<bool>, strict: Option<bool> },
     Kick { connection: String },
-    Refused { reason: &'static str, name: Option<String> },
+    Refused { reason: &'static str, locks: Option<Locks> },
+}
+
+/// What a line is about.
+#[derive(Clone, Debug, PartialEq)]
+enum Locks {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// A `lock`.
+#[derive(Debug, PartialEq)]
+struct Asked {
+    locks: Locks,
+    is_any: bool,
+    timeout_ns: Option<u64>,
+    queue_max: Option<u64>,
+    has_fence: bool,
+    is_plain: bool,
+    is_shared: bool,
+    slots: Option<u64>,
+    lease_ns: Option<u64>,
+    priority: u64,
+    refuses_deadlock: bool,
+    min_hold_ns: u64,
+    lost_delay_ns: u64,
+    label: Option<String>,
 }
 
 /// As the server reads it, with its shortcut for plain lines and without.
@@ -51,16 +82,17 @@ pub fn by_the_strict_server(line: &[u8]) -> Read {
 
 fn read(parsed: Result<Request<'_>, BadRequest<'_>>) -> Read {
     match parsed {
-        Ok(Request { id, command }) => {
-            Read { id: id.as_ref().map(Id::as_ref).map(id_text), meaning: meaning_of(command) }
+        Ok(Request { id, owner, command }) => {
+            Read { id: text_of(id.as_ref()), owner: text_of(owner.as_ref()), meaning: meaning_of(command) }
         }
         Err(bad) => {
-            let meaning = Meaning::Refused {
-                reason: bad.reason.as_str(),
-                name: bad.name.as_ref().map(|name| name.as_str().to_owned()),
-            };
-            assert_is_a_line(&bad.reply());
-            Read { id: bad.id.as_ref().map(Id::as_ref).map(id_text), meaning }
+            bad.reply(assert_is_a_line);
+            let locks = bad.named.as_ref().map(|named| match named {
+                Named::One(name) => Locks::One(text(name)),
+                Named::Several(names) => Locks::Several(names.iter().map(text).collect()),
+            });
+            let meaning = Meaning::Refused { reason: bad.reason.as_str(), locks };
+            Read { id: text_of(bad.id.as_ref()), owner: text_of(bad.owner.as_ref()), meaning }
         }
     }
 }
@@ -89,25 +121,45 @@ pub fn check_shortcut(mut lines: &str) {
 fn meaning_of(command: Command<'_>) -> Meaning {
     let operation = match command {
         Command::Locks(operation) => operation,
-        Command::Hello(Hello { client, max_idle, strict }) => {
+        Command::Hello(Hello { client, max_idle, notices, strict }) => {
             let max_idle_ns = max_idle.map(Span::as_nanos);
-            return Meaning::Hello { client: client.map(Into::into), max_idle_ns, strict };
+            return Meaning::Hello { client: client.map(Into::into), max_idle_ns, notices, strict };
         }
         Command::ConnectionsPage(ConnectionsPage { has_idle, limit, after, has_detail }) => {
             return Meaning::ConnectionsPage { has_idle, limit, after, has_detail };
         }
         Command::Kick { connection } => return Meaning::Kick { connection: connection.into() },
+        Command::Revoke(Revocation { name, token, connection, owner }) => {
+            let (connection, owner) = (connection.map(Into::into), text_of(owner.as_ref()));
+            return Meaning::Revoke { name: text(&name), token, connection, owner };
+        }
     };
     match operation {
-        Operation::Lock(Lock { name, timeout, queue_max, .. }) => {
-            Meaning::Lock { name: name.as_str().to_owned(), timeout_ns: timeout.map(Span::as_nanos), queue_max }
+        Operation::Lock(lock) => Meaning::Lock(asked(lock, Terms::default())),
+        Operation::LockWith(lock, terms) => {
+            assert!(!lock.is_plain, "it has terms");
+            Meaning::Lock(asked(lock, terms))
         }
-        Operation::Unlock { name, .. } => Meaning::Unlock { name: name.as_str().to_owned() },
+        Operation::LockMany(LockMany { names, is_any, timeout, queue_max, has_fence, terms }) => {
+            let name = names.iter().next().expect("there are several").clone();
+            let alone = asked(Lock { name, timeout, queue_max, has_fence, is_plain: false }, terms);
+            Meaning::Lock(Asked { locks: several(&names), is_any, ..alone })
+        }
+        Operation::Unlock { name, token } => Meaning::Unlock { locks: Locks::One(text(&name)), token },
+        Operation::UnlockMany { names, token } => Meaning::Unlock { locks: several(&names), token },
+        Operation::Renew(Renewal { names, is_many, lease, token }) => {
+            let locks = match is_many {
+                true => several(&names),
+                false => Locks::One(text(names.iter().next().expect("there is one"))),
+            };
+            Meaning::Renew { locks, lease_ns: lease.map(Span::as_nanos), token }
+        }
         Operation::Reset => Meaning::Reset,
         Operation::Locks => Meaning::Locks,
         Operation::LocksPage(Page { prefix, limit, after, has_detail }) => {
             Meaning::Page { prefix: prefix.into(), limit, after, has_detail }
         }
+        Operation::OneLock { name, has_detail } => Meaning::OneLock { name: text(&name), has_detail },
         Operation::Connections => Meaning::Connections,
         Operation::MyLocks => Meaning::MyLocks,
         Operation::KeepAlive => Meaning::KeepAlive,
@@ -115,11 +167,40 @@ fn meaning_of(command: Command<'_>) -> Meaning {
     }
 }
 
-fn id_text(id: Id<&str>) -> String {
-    match id {
+fn asked(lock: Lock<'_>, terms: Terms<'_>) -> Asked {
+    let Terms { fit, lease, priority, refuses_deadlock, min_hold, lost_delay, label } = terms;
+    Asked {
+        locks: Locks::One(text(&lock.name)),
+        is_any: false,
+        timeout_ns: lock.timeout.map(Span::as_nanos),
+        queue_max: lock.queue_max,
+        has_fence: lock.has_fence,
+        is_plain: lock.is_plain,
+        is_shared: fit == Fit::Shared,
+        slots: if let Fit::Unit(slots) = fit { Some(slots.into()) } else { None },
+        lease_ns: lease.map(Span::as_nanos),
+        priority: priority.into(),
+        refuses_deadlock,
+        min_hold_ns: min_hold.as_nanos(),
+        lost_delay_ns: lost_delay.as_nanos(),
+        label: label.map(Into::into),
+    }
+}
+
+fn several(names: &Names<'_>) -> Locks {
+    assert_eq!(names.iter().count(), names.len());
+    Locks::Several(names.iter().map(text).collect())
+}
+
+fn text(name: &LockName<'_>) -> String {
+    name.as_str().to_owned()
+}
+
+fn text_of<T: AsRef<str>>(id: Option<&Id<T>>) -> Option<String> {
+    id.map(|id| match id.as_ref() {
         Id::Number(number) => format!("#{number}"),
         Id::Text(text) => text.to_owned(),
-    }
+    })
 }
 
 /// The reply to a bad line, which may repeat parts of it, is one line of well-formed JSON.
@@ -153,9 +234,9 @@ pub fn by_the_strict_protocol(value: Option<&Json>) -> Option<Read> {
 }
 
 fn read_fields(value: Option<&Json>, is_strict: bool) -> Read {
-    let refused = |reason, name, id| Read { id, meaning: Meaning::Refused { reason, name } };
-    let Some(value) = value else { return refused("invalid_json", None, None) };
-    let Json::Object(fields) = value else { return refused("invalid_request", None, None) };
+    let nothing = |reason| Read { id: None, owner: None, meaning: Meaning::Refused { reason, locks: None } };
+    let Some(value) = value else { return nothing("invalid_json") };
+    let Json::Object(fields) = value else { return nothing("invalid_request") };
     let fields = Fields(fields);
 
     let counts = match fields.get("command") {
@@ -166,29 +247,49 @@ fn read_fields(value: Option<&Json>, is_strict: bool) -> Read {
     let counts = counts.unwrap_or(&["name"]);
     let half_pair = |key: &&str| fields.get(key).is_some_and(Json::has_half_pair);
     let has_half_pair = ["command", "id"].iter().chain(counts).any(half_pair);
-    let id = fields.id();
+    let id = fields.id("id");
+    let owner = if counts.contains(&"owner") { fields.id("owner") } else { Ok(None) };
     let name = if counts.contains(&"name") { fields.name() } else { Ok(None) };
-    let (id_read, name_read) = (id.clone().unwrap_or(None), name.clone().unwrap_or(None));
+    let names = if counts.contains(&"names") { fields.names() } else { Ok(None) };
+    let is_wrong = [id.is_err(), owner.is_err(), name.is_err(), names.is_err()].contains(&true);
+    let (id, owner) = (id.unwrap_or(None), owner.unwrap_or(None));
+    let (name, names) = (name.unwrap_or(None), names.unwrap_or(None));
+    let has_both = name.is_some() && names.is_some();
+    let locks = names.map(Locks::Several).or(name.map(Locks::One));
 
-    if has_half_pair {
-        return refused("invalid_json", name_read, id_read);
-    }
-    if id.is_err() || name.is_err() {
-        return refused("invalid_request", name_read, id_read);
-    }
-    match fields.get("command") {
-        Some(Json::Text(Some(word))) if is_known => match fields.meaning(word, name_read.clone()) {
-            Ok(_) if is_strict && fields.has_other_than(word) => refused("invalid_request", name_read, id_read),
-            Ok(meaning) => Read { id: id_read, meaning },
-            Err(Wrong) => refused("invalid_request", name_read, id_read),
-        },
-        Some(Json::Text(_)) => refused("unknown_command", name_read, id_read),
-        _ => refused("invalid_request", name_read, id_read),
-    }
+    let refused = |reason| Meaning::Refused { reason, locks: locks.clone() };
+    let meaning = if has_half_pair {
+        refused("invalid_json")
+    } else if is_wrong || has_both {
+        refused("invalid_request")
+    } else {
+        match fields.get("command") {
+            Some(Json::Text(Some(word))) if is_known => match fields.meaning(word, locks.clone(), owner.clone()) {
+                Ok(_) if is_strict && fields.has_other_than(word) => refused("invalid_request"),
+                Ok(meaning) => meaning,
+                Err(Wrong) => refused("invalid_request"),
+            },
+            Some(Json::Text(_)) => refused("unknown_command"),
+            _ => refused("invalid_request"),
+        }
+    };
+    Read { id, owner, meaning }
 }
 
-const COMMANDS: [&str; 10] =
-    ["lock", "unlock", "reset", "locks", "connections", "my_locks", "keep_alive", "ping", "hello", "kick"];
+const COMMANDS: [&str; 12] = [
+    "lock",
+    "unlock",
+    "renew",
+    "revoke",
+    "reset",
+    "locks",
+    "connections",
+    "my_locks",
+    "keep_alive",
+    "ping",
+    "hello",
+    "kick",
+];
 
 fn has_field(command: &str, key: &str) -> bool {
     ["command", "id"].contains(&key) || fields_of(command).is_some_and(|fields| fields.contains(&key))
@@ -196,16 +297,50 @@ fn has_field(command: &str, key: &str) -> bool {
 
 fn fields_of(command: &str) -> Option<&'static [&'static str]> {
     Some(match command {
-        "lock" => &["name", "timeout", "queue_max"],
-        "unlock" => &["name"],
-        "locks" => &["prefix", "limit", "after", "detail"],
+        "lock" => &[
+            "owner",
+            "name",
+            "names",
+            "any",
+            "timeout",
+            "queue_max",
+            "fence",
+            "mode",
+            "slots",
+            "lease",
+            "priority",
+            "deadlock",
+            "min_hold",
+            "lost_delay",
+            "label",
+        ],
+        "unlock" => &["owner", "name", "names", "token"],
+        "renew" => &["owner", "name", "names", "token", "lease"],
+        "revoke" => &["owner", "name", "token", "connection"],
+        "locks" => &["name", "prefix", "limit", "after", "detail"],
         "connections" => &["all", "limit", "after", "detail"],
-        "hello" => &["client", "max_idle", "strict"],
+        "hello" => &["client", "max_idle", "notices", "strict"],
         "kick" => &["connection"],
-        "reset" | "my_locks" | "keep_alive" | "ping" => &[],
+        "reset" | "my_locks" => &["owner"],
+        "keep_alive" | "ping" => &[],
         _ => return None,
     })
 }
+
+/// The fields of a `lock` that keep it from joining a wait, whatever their values are.
+const SPECIAL: [&str; 11] =
+    ["fence", "mode", "slots", "lease", "names", "any", "priority", "deadlock", "min_hold", "lost_delay", "label"];
+
+/// Fields of a `lock` that can't be together.
+const CONFLICTS: [(&str, &str); 7] = [
+    ("slots", "mode"),
+    ("slots", "names"),
+    ("slots", "min_hold"),
+    ("slots", "lost_delay"),
+    ("names", "priority"),
+    ("names", "min_hold"),
+    ("names", "lost_delay"),
+];
 
 /// A field is missing or of the wrong type.
 #[derive(Clone)]
@@ -249,13 +384,47 @@ impl Fields<'_> {
         }
     }
 
-    fn id(&self) -> Result<Option<String>, Wrong> {
-        match self.get("id") {
-            Some(Json::Number(_)) => match self.whole_number("id")? {
+    /// From a range of whole numbers.
+    fn within(&self, key: &str, range: std::ops::RangeInclusive<u64>) -> Result<Option<u64>, Wrong> {
+        match self.whole_number(key)? {
+            Some(number) if !range.contains(&number) => Err(Wrong),
+            number => Ok(number),
+        }
+    }
+
+    fn token(&self) -> Result<Option<u64>, Wrong> {
+        self.within("token", 0..=(1 << 53) - 1)
+    }
+
+    fn lease(&self) -> Result<Option<u64>, Wrong> {
+        match self.number("lease")? {
+            Some(seconds) if seconds <= 0.0 => Err(Wrong),
+            seconds => Ok(seconds.map(nanos)),
+        }
+    }
+
+    fn closing(&self, key: &str) -> Result<u64, Wrong> {
+        match self.number(key)? {
+            Some(seconds) if !(0.0..=86_400.0).contains(&seconds) => Err(Wrong),
+            seconds => Ok(seconds.map_or(0, nanos)),
+        }
+    }
+
+    /// Which of these words it is.
+    fn word(&self, key: &str, words: &[&str]) -> Result<Option<usize>, Wrong> {
+        match self.text(key)? {
+            None => Ok(None),
+            Some(text) => words.iter().position(|word| *word == text).map(Some).ok_or(Wrong),
+        }
+    }
+
+    fn id(&self, key: &str) -> Result<Option<String>, Wrong> {
+        match self.get(key) {
+            Some(Json::Number(_)) => match self.whole_number(key)? {
                 Some(number) if number < 1 << 53 => Ok(Some(format!("#{number}"))),
                 _ => Err(Wrong),
             },
-            _ => self.text("id").and_then(|id| at_most(id, 64)),
+            _ => self.text(key).and_then(|id| at_most(id, 64)),
         }
     }
 
@@ -264,16 +433,63 @@ impl Fields<'_> {
         if name.as_deref() == Some("") { Err(Wrong) } else { Ok(name) }
     }
 
-    fn meaning(&self, command: &str, name: Option<String>) -> Result<Meaning, Wrong> {
+    fn names(&self) -> Result<Option<Vec<String>>, Wrong> {
+        let elements = match self.get("names") {
+            None => return Ok(None),
+            Some(Json::Array(elements)) if (2..=64).contains(&elements.len()) => elements,
+            Some(_) => return Err(Wrong),
+        };
+        let mut names = Vec::new();
+        for element in elements {
+            match element {
+                Json::Text(Some(name)) if (1..=1024).contains(&name.len()) && !names.contains(name) => {
+                    names.push(name.clone());
+                }
+                _ => return Err(Wrong),
+            }
+        }
+        Ok(Some(names))
+    }
+
+    fn lock(&self, locks: Locks) -> Result<Asked, Wrong> {
+        let has = |key: &str| self.get(key).is_some();
+        let is_any = self.truth("any")? == Some(true);
+        let is_shared = self.word("mode", &["exclusive", "shared"])? == Some(1);
+        let is_refused = CONFLICTS.iter().any(|(one, other)| has(one) && has(other))
+            || is_any && (!has("names") || has("deadlock"))
+            || is_shared && (has("min_hold") || has("lost_delay"));
+        if is_refused {
+            return Err(Wrong);
+        }
+        Ok(Asked {
+            locks,
+            is_any,
+            timeout_ns: self.number("timeout")?.map(nanos),
+            queue_max: self.whole_number("queue_max")?,
+            has_fence: self.truth("fence")? == Some(true),
+            is_plain: !SPECIAL.iter().any(|key| has(key)),
+            is_shared,
+            slots: self.within("slots", 1..=1 << 31)?,
+            lease_ns: self.lease()?,
+            priority: self.within("priority", 0..=7)?.unwrap_or(0),
+            refuses_deadlock: self.word("deadlock", &["refuse"])?.is_some(),
+            min_hold_ns: self.closing("min_hold")?,
+            lost_delay_ns: self.closing("lost_delay")?,
+            label: at_most(self.text("label")?, 128)?,
+        })
+    }
+
+    fn meaning(&self, command: &str, locks: Option<Locks>, owner: Option<String>) -> Result<Meaning, Wrong> {
         Ok(match command {
-            "lock" => Meaning::Lock {
-                name: name.ok_or(Wrong)?,
-                timeout_ns: self.number("timeout")?.map(nanos),
-                queue_max: self.whole_number("queue_max")?,
-            },
-            "unlock" => Meaning::Unlock { name: name.ok_or(Wrong)? },
+            "lock" => Meaning::Lock(self.lock(locks.ok_or(Wrong)?)?),
+            "unlock" => Meaning::Unlock { locks: locks.ok_or(Wrong)?, token: self.token()? },
+            "renew" => Meaning::Renew { locks: locks.ok_or(Wrong)?, lease_ns: self.lease()?, token: self.token()? },
+            "revoke" => {
+                let Some(Locks::One(name)) = locks else { return Err(Wrong) };
+                Meaning::Revoke { name, token: self.token()?, connection: self.text("connection")?, owner }
+            }
             "reset" => Meaning::Reset,
-            "locks" => self.locks()?,
+            "locks" => self.locks(locks)?,
             "connections" => self.connections()?,
             "my_locks" => Meaning::MyLocks,
             "keep_alive" => Meaning::KeepAlive,
@@ -284,6 +500,7 @@ impl Fields<'_> {
                     Some(seconds) if seconds <= 0.0 => return Err(Wrong),
                     seconds => seconds.map(nanos),
                 },
+                notices: self.truth("notices")?,
                 strict: self.truth("strict")?,
             },
             "kick" => Meaning::Kick { connection: self.text("connection")?.ok_or(Wrong)? },
@@ -299,9 +516,14 @@ impl Fields<'_> {
         }
     }
 
-    fn locks(&self) -> Result<Meaning, Wrong> {
+    fn locks(&self, locks: Option<Locks>) -> Result<Meaning, Wrong> {
         let prefix = self.text("prefix")?;
         let page = self.page()?;
+        if let Some(Locks::One(name)) = locks {
+            let is_page = ["prefix", "limit", "after"].iter().any(|key| self.get(key).is_some());
+            let has_detail = page.is_some_and(|(_, _, has_detail)| has_detail);
+            return if is_page { Err(Wrong) } else { Ok(Meaning::OneLock { name, has_detail }) };
+        }
         if prefix.is_none() && page.is_none() {
             return Ok(Meaning::Locks);
         }

@@ -1,12 +1,20 @@
-//! Limits that contradict each other: each can be met, but not together, so one of them means nothing.
+//! Options that contradict each other: each can be met, but not together, so one of them means nothing.
 
 use std::time::Duration;
 
+use log::LevelFilter;
+
 use crate::net::{Config, Limits, Listen, TcpOptions, descriptors};
 
-/// A line for each limit that another one overrules. `descriptors` is the limit on them that is in force.
-pub(super) fn contradictions(config: &Config, descriptors: u64) -> Vec<String> {
+/// A line for each option that another one overrules. `descriptors` is the limit on them that is in force.
+pub(super) fn contradictions(config: &Config, log_level: LevelFilter, descriptors: u64) -> Vec<String> {
     let mut lines = of_bytes(&config.limits);
+    if config.stats && log_level < LevelFilter::Info {
+        let level = log_level.as_str().to_ascii_lowercase();
+        lines.push(format!(
+            "--stats logs at level info, which --log-level {level} leaves out: no statistics are logged"
+        ));
+    }
     lines.extend(of_connections(&config.limits, descriptors));
     if matches!(config.listen, Listen::Tcp { .. }) {
         lines.extend(of_times(&config.limits, &config.tcp));
@@ -90,7 +98,7 @@ mod tests {
     fn expect(change: impl FnOnce(&mut Config), parts: &[&str]) {
         let mut config = config();
         change(&mut config);
-        let lines = contradictions(&config, 1024);
+        let lines = contradictions(&config, LevelFilter::Error, 1024);
         assert_eq!(lines.len(), parts.len(), "{lines:?}");
         lines.iter().zip(parts).for_each(|(line, part)| assert!(line.starts_with(part), "{line}"));
     }
@@ -102,7 +110,7 @@ mod tests {
         for descriptors in [16, 64, 1 << 20] {
             let mut config = config();
             config.limits.connections_max = descriptors::connections_max_default(descriptors);
-            assert_eq!(contradictions(&config, descriptors), [""; 0]);
+            assert_eq!(contradictions(&config, LevelFilter::Error, descriptors), [""; 0]);
         }
     }
 
@@ -130,6 +138,14 @@ mod tests {
             |config| config.limits.connections_max = 1009,
             &["--connections-max 1009 is more than 1024 descriptors have room for: "],
         );
+    }
+
+    #[test]
+    fn statistics_that_the_log_level_leaves_out_are_named_with_it() {
+        let config = Config { stats: true, ..config() };
+        let said = "--stats logs at level info, which --log-level warn leaves out: no statistics are logged";
+        assert_eq!(contradictions(&config, LevelFilter::Warn, 1024), [said]);
+        assert_eq!(contradictions(&config, LevelFilter::Info, 1024), [""; 0]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ const START: &str = "officer::start";
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true)]
+#[command(mut_args(|arg| if arg.get_id() == "port" { arg.help("TCP port; 0 picks a free one") } else { arg }))]
 #[group(skip)]
 pub(super) struct Options {
     #[command(flatten)]
@@ -138,13 +139,14 @@ pub(super) fn run(options: Options, args: &[OsString]) -> Result<(), Failure> {
 /// their defaults.
 pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)) -> Result<(), Failure> {
     allocator::return_what_is_free();
-    log_to_stderr(options.log_level.into());
+    let log_level = options.log_level.into();
+    log_to_stderr(log_level);
     // What is wrong so far is told to whoever started the server; stderr becomes the log once it listens.
     let open = |path| LogFile::open(path, options.log_file_choice);
     let mut log_file = options.log_file.as_deref().map(open).transpose()?;
     let descriptors = descriptors::raise_limit();
     let config = options.config(descriptors);
-    let contradictions = contradictions(&config, descriptors);
+    let contradictions = contradictions(&config, log_level, descriptors);
     let mut net = Net::bind(config).map_err(Failure::Listen)?;
     let address = net.address();
     announce(&address);

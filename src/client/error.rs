@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use super::Asker;
 use crate::wire::reason;
 
 /// Why the server refused a request. What a newer server has for it, and this version does not know, is kept as text.
@@ -13,18 +14,33 @@ pub type Reason = reason::Reason<Box<str>>;
 pub enum Error {
     /// The wait ended without the lock.
     TimedOut {
-        /// The connections on the lock, the holder first.
+        /// The connections on the lock, holders first; one that is several parties is listed for each. It may be empty: for
+        /// several locks, or if a [`min_hold`](super::LockOptions::min_hold) keeps the lock closed.
         queue: Vec<String>,
     },
     /// The lock's queue was full, so the call did not wait.
     QueueMaxed {
-        /// The connections on the lock, the holder first.
+        /// The connections on the lock, holders first; of several locks on the first that is full.
         queue: Vec<String>,
     },
-    /// The wait was ended by a [`reset`](super::Client::reset) of this client.
+    /// The wait would have closed a circle of waits, and the call was to
+    /// [refuse that](super::LockOptions::refuse_deadlock).
+    Deadlock {
+        /// Who waits for whom: each for the next, and the last for the first, who is the caller.
+        cycle: Vec<Asker>,
+    },
+    /// The wait was ended by a [`reset`](super::Client::reset) of this client, or the lock was lost in the moment in which
+    /// it was acquired.
     Cancelled,
-    /// The hold that the call was about is gone, by a `reset` or an `unlock`; nothing was done.
+    /// The hold that the call was about is gone: by a `reset` or an `unlock`, because its lease has run out, or because
+    /// somebody revoked it.
     NotHeld,
+    /// The server is too old for what was asked, so that it was not asked.
+    Unsupported {
+        /// What the server lacks, by its name in the protocol. `owner`: the server takes all threads of this client for
+        /// one, so that it can't keep them apart.
+        feature: &'static str,
+    },
     /// The server refused the request.
     Server {
         /// For programs.
@@ -65,6 +81,16 @@ impl fmt::Display for Error {
                 write!(f, "the lock's queue is full")?;
                 write_queue(f, queue)
             }
+            Error::Deadlock { cycle } => {
+                f.write_str("waiting for the lock would be a deadlock")?;
+                for (index, asker) in cycle.iter().enumerate() {
+                    write!(f, "{} {asker}", [":", ","][usize::from(index > 0)])?;
+                }
+                Ok(())
+            }
+            Error::Unsupported { feature } => {
+                write!(f, "the server does not support '{feature}'; it needs a newer version of Officer")
+            }
             Error::Cancelled => f.write_str("the wait was cancelled"),
             Error::NotHeld => f.write_str("the lock is no longer held"),
             Error::Server { reason, message } => write!(f, "the server refuses: {message} ({reason})"),
@@ -75,7 +101,8 @@ impl fmt::Display for Error {
     }
 }
 
-fn write_queue(f: &mut fmt::Formatter<'_>, queue: &[String]) -> fmt::Result {
+/// Says who holds the lock, and how many wait for it.
+pub(crate) fn write_queue(f: &mut impl fmt::Write, queue: &[String]) -> fmt::Result {
     match queue {
         [] => Ok(()),
         [holder] => write!(f, "; it is held by {holder}"),

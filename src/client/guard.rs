@@ -1,42 +1,115 @@
-//! A lock while it is held.
+//! Locks while they are held.
 
-use std::marker::PhantomData;
+use std::time::{Duration, Instant};
 
 use super::Client;
 use super::error::Error;
-use super::state::Given;
+use super::holds::Given;
 
-/// A lock that this thread holds. It is released when the last guard for it ends; a thread that asks again for what it
-/// holds gets one more guard.
+/// A lock that is held, or several that were acquired together. It is released when the guard ends. (The few ways to get
+/// more than one guard for a lock: calls within [`Client::with_lock`], and an [`owner`](super::LockOptions::owner) of the
+/// program that asks again. It is then released with the last of them. What was asked for first counts: one more guard
+/// brings no other lease, and no token.)
 ///
-/// It stays with its thread: to the server all threads of a client are one holder, so the client itself keeps them apart.
+/// It can be sent to another thread, and released there. A thread that asks again for a lock that it has in a guard waits
+/// in the queue like everybody else: as with [`std::sync::Mutex`], forever if it keeps the guard.
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard {
     client: Client,
-    /// With the namespace.
-    name: String,
+    /// With the namespace; never empty.
+    names: Vec<String>,
+    token: Option<u64>,
     hold: u64,
     epoch: u64,
+    is_scoped: bool,
     is_given: bool,
-    stays_with_its_thread: PhantomData<*const ()>,
 }
 
 impl Guard {
-    pub(super) fn new(client: Client, name: String, hold: u64, epoch: u64) -> Self {
-        Guard { client, name, hold, epoch, is_given: false, stays_with_its_thread: PhantomData }
+    pub(super) fn new(
+        client: Client,
+        names: Vec<String>,
+        token: Option<u64>,
+        (hold, epoch): (u64, u64),
+        is_scoped: bool,
+    ) -> Self {
+        Guard { client, names, token, hold, epoch, is_scoped, is_given: false }
     }
 
-    /// The name of the lock, as it was asked for.
+    /// The name of the lock, as it was asked for: of [`Client::lock_any`] the one that it got, of [`Client::lock_all`] the
+    /// first.
     pub fn name(&self) -> &str {
-        self.client.without_namespace(&self.name).unwrap_or(&self.name)
+        self.names().next().unwrap_or_default()
     }
 
-    /// Whether the lock is not held any more, although the guard is there: the connection was lost, or this client has
-    /// given up everything by a `reset`.
+    /// The names of the locks, as they were asked for.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| self.client.without_namespace(name).unwrap_or(name))
+    }
+
+    /// The number of this grant, with [`LockOptions::fence`](super::LockOptions::fence). It is higher with every grant of
+    /// the server, of whatever lock.
+    pub fn token(&self) -> Option<u64> {
+        self.token
+    }
+
+    /// Until when it is certain that the lock is held, if it has a lease: it is counted from before the lock, or the last
+    /// renewal, was asked for, so that the server takes it back no sooner. None: it has no lease, or one of centuries, or
+    /// [`Guard::is_lost`].
+    ///
+    /// The clock is [`Instant`], which on many systems stands still while the machine sleeps. Only a
+    /// [`token`](Guard::token) that the resource checks is safe from that.
+    pub fn held_until(&self) -> Option<Instant> {
+        self.client.shared().state().holds.held_until(self.hold)
+    }
+
+    /// Whether the lock is perhaps not held any more, although the guard is there: the connection was lost, the lease has
+    /// run out, somebody [revoked](super::Options::on_revoked) it, or this client has given up everything by a `reset`. Of
+    /// several locks: whether that is so for any of them.
     pub fn is_lost(&self) -> bool {
         let state = self.client.shared().state();
-        state.check_link(self.epoch).is_err() || !state.is_held(&self.name, self.hold)
+        state.check_link(self.epoch).is_err() || state.holds.is_lost(self.hold)
+    }
+
+    /// Renews the lease: it has its whole length again from now on. Says how many wait for the lock.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] if it has run out; [`Error::ConnectionLost`]; [`Error::Server`] if there is no lease.
+    pub fn renew(&self) -> Result<u64, Error> {
+        self.renew_with(None)
+    }
+
+    /// Renews the lease with another length, which later renewals have as well. A lock without a lease gets one, which only
+    /// this call and [`Guard::renew`] renew.
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// let guard = client.lock("boss:17")?;
+    /// guard.renew_for(Duration::from_secs(60))?;
+    /// assert!(guard.held_until().is_some());
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`] if it has run out; [`Error::ConnectionLost`]; [`Error::Server`].
+    pub fn renew_for(&self, lease: Duration) -> Result<u64, Error> {
+        self.renew_with(Some(lease))
+    }
+
+    fn renew_with(&self, lease: Option<Duration>) -> Result<u64, Error> {
+        let shared = self.client.shared();
+        let turn = shared.turn(self.epoch)?;
+        turn.state.check_features(["renew"])?;
+        let answer = shared.renew(turn, self.hold, lease)?;
+        let answer = shared.wait(&answer)?;
+        match answer.result.as_str() {
+            // Of several locks, some may be gone.
+            "renewed" if answer.names.is_empty() || answer.names.len() == self.names.len() => Ok(answer.waiters),
+            "renewed" | "renew_failed" => Err(Error::NotHeld),
+            _ => Err(Error::unexpected(&format!("{answer:?}"))),
+        }
     }
 
     /// Releases the lock and waits until the server has said so. (Dropping the guard does not wait.) If it is not the
@@ -48,19 +121,16 @@ impl Guard {
     pub fn release(mut self) -> Result<(), Error> {
         self.is_given = true;
         let shared = self.client.shared();
-        let mut state = shared.state();
-        state.check_link(self.epoch)?;
-        match state.give(&self.name, self.hold) {
-            Given::Gone => Err(Error::NotHeld),
-            Given::Inner => Ok(()),
-            Given::Last => {
-                let answer = shared.unlock(self.epoch, state, &self.name)?;
-                match shared.wait(&answer)?.result.as_str() {
-                    "released" => Ok(()),
-                    _ => Err(Error::NotHeld),
-                }
-            }
-        }
+        let mut turn = shared.turn(self.epoch)?;
+        let subject = match turn.state.holds.give(self.hold, self.is_scoped) {
+            Given::Gone => return Err(Error::NotHeld),
+            Given::Inner => return Ok(()),
+            Given::Last(subject) => subject,
+        };
+        let answer = shared.unlock(turn, &subject)?;
+        let answer = shared.wait(&answer)?;
+        let is_whole = !subject.is_broken && (answer.names.is_empty() || answer.names.len() == subject.names.len());
+        if answer.result == "released" && is_whole { Ok(()) } else { Err(Error::NotHeld) }
     }
 }
 
@@ -70,10 +140,10 @@ impl Drop for Guard {
             return;
         }
         let shared = self.client.shared();
-        let mut state = shared.state();
-        if state.check_link(self.epoch).is_ok() && state.give(&self.name, self.hold) == Given::Last {
+        let Ok(mut turn) = shared.turn(self.epoch) else { return };
+        if let Given::Last(subject) = turn.state.holds.give(self.hold, self.is_scoped) {
             // Nobody waits for the answer. If it can't be sent the connection is lost, and the lock with it.
-            let _ = shared.unlock(self.epoch, state, &self.name);
+            let _ = shared.unlock(turn, &subject);
         }
     }
 }

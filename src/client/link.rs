@@ -21,6 +21,8 @@ struct Lines {
     stream: Stream,
     bytes: Vec<u8>,
     scanned: usize,
+    /// How long a read waits.
+    wait: Duration,
 }
 
 /// What reading for a while gave.
@@ -32,6 +34,18 @@ enum Heard {
 }
 
 impl Lines {
+    fn new(stream: Stream) -> Self {
+        Lines { stream, bytes: Vec::new(), scanned: 0, wait: Duration::ZERO }
+    }
+
+    fn set_wait(&mut self, wait: Duration) -> io::Result<()> {
+        if self.wait != wait {
+            self.stream.set_read_timeout(wait)?;
+            self.wait = wait;
+        }
+        Ok(())
+    }
+
     fn next(&mut self) -> io::Result<Heard> {
         loop {
             if let Some(distance) = memchr::memchr(b'\n', &self.bytes[self.scanned..]) {
@@ -65,11 +79,13 @@ impl Lines {
 }
 
 /// Whoever a connection belongs to. It may have several, one after the other: `epoch` says which of them.
-pub(super) trait Owner: Send + Sync + 'static {
+pub(super) trait LinkUser: Send + Sync + 'static {
     /// The server has answered a request.
     fn answer(&self, epoch: u64, answer: Answer);
     /// Whether keep-alives are sent for it.
     fn sends_keep_alives(&self) -> bool;
+    /// Renews the leases that are due. Returns when the next ones are.
+    fn renew_leases(&self, epoch: u64) -> Result<Option<Instant>, Error>;
     /// Writes a line to the connection.
     fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error>;
     /// The connection was found lost.
@@ -86,6 +102,8 @@ pub(super) struct Link {
     pub(super) line_bytes_max: usize,
     /// How soon it gives us up if it hears nothing. None: never.
     pub(super) silent_after: Option<Duration>,
+    /// What it can do beyond what every server can.
+    pub(super) features: Vec<String>,
     pulse: Pulse,
 }
 
@@ -135,7 +153,7 @@ impl Link {
         let hello = Request { command: "hello", client: options.name.as_deref(), ..Request::default() };
         // A server without room may be gone before this is written. What it said is there to read all the same.
         let _ = stream.write_all(&hello.line());
-        let mut lines = Lines { stream, bytes: Vec::new(), scanned: 0 };
+        let mut lines = Lines::new(stream);
         let line = loop {
             lines.stream.set_timeouts(until(give_up), until(give_up)).map_err(failed)?;
             match lines.next().map_err(failed)? {
@@ -155,9 +173,15 @@ impl Link {
         let silent_after = silent_after(&hello.limits);
         let pulse = Pulse::of_interval(interval(options, silent_after));
         lines.stream.set_timeouts(pulse.tick, pulse.answer_within).map_err(failed)?;
+        if options.on_revoked.is_some() && hello.features.iter().any(|feature| feature == "notices") {
+            // Only now is it known that the server has them. Nobody waits for the answer.
+            let hello = Request { command: "hello", notices: Some(true), ..Request::default() };
+            lines.stream.write_all(&hello.line()).map_err(failed)?;
+        }
         // Including its end. An answer without the limit does not prevent sending.
         let line_bytes_max = hello.limits.line_bytes_max.map_or(usize::MAX, |max| max.saturating_add(1));
-        Ok(Link { lines, connection: hello.connection, line_bytes_max, silent_after, pulse })
+        let (connection, features) = (hello.connection, hello.features);
+        Ok(Link { lines, connection, line_bytes_max, silent_after, features, pulse })
     }
 
     /// The half that writes.
@@ -166,24 +190,27 @@ impl Link {
     }
 
     /// Reads until the connection is lost, in a thread of its own.
-    pub(super) fn read(self, owner: Arc<impl Owner>, epoch: u64) -> io::Result<()> {
+    pub(super) fn read(self, user: Arc<impl LinkUser>, epoch: u64) -> io::Result<()> {
         let thread = thread::Builder::new().name("officer-client".to_owned());
         thread.spawn(move || {
-            let error = self.read_until_lost(&*owner, epoch);
-            owner.lose(epoch, error);
+            let error = self.read_until_lost(&*user, epoch);
+            user.lose(epoch, error);
         })?;
         Ok(())
     }
 
-    fn read_until_lost(mut self, owner: &impl Owner, epoch: u64) -> Error {
+    fn read_until_lost(mut self, user: &impl LinkUser, epoch: u64) -> Error {
         let mut asked_at = Instant::now();
         let mut is_asked = false;
         loop {
+            if let Err(error) = self.wait_at_most(user.renew_leases(epoch)) {
+                return error;
+            }
             match self.lines.next() {
                 Ok(Heard::Line(line)) => {
                     is_asked = false;
                     match read_answer(&line) {
-                        Ok(answer) => owner.answer(epoch, answer),
+                        Ok(answer) => user.answer(epoch, answer),
                         Err(error) => return Error::ConnectionLost { reason: error.to_string() },
                     }
                 }
@@ -197,14 +224,20 @@ impl Link {
             }
             // Whatever else comes and goes: what was sent meanwhile says nothing about the server, and what was heard
             // does not keep the connection from being idle for it.
-            if !is_asked && now >= asked_at + self.pulse.ask_after && owner.sends_keep_alives() {
+            if !is_asked && now >= asked_at + self.pulse.ask_after && user.sends_keep_alives() {
                 (asked_at, is_asked) = (now, true);
                 let keep_alive = Request { command: "keep_alive", ..Request::default() };
-                if let Err(error) = owner.write(epoch, &keep_alive.line()) {
+                if let Err(error) = user.write(epoch, &keep_alive.line()) {
                     return error;
                 }
             }
         }
+    }
+
+    /// The next read ends when a lease is to be renewed, if that is soon.
+    fn wait_at_most(&mut self, next_renewal: Result<Option<Instant>, Error>) -> Result<(), Error> {
+        let wait = next_renewal?.map_or(self.pulse.tick, |next| until(next).min(self.pulse.tick));
+        self.lines.set_wait(wait).map_err(|error| Error::ConnectionLost { reason: error.to_string() })
     }
 }
 
@@ -242,6 +275,13 @@ mod tests {
             let noticed = after(keep_alive, stop_within, Some(silent_after));
             assert!(noticed + Duration::from_millis(stop_within) < Duration::from_millis(silent_after), "{noticed:?}");
             assert!(noticed <= Duration::from_millis(keep_alive) && noticed >= INTERVAL_MIN, "{noticed:?}");
+        }
+        // The guide for operators says how long the server may take to answer `officer lock`.
+        for (silent_after, answer_within) in
+            [(60_000, 3_750), (20_000, 3_750), (15_000, 2_812), (10_000, 1_406), (4_000, 281)]
+        {
+            let pulse = Pulse::of_interval(after(10_000, 5_000, Some(silent_after)));
+            assert_eq!(pulse.answer_within.as_millis(), answer_within, "{silent_after}");
         }
         // What is asked for is kept if it does, or nobody is given up.
         assert_eq!(after(10_000, 5_000, Some(30_000)), Duration::from_secs(10));

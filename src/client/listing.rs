@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::error::Error;
 use super::request::Request;
 use super::state::CallKind;
-use super::{Client, ConnectionDetail, LockDetail, NameListing};
+use super::{Client, ConnectionDetail, LockDetail, NameListing, Owner};
 
 /// Some of the locks of a server, with all that it tells of them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,6 +54,28 @@ impl Client {
         Ok(LocksPage { locks: locks.into_iter().collect(), next })
     }
 
+    /// One lock with all that the server tells of it. None: it is free.
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// let guard = client.lock("boss:17")?;
+    /// let lock = client.lock_status("boss:17")?.expect("it is held");
+    /// assert_eq!((&lock.holders[0].connection, lock.waiting), (&client.connection_name(), 0));
+    /// assert_eq!(client.lock_status("loot")?, None);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::ConnectionLost`] and [`Error::Server`].
+    pub fn lock_status(&self, name: &str) -> Result<Option<LockDetail>, Error> {
+        let name = self.with_namespace(name);
+        let request = Request { command: "locks", name: Some(&name), detail: Some(true), ..Request::default() };
+        let answer = self.shared().ask(CallKind::Other, &["one_lock"], request)?;
+        let mut found: BTreeMap<String, LockDetail> = read(answer.value)?;
+        Ok(found.remove(&name))
+    }
+
     /// Every connection that holds or waits for anything, with the names of that.
     ///
     /// # Errors
@@ -79,7 +101,7 @@ impl Client {
     ) -> Result<Page<(String, ConnectionDetail)>, Error> {
         let (all, detail) = (Some(has_idle), Some(true));
         let request = Request { command: "connections", all, after, detail, ..Request::default() };
-        let answer = self.shared().ask(CallKind::Other, request)?;
+        let answer = self.shared().ask(CallKind::Other, &[], request)?;
         let page: BTreeMap<String, ConnectionDetail> = read(answer.value)?;
         Ok((page.into_iter().collect(), answer.next))
     }
@@ -92,12 +114,23 @@ impl Client {
         Ok(self.of_namespace(self.listing("my_locks")?))
     }
 
+    /// What an owner of the program holds or waits for.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::ConnectionLost`] and [`Error::Server`].
+    pub fn my_locks_of(&self, owner: impl Into<Owner>) -> Result<Vec<String>, Error> {
+        let owner = owner.into();
+        let request = Request { command: "my_locks", owner: Some(&owner), ..Request::default() };
+        let answer = self.shared().ask(CallKind::Other, &["owner"], request)?;
+        Ok(self.of_namespace(read(answer.value)?))
+    }
+
     fn of_namespace(&self, names: Vec<String>) -> Vec<String> {
         names.iter().filter_map(|name| self.without_namespace(name)).map(str::to_owned).collect()
     }
 
     fn listing<T: DeserializeOwned>(&self, command: &'static str) -> Result<T, Error> {
-        let answer = self.shared().ask(CallKind::Other, Request { command, ..Request::default() })?;
+        let answer = self.shared().ask(CallKind::Other, &[], Request { command, ..Request::default() })?;
         read(answer.value)
     }
 
@@ -110,7 +143,7 @@ impl Client {
     ) -> Result<(BTreeMap<String, V>, Option<String>), Error> {
         let prefix = self.with_namespace(prefix);
         let request = Request { command: "locks", prefix: Some(&prefix), after, detail, ..Request::default() };
-        let answer = self.shared().ask(CallKind::Other, request)?;
+        let answer = self.shared().ask(CallKind::Other, &[], request)?;
         let page: BTreeMap<String, V> = read(answer.value)?;
         let own = page.into_iter().filter_map(|(name, of)| Some((self.without_namespace(&name)?.to_owned(), of)));
         Ok((own.collect(), answer.next))

@@ -1,112 +1,113 @@
-//! Acquiring a lock: first in line among the threads of this client, then at the server.
+//! Acquiring locks.
 
-use std::sync::{MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::error::Error;
+use super::error::{Error, Reason};
+use super::holds::{Asked, Wanted};
+use super::lock_options::{Mode, check_owner};
 use super::request::Request;
-use super::shared::Shared;
-use super::state::{CallKind, State, Turn};
+use super::state::CallKind;
 use super::{Client, Guard, LockOptions};
 
+/// Which of several locks are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    Any,
+}
+
 impl Client {
-    /// `name` includes the namespace.
-    pub(super) fn acquire(&self, name: String, options: LockOptions) -> Result<Guard, Error> {
-        // A deadline too far away to be represented is no limit.
-        let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    /// `names` are without the namespace. `is_scoped`: the guard stays on this thread until a closure ends.
+    pub(super) fn acquire(
+        &self,
+        names: &[&str],
+        which: Which,
+        options: &LockOptions,
+        is_scoped: bool,
+    ) -> Result<Guard, Error> {
+        self.check(names, options)?;
+        let names: Vec<String> = names.iter().map(|name| self.with_namespace(name)).collect();
+        let is_any = which == Which::Any && names.len() != 1;
+        let is_many = names.len() != 1;
         let shared = self.shared();
         let epoch = shared.ensure_link()?;
-        let (mut state, turn) = shared.wait_for_turn(&name, epoch, options.queue_max, deadline);
-        match turn {
-            Ok(Some(hold)) => {
-                state.nest(&name);
-                drop(state);
-                Ok(Guard::new(self.clone(), name, hold, epoch))
+        let mut turn = shared.turn(epoch)?;
+        let by_names = [("names", is_many), ("any", is_any)].into_iter().filter_map(|(name, is)| is.then_some(name));
+        turn.state.check_features(options.features().chain(by_names))?;
+        let has_owners = turn.state.has_feature("owner");
+        let wanted = Wanted {
+            names: names.clone(),
+            is_any,
+            mode: options.mode,
+            owner: options.owner.clone(),
+            is_scoped,
+            lease: options.lease,
+            is_renewed: !options.is_renewed_by_program,
+        };
+        let (hold, owner) = match turn.state.holds.ask(wanted, has_owners)? {
+            Asked::Nested(hold) => {
+                drop(turn);
+                return self.guard(hold, epoch, is_scoped);
             }
-            Ok(None) => self.ask_for_lock(name, epoch, state, options.queue_max, deadline),
-            Err(error) => {
-                drop(state);
-                // The thread that was next after this one may be the first now.
-                shared.changed().notify_all();
-                Err(error)
-            }
-        }
-    }
-
-    /// Requests the lock from the server. No other thread of this client does.
-    fn ask_for_lock(
-        &self,
-        name: String,
-        epoch: u64,
-        state: MutexGuard<'_, State>,
-        queue_max: Option<u64>,
-        deadline: Option<Instant>,
-    ) -> Result<Guard, Error> {
-        let shared = self.shared();
-        let timeout = deadline.map(|deadline| left(deadline).as_secs_f64());
-        let request = Request { command: "lock", name: Some(&name), timeout, queue_max, ..Request::default() };
-        let answer = shared.send(epoch, state, CallKind::Lock { name: name.clone() }, request);
-        // If it was not sent, the thread that was next after this one may be the first now.
-        let answer = shared.wait(&answer.inspect_err(|_| shared.changed().notify_all())?)?;
+            Asked::New(hold, owner) => (hold, owner),
+        };
+        let request = Request { any: is_any.then_some(true), ..Request::about("lock", &names, owner.as_ref()) };
+        let answer = shared.send(turn, CallKind::Lock(hold), options.request(request))?;
+        let answer = shared.wait(&answer)?;
         match answer.result.as_str() {
-            "acquired" | "already_acquired" => {
-                let state = shared.state();
-                // It may be gone again: with the connection, or by a reset of another thread.
-                state.check_link(epoch)?;
-                let hold = state.hold_of_this_thread(&name).ok_or(Error::Cancelled)?;
-                drop(state);
-                Ok(Guard::new(self.clone(), name, hold, epoch))
-            }
+            "acquired" | "already_acquired" => self.guard(hold, epoch, is_scoped),
             "timed_out" => Err(Error::TimedOut { queue: answer.queue }),
             "queue_maxed" => Err(Error::QueueMaxed { queue: answer.queue }),
+            "deadlock" => Err(Error::Deadlock { cycle: answer.cycle }),
             "cancelled" => Err(Error::Cancelled),
             _ => Err(Error::unexpected(&format!("{answer:?}"))),
         }
     }
-}
 
-impl Shared {
-    /// Waits until no other thread of this client is in the way. Returns the hold that this thread has already, if it has
-    /// one.
-    fn wait_for_turn(
-        &self,
-        name: &str,
-        epoch: u64,
-        queue_max: Option<u64>,
-        deadline: Option<Instant>,
-    ) -> (MutexGuard<'_, State>, Result<Option<u64>, Error>) {
-        let mut state = self.state();
-        let ticket = state.line_up(name);
-        let mut is_newcomer = true;
-        let turn = loop {
-            if let Err(error) = state.check_link(epoch) {
-                break Err(error);
-            }
-            let ahead = match state.turn(name, ticket) {
-                Turn::Nested(hold) => break Ok(Some(hold)),
-                Turn::Ask => break Ok(None),
-                Turn::Cancelled => break Err(Error::Cancelled),
-                Turn::Wait { ahead } => ahead,
-            };
-            let queue = || vec![state.connection.clone(); ahead];
-            if is_newcomer && queue_max.is_some_and(|queue_max| ahead as u64 >= queue_max) {
-                break Err(Error::QueueMaxed { queue: queue() });
-            }
-            is_newcomer = false;
-            state = match deadline.map(left) {
-                Some(Duration::ZERO) => break Err(Error::TimedOut { queue: queue() }),
-                Some(left) => {
-                    let woken = self.changed().wait_timeout(state, left);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.changed().wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
-        };
-        state.step_out(name, ticket);
-        (state, turn)
+    /// What the server could not see.
+    fn check(&self, names: &[&str], options: &LockOptions) -> Result<(), Error> {
+        // With a namespace in front, it would not see that the name is empty.
+        if names.contains(&"") && self.shared().options.namespace.is_some() {
+            let message = "name must not be empty".to_owned();
+            return Err(Error::Server { reason: Reason::InvalidRequest, message });
+        }
+        options.owner.as_ref().map_or(Ok(()), check_owner)
+    }
+
+    fn guard(&self, hold: u64, epoch: u64, is_scoped: bool) -> Result<Guard, Error> {
+        let state = self.shared().state();
+        // It may be gone again: with the connection, or by a reset of another thread.
+        state.check_link(epoch)?;
+        let (names, token) = state.holds.granted_of(hold).ok_or(Error::Cancelled)?;
+        drop(state);
+        Ok(Guard::new(self.clone(), names, token, (hold, epoch), is_scoped))
     }
 }
 
-fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
+impl LockOptions {
+    /// The fields of a request.
+    fn request<'a>(&'a self, request: Request<'a>) -> Request<'a> {
+        let (mode, slots) = match self.mode {
+            Mode::Exclusive => (None, None),
+            Mode::Shared => (Some("shared"), None),
+            Mode::Semaphore(units) => (None, Some(units)),
+        };
+        // A time too long to be represented is no limit.
+        let timeout = self.timeout.filter(|timeout| Instant::now().checked_add(*timeout).is_some());
+        let seconds = |time: std::time::Duration| time.as_secs_f64();
+        Request {
+            timeout: timeout.map(seconds),
+            queue_max: self.queue_max,
+            mode,
+            slots,
+            priority: (self.priority > 0).then_some(self.priority),
+            lease: self.lease.map(seconds),
+            fence: self.has_fence.then_some(true),
+            deadlock: self.refuses_deadlock.then_some("refuse"),
+            min_hold: self.min_hold.map(seconds),
+            lost_delay: self.lost_delay.map(seconds),
+            label: self.label.as_deref(),
+            ..request
+        }
+    }
 }

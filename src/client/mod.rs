@@ -17,7 +17,7 @@
 //!
 //! match client.lock_with("boss:17", LockOptions::timeout(Duration::from_secs(5))) {
 //!     Ok(_guard) => println!("got it"),
-//!     Err(Error::TimedOut { queue }) => println!("held by {}", queue[0]),
+//!     Err(Error::TimedOut { queue }) => println!("held by {queue:?}"),
 //!     Err(error) => return Err(error),
 //! }
 //!
@@ -26,9 +26,10 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! One [`Client`] serves any number of threads over one connection; clone it, or share a reference. To the server it is
-//! one holder. So that two threads never enter the same lock together, the client lets one of them ask for it, and the
-//! others wait in the client until that one has released it; then the next asks, behind whoever queued at the server.
+//! One [`Client`] serves any number of threads over one connection; clone it, or share a reference. To the server each
+//! thread is a party of its own: they exclude each other, and wait in one queue with everybody else. A program whose
+//! parties are not threads, but players or tasks, says who asks: [`LockOptions::owner`]. A [`Guard`] may be sent to another
+//! thread.
 //!
 //! **A lost connection means lost locks.** The server releases everything the moment that the connection goes. Calls in
 //! progress then fail with [`Error::ConnectionLost`], and every guard says [`is_lost`](Guard::is_lost). A client that held
@@ -39,12 +40,17 @@
 mod connect;
 mod error;
 mod guard;
+mod holds;
+mod lease;
 mod link;
 mod listing;
 mod lock;
+mod lock_options;
 mod options;
+mod owners;
 mod request;
 pub(crate) mod resolve;
+mod revoke;
 mod shared;
 mod state;
 mod stream;
@@ -52,12 +58,19 @@ mod stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::error::write_queue;
 pub use self::error::{Error, Reason};
 pub use self::guard::Guard;
 pub use self::listing::{Connections, Locks, LocksPage};
-pub use self::options::{Address, DEFAULT_PORT, LockOptions, Options};
-pub use crate::wire::answer::{ConnectionDetail, LockDetail, NameListing, PlaceDetail};
+pub use self::lock_options::{LockOptions, Mode};
+pub use self::options::{Address, DEFAULT_PORT, Options};
+pub use self::revoke::RevokeOptions;
+pub use crate::wire::answer::{Asker, ConnectionDetail, LockDetail, NameListing, PlaceDetail};
 
+/// Who holds a lock, of the many parties that one client may act for: a whole number, or a text.
+pub type Owner = crate::wire::Owner<Box<str>>;
+
+use self::lock::Which;
 use self::request::Request;
 use self::shared::Shared;
 use self::state::CallKind;
@@ -106,35 +119,88 @@ impl Client {
         self.lock_with(name, LockOptions::default())
     }
 
-    /// Acquires a lock. A thread that holds it already gets one more guard at once.
+    /// Acquires a lock.
     ///
     /// # Errors
-    /// Those of [`Client::lock`], [`Error::TimedOut`] and [`Error::QueueMaxed`]. Where another thread of this client is
-    /// in the way, only its threads are counted, and the `queue` of these two has this connection's name for each.
+    /// Those of [`Client::lock`], [`Error::TimedOut`] and [`Error::QueueMaxed`]; [`Error::Deadlock`] and
+    /// [`Error::Unsupported`] where the options ask for what can fail so.
     pub fn lock_with(&self, name: &str, options: LockOptions) -> Result<Guard, Error> {
-        // With a namespace in front, the server would not see that the name is empty.
-        if name.is_empty() && self.shared().options.namespace.is_some() {
-            let message = "name must not be empty".to_owned();
-            return Err(Error::Server { reason: Reason::InvalidRequest, message });
-        }
-        self.acquire(self.with_namespace(name), options)
+        self.acquire(&[name], Which::All, &options, false)
     }
 
-    /// Runs a closure while it holds a lock. Calls within the closure for the same lock release it only with the
-    /// outermost.
+    /// Acquires several locks in one step, all or none. Others who acquire theirs so never wait for each other in a circle
+    /// if they hold nothing else, whatever the order of the names. At most 64, each once.
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// // A trade: both items, or none.
+    /// let guard = client.lock_all(["sword", "shield"], LockOptions::default())?;
+    /// assert!(guard.names().eq(["sword", "shield"]));
+    /// guard.release()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Client::lock_with`].
+    pub fn lock_all<N: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+        options: LockOptions,
+    ) -> Result<Guard, Error> {
+        self.lock_many(names, Which::All, &options)
+    }
+
+    /// Acquires one of several locks: the first that is free, or else whichever is first to be. [`Guard::name`] says which.
+    /// For pools of game servers, licences or devices. At most 64 names, each once.
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// let servers = ["arena:1", "arena:2"];
+    /// let first = client.lock_any(servers, LockOptions::no_wait())?;
+    /// let second = client.lock_any(servers, LockOptions::no_wait())?;
+    /// assert_eq!((first.name(), second.name()), ("arena:1", "arena:2"));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Client::lock_with`].
+    pub fn lock_any<N: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+        options: LockOptions,
+    ) -> Result<Guard, Error> {
+        self.lock_many(names, Which::Any, &options)
+    }
+
+    fn lock_many<N: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+        which: Which,
+        options: &LockOptions,
+    ) -> Result<Guard, Error> {
+        let names: Vec<N> = names.into_iter().collect();
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        self.acquire(&names, which, options, false)
+    }
+
+    /// Runs a closure while it holds a lock. Calls within the closure for the same lock, on the same thread, have it at
+    /// once, and release it only with the outermost.
     ///
     /// # Errors
     /// Those of [`Client::lock_with`], and then the closure has not run; or that the lock was lost while it ran
     /// ([`Error::ConnectionLost`], [`Error::NotHeld`]), and then its result is gone, as it can't be trusted. A program that
     /// wants it all the same uses a [`Guard`].
     pub fn with_lock<T>(&self, name: &str, options: LockOptions, closure: impl FnOnce() -> T) -> Result<T, Error> {
-        let guard = self.lock_with(name, options)?;
+        let guard = self.acquire(&[name], Which::All, &options, true)?;
         let result = closure();
         guard.release()?;
         Ok(result)
     }
 
-    /// Releases a lock that this thread holds, whatever guards there are: those are then lost. Says whether it was held.
+    /// Releases a lock that this thread has acquired, whatever guards there are: those are then lost. Says whether it was
+    /// held.
     ///
     /// # Errors
     /// [`Error::ConnectionLost`] and [`Error::Server`].
@@ -142,29 +208,47 @@ impl Client {
         let name = self.with_namespace(name);
         let shared = self.shared();
         let epoch = shared.ensure_link()?;
-        let state = shared.state();
-        if state.hold_of_this_thread(&name).is_none() {
-            return Ok(false);
+        let mut was_held = false;
+        loop {
+            let mut turn = shared.turn(epoch)?;
+            let Some(subject) = turn.state.holds.give_name(&name) else { return Ok(was_held) };
+            let answer = shared.unlock(turn, &subject)?;
+            was_held |= shared.wait(&answer)?.result == "released";
         }
-        let answer = shared.unlock(epoch, state, &name)?;
-        Ok(shared.wait(&answer)?.result == "released")
     }
 
-    /// Gives up everything: the locks of all threads, and their waits, which end with [`Error::Cancelled`].
+    /// Gives up everything: the locks of all threads and owners, and their waits, which end with [`Error::Cancelled`].
     ///
     /// # Errors
     /// [`Error::ConnectionLost`] and [`Error::Server`].
     pub fn reset(&self) -> Result<(), Error> {
-        self.expect("reset_succeeded", CallKind::Reset, Request { command: "reset", ..Request::default() })
+        let request = Request { command: "reset", ..Request::default() };
+        self.expect("reset_succeeded", CallKind::Reset(None), &[], request)
+    }
+
+    /// Gives up everything of an [`owner`](LockOptions::owner) of the program: its locks, and its waits, which end with
+    /// [`Error::Cancelled`].
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::ConnectionLost`] and [`Error::Server`].
+    pub fn reset_owner(&self, owner: impl Into<Owner>) -> Result<(), Error> {
+        let owner = owner.into();
+        lock_options::check_owner(&owner)?;
+        let request = Request { command: "reset", owner: Some(&owner), ..Request::default() };
+        self.expect("reset_succeeded", CallKind::Reset(Some(owner.clone())), &["owner"], request)
     }
 
     /// Tells the server that this client is alive, and waits for its answer. For programs that have chosen
-    /// [`Options::keep_alive_by_program`].
+    /// [`Options::keep_alive_by_program`]; for them it renews the leases of which a third has passed.
     ///
     /// # Errors
     /// [`Error::ConnectionLost`] and [`Error::Server`].
     pub fn keep_alive(&self) -> Result<(), Error> {
-        self.expect("kept_alive", CallKind::Other, Request { command: "keep_alive", ..Request::default() })
+        let shared = self.shared();
+        if shared.options.is_keep_alive_by_program {
+            shared.renew_owed(shared.ensure_link()?)?;
+        }
+        self.expect("kept_alive", CallKind::Other, &[], Request { command: "keep_alive", ..Request::default() })
     }
 
     /// How long the server takes to answer.
@@ -173,7 +257,7 @@ impl Client {
     /// [`Error::ConnectionLost`] and [`Error::Server`].
     pub fn ping(&self) -> Result<Duration, Error> {
         let start = Instant::now();
-        self.expect("pong", CallKind::Other, Request { command: "ping", ..Request::default() })?;
+        self.expect("pong", CallKind::Other, &[], Request { command: "ping", ..Request::default() })?;
         Ok(start.elapsed())
     }
 
@@ -185,12 +269,17 @@ impl Client {
     /// [`Error::ConnectionLost`].
     pub fn kick(&self, connection: &str) -> Result<bool, Error> {
         let request = Request { command: "kick", connection: Some(connection), ..Request::default() };
-        let answer = self.shared().ask(CallKind::Other, request)?;
+        let answer = self.shared().ask(CallKind::Other, &[], request)?;
         match answer.result.as_str() {
             "kicked" => Ok(true),
             "kick_failed" => Ok(false),
             _ => Err(Error::unexpected(&format!("{answer:?}"))),
         }
+    }
+
+    /// Whether the server has a feature, by its name in [the protocol](crate::docs::protocol): `shared` locks take `mode`.
+    pub fn has_feature(&self, feature: &str) -> bool {
+        self.shared().state().has_feature(feature)
     }
 
     /// What the server calls this connection.
@@ -227,28 +316,39 @@ impl Client {
         let shared = self.shared();
         let state = shared.state();
         let epoch = state.epoch;
-        let waited = shared.changed().wait_timeout_while(state, timeout, |state| state.check_link(epoch).is_ok());
+        let waited = shared.lost().wait_timeout_while(state, timeout, |state| state.check_link(epoch).is_ok());
         let (state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         state.check_link(epoch).is_err()
     }
 
-    fn expect(&self, result: &str, kind: CallKind, request: Request<'_>) -> Result<(), Error> {
-        let answer = self.shared().ask(kind, request)?;
+    fn expect(
+        &self,
+        result: &str,
+        kind: CallKind,
+        features: &[&'static str],
+        request: Request<'_>,
+    ) -> Result<(), Error> {
+        let answer = self.shared().ask(kind, features, request)?;
         if answer.result == result { Ok(()) } else { Err(Error::unexpected(&format!("{answer:?}"))) }
     }
 
     fn with_namespace(&self, name: &str) -> String {
-        match &self.shared().options.namespace {
-            Some(namespace) => format!("{namespace}:{name}"),
-            None => name.to_owned(),
-        }
+        self.shared().options.with_namespace(name)
     }
 
-    /// None: the name is of another namespace.
     fn without_namespace<'a>(&self, name: &'a str) -> Option<&'a str> {
-        match &self.shared().options.namespace {
-            Some(namespace) => name.strip_prefix(namespace.as_str())?.strip_prefix(':'),
-            None => Some(name),
-        }
+        self.shared().options.without_namespace(name)
     }
+}
+
+/// A hold that has ended although the program did not end it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LostHold {
+    /// The lock.
+    pub name: String,
+    /// The token of the hold.
+    pub token: Option<u64>,
+    /// The [`owner`](LockOptions::owner) of the program that had it. None: a thread.
+    pub owner: Option<Owner>,
 }

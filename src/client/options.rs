@@ -1,11 +1,11 @@
-//! How to reach a server, and how to ask for a lock.
+//! How to reach a server, and how a client behaves.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Client, Error};
+use super::{Client, Error, LostHold};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,9 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Called when a connection is found lost.
 type OnLost = Arc<dyn Fn(&Error) + Send + Sync>;
 
+/// Called when a hold has ended that the program did not end.
+pub(super) type OnLostHold = Arc<dyn Fn(&LostHold) + Send + Sync>;
+
 /// How a [`Client`] behaves. Made from the address; [`Options::connect`] makes the client.
 #[derive(Clone)]
 pub struct Options {
@@ -91,6 +94,8 @@ pub struct Options {
     pub(super) stop_within: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) on_lost: Option<OnLost>,
+    pub(super) on_expired: Option<OnLostHold>,
+    pub(super) on_revoked: Option<OnLostHold>,
 }
 
 impl Options {
@@ -105,6 +110,8 @@ impl Options {
             stop_within: Duration::ZERO,
             connect_timeout: Duration::from_secs(10),
             on_lost: None,
+            on_expired: None,
+            on_revoked: None,
         }
     }
 
@@ -146,8 +153,9 @@ impl Options {
     /// closes a silent connection (60 s unless configured). If that thread gets stuck, the server takes its locks back. A
     /// connection that dies between calls is noticed by the next.
     ///
-    /// To the server the threads of a client are one: a call of any of them counts. Give each worker that is to be watched
-    /// a client of its own.
+    /// The same goes for leases: [`Client::keep_alive`] renews those that the client would otherwise renew by itself.
+    ///
+    /// A call of any thread of a client counts for all of them. Give each worker that is to be watched a client of its own.
     #[must_use]
     pub fn keep_alive_by_program(mut self) -> Self {
         self.is_keep_alive_by_program = true;
@@ -171,6 +179,68 @@ impl Options {
         self
     }
 
+    /// Called when the lease of a lock has run out and the server has taken the lock back. The guard says
+    /// [`is_lost`](super::Guard::is_lost) already, and mostly has for a moment. The thread is the client's own. It must not
+    /// call the client.
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// # use std::sync::mpsc::channel;
+    /// let (sender, expired) = channel();
+    /// let options = Options::new(address).on_expired(move |lost| sender.send(lost.name.clone()).unwrap());
+    /// let client = options.connect()?;
+    /// let briefly = LockOptions::default().lease(Duration::from_millis(50)).renewed_by_program();
+    /// let guard = client.lock_with("boss:17", briefly)?;
+    /// assert_eq!(expired.recv().unwrap(), "boss:17");
+    /// assert!(guard.is_lost());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_expired(mut self, callback: impl Fn(&LostHold) + Send + Sync + 'static) -> Self {
+        self.on_expired = Some(Arc::new(callback));
+        self
+    }
+
+    /// Called when somebody has taken a lock away by a [`revoke`](Client::revoke). Without this callback the server does
+    /// not tell, and a guard whose lock was revoked learns it when it is released. The thread is the client's own. It must
+    /// not call the client.
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// # use std::sync::mpsc::channel;
+    /// # let operator = Client::connect(address.clone())?;
+    /// let (sender, revoked) = channel();
+    /// let options = Options::new(address).on_revoked(move |lost| sender.send(lost.name.clone()).unwrap());
+    /// let client = options.connect()?;
+    /// let guard = client.lock("boss:17")?;
+    /// operator.revoke("boss:17", &RevokeOptions::default())?;
+    /// assert_eq!(revoked.recv().unwrap(), "boss:17");
+    /// assert!(guard.is_lost());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_revoked(mut self, callback: impl Fn(&LostHold) + Send + Sync + 'static) -> Self {
+        self.on_revoked = Some(Arc::new(callback));
+        self
+    }
+
+    pub(super) fn with_namespace(&self, name: &str) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}:{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// None: the name is of another namespace.
+    pub(super) fn without_namespace<'a>(&self, name: &'a str) -> Option<&'a str> {
+        match &self.namespace {
+            Some(namespace) => name.strip_prefix(namespace.as_str())?.strip_prefix(':'),
+            None => Some(name),
+        }
+    }
+
     /// Connects.
     ///
     /// # Errors [`Error::Connect`] if nobody answers; [`Error::Unexpected`] if it is not an Officer server;
@@ -191,35 +261,6 @@ impl fmt::Debug for Options {
             .field("stop_within", &self.stop_within)
             .field("connect_timeout", &self.connect_timeout)
             .finish_non_exhaustive()
-    }
-}
-
-/// How to request a lock. The default waits forever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LockOptions {
-    /// The longest wait. None: forever; zero: not at all.
-    pub timeout: Option<Duration>,
-    /// Do not wait if at least this many, including the holder, hold the lock or wait for it.
-    pub queue_max: Option<u64>,
-}
-
-impl LockOptions {
-    /// Waits so long at most.
-    pub fn timeout(timeout: Duration) -> Self {
-        LockOptions { timeout: Some(timeout), queue_max: None }
-    }
-
-    /// Does not wait if this many connections, the holder counted, are on the lock already.
-    #[must_use]
-    pub fn queue_max(mut self, queue_max: u64) -> Self {
-        self.queue_max = Some(queue_max);
-        self
-    }
-
-    /// Does not wait.
-    pub fn no_wait() -> Self {
-        LockOptions::timeout(Duration::ZERO)
     }
 }
 

@@ -3,12 +3,14 @@
 use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::error::{Error, Reason};
-use super::link::{Link, Owner};
+use super::holds::Subject;
+use super::link::{Link, LinkUser};
 use super::options::Options;
 use super::request::Request;
-use super::state::{CallKind, LinkState, State};
+use super::state::{CallKind, LinkState, Notice, State};
 use super::stream::Stream;
 use crate::wire::answer::Answer;
 
@@ -16,8 +18,8 @@ use crate::wire::answer::Answer;
 pub(super) struct Shared {
     pub(super) options: Options,
     state: Mutex<State>,
-    /// Something in the state has changed that a thread may wait for.
-    changed: Condvar,
+    /// The connection was lost.
+    lost: Condvar,
     /// The half that writes, with its epoch. A mutex of its own: a slow server must not hold up who only looks. It is
     /// locked before the state, and there exactly while the state's link is up.
     writer: Mutex<Writer>,
@@ -27,12 +29,20 @@ pub(super) struct Shared {
 
 type Writer = Option<(u64, Stream)>;
 
+/// The right to send the next request. What is decided with it about the state is in the order in which the server hears
+/// of it: who finds a lock released asks for it after the `unlock`.
+pub(super) struct Turn<'a> {
+    writer: MutexGuard<'a, Writer>,
+    pub(super) state: MutexGuard<'a, State>,
+    pub(super) epoch: u64,
+}
+
 impl Shared {
     pub(super) fn new(options: Options) -> Self {
         Shared {
             options,
             state: Mutex::new(State::new()),
-            changed: Condvar::new(),
+            lost: Condvar::new(),
             writer: Mutex::new(None),
             connecting: Mutex::new(()),
         }
@@ -47,8 +57,8 @@ impl Shared {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn changed(&self) -> &Condvar {
-        &self.changed
+    pub(super) fn lost(&self) -> &Condvar {
+        &self.lost
     }
 
     /// Sees to it that there is a connection: makes a new one if the last was lost while nothing hung on it. Returns the
@@ -92,7 +102,7 @@ impl Shared {
             if state.epoch != before {
                 return Err(state.loss());
             }
-            let epoch = state.renew(&link);
+            let epoch = state.connected(&link);
             *slot = Some((epoch, writer));
             epoch
         };
@@ -136,49 +146,46 @@ impl Shared {
             stream.shut_down();
         }
         drop(writer);
-        self.changed.notify_all();
+        self.lost.notify_all();
+    }
+
+    /// The right to send, if the connection of this epoch is there.
+    pub(super) fn turn(&self, epoch: u64) -> Result<Turn<'_>, Error> {
+        let writer = self.writer();
+        let state = self.state();
+        state.check_link(epoch)?;
+        Ok(Turn { writer, state, epoch })
     }
 
     /// Sends a request. The answer comes through the receiver, or never: then the connection was lost.
     pub(super) fn send(
         &self,
-        epoch: u64,
-        mut state: MutexGuard<'_, State>,
+        turn: Turn<'_>,
         kind: CallKind,
         mut request: Request<'_>,
     ) -> Result<Receiver<Answer>, Error> {
-        state.check_link(epoch)?;
+        let Turn { writer, mut state, epoch } = turn;
         request.id = state.next_id();
         let line = request.line();
         // The server would close the connection for it, and the locks of all threads would be lost. (A release has to go
         // out at any price.)
-        if line.len() > state.line_bytes_max && !matches!(kind, CallKind::Unlock { .. }) {
+        if line.len() > state.line_bytes_max && !matches!(kind, CallKind::Unlock) {
+            if let CallKind::Lock(hold) = kind {
+                state.holds.end(hold);
+            }
             let message = format!("a request has at most {} bytes", state.line_bytes_max);
             return Err(Error::Server { reason: Reason::LineTooLong, message });
         }
         let (sender, receiver) = sync_channel(1);
         state.call(request.id, kind, sender);
         drop(state);
-        self.write(epoch, &line)?;
+        self.write_with(writer, epoch, &line)?;
         Ok(receiver)
     }
 
-    /// Sends the request to release a name that this thread owns.
-    pub(super) fn unlock(
-        &self,
-        epoch: u64,
-        state: MutexGuard<'_, State>,
-        name: &str,
-    ) -> Result<Receiver<Answer>, Error> {
-        let request = Request { command: "unlock", name: Some(name), ..Request::default() };
-        let receiver = self.send(epoch, state, CallKind::Unlock { name: name.to_owned() }, request)?;
-        let mut state = self.state();
-        if state.check_link(epoch).is_ok() {
-            state.let_go(name);
-            drop(state);
-            self.changed.notify_all();
-        }
-        Ok(receiver)
+    /// Sends the request to release what is no longer in the state.
+    pub(super) fn unlock(&self, turn: Turn<'_>, subject: &Subject) -> Result<Receiver<Answer>, Error> {
+        self.send(turn, CallKind::Unlock, Request::about("unlock", &subject.names, subject.owner.as_ref()))
     }
 
     /// Waits for the answer to a request. Errors that the server answers are errors here.
@@ -190,34 +197,20 @@ impl Shared {
         }
     }
 
-    /// Sends a request and waits for its answer.
-    pub(super) fn ask(self: &Arc<Self>, kind: CallKind, request: Request<'_>) -> Result<Answer, Error> {
-        let epoch = self.ensure_link()?;
-        let receiver = self.send(epoch, self.state(), kind, request)?;
+    /// Sends a request for which the server needs these features, and waits for its answer.
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        kind: CallKind,
+        features: &[&'static str],
+        request: Request<'_>,
+    ) -> Result<Answer, Error> {
+        let turn = self.turn(self.ensure_link()?)?;
+        turn.state.check_features(features.iter().copied())?;
+        let receiver = self.send(turn, kind, request)?;
         self.wait(&receiver)
     }
-}
 
-/// What the reading thread needs.
-impl Owner for Shared {
-    /// Applies an answer, and wakes whoever waits for what it changes.
-    fn answer(&self, epoch: u64, answer: Answer) {
-        let mut state = self.state();
-        if state.epoch == epoch {
-            state.answer(answer);
-            drop(state);
-            self.changed.notify_all();
-        }
-    }
-
-    /// Whether the reading thread is to send keep-alives now.
-    fn sends_keep_alives(&self) -> bool {
-        !self.options.is_keep_alive_by_program || self.state().has_calls()
-    }
-
-    /// Writes a line to the connection of an epoch. If that fails the connection is lost.
-    fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error> {
-        let mut writer = self.writer();
+    fn write_with(&self, mut writer: MutexGuard<'_, Writer>, epoch: u64, line: &[u8]) -> Result<(), Error> {
         let result = match writer.as_mut() {
             Some((of, stream)) if *of == epoch => stream.write_all(line),
             _ => return Err(self.state().loss()),
@@ -232,6 +225,54 @@ impl Owner for Shared {
             self.lose_with_writer(writer, epoch, error.clone());
             error
         })
+    }
+}
+
+/// What the reading thread needs.
+impl LinkUser for Shared {
+    /// Applies what the server says, and tells the program what it wants to know of it.
+    fn answer(&self, epoch: u64, answer: Answer) {
+        let mut state = self.state();
+        if state.epoch != epoch {
+            return;
+        }
+        let notice = state.answer(answer);
+        drop(state);
+        let (callback, mut lost) = match notice {
+            Some(Notice::Expired(lost)) => (&self.options.on_expired, lost),
+            Some(Notice::Revoked(lost)) => (&self.options.on_revoked, lost),
+            None => return,
+        };
+        if let Some(callback) = callback {
+            lost.name = self.options.without_namespace(&lost.name).unwrap_or(&lost.name).to_owned();
+            callback(&lost);
+        }
+    }
+
+    /// Whether the reading thread is to send keep-alives now.
+    fn sends_keep_alives(&self) -> bool {
+        !self.options.is_keep_alive_by_program || self.state().has_calls()
+    }
+
+    /// Writes a line to the connection of an epoch. If that fails the connection is lost.
+    fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error> {
+        self.write_with(self.writer(), epoch, line)
+    }
+
+    /// Renews the leases that are due. Returns when the next ones are.
+    fn renew_leases(&self, epoch: u64) -> Result<Option<Instant>, Error> {
+        let mut state = self.state();
+        let due = state.holds.due(Instant::now());
+        if due.is_empty() {
+            return Ok(state.holds.next_renewal());
+        }
+        drop(state);
+        if self.sends_keep_alives() {
+            self.renew_each(epoch, due)?;
+        } else {
+            self.state().holds.owe(due);
+        }
+        Ok(self.state().holds.next_renewal())
     }
 
     /// The connection of an epoch was found lost.

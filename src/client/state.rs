@@ -1,15 +1,17 @@
-//! What a client knows: calls without an answer, names with their threads, and whether the connection is there.
+//! What a client knows: calls without an answer, what it holds, and whether the connection is there.
 //!
 //! All of it changes under one mutex. What the server says is applied in the order in which it came, by the thread that
 //! reads, before the caller that it is for wakes up: so a release or a `reset` by another thread can't be overtaken.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::mpsc::SyncSender;
-use std::thread::{self, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::error::Error;
+use super::holds::Holds;
 use super::link::Link;
+use super::lock_options::check_owner;
+use super::{LostHold, Owner};
 use crate::wire::answer::Answer;
 
 /// Everything that the mutex protects.
@@ -26,17 +28,12 @@ pub(super) struct State {
     pub(super) line_bytes_max: usize,
     /// How soon it gives us up if it hears nothing.
     pub(super) silent_after: Option<Duration>,
+    /// What it can do beyond what every server can.
+    pub(super) features: Vec<String>,
+    pub(super) holds: Holds,
     calls: HashMap<u64, Call>,
     /// The last that was given out.
     last_id: u64,
-    /// Names that a thread of this client holds or asks the server for.
-    owned: HashMap<String, Owned>,
-    /// Threads that wait for another thread of this client, by ticket.
-    waiting: HashMap<String, VecDeque<u64>>,
-    next_ticket: u64,
-    /// Tickets up to this one were given up by a `reset`.
-    cancelled_ticket: u64,
-    next_hold: u64,
 }
 
 /// Whether there is a connection.
@@ -58,44 +55,21 @@ struct Call {
 /// What the answer to a request changes.
 #[derive(Debug)]
 pub(super) enum CallKind {
-    Lock { name: String },
-    Unlock { name: String },
-    Reset,
+    /// By the number of the request in `holds`.
+    Lock(u64),
+    Unlock,
+    /// The number of a hold, when it was asked for, and the lease that was asked for.
+    Renew(u64, Instant, Option<Duration>),
+    /// Of an owner of the program; None: of everything.
+    Reset(Option<Owner>),
     Other,
 }
 
-/// A name's thread.
+/// What the server has said without being asked.
 #[derive(Debug)]
-struct Owned {
-    thread: ThreadId,
-    /// None while the server has not granted it, and once it is being released.
-    hold: Option<u64>,
-    /// How many guards there are.
-    depth: u32,
-}
-
-/// What a thread that wants a name may do.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// It holds the lock already, by this hold: one more guard.
-    Nested(u64),
-    /// Nobody else in this client wants it: ask the server.
-    Ask,
-    /// Others in this client come first: this many hold or wait for the name.
-    Wait { ahead: usize },
-    /// A `reset` has ended its wait.
-    Cancelled,
-}
-
-/// Whether a guard was the last of its hold.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Given {
-    /// Others remain.
-    Inner,
-    /// The lock is to be released.
-    Last,
-    /// The hold is gone.
-    Gone,
+pub(super) enum Notice {
+    Expired(LostHold),
+    Revoked(LostHold),
 }
 
 impl State {
@@ -109,14 +83,11 @@ impl State {
             last_loss: None,
             line_bytes_max: usize::MAX,
             silent_after: None,
+            features: Vec::new(),
+            holds: Holds::default(),
             calls: HashMap::new(),
             // That of keep-alives, whose answers nobody waits for.
             last_id: 0,
-            owned: HashMap::new(),
-            waiting: HashMap::new(),
-            next_ticket: 0,
-            cancelled_ticket: 0,
-            next_hold: 0,
         }
     }
 
@@ -135,9 +106,16 @@ impl State {
         self.last_loss.clone().unwrap_or_else(unknown)
     }
 
-    /// Whether the program holds or waits for something.
-    fn is_busy(&self) -> bool {
-        !(self.owned.is_empty() && self.waiting.is_empty() && self.calls.is_empty())
+    pub(super) fn has_feature(&self, feature: &str) -> bool {
+        self.features.iter().any(|listed| listed == feature)
+    }
+
+    /// Fails unless the server can do all of this. What it does not know it would take for nothing.
+    pub(super) fn check_features(&self, features: impl IntoIterator<Item = &'static str>) -> Result<(), Error> {
+        match features.into_iter().find(|feature| !self.has_feature(feature)) {
+            Some(feature) => Err(Error::Unsupported { feature }),
+            None => Ok(()),
+        }
     }
 
     /// Whether a request has no answer yet.
@@ -147,91 +125,23 @@ impl State {
 
     /// The connection is gone: every call fails, every hold is gone. Waking the waiting threads is the caller's part.
     pub(super) fn lose(&mut self, error: Error) {
-        let was_busy = self.is_busy();
+        // The program holds or waits for something.
+        let was_busy = !(self.holds.is_empty() && self.calls.is_empty());
         self.last_loss = Some(error.clone());
         self.link = LinkState::Lost { error, was_busy };
         self.calls.clear();
-        self.owned.clear();
+        self.holds.clear();
     }
 
     /// There is a new connection. Returns its epoch.
-    pub(super) fn renew(&mut self, link: &Link) -> u64 {
+    pub(super) fn connected(&mut self, link: &Link) -> u64 {
         self.link = LinkState::Up;
         self.connection.clone_from(&link.connection);
         self.line_bytes_max = link.line_bytes_max;
         self.silent_after = link.silent_after;
+        self.features.clone_from(&link.features);
         self.epoch += 1;
         self.epoch
-    }
-
-    /// Takes a place among the threads of this client that want a name. The first part of a `lock`.
-    pub(super) fn line_up(&mut self, name: &str) -> u64 {
-        self.next_ticket += 1;
-        self.waiting.entry(name.to_owned()).or_default().push_back(self.next_ticket);
-        self.next_ticket
-    }
-
-    /// What the thread with this ticket may do now.
-    pub(super) fn turn(&self, name: &str, ticket: u64) -> Turn {
-        let queue = self.waiting.get(name).expect("the ticket is in its queue");
-        let position = queue.iter().position(|waiting| *waiting == ticket).expect("the ticket is in its queue");
-        if ticket <= self.cancelled_ticket {
-            return Turn::Cancelled;
-        }
-        match self.owned.get(name) {
-            // Its own hold: it would wait for itself forever.
-            Some(Owned { thread, hold: Some(hold), .. }) if *thread == thread::current().id() => Turn::Nested(*hold),
-            None if position == 0 => Turn::Ask,
-            owned => Turn::Wait { ahead: position + usize::from(owned.is_some()) },
-        }
-    }
-
-    /// Leaves the line, with or without having got what was wanted.
-    pub(super) fn step_out(&mut self, name: &str, ticket: u64) {
-        if let Some(queue) = self.waiting.get_mut(name) {
-            queue.retain(|waiting| *waiting != ticket);
-            if queue.is_empty() {
-                self.waiting.remove(name);
-            }
-        }
-    }
-
-    /// The thread is about to ask the server.
-    fn own(&mut self, name: &str) {
-        let owned = Owned { thread: thread::current().id(), hold: None, depth: 0 };
-        let before = self.owned.insert(name.to_owned(), owned);
-        assert!(before.is_none(), "two threads of one client own {name:?}");
-    }
-
-    /// One more guard for a hold.
-    pub(super) fn nest(&mut self, name: &str) {
-        self.owned.get_mut(name).expect("a nested hold is there").depth += 1;
-    }
-
-    /// The hold that this thread has on a name.
-    pub(super) fn hold_of_this_thread(&self, name: &str) -> Option<u64> {
-        let owned = self.owned.get(name)?;
-        (owned.thread == thread::current().id()).then_some(owned.hold).flatten()
-    }
-
-    pub(super) fn is_held(&self, name: &str, hold: u64) -> bool {
-        self.owned.get(name).is_some_and(|owned| owned.hold == Some(hold))
-    }
-
-    /// A guard ends.
-    pub(super) fn give(&mut self, name: &str, hold: u64) -> Given {
-        match self.owned.get_mut(name) {
-            Some(owned) if owned.hold == Some(hold) => {
-                owned.depth -= 1;
-                if owned.depth == 0 { Given::Last } else { Given::Inner }
-            }
-            _ => Given::Gone,
-        }
-    }
-
-    /// The request to release a name is written. Whoever asks for it now comes after that, so the next thread may.
-    pub(super) fn let_go(&mut self, name: &str) {
-        self.owned.remove(name);
     }
 
     /// An id for a request.
@@ -242,36 +152,36 @@ impl State {
 
     /// Notes a request that is about to be sent.
     pub(super) fn call(&mut self, id: u64, kind: CallKind, answer: SyncSender<Answer>) {
-        match &kind {
-            CallKind::Lock { name } => self.own(name),
-            CallKind::Unlock { name } => {
-                // No guard is given out any more, but no other thread asks either until this is on its way: see `let_go`.
-                if let Some(owned) = self.owned.get_mut(name) {
-                    owned.hold = None;
-                }
-            }
-            // Already now: the next in line must not ask as soon as the `reset` has freed the name.
-            CallKind::Reset => self.cancelled_ticket = self.next_ticket,
-            CallKind::Other => {}
-        }
         self.calls.insert(id, Call { kind, answer });
     }
 
-    /// Applies an answer and passes it on. Nothing happens for an id that nobody waits for.
-    pub(super) fn answer(&mut self, answer: Answer) {
-        let Some(call) = answer.id.and_then(|id| self.calls.remove(&id)) else { return };
-        match (&call.kind, answer.result.as_str()) {
-            (CallKind::Lock { name }, "acquired" | "already_acquired") => {
-                self.next_hold += 1;
-                let owned = self.owned.get_mut(name).expect("who asks owns the name");
-                (owned.hold, owned.depth) = (Some(self.next_hold), 1);
-            }
-            (CallKind::Lock { name }, _) => drop(self.owned.remove(name)),
+    /// Applies an answer and passes it on. Nothing happens for an id that nobody waits for. Returns what the program wants
+    /// to be told.
+    pub(super) fn answer(&mut self, answer: Answer) -> Option<Notice> {
+        if let Some(notice) = answer.notice {
+            let (name, owner) = (answer.name?, answer.owner);
+            let is_known = self.holds.lose(&name, owner.as_ref());
+            // Numbers of threads mean nothing to the program.
+            let owner = owner.filter(|owner| check_owner(owner).is_ok());
+            let lost = LostHold { name, token: answer.token, owner };
+            return match &*notice {
+                "expired" if is_known => Some(Notice::Expired(lost)),
+                "revoked" if is_known => Some(Notice::Revoked(lost)),
+                _ => None,
+            };
+        }
+        let call = answer.id.and_then(|id| self.calls.remove(&id))?;
+        match (call.kind, answer.result.as_str()) {
+            (CallKind::Lock(hold), "acquired" | "already_acquired") => self.holds.grant(hold, &answer),
+            (CallKind::Lock(hold), _) => self.holds.end(hold),
+            (CallKind::Renew(hold, sent_at, lease), "renewed") => self.holds.renewed(hold, sent_at, lease, &answer),
+            (CallKind::Renew(hold, ..), "renew_failed") => self.holds.end(hold),
             // What is still being asked for was cancelled, and is answered so by itself.
-            (CallKind::Reset, "reset_succeeded") => self.owned.retain(|_, owned| owned.hold.is_none()),
-            (CallKind::Unlock { .. } | CallKind::Reset | CallKind::Other, _) => {}
+            (CallKind::Reset(owner), "reset_succeeded") => self.holds.reset(owner.as_ref()),
+            (CallKind::Unlock | CallKind::Renew(..) | CallKind::Reset(_) | CallKind::Other, _) => {}
         }
         // The caller may be gone.
         let _ = call.answer.send(answer);
+        None
     }
 }

@@ -39,16 +39,19 @@ impl Stream {
     }
 
     pub(super) fn set_timeouts(&self, read: Duration, write: Duration) -> io::Result<()> {
+        self.set_read_timeout(read)?;
         match self {
-            Stream::Tcp(stream) => {
-                stream.set_read_timeout(Some(read))?;
-                stream.set_write_timeout(Some(write))
-            }
+            Stream::Tcp(stream) => stream.set_write_timeout(Some(write)),
             #[cfg(unix)]
-            Stream::Unix(stream) => {
-                stream.set_read_timeout(Some(read))?;
-                stream.set_write_timeout(Some(write))
-            }
+            Stream::Unix(stream) => stream.set_write_timeout(Some(write)),
+        }
+    }
+
+    pub(super) fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
+            #[cfg(unix)]
+            Stream::Unix(stream) => stream.set_read_timeout(Some(timeout)),
         }
     }
 

@@ -29,9 +29,10 @@ pub(crate) struct AddressOptions {
 struct Parts {
     /// Name or address that the server listens on; on the command line it implies the type TCP
     #[arg(short = 'h', long, env = "OFFICER_HOST", hide_env_values = true, default_value = "127.0.0.1")]
+    #[arg(value_parser = host)]
     host: String,
 
-    /// TCP port; a server takes a free one for 0
+    /// TCP port
     #[arg(short, long, env = "OFFICER_PORT", hide_env_values = true, default_value_t = Port::Number(DEFAULT_PORT))]
     port: Port,
 
@@ -51,6 +52,11 @@ struct Parts {
 enum SocketType {
     Tcp,
     Unix,
+}
+
+/// A name or an address. One of IPv6 may have brackets: both of them.
+fn host(text: &str) -> Result<String, &'static str> {
+    if text.starts_with('[') == text.ends_with(']') { Ok(text.to_owned()) } else { Err("a bracket is missing") }
 }
 
 const NOT_A_PORT: &str = "not a port number from 0 to 65535";
@@ -265,6 +271,15 @@ mod tests {
             [["-f", "x", "-h", "y"], ["-f", "x", "-p", "1"], ["-o", "TCP", "-f", "x"], ["-o", "UNIX", "-p", "1"]]
         {
             assert_eq!(parse(&line).unwrap_err().kind(), ErrorKind::ArgumentConflict, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_both_brackets_or_none() {
+        for line in [["-h", "[::1"], ["-h", "::1]"]] {
+            let error = parse(&line).unwrap_err();
+            let said = format!("error: invalid value '{}' for '--host <HOST>': a bracket is missing\n", line[1]);
+            assert!(error.to_string().starts_with(&said), "{error}");
         }
     }
 

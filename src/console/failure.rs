@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 use super::shown::Shown;
-use crate::client::{Error, Reason};
+use crate::client::{Error, Reason, write_queue};
 use crate::net::{BindError, RunError};
 
 /// The exit status of commands that reach no server, or that it refuses (`EX_UNAVAILABLE` of `sysexits.h`).
@@ -29,10 +29,12 @@ pub enum Failure {
         /// The client's error.
         error: Error,
     },
-    /// The wait for the lock timed out, or its queue was full.
+    /// The wait for the lock timed out, or its queue was full, or it was held and not to be waited for.
     Conflict {
         /// The lock.
         name: String,
+        /// Whether it was to be waited for.
+        may_wait: bool,
         /// The client's error.
         error: Error,
         /// What the holder's client calls itself.
@@ -109,8 +111,15 @@ impl fmt::Display for Failure {
             Failure::Listen(error) => error.fmt(f),
             Failure::Run(error) => error.fmt(f),
             Failure::Server { address, error } => write_server(f, address, error),
-            Failure::Conflict { name, error, held_by, .. } => {
-                let mut reason = error.to_string();
+            Failure::Conflict { name, may_wait, error, held_by, .. } => {
+                let mut reason = match error {
+                    Error::TimedOut { queue } if !may_wait => {
+                        let mut reason = "the lock is not free".to_owned();
+                        write_queue(&mut reason, queue)?;
+                        reason
+                    }
+                    error => error.to_string(),
+                };
                 if let (Error::TimedOut { queue } | Error::QueueMaxed { queue }, Some(client)) = (error, held_by)
                     && let Some(holder) = queue.first()
                 {

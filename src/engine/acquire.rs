@@ -9,6 +9,7 @@ use super::place::{Place, PlaceKey, Standing};
 use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
+use crate::wire::Owner;
 use crate::wire::reply::{Outcome, Reason, Subject};
 use crate::wire::request::{Fit, Lock, Terms};
 
@@ -35,6 +36,19 @@ pub(super) struct Who {
 }
 
 impl<S: BuildHasher> Engine<S> {
+    /// Apart from [`Engine::lock`], so that the compiler makes a copy of that which has no terms.
+    #[inline(never)]
+    pub(super) fn lock_with(
+        &mut self,
+        request: &Lock<'_>,
+        terms: &Terms<'_>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        self.lock(request, Some(terms), context, replies);
+    }
+
+    #[inline(always)]
     pub(super) fn lock(
         &mut self,
         request: &Lock<'_>,
@@ -45,42 +59,81 @@ impl<S: BuildHasher> Engine<S> {
         let who = self.who(context);
         let name = request.name.as_str();
         let hash = self.table.hash(name);
-        let lock = self.table.find(hash, name);
-        if let (Some(lock), Some(asker)) = (lock, who.asker)
-            && let Some(place) = self.table.place_of(lock, asker)
-        {
-            return self.lock_again(place, request, terms, context, replies);
+        if let Some(lock) = self.table.find(hash, name) {
+            return self.lock_taken(lock, who, request, terms, context, replies);
         }
-        if let Some(refusal) = self.refuse_at_once(lock, name, terms, context) {
-            return self.answer(context, refusal, replies);
+        if terms.is_some() || !self.has_room(context) {
+            if let Some(refusal) = self.refuse_at_once(None, name, terms, context) {
+                return self.answer(context, refusal, replies);
+            }
         }
-        let outcome = match lock {
-            Some(lock) if !self.is_free_for(lock, kind(terms), slots(terms), priority(terms)) => {
-                match self.judge(lock, request) {
-                    Verdict::QueueMaxed => {
-                        self.stats.on_queue_maxed();
-                        self.read_queue(lock);
-                        Outcome::QueueMaxed { name, queue: &self.queue }
-                    }
-                    Verdict::TimedOut => {
-                        self.stats.on_timeout();
-                        self.read_queue(lock);
-                        Outcome::TimedOut { subject: Subject::Lock(name), queue: Some(&self.queue) }
-                    }
-                    Verdict::TooManyWaits => too_many_waits(name),
-                    _ => return self.wait(lock, who, request, terms, context, replies),
-                }
-            }
-            _ => {
-                let lock = lock.unwrap_or_else(|| self.table.add(hash, name));
-                let asker = self.known(who, context);
-                let token = self.tokens.take();
-                self.hold(lock, asker, terms, token, context.now);
-                let waited = terms.and_then(|terms| terms.lease).map(|_| Span::ZERO);
-                Outcome::Acquired { subject: Subject::Lock(name), token: request.has_fence.then_some(token), waited }
-            }
+        let lock = self.table.add(hash, name);
+        self.hold_now(lock, who, request, terms, context, replies);
+    }
+
+    #[inline(always)]
+    fn hold_now(
+        &mut self,
+        lock: LockKey,
+        who: Who,
+        request: &Lock<'_>,
+        terms: Option<&Terms<'_>>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let asker = self.known(who, context);
+        let token = self.tokens.take();
+        self.hold(lock, asker, terms, token, context.now);
+        let outcome = Outcome::Acquired {
+            subject: Subject::Lock(request.name.as_str()),
+            token: request.has_fence.then_some(token),
+            waited: terms.and_then(|terms| terms.lease).map(|_| Span::ZERO),
         };
         self.answer(context, outcome, replies);
+    }
+
+    /// A request for a lock that has an entry.
+    #[inline(never)]
+    fn lock_taken(
+        &mut self,
+        lock: LockKey,
+        who: Who,
+        request: &Lock<'_>,
+        terms: Option<&Terms<'_>>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let name = request.name.as_str();
+        if let Some(place) = who.asker.and_then(|asker| self.table.place_of(lock, asker)) {
+            return self.lock_again(place, request, terms, context, replies);
+        }
+        if let Some(refusal) = self.refuse_at_once(Some(lock), name, terms, context) {
+            return self.answer(context, refusal, replies);
+        }
+        if self.is_free_for(lock, kind(terms), slots(terms), priority(terms)) {
+            return self.hold_now(lock, who, request, terms, context, replies);
+        }
+        let outcome = match self.judge(lock, request) {
+            Verdict::QueueMaxed => {
+                self.stats.on_queue_maxed();
+                self.read_queue(lock);
+                Outcome::QueueMaxed { name, queue: &self.queue }
+            }
+            Verdict::TimedOut => {
+                self.stats.on_timeout();
+                self.read_queue(lock);
+                Outcome::TimedOut { subject: Subject::Lock(name), queue: Some(&self.queue) }
+            }
+            Verdict::TooManyWaits => too_many_waits(name),
+            _ => return self.wait(lock, who, request, terms, context, replies),
+        };
+        self.answer(context, outcome, replies);
+    }
+
+    /// Whether the connection may have one more place.
+    #[inline]
+    fn has_room(&self, context: &Context<'_>) -> bool {
+        self.askers.session(context.session).places() < self.limits.session_locks_max
     }
 
     /// A request from an asker who is on the lock already.
@@ -124,7 +177,7 @@ impl<S: BuildHasher> Engine<S> {
         {
             return Some(refusal(Reason::SlotsMismatch, "the semaphore has other slots", name));
         }
-        if self.askers.session(context.session).places() >= self.limits.session_locks_max {
+        if !self.has_room(context) {
             return Some(refusal(Reason::TooManyLocks, "per-connection lock limit reached", name));
         }
         let may_close = terms.is_some_and(|terms| terms.min_hold > Span::ZERO || terms.lost_delay > Span::ZERO);
@@ -160,24 +213,26 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Who asks, found if it holds or waits for anything.
-    #[inline]
+    #[inline(always)]
     pub(super) fn who(&self, context: &Context<'_>) -> Who {
         match context.owner {
             None => Who { asker: Some(Asker::session(context.session)), hash: 0 },
-            Some(owner) => {
-                // Who has just locked is often the one who unlocks: this spares the hash.
-                let last =
-                    self.askers.last_owner(context.session).filter(|last| self.askers.name(*last) == Some(owner));
-                if last.is_some() {
-                    return Who { asker: last, hash: 0 };
-                }
-                let hash = self.table.hash_of_owner(context.session.slot(), owner);
-                Who { asker: self.askers.find_owner(hash, context.session, owner), hash }
-            }
+            Some(owner) => self.who_owns(owner, context),
         }
     }
 
+    fn who_owns(&self, owner: Owner<&str>, context: &Context<'_>) -> Who {
+        // Who has just locked is often the one who unlocks: this spares the hash.
+        let last = self.askers.last_owner(context.session).filter(|last| self.askers.name(*last) == Some(owner));
+        if last.is_some() {
+            return Who { asker: last, hash: 0 };
+        }
+        let hash = self.table.hash_of_owner(context.session.slot(), owner);
+        Who { asker: self.askers.find_owner(hash, context.session, owner), hash }
+    }
+
     /// The same, with a record if it is an owner who had none. The caller gives it a place at once.
+    #[inline]
     pub(super) fn known(&mut self, who: Who, context: &Context<'_>) -> Asker {
         match (who.asker, context.owner) {
             (Some(asker), _) => asker,
@@ -186,7 +241,7 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn hold(
         &mut self,
         lock: LockKey,
@@ -213,11 +268,13 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Adds a place at the end of its list.
-    #[inline]
+    #[inline(always)]
     pub(super) fn join(&mut self, place: Place) -> PlaceKey {
         let (asker, is_wait) = (place.asker, !place.is_holding());
-        let key = self.table.join(place, &mut self.askers.party_mut(asker).places);
-        self.askers.on_join(asker, is_wait);
+        let party = self.askers.party_mut(asker);
+        party.waiting += u32::from(is_wait);
+        let key = self.table.join(place, &mut party.places);
+        self.askers.count_join(asker, is_wait);
         if is_wait {
             self.stats.on_wait();
         } else {
@@ -281,8 +338,10 @@ impl<S: BuildHasher> Engine<S> {
     fn join_ahead(&mut self, place: Place) -> PlaceKey {
         let (lock, asker) = (place.lock, place.asker);
         let has_left_over = self.has_left_over(lock);
-        let key = self.table.join_queue(place, has_left_over, &mut self.askers.party_mut(asker).places);
-        self.askers.on_join(asker, true);
+        let party = self.askers.party_mut(asker);
+        party.waiting += 1;
+        let key = self.table.join_queue(place, has_left_over, &mut party.places);
+        self.askers.count_join(asker, true);
         self.stats.on_wait();
         if !has_left_over {
             self.table.look_again(lock);

@@ -21,6 +21,7 @@ pub(super) struct Asker(u32);
 const OWNER: u32 = 1 << 31;
 
 impl Asker {
+    #[inline]
     pub(super) fn session(key: SessionKey) -> Self {
         debug_assert!(key.slot() < OWNER, "fewer than 2^31 sessions");
         Asker(key.slot())
@@ -30,6 +31,7 @@ impl Asker {
         Asker(number | OWNER)
     }
 
+    #[inline]
     fn to_owner(self) -> Option<u32> {
         (self.0 & OWNER != 0).then_some(self.0 & !OWNER)
     }
@@ -102,6 +104,7 @@ impl Session {
     }
 
     /// All places, those of its owners too.
+    #[inline]
     pub(super) fn places(&self) -> usize {
         self.party.places.len() + self.of_owners as usize
     }
@@ -167,6 +170,9 @@ impl Askers {
     }
 
     pub(super) fn remove(&mut self, key: SessionKey) {
+        if let Some(last) = self.last_owner(key) {
+            self.forget_owner_if_idle(last.to_owner().expect("it is an owner"));
+        }
         let session = self.sessions.remove(key).expect("a session ends once");
         assert!(session.places() == 0, "a session that ends has left everything");
     }
@@ -197,6 +203,7 @@ impl Askers {
     }
 
     /// The slot of the session.
+    #[inline]
     fn slot(&self, asker: Asker) -> u32 {
         asker.to_owner().map_or(asker.0, |number| self.owners[number as usize].session)
     }
@@ -237,8 +244,12 @@ impl Askers {
         self.session(session).extras.as_ref()?.last_owner.map(Asker::owner)
     }
 
-    /// Makes a record of an owner who has no places. The caller gives it one at once.
+    /// Makes a record of an owner who has none. The caller gives it a place at once.
     pub(super) fn add_owner(&mut self, hash: u64, session: SessionKey, owner: Owner<&str>) -> Asker {
+        // The one that was kept goes.
+        if let Some(last) = self.last_owner(session) {
+            self.forget_owner_if_idle(last.to_owner().expect("it is an owner"));
+        }
         let extras = self.sessions.get_mut(session).expect("the session lives").extras.get_or_insert_default();
         let previous = extras.last_owner;
         let (session, name) = (session.slot(), OwnerName::new(owner));
@@ -253,13 +264,11 @@ impl Askers {
         Asker::owner(number)
     }
 
-    /// A place has been added to an asker's list.
+    /// After a place was added to an asker's list: those of owners are counted for their session as well.
     #[inline]
-    pub(super) fn on_join(&mut self, asker: Asker, is_wait: bool) {
-        self.party_mut(asker).waiting += u32::from(is_wait);
+    pub(super) fn count_join(&mut self, asker: Asker, is_wait: bool) {
         if asker.to_owner().is_some() {
-            let slot = self.slot(asker);
-            let session = self.sessions.at_mut(slot);
+            let session = self.session_of_mut(asker);
             session.of_owners += 1;
             session.of_owners_waiting += u32::from(is_wait);
         }
@@ -270,27 +279,37 @@ impl Askers {
     pub(super) fn on_grant(&mut self, asker: Asker) {
         self.party_mut(asker).waiting -= 1;
         if asker.to_owner().is_some() {
-            let slot = self.slot(asker);
-            self.sessions.at_mut(slot).of_owners_waiting -= 1;
+            self.session_of_mut(asker).of_owners_waiting -= 1;
         }
     }
 
-    /// A place has been taken out of an asker's list. The record of an owner stays for [`Askers::forget_if_idle`].
+    /// After a place was taken out of an asker's list. The record of an owner stays for [`Askers::forget_if_idle`].
     #[inline]
-    pub(super) fn on_leave(&mut self, asker: Asker, was_wait: bool) {
-        self.party_mut(asker).waiting -= u32::from(was_wait);
+    pub(super) fn count_leave(&mut self, asker: Asker, was_wait: bool) {
         if asker.to_owner().is_some() {
-            let slot = self.slot(asker);
-            let session = self.sessions.at_mut(slot);
+            let session = self.session_of_mut(asker);
             session.of_owners -= 1;
             session.of_owners_waiting -= u32::from(was_wait);
         }
     }
 
-    /// Forgets an owner who has no places.
+    fn session_of_mut(&mut self, asker: Asker) -> &mut Session {
+        let slot = self.slot(asker);
+        self.sessions.at_mut(slot)
+    }
+
+    /// Forgets an owner who has no places, unless it is the last that came: it often comes again at once, and is kept
+    /// until another comes.
     #[inline]
     pub(super) fn forget_if_idle(&mut self, asker: Asker) {
-        let Some(number) = asker.to_owner() else { return };
+        if let Some(number) = asker.to_owner()
+            && self.owners[number as usize].next.is_some()
+        {
+            self.forget_owner_if_idle(number);
+        }
+    }
+
+    fn forget_owner_if_idle(&mut self, number: u32) {
         if !self.owners[number as usize].party.places.is_empty() {
             return;
         }

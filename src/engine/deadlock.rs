@@ -16,7 +16,7 @@ use super::Engine;
 use super::acquire::Verdict;
 use super::askers::Asker;
 use super::fit::Kind;
-use super::place::PlaceKey;
+use super::place::{Place, PlaceKey};
 use super::table::LockKey;
 use crate::wire::reply::CYCLE_MAX;
 
@@ -40,6 +40,47 @@ enum Passed {
     ByAll,
 }
 
+/// What a walk looks for: a way from the asker back to the asker.
+#[derive(Clone, Copy)]
+struct Search {
+    asker: Asker,
+    by: By,
+}
+
+/// How it goes through one of the new places.
+#[derive(Clone, Copy)]
+enum By {
+    /// It begins with what the asker waits for there. They are the last of the asker's, and so many.
+    New(usize),
+    /// It ends with who waits for the asker there, and begins with anything that the asker waits for.
+    Old { ahead: PlaceKey },
+}
+
+impl Search {
+    fn is_end(&self, key: PlaceKey) -> bool {
+        match self.by {
+            By::New(_) => true,
+            By::Old { ahead } => key == ahead,
+        }
+    }
+}
+
+impl Walk {
+    fn begin(&mut self) {
+        self.met.clear();
+        self.next.clear();
+        self.passed.clear();
+        self.held.clear();
+    }
+
+    /// Counts one more place that is looked at, and says whether that was allowed.
+    fn spend(&mut self) -> bool {
+        let may_go_on = self.left > 0;
+        self.left -= usize::from(may_go_on);
+        may_go_on
+    }
+}
+
 /// What came of looking at one place.
 enum Step {
     GoOn,
@@ -49,20 +90,22 @@ enum Step {
 
 impl<S: BuildHasher> Engine<S> {
     /// Whether the last `new` waits of an asker, which have their places already, close a circle. If so, it is in
-    /// `self.cycle`. `ahead_of` is a place that may have got ahead of others.
-    pub(super) fn look_for_circle(&mut self, asker: Asker, new: usize, ahead_of: Option<PlaceKey>) -> Verdict {
+    /// `self.cycle`. `ahead` is a new place that may have got ahead of others.
+    ///
+    /// A circle that was there before does not count, so it must go through one of the new places: from the asker by what
+    /// it waits for there, or back to the asker by who waits for it there.
+    pub(super) fn look_for_circle(&mut self, asker: Asker, new: usize, ahead: Option<PlaceKey>) -> Verdict {
+        let ahead = ahead.filter(|key| self.table.place(*key).in_queue.next().is_some());
         // Whoever holds nothing, waits for nothing else, and gets ahead of nobody is waited for by nobody.
-        let is_last = ahead_of.is_none_or(|key| self.table.place(key).in_queue.next().is_none());
-        if self.askers.party(asker).places.len() == new && is_last {
+        if self.askers.party(asker).places.len() == new && ahead.is_none() {
             return Verdict::Wait;
         }
         let mut walk = std::mem::take(&mut self.walk);
-        walk.met.clear();
-        walk.next.clear();
-        walk.passed.clear();
-        walk.held.clear();
         walk.left = self.limits.turn_walk_max;
-        let step = self.walk_from(asker, &mut walk);
+        let mut step = self.walk_from(Search { asker, by: By::New(new) }, &mut walk);
+        if let (Step::GoOn, Some(ahead)) = (&step, ahead) {
+            step = self.walk_from(Search { asker, by: By::Old { ahead } }, &mut walk);
+        }
         self.walk_left = self.walk_left.saturating_sub(self.limits.turn_walk_max - walk.left);
         let verdict = match step {
             Step::GoOn => Verdict::Wait,
@@ -76,26 +119,49 @@ impl<S: BuildHasher> Engine<S> {
         verdict
     }
 
-    fn walk_from(&self, asker: Asker, walk: &mut Walk) -> Step {
-        walk.next.push_back(asker);
+    fn walk_from(&self, search: Search, walk: &mut Walk) -> Step {
+        walk.begin();
+        let places = &self.askers.party(search.asker).places;
+        let old = match search.by {
+            By::New(new) => places.len() - new,
+            By::Old { .. } => 0,
+        };
+        match self.look_from(search, search.asker, places.iter(self.table.places()).skip(old), walk) {
+            Step::GoOn => {}
+            step => return step,
+        }
         while let Some(waiter) = walk.next.pop_front() {
             let party = self.askers.party(waiter);
             if party.waiting == 0 {
                 continue;
             }
-            for (key, place) in party.places.iter(self.table.places()) {
-                // A hold that is passed over costs as much as a place that is looked at.
-                if walk.left == 0 {
-                    return Step::OutOfBudget;
-                }
-                walk.left -= 1;
-                if place.is_holding() || !self.counts(key) {
-                    continue;
-                }
-                match self.look_ahead(asker, waiter, key, walk) {
-                    Step::GoOn => {}
-                    step => return step,
-                }
+            match self.look_from(search, waiter, party.places.iter(self.table.places()), walk) {
+                Step::GoOn => {}
+                step => return step,
+            }
+        }
+        Step::GoOn
+    }
+
+    /// Looks at all for whom one asker waits.
+    fn look_from<'a>(
+        &self,
+        search: Search,
+        waiter: Asker,
+        places: impl Iterator<Item = (PlaceKey, &'a Place)>,
+        walk: &mut Walk,
+    ) -> Step {
+        for (key, place) in places {
+            // A hold that is passed over costs as much as a place that is looked at.
+            if !walk.spend() {
+                return Step::OutOfBudget;
+            }
+            if place.is_holding() || !self.counts(key) {
+                continue;
+            }
+            match self.look_ahead(search, waiter, key, walk) {
+                Step::GoOn => {}
+                step => return step,
             }
         }
         Step::GoOn
@@ -107,7 +173,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Looks at all for whom one place waits.
-    fn look_ahead(&self, asker: Asker, waiter: Asker, key: PlaceKey, walk: &mut Walk) -> Step {
+    fn look_ahead(&self, search: Search, waiter: Asker, key: PlaceKey, walk: &mut Walk) -> Step {
         let place = self.table.place(key);
         let (lock, kind) = (place.lock, place.kind);
         let as_what = if kind == Kind::Shared { Passed::ByShared } else { Passed::ByAll };
@@ -118,7 +184,7 @@ impl<S: BuildHasher> Engine<S> {
                 return Step::GoOn;
             }
             let place = self.table.place(key);
-            match self.look_at(asker, waiter, kind, place, walk) {
+            match self.look_at(search, (waiter, kind), (key, place), walk) {
                 Step::GoOn => {}
                 step => return step,
             }
@@ -129,8 +195,8 @@ impl<S: BuildHasher> Engine<S> {
         if fits || !mark(&mut walk.held, lock, as_what) {
             return Step::GoOn;
         }
-        for (_, place) in holders.iter(self.table.places()) {
-            match self.look_at(asker, waiter, kind, place, walk) {
+        for (key, place) in holders.iter(self.table.places()) {
+            match self.look_at(search, (waiter, kind), (key, place), walk) {
                 Step::GoOn => {}
                 step => return step,
             }
@@ -138,16 +204,21 @@ impl<S: BuildHasher> Engine<S> {
         Step::GoOn
     }
 
-    fn look_at(&self, asker: Asker, waiter: Asker, kind: Kind, place: &super::place::Place, walk: &mut Walk) -> Step {
-        if walk.left == 0 {
+    fn look_at(
+        &self,
+        search: Search,
+        (waiter, kind): (Asker, Kind),
+        (key, place): (PlaceKey, &Place),
+        walk: &mut Walk,
+    ) -> Step {
+        if !walk.spend() {
             return Step::OutOfBudget;
         }
-        walk.left -= 1;
         if kind.fits(place.kind) {
             return Step::GoOn;
         }
-        if place.asker == asker {
-            return Step::Found(waiter);
+        if place.asker == search.asker {
+            return if search.is_end(key) { Step::Found(waiter) } else { Step::GoOn };
         }
         if let Entry::Vacant(vacant) = walk.met.entry(place.asker) {
             vacant.insert(waiter);

@@ -262,9 +262,18 @@ impl<S: BuildHasher> Engine<S> {
     pub fn request(&mut self, operation: &Operation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         match operation {
             Operation::Lock(lock) => self.lock(lock, None, context, replies),
-            Operation::LockWith(lock, terms) => self.lock(lock, Some(terms), context, replies),
-            Operation::LockMany(request) => self.lock_many(request, context, replies),
             Operation::Unlock { name, token } => self.unlock(name.as_str(), *token, context, replies),
+            _ => self.request_other(operation, context, replies),
+        }
+    }
+
+    /// What is asked for less often: apart, so that the compiler keeps what is in front of it small.
+    #[inline(never)]
+    fn request_other(&mut self, operation: &Operation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
+        match operation {
+            Operation::Lock(_) | Operation::Unlock { .. } => unreachable!("these are executed above"),
+            Operation::LockWith(lock, terms) => self.lock_with(lock, terms, context, replies),
+            Operation::LockMany(request) => self.lock_many(request, context, replies),
             Operation::UnlockMany { names, token } => self.unlock_many(names, *token, context, replies),
             Operation::Renew(request) => self.renew(request, context, replies),
             Operation::Reset => {
@@ -386,6 +395,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Answers the request that is being executed.
+    #[inline(always)]
     fn answer(&self, context: &Context<'_>, outcome: Outcome<'_>, replies: &mut impl Replies) {
         let to = self.askers.session(context.session).connection;
         replies.push(to, &Reply { id: context.id, owner: context.owner, outcome });

@@ -24,18 +24,16 @@ pub(super) enum Ending {
 }
 
 impl<S: BuildHasher> Engine<S> {
+    #[inline]
     pub(super) fn unlock(&mut self, name: &str, token: Option<u64>, context: &Context<'_>, replies: &mut impl Replies) {
         let subject = Subject::Lock(name);
-        let outcome = match self.place_named(self.who(context).asker, name, token) {
-            Some(place) => {
-                // The next holder is granted before the releaser is answered: that answer may overflow the releaser's
-                // output and end its connection, and the waiter's turn must not depend on that.
-                self.cancel_or_release(place, context.now, replies);
-                Outcome::Released { subject }
-            }
-            None => Outcome::ReleaseFailed { subject },
+        let Some(place) = self.place_named(self.who(context).asker, name, token) else {
+            return self.answer(context, Outcome::ReleaseFailed { subject }, replies);
         };
-        self.answer(context, outcome, replies);
+        // The next holder is granted before the releaser is answered: that answer may overflow the releaser's output and
+        // end its connection, and the waiter's turn must not depend on that.
+        self.cancel_or_release(place, context.now, replies);
+        self.answer(context, Outcome::Released { subject }, replies);
     }
 
     /// Several at once. What is answered is what the asker was on when the request came.
@@ -65,6 +63,7 @@ impl<S: BuildHasher> Engine<S> {
 
     /// The place of an asker on a lock; with a token, only a hold that has it. Most release what they took last, which is
     /// found without the hash and the index: an eighth of what a lock and its unlock cost in here.
+    #[inline]
     pub(super) fn place_named(&self, asker: Option<Asker>, name: &str, token: Option<u64>) -> Option<PlaceKey> {
         let asker = asker?;
         let last = self.askers.party(asker).places.last();
@@ -104,8 +103,21 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    /// The asker itself gives up a place. A wait that had an id is told so.
+    /// The asker itself gives up a place.
+    #[inline]
     fn cancel_or_release(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
+        if self.table.place(key).extras.is_some() {
+            return self.cancel_or_release_special(key, now, replies);
+        }
+        let place = self.take_off(key);
+        let lock = place.lock;
+        self.askers.forget_if_idle(place.asker);
+        self.settle(lock, now, replies);
+    }
+
+    /// The same. A wait that had an id is told so.
+    #[inline(never)]
+    fn cancel_or_release_special(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
         let place = self.table.place(key);
         if !place.is_holding()
             && let Some(extras) = &place.extras
@@ -158,14 +170,18 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Removes a place and its deadline. Whoever calls this settles the lock.
+    #[inline(always)]
     pub(super) fn take_off(&mut self, key: PlaceKey) -> Place {
         let asker = self.table.place(key).asker;
-        let place = self.table.leave(key, &mut self.askers.party_mut(asker).places);
-        self.askers.on_leave(asker, !place.is_holding());
+        let party = self.askers.party_mut(asker);
+        let place = self.table.leave(key, &mut party.places);
+        let is_holding = place.is_holding();
+        party.waiting -= u32::from(!is_holding);
+        self.askers.count_leave(asker, !is_holding);
         if let Some(deadline) = place.deadline {
             self.deadlines.cancel(deadline);
         }
-        self.stats.on_leave(place.is_holding());
+        self.stats.on_leave(is_holding);
         place
     }
 

@@ -57,6 +57,7 @@ impl Special {
 
 impl<S: BuildHasher> Table<S> {
     /// What is special about a lock.
+    #[inline]
     pub(super) fn special(&self, lock: LockKey) -> Option<&Special> {
         self.entry(lock).special.map(|key| &self.specials[key.index()])
     }
@@ -76,6 +77,7 @@ impl<S: BuildHasher> Table<S> {
 
     /// Whether a request that comes now would wait for nobody on this lock, on which nobody is left over. `slots` counts for
     /// units.
+    #[inline]
     pub(super) fn is_free_for(&self, lock: LockKey, kind: Kind, slots: u32, priority: u8) -> bool {
         let entry = self.entry(lock);
         let Some(special) = self.special(lock) else {
@@ -160,8 +162,13 @@ impl<S: BuildHasher> Table<S> {
     pub(super) fn look_again(&mut self, lock: LockKey) {
         if self.special(lock).is_some_and(|special| special.last_ready.is_some()) {
             self.forget_ready(lock);
-            while self.next_ready(lock).is_some() {}
+            self.look_for_ready(lock);
         }
+    }
+
+    /// Makes those ready who wait for nobody on this lock any more.
+    pub(super) fn look_for_ready(&mut self, lock: LockKey) {
+        while self.next_ready(lock).is_some() {}
     }
 
     fn forget_ready(&mut self, lock: LockKey) {
@@ -176,6 +183,7 @@ impl<S: BuildHasher> Table<S> {
     }
 
     /// A waiter becomes a holder.
+    #[inline]
     pub(super) fn on_grant(&mut self, lock: LockKey, key: PlaceKey) {
         if self.entry(lock).special.is_some() {
             self.leave_queue(lock, key);
@@ -183,10 +191,15 @@ impl<S: BuildHasher> Table<S> {
     }
 
     /// A place is about to be taken out.
+    #[inline]
     pub(super) fn on_leave(&mut self, lock: LockKey, key: PlaceKey) {
-        if self.entry(lock).special.is_none() {
-            return;
+        if self.entry(lock).special.is_some() {
+            self.leave_special(lock, key);
         }
+    }
+
+    #[inline(never)]
+    fn leave_special(&mut self, lock: LockKey, key: PlaceKey) {
         let place = at(&self.places, key);
         if place.kind.is_unit() {
             self.special_mut(lock).units -= 1;

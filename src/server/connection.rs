@@ -62,6 +62,9 @@ pub(super) enum Leave {
 pub(super) struct Flags {
     /// The socket may have input that was not read.
     pub(super) is_readable: bool,
+    /// It has input, or the end of it, that was not read: the poll has said so since the last read, or that read filled the
+    /// buffer. What a short read of a UNIX socket may have left was sent before that read, and is no news.
+    pub(super) has_unread: bool,
     /// The peer has closed its side: read on to the end although a read was short.
     pub(super) is_read_closed: bool,
     /// The socket takes nothing until the poll says so.

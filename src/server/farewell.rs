@@ -68,7 +68,59 @@ fn write_names(f: &mut fmt::Formatter<'_>, verb: &str, [one, several]: [&str; 2]
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, ErrorKind, Read, Write};
+
     use super::*;
+    use crate::engine::TokenBlock;
+    use crate::server::{Limits, Readiness, Server, Socket};
+    use crate::time::Moment;
+
+    /// Has something to read once, and takes everything.
+    struct Says(&'static [u8]);
+
+    impl Read for Says {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() { Err(ErrorKind::WouldBlock.into()) } else { self.0.read(buffer) }
+        }
+    }
+
+    impl Write for Says {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Socket for Says {
+        fn close_write(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_held_is_told_from_what_was_waited_for() {
+        let mut server = Server::new(Limits::default(), TokenBlock::all());
+        let mut connect = |number, lines| {
+            let key = server.accept(Says(lines), Peer::Unix(number), Moment::START).expect("there is room");
+            server.ready(key, Readiness { is_readable: true, ..Readiness::default() });
+            server.turn(Moment::START);
+            key
+        };
+        connect(1, b"{\"command\":\"lock\",\"name\":\"held by another\"}\n");
+        let key = connect(
+            2,
+            b"{\"command\":\"lock\",\"name\":\"held\"}\n{\"command\":\"lock\",\"name\":\"held by another\"}\n",
+        );
+        let why = Why { text: "kicked".to_owned(), is_ordinary: false };
+        let session = server.connections.known(key).session.expect("it has not ended");
+        assert_eq!(
+            Farewell::of(Peer::Unix(2), &why, &server.engine, session).to_string(),
+            "unix:2 ended: kicked; released 1 lock: held; left 1 queue: held by another"
+        );
+    }
 
     #[test]
     fn the_line_names_who_it_was_and_what_it_held() {

@@ -135,6 +135,7 @@ impl<S: Socket> Server<S> {
         flags.is_read_closed |= readiness.is_read_closed;
         let is_readable = readiness.is_readable || readiness.is_read_closed;
         flags.is_readable |= is_readable;
+        flags.has_unread |= is_readable;
         if is_readable && !std::mem::replace(&mut flags.is_listed, true) {
             self.connections.listed.push(key);
         }

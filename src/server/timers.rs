@@ -44,7 +44,7 @@ impl<S: Socket> Connections<S> {
         let now = self.now;
         let connection = self.known(key);
         connection.deadline = None;
-        if connection.flags.is_readable || connection.has_unscanned() {
+        if connection.flags.has_unread || connection.has_unscanned() {
             // It has sent something; that we have not looked at it yet does not make it idle.
             connection.last_input = now;
         }

@@ -252,7 +252,13 @@ pub(super) mod tests {
         let waiters: Vec<_> =
             waits.iter().map(|wait| PlaceDetail { waited_for: Some(*wait), ..place("waiter") }).collect();
         let waiting = waiters.len() as u64;
-        Row::new(name.to_owned(), LockDetail { holders, waiters, waiting }, 0.0, None, &HashMap::new())
+        Row::new(
+            name.to_owned(),
+            LockDetail { holders, waiters, waiting, ..LockDetail::default() },
+            0.0,
+            None,
+            &HashMap::new(),
+        )
     }
 
     /// The same row, with a holder that has been silent for this many seconds at moment 0.

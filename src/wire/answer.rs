@@ -1,12 +1,15 @@
 //! A reply as a client reads it: all fields that any reply can have.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
 
+use super::Owner;
 use super::reason::Reason;
 
-/// One line from the server. Which fields are present depends on `result`; fields that a newer server adds are ignored.
+/// One line from the server. Which fields are present depends on `result`, or on `notice`, which takes its place in what is
+/// said without a request; fields that a newer server adds are ignored.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Answer {
@@ -14,8 +17,24 @@ pub struct Answer {
     pub result: String,
     /// The id of the request.
     pub id: Option<u64>,
+    /// What has happened to a hold without a request, such as `expired`.
+    pub notice: Option<Box<str>>,
     /// The lock.
     pub name: Option<String>,
+    /// The locks of a request for several.
+    pub names: Vec<String>,
+    /// Which of the parties behind this connection the request was for.
+    pub owner: Option<Owner<Box<str>>>,
+    /// The token of a hold.
+    pub token: Option<u64>,
+    /// For how many seconds a request with a lease has waited.
+    pub waited: f64,
+    /// How many wait for the locks whose leases were renewed.
+    pub waiters: u64,
+    /// How many holds were revoked.
+    pub count: u64,
+    /// The circle that a wait would close.
+    pub cycle: Vec<Asker>,
     /// The connections that hold the lock or wait for it, the holder first.
     pub queue: Vec<String>,
     /// A listing, as received.
@@ -30,6 +49,8 @@ pub struct Answer {
     pub connection: String,
     /// The limits of this connection.
     pub limits: AnswerLimits,
+    /// What the server can do beyond what every server can.
+    pub features: Vec<String>,
 }
 
 impl Answer {
@@ -54,6 +75,43 @@ pub struct AnswerLimits {
     pub silent_after: f64,
 }
 
+/// One of the parties that hold locks and wait for them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "AskerForm")]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
+pub struct Asker {
+    /// The connection's name.
+    pub connection: String,
+    /// Which of the parties behind the connection it is. None: the connection itself.
+    pub owner: Option<Owner<Box<str>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AskerForm {
+    Connection(String),
+    Owner { connection: String, owner: Owner<Box<str>> },
+}
+
+impl From<AskerForm> for Asker {
+    fn from(form: AskerForm) -> Self {
+        match form {
+            AskerForm::Connection(connection) => Asker { connection, owner: None },
+            AskerForm::Owner { connection, owner } => Asker { connection, owner: Some(owner) },
+        }
+    }
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.connection)?;
+        match &self.owner {
+            Some(owner) => write!(f, " (owner {owner})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// One lock in a listing with detail.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, serde::Serialize)]
 #[serde(default)]
@@ -65,6 +123,9 @@ pub struct LockDetail {
     pub waiters: Vec<PlaceDetail>,
     /// How many wait for it.
     pub waiting: u64,
+    /// For how many seconds nobody gets it although nobody holds it, because of a `min_hold` or `lost_delay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_for: Option<f64>,
 }
 
 /// A holder or a waiter in a listing with detail.
@@ -77,14 +138,36 @@ pub struct PlaceDetail {
     /// The name that the client gave itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// `exclusive`.
+    /// Which of the parties behind the connection it is. None: the connection itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner<Box<str>>>,
+    /// `exclusive` or `shared`; empty for a unit of a semaphore.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub mode: String,
+    /// A unit of a semaphore: how many units that has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u64>,
+    /// A waiter: its priority, if that is not 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// A holder: the token of the hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<u64>,
     /// A holder: for how many seconds it has held the lock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_for: Option<f64>,
+    /// A holder with a lease: in how many seconds that runs out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_left: Option<f64>,
     /// A waiter: for how many seconds it has waited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_for: Option<f64>,
+    /// A waiter with a timeout: for how many seconds it still waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_left: Option<f64>,
+    /// What it says the lock is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }
 
 /// A connection in a listing with detail.

@@ -3,6 +3,10 @@
 //!
 //! What the lines mean is in [the protocol](crate::docs::protocol).
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 #[cfg(feature = "client")]
 pub mod answer;
 #[cfg(feature = "server")]
@@ -28,19 +32,45 @@ pub mod transcript;
 /// What a client can add to a request to recognise its replies: a whole number below 2^53 or a short string.
 ///
 /// `T` is the type of the string: borrowed from the line, or owned while a request waits.
-#[cfg(feature = "server")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Id<T> {
     /// A whole number from 0 to 2^53 - 1; `2.0` is the number 2 and is returned as `2`.
     Number(u64),
-    /// A string of at most [`ID_BYTES_MAX`](request::ID_BYTES_MAX) bytes.
+    /// A string of at most 64 bytes.
     Text(T),
 }
 
 /// Which of the parties behind one connection is meant: a player, a task, a thread. It has the form of an id, and `7` and
 /// `"7"` are different.
-#[cfg(feature = "server")]
 pub type Owner<T> = Id<T>;
+
+impl From<u64> for Id<Box<str>> {
+    fn from(number: u64) -> Self {
+        Id::Number(number)
+    }
+}
+
+impl From<&str> for Id<Box<str>> {
+    fn from(text: &str) -> Self {
+        Id::Text(text.into())
+    }
+}
+
+impl From<String> for Id<Box<str>> {
+    fn from(text: String) -> Self {
+        Id::Text(text.into())
+    }
+}
+
+impl fmt::Display for Id<Box<str>> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Number(number) => number.fmt(f),
+            Id::Text(text) => text.fmt(f),
+        }
+    }
+}
 
 #[cfg(feature = "server")]
 impl<T: AsRef<str>> Id<T> {

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 pub use self::fast::{recognise, recognise_line};
 pub use self::general::{parse_in_full, parse_strictly};
-pub use self::terms::{Fit, LockMany, Names, Renewal, Revocation, Terms};
+pub use self::terms::{Fit, LockMany, Named, Names, Renewal, Revocation, Terms};
 
 use super::items::Items;
 use super::reply::{Outcome, Reason, Reply, Subject};
@@ -25,8 +25,10 @@ use crate::time::Span;
 
 /// The longest name of a lock, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 1024;
-/// The longest `id` or `owner` that is a string, in bytes of UTF-8.
+/// The longest `id` that is a string, in bytes of UTF-8.
 pub const ID_BYTES_MAX: usize = 64;
+/// The longest `owner` that is a string: it has the form of an id.
+pub const OWNER_BYTES_MAX: usize = ID_BYTES_MAX;
 /// The longest `label`, in bytes of UTF-8.
 pub const LABEL_BYTES_MAX: usize = 128;
 /// The most names in one request.
@@ -208,10 +210,8 @@ pub struct BadRequest<'a> {
     pub reason: Reason,
     /// For people.
     pub message: Cow<'static, str>,
-    /// The name, if it could be read.
-    pub name: Option<LockName<'a>>,
-    /// The names, if there were several and they could be read.
-    pub names: Option<Names<'a>>,
+    /// The name or the names, if they could be read.
+    pub named: Option<Named<'a>>,
     /// The owner, if it could be read.
     pub owner: Option<Owner<Cow<'a, str>>>,
     /// The id, if it could be read.
@@ -221,16 +221,19 @@ pub struct BadRequest<'a> {
 impl BadRequest<'_> {
     /// Sends the answer to the line.
     pub fn reply<R>(&self, send: impl FnOnce(&Reply<'_>) -> R) -> R {
-        let names = self.names.as_ref().map(|names| names.iter().map(LockName::as_str).collect::<Items>());
-        let name = self.name.as_ref().map(|name| Subject::Lock(name.as_str()));
+        let names: Items;
+        let subject = match &self.named {
+            None => None,
+            Some(Named::One(name)) => Some(Subject::Lock(name.as_str())),
+            Some(Named::Several(several)) => {
+                names = several.iter().map(LockName::as_str).collect();
+                Some(Subject::Locks(&names))
+            }
+        };
         send(&Reply {
             id: self.id.as_ref().map(Id::as_ref),
             owner: self.owner.as_ref().map(Id::as_ref),
-            outcome: Outcome::Error {
-                reason: self.reason,
-                message: Cow::Borrowed(&self.message),
-                subject: names.as_ref().map(Subject::Locks).or(name),
-            },
+            outcome: Outcome::Error { reason: self.reason, message: Cow::Borrowed(&self.message), subject },
         })
     }
 }

@@ -76,12 +76,12 @@ fn a_guard_that_is_dropped_releases_its_lock() {
 fn nested_calls_release_at_the_outermost_only() {
     let server = Server::tcp(&[]);
     let [ann, bob] = [server.client(), server.client()];
-    let no_wait = LockOptions::no_wait();
+    let no_wait = LockOptions::no_wait;
     let depth = ann.with_lock("boss", LockOptions::default(), || {
-        let inner = ann.with_lock("boss", no_wait, || {
+        let inner = ann.with_lock("boss", no_wait(), || {
             assert!(!is_free(&bob, "boss"));
             // Another name is another lock.
-            ann.with_lock("loot", no_wait, || 3).expect("free")
+            ann.with_lock("loot", no_wait(), || 3).expect("free")
         });
         assert!(is_free(&bob, "loot"));
         assert!(!is_free(&bob, "boss"));
@@ -95,8 +95,8 @@ fn nested_calls_release_at_the_outermost_only() {
 fn the_last_of_several_guards_releases_in_whatever_order_they_end() {
     let server = Server::tcp(&[]);
     let [ann, bob] = [server.client(), server.client()];
-    let [first, second, third] = [(); 3].map(|()| ann.lock("boss").expect("the lock"));
-    first.release().expect("held");
+    let nested = || [(); 2].map(|()| ann.lock("boss").expect("the lock"));
+    let [second, third] = ann.with_lock("boss", LockOptions::default(), nested).expect("the lock");
     drop(third);
     assert!(!is_free(&bob, "boss"));
     assert!(!second.is_lost());
@@ -155,7 +155,8 @@ fn a_timeout_of_centuries_is_none() {
 fn unlock_releases_whatever_guards_there_are() {
     let server = Server::tcp(&[]);
     let [ann, bob] = [server.client(), server.client()];
-    let [outer, inner] = [(); 2].map(|()| ann.lock("boss").expect("the lock"));
+    let nested = || [(); 2].map(|()| ann.lock("boss").expect("the lock"));
+    let [outer, inner] = ann.with_lock("boss", LockOptions::default(), nested).expect("the lock");
     assert_eq!(ann.unlock("boss"), Ok(true));
     assert_eq!(ann.unlock("boss"), Ok(false));
     assert!(is_free(&bob, "boss"));

@@ -12,7 +12,8 @@ use super::support::lines::LineReader;
 use super::support::patience::PATIENCE;
 use super::{Task, task};
 
-pub(crate) const HELLO: &str = r#"{"result":"hello","id":0,"connection":"me","limits":{"max_idle":0}}"#;
+/// Of a server that can do everything.
+pub(crate) const HELLO: &str = r#"{"result":"hello","id":0,"connection":"me","limits":{"max_idle":0},"features":["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","notices","strict"]}"#;
 
 pub(crate) struct Fake {
     listener: TcpListener,
@@ -47,9 +48,7 @@ impl Fake {
     /// The result of connecting to a server that answers the hello with this.
     pub(crate) fn connect_to(&self, answer: &str) -> Result<Client, Error> {
         let client = self.connecting();
-        let mut peer = self.accept();
-        assert_eq!(peer.request()["command"], "hello");
-        peer.say(answer);
+        let _peer = self.greet(answer);
         client.end()
     }
 
@@ -58,11 +57,22 @@ impl Fake {
         task(move || options.connect())
     }
 
+    /// A client of a server with these features only.
+    pub(crate) fn connect_with_features(&self, features: &[&str]) -> (Client, Peer) {
+        let client = self.connecting();
+        let peer = self.greet(&format!(r#"{{"result":"hello","connection":"me","features":{features:?}}}"#));
+        (client.end().expect("a connection"), peer)
+    }
+
     /// Accepts a connection and answers the hello.
     pub(crate) fn welcome(&self) -> Peer {
+        self.greet(HELLO)
+    }
+
+    fn greet(&self, answer: &str) -> Peer {
         let mut peer = self.accept();
         assert_eq!(peer.request()["command"], "hello");
-        peer.say(HELLO);
+        peer.say(answer);
         peer
     }
 

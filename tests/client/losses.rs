@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use officer::client::{Error, Guard, LockOptions, Options, Reason};
@@ -13,7 +14,7 @@ use super::fake::{Fake, HELLO};
 use super::own_host;
 use super::support::patience::{PATIENCE, eventually};
 use super::support::server::Server;
-use super::{Call, assert_lost, connections_on, lock_in_a_thread, task, threads_on};
+use super::{Call, Task, assert_lost, connections_on, lock_in_a_thread, task};
 
 /// Counts how often a client reports a lost connection.
 fn counting(options: Options) -> (Options, Arc<AtomicU32>) {
@@ -82,8 +83,8 @@ fn a_lock_is_lost_with_the_connection_that_is_cut_while_it_is_held() {
     let (go, may_go) = channel::<()>();
     let holder = client.clone();
     let held = task(move || {
-        let guard = holder.lock("boss").expect("the lock");
-        let inner = holder.lock("boss").expect("the lock");
+        let nested = || [(); 2].map(|()| holder.lock("boss").expect("the lock"));
+        let [guard, inner] = holder.with_lock("boss", LockOptions::default(), nested).expect("the lock");
         assert!(!guard.is_lost());
         sender.send(()).expect("the test waits");
         may_go.recv_timeout(PATIENCE).expect("the test says so");
@@ -255,7 +256,7 @@ fn a_client_that_was_disconnected_stays_so_until_reconnect() {
         let waiter = lock_in_a_thread(&ann, "loot", LockOptions::default());
         eventually("it waits", || connections_on(&bob, "loot").len() == 2);
         let behind = lock_in_a_thread(&ann, "loot", LockOptions::default());
-        eventually("it waits", || threads_on(&ann, "loot") == 2);
+        eventually("it waits", || connections_on(&bob, "loot").len() == 3);
         ann.disconnect();
         assert_lost(waiter.end());
         assert_lost(behind.end());
@@ -354,4 +355,49 @@ fn the_program_is_told_of_a_loss_at_once_and_can_reconnect() {
         ann.reconnect().expect("the server is there");
     }
     assert!(!ann.wait_until_lost(Duration::from_millis(1)));
+}
+
+#[test]
+fn a_guard_from_before_a_reconnect_releases_nothing_after_it() {
+    for is_dropped in [true, false] {
+        let fake = Fake::new();
+        let (client, mut old) = fake.connect();
+        let call = task(move || {
+            let guard = client.lock("boss").expect("the lock");
+            client.reconnect().expect("a connection");
+            let next = client.lock("boss").expect("the lock");
+            assert!(guard.is_lost());
+            if is_dropped {
+                drop(guard);
+            } else {
+                assert_lost(guard.release());
+            }
+            assert!(!next.is_lost());
+            client.ping().expect("an answer");
+            next.release()
+        });
+        old.answer("lock", r#"{"result":"acquired"}"#);
+        let mut new = fake.welcome();
+        new.answer("lock", r#"{"result":"acquired"}"#);
+        // Nothing comes before it.
+        new.answer("ping", r#"{"result":"pong"}"#);
+        new.answer("unlock", r#"{"result":"released"}"#);
+        call.end().expect("held");
+    }
+}
+
+#[test]
+fn a_loss_wakes_all_that_wait_for_it() {
+    let fake = Fake::new();
+    let (client, peer) = fake.connect();
+    let watchers: Vec<_> = (0..8)
+        .map(|_| {
+            let client = client.clone();
+            task(move || client.wait_until_lost(PATIENCE * 2))
+        })
+        .collect();
+    // They are on their way; those that are late find it lost.
+    thread::yield_now();
+    peer.close();
+    assert!(watchers.into_iter().all(Task::end));
 }

@@ -3,19 +3,23 @@
 mod alive;
 mod calls;
 mod fake;
+mod features;
 mod guide;
+mod kinds;
+mod leases;
 mod losses;
 mod misfits;
 mod namespaces;
+mod notices;
+mod owners;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
-mod turns;
 
 use std::net::Ipv4Addr;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 
 use officer::client::{Client, Error, Guard, LockOptions};
@@ -48,26 +52,6 @@ impl<T> Task<T> {
 fn lock_in_a_thread(client: &Client, name: &str, options: LockOptions) -> Task<Result<(), Error>> {
     let (client, name) = (client.clone(), name.to_owned());
     task(move || client.lock_with(&name, options).and_then(Guard::release))
-}
-
-/// Holds a lock in a thread of its own until it is told to drop the guard.
-fn hold_in_a_thread(client: &Client, name: &str) -> (Sender<()>, Task<()>) {
-    let (client, name) = (client.clone(), name.to_owned());
-    let (drop_it, may_drop_it) = channel::<()>();
-    let holder = task(move || {
-        let guard = client.lock(&name).expect("the lock");
-        may_drop_it.recv_timeout(PATIENCE).expect("the test says so");
-        drop(guard);
-    });
-    (drop_it, holder)
-}
-
-/// How many threads of a client hold or wait for a lock that one of them holds.
-fn threads_on(client: &Client, name: &str) -> usize {
-    match lock_in_a_thread(client, name, LockOptions::no_wait()).end() {
-        Err(Error::TimedOut { queue }) => queue.len(),
-        other => panic!("nobody holds {name}: {other:?}"),
-    }
 }
 
 /// The connections that hold or wait for a lock, as the server sees it.

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use officer::client::{Client, Error, Guard, LockOptions, Locks, Options};
 
 use super::support::patience::{PATIENCE, eventually};
 use super::support::server::Server;
-use super::{assert_lost, connections_on, lock_in_a_thread, task, threads_on};
+use super::{assert_lost, connections_on, lock_in_a_thread, task};
 
 const fn assert_send_and_sync<T: Send + Sync>() {}
 
@@ -19,24 +19,15 @@ const _: () = assert_send_and_sync::<Options>();
 const _: () = assert_send_and_sync::<LockOptions>();
 const _: () = assert_send_and_sync::<Error>();
 const _: () = assert_send_and_sync::<Locks<'static>>();
-
-/// Does not compile once a guard can be sent to another thread: then the impl is ambiguous.
-trait StaysHere<Which> {
-    const IT_DOES: () = ();
-}
-struct OfThoseThatGo;
-impl<T> StaysHere<()> for T {}
-impl<T: Send> StaysHere<OfThoseThatGo> for T {}
-const _: () = <Guard as StaysHere<_>>::IT_DOES;
+const _: () = assert_send_and_sync::<Guard>();
 
 /// A server without an idle limit, so that its clients may be quiet.
 fn quiet_server() -> Server {
     Server::tcp(&["-m", "0"])
 }
 
-/// A client of a [`quiet_server`] that never sends a keep-alive. Every answer wakes the threads that wait in a client, so
-/// with keep-alives a thread that nobody woke would only be late. With an idle limit a client sends them whatever its
-/// own interval is.
+/// A client of a [`quiet_server`] that never sends a keep-alive, so that nothing but its calls moves it. With an idle limit
+/// a client sends them whatever its own interval is.
 fn quiet(server: &Server) -> Client {
     server.client_options().keep_alive(Duration::MAX).connect().expect("a connection")
 }
@@ -140,72 +131,42 @@ fn threads_that_keep_giving_up_leave_nothing_behind() {
 }
 
 #[test]
-fn threads_of_a_client_get_a_lock_in_the_order_of_their_calls() {
+fn threads_get_a_lock_in_the_order_of_their_calls_whatever_client_they_are_of() {
     let server = quiet_server();
-    let client = quiet(&server);
-    let guard = client.lock("boss").expect("the lock");
+    let clients = [quiet(&server), quiet(&server)];
+    let guard = clients[0].lock("boss").expect("the lock");
     let (sender, order) = channel();
-    for number in 1..=5 {
-        let (client_of_it, sender) = (client.clone(), sender.clone());
-        thread::spawn(move || client_of_it.with_lock("boss", LockOptions::default(), || sender.send(number)));
-        eventually("the thread waits", || threads_on(&client, "boss") == number + 1);
+    for number in 1..=6 {
+        let (client, sender) = (clients[number % 2].clone(), sender.clone());
+        thread::spawn(move || client.with_lock("boss", LockOptions::default(), || sender.send(number)));
+        eventually("the thread waits", || connections_on(&clients[0], "boss").len() == number + 1);
     }
     guard.release().expect("held");
-    for number in 1..=5 {
+    for number in 1..=6 {
         assert_eq!(order.recv_timeout(PATIENCE), Ok(number));
     }
 }
 
 #[test]
-fn the_threads_of_a_client_do_not_keep_others_from_a_lock() {
+fn a_thread_that_gives_up_leaves_the_queue_to_the_others() {
     let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
-    let second = lock_in_a_thread(&ann, "boss", LockOptions::default());
-    eventually("the second thread waits", || threads_on(&ann, "boss") == 2);
-    let other = bob.clone();
-    let (sender, bob_has_it) = channel();
-    let (let_go, may_go) = channel::<()>();
-    let other = task(move || {
-        other.with_lock("boss", LockOptions::default(), || {
-            sender.send(()).expect("the test waits");
-            may_go.recv_timeout(PATIENCE).expect("the test says so");
-        })
-    });
-    eventually("bob waits", || connections_on(&bob, "boss").len() == 2);
+    let (anns, bobs) = (ann.connection_name(), bob.connection_name());
+    let first = lock_in_a_thread(&bob, "boss", LockOptions::timeout(Duration::from_millis(300)));
+    eventually("it waits", || connections_on(&ann, "boss").len() == 2);
+    let second = lock_in_a_thread(&bob, "boss", LockOptions::timeout(PATIENCE));
+    eventually("both wait", || connections_on(&ann, "boss") == [&*anns, &*bobs, &*bobs]);
+    // Only its own place is left out.
+    assert_eq!(first.end(), Err(Error::TimedOut { queue: vec![anns.clone(), bobs.clone()] }));
+    assert_eq!(connections_on(&ann, "boss"), [&*anns, &*bobs]);
     guard.release().expect("held");
-    // Bob was in the queue before the second thread asked the server.
-    bob_has_it.recv_timeout(PATIENCE).expect("bob's turn");
-    eventually("the second thread waits at the server", || connections_on(&bob, "boss").len() == 2);
-    let_go.send(()).expect("bob waits");
-    other.end().expect("the lock");
     second.end().expect("the lock");
-}
-
-#[test]
-fn a_thread_that_gives_up_leaves_both_queues() {
-    let server = quiet_server();
-    let [ann, bob] = [quiet(&server), quiet(&server)];
-    let guard = ann.lock("boss").expect("the lock");
-    let anns = ann.connection_name();
-    let bobs = bob.connection_name();
-
-    let at_the_server = lock_in_a_thread(&bob, "boss", LockOptions::timeout(Duration::from_millis(300)));
-    eventually("it waits at the server", || connections_on(&ann, "boss").len() == 2);
-    let in_the_client = lock_in_a_thread(&bob, "boss", LockOptions::timeout(Duration::from_millis(30)));
-    let behind_both = lock_in_a_thread(&bob, "boss", LockOptions::timeout(PATIENCE));
-    let Err(Error::TimedOut { queue }) = in_the_client.end() else { panic!("it can't get the lock") };
-    assert!(!queue.is_empty() && queue.iter().all(|connection| *connection == bobs), "{queue:?}");
-    assert_eq!(at_the_server.end(), Err(Error::TimedOut { queue: vec![anns.clone()] }));
-    // The next asks the server in their place.
-    eventually("the last waits at the server", || connections_on(&ann, "boss") == [&*anns, &*bobs]);
-    guard.release().expect("held");
-    behind_both.end().expect("the lock");
     assert_eq!(ann.locks().map(|locks| locks.len()), Ok(0));
 }
 
 #[test]
-fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
+fn threads_of_a_client_count_for_queue_max_as_others_do() {
     let server = quiet_server();
     let client = quiet(&server);
     let name = client.connection_name();
@@ -218,12 +179,26 @@ fn a_thread_that_waits_for_another_counts_that_for_its_queue_max() {
     assert_eq!(ask(1), Err(Error::QueueMaxed { queue: vec![name.clone()] }));
     assert_eq!(ask(2), Err(Error::TimedOut { queue: vec![name.clone()] }));
     let _waiter = lock_in_a_thread(&client, "boss", LockOptions::default());
-    eventually("a thread waits", || threads_on(&client, "boss") == 2);
+    eventually("a thread waits", || connections_on(&client, "boss").len() == 2);
     assert_eq!(ask(2), Err(Error::QueueMaxed { queue: vec![name.clone(); 2] }));
     assert_eq!(ask(3), Err(Error::TimedOut { queue: vec![name; 2] }));
-    // It holds the lock itself, so nobody is ahead of it.
-    let nested = LockOptions::no_wait().queue_max(0);
-    client.lock_with("boss", nested).expect("held").release().expect("held");
+}
+
+#[test]
+fn a_guard_can_be_released_by_another_thread_while_its_first_one_waits() {
+    let server = quiet_server();
+    let client = quiet(&server);
+    let guard = client.lock("boss").expect("the lock");
+    let observer = client.clone();
+    let elsewhere = task(move || {
+        eventually("the first thread waits", || connections_on(&observer, "boss").len() == 2);
+        assert!(!guard.is_lost());
+        guard.release()
+    });
+    // It does not have the lock any more: it would share it with the other thread.
+    let again = client.lock("boss").expect("the lock");
+    elsewhere.end().expect("held");
+    again.release().expect("held");
 }
 
 #[test]
@@ -244,19 +219,18 @@ fn a_reset_ends_the_holds_and_waits_of_all_threads() {
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let loot = bob.lock("loot").expect("the lock");
-    let at_the_server = lock_in_a_thread(&bob, "boss", LockOptions::default());
-    eventually("a thread waits at the server", || connections_on(&ann, "boss").len() == 2);
-    let in_the_client =
-        ["boss", "boss", "loot", "loot"].map(|name| lock_in_a_thread(&bob, name, LockOptions::default()));
-    eventually("threads wait in the client", || threads_on(&bob, "boss") == 3 && threads_on(&bob, "loot") == 3);
+    let waiters = ["boss", "boss", "loot", "loot"].map(|name| lock_in_a_thread(&bob, name, LockOptions::default()));
+    let are = |name, count| connections_on(&ann, name).len() == count;
+    eventually("threads wait", || are("boss", 3) && are("loot", 3));
 
     let resetter = bob.clone();
     task(move || resetter.reset()).end().expect("an answer");
     assert!(loot.is_lost());
     assert_eq!(loot.release(), Err(Error::NotHeld));
-    assert_eq!(at_the_server.end(), Err(Error::Cancelled));
-    for waiter in in_the_client {
-        assert_eq!(waiter.end(), Err(Error::Cancelled));
+    for waiter in waiters {
+        // One may get what another had, for as long as it takes to be its turn.
+        let error = waiter.end().unwrap_err();
+        assert!(matches!(error, Error::Cancelled | Error::NotHeld), "{error:?}");
     }
     assert_eq!(bob.my_locks(), Ok(Vec::new()));
     assert!(!guard.is_lost());
@@ -265,30 +239,6 @@ fn a_reset_ends_the_holds_and_waits_of_all_threads() {
     eventually("it waits", || connections_on(&ann, "boss").len() == 2);
     guard.release().expect("held");
     waiter.end().expect("the lock");
-}
-
-#[test]
-fn a_new_request_behind_threads_whose_wait_was_ended_gets_the_lock() {
-    let server = quiet_server();
-    let client = quiet(&server);
-    for round in 0..20 {
-        let guard = client.lock("boss").expect("the lock");
-        let waiters: Vec<_> = (0..30).map(|_| lock_in_a_thread(&client, "boss", LockOptions::default())).collect();
-        eventually("they wait", || threads_on(&client, "boss") == 31);
-        match round % 2 {
-            0 => client.reset().expect("an answer"),
-            _ => client.reconnect().expect("the server is there"),
-        }
-        // They are leaving the line, and must make room.
-        let start = Instant::now();
-        client.lock_with("boss", LockOptions::timeout(PATIENCE)).expect("the lock").release().expect("held");
-        assert!(start.elapsed() < PATIENCE, "it was not woken for its turn");
-        for waiter in waiters {
-            let error = waiter.end().unwrap_err();
-            assert!(matches!(error, Error::Cancelled | Error::ConnectionLost { .. }), "{error:?}");
-        }
-        drop(guard);
-    }
 }
 
 #[test]
@@ -307,7 +257,7 @@ fn a_panic_while_the_lock_is_held_passes_it_to_the_next_thread() {
     });
     is_held.recv_timeout(PATIENCE).expect("the lock");
     let next = lock_in_a_thread(&client, "boss", LockOptions::default());
-    eventually("the next waits", || threads_on(&client, "boss") == 2);
+    eventually("the next waits", || connections_on(&client, "boss").len() == 2);
     go.send(()).expect("it waits for that");
     next.end().expect("the lock");
     assert!(thread.join().is_err());
@@ -417,13 +367,12 @@ fn all_waiting_calls_report_a_loss() {
     let server = quiet_server();
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let _guard = ann.lock("boss").expect("the lock");
-    let mut waiters = vec![lock_in_a_thread(&bob, "boss", LockOptions::default())];
-    eventually("a thread waits at the server", || connections_on(&ann, "boss").len() == 2);
+    let mut waiters = Vec::new();
     for _ in 0..10 {
         waiters.push(lock_in_a_thread(&bob, "boss", LockOptions::default()));
         waiters.push(lock_in_a_thread(&bob, "boss", LockOptions::timeout(PATIENCE * 2)));
     }
-    eventually("threads wait in the client", || threads_on(&bob, "boss") == 21);
+    eventually("they wait", || connections_on(&ann, "boss").len() == 21);
     ann.kick(&bob.connection_name()).expect("an answer");
     for waiter in waiters {
         assert_lost(waiter.end());

@@ -20,6 +20,16 @@ fn a_lock_that_is_not_to_be_had_in_time_is_a_conflict() {
         let args = [options, &["-E", "9", "x"]].concat();
         run(&mut server.lock(&args, &["echo", "ran"])).expect_failure(9, "'x': ");
     }
+    for (options, reason) in [
+        (&["-n"][..], "the lock is not free"),
+        (&["-w", "0"], "the lock is not free"),
+        (&["-w", "0.02"], "timed out waiting for the lock"),
+        (&["-n", "-q", "1"], "the lock's queue is full"),
+    ] {
+        let args = [options, &["x"]].concat();
+        let said = format!("officer: 'x': {reason}; {held_by}; see 'officer locks --waiters'");
+        run(&mut server.lock(&args, &["echo", "ran"])).expect_failure(75, &said);
+    }
     // An escape in a name does not reach the terminal.
     let _other = holder.lock("\x1b[2J").unwrap();
     run(&mut server.lock(&["-n", "\x1b[2J"], &["true"])).expect_failure(75, r"'\u{1b}[2J'");

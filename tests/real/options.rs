@@ -28,6 +28,16 @@ fn help_and_version_are_printed() {
     }
 }
 
+#[test]
+fn only_a_server_is_offered_a_free_port() {
+    for command in ["run", "start", "restart", "lock", "locks", "ping"] {
+        let is_server = ["run", "start", "restart"].contains(&command);
+        let help = stdout_of(&[command, "--help"]);
+        let text = help.lines().find(|line| line.contains("TCP port")).unwrap_or_else(|| panic!("{help}"));
+        assert_eq!(text.contains("; 0 picks a free one"), is_server, "{command}: {text}");
+    }
+}
+
 /// The long names of all options, as the help lists them.
 fn long_names() -> Vec<String> {
     let help = stdout_of(&["run", "--help"]);

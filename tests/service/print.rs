@@ -190,7 +190,10 @@ fn a_shell_completes_commands_and_options() {
     assert_eq!(complete("officer lock -- -x -- ls --").as_deref(), Some(""));
     assert_eq!(complete("officer lock x --timeo").as_deref(), Some("--timeout"));
     assert_eq!(complete("officer print man sta").as_deref(), Some("start status"));
-    assert_eq!(complete("officer print man bench sto").as_deref(), Some("stop storm"));
+    assert_eq!(complete("officer print man bench sto").as_deref(), Some("storm"));
+    assert_eq!(complete("officer print man bench floor \"\"").as_deref(), Some("echo ring"));
+    assert_eq!(complete("officer print man run \"\"").as_deref(), Some(""));
+    assert_eq!(complete("officer print man --he").as_deref(), Some("--help"));
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         assert!(print(&["completions", shell]).contains("pid-dir"), "{shell}");
     }
@@ -216,6 +219,9 @@ fn fish_completes_shells_and_the_command_that_runs_with_the_lock() {
     assert_eq!(commands, ["start", "status"]);
     assert_eq!(complete("officer print completions z").unwrap(), ["zsh"]);
     assert_eq!(complete("officer print man sta").unwrap(), ["start", "status"]);
+    assert_eq!(complete("officer print man bench sto").unwrap(), ["storm"]);
+    assert_eq!(complete("officer print man bench floor ").unwrap(), ["echo", "ring"]);
+    assert_eq!(complete("officer print man run ").unwrap(), [""; 0]);
     assert!(complete("officer lock x -- cat").unwrap().contains(&"cat".to_owned()));
     assert_eq!(complete("officer lock x -- cat officer.f").unwrap(), ["officer.fish"]);
     assert_eq!(complete("officer lock x --timeo").unwrap(), ["--timeout"]);
@@ -230,6 +236,7 @@ fn zsh_completes_the_command_that_runs_with_the_lock() {
     let complete = |words: &str| {
         let script = format!(
             "compdef() {{}}; _normal() {{ print command $words, $CURRENT }}; _arguments() {{ print -l options $@ }}; \
+             compadd() {{ print words $@ }}; \
              source {}; words=({words}); CURRENT=$#words; _officer",
             file.display()
         );
@@ -240,10 +247,12 @@ fn zsh_completes_the_command_that_runs_with_the_lock() {
     let Some(said) = complete("officer lock x -- gre") else { return };
     assert_eq!(said, "command gre, 1\n");
     assert_eq!(complete("officer lock -v x -- ls -l f").unwrap(), "command ls -l f, 3\n");
-    for words in ["officer lock x --", "officer lock x --time", "officer run -- --lo"] {
+    assert!(complete("officer print man sta").unwrap().starts_with("words -- run start stop "));
+    assert_eq!(complete("officer print man bench floor e").unwrap(), "words -- echo ring\n");
+    assert_eq!(complete("officer print man run e").unwrap(), "words --\n");
+    for words in ["officer lock x --", "officer lock x --time", "officer run -- --lo", "officer print man --he"] {
         assert!(complete(words).unwrap().starts_with("options\n"), "{words}");
     }
     let printed = fs::read_to_string(&file).unwrap();
-    assert!(printed.contains("(run start stop "), "no pages for 'print man'");
     assert!(printed.contains("'--timeout=[") && !printed.contains("What to run"), "options are taken behind the name");
 }

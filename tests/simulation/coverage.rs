@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::model::Ask;
+use crate::model::{Ask, Extra, Lock, Mode, Target};
 
 /// What may come together in one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,43 @@ const REQUIRED: &[&str] = &[
     "another protocol after blank lines",
     "another protocol with more in the same read",
     "another protocol as a later line",
+    "command lock, shared",
+    "command lock of a unit",
+    "command lock with a lease",
+    "command lock of several",
+    "command lock of several, shared",
+    "command lock of any of several",
+    "command lock that refuses deadlocks",
+    "command unlock of several",
+    "command unlock with a token",
+    "command renew",
+    "command revoke",
+    "command locks of one name",
+    "reply renewed",
+    "reply renew_failed",
+    "reply revoked",
+    "reply revoke_failed",
+    "reply deadlock",
+    "reply error mode_conflict",
+    "reply error slots_mismatch",
+    "reply error already_held",
+    "notice expired",
+    "notice revoked",
+    "limit closing_locks_max",
+    "cut turn_grants_max",
+    "a grant of several",
+    "a grant of several after a wait",
+    "a grant of one of several after a wait",
+    "a grant of a unit after a wait",
+    "a grant to a higher priority",
+    "a lock that is closed",
+    "a closed lock that opens for a waiter",
+    "a lease that ends in the turn of a renewal",
+    "a lease and a timeout of the same moment",
+    "a wait for several that times out",
+    "a wait for several that its connection's end ends",
+    "a token that is not that of the hold",
+    "one name left out of any of several",
 ];
 
 /// Counters, and sums of what was simulated.
@@ -178,9 +215,13 @@ impl fmt::Display for Coverage {
 /// What a request counts as.
 pub(crate) fn command(ask: &Ask) -> &'static str {
     match ask {
-        Ask::Lock { timeout: None, .. } => "command lock",
-        Ask::Lock { timeout: Some(_), .. } => "command timed lock",
+        Ask::Lock(lock) => command_lock(lock),
+        Ask::Unlock { target: Target::Several(_), .. } => "command unlock of several",
+        Ask::Unlock { token: Some(_), .. } => "command unlock with a token",
         Ask::Unlock { .. } => "command unlock",
+        Ask::Renew { .. } => "command renew",
+        Ask::Revoke { .. } => "command revoke",
+        Ask::One { .. } => "command locks of one name",
         Ask::Reset => "command reset",
         Ask::Locks => "command locks",
         Ask::Page { .. } => "command page of locks",
@@ -193,7 +234,17 @@ pub(crate) fn command(ask: &Ask) -> &'static str {
 
 /// What a reply counts as.
 pub(crate) fn reply(reply: &str) -> &'static str {
-    const KINDS: [(&str, &str); 26] = [
+    const KINDS: [(&str, &str); 36] = [
+        ("\"notice\":\"expired\"", "notice expired"),
+        ("\"notice\":\"revoked\"", "notice revoked"),
+        ("\"deadlock\"", "reply deadlock"),
+        ("\"renewed\"", "reply renewed"),
+        ("\"renew_failed\"", "reply renew_failed"),
+        ("\"revoked\"", "reply revoked"),
+        ("\"revoke_failed\"", "reply revoke_failed"),
+        ("\"mode_conflict\"", "reply error mode_conflict"),
+        ("\"slots_mismatch\"", "reply error slots_mismatch"),
+        ("\"already_held\"", "reply error already_held"),
         ("\"acquired\"", "reply acquired"),
         ("\"released\"", "reply released"),
         ("\"already_acquired\"", "reply already_acquired"),
@@ -222,4 +273,20 @@ pub(crate) fn reply(reply: &str) -> &'static str {
         ("\"result\":\"error\"", "reply another error"),
     ];
     KINDS.iter().find(|(part, _)| reply.contains(part)).expect("a reply has a result").1
+}
+
+fn command_lock(lock: &Lock) -> &'static str {
+    let Extra { mode, slots, any, refuses_deadlock, lease, .. } = &lock.extra;
+    let is_several = matches!(lock.target, Target::Several(_));
+    match (&lock.timeout, is_several) {
+        _ if *refuses_deadlock => "command lock that refuses deadlocks",
+        (_, true) if *any == Some(true) => "command lock of any of several",
+        (_, true) if *mode == Some(Mode::Shared) => "command lock of several, shared",
+        (_, true) => "command lock of several",
+        _ if slots.is_some() => "command lock of a unit",
+        _ if *mode == Some(Mode::Shared) => "command lock, shared",
+        _ if lease.is_some() => "command lock with a lease",
+        (None, false) => "command lock",
+        (Some(_), false) => "command timed lock",
+    }
 }

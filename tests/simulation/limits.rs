@@ -38,6 +38,12 @@ pub(crate) struct Limits {
     pub(crate) turn_expiry_bytes: usize,
     /// How many connections are ended in a turn.
     pub(crate) turn_ends_max: usize,
+    /// How many grants a turn makes beyond those that are free.
+    pub(crate) turn_grants_max: usize,
+    /// How many locks of all connections may be closed, or may come to be.
+    pub(crate) closing_locks_max: usize,
+    /// The token of the first grant.
+    pub(crate) first_token: u64,
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -63,6 +69,9 @@ impl Default for Limits {
             turn_expiries_max: 256,
             turn_expiry_bytes: 1 << 16,
             turn_ends_max: 128,
+            turn_grants_max: 1000,
+            closing_locks_max: 100_000,
+            first_token: 1,
         }
     }
 }
@@ -98,6 +107,8 @@ impl Limits {
             turn_expiries_max: small(1, 3, usual.turn_expiries_max),
             turn_expiry_bytes: small(1, 300, usual.turn_expiry_bytes),
             turn_ends_max: small(1, 3, usual.turn_ends_max),
+            turn_grants_max: small(1, 3, usual.turn_grants_max),
+            closing_locks_max: small(0, 4, usual.closing_locks_max),
             ..usual
         };
         // These two are memory that is really there.
@@ -111,6 +122,7 @@ impl Limits {
             linger,
             max_idle,
             kick_from_anywhere: random.bool(),
+            first_token: (1 << random.u8(0..53)) - random.u64(0..2),
             ..limits
         }
     }
@@ -135,6 +147,8 @@ impl Limits {
             turn_expiries_max: self.turn_expiries_max,
             turn_expiry_bytes: self.turn_expiry_bytes,
             turn_ends_max: self.turn_ends_max,
+            turn_grants_max: self.turn_grants_max,
+            closing_locks_max: self.closing_locks_max,
             ..server::Limits::default()
         }
     }

@@ -1,34 +1,45 @@
 //! What a line of a scenario is on the wire, and what it asks.
 
 use crate::expected::{Asked, Listing, Page};
-use crate::model::{Ask, error, with_id};
-use crate::scenario::{Line, Seat};
+use crate::model::{Ask, Request, error, error_on, with_id, with_owner};
+use crate::scenario::{Line, Picks, Seat, Token};
 use crate::sizes::{Id, quoted};
 
-/// The text, `\n` included, and what it asks. `listing` is the last listing of connections, and `name_of` names the
-/// connection in a seat.
-pub(crate) fn written(line: &Line, listing: Option<&Listing>, name_of: &dyn Fn(Seat) -> String) -> (String, Asked) {
+/// What a line may refer to.
+pub(crate) struct Known<'a> {
+    /// The last listing of connections.
+    pub(crate) listing: Option<&'a Listing>,
+    /// The name of the connection in a seat.
+    pub(crate) name_of: &'a dyn Fn(Seat) -> String,
+    /// The token of the newest hold on a lock, or the last one.
+    pub(crate) token_of: &'a dyn Fn(&str) -> u64,
+}
+
+/// The text, `\n` included, and what it asks.
+pub(crate) fn written(line: &Line, known: &Known<'_>) -> (String, Asked) {
     match line {
-        Line::Request { request, padding, ending } => {
+        Line::Request { request, picks, padding, ending } => {
+            let request = picked(request, picks, known);
             let line = request.line();
             let padding = " ".repeat(*padding);
-            (format!("{}{padding}}}{ending}", &line[..line.len() - 1]), Asked::Locks(request.clone()))
+            (format!("{}{padding}}}{ending}", &line[..line.len() - 1]), Asked::Locks(request))
         }
-        Line::Hello { label, max_idle, strict, id } => {
+        Line::Hello { label, max_idle, strict, notices, id } => {
             let client = label.as_ref().map_or(String::new(), |label| format!(r#","client":{}"#, quoted(label)));
             let idle = max_idle.as_ref().map_or(String::new(), |idle| format!(r#","max_idle":{}"#, idle.written));
             let is_strict = strict.map_or(String::new(), |strict| format!(r#","strict":{strict}"#));
-            let text = format!("{{\"command\":\"hello\"{client}{idle}{is_strict}{}}}\n", id_field(id.as_ref()));
+            let notes = notices.map_or(String::new(), |notices| format!(r#","notices":{notices}"#));
+            let text = format!("{{\"command\":\"hello\"{client}{idle}{is_strict}{notes}{}}}\n", id_field(id.as_ref()));
             let max_idle = max_idle.as_ref().map(|idle| idle.nanos);
-            (text, Asked::Hello { label: label.clone(), max_idle, strict: *strict, id: id.clone() })
+            (text, Asked::Hello { label: label.clone(), max_idle, strict: *strict, notices: *notices, id: id.clone() })
         }
         Line::Kick { seat, id } => {
-            let connection = name_of(*seat);
+            let connection = (known.name_of)(*seat);
             let text = format!("{{\"command\":\"kick\",\"connection\":\"{connection}\"{}}}\n", id_field(id.as_ref()));
             (text, Asked::Kick { connection, id: id.clone() })
         }
         Line::Page { has_idle, limit, has_detail, goes_on, id } => {
-            let after = listing.filter(|_| *goes_on).cloned();
+            let after = known.listing.filter(|_| *goes_on).cloned();
             let mut text = r#"{"command":"connections""#.to_owned();
             for (is_asked, field) in [(*has_idle, r#","all":true"#), (*has_detail, r#","detail":true"#)] {
                 text += if is_asked { field } else { "" };
@@ -40,7 +51,7 @@ pub(crate) fn written(line: &Line, listing: Option<&Listing>, name_of: &dyn Fn(S
             (text, Asked::Page(Page { has_idle, limit, has_detail, after, id }))
         }
         Line::Stray { line, field } => {
-            let (mut text, asked) = written(line, listing, name_of);
+            let (mut text, asked) = written(line, known);
             let end = text.rfind('}').expect("a request is an object");
             text.insert_str(end, &format!(",{field}"));
             // A field that is null counts as omitted.
@@ -57,17 +68,37 @@ pub(crate) fn written(line: &Line, listing: Option<&Listing>, name_of: &dyn Fn(S
     }
 }
 
+/// The request with the token and the connection that were picked for it.
+fn picked(request: &Request, picks: &Picks, known: &Known<'_>) -> Request {
+    let mut picked = request.clone();
+    let first = picked.target().map_or(String::new(), |target| target.names()[0].clone());
+    if let Ask::Unlock { token, .. } | Ask::Renew { token, .. } | Ask::Revoke { token, .. } = &mut picked.ask {
+        *token = picks.token.as_ref().map(|token| match token {
+            Token::OfHold => (known.token_of)(&first),
+            Token::Before(count) => (known.token_of)(&first).saturating_sub(*count),
+            Token::Exactly(token) => *token,
+        });
+    }
+    if let Ask::Revoke { connection, .. } = &mut picked.ask {
+        *connection = picks.connection.map(known.name_of);
+    }
+    picked
+}
+
 /// The same with a field that the command does not have.
 fn if_not_strict(asked: Asked) -> Asked {
-    let (name, id) = match &asked {
-        Asked::Locks(request) => match &request.ask {
-            Ask::Lock { name, .. } | Ask::Unlock { name } => (Some(name.as_str()), request.id.as_ref()),
-            _ => (None, request.id.as_ref()),
-        },
-        Asked::Hello { id, .. } | Asked::Kick { id, .. } | Asked::Page(Page { id, .. }) => (None, id.as_ref()),
+    let refusal = match &asked {
+        Asked::Locks(request) => {
+            let target = request.target();
+            let refusal = target.map_or_else(|| error("invalid_request", None), |it| error_on("invalid_request", &it));
+            let owner = request.known_owner();
+            with_id(with_owner(refusal, owner), request.id.as_ref().map(|id| id.returned.as_str()))
+        }
+        Asked::Hello { id, .. } | Asked::Kick { id, .. } | Asked::Page(Page { id, .. }) => {
+            with_id(error("invalid_request", None), id.as_ref().map(|id| id.returned.as_str()))
+        }
         other => unreachable!("{other:?} has no fields"),
     };
-    let refusal = with_id(error("invalid_request", name), id.map(|id| id.returned.as_str()));
     Asked::IfNotStrict { asked: Box::new(asked), refusal }
 }
 

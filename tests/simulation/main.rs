@@ -19,8 +19,10 @@ mod coverage;
 mod expected;
 mod limits;
 mod lines;
+mod locks;
 #[path = "../support/memory.rs"]
 mod memory;
+mod misfits;
 #[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
 mod model;
 mod run;
@@ -42,7 +44,7 @@ use crate::coverage::Coverage;
 use crate::limits::Limits;
 use crate::model::{Ask, Request};
 use crate::run::{Failure, Options, run, run_seed};
-use crate::scenario::{From, Line, Scenario, Step};
+use crate::scenario::{From, Line, Picks, Scenario, Step};
 
 const SEEDS: u64 = 10_000;
 /// One seed in this many is run again on the same server, to see that it keeps no memory.
@@ -94,7 +96,12 @@ fn a_connection_whose_page_waits_for_its_turn_is_not_idle() {
     let page = || Ask::Page { prefix: String::new(), has_detail: false };
     let ask = |seat| Step::Say {
         seat,
-        line: Line::Request { request: Request { ask: page(), id: None }, padding: 0, ending: "\n" },
+        line: Box::new(Line::Request {
+            request: Request { ask: page(), owner: None, id: None },
+            picks: Picks::default(),
+            padding: 0,
+            ending: "\n",
+        }),
         arrives: usize::MAX,
     };
     let connect = |seat| Step::Connect { seat, from: From::Loopback, read_max: None, refuses_half_close: false };
@@ -116,6 +123,35 @@ fn a_connection_whose_page_waits_for_its_turn_is_not_idle() {
         if let Err(failure) = run(&scenario, options(1)) {
             panic!("{}", failure.message);
         }
+    }
+}
+
+/// The model was once wrong about this, too: the transcript says nothing of the one that the server closes, which ends
+/// already, and says in the same turn that another one ends.
+#[test]
+fn of_several_refused_connections_that_owe_the_same_any_may_be_closed_for_it() {
+    let connect = |seat| Step::Connect { seat, from: From::Loopback, read_max: None, refuses_half_close: false };
+    let takes_nothing = |seat| Step::Room { seat, bytes: Some(0) };
+    let scenario = Scenario {
+        // Two of the errors that there is no room have room.
+        limits: Limits { connections_max: 0, outboxes_bytes_max: 200, ..Limits::default() },
+        seats: 4,
+        steps: vec![
+            connect(0),
+            Step::Settle(0),
+            connect(1),
+            takes_nothing(1),
+            connect(2),
+            takes_nothing(2),
+            Step::End { seat: 0 },
+            Step::Settle(0),
+            // Into the slot of the first.
+            connect(3),
+            Step::Settle(0),
+        ],
+    };
+    if let Err(failure) = run(&scenario, options(1)) {
+        panic!("{}", failure.message);
     }
 }
 

@@ -3,7 +3,9 @@
 use fastrand::Rng;
 
 use crate::limits::Limits;
-use crate::model::{Ask, Request, error};
+use crate::locks::Mix;
+use crate::misfits;
+use crate::model::{Ask, Lock, Request, Target, error};
 use crate::sizes::{self, Id, Span};
 
 /// Steps of one run.
@@ -32,7 +34,7 @@ pub(crate) enum Step {
     /// A client sends a line, of which `arrives` bytes arrive now (with those that had not arrived before it).
     Say {
         seat: Seat,
-        line: Line,
+        line: Box<Line>,
         arrives: usize,
     },
     /// More of what a client has sent arrives.
@@ -106,6 +108,8 @@ pub(crate) enum From {
 pub(crate) enum Line {
     Request {
         request: Request,
+        /// What in it is only known when it is sent.
+        picks: Picks,
         padding: usize,
         ending: &'static str,
     },
@@ -113,6 +117,7 @@ pub(crate) enum Line {
         label: Option<String>,
         max_idle: Option<Span>,
         strict: Option<bool>,
+        notices: Option<bool>,
         id: Option<Id>,
     },
     Kick {
@@ -148,10 +153,26 @@ pub(crate) enum Line {
     Long(usize),
 }
 
-const SECOND: u64 = 1_000_000_000;
+/// What stands in place of a request's token and connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Picks {
+    pub(crate) token: Option<Token>,
+    pub(crate) connection: Option<Seat>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Token {
+    /// That of the newest hold on the first of the request's locks, if there is one.
+    OfHold,
+    /// One so far before that.
+    Before(u64),
+    Exactly(u64),
+}
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// Round times, so that many deadlines fall on the same moment.
-const TIMEOUTS: [(&str, u64); 7] = [
+pub(crate) const TIMEOUTS: [(&str, u64); 7] = [
     ("0", 0),
     ("0.25", SECOND / 4),
     ("0.5", SECOND / 2),
@@ -166,9 +187,13 @@ const IDLES: [(&str, u64); 3] = [("1", SECOND), ("5", 5 * SECOND), ("1e300", u64
 const NAMES: [&str; 8] =
     ["a", "b", "boss:1", "boss:2", "a \"name\"", "0123456789012345678901234567890123456789", "g", "h"];
 
-/// Fields that no command has, or only `kick`, which is drawn without them.
+/// Fields that no command has.
 const STRAYS: [&str; 4] =
-    [r#""timeuot":1"#, r#""x":{"command":"reset"}"#, r#""connection":null"#, r#""connection":"nobody""#];
+    [r#""timeuot":1"#, r#""x":{"command":"reset"}"#, r#""user":null"#, r#""session":{"grace":3}"#];
+
+/// Fields that only commands about certain locks have.
+const STRAYS_OF_BARE: [&str; 6] =
+    [r#""name":7"#, r#""names":[]"#, r#""mode":null"#, r#""lease":-1"#, r#""token":"x""#, r#""connection":"nobody""#];
 
 /// First lines of other protocols, and after how many bytes those are known that need no line end.
 const FOREIGN: [(&str, Option<usize>); 12] = [
@@ -209,10 +234,11 @@ impl Scenario {
 type Choice<T> = (u32, fn(&mut Draw) -> T);
 
 /// Draws steps, by the seed's own mix.
-struct Draw {
-    random: Rng,
+pub(crate) struct Draw {
+    pub(crate) random: Rng,
     seats: usize,
-    names: Vec<String>,
+    pub(crate) names: Vec<String>,
+    pub(crate) mix: Mix,
     line_bytes_max: usize,
     steps: Vec<Choice<Step>>,
     requests: Vec<Choice<Ask>>,
@@ -225,7 +251,9 @@ struct Draw {
     /// Nobody is closed for being silent, so time may pass in years.
     is_patient: bool,
     /// Steps that come next, the last one first.
-    planned: Vec<Step>,
+    pub(crate) planned: Vec<Step>,
+    /// Some of those who asked for locks.
+    pub(crate) recent: Vec<(Seat, Option<Id>, Target)>,
     next_id: u64,
 }
 
@@ -250,9 +278,12 @@ impl Draw {
             (20, |draw| if draw.random.bool() { Step::Turn } else { draw.poll() }),
             (40, |draw| Step::Settle(draw.random.u64(..))),
         ];
-        let requests: [Choice<Ask>; 9] = [
+        let requests: [Choice<Ask>; 12] = [
             (50, Draw::lock),
-            (30, |draw| Ask::Unlock { name: draw.name() }),
+            (30, Draw::unlock),
+            (8, Draw::renew),
+            (4, Draw::revoke),
+            (2, |draw| Ask::One { name: draw.name(), has_detail: draw.random.bool() }),
             (6, |_| Ask::Reset),
             (2, |_| Ask::Locks),
             (2, |draw| Ask::Page { prefix: draw.prefix(), has_detail: draw.random.bool() }),
@@ -266,8 +297,11 @@ impl Draw {
         let steps = steps.map(|(weight, step)| (weight * factor() + 1, step)).to_vec();
         let requests = requests.map(|(weight, ask)| (weight * factor() + 1, ask)).to_vec();
         let (whole, with_id, on_unix) = (random.u8(..), random.u8(..), random.u8(..));
+        let mix = Mix::draw(&mut random);
         let is_slow = seats > 16 && random.bool();
         let locks = if is_slow || random.bool() { random.usize(1..=2) } else { random.usize(1..=8) };
+        // Without a second name there is nothing to ask for at once.
+        let locks = if mix.has_several() { locks.max(random.usize(2..=3)) } else { locks };
         let mut names: Vec<String> = NAMES[..locks].iter().map(|name| (*name).to_owned()).collect();
         if random.u8(0..3) == 0 {
             for name in &mut names {
@@ -281,6 +315,7 @@ impl Draw {
             random,
             seats,
             names,
+            mix,
             line_bytes_max,
             steps,
             requests,
@@ -290,6 +325,7 @@ impl Draw {
             is_slow,
             is_patient,
             planned: Vec::new(),
+            recent: Vec::new(),
             next_id,
         }
     }
@@ -301,8 +337,9 @@ impl Draw {
         self.planned = vec![Step::Settle(order), Step::Oversleep(SECOND), Step::Settle(order)];
         for _ in 0..4 {
             let timeout = Some(Span { written: "0.5".to_owned(), nanos: SECOND / 2 });
-            let ask = Ask::Lock { name: name.clone(), timeout, queue_max: None };
-            let line = Line::Request { request: Request { ask, id: self.id() }, padding: 0, ending: "\n" };
+            let ask = Ask::Lock(Box::new(Lock::plain(&name, timeout, None)));
+            let request = Request { owner: self.owner(&ask), id: self.id(), ask };
+            let line = Box::new(Line::Request { request, picks: Picks::default(), padding: 0, ending: "\n" });
             let seat = self.seat();
             self.planned.push(Step::Say { seat, line, arrives: usize::MAX });
         }
@@ -314,6 +351,8 @@ impl Draw {
         }
         if self.random.u8(0..100) == 0 {
             self.plan_simultaneous_timeouts();
+        } else if !self.is_plain() && self.random.u8(0..64) == 0 {
+            if self.random.bool() { self.plan_crowd() } else { self.plan_lease() }
         }
         let step = weighted(&mut self.random, &self.steps);
         step(self)
@@ -341,14 +380,19 @@ impl Draw {
         }
     }
 
-    fn say(&mut self) -> Step {
+    pub(crate) fn say(&mut self) -> Step {
+        if let Some(step) = self.follow_up() {
+            return step;
+        }
         let seat = self.seat();
         let line = match self.random.u8(0..100) {
             0..3 => self.hello(),
             3..5 => Line::Kick { seat: self.seat(), id: self.id() },
             5..8 => {
                 let name = self.name();
-                let (text, reply) = self.sized(|draw| sizes::bad_request(&name, draw));
+                let is_new = !self.is_plain() && self.random.bool();
+                let bad = if is_new { misfits::bad_request } else { sizes::bad_request };
+                let (text, reply) = self.sized(|draw| bad(&name, draw));
                 Line::Bad { text, reply }
             }
             8..10 => Line::Blank,
@@ -361,21 +405,26 @@ impl Draw {
                     1 => self.page(),
                     _ => self.request(),
                 };
-                Line::Stray { line: Box::new(line), field: STRAYS[self.random.usize(0..STRAYS.len())] }
+                let strays = if is_bare(&line) && self.random.bool() { &STRAYS_OF_BARE[..] } else { &STRAYS[..] };
+                Line::Stray { line: Box::new(line), field: strays[self.random.usize(0..strays.len())] }
             }
             _ => self.request(),
         };
+        if let Line::Request { request, .. } = &line {
+            self.remember(seat, request);
+        }
         let arrives = if self.random.u8(..) <= self.whole { usize::MAX } else { self.random.usize(0..100) };
-        Step::Say { seat, line, arrives }
+        Step::Say { seat, line: Box::new(line), arrives }
     }
 
     fn request(&mut self) -> Line {
         let ask = weighted(&mut self.random, &self.requests)(self);
-        let request = Request { ask, id: self.id() };
+        let (picks, owner) = (self.picks(&ask), self.owner(&ask));
+        let request = Request { ask, owner, id: self.id() };
         let is_padded = self.random.u8(0..32) == 0;
         let padding = if is_padded { self.random.usize(0..self.line_bytes_max) } else { 0 };
         let ending = ["\n", "\n", "\n", "\r\n", " \n\n"][self.random.usize(0..5)];
-        Line::Request { request, padding, ending }
+        Line::Request { request, picks, padding, ending }
     }
 
     fn hello(&mut self) -> Line {
@@ -383,6 +432,7 @@ impl Draw {
             label: self.random.bool().then(|| self.sized(sizes::label)),
             max_idle: self.random.bool().then(|| self.max_idle()),
             strict: self.random.bool().then(|| self.random.u8(0..4) > 0),
+            notices: (!self.is_plain() && self.random.bool()).then(|| self.random.u8(0..4) > 0),
             id: self.id(),
         }
     }
@@ -405,13 +455,7 @@ impl Draw {
         Line::Foreign { blanks, text, known_after }
     }
 
-    fn lock(&mut self) -> Ask {
-        let timeout = self.random.bool().then(|| self.timeout());
-        let queue_max = (self.random.u8(0..6) == 0).then(|| self.sized(sizes::queue_max));
-        Ask::Lock { name: self.name(), timeout, queue_max }
-    }
-
-    fn timeout(&mut self) -> Span {
+    pub(crate) fn timeout(&mut self) -> Span {
         // Where time goes far enough for them to end, most are long.
         let of_eight = if self.is_patient { 5 } else { 2 };
         if self.random.u8(0..8) < of_eight {
@@ -431,7 +475,7 @@ impl Draw {
         Span { written: written.to_owned(), nanos }
     }
 
-    fn id(&mut self) -> Option<Id> {
+    pub(crate) fn id(&mut self) -> Option<Id> {
         if self.random.u8(..) >= self.with_id {
             return None;
         }
@@ -443,15 +487,15 @@ impl Draw {
         })
     }
 
-    fn sized<T>(&mut self, draw: impl Fn(sizes::Draw<'_>) -> T) -> T {
+    pub(crate) fn sized<T>(&mut self, draw: impl Fn(sizes::Draw<'_>) -> T) -> T {
         draw(&mut |of| self.random.u64(0..of))
     }
 
-    fn seat(&mut self) -> Seat {
+    pub(crate) fn seat(&mut self) -> Seat {
         self.random.usize(0..self.seats)
     }
 
-    fn name(&mut self) -> String {
+    pub(crate) fn name(&mut self) -> String {
         self.names[self.random.usize(0..self.names.len())].clone()
     }
 
@@ -482,6 +526,12 @@ impl Draw {
             }
         }
     }
+}
+
+/// Whether the line's command has no fields of its own, but for the owner.
+fn is_bare(line: &Line) -> bool {
+    let Line::Request { request, .. } = line else { return false };
+    matches!(request.ask, Ask::KeepAlive | Ask::Ping | Ask::Reset | Ask::MyLocks)
 }
 
 fn weighted<T: Copy>(random: &mut Rng, choices: &[(u32, T)]) -> T {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Once;
 
 use crate::counting;
-use crate::expected::Event;
+use crate::expected::{Event, TIMELY};
 use crate::run::number_of;
 
 thread_local! {
@@ -58,7 +58,8 @@ impl log::Log for Transcript {
 }
 
 /// Reads `@time name sign text`. Of what is sent only errors count, for their wording, listings of connections, for which
-/// of them are on a page, and timeouts, for their turn: the rest is seen by those who receive it.
+/// of them are on a page, deadlocks, for their circle, and what time may have brought, for its turn: the rest is seen by
+/// those who receive it.
 fn read(line: &str) -> Option<Event> {
     let mut parts = line.splitn(4, ' ');
     let time = parts.next().and_then(|time| time.strip_prefix('@')).expect("a record begins with its time");
@@ -69,9 +70,13 @@ fn read(line: &str) -> Option<Event> {
         "<" => Some(Event::Received(number_of(name), unescaped(text))),
         ">" if text.contains("\"error\"") => Some(Event::Refused(number_of(name), unescaped(text))),
         ">" if text.contains("\"result\":\"connections\"") => Some(Event::Listed(number_of(name), unescaped(text))),
-        ">" if text.contains("\"timed_out\"") => Some(Event::TimedOut(number_of(name))),
+        ">" if text.contains("\"result\":\"deadlock\"") => Some(Event::Deadlocked(number_of(name), unescaped(text))),
+        ">" => {
+            let word = TIMELY.iter().position(|word| text.contains(word))?;
+            Some(Event::Timely(number_of(name), word))
+        }
         "-" => Some(Event::Ended(number_of(name), text.to_owned())),
-        ">" | "+" => None,
+        "+" => None,
         _ => panic!("no record: {line}"),
     }
 }

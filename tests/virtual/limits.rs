@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use officer::server::Limits;
+use officer::wire::peer::Peer;
 
 use crate::words::{
     CONNECTIONS, KEEP_ALIVE, LOCKS, MY_LOCKS, RESET, RESET_SUCCEEDED, acquired, already_acquired, error, listing, lock,
@@ -228,14 +229,67 @@ fn a_paused_connection_with_unread_input_is_not_idle() {
     let has_lines_left = paused(&mut world, &reset.repeat(2));
     let has_unread_input = paused(&mut world, &reset);
     world.send(has_unread_input, reset.as_bytes());
+    world.send(has_unread_input, reset.as_bytes());
+    let [has_ended_its_input] = world.connect();
+    world.take_only(has_ended_its_input, 0);
+    world.put(has_ended_its_input, reset.as_bytes());
+    world.half_close(has_ended_its_input);
     assert!(world.unread(has_unread_input) > 0 && world.unread(has_lines_left) == 0);
     world.pass(100 * SECOND);
     assert!(world.is_closed(has_everything_executed), "this one is silent");
     assert!(!world.is_closed(has_lines_left) && !world.is_closed(has_unread_input));
+    assert!(!world.is_closed(has_ended_its_input), "it can send nothing more, and its end was not read");
+    assert_eq!(world.take(has_ended_its_input, None).len(), 1);
     assert_eq!(world.take(has_lines_left, None).len(), 2);
-    assert_eq!(world.take(has_unread_input, None).len(), 2);
+    assert_eq!(world.take(has_unread_input, None).len(), 3);
     world.pass(20 * SECOND);
     assert!(world.is_closed(has_lines_left) && world.is_closed(has_unread_input), "now they are silent");
+}
+
+#[test]
+fn a_paused_connection_of_which_a_turn_read_only_a_part_is_not_idle() {
+    // What is left may keep the client from sending more.
+    let request = RESET.to_owned() + "\n";
+    let mut world = World::with_limits(Limits {
+        max_idle: Some(20 * SECOND),
+        outbox_stall: 1_000 * SECOND,
+        outbox_pause_bytes: 1,
+        turn_read_bytes: request.len(),
+        ..Limits::default()
+    });
+    let [ann] = world.connect();
+    world.take_only(ann, 0);
+    world.send(ann, request.repeat(2).as_bytes());
+    assert_eq!(world.unread(ann), request.len());
+    world.pass(100 * SECOND);
+    assert!(!world.is_closed(ann));
+    assert_eq!(world.take(ann, None).len(), 2);
+}
+
+#[test]
+fn a_paused_connection_on_a_unix_socket_is_silent_since_it_was_read_from() {
+    // A short read of such a socket does not prove that nothing is left, and while it is paused it is not read again.
+    let mut world = World::with_limits(Limits {
+        max_idle: Some(20 * SECOND),
+        outbox_stall: 1_000 * SECOND,
+        outbox_pause_bytes: 1,
+        ..Limits::default()
+    });
+    let silent = world.connect_as(Peer::Unix(1));
+    world.take_only(silent, 0);
+    world.pass(5 * SECOND);
+    world.say(silent, RESET);
+    world.pass(16 * SECOND);
+    let [ann] = world.connect();
+    let listed = world.say(ann, r#"{"command":"connections","all":true,"detail":true}"#);
+    assert!(
+        listed[0].1.contains(r#""unix:1":{"holds":0,"waits":0,"unsent":29,"age":21,"silent_for":16}"#),
+        "{listed:?}"
+    );
+    world.pass(3 * SECOND);
+    assert!(!world.is_closed(silent));
+    world.pass(SECOND);
+    assert!(world.is_closed(silent));
 }
 
 #[test]

@@ -328,6 +328,23 @@ fn a_page_ends_early_before_it_costs_too_much() {
 }
 
 #[test]
+fn a_page_of_connections_ends_early_too_and_the_next_goes_on() {
+    let mut world = World::with_limits(Limits { connections_max: 20_000, turn_ends_max: 20_000, ..Limits::default() });
+    // As many as a page looks at, and none of them has a lock.
+    for _ in 0..10_000 {
+        world.arrive(world.next_peer());
+    }
+    let [ann] = world.connect();
+    world.say(ann, &lock("db", ""));
+    let page = ask(&mut world, ann, r#"{"command":"connections","limit":5}"#);
+    assert_eq!(page["value"], json!({}));
+    let next = page["next"].as_str().expect("there may be more");
+    let page = ask(&mut world, ann, &format!(r#"{{"command":"connections","limit":5,"after":"{next}"}}"#));
+    let name = world.name(ann);
+    assert_eq!(page, json!({"result": "connections", "value": {name: ["db"]}}));
+}
+
+#[test]
 fn detail_reports_who_holds_and_waits_and_for_how_long() {
     let mut world = World::new();
     let [ann, bob] = world.connect();
@@ -339,7 +356,7 @@ fn detail_reports_who_holds_and_waits_and_for_how_long() {
     assert_eq!(
         ask(&mut world, bob, r#"{"command":"locks","detail":true}"#),
         json!({"result": "locks", "value": {"db": {
-            "holders": [{"connection": "10.0.0.1:1", "client": "crafting \"7\"", "mode": "exclusive", "held_for": 2.5}],
+            "holders": [{"connection": "10.0.0.1:1", "client": "crafting \"7\"", "mode": "exclusive", "token": 1, "held_for": 2.5}],
             "waiters": [{"connection": "10.0.0.2:1", "mode": "exclusive", "waited_for": 1.5}],
             "waiting": 1
         }}})

@@ -226,7 +226,15 @@ mod tests {
     fn rows(has_every_name: bool) -> Vec<[String; 7]> {
         let mut all = All { has_every_name, ..All::default() };
         for (name, waiting) in [("a", 1), ("b", 3), ("c", 1)] {
-            all.add(name, LockDetail { holders: vec![place("ann")], waiters: vec![place("bob")], waiting });
+            all.add(
+                name,
+                LockDetail {
+                    holders: vec![place("ann")],
+                    waiters: vec![place("bob")],
+                    waiting,
+                    ..LockDetail::default()
+                },
+            );
         }
         assert_eq!(all.unlisted, 2);
         all.add("d", LockDetail { holders: vec![place("bob")], ..LockDetail::default() });

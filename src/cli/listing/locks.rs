@@ -112,6 +112,7 @@ mod tests {
             holders: vec![place("unix:1", 70.0), place("unix:2", 1.0)],
             waiters: vec![place("unix:3", 0.5)],
             waiting: 1001,
+            ..LockDetail::default()
         };
         let all: Vec<_> = rows("a\n", &detail, true).collect();
         assert_eq!(

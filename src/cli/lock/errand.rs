@@ -212,8 +212,13 @@ impl Errand {
             Error::TimedOut { .. } | Error::QueueMaxed { .. } | Error::Server { reason: Reason::TooManyWaits, .. }
         );
         if is_conflict {
-            let (name, exit_code) = (self.task.name.clone(), self.options.conflict_exit_code);
-            Failure::Conflict { name, error, held_by, exit_code }
+            Failure::Conflict {
+                name: self.task.name.clone(),
+                may_wait: self.options.wanted().timeout != Some(Duration::ZERO),
+                error,
+                held_by,
+                exit_code: self.options.conflict_exit_code,
+            }
         } else {
             self.options.server.failure(error)
         }

@@ -29,7 +29,8 @@ which have a session of their own ('setsid'), are not waited for.
 
 If the lock is lost while the command runs (the server ended, the network failed, 'officer kick'), the command gets \
 SIGTERM, and SIGKILL after --kill-after. On Linux so do all processes that it has started, but for daemons. If officer itself \
-is killed with SIGKILL the lock is free; on Linux the command gets SIGTERM then, but not what it has started.
+is killed with SIGKILL the lock is free; on Linux the command gets SIGTERM then, but not what it has started. After a loss \
+officer exits once the reason is written: if stderr is a full pipe, when somebody reads it or a signal comes.
 
 If the network fails, officer notices that before the server gives it up, and the time for it is chosen so that the command is \
 killed before that too. A --kill-after as long as the server's patience with silent clients leaves no time for that: then \
@@ -41,7 +42,7 @@ Exit status: that of the command, or 128 + N if signal N ended it; or
   2    the command line is wrong
   69   there is no connection to a server, or it refuses
   73   the lock was lost: the command was ended, or may have run without it
-  75   timed out waiting for the lock, or its queue is full
+  75   timed out waiting for the lock, or it is not free (--no-wait), or its queue is full
   126  the command can't be executed
   127  the command was not found";
 
@@ -71,7 +72,7 @@ pub(crate) struct Options {
     #[arg(short, long, value_name = "COUNT", value_parser = RangedU64ValueParser::<u64>::new().range(..=1 << 53))]
     queue_max: Option<u64>,
 
-    /// Exit status after timing out, or if the queue is full
+    /// Exit status if the lock is not acquired: timed out, not free, or its queue is full
     #[arg(short = 'E', long, value_name = "STATUS", default_value_t = 75)]
     pub(super) conflict_exit_code: u8,
 
@@ -132,6 +133,7 @@ impl Options {
         LockOptions {
             timeout: if self.no_wait { Some(Duration::ZERO) } else { self.timeout.map(|timeout| timeout.0) },
             queue_max: self.queue_max,
+            ..LockOptions::default()
         }
     }
 

@@ -1,7 +1,7 @@
 
-# What 'officer lock' runs is completed as it is without it.
+# What 'officer lock' runs is completed as it is without it, and 'officer print man' takes the commands of the command so far.
 _officer_and_command() {
-    local word
+    local word pages=
     if [[ ${COMP_WORDS[1]} == lock ]]; then
         for ((word = 2; word < COMP_CWORD; word++)); do
             [[ ${COMP_WORDS[word]} == -- ]] || continue
@@ -16,6 +16,14 @@ _officer_and_command() {
             fi
             return
         done
+    fi
+    if [[ ${COMP_WORDS[1]} == print && ${COMP_WORDS[2]} == man && ${COMP_WORDS[COMP_CWORD]} != -* ]] && ((COMP_CWORD > 2)); then
+        word=${COMP_WORDS[*]:3:COMP_CWORD-3}
+        case "$word" in
+@CASES@
+        esac
+        mapfile -t COMPREPLY < <(compgen -W "$pages" -- "${COMP_WORDS[COMP_CWORD]}")
+        return
     fi
     _officer "$@"
 }

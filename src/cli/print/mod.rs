@@ -6,7 +6,6 @@ use std::env;
 use std::io::{self, Write};
 use std::path::Path;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, Command, CommandFactory, Subcommand};
 use clap_complete::Shell;
 
@@ -85,44 +84,46 @@ fn hidden_in(program: &Path) -> Option<&'static str> {
     HIDDEN.into_iter().find(|directory| program.starts_with(directory))
 }
 
+/// How a case of [`with_pages`] is written for bash and zsh,
+const SHELL_CASE: &str = "'{}') pages='{}' ;;";
+/// and for fish.
+const FISH_CASE: &str = "case '{}'; printf '%s\\n' {}";
+
 fn completions(shell: Shell) -> Vec<u8> {
-    let (mut printed, pages) = (Vec::new(), pages());
-    let with_pages =
-        |man: Command| man.mut_arg("command", |command| command.value_parser(PossibleValuesParser::new(pages.clone())));
-    let mut command = Cli::command().mut_subcommand("print", |print| print.mut_subcommand("man", with_pages));
-    clap_complete::generate(shell, &mut command, "officer", &mut printed);
-    // What is generated knows nothing of a command that comes after '--'.
+    let mut printed = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "officer", &mut printed);
+    // What is generated knows nothing of a command that comes after '--', nor of manual pages.
     match shell {
-        Shell::Bash => printed.extend_from_slice(include_bytes!("completions.bash")),
-        Shell::Fish => {
-            let ours = include_str!("completions.fish").replace("@PAGES@", &pages.join(" "));
-            printed.extend_from_slice(ours.as_bytes());
-        }
-        Shell::Zsh => return with_command_in_zsh(&String::from_utf8_lossy(&printed)).into_bytes(),
+        Shell::Bash => printed.extend_from_slice(with_pages(include_str!("completions.bash"), SHELL_CASE).as_bytes()),
+        Shell::Fish => printed.extend_from_slice(with_pages(include_str!("completions.fish"), FISH_CASE).as_bytes()),
+        Shell::Zsh => return with_ours_in_zsh(&String::from_utf8_lossy(&printed)).into_bytes(),
         _ => {}
     }
     printed
 }
 
-/// The words that `print man` takes. They are kept for good, as clap wants those of its own.
-fn pages() -> Vec<&'static str> {
-    fn add_of(command: &Command, pages: &mut Vec<&str>) {
+/// A script with a case for each command that has others: the words so far, and those that `print man` takes after them.
+fn with_pages(script: &str, case: &str) -> String {
+    fn add_of(command: &Command, words: &str, case: &str, cases: &mut Vec<String>) {
+        let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+        if !names.is_empty() {
+            cases.push(case.replacen("{}", words, 1).replacen("{}", &names.join(" "), 1));
+        }
         for command in command.get_subcommands() {
-            pages.push(command.get_name().to_owned().leak());
-            add_of(command, pages);
+            add_of(command, format!("{words} {}", command.get_name()).trim_start(), case, cases);
         }
     }
-    let mut pages = Vec::new();
-    add_of(&Cli::command(), &mut pages);
-    pages
+    let mut cases = Vec::new();
+    add_of(&Cli::command(), "", case, &mut cases);
+    script.replace("@CASES@", &cases.join("\n"))
 }
 
 /// Looks for the command first, and takes out that anything after the lock's name is a part of it: options come there too.
-fn with_command_in_zsh(generated: &str) -> String {
+fn with_ours_in_zsh(generated: &str) -> String {
     let is_kept = |line: &&str| !line.starts_with("'*::command -- What to run");
     let kept: String = generated.split_inclusive('\n').filter(is_kept).collect();
     let start = "_officer() {\n";
-    kept.replacen(start, &[start, include_str!("completions.zsh")].concat(), 1)
+    kept.replacen(start, &[start, &with_pages(include_str!("completions.zsh"), SHELL_CASE)].concat(), 1)
 }
 
 fn manual(command: &[String]) -> Result<Vec<u8>, Failure> {
@@ -174,8 +175,17 @@ mod tests {
     }
 
     #[test]
-    fn the_pages_are_those_of_all_commands() {
-        let pages = pages();
-        assert!(["run", "lock", "bench", "storm", "systemd-unit"].iter().all(|page| pages.contains(page)));
+    fn the_pages_of_a_command_are_those_of_its_commands() {
+        let cases = with_pages("@CASES@", "{}: {}");
+        let cases: Vec<&str> = cases.lines().collect();
+        assert!(cases[0].starts_with(": run start ") && cases[0].ends_with(" bench print"), "{cases:?}");
+        assert_eq!(
+            cases[1..],
+            [
+                "bench: pair handoff hold storm table floor",
+                "bench floor: echo ring",
+                "print: systemd-unit man completions"
+            ]
+        );
     }
 }

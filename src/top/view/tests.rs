@@ -138,7 +138,12 @@ fn nothing_breaks_the_screen_at_any_size() {
     let mut queue = model(rows());
     key(&mut queue, KeyCode::Enter);
     let place = || PlaceDetail { connection: evil.to_owned(), client: Some(long.clone()), ..PlaceDetail::default() };
-    let detail = LockDetail { holders: vec![place()], waiters: vec![place(), place()], waiting: u64::MAX };
+    let detail = LockDetail {
+        holders: vec![place()],
+        waiters: vec![place(), place()],
+        waiting: u64::MAX,
+        ..LockDetail::default()
+    };
     let Order::Look(number, _) = queue.order() else { unreachable!() };
     queue.learn(News::One(number, Some(detail), 0.0), 0.0);
     let life = Life { since: f64::MIN, silent_since: f64::MAX, unsent: u64::MAX, seen_at: 0.0 };

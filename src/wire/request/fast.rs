@@ -8,37 +8,37 @@
 
 use std::borrow::Cow;
 
-use super::{Command, ID_BYTES_MAX, Lock, LockName, Operation, Request};
+use super::{Command, ID_BYTES_MAX, Lock, LockName, Operation, Request, WHOLE_NUMBER_MAX};
 use crate::time::Span;
-use crate::wire::Id;
 use crate::wire::json::special_bytes;
-
-/// A number with this many digits is below 2^53, so the general parser, which reads a double, reads the same.
-const DIGITS_MAX: usize = 15;
+use crate::wire::{Id, Owner};
 
 /// The request in the first line of `text`, and the length of that line with its `\n`, if the line is complete and
 /// plain. None says nothing about the line.
 ///
-/// A plain line is one object of the keys `command`, `id`, `name`, `timeout` and `queue_max`, in any order, each once
-/// at most; with at most one space after each `:` and `,`, and no other white space; strings without escapes; numbers
-/// without sign and exponent, or `null`.
+/// A plain line is one object of the keys `command`, `id`, `owner`, `name`, `timeout`, `queue_max`, `fence` and `token`, in
+/// any order, each once at most; with at most one space after each `:` and `,`, and no other white space; strings without
+/// escapes; numbers without sign and exponent, or `null`.
 ///
 /// If there are several lines in one buffer, the caller checks it for UTF-8 once, and need not search for line ends:
 /// for a single line, these two are a third of the cost of recognising it.
 pub fn recognise_line(text: &str) -> Option<(Request<'_>, usize)> {
-    let (request, rest) = recognise_object(text)?;
-    (rest.first() == Some(&b'\n')).then(|| (request, text.len() - rest.len() + 1))
+    let (plain, rest) = recognise_object(text)?;
+    if rest.first() != Some(&b'\n') {
+        return None;
+    }
+    Some((plain.request(), text.len() - rest.len() + 1))
 }
 
 /// The request in a line without its `\n`, if it is plain, as for [`recognise_line`].
 pub fn recognise(line: &[u8]) -> Option<Request<'_>> {
-    let (request, rest) = recognise_object(std::str::from_utf8(line).ok()?)?;
-    rest.is_empty().then_some(request)
+    let (plain, rest) = recognise_object(std::str::from_utf8(line).ok()?)?;
+    rest.is_empty().then(|| plain.request())
 }
 
 /// The request at the start of `text`, and what follows it.
-#[inline]
-fn recognise_object(text: &str) -> Option<(Request<'_>, &[u8])> {
+#[inline(always)]
+fn recognise_object(text: &str) -> Option<(Plain<'_>, &[u8])> {
     let mut cursor = Cursor { text, rest: text.as_bytes() };
     // The beginning of nearly all lines is compared at once.
     let command = if cursor.take(b"{\"command\":\"lock\",\"name\":\"").is_some() {
@@ -58,19 +58,42 @@ fn recognise_object(text: &str) -> Option<(Request<'_>, &[u8])> {
         cursor.skip_space();
         cursor.field(&mut fields)?;
     }
-    let Fields { command, name, timeout, queue_max, id } = fields;
-    let operation = match command? {
-        Word::Lock => Operation::Lock(Lock {
-            name: LockName::new(name?).ok()?,
-            timeout: timeout.flatten(),
-            queue_max: queue_max.flatten(),
-            has_fence: false,
-            is_plain: true,
-        }),
-        Word::Unlock => Operation::Unlock { name: LockName::new(name?).ok()?, token: None },
-        Word::KeepAlive => Operation::KeepAlive,
-    };
-    Some((Request { id, owner: None, command: Command::Locks(operation) }, cursor.rest))
+    Some((fields.plain()?, cursor.rest))
+}
+
+/// A plain request. It is smaller than [`Request`], which is made of it in the place where it stays: a copy of it takes
+/// longer than a field of the line.
+struct Plain<'a> {
+    id: Option<Id<&'a str>>,
+    owner: Option<Owner<&'a str>>,
+    operation: PlainOperation<'a>,
+}
+
+enum PlainOperation<'a> {
+    Lock(Lock<'a>),
+    Unlock { name: LockName<'a>, token: Option<u64> },
+    KeepAlive,
+}
+
+impl<'a> Plain<'a> {
+    #[inline]
+    fn request(self) -> Request<'a> {
+        let (id, owner) = (self.id.map(in_line), self.owner.map(in_line));
+        match self.operation {
+            PlainOperation::Lock(lock) => Request { id, owner, command: Command::Locks(Operation::Lock(lock)) },
+            PlainOperation::Unlock { name, token } => {
+                Request { id, owner, command: Command::Locks(Operation::Unlock { name, token }) }
+            }
+            PlainOperation::KeepAlive => Request { id, owner, command: Command::Locks(Operation::KeepAlive) },
+        }
+    }
+}
+
+fn in_line(id: Id<&str>) -> Id<Cow<'_, str>> {
+    match id {
+        Id::Number(number) => Id::Number(number),
+        Id::Text(text) => Id::Text(Cow::Borrowed(text)),
+    }
 }
 
 /// The frequent commands.
@@ -87,7 +110,31 @@ struct Fields<'a> {
     name: Option<&'a str>,
     timeout: Option<Option<Span>>,
     queue_max: Option<Option<u64>>,
-    id: Option<Id<Cow<'a, str>>>,
+    fence: Option<Option<bool>>,
+    token: Option<Option<u64>>,
+    owner: Option<Owner<&'a str>>,
+    id: Option<Id<&'a str>>,
+}
+
+impl<'a> Fields<'a> {
+    /// Fields that the command does not have are ignored. None also if it lacks one.
+    #[inline]
+    fn plain(self) -> Option<Plain<'a>> {
+        let Fields { command, name, timeout, queue_max, fence, token, owner, id } = self;
+        let fence = fence.flatten();
+        let operation = match command? {
+            Word::Lock => PlainOperation::Lock(Lock {
+                name: LockName::new(name?).ok()?,
+                timeout: timeout.flatten(),
+                queue_max: queue_max.flatten(),
+                has_fence: fence == Some(true),
+                is_plain: fence.is_none(),
+            }),
+            Word::Unlock => PlainOperation::Unlock { name: LockName::new(name?).ok()?, token: token.flatten() },
+            Word::KeepAlive => return Some(Plain { id, owner: None, operation: PlainOperation::KeepAlive }),
+        };
+        Some(Plain { id, owner, operation })
+    }
 }
 
 /// Invariant: `rest` is the end of `text`.
@@ -120,8 +167,12 @@ impl<'a> Cursor<'a> {
                 fields.name.replace(self.text()?).is_some()
             }
             b't' => {
-                self.take(b"\"timeout\":")?;
-                fields.timeout.replace(self.timeout()?).is_some()
+                if self.take(b"\"token\":").is_some() {
+                    fields.token.replace(self.whole_number()?).is_some()
+                } else {
+                    self.take(b"\"timeout\":")?;
+                    fields.timeout.replace(self.timeout()?).is_some()
+                }
             }
             b'q' => {
                 self.take(b"\"queue_max\":")?;
@@ -130,6 +181,14 @@ impl<'a> Cursor<'a> {
             b'i' => {
                 self.take(b"\"id\":")?;
                 fields.id.replace(self.id()?).is_some()
+            }
+            b'o' => {
+                self.take(b"\"owner\":")?;
+                fields.owner.replace(self.id()?).is_some()
+            }
+            b'f' => {
+                self.take(b"\"fence\":")?;
+                fields.fence.replace(self.truth()?).is_some()
             }
             _ => return None,
         };
@@ -193,7 +252,7 @@ impl<'a> Cursor<'a> {
         let start = self.position();
         let whole = self.digits()?;
         if self.take(b".").is_none() {
-            #[expect(clippy::cast_precision_loss, reason = "DIGITS_MAX rules it out")]
+            #[expect(clippy::cast_precision_loss, reason = "it is at most WHOLE_NUMBER_MAX")]
             return Some(Some(Span::from_secs_f64(whole as f64)));
         }
         let decimals = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -213,27 +272,66 @@ impl<'a> Cursor<'a> {
         self.digits().map(Some)
     }
 
-    fn id(&mut self) -> Option<Id<Cow<'a, str>>> {
+    fn truth(&mut self) -> Option<Option<bool>> {
+        self.skip_space();
+        if self.take(b"true").is_some() {
+            return Some(Some(true));
+        }
+        if self.take(b"false").is_some() {
+            return Some(Some(false));
+        }
+        self.take(b"null").map(|()| None)
+    }
+
+    /// An id, or an owner.
+    fn id(&mut self) -> Option<Id<&'a str>> {
         self.skip_space();
         match self.rest.first()? {
-            b'"' => self.text().filter(|text| text.len() <= ID_BYTES_MAX).map(|text| Id::Text(Cow::Borrowed(text))),
+            b'"' => self.text().filter(|text| text.len() <= ID_BYTES_MAX).map(Id::Text),
             _ => self.digits().map(Id::Number),
         }
     }
 
-    /// A whole number as in JSON: no leading zero. The next byte is not a digit.
+    /// A whole number as in JSON, without a leading zero, and at most [`WHOLE_NUMBER_MAX`]: the general parser, which reads
+    /// a double, reads the same. The next byte is not a digit.
+    #[inline]
     fn digits(&mut self) -> Option<u64> {
-        let (mut number, mut length) = (0, 0);
-        while let Some((digit @ b'0'..=b'9', rest)) = self.rest.split_first() {
-            if length == DIGITS_MAX || (length == 1 && number == 0) {
+        let word = self.word();
+        let (mut number, length) = digits_of(word);
+        self.rest = self.rest.get(length..)?;
+        // The first byte is the lowest.
+        let has_leading_zero = length > 1 && word & 0xff == u64::from(b'0');
+        if length == 8 {
+            let (rest, length) = digits_of(self.word());
+            number = number * POWERS_OF_TEN[length] + rest;
+            self.rest = self.rest.get(length..)?;
+            // More than 16 of them.
+            if self.rest.first().is_some_and(u8::is_ascii_digit) {
                 return None;
             }
-            number = number * 10 + u64::from(digit - b'0');
-            length += 1;
-            self.rest = rest;
         }
-        (length > 0).then_some(number)
+        (length > 0 && !has_leading_zero && number <= WHOLE_NUMBER_MAX).then_some(number)
     }
+}
+
+const POWERS_OF_TEN: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The number in the digits at the beginning of a word, of which the first byte is the lowest, and how many digits these
+/// are.
+fn digits_of(word: u64) -> (u64, usize) {
+    let each = |byte: u8| u64::from_le_bytes([byte; 8]);
+    // Digits become 0 to 9. Adding 118 sets the highest bit of all that is more.
+    let values = word ^ each(b'0');
+    let others = (values | ((values & each(0x7f)) + each(118))) & each(0x80);
+    let length = others.trailing_zeros() as usize / 8;
+    if length == 0 {
+        return (0, 0);
+    }
+    // Leading zeros in place of what comes after the digits, then pairs of digits, pairs of pairs, and all.
+    let values = values << (8 * (8 - length));
+    let pairs = (values.wrapping_mul(10) + (values >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    ((fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff, length)
 }
 
 #[cfg(test)]
@@ -278,6 +376,15 @@ mod tests {
             r#"{"name":"boss:17","command":"lock"}"#,
             r#"{"command": "lock", "name": "boss:17", "timeout": 5, "queue_max": 1, "id": "x"}"#,
             r#"{"command":"lock","name":"café 🔒"}"#,
+            r#"{"command":"lock","name":"boss:17","owner":4711,"fence":true,"id":7}"#,
+            r#"{"command":"lock","name":"boss:17","owner":"player-5","fence":false}"#,
+            r#"{"command":"lock","name":"boss:17","fence": null, "owner": 9007199254740991}"#,
+            r#"{"owner":"","command":"unlock","name":"boss:17","token":1234567890123456}"#,
+            r#"{"command":"unlock","name":"boss:17","token":null}"#,
+            // Fields of other commands.
+            r#"{"command":"keep_alive","owner":7,"fence":true,"token":5}"#,
+            r#"{"command":"unlock","name":"boss:17","fence":true,"timeout":1}"#,
+            r#"{"command":"lock","name":"boss:17","token":5}"#,
         ] {
             assert!(is_recognised(line), "{line}");
         }
@@ -314,6 +421,17 @@ mod tests {
             r#"{"command":"lock","name":"a","timeout":null,"timeout":1}"#,
             r#"{"command":"lock","name":"a","queue_max":null,"queue_max":1}"#,
             r#"{"command":"lock","name":"a","id":1,"id":1}"#,
+            r#"{"command":"lock","name":"a","owner":1,"owner":1}"#,
+            r#"{"command":"lock","name":"a","fence":null,"fence":true}"#,
+            r#"{"command":"unlock","name":"a","token":1,"token":null}"#,
+            r#"{"command":"lock","name":"a","owner":null}"#,
+            r#"{"command":"lock","name":"a","owner":true}"#,
+            r#"{"command":"lock","name":"a","fence":1}"#,
+            r#"{"command":"lock","name":"a","fence":truee}"#,
+            r#"{"command":"lock","name":"a","fence":"true"}"#,
+            r#"{"command":"unlock","name":"a","token":"1"}"#,
+            r#"{"command":"lock","name":"a","mode":"shared"}"#,
+            r#"{"command":"unlock","names":["a","b"]}"#,
             r#"{"command":"lock","name":"a","other":1}"#,
             r#"{"command":"lock","name":"a","id":null}"#,
             r#"{"command":"lock","name":"a","queue_max":1.0}"#,
@@ -323,8 +441,11 @@ mod tests {
         .into();
         lines.extend(["null", "5", "\"\"", r#""\u0041""#, r#""a\n""#, "\"a\u{1}\"", "[]"].map(name));
         lines.extend([format!("\"{}\"", "x".repeat(1025))].iter().map(|text| name(text)));
-        lines.extend(["-1", "1e3", "01", "1.", ".5", "\"1\"", "true", "1234567890123456", "nul", "1.5e3"].map(timeout));
-        lines.extend(["-1", "01", "1.0", "1234567890123456", "true"].map(id));
+        lines.extend(
+            ["-1", "1e3", "01", "1.", ".5", "\"1\"", "true", "9007199254740992", "12345678901234567", "nul", "1.5e3"]
+                .map(timeout),
+        );
+        lines.extend(["-1", "01", "1.0", "9007199254740992", "12345678901234567", "true"].map(id));
         lines.extend([format!("\"{}\"", "x".repeat(65))].iter().map(|text| id(text)));
         for line in lines {
             assert!(!is_recognised(&line), "{line}");
@@ -358,13 +479,18 @@ mod tests {
         const NAMES: [&str; 6] = [r#""a""#, r#""player:123456""#, r#""é: 🔒""#, r#""\u0041""#, r#""""#, "7"];
         const NUMBERS: [&str; 11] =
             ["0", "5", "100", "0.25", "2.0", "0.3000000001", "999999999999999", "null", "00", "-1", "9007199254740993"];
-        const FIELDS: [(&str, &[&str]); 7] = [
+        const TRUTHS: [&str; 5] = ["true", "false", "null", "tru", "1"];
+        const FIELDS: [(&str, &[&str]); 11] = [
             ("command", &COMMANDS),
             ("name", &NAMES),
             ("id", &NAMES),
             ("timeout", &NUMBERS),
             ("queue_max", &NUMBERS),
             ("id", &NUMBERS),
+            ("owner", &NAMES),
+            ("owner", &NUMBERS),
+            ("token", &NUMBERS),
+            ("fence", &TRUTHS),
             ("prefix", &NAMES),
         ];
         let mut random = fastrand::Rng::with_seed(5);
@@ -372,7 +498,7 @@ mod tests {
         for _ in 0..200_000 {
             let mut fields = FIELDS.to_vec();
             random.shuffle(&mut fields[2..]);
-            fields.truncate(random.usize(1..5));
+            fields.truncate(random.usize(1..6));
             if random.u8(0..4) == 0 {
                 random.shuffle(&mut fields);
             }

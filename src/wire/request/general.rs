@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use super::fields::{Field, Fields, Rejection, Text, check_surrogates};
-use super::locking::{self, Named, excluded};
+use super::locking::{self, excluded};
 use super::values::{Value, wrong};
 use super::{
-    BadRequest, CLIENT_BYTES_MAX, Command, ConnectionsPage, Hello, LockName, Names, Operation, PAGE_ROWS_MAX, Page,
-    Request,
+    BadRequest, CLIENT_BYTES_MAX, Command, ConnectionsPage, Hello, LockName, Named, Names, Operation, PAGE_ROWS_MAX,
+    Page, Request,
 };
 use crate::wire::reply::Reason;
 use crate::wire::{Id, Owner};
@@ -29,10 +29,10 @@ pub fn parse_strictly(line: &[u8]) -> Result<Request<'_>, BadRequest<'_>> {
     parse_line(line, true)
 }
 
-fn parse_line(line: &[u8], is_strict: bool) -> Result<Request<'_>, BadRequest<'_>> {
-    let bad = |Rejection { reason, message }, head| {
-        let Head { id, owner, name, names, fault: _ } = head;
-        BadRequest { reason, message, name, names, owner, id }
+fn parse_line<'a>(line: &'a [u8], is_strict: bool) -> Result<Request<'a>, BadRequest<'a>> {
+    let bad = |Rejection { reason, message }, mut head: Head<'a>| {
+        let (id, owner) = (head.id.take(), head.owner.take());
+        BadRequest { reason, message, named: head.named(), owner, id }
     };
     let fields = Fields::read(line).map_err(|rejection| bad(rejection, Head::default()))?;
     let word = Text::read(fields.get(Field::Command));
@@ -92,10 +92,9 @@ impl<'a> Head<'a> {
         Head { id, owner, name, names, fault }
     }
 
-    /// The locks, of a command that needs one.
-    fn named(self) -> Result<Named<'a>, Rejection> {
+    fn named(self) -> Option<Named<'a>> {
         let name = self.name.map(Named::One);
-        self.names.map(Named::Several).or(name).ok_or_else(locking::missing)
+        self.names.map(Named::Several).or(name)
     }
 }
 
@@ -157,9 +156,9 @@ fn read_command<'a>(word: &Text<'a>, head: Head<'a>, fields: &Fields<'a>) -> Res
         Text::Other => return Err(Rejection::invalid_request("command must be a string")),
     };
     Ok(match word {
-        "lock" => Command::Locks(locking::lock(head.named()?, fields)?),
-        "unlock" => Command::Locks(locking::unlock(head.named()?, fields)?),
-        "renew" => Command::Locks(locking::renew(head.named()?, fields)?),
+        "lock" => Command::Locks(locking::lock(head.named().ok_or_else(locking::missing)?, fields)?),
+        "unlock" => Command::Locks(locking::unlock(head.named().ok_or_else(locking::missing)?, fields)?),
+        "renew" => Command::Locks(locking::renew(head.named().ok_or_else(locking::missing)?, fields)?),
         "revoke" => Command::Revoke(locking::revoke(head.name.ok_or_else(locking::missing)?, fields)?),
         "reset" => Command::Locks(Operation::Reset),
         "locks" => Command::Locks(read_locks(head.name, fields)?),

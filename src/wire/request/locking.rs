@@ -3,16 +3,10 @@
 use super::fields::{Field, Fields, Rejection};
 use super::values::{Value, wrong};
 use super::{
-    Fit, LABEL_BYTES_MAX, Lock, LockMany, LockName, Names, Operation, PRIORITY_MAX, Renewal, Revocation, SLOTS_MAX,
-    Terms,
+    Fit, LABEL_BYTES_MAX, Lock, LockMany, LockName, Named, Names, Operation, PRIORITY_MAX, Renewal, Revocation,
+    SLOTS_MAX, Terms,
 };
 use crate::time::Span;
-
-/// The locks that a command is about.
-pub(super) enum Named<'a> {
-    One(LockName<'a>),
-    Several(Names<'a>),
-}
 
 pub(super) fn missing() -> Rejection {
     Rejection::invalid_request("name is missing")

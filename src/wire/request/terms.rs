@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use smallvec::SmallVec;
-
 use super::{LockName, NAMES_MAX};
 use crate::time::Span;
 
@@ -81,21 +79,37 @@ pub struct Revocation<'a> {
     pub owner: Option<super::Owner<Cow<'a, str>>>,
 }
 
+/// The lock that a line is about, or the locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// It has `name`.
+    One(LockName<'a>),
+    /// It has `names`.
+    Several(Names<'a>),
+}
+
 /// Names of different locks, in the order of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names<'a>(SmallVec<[LockName<'a>; 4]>);
+pub struct Names<'a>(Kept<'a>);
+
+/// One name needs no allocation. Several may not fit in here: every request has the size of the largest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kept<'a> {
+    One([LockName<'a>; 1]),
+    Several(Box<[LockName<'a>]>),
+}
 
 impl<'a> Names<'a> {
     /// One name.
     pub fn one(name: LockName<'a>) -> Self {
-        Names(SmallVec::from_iter([name]))
+        Names(Kept::One([name]))
     }
 
     /// Checks their number, and that no two are equal.
     ///
     /// # Errors
     /// The message says what is wrong.
-    pub(super) fn several(names: SmallVec<[LockName<'a>; 4]>) -> Result<Self, &'static str> {
+    pub(super) fn several(names: Vec<LockName<'a>>) -> Result<Self, &'static str> {
         if !(2..=NAMES_MAX).contains(&names.len()) {
             return Err("names must be 2 to 64 names");
         }
@@ -104,17 +118,24 @@ impl<'a> Names<'a> {
         if names.iter().enumerate().any(is_repeated) {
             return Err("names must be different");
         }
-        Ok(Names(names))
+        Ok(Names(Kept::Several(names.into())))
     }
 
     /// How many: at most [`NAMES_MAX`].
     #[allow(clippy::len_without_is_empty, reason = "there is always one")]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.as_slice().len()
     }
 
     /// The names, in the order of the request.
     pub fn iter(&self) -> impl Iterator<Item = &LockName<'a>> + Clone {
-        self.0.iter()
+        self.as_slice().iter()
+    }
+
+    fn as_slice(&self) -> &[LockName<'a>] {
+        match &self.0 {
+            Kept::One(name) => name,
+            Kept::Several(names) => names,
+        }
     }
 }

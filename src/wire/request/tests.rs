@@ -22,8 +22,8 @@ fn assert_bad(line: impl AsRef<[u8]>, reason: Reason, message: &str, name: Optio
     let bad = parse(line.as_ref()).expect_err("a fault");
     let line = String::from_utf8_lossy(line.as_ref());
     assert!(bad.message.contains(message), "{line} says {:?}", bad.message);
-    let found = (bad.reason, bad.name.as_ref().map(LockName::as_str), bad.id.as_ref().map(Id::as_ref));
-    assert_eq!(found, (reason, name, id), "{line}");
+    let name = name.map(|name| Named::One(LockName::new(name).unwrap()));
+    assert_eq!((bad.reason, bad.named, bad.id.as_ref().map(Id::as_ref)), (reason, name, id), "{line}");
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::ops::RangeInclusive;
 
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use smallvec::SmallVec;
 
 use super::fields::{Field, Fields, Rejection, Text, number, present, whole_number};
 use super::{CLOSING_SECONDS_MAX, ID_BYTES_MAX, LockName, NAMES_MAX, Names, WHOLE_NUMBER_MAX};
@@ -104,7 +103,7 @@ impl<'a> Fields<'a> {
 
     pub(super) fn names(&self) -> Value<Names<'a>> {
         let Some(raw) = present(self.get(Field::Names)) else { return Ok(None) };
-        let mut names = SmallVec::new();
+        let mut names = Vec::new();
         let mut fault = None;
         let is_array = each_element(raw, |element| {
             // More names than that are too many anyway.

@@ -11,6 +11,8 @@ use crate::memory::Wire;
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) name: String,
+    /// Where the server keeps it. None: it was not accepted.
+    pub(super) slot: Option<u32>,
     pub(super) is_near: bool,
     pub(super) is_strict: bool,
     pub(super) wire: Rc<RefCell<Wire>>,

@@ -1,11 +1,20 @@
 //! What is decided: by requests, by timeouts, and by the ends of sessions.
 
+use serde_json::Value;
+
 use super::connection::{Connection, Leave, Phase};
-use super::{Asked, Expected, Number, Told, broken, ensure, returned};
+use super::{Asked, Expected, Number, TIMELY, Told, broken, ensure, returned};
 use crate::coverage::{Event as Happening, command, reply as kind};
 use crate::limits::Limits;
-use crate::model::{Ask, Said, WORDING, error, seconds, with_id};
+use crate::model::{Ask, Request, Said, WORDING, error, error_on, is_same, seconds, with_id, with_owner};
 use crate::sizes::Id;
+
+/// What a server has beyond the commands and fields of the first one.
+const FEATURES: &str = r#"["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","notices","strict"]"#;
+
+fn is_deadlock(reply: &str) -> bool {
+    reply.contains("\"result\":\"deadlock\"")
+}
 
 impl Expected {
     /// The server says that it takes a line.
@@ -31,15 +40,27 @@ impl Expected {
         match asked {
             Asked::Locks(request) => {
                 self.coverage.count(command(&request.ask));
+                if matches!(request.ask, Ask::Revoke { .. }) && !self.may_kick(number) {
+                    let target = request.target().expect("a revocation has a name");
+                    let refusal = with_owner(error_on("not_allowed", &target), request.known_owner());
+                    return self.push_all(vec![(number, with_id(refusal, returned(request.id.as_ref())))]);
+                }
                 let waits = self.locks.held_and_waiting().1;
-                let said = self.locks.request(number, &request, self.now);
-                let is_wait = said.is_empty() && matches!(request.ask, Ask::Lock { .. });
+                let mut said = self.locks.request(number, &request, self.now);
+                self.check_cycle(number, &request, &mut said);
+                self.count_met();
+                let is_wait = said.is_empty() && matches!(request.ask, Ask::Lock(_));
                 if is_wait && self.locks.held_and_waiting().1 == waits {
                     self.coverage.count("a second request joined a wait");
                 }
                 self.push_all(said);
             }
-            Asked::Hello { label, max_idle, strict, id } => self.hello(number, label, max_idle, strict, id),
+            Asked::Hello { label, max_idle, strict, notices, id } => {
+                if let Some(wants_notices) = notices {
+                    self.locks.set_notices(number, wants_notices);
+                }
+                self.hello(number, label, max_idle, strict, id);
+            }
             Asked::Kick { connection, id } => self.kick(number, &connection, returned(id.as_ref())),
             Asked::Page(page) => self.list_connections(number, &page),
             Asked::IfNotStrict { refusal, .. } if self.connections[number].is_strict => {
@@ -85,7 +106,7 @@ impl Expected {
         let max_idle = if connection.max_idle == u64::MAX { 0 } else { connection.max_idle };
         let Limits { line_bytes_max, connection_locks_max, lock_waits_max, reply_bytes_max, .. } = &self.limits;
         let reply = format!(
-            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{},"silent_after":{}}},"features":["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","notices","strict"],"resumed":false}}"#,
+            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{},"silent_after":{}}},"features":{FEATURES},"resumed":false}}"#,
             env!("CARGO_PKG_VERSION"),
             connection.name,
             seconds(max_idle),
@@ -96,7 +117,7 @@ impl Expected {
 
     pub(super) fn kick(&mut self, number: Number, name: &str, id: Option<&str>) {
         self.coverage.count("command kick");
-        if !self.connections[number].is_near && !self.limits.kick_from_anywhere {
+        if !self.may_kick(number) {
             self.push(number, with_id(error("not_allowed", None), id));
             return;
         }
@@ -119,6 +140,30 @@ impl Expected {
         }
     }
 
+    /// Counts what is rare.
+    pub(super) fn count_met(&mut self) {
+        self.locks.take_met().into_iter().for_each(|what| self.coverage.count(what));
+    }
+
+    /// Whether a connection may end others, and revoke what they hold.
+    fn may_kick(&self, number: Number) -> bool {
+        self.connections[number].is_near || self.limits.kick_from_anywhere
+    }
+
+    /// If a request is refused for a deadlock, any true circle will do.
+    fn check_cycle(&mut self, number: Number, request: &Request, said: &mut Said) {
+        let is_open = self.connections[number].phase == Phase::Open;
+        let Some((_, reply)) = said.iter_mut().find(|(_, reply)| is_open && is_deadlock(reply)) else { return };
+        let Some(Told::Deadlock(told)) = self.next_told(number).cloned() else {
+            broken(format!("{} is not told of a deadlock: {reply}", self.name(number)))
+        };
+        ensure!(is_same(reply, &told), "this deadlock is told in the wrong way: {told}\nshould be: {reply}");
+        let value: Value = serde_json::from_str(&told).expect("it was read before");
+        let checked = self.locks.check_cycle(number, request, &value["cycle"]);
+        ensure!(checked.is_ok(), "there is no such circle: {told}: {checked:?}\nshould be: {reply}");
+        *reply = told;
+    }
+
     pub(super) fn answer_too_long(&mut self, number: Number) {
         self.coverage.count("limit line_bytes_max");
         self.push(number, error("line_too_long", None));
@@ -135,7 +180,7 @@ impl Expected {
         let bytes_max = self.limits.turn_expiry_bytes;
         let mut bytes = 0;
         for count in 0.. {
-            if self.locks.next_timeout().is_none_or(|at| at > self.horizon) {
+            if self.locks.next_due().is_none_or(|at| at > self.horizon) {
                 return;
             }
             if count == self.limits.turn_expiries_max {
@@ -144,7 +189,7 @@ impl Expected {
             if bytes >= bytes_max {
                 return self.coverage.count("cut turn_expiry_bytes");
             }
-            let said = self.locks.time_out_next(self.now).expect("one is due");
+            let said = self.locks.expire_next(self.now).expect("one is due");
             self.coverage.event(Happening::Timeout);
             for (to, reply) in said {
                 bytes += self.push(to, reply);
@@ -202,9 +247,14 @@ impl Expected {
         if reply.contains("\"result\":\"connections\"") && !matches!(self.take_told(to), Some(Told::Listing(_))) {
             broken(format!("{} is not sent {reply}", self.name(to)));
         }
-        if reply.contains("\"timed_out\"") {
-            let Some(left) = self.timeouts_told.checked_sub(1) else { broken("a wait has not timed out in this turn") };
-            self.timeouts_told = left;
+        if is_deadlock(&reply) && !matches!(self.take_told(to), Some(Told::Deadlock(_))) {
+            broken(format!("{} is not sent {reply}", self.name(to)));
+        }
+        for (word, count) in TIMELY.iter().zip(&mut self.timely_told) {
+            if reply.contains(word) {
+                let Some(left) = count.checked_sub(1) else { broken(format!("not in this turn: {reply}")) };
+                *count = left;
+            }
         }
         self.tell(to, '>', &reply);
         let connection = &mut self.connections[to];
@@ -238,15 +288,11 @@ impl Expected {
         Some(self.told.remove(index).1)
     }
 
-    /// Who has most unsent. Of several, the one that the server ends next by its own account.
+    /// Who has most unsent. Of several, the one in the server's last slot: the transcript can't tell, as the server says
+    /// nothing more of one that ends already.
     fn who_owes_most(&self) -> Number {
-        let unsent = |number: &Number| self.connections[*number].unsent;
-        let most = self.there.iter().map(unsent).max().expect("somebody owes it");
-        let owes_most = |number: &&Number| unsent(number) == most;
-        // One whose end is decided already ends without another word.
-        let is_told = |number: &&Number| owes_most(number) && !self.ends.contains(number);
-        let told = self.upcoming_ends.iter().find(is_told).or(self.there.iter().rfind(is_told));
-        *told.or(self.there.iter().rfind(owes_most)).expect("somebody owes it")
+        let unsent_and_slot = |number: &Number| (self.connections[*number].unsent, self.connections[*number].slot);
+        self.there.iter().copied().max_by_key(unsent_and_slot).expect("somebody owes it")
     }
 
     /// It is decided that a connection ends. A later reason may only make it faster.

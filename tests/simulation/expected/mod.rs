@@ -7,15 +7,21 @@
 //! - From the server's transcript, in which order it took lines from *different* connections and ended connections. That
 //!   it took the lines that were sent, each once, in order, and not before it read them, is checked; that a connection
 //!   had to end, and nothing but that, too. Why it ends is worked out here: what the server says of it is not read.
-//! - From the transcript as well, in which turn a wait timed out, where polls that were cut short leave two turns to
-//!   choose from; see [`Expected::horizons`].
+//! - From the transcript as well, in which turn something happened that time brings, where polls that were cut short leave
+//!   two turns to choose from; see [`Expected::horizons`].
+//! - How many tokens the server has left, which must be right after every turn, and when it wants its next turn: for the
+//!   same choice.
+//! - From the transcript, of several circles in which a request would wait the one that its refusal tells of. That a
+//!   request had to be refused, and that each in the circle waits for the next, is checked.
 //! - The wording of errors, as how long a reply is decides when limits on output are met. That an error was due, its
 //!   reason and its other fields are checked.
 //! - Which connections are on a page that does not list all. Each row is checked, and that nobody is on two pages
 //!   of a listing, or on none.
-//! - Where several connections owe most, or have sent most, which of them the server closed.
+//! - Where several connections have sent most, which of them the server closed. Where several owe most, in which slots of
+//!   the server they are: it closes the one in the last.
 //!
-//! What follows from that is the protocol: after the requests of a turn its timeouts, in the order of their moments, then
+//! What follows from that is the protocol: the grants that earlier turns left over, the requests of a turn, what is due, in
+//! the order of the moments, then
 //! the ends of sessions in the order in which they were decided, then what is written. Where that leaves the server free,
 //! and what is taken from it for that reason:
 //!
@@ -61,10 +67,24 @@ pub(crate) enum Event {
     Refused(Number, String),
     /// It says that it sends this listing of connections.
     Listed(Number, String),
-    /// It says that a wait has timed out.
-    TimedOut(Number),
+    /// It says that it refuses to wait in a circle.
+    Deadlocked(Number, String),
+    /// It says what time may have brought: the word of [`TIMELY`] of this index.
+    Timely(Number, usize),
     /// It says that a connection ends, and why, for people.
     Ended(Number, String),
+}
+
+/// What replies contain that are brought about by time, or may be: from its word the turn is known in which it was time.
+pub(crate) const TIMELY: [&str; 3] = ["\"timed_out\"", "\"notice\":\"expired\"", "\"result\":\"acquired\""];
+
+/// What is known of the server when its turn is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct After {
+    /// The next grant has this token.
+    pub(crate) next_token: u64,
+    /// When it wants its next turn.
+    pub(crate) next_turn: Option<u64>,
 }
 
 /// Names a connection. None is used twice.
@@ -78,6 +98,7 @@ pub(crate) enum Asked {
         label: Option<String>,
         max_idle: Option<u64>,
         strict: Option<bool>,
+        notices: Option<bool>,
         id: Option<Id>,
     },
     Kick {
@@ -106,6 +127,7 @@ pub(crate) enum Asked {
 enum Told {
     Wording(String),
     Listing(String),
+    Deadlock(String),
 }
 
 /// The model of everything that clients can see.
@@ -120,12 +142,10 @@ pub(crate) struct Expected {
     doomed: VecDeque<Number>,
     /// Ends that the server has to tell of in this turn.
     ends: Vec<Number>,
-    /// Of this turn, what the server tells of the ends of connections and has not been looked at.
-    upcoming_ends: VecDeque<Number>,
     /// In which words it refuses something in this turn, and which connections it lists.
     told: Vec<(Number, Told)>,
-    /// How many waits it says to have timed out in this turn, less those of which that is right.
-    timeouts_told: usize,
+    /// How often it says each of [`TIMELY`] in this turn, less those of which that is right.
+    timely_told: [usize; TIMELY.len()],
     unsent: usize,
     /// The last listing of connections, if there may be more pages of it.
     listing: Option<Listing>,
@@ -165,6 +185,9 @@ impl Expected {
             connection_locks_max: limits.connection_locks_max,
             lock_waits_max: limits.lock_waits_max,
             reply_bytes_max: limits.reply_bytes_max,
+            closing_locks_max: limits.closing_locks_max,
+            turn_grants_max: limits.turn_grants_max,
+            first_token: limits.first_token,
         };
         Expected {
             limits,
@@ -173,9 +196,8 @@ impl Expected {
             there: Vec::new(),
             doomed: VecDeque::new(),
             ends: Vec::new(),
-            upcoming_ends: VecDeque::new(),
             told: Vec::new(),
-            timeouts_told: 0,
+            timely_told: [0; TIMELY.len()],
             unsent: 0,
             listing: None,
             now: 0,
@@ -187,23 +209,25 @@ impl Expected {
         }
     }
 
-    /// A connection comes, and is accepted or closed without a word.
+    /// A connection comes, and is accepted into a slot of the server or closed without a word.
     pub(crate) fn accept(
         &mut self,
         name: String,
         is_near: bool,
-        is_accepted: bool,
+        slot: Option<u32>,
         wire: Rc<RefCell<Wire>>,
         now: u64,
     ) -> Number {
         self.now = now;
         let turned_away = self.there.iter().filter(|there| self.connections[**there].is_turned_away).count();
         let has_room = self.there.len() - turned_away < self.limits.connections_max;
+        let is_accepted = slot.is_some();
         ensure!(is_accepted || !(has_room || turned_away == 0), "{name} is accepted, or told that there is no room");
         let number = self.connections.len();
         self.there.push(number);
         self.connections.push(Connection {
             name: name.clone(),
+            slot,
             is_near,
             is_strict: false,
             wire,
@@ -270,21 +294,25 @@ impl Expected {
         self.connections[number].phase != Phase::Gone
     }
 
+    /// The token of the newest hold on a lock, or the last one.
+    pub(crate) fn token_of(&self, name: &str) -> u64 {
+        self.locks.token_of(name)
+    }
+
     pub(crate) fn name(&self, number: Number) -> &str {
         &self.connections[number].name
     }
 
     /// Notes what is taken from the server's word, before its events are gone through.
     pub(crate) fn hear(&mut self, events: &[Event]) {
-        self.upcoming_ends.clear();
-        self.timeouts_told = 0;
+        self.timely_told = [0; TIMELY.len()];
         for event in events {
             match event {
                 Event::Refused(number, text) => self.told.push((*number, Told::Wording(wording(text).to_owned()))),
                 Event::Listed(number, text) => self.told.push((*number, Told::Listing(text.clone()))),
-                Event::Ended(number, _) => self.upcoming_ends.push_back(*number),
-                Event::TimedOut(_) => self.timeouts_told += 1,
-                Event::Call(..) | Event::Received(..) => {}
+                Event::Deadlocked(number, text) => self.told.push((*number, Told::Deadlock(text.clone()))),
+                Event::Timely(_, word) => self.timely_told[*word] += 1,
+                Event::Call(..) | Event::Received(..) | Event::Ended(..) => {}
             }
         }
     }
@@ -309,9 +337,11 @@ impl Expected {
     }
 
     /// The server had a turn. The first thing that no poll has reported happened at `unknown_since`.
-    pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event]) {
+    pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event], after: After) {
         self.now = now;
         self.hear(events);
+        let said = self.locks.begin_turn(now);
+        self.push_all(said);
         let inputs = events.iter().rposition(|event| self.is_of_input(event)).map_or(0, |last| last + 1);
         let (inputs, others) = events.split_at(inputs);
         self.on_events(inputs);
@@ -325,7 +355,7 @@ impl Expected {
         for (horizon, looks) in all_but_first.iter().rev() {
             let mut other = self.clone();
             other.horizon = *horizon;
-            match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..*looks], &others[*looks..]))) {
+            match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..*looks], &others[*looks..], after))) {
                 Ok(()) => {
                     *self = other;
                     return self.end_turn();
@@ -335,7 +365,7 @@ impl Expected {
             }
         }
         self.horizon = first.0;
-        self.rest_of_turn(&others[..first.1], &others[first.1..]);
+        self.rest_of_turn(&others[..first.1], &others[first.1..], after);
         self.end_turn();
     }
 
@@ -352,7 +382,7 @@ impl Expected {
         [self.horizon].into_iter().chain(known).collect()
     }
 
-    fn rest_of_turn(&mut self, looks: &[Event], writes: &[Event]) {
+    fn rest_of_turn(&mut self, looks: &[Event], writes: &[Event], after: After) {
         self.on_events(looks);
         self.time_out();
         self.end_sessions();
@@ -363,7 +393,14 @@ impl Expected {
         if let Some(number) = self.ends.first() {
             broken(format!("the server says nothing of the end of {}", self.name(*number)));
         }
-        ensure!(self.timeouts_told == 0, "another wait has timed out than should have");
+        for (word, count) in TIMELY.iter().zip(self.timely_told) {
+            ensure!(count == 0, "the server says {word} {count} times more than it should");
+        }
+        let (token, told) = (self.locks.next_token(), after.next_token);
+        ensure!(token == told, "the next token is {told}, and should be {token}");
+        let due = self.locks.next_due();
+        let is_awake = due.is_none_or(|due| after.next_turn.is_some_and(|next| next <= due));
+        ensure!(is_awake, "the next turn is at {:?}, and something is due at {due:?}", after.next_turn);
         match self.told.first() {
             Some((number, Told::Wording(wording))) => {
                 broken(format!("the server refuses {} something, and should not: {wording}", self.name(*number)));
@@ -371,11 +408,15 @@ impl Expected {
             Some((number, Told::Listing(text))) => {
                 broken(format!("the server lists connections for {}, and should not: {text}", self.name(*number)));
             }
+            Some((number, Told::Deadlock(text))) => {
+                broken(format!("{} is told of a deadlock, and should not be: {text}", self.name(*number)));
+            }
             None => {}
         }
     }
 
     fn end_turn(&mut self) {
+        self.count_met();
         let horizon = self.horizon;
         self.polls.retain(|begun| *begun > horizon);
         if self.next_due().is_some_and(|due| due <= self.now && due > horizon) {
@@ -427,6 +468,7 @@ impl Expected {
             }
             ensure!(*unsent == 0 || connection.is_blocked, "{name} is not sent what it should be: {:?}", self.of(name));
         }
+        ensure!(!self.locks.has_left_over(), "somebody waits for nobody");
         let due = self.next_due();
         ensure!(due.is_none_or(|due| due > self.now), "something is due and does not happen");
         let wakes = next.is_some_and(|next| due.is_some_and(|due| next <= due));
@@ -447,12 +489,12 @@ impl Expected {
                 Phase::Doomed(_) | Phase::Closing | Phase::Gone => u64::MAX,
             }
         });
-        of_connections.chain(self.locks.next_timeout()).min().filter(|due| *due < u64::MAX)
+        of_connections.chain(self.locks.next_due()).min().filter(|due| *due < u64::MAX)
     }
 
     /// Whether there is no connection, and so no lock.
     pub(crate) fn is_empty(&self) -> bool {
-        self.locks.held_and_waiting() == (0, 0) && self.there.is_empty()
+        self.locks.is_empty() && self.there.is_empty()
     }
 
     fn on_events(&mut self, events: &[Event]) {
@@ -461,7 +503,7 @@ impl Expected {
                 Event::Call(number, call) => self.on_call(*number, *call),
                 Event::Received(number, line) => self.on_line(*number, line),
                 Event::Refused(number, _) => self.on_refusal(*number),
-                Event::TimedOut(_) | Event::Listed(..) => {}
+                Event::Timely(..) | Event::Listed(..) | Event::Deadlocked(..) => {}
                 Event::Ended(number, why) => self.on_end(*number, why),
             }
         }

@@ -13,7 +13,7 @@ impl Expected {
             }
             Event::Received(..) => true,
             Event::Refused(number, _) => self.is_too_long(*number),
-            Event::Listed(..) | Event::TimedOut(_) | Event::Ended(..) => false,
+            Event::Listed(..) | Event::Timely(..) | Event::Deadlocked(..) | Event::Ended(..) => false,
         }
     }
 
@@ -52,7 +52,8 @@ impl Expected {
             let (Event::Ended(number, _)
             | Event::Refused(number, _)
             | Event::Listed(number, _)
-            | Event::TimedOut(number)
+            | Event::Deadlocked(number, _)
+            | Event::Timely(number, _)
             | Event::Received(number, _)
             | Event::Call(number, _)) = event;
             let connection = &self.connections[*number];

@@ -84,7 +84,7 @@ impl Expected {
                 return None;
             }
             if !page.has_detail {
-                return Some((number, array(names)));
+                return Some((number, array(&names)));
             }
             let client = if label.is_empty() { String::new() } else { format!(r#""client":{},"#, quoted(label)) };
             let (waits, unsent) = (names.len() - holds, connection.unsent);

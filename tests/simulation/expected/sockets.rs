@@ -123,7 +123,6 @@ impl Expected {
 
     /// The server says that a connection ends.
     pub(super) fn on_end(&mut self, number: Number, text: &str) {
-        self.upcoming_ends.pop_front();
         if let Some(index) = self.ends.iter().position(|ended| *ended == number) {
             self.ends.remove(index);
             return self.tell(number, '-', text);

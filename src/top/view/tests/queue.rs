@@ -10,8 +10,12 @@ fn the_cursor_in_a_queue_follows_its_connection() {
     let place = |name: &&str| PlaceDetail { connection: (*name).to_owned(), ..PlaceDetail::default() };
     let see = |model: &mut Model, holder: &str, waiters: &[&str]| {
         let waiting = waiters.len() as u64;
-        let detail =
-            LockDetail { holders: vec![place(&holder)], waiters: waiters.iter().map(place).collect(), waiting };
+        let detail = LockDetail {
+            holders: vec![place(&holder)],
+            waiters: waiters.iter().map(place).collect(),
+            waiting,
+            ..LockDetail::default()
+        };
         let Order::Look(number, _) = model.order() else { unreachable!() };
         model.learn(News::One(number, Some(detail), 0.0), 0.0);
         model.target().unwrap().connection
@@ -40,6 +44,7 @@ fn a_queue_has_its_holder_and_its_waiters_with_their_times() {
         holders: vec![place("127.0.0.1:40312", Some(75.0), None)],
         waiters: vec![place("127.0.0.1:40314", None, Some(61.0)), place("unix:7", None, Some(2.0))],
         waiting: 1002,
+        ..LockDetail::default()
     };
     // Results of an outdated order are not shown.
     model.learn(News::One(1, Some(LockDetail::default()), 0.0), 0.0);
