@@ -142,6 +142,7 @@ pub struct Engine<S = RandomState> {
     cycle: Items,
     names: Items,
     pool: Pool,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare_bundles: Vec<Box<Bundle>>,
 }
 
