@@ -21,11 +21,18 @@
 //!
 //! match client.lock_with("boss:17", LockOptions::timeout(Duration::from_secs(5))) {
 //!     Ok(_guard) => println!("nobody else holds it"),
-//!     Err(Error::TimedOut { queue }) => println!("held by {}", queue[0]),
+//!     Err(Error::TimedOut { queue }) => println!("held by {queue:?}"),
 //!     Err(error) => return Err(error),
 //! }
+//!
+//! // Both or none; for a minute, unless the client renews it; with a number by which a resource knows who comes late.
+//! let options = LockOptions::default().lease(Duration::from_secs(60)).fence();
+//! let trade = client.lock_all(["sword", "shield"], options)?;
+//! assert!(trade.token().is_some() && !trade.is_lost());
 //! # Ok::<(), Error>(())
 //! ```
+//!
+//! Shared locks, semaphores, priorities and more are [`LockOptions`](client::LockOptions).
 //!
 //! A program that is only a client takes the feature `client` alone, and with it about a dozen packages:
 //! `officer = { version = "0.1", default-features = false, features = ["client"] }`. The [client](client) runs wherever

@@ -90,6 +90,7 @@ mod tests {
             limits: Limits { connections_max: 896, ..Limits::default() },
             turn_accepts_max: 1,
             stats: false,
+            state_dir: None,
         }
     }
 

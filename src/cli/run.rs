@@ -21,7 +21,7 @@ use crate::console::Failure;
 use crate::console::address::AddressOptions;
 use crate::console::announce;
 use crate::console::values::{Mode, Seconds};
-use crate::net::{Config, Limits, Listener, Net, descriptors};
+use crate::net::{Config, Limits, Net, descriptors};
 
 /// The target of warnings about how the server was started, which are shown at every log level.
 const START: &str = "officer::start";
@@ -50,6 +50,10 @@ pub(super) struct Options {
 
     #[arg(skip)]
     log_file_choice: Choice,
+
+    /// Directory for the file that keeps tokens rising across restarts [default: they come from the clock]
+    #[arg(long, value_name = "DIR", env = "OFFICER_STATE_DIR", hide_env_values = true)]
+    state_dir: Option<PathBuf>,
 
     /// Log statistics every 5 seconds, at the level info
     #[arg(short, long, env = "OFFICER_STATS", hide_env_values = true, value_parser = BoolishValueParser::new())]
@@ -88,8 +92,8 @@ impl From<LogLevel> for LevelFilter {
 impl Options {
     /// Makes its paths independent of the current directory.
     pub(super) fn make_absolute(&mut self) -> io::Result<()> {
-        if let Some(log_file) = &mut self.log_file {
-            *log_file = path::absolute(&*log_file)?;
+        for path in [&mut self.log_file, &mut self.state_dir].into_iter().flatten() {
+            *path = path::absolute(&*path)?;
         }
         self.address.make_absolute()
     }
@@ -108,8 +112,7 @@ impl Options {
         if let Some(path) = &self.log_file {
             LogFile::open(path, self.log_file_choice)?;
         }
-        let Config { listen, tcp, .. } = self.config(descriptors::raise_limit());
-        Listener::check(&listen, &tcp, old_address).map_err(Failure::Listen)
+        Net::check(&self.config(descriptors::raise_limit()), old_address).map_err(Failure::Listen)
     }
 
     /// `descriptors` is the limit on them that is in force.
@@ -120,6 +123,7 @@ impl Options {
             limits: self.limits.limits(max_idle, descriptors),
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
+            state_dir: self.state_dir,
             listen: self.address.listen(self.socket_mode),
         }
     }
@@ -165,7 +169,7 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)
     warn();
     // Asked now: later the terminal may be closed.
     let has_terminal = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
-    net.run(|| on_hangup(log_file.as_mut(), has_terminal)).map_err(Failure::Poll)
+    net.run(|| on_hangup(log_file.as_mut(), has_terminal)).map_err(Failure::Run)
 }
 
 /// SIGHUP asks to reopen the log file, if there is one. Otherwise it means that the terminal is closed, and ends a server

@@ -14,12 +14,13 @@ pub type Reason = reason::Reason<Box<str>>;
 pub enum Error {
     /// The wait ended without the lock.
     TimedOut {
-        /// The connections on the lock, the holder first.
+        /// The connections on the lock, holders first; one that is several parties is listed for each. It may be empty: for
+        /// several locks, or if a [`min_hold`](super::LockOptions::min_hold) keeps the lock closed.
         queue: Vec<String>,
     },
     /// The lock's queue was full, so the call did not wait.
     QueueMaxed {
-        /// The connections on the lock, the holder first.
+        /// The connections on the lock, holders first; of several locks on the first that is full.
         queue: Vec<String>,
     },
     /// The wait would have closed a circle of waits, and the call was to

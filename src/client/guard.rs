@@ -8,7 +8,8 @@ use super::holds::Given;
 
 /// A lock that is held, or several that were acquired together. It is released when the guard ends. (The few ways to get
 /// more than one guard for a lock: calls within [`Client::with_lock`], and an [`owner`](super::LockOptions::owner) of the
-/// program that asks again. It is then released with the last of them.)
+/// program that asks again. It is then released with the last of them. What was asked for first counts: one more guard
+/// brings no other lease, and no token.)
 ///
 /// It can be sent to another thread, and released there. A thread that asks again for a lock that it has in a guard waits
 /// in the queue like everybody else: as with [`std::sync::Mutex`], forever if it keeps the guard.
@@ -56,6 +57,9 @@ impl Guard {
     /// Until when it is certain that the lock is held, if it has a lease: it is counted from before the lock, or the last
     /// renewal, was asked for, so that the server takes it back no sooner. None: it has no lease, or one of centuries, or
     /// [`Guard::is_lost`].
+    ///
+    /// The clock is [`Instant`], which on many systems stands still while the machine sleeps. Only a
+    /// [`token`](Guard::token) that the resource checks is safe from that.
     pub fn held_until(&self) -> Option<Instant> {
         self.client.shared().state().holds.held_until(self.hold)
     }
@@ -81,13 +85,7 @@ impl Guard {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
-    /// # use std::time::Duration;
+    #[doc = include_str!("example.txt")]
     /// let guard = client.lock("boss:17")?;
     /// guard.renew_for(Duration::from_secs(60))?;
     /// assert!(guard.held_until().is_some());

@@ -20,6 +20,8 @@ pub(super) struct Holds {
     numbers: Numbers,
     /// When leases are to be renewed.
     renewals: BTreeSet<(Instant, u64)>,
+    /// Those that were to be renewed, and were not because the program has not said that it is alive.
+    owed: BTreeSet<u64>,
     last: u64,
 }
 
@@ -243,10 +245,9 @@ impl Holds {
         self.renewals.first().map(|(at, _)| *at)
     }
 
-    /// The holds whose leases the client is to renew by then; None: all. The next renewals are as long after now.
-    pub(super) fn due(&mut self, by: Option<Instant>, now: Instant) -> Vec<u64> {
-        let is_due = |(at, _): &&(Instant, u64)| by.is_none_or(|by| *at <= by);
-        let due: Vec<_> = self.renewals.iter().take_while(is_due).copied().collect();
+    /// The holds whose leases are to be renewed by now. They are due again a third of their leases later.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<u64> {
+        let due: Vec<_> = self.renewals.iter().take_while(|(at, _)| *at <= now).copied().collect();
         for (at, number) in &due {
             self.renewals.remove(&(*at, *number));
             let lease = self.all.get_mut(number).and_then(|hold| hold.lease.as_mut()).expect("what is due has a lease");
@@ -254,6 +255,16 @@ impl Holds {
             self.renewals.extend(lease.renew_at.map(|at| (at, *number)));
         }
         due.into_iter().map(|(_, number)| number).collect()
+    }
+
+    /// These are due, and the program is to say when they are renewed.
+    pub(super) fn owe(&mut self, due: Vec<u64>) {
+        self.owed.extend(due);
+    }
+
+    /// The holds that are due since the program has last renewed its leases. Some may have ended.
+    pub(super) fn take_owed(&mut self) -> BTreeSet<u64> {
+        std::mem::take(&mut self.owed)
     }
 
     /// A renewal is about to be sent. Returns what it is about, and the lease that it will bring, as far as is known.
@@ -269,7 +280,7 @@ impl Holds {
             && let Some(until) = now.checked_add(length)
         {
             // A shorter one counts at once: the answer may be late.
-            lease.until = lease.until.map(|before| before.min(until));
+            lease.until = Some(lease.until.map_or(until, |before| before.min(until)));
         }
         Some((hold.subject(), length))
     }
@@ -322,7 +333,8 @@ impl Holds {
 
     fn unlist(&mut self, number: u64, names: Vec<String>) {
         for name in names {
-            let numbers = self.by_name.get_mut(&name).expect("a name of a hold is listed");
+            // It is not, if a request had it twice, which the server refuses.
+            let Some(numbers) = self.by_name.get_mut(&name) else { continue };
             numbers.retain(|listed| *listed != number);
             if numbers.is_empty() {
                 self.by_name.remove(&name);

@@ -24,10 +24,9 @@ impl Shared {
         self.send(turn, CallKind::Renew(hold, sent_at, length), request)
     }
 
-    /// Renews the leases that the client is to renew by then; None: all of them. Nobody waits for the answers.
-    pub(super) fn renew_due(&self, epoch: u64, by: Option<Instant>) -> Result<(), Error> {
-        let due = self.state().holds.due(by, Instant::now());
-        for hold in due {
+    /// Renews these leases. Nobody waits for the answers.
+    pub(super) fn renew_each(&self, epoch: u64, holds: impl IntoIterator<Item = u64>) -> Result<(), Error> {
+        for hold in holds {
             match self.renew(self.turn(epoch)?, hold, None) {
                 // It has ended meanwhile.
                 Err(Error::NotHeld) => {}
@@ -35,5 +34,15 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// The program says that it is alive: what is due since it has last said so is renewed.
+    pub(super) fn renew_owed(&self, epoch: u64) -> Result<(), Error> {
+        let mut state = self.state();
+        let due = state.holds.due(Instant::now());
+        state.holds.owe(due);
+        let owed = state.holds.take_owed();
+        drop(state);
+        self.renew_each(epoch, owed)
     }
 }

@@ -58,12 +58,7 @@ impl Client {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// let guard = client.lock("boss:17")?;
     /// let lock = client.lock_status("boss:17")?.expect("it is held");
     /// assert_eq!((&lock.holders[0].connection, lock.waiting), (&client.connection_name(), 0));

@@ -72,12 +72,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// let reader = LockOptions::no_wait().shared();
     /// let readers = [client.lock_with("map", reader.clone())?, client.lock_with("map", reader)?];
     /// // A writer waits until both have ended.
@@ -95,12 +90,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// let unit = LockOptions::no_wait().semaphore(2);
     /// let guards = [client.lock_with("licence", unit.clone())?, client.lock_with("licence", unit.clone())?];
     /// assert!(matches!(client.lock_with("licence", unit), Err(Error::TimedOut { .. })));
@@ -117,12 +107,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// // Before everybody who waits with less.
     /// let guard = client.lock_with("printer", LockOptions::default().priority(5))?;
     /// # Ok::<(), Error>(())
@@ -140,13 +125,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
-    /// # use std::time::Duration;
+    #[doc = include_str!("example.txt")]
     /// let guard = client.lock_with("upload", LockOptions::default().lease(Duration::from_secs(30)))?;
     /// // The client renews it in about ten seconds. If it can't, this says in time that it is no longer certain.
     /// assert!(!guard.is_lost() && guard.held_until().is_some());
@@ -163,13 +142,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
-    /// # use std::time::Duration;
+    #[doc = include_str!("example.txt")]
     /// let options = LockOptions::default().lease(Duration::from_secs(30)).renewed_by_program();
     /// let guard = client.lock_with("upload", options)?;
     /// for part in ["first", "second", "third"] {
@@ -192,12 +165,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// let fence = LockOptions::default().fence();
     /// let guard = client.lock_with("file", fence.clone())?;
     /// // The resource gets the token with each write.
@@ -217,12 +185,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// let player = |name: &str| LockOptions::default().owner(name).refuse_deadlock();
     /// let sword = client.lock_with("sword", player("ann"))?;
     /// let shield = client.lock_with("shield", player("bob"))?;
@@ -250,13 +213,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
-    /// # use std::time::Duration;
+    #[doc = include_str!("example.txt")]
     /// let nightly = LockOptions::no_wait().min_hold(Duration::from_secs(12 * 3_600));
     /// client.lock_with("nightly report", nightly.clone())?.release()?;
     /// // Whoever else wants to write it tonight, on whatever machine, is turned away.
@@ -274,13 +231,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
-    /// # use std::time::Duration;
+    #[doc = include_str!("example.txt")]
     /// // If the network fails, the next holder begins ten seconds after the server has given this one up.
     /// let guard = client.lock_with("boss:17", LockOptions::default().lost_delay(Duration::from_secs(10)))?;
     /// # Ok::<(), Error>(())
@@ -295,12 +246,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// let guard = client.lock_with("db", LockOptions::default().label("migration 42"))?;
     /// let lock = client.lock_status("db")?.expect("it is held");
     /// assert_eq!(lock.holders[0].label.as_deref(), Some("migration 42"));
@@ -318,12 +264,7 @@ impl LockOptions {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// let player = |name: &str| LockOptions::no_wait().owner(name);
     /// let guard = client.lock_with("sword", player("ann"))?;
     /// assert!(matches!(client.lock_with("sword", player("bob")), Err(Error::TimedOut { .. })));

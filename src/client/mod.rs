@@ -17,7 +17,7 @@
 //!
 //! match client.lock_with("boss:17", LockOptions::timeout(Duration::from_secs(5))) {
 //!     Ok(_guard) => println!("got it"),
-//!     Err(Error::TimedOut { queue }) => println!("held by {}", queue[0]),
+//!     Err(Error::TimedOut { queue }) => println!("held by {queue:?}"),
 //!     Err(error) => return Err(error),
 //! }
 //!
@@ -133,12 +133,7 @@ impl Client {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// // A trade: both items, or none.
     /// let guard = client.lock_all(["sword", "shield"], LockOptions::default())?;
     /// assert!(guard.names().eq(["sword", "shield"]));
@@ -161,12 +156,7 @@ impl Client {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// let servers = ["arena:1", "arena:2"];
     /// let first = client.lock_any(servers, LockOptions::no_wait())?;
     /// let second = client.lock_any(servers, LockOptions::no_wait())?;
@@ -249,14 +239,14 @@ impl Client {
     }
 
     /// Tells the server that this client is alive, and waits for its answer. For programs that have chosen
-    /// [`Options::keep_alive_by_program`]; for them it renews the leases as well.
+    /// [`Options::keep_alive_by_program`]; for them it renews the leases of which a third has passed.
     ///
     /// # Errors
     /// [`Error::ConnectionLost`] and [`Error::Server`].
     pub fn keep_alive(&self) -> Result<(), Error> {
         let shared = self.shared();
         if shared.options.is_keep_alive_by_program {
-            shared.renew_due(shared.ensure_link()?, None)?;
+            shared.renew_owed(shared.ensure_link()?)?;
         }
         self.expect("kept_alive", CallKind::Other, &[], Request { command: "keep_alive", ..Request::default() })
     }

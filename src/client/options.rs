@@ -185,12 +185,8 @@ impl Options {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Error, LockOptions, Options}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # use std::{sync::mpsc::channel, time::Duration};
+    #[doc = include_str!("example.txt")]
+    /// # use std::sync::mpsc::channel;
     /// let (sender, expired) = channel();
     /// let options = Options::new(address).on_expired(move |lost| sender.send(lost.name.clone()).unwrap());
     /// let client = options.connect()?;
@@ -212,11 +208,7 @@ impl Options {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, Options, RevokeOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
+    #[doc = include_str!("example.txt")]
     /// # use std::sync::mpsc::channel;
     /// # let operator = Client::connect(address.clone())?;
     /// let (sender, revoked) = channel();

@@ -47,12 +47,7 @@ impl Client {
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
-    /// # use officer::{client::{Client, Error, LockOptions, RevokeOptions}, net};
-    /// # let listen = net::Listen::Tcp { host: "127.0.0.1".into(), port: 0 };
-    /// # let mut net = net::Net::bind(net::Config::new(listen)).unwrap();
-    /// # let address = net.address();
-    /// # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
-    /// # let client = Client::connect(address)?;
+    #[doc = include_str!("example.txt")]
     /// let guard = client.lock_with("boss:17", LockOptions::default().fence())?;
     /// let token = guard.token().expect("asked for");
     /// // This hold, and not one that somebody has acquired since.

@@ -261,15 +261,16 @@ impl LinkUser for Shared {
 
     /// Renews the leases that are due. Returns when the next ones are.
     fn renew_leases(&self, epoch: u64) -> Result<Option<Instant>, Error> {
-        let next = self.state().holds.next_renewal();
-        let now = Instant::now();
-        if next.is_none_or(|next| next > now) {
-            return Ok(next);
+        let mut state = self.state();
+        let due = state.holds.due(Instant::now());
+        if due.is_empty() {
+            return Ok(state.holds.next_renewal());
         }
+        drop(state);
         if self.sends_keep_alives() {
-            self.renew_due(epoch, Some(now))?;
+            self.renew_each(epoch, due)?;
         } else {
-            self.state().holds.due(Some(now), now);
+            self.state().holds.owe(due);
         }
         Ok(self.state().holds.next_renewal())
     }

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use super::shown::Shown;
 use crate::client::{Error, Reason, write_queue};
-use crate::net::BindError;
+use crate::net::{BindError, RunError};
 
 /// The exit status of commands that reach no server, or that it refuses (`EX_UNAVAILABLE` of `sysexits.h`).
 pub(crate) const UNAVAILABLE: u8 = 69;
@@ -18,10 +18,10 @@ pub(crate) const NOT_ALLOWED: u8 = 77;
 pub enum Failure {
     /// The command line, or the environment, asks for what does not exist.
     Usage(String),
-    /// The server can't listen.
+    /// The server can't start.
     Listen(BindError),
-    /// The poll itself failed while the server ran.
-    Poll(io::Error),
+    /// The server could not go on.
+    Run(RunError),
     /// The server can't be reached, or refuses the request.
     Server {
         /// Its address.
@@ -95,7 +95,7 @@ impl Failure {
             Failure::NotStarted { error, .. } if error.kind() == io::ErrorKind::NotFound => 127,
             Failure::NotStarted { .. } | Failure::NoInterpreter { .. } => 126,
             Failure::Listen(_)
-            | Failure::Poll(_)
+            | Failure::Run(_)
             | Failure::System(_)
             | Failure::NoConnection(_)
             | Failure::Output(_)
@@ -109,7 +109,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Usage(line) => f.write_str(line),
             Failure::Listen(error) => error.fmt(f),
-            Failure::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
+            Failure::Run(error) => error.fmt(f),
             Failure::Server { address, error } => write_server(f, address, error),
             Failure::Conflict { name, may_wait, error, held_by, .. } => {
                 let mut reason = match error {
@@ -201,8 +201,8 @@ impl std::error::Error for Failure {
             Failure::Server { error, .. } | Failure::Conflict { error, .. } | Failure::Lost { error, .. } => {
                 Some(error)
             }
-            Failure::Poll(error)
-            | Failure::NotStarted { error, .. }
+            Failure::Run(error) => Some(error),
+            Failure::NotStarted { error, .. }
             | Failure::System(error)
             | Failure::Output(error)
             | Failure::Terminal(error) => Some(error),
@@ -224,7 +224,7 @@ mod tests {
         let not_started = |kind: io::ErrorKind| Failure::NotStarted { command: String::new(), error: kind.into() };
         for (failure, exit_code) in [
             (Failure::Usage(String::new()), 2),
-            (Failure::Poll(other()), 1),
+            (Failure::Run(RunError::Poll(other())), 1),
             (Failure::Listen(BindError::Setup(other())), 1),
             (Failure::Output(other()), 1),
             (Failure::NoConnection(String::new()), 1),

@@ -378,11 +378,10 @@ impl<S: BuildHasher> Engine<S> {
             self.give_back(left);
         }
         self.keep_bundle(bundle);
+        // Another request for several of them may wait for nobody now.
+        locks.iter().for_each(|lock| self.table.look_for_ready(*lock));
         for lock in locks.drain(..) {
-            // What follows for one may have freed another.
-            if self.table.contains(lock) {
-                self.settle(lock, now, replies);
-            }
+            self.settle_together(lock, now, replies);
         }
         self.left = locks;
     }

@@ -29,7 +29,6 @@ mod table;
 mod token;
 
 use std::collections::VecDeque;
-
 use std::hash::{BuildHasher, RandomState};
 
 use self::askers::{Asker, Askers, Session};
@@ -51,7 +50,7 @@ use crate::wire::{Id, Owner};
 pub use self::askers::SessionTag;
 pub use self::listing::{PAGE_BYTES, PAGE_SLOTS};
 pub use self::stats::Stats;
-pub use self::token::TokenBlock;
+pub use self::token::{TOKEN_END, TokenBlock};
 
 /// Names a session.
 pub type SessionKey = Key<SessionTag>;

@@ -30,39 +30,53 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     fn settle_special(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
-        self.grant_ready(lock, true, now, replies);
-        while let Some(lock) = self.touched.pop_front() {
-            // It may have been on the list twice.
-            if self.table.contains(lock) {
-                self.grant_ready(lock, false, now, replies);
-            }
+        // Those who were ready before were not granted for a reason, which still stands unless they were left over.
+        let is_put_off = self.table.special(lock).is_some_and(|special| special.is_put_off);
+        let first = if is_put_off { self.table.entry(lock).waiters.first() } else { None };
+        self.grant_from(first, lock, true, now, replies);
+        self.settle_touched(now, replies);
+    }
+
+    /// One of several locks that one request has left at once. Whoever is ready by that is so already.
+    pub(super) fn settle_together(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
+        // What followed for another of them may have freed it.
+        if self.table.contains(lock) {
+            self.grant_from(self.table.entry(lock).waiters.first(), lock, true, now, replies);
+            self.settle_touched(now, replies);
         }
     }
 
     /// Goes on where the budget of the last turn ended, in the order of the locks.
     pub(super) fn settle_left_over(&mut self, now: Moment, replies: &mut impl Replies) {
-        for _ in 0..self.put_off.len() {
-            if self.grants_left == 0 {
-                break;
-            }
-            let lock = self.put_off.pop_front().expect("the list is as long as it was");
+        let mut locks = std::mem::take(&mut self.put_off);
+        while self.grants_left > 0
+            && let Some(lock) = locks.pop_front()
+        {
             self.table.special_mut(lock).is_put_off = false;
             self.grant_from(self.table.entry(lock).waiters.first(), lock, false, now, replies);
-            while let Some(lock) = self.touched.pop_front() {
-                if self.table.contains(lock) {
-                    self.grant_ready(lock, false, now, replies);
-                }
+            self.settle_touched(now, replies);
+            if self.put_off.contains(&lock) {
+                // The budget has ended here again, and this is where the next turn goes on.
+                self.put_off.retain(|other| *other != lock);
+                locks.push_front(lock);
+            }
+        }
+        locks.append(&mut self.put_off);
+        self.put_off = locks;
+    }
+
+    /// What a grant has left is settled in turn, which may leave more.
+    fn settle_touched(&mut self, now: Moment, replies: &mut impl Replies) {
+        while let Some(lock) = self.touched.pop_front() {
+            // It may have been on the list twice.
+            if self.table.contains(lock) {
+                self.grant_from(self.table.entry(lock).waiters.first(), lock, false, now, replies);
             }
         }
     }
 
-    /// Grants those on a lock who wait for nobody: those that have just become so, and those that were left over.
-    fn grant_ready(&mut self, lock: LockKey, is_first_free: bool, now: Moment, replies: &mut impl Replies) {
-        let is_put_off = self.table.special(lock).is_some_and(|special| special.is_put_off);
-        let first = if is_put_off { self.table.entry(lock).waiters.first() } else { None };
-        self.grant_from(first, lock, is_first_free, now, replies);
-    }
-
+    /// Grants those on a lock who wait for nobody: of those who are known to be ready, from the given one on, and then of
+    /// those who turn out to be.
     fn grant_from(
         &mut self,
         first: Option<PlaceKey>,
@@ -73,7 +87,6 @@ impl<S: BuildHasher> Engine<S> {
     ) {
         let mut next = first;
         loop {
-            // Those that are known to be ready, then those that turn out to be.
             let known = next.filter(|key| self.table.place(*key).standing == Standing::Ready);
             let Some(key) = known.or_else(|| self.table.next_ready(lock)) else { break };
             next = known.and_then(|key| self.table.place(key).in_queue.next());
@@ -190,6 +203,12 @@ impl<S: BuildHasher> Engine<S> {
                 let place = self.take_off(*place);
                 self.touched.push_back(place.lock);
                 self.give_back(place);
+            }
+        }
+        // Only after all are left, as somebody may wait for several of them.
+        for index in 0..self.touched.len() {
+            if self.table.contains(self.touched[index]) {
+                self.table.look_for_ready(self.touched[index]);
             }
         }
         self.keep_bundle(bundle);

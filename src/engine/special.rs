@@ -162,8 +162,13 @@ impl<S: BuildHasher> Table<S> {
     pub(super) fn look_again(&mut self, lock: LockKey) {
         if self.special(lock).is_some_and(|special| special.last_ready.is_some()) {
             self.forget_ready(lock);
-            while self.next_ready(lock).is_some() {}
+            self.look_for_ready(lock);
         }
+    }
+
+    /// Makes those ready who wait for nobody on this lock any more.
+    pub(super) fn look_for_ready(&mut self, lock: LockKey) {
+        while self.next_ready(lock).is_some() {}
     }
 
     fn forget_ready(&mut self, lock: LockKey) {

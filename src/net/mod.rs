@@ -3,20 +3,29 @@
 
 mod alarm;
 pub mod descriptors;
+#[cfg(test)]
+mod directory;
+mod error;
 mod listen;
 mod manager;
 mod signals;
 mod silence;
 mod socket;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 
+pub use self::error::RunError;
 pub use self::listen::{BindError, Listen, TcpOptions};
+pub use self::tokens::TokensError;
 pub use crate::server::Limits;
 
 pub(crate) use self::listen::Listener;
@@ -25,7 +34,8 @@ pub(crate) use self::socket::Socket;
 use self::alarm::Alarm;
 use self::manager::Manager;
 use self::signals::Signals;
-use crate::engine::{ConnectionKey, Stats, TokenBlock};
+use self::tokens::{TokenSource, Tokens};
+use crate::engine::{ConnectionKey, Stats};
 use crate::server::{Readiness, Server};
 use crate::slots::Key;
 use crate::time::{Moment, Span};
@@ -44,6 +54,9 @@ pub struct Config {
     pub turn_accepts_max: usize,
     /// Whether to log a line of statistics every five seconds.
     pub stats: bool,
+    /// The directory of the file that tokens are reserved in, which must exist. None: they come from the clock, and can
+    /// repeat if it is set back before a restart.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -51,7 +64,7 @@ impl Config {
     /// many descriptors needs a lower one, see [`descriptors`].
     pub fn new(listen: Listen) -> Self {
         let (tcp, limits) = (TcpOptions::default(), Limits::default());
-        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false }
+        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false, state_dir: None }
     }
 }
 
@@ -65,6 +78,7 @@ const STATS_INTERVAL: Duration = Duration::from_secs(5);
 const LISTENER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
 const ALARM: Token = Token(usize::MAX - 2);
+const TOKENS: Token = Token(usize::MAX - 3);
 
 // A key is 64 bits and travels through a token.
 const _: () = assert!(usize::BITS >= 64, "Officer needs a 64-bit system");
@@ -87,6 +101,7 @@ pub struct Net {
     signals: Signals,
     alarm: Alarm,
     manager: Manager,
+    tokens: Tokens,
     server: Server<Socket>,
     start: Instant,
     /// The time of the last turn.
@@ -124,6 +139,15 @@ impl Net {
     /// # Errors
     /// [`BindError`], which says what to do.
     pub fn bind(config: Config) -> Result<Self, BindError> {
+        Net::bind_with(config, tokens::source, tokens::LEFT_MIN)
+    }
+
+    /// With tokens of a source that is opened for a state directory, as [`Tokens::begin`] takes it.
+    fn bind_with(
+        config: Config,
+        open_source: impl FnOnce(Option<&Path>) -> Result<Box<dyn TokenSource>, TokensError>,
+        tokens_left_min: u64,
+    ) -> Result<Self, BindError> {
         let mut listener = match Listener::passed(&config.tcp)? {
             Some(passed) => passed,
             None => Listener::bind(&config.listen, &config.tcp)?,
@@ -134,19 +158,34 @@ impl Net {
         let mut signals = Signals::listen()?;
         poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
+        // The last step: a start that fails uses up no block.
+        let source = open_source(config.state_dir.as_deref())?;
+        let waker = Waker::new(poll.registry(), TOKENS)?;
+        let (tokens, block) = Tokens::begin(source, waker, tokens_left_min)?;
         Ok(Net {
             poll,
             listener,
             signals,
             alarm,
             manager: Manager::of_environment(),
-            server: Server::new(limits, TokenBlock::new(1, 1 << 53)),
+            tokens,
+            server: Server::new(limits, block),
             start: Instant::now(),
             last_turn: Moment::START,
             turn_accepts_max: config.turn_accepts_max,
             accepting: Accepting::Pending,
             stats: config.stats.then(StatsLine::default),
         })
+    }
+
+    /// Fails as [`Net::bind`] would, as far as that can be told while the server that this one replaces still runs. That
+    /// one listens on `old_address`, if it is known.
+    #[cfg(feature = "cli")]
+    pub(crate) fn check(config: &Config, old_address: Option<&str>) -> Result<(), BindError> {
+        if let Some(directory) = &config.state_dir {
+            tokens::check(directory)?;
+        }
+        Listener::check(&config.listen, &config.tcp, old_address)
     }
 
     /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket.
@@ -163,8 +202,9 @@ impl Net {
     /// manager that started this process is told that it is ready, that it is alive, and when it ends.
     ///
     /// # Errors
-    /// Those of the poll itself, which do not happen on a working system.
-    pub fn run(&mut self, mut on_hangup: impl FnMut() -> ControlFlow<()>) -> io::Result<()> {
+    /// [`RunError`], after which all locks are free.
+    pub fn run(&mut self, mut on_hangup: impl FnMut() -> ControlFlow<()>) -> Result<(), RunError> {
+        self.tokens.log_source();
         self.manager.ready(&self.address());
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
@@ -180,16 +220,24 @@ impl Net {
                     LISTENER => {}
                     SIGNALS => is_told_to_end |= self.take_signals(&mut on_hangup).is_break(),
                     ALARM => self.alarm.went_off(),
+                    // The end of the turn has a look.
+                    TOKENS => {}
                     token => self.server.ready(connection_key(token), readiness(event)),
                 }
             }
             if is_told_to_end {
-                return self.shut_down(&mut events);
+                return Ok(self.shut_down("told to end", &mut events)?);
             }
             // With as many events as there is room for, others may be left.
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
             self.accept(now);
             self.server.turn(now);
+            if self.server.wants_tokens()
+                && let Err(error) = self.renew_tokens(now)
+            {
+                self.shut_down("no tokens are left", &mut events)?;
+                return Err(error);
+            }
             self.manager.tell_alive_if_due(now);
             if let Some(stats) = &mut self.stats {
                 stats.log_if_due(now, self.server.stats(), self.server.connections());
@@ -212,7 +260,8 @@ impl Net {
             Accepting::OutOfDescriptors { retry_at, .. } => Some(retry_at),
         };
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
-        let next = [self.server.next_turn(), accept_at, stats_at, self.manager.due()].into_iter().flatten().min();
+        let due = [self.server.next_turn(), accept_at, stats_at, self.manager.due(), self.tokens.due()];
+        let next = due.into_iter().flatten().min();
         match next {
             Some(at) if at <= self.last_turn => return self.poll(events, Some(Duration::ZERO)),
             Some(at) => self.alarm.set(at, || moment(self.start))?,
@@ -289,6 +338,13 @@ impl Net {
         }
     }
 
+    /// Has the next block of tokens reserved, and takes it when it is.
+    fn renew_tokens(&mut self, now: Moment) -> Result<(), RunError> {
+        let block = self.tokens.renew(self.server.tokens_left(), now)?;
+        block.into_iter().for_each(|block| self.server.add_tokens(block));
+        Ok(())
+    }
+
     /// Breaks when a signal came that asks us to end.
     fn take_signals(&mut self, on_hangup: &mut impl FnMut() -> ControlFlow<()>) -> ControlFlow<()> {
         let asked = self.signals.take();
@@ -304,15 +360,15 @@ impl Net {
     }
 
     /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.
-    fn shut_down(&mut self, events: &mut Events) -> io::Result<()> {
-        log::info!("told to end: writing what is decided, then closing {} connections", self.server.connections());
+    fn shut_down(&mut self, why: &str, events: &mut Events) -> io::Result<()> {
+        log::info!("{why}: writing what is decided, then closing {} connections", self.server.connections());
         self.manager.stopping();
         let until = Instant::now() + SHUTDOWN_GRACE;
         self.server.shut_down();
         self.server.turn(self.now());
         while self.server.unsent() > 0 && Instant::now() < until {
             self.poll(events, Some(Duration::from_millis(10)))?;
-            for event in events.iter().filter(|event| ![LISTENER, SIGNALS, ALARM].contains(&event.token())) {
+            for event in events.iter().filter(|event| ![LISTENER, SIGNALS, ALARM, TOKENS].contains(&event.token())) {
                 self.server.ready(connection_key(event.token()), readiness(event));
             }
             self.server.turn(self.now());

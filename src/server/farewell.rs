@@ -71,6 +71,7 @@ mod tests {
     use std::io::{self, ErrorKind, Read, Write};
 
     use super::*;
+    use crate::engine::TokenBlock;
     use crate::server::{Limits, Readiness, Server, Socket};
     use crate::time::Moment;
 
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_was_held_is_told_from_what_was_waited_for() {
-        let mut server = Server::new(Limits::default());
+        let mut server = Server::new(Limits::default(), TokenBlock::all());
         let mut connect = |number, lines| {
             let key = server.accept(Says(lines), Peer::Unix(number), Moment::START).expect("there is room");
             server.ready(key, Readiness { is_readable: true, ..Readiness::default() });

@@ -335,7 +335,7 @@ mod tests {
         let holders = [row, PlaceRow { fit: Fit::Shared, standing: held, ..rich }];
         let waiters = [
             PlaceRow { fit: Fit::Unit(3), owner: Some(Owner::Text("7")), standing: waits(0, None), ..row },
-            PlaceRow { standing: waits(7, Some(seconds(4))), ..rich },
+            PlaceRow { standing: waits(1, Some(seconds(4))), ..rich },
         ];
         let mut listing = Listing::new(10_000);
         let lock = LockRow { name: "a", waiting: 9, closed_for: Some(seconds(8)) };
@@ -348,7 +348,7 @@ mod tests {
             r#"{"connection":"unix:1","client":"c","owner":7,"mode":"shared","token":5,"held_for":1,"lease_left":2,"label":"l\n"}"#,
             r#"],"waiters":["#,
             r#"{"connection":"unix:1","owner":"7","slots":3,"waited_for":3},"#,
-            r#"{"connection":"unix:1","client":"c","owner":7,"mode":"exclusive","priority":7,"waited_for":3,"timeout_left":4,"label":"l\n"}"#,
+            r#"{"connection":"unix:1","client":"c","owner":7,"mode":"exclusive","priority":1,"waited_for":3,"timeout_left":4,"label":"l\n"}"#,
             r#"],"waiting":9,"closed_for":8}}"#,
         ];
         assert_eq!(String::from_utf8(listing.text().to_vec()).unwrap(), expected.concat());

@@ -172,6 +172,23 @@ fn an_answer_that_names_a_lock_nobody_asked_for_is_no_lock() {
 }
 
 #[test]
+fn a_list_of_names_that_the_server_refuses_leaves_nothing_behind() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect();
+    for names in [&["boss", "boss"][..], &[]] {
+        let caller = client.clone();
+        let call = task(move || caller.lock_all(names, LockOptions::default()).map(drop));
+        let request = peer.answer("lock", r#"{"result":"error","reason":"invalid_request","message":"no"}"#);
+        assert_eq!(request["names"], json!(names));
+        assert_eq!(call.end(), Err(Error::Server { reason: Reason::InvalidRequest, message: "no".to_owned() }));
+    }
+    let call = task(move || client.lock("boss").and_then(Guard::release));
+    peer.answer("lock", r#"{"result":"acquired"}"#);
+    peer.answer("unlock", r#"{"result":"released"}"#);
+    call.end().expect("the lock");
+}
+
+#[test]
 fn a_wait_that_would_be_a_deadlock_is_reported_with_its_circle() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();

@@ -32,7 +32,7 @@ fn a_lease_is_renewed_each_time_a_third_of_it_has_passed() {
     let (client, mut peer) = fake.connect();
     let start = Instant::now();
     let guard = lock(&client, &mut peer, leased(), r#"{"result":"acquired","waited":0}"#);
-    for round in 1..=5 {
+    for round in 1..=9 {
         let request = peer.answer("renew", r#"{"result":"renewed","waiters":0}"#);
         let took = start.elapsed();
         assert!(took >= LEASE / 3 * round && took < LEASE / 3 * round + SLACK, "{took:?}");
@@ -76,11 +76,15 @@ fn a_lease_counts_from_before_it_was_asked_for_and_from_the_grant() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();
     let before = Instant::now();
-    let options = LockOptions::default().lease(HOUR);
-    let guard = lock(&client, &mut peer, options, &format!(r#"{{"result":"acquired","waited":{WAITED}}}"#));
+    let holder = client.clone();
+    let call = task(move || holder.lock_with("boss", LockOptions::default().lease(HOUR)));
+    let request = peer.request();
+    let sent = Instant::now();
+    peer.answer_to(&request, &format!(r#"{{"result":"acquired","waited":{WAITED}}}"#));
+    let guard = call.end().expect("the lock");
     let until = guard.held_until().expect("a lease");
     let lease = HOUR + Duration::from_secs_f64(WAITED);
-    assert!(until >= before + lease && until <= before + lease + SLACK);
+    assert!(until >= before + lease && until <= sent + lease);
     assert!(!guard.is_lost());
     let plain = lock(&client, &mut peer, LockOptions::default(), r#"{"result":"acquired"}"#);
     assert_eq!(plain.held_until(), None);
@@ -96,15 +100,17 @@ fn a_guard_whose_lease_is_not_renewed_in_time_says_that_it_is_lost() {
     let until = guard.held_until().expect("a lease");
     assert!(!guard.is_lost());
     let request = peer.request();
+    let sent = Instant::now();
     assert_eq!(request["command"], "renew");
+    // It is not answered, so the client tries again.
+    assert_eq!(peer.request()["command"], "renew");
     eventually("it runs out", || guard.is_lost());
     assert!(Instant::now() >= until);
     assert!(!client.is_lost());
     // The answer was late, but the server has renewed it: what counts is what is true now.
     peer.answer_to(&request, r#"{"result":"renewed","waiters":0}"#);
-    let nested = client.clone();
-    let _later = task(move || nested.ping());
     eventually("the answer is read", || guard.held_until().is_some_and(|now| now > until));
+    assert!(guard.held_until().is_some_and(|until| until <= sent + LEASE));
 }
 
 #[test]
@@ -190,16 +196,22 @@ fn a_renewal_of_several_locks_of_which_one_is_gone_is_an_error() {
 fn a_program_that_sends_its_own_keep_alives_renews_leases_with_them() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect_with(fake.options().keep_alive_by_program());
+    // Not due for a long time.
+    let long = LockOptions::default().lease(HOUR).owner("ann");
+    let _long = lock(&client, &mut peer, long, r#"{"result":"acquired","waited":0}"#);
     let guard = lock(&client, &mut peer, leased(), r#"{"result":"acquired","waited":0}"#);
     // Not by itself.
     eventually("it runs out", || guard.is_lost());
     let caller = client.clone();
     let call = task(move || caller.keep_alive());
-    assert_eq!(peer.line().map(|line| line["command"].clone()), Some("renew".into()));
+    let renew = peer.line().expect("a renewal");
+    assert_eq!((&renew["command"], renew.get("owner")), (&json!("renew"), None));
+    peer.answer_to(&renew, r#"{"result":"renewed","waiters":0}"#);
     let keep_alive = peer.line().expect("a keep-alive");
     assert_eq!(keep_alive["command"], "keep_alive");
     peer.answer_to(&keep_alive, r#"{"result":"kept_alive"}"#);
     call.end().expect("an answer");
+    assert!(!guard.is_lost());
 
     // But while a call waits for its answer, the client does.
     let waiter = client.clone();

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::fake::{Fake, HELLO, Peer};
 use super::support::patience::PATIENCE;
-use super::task;
+use super::{lock_in_a_thread, task};
 
 /// Options whose callbacks pass on what they are told, with their names.
 fn reporting(options: Options) -> (Options, Receiver<(&'static str, LostHold)>) {
@@ -107,6 +107,21 @@ fn a_notice_about_what_is_not_held_changes_nothing() {
     peer.say(r#"{"name":"red:boss","notice":"expired","token":6}"#);
     let (_, lost) = told.recv_timeout(PATIENCE).expect("it is told");
     assert_eq!((lost.token, lost.owner), (Some(6), None));
+}
+
+#[test]
+fn the_number_of_a_thread_is_not_told_as_an_owner() {
+    let fake = Fake::new();
+    let (client, mut peer, told) = connect(&fake);
+    let _other = lock_in_a_thread(&client, "boss", LockOptions::default());
+    assert_eq!(peer.request().get("owner"), None);
+    let call = task(move || client.lock("loot"));
+    let request = peer.answer("lock", r#"{"result":"acquired"}"#);
+    let guard = call.end().expect("the lock");
+    peer.say(&format!(r#"{{"name":"red:loot","notice":"expired","token":5,"owner":{}}}"#, request["owner"]));
+    let (_, lost) = told.recv_timeout(PATIENCE).expect("it is told");
+    assert_eq!((&*lost.name, lost.owner), ("loot", None));
+    assert!(guard.is_lost());
 }
 
 #[test]

@@ -228,7 +228,9 @@ fn a_reset_ends_the_holds_and_waits_of_all_threads() {
     assert!(loot.is_lost());
     assert_eq!(loot.release(), Err(Error::NotHeld));
     for waiter in waiters {
-        assert_eq!(waiter.end(), Err(Error::Cancelled));
+        // One may get what another had, for as long as it takes to be its turn.
+        let error = waiter.end().unwrap_err();
+        assert!(matches!(error, Error::Cancelled | Error::NotHeld), "{error:?}");
     }
     assert_eq!(bob.my_locks(), Ok(Vec::new()));
     assert!(!guard.is_lost());

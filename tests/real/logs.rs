@@ -52,7 +52,7 @@ fn at_debug_every_line_that_is_received_and_sent_is_a_record() {
         for line in &log {
             assert!(!line.chars().any(|c| c.is_control() || c == '\u{2028}'), "{line:?}");
             let is_record = Record::parse(line).is_some();
-            let is_start = line.contains("] officer ");
+            let is_start = line.contains("] officer ") || line.contains("] tokens ");
             assert!(is_record || is_start || line.contains(" ended: ") || line.contains("told to end"), "{line}");
         }
         let of_ann = records_of(&names[0], &log);

@@ -18,3 +18,4 @@ mod start;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;

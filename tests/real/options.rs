@@ -59,10 +59,17 @@ fn each_option_can_come_from_the_environment() {
             // Those that accept any text fail in other ways.
             "host" => ("no such host", "the host \"no such host\" can't be resolved".to_owned(), 1),
             "log-file" => ("/no/such/file", "the log file \"/no/such/file\" can't be written".to_owned(), 1),
+            "state-dir" => ("/no/such/dir", "there is no directory \"/no/such/dir\"".to_owned(), 1),
             "socket-file" => ("/no/such/file", "there is no directory \"/no/such\"".to_owned(), 1),
             _ => ("so much", format!("the value is that of {variable} in the environment"), 2),
         };
-        let mut command = officer(if name == "socket-file" { &["run", "-o", "UNIX"] } else { &["run"] });
+        let args: &[&str] = match name.as_str() {
+            "socket-file" => &["run", "-o", "UNIX"],
+            // It is looked at after the address.
+            "state-dir" => &["run", "-p", "0"],
+            _ => &["run"],
+        };
+        let mut command = officer(args);
         let output = run(command.env(&variable, value));
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(status), "{variable}: {stderr}");

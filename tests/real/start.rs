@@ -13,7 +13,7 @@ use crate::support::directory::Directory;
 use crate::support::server::{Server, officer, run};
 
 /// The error of a server that does not start: one line on stderr, nothing on stdout, and a non-zero status.
-fn fault(command: &mut Command, status: i32) -> String {
+pub(crate) fn fault(command: &mut Command, status: i32) -> String {
     let output = run(command);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(status), "{stderr}");

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use crate::background::{Background, address_of, connect};
 use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
+use crate::support::patience::eventually;
 
 /// A server with a client that holds a lock, in the background.
 fn server_in_use() -> (Background, Address, Client) {
@@ -23,9 +24,12 @@ fn a_server_goes_on_if_the_new_one_could_not_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let directory = Directory::new();
-    let [flat, live, new] = ["flat", "live.sock", "new.sock"].map(|name| directory.file(name).display().to_string());
+    let [flat, live, new, state] =
+        ["flat", "live.sock", "new.sock", "state"].map(|name| directory.file(name).display().to_string());
     fs::write(&flat, "precious").unwrap();
     let _live = std::os::unix::net::UnixListener::bind(&live).unwrap();
+    fs::create_dir(&state).unwrap();
+    fs::write(directory.file("state/tokens"), "precious").unwrap();
     let (below_flat, long) = (format!("{flat}/officer.sock"), format!("{new}{}", "x".repeat(200)));
     let pid_file = background.pid_file().display().to_string();
     for (line, said) in [
@@ -35,6 +39,8 @@ fn a_server_goes_on_if_the_new_one_could_not_start() {
         (&["-p", "0", "--log-file", "/no/such/log"], "--log-file"),
         (&["-p", "0", "--log-file", &pid_file], "it is the pid file"),
         (&["-p", "0", "--log-file", "/dev/stderr"], "it would end with 'officer start'"),
+        (&["-p", "0", "--state-dir", "/no/such/dir"], "there is no directory \"/no/such/dir\""),
+        (&["-p", "0", "--state-dir", &state], "is damaged"),
         (&["-o", "UNIX", "-f", &flat], "is not a socket"),
         (&["-o", "UNIX", "-f", &live], "is in use by another server"),
         (&["-o", "UNIX", "-f", &below_flat], "there is no directory"),
@@ -65,6 +71,31 @@ fn a_restart_on_the_same_address_is_possible() {
         };
         ann.acquire("db");
     }
+}
+
+#[test]
+fn a_restart_with_the_same_state_directory_is_possible_and_tokens_rise() {
+    let background = Background::new();
+    let state = background.file("");
+    let options = ["-p", "0", "-l", "info", "--state-dir", state.to_str().unwrap()];
+    background.run("start", &options).expect_success();
+    let pid = background.pid();
+    background.run("start", &options).expect_failure(1, "already running");
+    let other = Background::new();
+    let said = format!("is in use by another server, process {pid}; ");
+    other.run("start", &options).expect_failure(1, &said);
+    for _ in 0..3 {
+        background.run("restart", &options).expect_success();
+    }
+    // 'officer start' returns before the log says it.
+    let mut firsts: Vec<u64> = Vec::new();
+    eventually("the log says where the tokens of each server begin", || {
+        let log = background.log();
+        let of_line = |line: &str| line.split_once("] tokens ")?.1.split(' ').next()?.parse().ok();
+        firsts = log.lines().filter_map(of_line).collect();
+        firsts.len() == 4
+    });
+    assert!(firsts.is_sorted_by(|one, next| one + (1 << 32) <= *next), "{firsts:?}");
 }
 
 #[test]

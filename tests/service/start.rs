@@ -82,11 +82,56 @@ fn the_server_does_not_keep_an_inherited_pipe_open() {
 #[test]
 fn every_option_of_run_is_accepted_also_after_the_separator_and_paths_are_relative_to_the_shell() {
     for line in [
-        &["-o", "UNIX", "-f", "own.sock", "--socket-mode", "0666", "-l", "debug", "--log-file", "own.log", "-s"][..],
-        &["--", "-o", "UNIX", "-f", "own.sock", "--socket-mode", "0666", "-l", "debug", "--log-file", "own.log", "-s"],
-        &["-o", "UNIX", "-f", "own.sock", "--", "--socket-mode", "0666", "-l", "debug", "--log-file", "own.log", "-s"],
+        &[
+            "-o",
+            "UNIX",
+            "-f",
+            "own.sock",
+            "--socket-mode",
+            "0666",
+            "-l",
+            "debug",
+            "--log-file",
+            "own.log",
+            "--state-dir",
+            "own",
+            "-s",
+        ][..],
+        &[
+            "--",
+            "-o",
+            "UNIX",
+            "-f",
+            "own.sock",
+            "--socket-mode",
+            "0666",
+            "-l",
+            "debug",
+            "--log-file",
+            "own.log",
+            "--state-dir",
+            "own",
+            "-s",
+        ],
+        &[
+            "-o",
+            "UNIX",
+            "-f",
+            "own.sock",
+            "--",
+            "--socket-mode",
+            "0666",
+            "-l",
+            "debug",
+            "--log-file",
+            "own.log",
+            "--state-dir",
+            "own",
+            "-s",
+        ],
     ] {
         let background = Background::new();
+        fs::create_dir(background.file("own")).unwrap();
         let mut command = background.officer("start", line);
         let address = address_of(&End::of(command.current_dir(background.file(""))).expect_success());
         let file = background.file("own.sock");
@@ -98,6 +143,7 @@ fn every_option_of_run_is_accepted_also_after_the_separator_and_paths_are_relati
         let log = fs::read_to_string(background.file("own.log")).unwrap();
         assert!(log.contains("\"db\"") && log.contains("told to end"), "{log}");
         assert!(!background.file("officer.log").exists());
+        assert!(background.file("own/tokens").exists());
     }
 }
 

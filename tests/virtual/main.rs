@@ -4,6 +4,7 @@ mod bad_requests;
 mod budgets;
 mod conversations;
 mod departures;
+mod document;
 mod framing;
 mod ids;
 mod input;

@@ -115,6 +115,9 @@ fn files(page: &Command) -> Vec<(String, String)> {
         add("officer.pid", "In the directory of --pid-dir: the number of the server's process.");
         add("officer.log", "Beside it, or in /var/log: what a server in the background logs.");
     }
+    if has(page, "state_dir") {
+        add("tokens, tokens.lock", "In the directory of --state-dir: the tokens that are reserved, and a lock on it.");
+    }
     let socket = page.get_arguments().find(|option| option.get_id() == "socket_file");
     let default = socket.and_then(|option| option.get_default_values().first());
     if let Some(path) = default {

@@ -1,4 +1,4 @@
-//! Why the server can't listen.
+//! Why the server can't start.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,9 @@ use std::{fmt, io};
 
 use super::tcp::is_elsewhere;
 use super::unix::DIRECTORY_LOCK_TIMEOUT;
+use crate::net::TokensError;
 
-/// Why the server can't listen. Each is one line that says what is wrong and what to do.
+/// Why the server can't start. Each is one line that says what is wrong and what to do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BindError {
@@ -95,6 +96,8 @@ pub enum BindError {
     PassedUnusable,
     /// The socket that the service manager has passed can't be set up.
     Passed(io::Error),
+    /// There are no tokens for grants.
+    Tokens(TokensError),
     /// What the server needs besides its listener (the poll, the signals) can't be set up.
     Setup(io::Error),
 }
@@ -116,6 +119,12 @@ impl BindError {
             io::ErrorKind::PermissionDenied => BindError::PathForbidden { path, step },
             _ => BindError::Path { path, step, error },
         }
+    }
+}
+
+impl From<TokensError> for BindError {
+    fn from(error: TokensError) -> Self {
+        BindError::Tokens(error)
     }
 }
 
@@ -184,6 +193,7 @@ impl fmt::Display for BindError {
             BindError::Passed(error) => {
                 write!(f, "the socket that was passed can't be used ({error}); run the server without it")
             }
+            BindError::Tokens(error) => error.fmt(f),
             BindError::Setup(error) => {
                 write!(f, "can't set up the poll loop ({error}); give the process more room, such as with ulimit -n")
             }
@@ -199,6 +209,7 @@ impl std::error::Error for BindError {
             | BindError::Path { error, .. }
             | BindError::Passed(error)
             | BindError::Setup(error) => Some(error),
+            BindError::Tokens(error) => Some(error),
             _ => None,
         }
     }

@@ -3,7 +3,6 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net as std_unix;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,30 +10,8 @@ use mio::{Interest, Token};
 use socket2::{Domain, SockAddr, SockRef, Type};
 
 use super::*;
+use crate::net::directory::Directory;
 use crate::server::Socket as _;
-
-/// A directory of this test's own, with a short path: sockets allow no long ones.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Directory {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("officer-listen-{}-{number}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Directory(path)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("officer.sock")
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn tcp_on(host: &str, port: u16) -> Result<Listener, BindError> {
     Listener::bind(&Listen::Tcp { host: host.to_owned(), port }, &TcpOptions::default())
@@ -139,7 +116,7 @@ fn while_output_is_blocked_the_user_timeout_is_off_unless_it_was_set() {
 fn bytes_go_both_ways_and_the_end_of_our_side_reaches_the_client() {
     let directory = Directory::new();
     let mut over_tcp = tcp_on("127.0.0.1", 0).unwrap();
-    let mut over_unix = unix_at(&directory.file()).unwrap();
+    let mut over_unix = unix_at(&directory.file("officer.sock")).unwrap();
     let tcp_client = std::net::TcpStream::connect(over_tcp.address()).unwrap();
     let unix_client = std_unix::UnixStream::connect(over_unix.address()).unwrap();
 
@@ -247,11 +224,11 @@ fn a_port_can_be_taken_again_at_once() {
 #[test]
 fn unix_connections_are_numbered() {
     let directory = Directory::new();
-    let mut listener = unix_at(&directory.file()).unwrap();
-    assert_eq!(listener.address(), directory.file().display().to_string());
+    let mut listener = unix_at(&directory.file("officer.sock")).unwrap();
+    assert_eq!(listener.address(), directory.file("officer.sock").display().to_string());
     assert!(listener.is_loopback());
     for name in ["unix:1", "unix:2", "unix:3"] {
-        let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+        let _client = std_unix::UnixStream::connect(directory.file("officer.sock")).unwrap();
         assert_eq!(accept(&mut listener).1.to_string(), name);
     }
 }
@@ -260,9 +237,9 @@ fn unix_connections_are_numbered() {
 fn the_socket_file_has_exactly_its_mode() {
     for mode in [0o600, 0o666, 0o620, 0o777] {
         let directory = Directory::new();
-        let listen = Listen::Unix { path: directory.file(), mode };
+        let listen = Listen::Unix { path: directory.file("officer.sock"), mode };
         let _listener = Listener::bind(&listen, &TcpOptions::default()).unwrap();
-        assert_eq!(fs::metadata(directory.file()).unwrap().permissions().mode() & 0o7777, mode);
+        assert_eq!(fs::metadata(directory.file("officer.sock")).unwrap().permissions().mode() & 0o7777, mode);
     }
 }
 
@@ -270,24 +247,27 @@ fn the_socket_file_has_exactly_its_mode() {
 fn a_stale_socket_file_is_replaced() {
     let directory = Directory::new();
     // std leaves the file behind, as a server does that is killed.
-    drop(std_unix::UnixListener::bind(directory.file()).unwrap());
-    assert!(directory.file().exists());
-    let mut listener = unix_at(&directory.file()).unwrap();
-    let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+    drop(std_unix::UnixListener::bind(directory.file("officer.sock")).unwrap());
+    assert!(directory.file("officer.sock").exists());
+    let mut listener = unix_at(&directory.file("officer.sock")).unwrap();
+    let _client = std_unix::UnixStream::connect(directory.file("officer.sock")).unwrap();
     accept(&mut listener);
 }
 
 #[test]
 fn the_socket_file_of_a_live_server_is_not_touched() {
     let directory = Directory::new();
-    let mut listener = unix_at(&directory.file()).unwrap();
-    let line = fault(unix_at(&directory.file()));
+    let mut listener = unix_at(&directory.file("officer.sock")).unwrap();
+    let line = fault(unix_at(&directory.file("officer.sock")));
     assert_eq!(
         line,
-        format!("{:?} is in use by another server; stop it or choose another with --socket-file", directory.file())
+        format!(
+            "{:?} is in use by another server; stop it or choose another with --socket-file",
+            directory.file("officer.sock")
+        )
     );
     accept(&mut listener); // the look that the second server took
-    let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+    let _client = std_unix::UnixStream::connect(directory.file("officer.sock")).unwrap();
     accept(&mut listener);
 }
 
@@ -295,21 +275,21 @@ fn the_socket_file_of_a_live_server_is_not_touched() {
 fn a_live_server_with_a_full_backlog_is_not_taken_for_a_dead_one() {
     let directory = Directory::new();
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
-    socket.bind(&SockAddr::unix(directory.file()).unwrap()).unwrap();
+    socket.bind(&SockAddr::unix(directory.file("officer.sock")).unwrap()).unwrap();
     socket.listen(0).unwrap();
-    let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+    let _client = std_unix::UnixStream::connect(directory.file("officer.sock")).unwrap();
     // Elsewhere a full backlog refuses, as a dead server does.
     if cfg!(target_os = "linux") {
-        assert!(fault(unix_at(&directory.file())).contains("in use"));
+        assert!(fault(unix_at(&directory.file("officer.sock"))).contains("in use"));
     }
 }
 
 #[test]
 fn a_socket_of_another_type_is_not_touched() {
     let directory = Directory::new();
-    let _datagrams = std_unix::UnixDatagram::bind(directory.file()).unwrap();
-    assert!(fault(unix_at(&directory.file())).contains("in use"));
-    assert!(directory.file().exists());
+    let _datagrams = std_unix::UnixDatagram::bind(directory.file("officer.sock")).unwrap();
+    assert!(fault(unix_at(&directory.file("officer.sock"))).contains("in use"));
+    assert!(directory.file("officer.sock").exists());
 }
 
 #[test]
@@ -319,52 +299,52 @@ fn what_is_not_a_socket_is_not_touched() {
         let line = fault(unix_at(path));
         assert!(line.ends_with("exists and is not a socket; move it away or choose another with --socket-file"));
     };
-    fs::write(directory.file(), "precious").unwrap();
-    says_so(&directory.file());
-    assert_eq!(fs::read_to_string(directory.file()).unwrap(), "precious");
+    fs::write(directory.file("officer.sock"), "precious").unwrap();
+    says_so(&directory.file("officer.sock"));
+    assert_eq!(fs::read_to_string(directory.file("officer.sock")).unwrap(), "precious");
 
-    fs::create_dir(directory.0.join("folder")).unwrap();
-    says_so(&directory.0.join("folder"));
-    assert!(directory.0.join("folder").is_dir());
+    fs::create_dir(directory.file("folder")).unwrap();
+    says_so(&directory.file("folder"));
+    assert!(directory.file("folder").is_dir());
 
     // A link is not followed, even if a stale socket is at its end.
-    drop(std_unix::UnixListener::bind(directory.0.join("stale")).unwrap());
-    std::os::unix::fs::symlink("stale", directory.0.join("link")).unwrap();
-    says_so(&directory.0.join("link"));
-    assert!(directory.0.join("link").is_symlink() && directory.0.join("stale").exists());
+    drop(std_unix::UnixListener::bind(directory.file("stale")).unwrap());
+    std::os::unix::fs::symlink("stale", directory.file("link")).unwrap();
+    says_so(&directory.file("link"));
+    assert!(directory.file("link").is_symlink() && directory.file("stale").exists());
     says_so(Path::new("/"));
 }
 
 #[test]
 fn the_socket_file_goes_with_the_listener() {
     let directory = Directory::new();
-    let listener = unix_at(&directory.file()).unwrap();
-    assert!(directory.file().exists());
+    let listener = unix_at(&directory.file("officer.sock")).unwrap();
+    assert!(directory.file("officer.sock").exists());
     drop(listener);
-    assert!(!directory.file().exists());
+    assert!(!directory.file("officer.sock").exists());
 }
 
 #[test]
 fn the_socket_file_of_a_successor_stays() {
     let directory = Directory::new();
-    let listener = unix_at(&directory.file()).unwrap();
-    fs::remove_file(directory.file()).unwrap();
-    let mut successor = unix_at(&directory.file()).unwrap();
+    let listener = unix_at(&directory.file("officer.sock")).unwrap();
+    fs::remove_file(directory.file("officer.sock")).unwrap();
+    let mut successor = unix_at(&directory.file("officer.sock")).unwrap();
     drop(listener);
-    let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+    let _client = std_unix::UnixStream::connect(directory.file("officer.sock")).unwrap();
     accept(&mut successor);
 }
 
 /// Servers that start together on a stale file.
 fn one_of_many_wins(directory: &Directory) {
     for _ in 0..20 {
-        drop(std_unix::UnixListener::bind(directory.file()).unwrap());
+        drop(std_unix::UnixListener::bind(directory.file("officer.sock")).unwrap());
         let results: Vec<_> = thread::scope(|scope| {
-            let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| unix_at(&directory.file()))).collect();
+            let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| unix_at(&directory.file("officer.sock")))).collect();
             starts.into_iter().map(|start| start.join().unwrap()).collect()
         });
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
-        std_unix::UnixStream::connect(directory.file()).unwrap();
+        std_unix::UnixStream::connect(directory.file("officer.sock")).unwrap();
     }
 }
 
@@ -376,14 +356,14 @@ fn of_servers_that_start_together_on_a_stale_file_one_wins() {
 #[test]
 fn a_path_that_can_not_be_had_is_explained() {
     let directory = Directory::new();
-    let missing = directory.0.join("missing");
+    let missing = directory.file("missing");
     assert_eq!(
         fault(unix_at(&missing.join("officer.sock"))),
         format!("there is no directory {missing:?}; create it or choose another with --socket-file")
     );
-    fs::write(directory.0.join("flat"), "").unwrap();
-    assert!(fault(unix_at(&directory.0.join("flat/officer.sock"))).starts_with("there is no directory "));
-    assert!(fault(unix_at(&directory.0.join("x".repeat(200)))).contains("is too long for a socket"));
+    fs::write(directory.file("flat"), "").unwrap();
+    assert!(fault(unix_at(&directory.file("flat/officer.sock"))).starts_with("there is no directory "));
+    assert!(fault(unix_at(&directory.file(&"x".repeat(200)))).contains("is too long for a socket"));
     assert!(fault(unix_at(Path::new(""))).contains("is not the name of a file"));
     assert!(fault(unix_at(Path::new("\0abstract"))).contains("is not the name of a file"));
 }
@@ -399,19 +379,19 @@ fn times_open(directory: &Path) -> usize {
 #[cfg(target_os = "linux")]
 fn a_directory_that_others_keep_locked_is_waited_for() {
     let directory = Directory::new();
-    let lock = File::open(&directory.0).unwrap();
+    let lock = File::open(directory.path()).unwrap();
     lock.lock().unwrap();
     thread::scope(|scope| {
-        let start = scope.spawn(|| unix_at(&directory.file()));
+        let start = scope.spawn(|| unix_at(&directory.file("officer.sock")));
         let give_up = Instant::now() + Duration::from_secs(60);
-        while times_open(&directory.0) < 2 {
+        while times_open(directory.path()) < 2 {
             assert!(Instant::now() < give_up, "nobody tries to lock it");
             thread::sleep(Duration::from_millis(1));
         }
-        assert!(!start.is_finished() && !directory.file().exists());
+        assert!(!start.is_finished() && !directory.file("officer.sock").exists());
         drop(lock);
         let mut listener = start.join().unwrap().unwrap();
-        let _client = std_unix::UnixStream::connect(directory.file()).unwrap();
+        let _client = std_unix::UnixStream::connect(directory.file("officer.sock")).unwrap();
         accept(&mut listener);
     });
 }
@@ -419,26 +399,26 @@ fn a_directory_that_others_keep_locked_is_waited_for() {
 #[test]
 fn a_directory_that_others_keep_locked_for_too_long_is_said() {
     let directory = Directory::new();
-    let lock = File::open(&directory.0).unwrap();
+    let lock = File::open(directory.path()).unwrap();
     lock.lock().unwrap();
     let start = Instant::now();
-    let line = fault(unix_at(&directory.file()));
+    let line = fault(unix_at(&directory.file("officer.sock")));
     assert!(
-        line.starts_with(&format!("another program has kept the directory {:?} locked for 5 s", directory.0)),
+        line.starts_with(&format!("another program has kept the directory {:?} locked for 5 s", directory.path())),
         "{line}"
     );
-    assert!(start.elapsed() >= Duration::from_secs(5) && !directory.file().exists());
+    assert!(start.elapsed() >= Duration::from_secs(5) && !directory.file("officer.sock").exists());
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn beside_a_lock_that_keeps_cleaners_out_servers_still_take_turns() {
     let directory = Directory::new();
-    let shared = File::open(&directory.0).unwrap();
+    let shared = File::open(directory.path()).unwrap();
     shared.lock_shared().unwrap();
-    let turn = unix::lock_directory(&directory.file()).unwrap();
+    let turn = unix::lock_directory(&directory.file("officer.sock")).unwrap();
     assert!(turn.is_some());
-    assert!(fault(unix_at(&directory.file())).contains("locked for 5 s"));
+    assert!(fault(unix_at(&directory.file("officer.sock"))).contains("locked for 5 s"));
     drop(turn);
     one_of_many_wins(&directory);
 }

@@ -294,10 +294,13 @@ impl<'a> Cursor<'a> {
 
     /// A whole number as in JSON, without a leading zero, and at most [`WHOLE_NUMBER_MAX`]: the general parser, which reads
     /// a double, reads the same. The next byte is not a digit.
+    #[inline]
     fn digits(&mut self) -> Option<u64> {
-        let first = *self.rest.first()?;
-        let (mut number, length) = digits_of(self.word());
+        let word = self.word();
+        let (mut number, length) = digits_of(word);
         self.rest = self.rest.get(length..)?;
+        // The first byte is the lowest.
+        let has_leading_zero = length > 1 && word & 0xff == u64::from(b'0');
         if length == 8 {
             let (rest, length) = digits_of(self.word());
             number = number * POWERS_OF_TEN[length] + rest;
@@ -307,7 +310,6 @@ impl<'a> Cursor<'a> {
                 return None;
             }
         }
-        let has_leading_zero = first == b'0' && length > 1;
         (length > 0 && !has_leading_zero && number <= WHOLE_NUMBER_MAX).then_some(number)
     }
 }

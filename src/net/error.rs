@@ -1,0 +1,49 @@
+//! Why a server that was running has ended.
+
+use std::{fmt, io};
+
+use super::TokensError;
+
+/// Why a server that was running has ended. Each is one line that says what to do. All locks are free then.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The poll itself failed, which does not happen on a working system.
+    Poll(io::Error),
+    /// The tokens were used up and no more could be reserved, for this reason if the attempt has come to an end. A token
+    /// would have been given out twice.
+    OutOfTokens(Option<TokensError>),
+}
+
+impl From<io::Error> for RunError {
+    fn from(error: io::Error) -> Self {
+        RunError::Poll(error)
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Poll(error) => write!(f, "the system's poll failed ({error}); all locks are free, start again"),
+            RunError::OutOfTokens(Some(error)) => {
+                write!(
+                    f,
+                    "the server has ended without tokens for more grants: {error}; all locks are free, start again"
+                )
+            }
+            RunError::OutOfTokens(None) => f.write_str(
+                "the server has ended without tokens for more grants: reserving them takes too long; check the disk; \
+                 all locks are free, start again",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            RunError::Poll(error) => Some(error),
+            RunError::OutOfTokens(error) => error.as_ref().map(|error| error as _),
+        }
+    }
+}
