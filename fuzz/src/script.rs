@@ -91,6 +91,9 @@ const TIMEOUTS: [(&str, u64); 10] = [
 const CLOSINGS: [(&str, u64); 5] =
     [("0", 0), ("0.25", SECOND / 4), ("1", SECOND), ("2.5", SECOND / 2 * 5), ("86400", 86_400 * SECOND)];
 
+/// The most names of one request.
+const NAMES_MAX: usize = 64;
+
 /// Easily taken for each other.
 const OWNERS: [&str; 4] = ["7", "\"7\"", "8", "\"another owner, with a name that is long\""];
 
@@ -130,7 +133,8 @@ fn operation(mut line: Bytes<'_>) -> Option<Operation> {
             let name = line.name();
             let fields = line.fields();
             let (timeout, queue_max, owner) = (fields.timeout.clone(), fields.queue_max.clone(), fields.owner.clone());
-            let (target, extra) = (fields.target(name), fields.extra());
+            let target = fields.target(name);
+            let extra = fields.extra(matches!(target, Target::Several(_)));
             let ask = Ask::Lock(Box::new(Lock { target, timeout, queue_max, extra }));
             return Some(Operation::Request(seat, Request { ask, owner, id: line.id() }));
         }
@@ -191,7 +195,7 @@ impl Fields {
     fn target(&self, name: String) -> Target {
         let mut names = vec![name];
         for other in &self.names {
-            if !names.contains(other) {
+            if !names.contains(other) && names.len() < NAMES_MAX {
                 names.push(other.clone());
             }
         }
@@ -199,8 +203,7 @@ impl Fields {
     }
 
     /// Leaves out what does not go with what stands before it.
-    fn extra(self) -> Extra {
-        let is_several = !self.names.is_empty();
+    fn extra(self, is_several: bool) -> Extra {
         let is_any = is_several && self.is_any;
         let slots = self.slots.filter(|_| !is_several && self.mode.is_none());
         let may_close = !is_several && slots.is_none() && self.mode != Some(Mode::Shared);
