@@ -58,6 +58,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "cli")]
 pub(crate) use self::error::write_queue;
 pub use self::error::{Error, Reason};
 pub use self::guard::Guard;
