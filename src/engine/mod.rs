@@ -215,7 +215,13 @@ impl<S: BuildHasher> Engine<S> {
             Operation::LockMany(request) => request.terms.refuses_deadlock,
             _ => false,
         };
-        refuses_deadlock && self.walk_left == 0
+        refuses_deadlock && !self.can_walk()
+    }
+
+    /// Whether the walks for deadlocks of this turn are not used up.
+    #[inline]
+    pub fn can_walk(&self) -> bool {
+        self.walk_left > 0
     }
 
     /// Takes a block of tokens for when those that it has are used up.
