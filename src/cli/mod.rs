@@ -358,7 +358,7 @@ mod tests {
             ),
             (
                 &["lock", "boss:17", "ls"],
-                "the following required arguments were not provided: <COMMAND>...; the command to run goes after '--'; \
+                "the following required arguments were not provided: <COMMAND> [ARG]...; the command to run goes after '--'; \
                  see 'officer lock --help'",
             ),
             (

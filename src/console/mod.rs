@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod exit;
 pub(crate) mod failure;
+pub(crate) mod place;
 pub(crate) mod shown;
 pub(crate) mod signals;
 pub(crate) mod values;
