@@ -36,7 +36,7 @@ pub enum Failure {
         /// Whether it was to be waited for.
         may_wait: bool,
         /// The client's error.
-        error: Error,
+        error: Box<Error>,
         /// What the holder's client calls itself.
         held_by: Option<String>,
         /// What else is known of what is in the way.
@@ -147,7 +147,7 @@ impl fmt::Display for Failure {
             Failure::Run(error) => error.fmt(f),
             Failure::Server { address, error } => write_server(f, address, error),
             Failure::Conflict { locks, may_wait, error, held_by, in_the_way, .. } => {
-                let mut reason = match error {
+                let mut reason = match &**error {
                     Error::TimedOut { queue } if !may_wait => {
                         let mut reason = locks.not_free().to_owned();
                         write_queue(&mut reason, queue)?;
@@ -155,7 +155,7 @@ impl fmt::Display for Failure {
                     }
                     error => error.to_string(),
                 };
-                if let (Error::TimedOut { queue } | Error::QueueMaxed { queue }, Some(client)) = (error, held_by)
+                if let (Error::TimedOut { queue } | Error::QueueMaxed { queue }, Some(client)) = (&**error, held_by)
                     && let Some(holder) = queue.first()
                 {
                     reason = reason.replacen(holder, &format!("{holder} ({client})"), 1);
@@ -235,7 +235,8 @@ impl std::error::Error for Failure {
             Failure::Usage(_) | Failure::NoConnection(_) | Failure::NoInterpreter { .. } | Failure::Lost { .. } => None,
             Failure::Listen(error) => Some(error),
             Failure::Specific { error, .. } => Some(error.as_ref()),
-            Failure::Server { error, .. } | Failure::Conflict { error, .. } => Some(error),
+            Failure::Server { error, .. } => Some(error),
+            Failure::Conflict { error, .. } => Some(error.as_ref()),
             Failure::Run(error) => Some(error),
             Failure::NotStarted { error, .. }
             | Failure::System(error)

@@ -236,7 +236,7 @@ impl Errand {
             Failure::Conflict {
                 locks: self.task.locks.clone(),
                 may_wait: self.options.wanted().timeout != Some(Duration::ZERO),
-                error,
+                error: Box::new(error),
                 held_by,
                 in_the_way,
                 exit_code: self.options.conflict_exit_code,
