@@ -184,8 +184,8 @@ impl Waits {
         let mut is_open: HashMap<Node, bool> = HashMap::new();
         for start in (0..self.parties.len()).map(Node::Party) {
             let mut path = Vec::new();
-            if !is_open.contains_key(&start) {
-                is_open.insert(start, true);
+            if let Entry::Vacant(vacant) = is_open.entry(start) {
+                vacant.insert(true);
                 path.push((start, 0));
             }
             while let Some((node, index)) = path.last_mut() {

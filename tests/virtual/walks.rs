@@ -103,10 +103,10 @@ fn a_queue_of_two_thousand_in_which_everybody_holds_something_forms_over_many_tu
     world.put(ann, waits.as_bytes());
     let mut turns = 0;
     while world.server.stats().waiting < ASKERS as u64 {
-        let before = world.server.stats().waiting as usize;
+        let before = waiting(&world);
         world.put(zoe, format!("{RESET}\n").as_bytes());
         assert_eq!(world.step_once(), [(zoe, RESET_SUCCEEDED.to_owned())], "others are served meanwhile");
-        let after = world.server.stats().waiting as usize;
+        let after = waiting(&world);
         // Each that joins has looked at all those before it, and at their holds and waits: three places for each of them.
         let looks: usize = (before..after).map(|ahead| 3 * ahead).sum();
         let largest = 3 * ASKERS + 2;
@@ -186,4 +186,8 @@ fn a_client_that_makes_the_server_look_for_deadlocks_without_end_does_not_starve
     world.put(zoe, format!("{request}\n{{\"command\":\"ping\"}}\n").as_bytes());
     let received: Vec<Received> = (0..2).flat_map(|_| world.step_once()).collect();
     assert!(received.contains(&(zoe, r#"{"result":"pong"}"#.to_owned())), "{received:?}");
+}
+
+fn waiting(world: &World) -> usize {
+    usize::try_from(world.server.stats().waiting).expect("few wait")
 }
