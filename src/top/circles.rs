@@ -7,7 +7,8 @@
 //! A place waits for the holders, and for the waiters ahead of it, with which it does not fit. Listings don't tell that a
 //! request is for any of several names; it is taken for one that wants them all.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{HashSet, VecDeque};
 
 use super::poller::Clock;
 use super::row::Moment;
