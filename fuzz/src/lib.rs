@@ -13,7 +13,7 @@ pub mod json;
 #[path = "../../tests/support/memory.rs"]
 mod memory;
 /// One model for both: the simulation has it too, and what it draws numbers and texts with.
-#[path = "../../tests/simulation/model.rs"]
+#[path = "../../tests/simulation/model/mod.rs"]
 pub mod model;
 pub mod pieces;
 pub mod reply;

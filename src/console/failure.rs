@@ -36,7 +36,7 @@ pub enum Failure {
         /// Whether it was to be waited for.
         may_wait: bool,
         /// The client's error.
-        error: Error,
+        error: Box<Error>,
         /// What is in the way, beyond what the error tells.
         in_the_way: Option<InTheWay>,
         /// The requested exit status.
@@ -154,7 +154,7 @@ impl fmt::Display for Failure {
             Failure::Run(error) => error.fmt(f),
             Failure::Server { address, error } => write_server(f, address, error),
             Failure::Conflict { locks, may_wait, error, in_the_way, .. } => {
-                let mut reason = match error {
+                let mut reason = match &**error {
                     Error::TimedOut { queue } if !may_wait => {
                         let mut reason = locks.not_free().to_owned();
                         write_queue(&mut reason, queue)?;
@@ -162,7 +162,7 @@ impl fmt::Display for Failure {
                     }
                     error => error.to_string(),
                 };
-                if let Error::TimedOut { queue } | Error::QueueMaxed { queue } = error
+                if let Error::TimedOut { queue } | Error::QueueMaxed { queue } = &**error
                     && let (Some(holder), Some(InTheWay::Client(client))) = (queue.first(), in_the_way)
                 {
                     reason = reason.replacen(holder, &format!("{holder} ({client})"), 1);
@@ -242,7 +242,8 @@ impl std::error::Error for Failure {
             Failure::Usage(_) | Failure::NoConnection(_) | Failure::NoInterpreter { .. } | Failure::Lost { .. } => None,
             Failure::Listen(error) => Some(error),
             Failure::Specific { error, .. } => Some(error.as_ref()),
-            Failure::Server { error, .. } | Failure::Conflict { error, .. } => Some(error),
+            Failure::Server { error, .. } => Some(error),
+            Failure::Conflict { error, .. } => Some(error.as_ref()),
             Failure::Run(error) => Some(error),
             Failure::NotStarted { error, .. }
             | Failure::System(error)

@@ -45,6 +45,7 @@ impl<S: Socket> Server<S> {
     pub(super) fn serve(&mut self, key: ConnectionKey) {
         let connection = self.connections.get(key).expect("a connection on the list exists");
         let mut may_read = self.may_read(connection);
+        let could_walk = self.engine.can_walk();
         if connection.has_unscanned() && !self.connections.is_paused(connection) {
             let inbox = self.connections.take_inbox(key).expect("lines are in an inbox");
             self.execute_kept(key, inbox, 0);
@@ -53,7 +54,9 @@ impl<S: Socket> Server<S> {
         if may_read {
             self.read_and_execute(key);
         }
-        if self.long_request_from != Some(key) {
+        if could_walk && !self.engine.can_walk() {
+            self.last_walk_from = Some(key);
+        } else if self.long_request_from != Some(key) {
             self.connections.resume(key);
         }
     }

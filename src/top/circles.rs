@@ -7,7 +7,8 @@
 //! A place waits for the holders, and for the waiters ahead of it, with which it does not fit. Listings don't tell that a
 //! request is for any of several names; it is taken for one that wants them all.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::{Entry, HashMap};
+use std::collections::{HashSet, VecDeque};
 
 use super::poller::Clock;
 use super::row::Moment;
@@ -184,8 +185,8 @@ impl Waits {
         let mut is_open: HashMap<Node, bool> = HashMap::new();
         for start in (0..self.parties.len()).map(Node::Party) {
             let mut path = Vec::new();
-            if !is_open.contains_key(&start) {
-                is_open.insert(start, true);
+            if let Entry::Vacant(vacant) = is_open.entry(start) {
+                vacant.insert(true);
                 path.push((start, 0));
             }
             while let Some((node, index)) = path.last_mut() {

@@ -358,7 +358,8 @@ impl Pair {
         self.engine.check_all();
         let (next, due) = (self.engine.next_deadline().map(Moment::as_nanos), self.model.next_due());
         // The timeout of a wait that is left over comes to nothing.
-        if next != due && !(self.model.has_left_over() && next < due) {
+        let is_early = next.is_some_and(|next| due.is_none_or(|due| next < due));
+        if next != due && !(self.model.has_left_over() && is_early) {
             return Err(format!("the next deadline is {next:?}, and should be {due:?}"));
         }
         let (stats, counts) = (self.engine.stats(), self.model.counts);

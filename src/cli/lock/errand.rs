@@ -235,7 +235,7 @@ impl Errand {
             Failure::Conflict {
                 locks: self.task.locks.clone(),
                 may_wait: self.options.wanted().timeout != Some(Duration::ZERO),
-                error,
+                error: Box::new(error),
                 in_the_way,
                 exit_code: self.options.conflict_exit_code,
             }

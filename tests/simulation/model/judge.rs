@@ -162,9 +162,11 @@ impl Model {
             && !(wait.is_any && has_room)
         {
             let keys = format!(r#","queue":{}"#, self.shown_queue(maxed));
+            self.counts.queue_maxed += 1;
             return Some(answer(&Target::One(maxed.clone()), "queue_maxed", &keys));
         }
         if timeout == Some(0) {
+            self.counts.timeouts += 1;
             return Some(self.timed_out(&wait.target));
         }
         if let Some(full) = names.iter().find(is_full)
