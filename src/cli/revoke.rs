@@ -8,7 +8,7 @@ use crate::client::{Owner, RevokeOptions};
 use crate::console::Failure;
 use crate::console::address::ServerOptions;
 use crate::console::shown::Shown;
-use crate::wire::request::{OWNER_BYTES_MAX, WHOLE_NUMBER_MAX};
+use crate::wire::request::{ID_BYTES_MAX, WHOLE_NUMBER_MAX};
 
 const AFTER: &str = "\
 Ends the holds of the lock, or those that the options pick; the lock passes on to its next waiters. The connections of its \
@@ -78,8 +78,8 @@ fn owner(text: &str) -> Result<Owner, String> {
     }
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     match quoted.len() {
-        0..=OWNER_BYTES_MAX => Ok(quoted.into()),
-        bytes => Err(format!("an owner has at most {OWNER_BYTES_MAX} bytes, this has {bytes}")),
+        0..=ID_BYTES_MAX => Ok(quoted.into()),
+        bytes => Err(format!("an owner has at most {ID_BYTES_MAX} bytes, this has {bytes}")),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::time::Span;
 
 /// The longest name of a lock, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 1024;
-/// The longest `id` that is a string, in bytes of UTF-8.
+/// The longest `id` or `owner` that is a string, in bytes of UTF-8.
 pub const ID_BYTES_MAX: usize = 64;
 /// The longest `label`, in bytes of UTF-8.
 pub const LABEL_BYTES_MAX: usize = 128;
