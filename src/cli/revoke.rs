@@ -32,7 +32,7 @@ pub(super) struct Options {
     /// Name of the lock
     name: String,
 
-    /// Only the hold with this token, as 'officer locks --tokens' shows it: no one who has acquired the lock since
+    /// Only the hold with this token, as 'officer locks --tokens' shows it, and no later one
     #[arg(long, value_parser = clap::value_parser!(u64).range(..=WHOLE_NUMBER_MAX))]
     token: Option<u64>,
 

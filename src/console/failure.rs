@@ -37,10 +37,8 @@ pub enum Failure {
         may_wait: bool,
         /// The client's error.
         error: Box<Error>,
-        /// What the holder's client calls itself.
-        held_by: Option<String>,
-        /// What else is known of what is in the way.
-        in_the_way: Option<String>,
+        /// What is in the way, beyond what the error tells.
+        in_the_way: Option<InTheWay>,
         /// The requested exit status.
         exit_code: u8,
     },
@@ -82,6 +80,15 @@ pub enum Failure {
         /// The exit status that it stands for.
         exit_code: u8,
     },
+}
+
+/// What is in the way of locks that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InTheWay {
+    /// What the first in the queue calls itself.
+    Client(String),
+    /// What keeps the lock from being free, ready to be shown, where there is no queue.
+    Lock(String),
 }
 
 /// The locks that a failure is about. `Display` gives `'a'`, `'a' and 'b'`, or `'a', 'b' and 7 more`.
@@ -146,7 +153,7 @@ impl fmt::Display for Failure {
             Failure::Listen(error) => error.fmt(f),
             Failure::Run(error) => error.fmt(f),
             Failure::Server { address, error } => write_server(f, address, error),
-            Failure::Conflict { locks, may_wait, error, held_by, in_the_way, .. } => {
+            Failure::Conflict { locks, may_wait, error, in_the_way, .. } => {
                 let mut reason = match &**error {
                     Error::TimedOut { queue } if !may_wait => {
                         let mut reason = locks.not_free().to_owned();
@@ -155,14 +162,14 @@ impl fmt::Display for Failure {
                     }
                     error => error.to_string(),
                 };
-                if let (Error::TimedOut { queue } | Error::QueueMaxed { queue }, Some(client)) = (&**error, held_by)
-                    && let Some(holder) = queue.first()
+                if let Error::TimedOut { queue } | Error::QueueMaxed { queue } = &**error
+                    && let (Some(holder), Some(InTheWay::Client(client))) = (queue.first(), in_the_way)
                 {
                     reason = reason.replacen(holder, &format!("{holder} ({client})"), 1);
                 }
                 write!(f, "{locks}: {}", Shown(&reason))?;
-                if let Some(in_the_way) = in_the_way {
-                    write!(f, "; {in_the_way}")?;
+                if let Some(InTheWay::Lock(line)) = in_the_way {
+                    write!(f, "; {line}")?;
                 }
                 f.write_str("; see 'officer locks --waiters'")
             }

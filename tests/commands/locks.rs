@@ -97,7 +97,7 @@ fn one_lock_can_be_listed_by_its_whole_name() {
     let end = run(&mut server.officer("locks", &["--exact", "b\n"]));
     assert!(end.status.success() && end.stdout.is_empty(), "{end:?}");
     assert_eq!(end.stderr, [r"officer: 'b\n' is free"]);
-    run(&mut server.officer("locks", &["--exact"])).expect_failure(2, "[PREFIX]");
+    run(&mut server.officer("locks", &["--exact"])).expect_failure(2, "<PREFIX>");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::status::Status;
 use super::{Event, Granted, holder, in_the_way, signals, tree};
 use crate::client::{Client, Error, Reason};
 use crate::console::Failure;
-use crate::console::failure::Locks;
+use crate::console::failure::{InTheWay, Locks};
 use crate::console::shown::Span;
 
 /// What is over sooner is not worth a word: on a terminal one could not read it. Also how long a terminal has to take what
@@ -142,7 +142,7 @@ impl Errand {
     fn acquire(&mut self) -> Result<Acquired, Failure> {
         let mut client = None;
         let mut lost = None;
-        let (mut held_by, mut in_the_way) = (None, None);
+        let mut in_the_way = None;
         let mut pause = PATIENCE;
         let granted = loop {
             let event = match self.events.recv_timeout(pause) {
@@ -166,13 +166,12 @@ impl Errand {
                     self.status.wait();
                 }
                 Event::Ahead(who) => self.status.ahead(&who),
-                Event::HeldBy(client) => held_by = Some(client),
                 Event::InTheWay(what) => in_the_way = Some(what),
                 Event::Acquired(granted) => break granted,
                 // The answer to the request may still be on its way from the other thread.
                 Event::Lost(reason) => lost = Some(reason),
                 Event::Over(Ok(())) => unreachable!("what was not acquired is not released"),
-                Event::Over(Err(error)) => return Err(self.refused(error, held_by, in_the_way)),
+                Event::Over(Err(error)) => return Err(self.refused(error, in_the_way)),
             }
         };
         self.task.locks = Locks { names: granted.names.clone(), is_any: false };
@@ -227,7 +226,7 @@ impl Errand {
         });
     }
 
-    fn refused(&self, error: Error, held_by: Option<String>, in_the_way: Option<String>) -> Failure {
+    fn refused(&self, error: Error, in_the_way: Option<InTheWay>) -> Failure {
         let is_conflict = matches!(
             &error,
             Error::TimedOut { .. } | Error::QueueMaxed { .. } | Error::Server { reason: Reason::TooManyWaits, .. }
@@ -237,7 +236,6 @@ impl Errand {
                 locks: self.task.locks.clone(),
                 may_wait: self.options.wanted().timeout != Some(Duration::ZERO),
                 error: Box::new(error),
-                held_by,
                 in_the_way,
                 exit_code: self.options.conflict_exit_code,
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Event, Granted, in_the_way};
 use crate::client::{Client, Error, Guard, LockOptions, Options};
-use crate::console::failure::Locks;
+use crate::console::failure::{InTheWay, Locks};
 use crate::console::shown::Shown;
 
 /// What to ask for.
@@ -90,11 +90,11 @@ fn watch_lease(guard: &Guard, margin: Duration, events: &Sender<Event>, release:
 fn tell_what_is_in_the_way(client: &Client, wanted: &Wanted, error: &Error, events: &Sender<Event>) {
     let (Error::TimedOut { queue } | Error::QueueMaxed { queue }) = error else { return };
     let names = &wanted.locks.names;
-    let event = match queue.first() {
-        Some(holder) => in_the_way::client_of(client, names, holder).map(Event::HeldBy),
-        None => in_the_way::describe(client, names).map(Event::InTheWay),
+    let in_the_way = match queue.first() {
+        Some(holder) => in_the_way::client_of(client, names, holder).map(InTheWay::Client),
+        None => in_the_way::describe(client, names).map(InTheWay::Lock),
     };
-    if let Some(event) = event {
-        let _ = events.send(event);
+    if let Some(in_the_way) = in_the_way {
+        let _ = events.send(Event::InTheWay(in_the_way));
     }
 }

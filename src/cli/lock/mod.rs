@@ -27,6 +27,7 @@ use self::holder::Wanted;
 use self::status::Status;
 use crate::client::{Client, Error};
 use crate::console::Failure;
+use crate::console::failure::InTheWay;
 
 /// What the main thread acts on.
 #[derive(Debug)]
@@ -37,10 +38,8 @@ enum Event {
     Connected(Client),
     /// Who is in the way.
     Ahead(String),
-    /// What the client calls itself that holds the lock, which is refused.
-    HeldBy(String),
-    /// What is in the way of the locks, which are refused, if no queue tells it.
-    InTheWay(String),
+    /// What is in the way of the locks, which are refused.
+    InTheWay(InTheWay),
     /// The locks are held.
     Acquired(Granted),
     /// The connection is gone, and with it the locks, if they were held; or one of them was taken away. The text says how.
