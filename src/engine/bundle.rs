@@ -18,7 +18,7 @@ use super::{Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::items::Items;
 use crate::wire::reply::{Outcome, Reason, Subject};
-use crate::wire::request::{LockMany, LockName};
+use crate::wire::request::{LockMany, LockName, Names};
 
 /// Names a wait for several locks, while it lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(super) struct Wanted {
     lock: Option<LockKey>,
     /// The place that the asker has there.
     place: Option<PlaceKey>,
+    /// Whether a request for any does not wait for it.
+    is_left_out: bool,
 }
 
 impl<S: BuildHasher> Engine<S> {
@@ -68,10 +70,10 @@ impl<S: BuildHasher> Engine<S> {
             let hash = self.table.hash(name.as_str());
             let lock = self.table.find(hash, name.as_str());
             let place = lock.zip(asker).and_then(|(lock, asker)| self.table.place_of(lock, asker));
-            Wanted { hash, lock, place }
+            Wanted { hash, lock, place, is_left_out: false }
         }));
         if request.is_any {
-            self.lock_any(request, &wanted, context, replies);
+            self.lock_any(request, &mut wanted, context, replies);
         } else {
             self.lock_all(request, &wanted, context, replies);
         }
@@ -87,18 +89,14 @@ impl<S: BuildHasher> Engine<S> {
     ) {
         let kind = Kind::of(request.terms.fit);
         if let Some(place) = self.held_together(kind, wanted) {
-            let names = names(request);
             let token = request.has_fence.then(|| self.table.place(place).token);
-            return self.answer(context, Outcome::AlreadyAcquired { subject: Subject::Locks(&names), token }, replies);
+            let names = self.take_names(&request.names);
+            self.answer(context, Outcome::AlreadyAcquired { subject: Subject::Locks(&names), token }, replies);
+            return self.keep_names(names);
         }
         if self.awaits_together(kind, wanted) {
-            return self.refuse_many(
-                request,
-                Reason::AlreadyQueued,
-                "the asker already waits for these locks",
-                context,
-                replies,
-            );
+            let refused = (Reason::AlreadyQueued, "the asker already waits for these locks");
+            return self.refuse_many(request, refused, context, replies);
         }
         if self.refuse_for_own_places(request, wanted, context, replies) {
             return;
@@ -117,32 +115,26 @@ impl<S: BuildHasher> Engine<S> {
         if let Some((_, name)) = wanted.iter().zip(request.names.iter()).find(|(wanted, _)| is_crowded(wanted)) {
             return self.answer(context, too_many_waits(name.as_str()), replies);
         }
-        self.wait_for_many(request, wanted.iter().zip(request.names.iter()), context, replies);
+        self.wait_for_many(request, wanted, context, replies);
     }
 
     fn lock_any(
         &mut self,
         request: &LockMany<'_>,
-        wanted: &[Wanted],
+        wanted: &mut [Wanted],
         context: &Context<'_>,
         replies: &mut impl Replies,
     ) {
         let kind = Kind::of(request.terms.fit);
-        let named = || wanted.iter().zip(request.names.iter());
-        if !self.conflicts(kind, wanted) {
-            let held = named().find_map(|(wanted, name)| {
-                let place = self.table.place(wanted.place?);
-                place.is_holding().then_some((place.token, name))
-            });
-            if let Some((token, name)) = held {
-                let (subject, token) = (Subject::Lock(name.as_str()), request.has_fence.then_some(token));
-                return self.answer(context, Outcome::AlreadyAcquired { subject, token }, replies);
-            }
+        if let Some((token, name)) = self.held_of(kind, wanted, request) {
+            let (subject, token) = (Subject::Lock(name), request.has_fence.then_some(token));
+            return self.answer(context, Outcome::AlreadyAcquired { subject, token }, replies);
         }
         if self.refuse_for_own_places(request, wanted, context, replies) {
             return;
         }
-        if let Some((wanted, name)) = named().find(|(wanted, _)| self.is_free(wanted, kind)) {
+        let mut named = wanted.iter().zip(request.names.iter());
+        if let Some((wanted, name)) = named.find(|(wanted, _)| self.is_free(wanted, kind)) {
             let token = self.tokens.take();
             self.hold_one_of_many(request, (wanted, name), token, context);
             let (subject, token) = (Subject::Lock(name.as_str()), request.has_fence.then_some(token));
@@ -151,20 +143,31 @@ impl<S: BuildHasher> Engine<S> {
         }
         let is_full = |wanted: &Wanted| request.queue_max.is_some_and(|queue_max| self.places_on(wanted) >= queue_max);
         let is_crowded = |wanted: &Wanted| wanted.lock.is_some_and(|lock| self.is_crowded(lock));
-        let is_left_out = |wanted: &Wanted| is_full(wanted) || is_crowded(wanted);
-        let all_left_out = wanted.iter().all(is_left_out);
-        if all_left_out && let Some((wanted, name)) = named().find(|(wanted, _)| is_full(wanted)) {
+        wanted.iter_mut().for_each(|wanted| wanted.is_left_out = is_full(wanted) || is_crowded(wanted));
+        let are_all_left_out = wanted.iter().all(|wanted| wanted.is_left_out);
+        let mut named = wanted.iter().zip(request.names.iter());
+        if are_all_left_out && let Some((wanted, name)) = named.find(|(wanted, _)| is_full(wanted)) {
             return self.refuse_full(wanted.lock, name.as_str(), context, replies);
         }
         if request.timeout == Some(Span::ZERO) {
             return self.refuse_wait(request, context, replies);
         }
-        if all_left_out {
+        if are_all_left_out {
             let first = request.names.iter().next().expect("there are several");
             return self.answer(context, too_many_waits(first.as_str()), replies);
         }
-        let left: Vec<(&Wanted, &LockName<'_>)> = named().filter(|(wanted, _)| !is_left_out(wanted)).collect();
-        self.wait_for_many(request, left.into_iter(), context, replies);
+        self.wait_for_many(request, wanted, context, replies);
+    }
+
+    /// Of a request for any: the first that the asker holds, with the token, unless it is on one of them in another mode.
+    fn held_of<'a>(&self, kind: Kind, wanted: &[Wanted], request: &'a LockMany<'_>) -> Option<(u64, &'a str)> {
+        if self.conflicts(kind, wanted) {
+            return None;
+        }
+        wanted.iter().zip(request.names.iter()).find_map(|(wanted, name)| {
+            let place = self.table.place(wanted.place?);
+            place.is_holding().then_some((place.token, name.as_str()))
+        })
     }
 
     /// If the asker holds all of them by one grant: one of the holds.
@@ -215,8 +218,8 @@ impl<S: BuildHasher> Engine<S> {
             return true;
         }
         if self.askers.session(context.session).places() + wanted.len() > self.limits.session_locks_max {
-            let message = "per-connection lock limit reached";
-            self.refuse_many(request, Reason::TooManyLocks, message, context, replies);
+            let refused = (Reason::TooManyLocks, "per-connection lock limit reached");
+            self.refuse_many(request, refused, context, replies);
             return true;
         }
         false
@@ -241,21 +244,35 @@ impl<S: BuildHasher> Engine<S> {
 
     fn refuse_wait(&mut self, request: &LockMany<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         self.stats.on_timeout();
-        let names = names(request);
+        let names = self.take_names(&request.names);
         self.answer(context, Outcome::TimedOut { subject: Subject::Locks(&names), queue: None }, replies);
+        self.keep_names(names);
     }
 
     fn refuse_many(
-        &self,
+        &mut self,
         request: &LockMany<'_>,
-        reason: Reason,
-        message: &'static str,
+        (reason, message): (Reason, &'static str),
         context: &Context<'_>,
         replies: &mut impl Replies,
     ) {
-        let names = names(request);
+        let names = self.take_names(&request.names);
         let subject = Some(Subject::Locks(&names));
         self.answer(context, Outcome::Error { reason, message: message.into(), subject }, replies);
+        self.keep_names(names);
+    }
+
+    /// The names for an answer. The caller gives them back with [`Engine::keep_names`].
+    pub(super) fn take_names(&mut self, names: &Names<'_>) -> Items {
+        let mut items = std::mem::take(&mut self.names);
+        names.iter().for_each(|name| items.push_name(name.as_str()));
+        items
+    }
+
+    /// Keeps the names of an answer for their memory.
+    pub(super) fn keep_names(&mut self, mut names: Items) {
+        names.clear();
+        self.names = names;
     }
 
     fn hold_all(
@@ -269,13 +286,11 @@ impl<S: BuildHasher> Engine<S> {
         for one in wanted.iter().zip(request.names.iter()) {
             self.hold_one_of_many(request, one, token, context);
         }
-        let names = names(request);
-        let outcome = Outcome::Acquired {
-            subject: Subject::Locks(&names),
-            token: request.has_fence.then_some(token),
-            waited: request.terms.lease.map(|_| Span::ZERO),
-        };
-        self.answer(context, outcome, replies);
+        let token = request.has_fence.then_some(token);
+        let waited = request.terms.lease.map(|_| Span::ZERO);
+        let names = self.take_names(&request.names);
+        self.answer(context, Outcome::Acquired { subject: Subject::Locks(&names), token, waited }, replies);
+        self.keep_names(names);
     }
 
     fn hold_one_of_many(
@@ -291,10 +306,10 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Takes a place in each queue, in one step.
-    fn wait_for_many<'a, 'b: 'a>(
+    fn wait_for_many(
         &mut self,
         request: &LockMany<'_>,
-        wanted: impl Iterator<Item = (&'a Wanted, &'a LockName<'b>)>,
+        wanted: &[Wanted],
         context: &Context<'_>,
         replies: &mut impl Replies,
     ) {
@@ -305,7 +320,7 @@ impl<S: BuildHasher> Engine<S> {
         bundle.id.set(context.id);
         request.names.iter().for_each(|name| bundle.names.push_name(name.as_str()));
         let key = BundleKey::new(self.bundles.insert(bundle));
-        for (wanted, name) in wanted {
+        for (wanted, name) in wanted.iter().zip(request.names.iter()).filter(|(wanted, _)| !wanted.is_left_out) {
             let lock = wanted.lock.unwrap_or_else(|| self.table.add(wanted.hash, name.as_str()));
             let is_free = wanted.lock.is_none() || self.is_free_for(lock, kind, 0, 0);
             let place = self.join_as_part(lock, asker, key, request, context.now);
@@ -354,16 +369,14 @@ impl<S: BuildHasher> Engine<S> {
     ) {
         let cycle = std::mem::take(&mut self.cycle);
         self.leave_many(key, context.now, replies);
-        match verdict {
-            Verdict::Deadlock => {
-                let names = names(request);
-                self.stats.on_deadlock();
-                self.answer(context, Outcome::Deadlock { subject: Subject::Locks(&names), cycle: &cycle }, replies);
-            }
-            _ => {
-                let first = request.names.iter().next().expect("there are several");
-                self.answer(context, walk_too_long(first.as_str()), replies);
-            }
+        if matches!(verdict, Verdict::Deadlock) {
+            self.stats.on_deadlock();
+            let names = self.take_names(&request.names);
+            self.answer(context, Outcome::Deadlock { subject: Subject::Locks(&names), cycle: &cycle }, replies);
+            self.keep_names(names);
+        } else {
+            let first = request.names.iter().next().expect("there are several");
+            self.answer(context, walk_too_long(first.as_str()), replies);
         }
         self.cycle = cycle;
     }
@@ -416,10 +429,6 @@ impl<S: BuildHasher> Engine<S> {
     pub(super) fn bundle_mut(&mut self, key: BundleKey) -> &mut Bundle {
         &mut self.bundles[key.index()]
     }
-}
-
-fn names(request: &LockMany<'_>) -> Items {
-    request.names.iter().map(LockName::as_str).collect()
 }
 
 pub(super) fn too_many_waits(name: &str) -> Outcome<'_> {

@@ -140,6 +140,7 @@ pub struct Engine<S = RandomState> {
     touched: VecDeque<LockKey>,
     walk: Walk,
     cycle: Items,
+    names: Items,
     pool: Pool,
     spare_bundles: Vec<Box<Bundle>>,
 }
@@ -185,6 +186,7 @@ impl<S: BuildHasher> Engine<S> {
             touched: VecDeque::new(),
             walk: Walk::default(),
             cycle: Items::default(),
+            names: Items::default(),
             pool: Pool::default(),
             spare_bundles: Vec::new(),
             limits,

@@ -8,7 +8,6 @@ use super::place::{Place, PlaceKey};
 use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, SessionKey};
 use crate::time::Moment;
-use crate::wire::items::Items;
 use crate::wire::reply::{Outcome, Subject};
 use crate::wire::request::Names;
 
@@ -45,12 +44,14 @@ impl<S: BuildHasher> Engine<S> {
         replies: &mut impl Replies,
     ) {
         let asker = self.who(context).asker;
-        let mut released = Items::default();
+        let mut released = std::mem::take(&mut self.names);
         let is_on = |name: &&str| self.place_named(asker, name, token).is_some();
         names.iter().map(|name| name.as_str()).filter(is_on).for_each(|name| released.push_name(name));
         if released.is_empty() {
-            let names: Items = names.iter().map(|name| name.as_str()).collect();
-            return self.answer(context, Outcome::ReleaseFailed { subject: Subject::Locks(&names) }, replies);
+            self.names = released;
+            let names = self.take_names(names);
+            self.answer(context, Outcome::ReleaseFailed { subject: Subject::Locks(&names) }, replies);
+            return self.keep_names(names);
         }
         for name in names.iter() {
             // A wait for several of them ends with the first.
@@ -59,6 +60,7 @@ impl<S: BuildHasher> Engine<S> {
             }
         }
         self.answer(context, Outcome::Released { subject: Subject::Locks(&released) }, replies);
+        self.keep_names(released);
     }
 
     /// The place of an asker on a lock; with a token, only a hold that has it. Most release what they took last, which is

@@ -65,38 +65,43 @@ fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Appends a whole number in decimal.
-pub fn push_u64(out: &mut Vec<u8>, mut number: u64) {
-    // 2^64 has 20 digits.
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    #[expect(clippy::cast_possible_truncation, reason = "they are below 100")]
-    let pair = |number: u64| PAIRS[number as usize];
-    // Two digits at a time: the divisions are most of the work.
-    while number >= 100 {
-        at -= 2;
-        digits[at..at + 2].copy_from_slice(&pair(number % 100));
-        number /= 100;
+#[inline(always)]
+pub fn push_u64(out: &mut Vec<u8>, number: u64) {
+    if number < EIGHT_DIGITS {
+        let digits = eight_digits(number);
+        // Eight bytes cost less to append than as many as there are digits.
+        let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
+        let end = out.len() + 8 - zeros as usize;
+        out.extend_from_slice(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes());
+        out.truncate(end);
+    } else {
+        push_long(out, number);
     }
-    let [tens, ones] = pair(number);
-    at -= 1;
-    digits[at] = ones;
-    if number >= 10 {
-        at -= 1;
-        digits[at] = tens;
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
-/// The numbers below 100, each with two digits.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
-        number += 1;
-    }
-    pairs
-};
+#[inline(never)]
+fn push_long(out: &mut Vec<u8>, number: u64) {
+    push_u64(out, number / EIGHT_DIGITS);
+    out.extend_from_slice(&(eight_digits(number % EIGHT_DIGITS) | ZEROS).to_le_bytes());
+}
+
+/// The first number that has more than eight digits.
+const EIGHT_DIGITS: u64 = 100_000_000;
+
+/// The digit 0, eight times.
+const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+
+/// The digits of a number below [`EIGHT_DIGITS`] as the bytes of a word, the first one lowest. The number is split in two,
+/// then both parts at once, then all four.
+#[inline]
+fn eight_digits(number: u64) -> u64 {
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    // Below 10,000, a hundredth is 10,486 / 2^20; below 100, a tenth is 103 / 2^10.
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((pairs - 10 * tens) << 8)
+}
 
 /// Appends a span as a number of seconds, with milliseconds: `12.345`.
 pub fn push_seconds(out: &mut Vec<u8>, span: Span) {
@@ -154,7 +159,9 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_by_std() {
-        for number in (0..1100).chain([9_999, 10_000, 65_535, 1_000_007, (1 << 53) - 1, u64::MAX]) {
+        let powers = (1..20).map(|exponent| 10_u64.pow(exponent));
+        let edges = powers.flat_map(|power| [power - 1, power, power + 1, power / 2 * 3]);
+        for number in (0..20_000).chain(edges).chain([12_345_678, 87_654_321, (1 << 53) - 1, u64::MAX]) {
             let mut out = Vec::new();
             push_u64(&mut out, number);
             assert_eq!(out, number.to_string().into_bytes());
