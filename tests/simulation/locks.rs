@@ -291,7 +291,8 @@ impl Draw {
         };
         let token = has_token.then(|| match self.random.u8(0..8) {
             0..5 => Token::OfHold,
-            5 | 6 => Token::Before(self.random.u64(0..4)),
+            5 => Token::Before(self.random.u64(0..4)),
+            6 => Token::Before(1 << self.random.u8(31..34)),
             _ => Token::Exactly(self.sized(|draw| sizes::number(53, draw))),
         });
         let connection = (is_revoke && self.random.u8(0..3) == 0).then(|| self.seat());

@@ -191,6 +191,16 @@ const NAMES: [&str; 8] =
 const STRAYS: [&str; 4] =
     [r#""timeuot":1"#, r#""x":{"command":"reset"}"#, r#""user":null"#, r#""session":{"grace":3}"#];
 
+/// Fields of a `lock` that are the same as none.
+const NULLS: [&str; 6] = [
+    r#""mode":null"#,
+    r#""slots":null"#,
+    r#""lease":null"#,
+    r#""fence":null"#,
+    r#""deadlock":null"#,
+    r#""label":null"#,
+];
+
 /// Fields that only commands about certain locks have.
 const STRAYS_OF_BARE: [&str; 6] =
     [r#""name":7"#, r#""names":[]"#, r#""mode":null"#, r#""lease":-1"#, r#""token":"x""#, r#""connection":"nobody""#];
@@ -405,7 +415,11 @@ impl Draw {
                     1 => self.page(),
                     _ => self.request(),
                 };
-                let strays = if is_bare(&line) && self.random.bool() { &STRAYS_OF_BARE[..] } else { &STRAYS[..] };
+                let strays = match self.random.bool().then(|| command_of(&line)).flatten() {
+                    Some(Ask::Lock(lock)) if lock.extra.is_empty() => &NULLS[..],
+                    Some(Ask::KeepAlive | Ask::Ping | Ask::Reset | Ask::MyLocks) => &STRAYS_OF_BARE[..],
+                    _ => &STRAYS[..],
+                };
                 Line::Stray { line: Box::new(line), field: strays[self.random.usize(0..strays.len())] }
             }
             _ => self.request(),
@@ -528,10 +542,9 @@ impl Draw {
     }
 }
 
-/// Whether the line's command has no fields of its own, but for the owner.
-fn is_bare(line: &Line) -> bool {
-    let Line::Request { request, .. } = line else { return false };
-    matches!(request.ask, Ask::KeepAlive | Ask::Ping | Ask::Reset | Ask::MyLocks)
+fn command_of(line: &Line) -> Option<&Ask> {
+    let Line::Request { request, .. } = line else { return None };
+    Some(&request.ask)
 }
 
 fn weighted<T: Copy>(random: &mut Rng, choices: &[(u32, T)]) -> T {

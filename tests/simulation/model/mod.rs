@@ -146,7 +146,7 @@ impl Target {
 
 impl Extra {
     /// Whether it has none of them.
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         let Extra { fence, mode, slots, lease, any, priority, refuses_deadlock, min_hold, lost_delay, label } = self;
         fence.is_none()
             && mode.is_none()
