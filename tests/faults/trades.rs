@@ -194,7 +194,7 @@ impl Traders {
 
     fn receive(&mut self) {
         let reply = self.client.receive();
-        let player = || reply["owner"].as_u64().unwrap() as usize;
+        let player = || number(&reply["owner"]);
         match reply["result"].as_str().unwrap() {
             "acquired" => self.on_acquired(player(), reply["token"].as_u64().unwrap()),
             "deadlock" => {
@@ -206,7 +206,7 @@ impl Traders {
                 self.client.send(json!({"command": "reset", "owner": player}));
                 self.client.send(trade.request(player));
             }
-            "pong" => self.finish(reply["id"].as_u64().unwrap() as usize),
+            "pong" => self.finish(number(&reply["id"])),
             "released" | "reset_succeeded" => {}
             _ => panic!("{reply}"),
         }
@@ -323,4 +323,8 @@ fn five_thousand_players_trade_and_nothing_is_duplicated_or_lost_although_connec
     owners.sort_unstable();
     assert_eq!(owners, (0..ITEMS as u64).collect::<Vec<_>>(), "everybody has as many items as before");
     eventually("all is free", || server.connect().locks() == json!({}));
+}
+
+fn number(value: &Value) -> usize {
+    usize::try_from(value.as_u64().unwrap()).unwrap()
 }
