@@ -318,10 +318,10 @@ fn five_thousand_players_trade_and_nothing_is_duplicated_or_lost_although_connec
     });
     println!("{figures:?}");
     assert_eq!(figures.trades, (PROCESSES * PLAYERS_EACH * ROUNDS) as u64);
-    assert!(figures.deadlocks > 10 && figures.cuts > 10 && figures.refused > 10, "{figures:?}");
     let mut owners: Vec<u64> = resource.0.lock().unwrap().iter().map(|(owner, _)| *owner).collect();
     owners.sort_unstable();
     assert_eq!(owners, (0..ITEMS as u64).collect::<Vec<_>>(), "everybody has as many items as before");
+    assert!(figures.deadlocks > 10 && figures.cuts > 10 && figures.refused > 10, "{figures:?}");
     eventually("all is free", || server.connect().locks() == json!({}));
 }
 
