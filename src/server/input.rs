@@ -1,7 +1,6 @@
 //! From the socket to the engine: reads, frames lines, and executes them.
 
 use std::io::ErrorKind;
-use std::mem::ManuallyDrop;
 
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
@@ -147,10 +146,8 @@ impl<S: Socket> Server<S> {
             let peer = connection.peer;
             let is_strict = connection.flags.is_strict;
             let rest = scanner.rest_of(text);
-            // Used where it is: a request is large, and most of it is empty in a plain one. Nor is it dropped: a plain one
-            // owns nothing, and to find that out would be a fiftieth of what a pair costs.
-            let plain = ManuallyDrop::new(request::recognise_line(rest));
-            if let Some((request, len)) = &*plain
+            // Used where it is: a request is large, and most of it is empty in a plain one.
+            if let Some((request, len)) = &request::recognise_line(rest)
                 && *len <= line_bytes_max
             {
                 debug_assert!(!self.is_long(request), "what is plain is quick");
