@@ -212,6 +212,62 @@ fn the_engine_locks_and_unlocks_without_an_allocation() {
 }
 
 #[test]
+fn what_few_requests_have_allocates_nothing_either() {
+    let longest = "ä".repeat(32);
+    for owner in ["4711".to_owned(), format!("\"{longest}\"")] {
+        let mut desk = Desk::new();
+        let [ann, bob] = [1, 2].map(|number| desk.connect(number));
+        let of_owner = format!(",\"owner\":{owner},\"id\":\"{longest}\"");
+        let lock = request("lock", "db", &format!("{of_owner},\"fence\":true"));
+        let unlock = request("unlock", "db", &of_owner);
+        assert_steady("an owner, with a token and an id", || {
+            desk.say(ann, &lock, 1);
+            desk.say(ann, &unlock, 1);
+        });
+        assert_steady("an owner who waits", || {
+            desk.say(ann, &lock, 1);
+            desk.say(bob, &lock, 0);
+            desk.say(ann, &unlock, 2);
+            desk.say(bob, &unlock, 1);
+        });
+        let terms = format!("{of_owner},\"lease\":9,\"label\":\"{longest}{longest}\",\"priority\":3,\"min_hold\":1");
+        let lock = request("lock", "db", &terms);
+        assert_steady("a lease, a label, a priority, and a closing", || {
+            desk.say(ann, &lock, 1);
+            desk.say(bob, &lock, 0);
+            desk.say(ann, &unlock, 1);
+            desk.pass(1_000_000_000, 1);
+            desk.say(bob, &unlock, 1);
+            desk.pass(1_000_000_000, 0);
+        });
+        desk.engine.check_all();
+    }
+}
+
+#[test]
+fn only_the_names_of_a_request_for_several_are_allocated() {
+    // By the parser, for as long as the request is executed: the list as it grows, and as it is kept.
+    const LIST: usize = 2;
+    let mut desk = Desk::new();
+    let [ann, bob] = [1, 2].map(|number| desk.connect(number));
+    let several = |command: &str, more: &str| {
+        format!("{{\"command\":\"{command}\",\"names\":[\"a\",\"b\",\"c\"],\"id\":7{more}}}")
+    };
+    let (all, any, unlock) = (several("lock", ""), several("lock", ",\"any\":true"), several("unlock", ""));
+    let mut round = || {
+        desk.say(ann, &all, 1);
+        desk.say(bob, &all, 0);
+        desk.say(ann, &unlock, 2);
+        desk.say(ann, &any, 0);
+        desk.say(bob, &unlock, 2);
+        desk.say(ann, &unlock, 1);
+    };
+    (0..10).for_each(|_| round());
+    assert_eq!(allocations(|| (0..10).for_each(|_| round())), 10 * 6 * LIST);
+    desk.engine.check_all();
+}
+
+#[test]
 fn the_engine_takes_new_names_without_an_allocation() {
     let mut desk = Desk::new();
     let ann = desk.connect(1);

@@ -1,4 +1,4 @@
-//! The load of `pair` and `handoff`: every connection asks again as soon as it is answered.
+//! The load of `pair`, `bundle` and `handoff`: every connection asks again as soon as it is answered.
 
 use mio::event::Event;
 use mio::{Interest, Poll, Token};

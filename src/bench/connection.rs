@@ -19,7 +19,7 @@ pub(super) enum Breakage {
     Lost(String),
 }
 
-/// A connection and its position in its script. All positions are in bytes from the beginning.
+/// A connection and its position in its script. All positions are in bytes from the beginning, without those of tokens.
 pub(super) struct Connection {
     /// None: it can't be used any more.
     socket: Option<Socket>,
@@ -36,6 +36,8 @@ pub(super) struct Connection {
     to_send: usize,
     received: usize,
     to_receive: usize,
+    /// The digits of the last token that have arrived.
+    token: Vec<u8>,
     /// The part of a wrong line that has arrived.
     wrong: Vec<u8>,
 }
@@ -59,6 +61,7 @@ impl Connection {
             to_send: 0,
             received: 0,
             to_receive: 0,
+            token: Vec::new(),
             wrong: Vec::new(),
         }
     }
@@ -138,6 +141,17 @@ impl Connection {
             return self.hear_wrong(heard);
         }
         while !heard.is_empty() {
+            if self.script.is_at_token(self.received) {
+                let digits = heard.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                self.token.extend_from_slice(&heard[..digits]);
+                heard = &heard[digits..];
+                if heard.is_empty() {
+                    break;
+                }
+                if self.token.is_empty() {
+                    return self.hear_wrong_line(heard);
+                }
+            }
             let wanted = self.script.replies_from(self.received);
             let len = wanted.len().min(heard.len()).min(self.to_receive - self.received);
             if len == 0 {
@@ -147,13 +161,21 @@ impl Connection {
                 )));
             }
             if wanted[..len] != heard[..len] {
-                self.wrong = self.script.wrong_line(self.received, heard);
-                return self.hear_wrong(&[]);
+                return self.hear_wrong_line(heard);
             }
             self.received += len;
             heard = &heard[len..];
+            if self.script.is_at_token(self.received) {
+                self.token.clear();
+            }
         }
         Ok(())
+    }
+
+    /// Begins a wrong line with what came before it was wrong.
+    fn hear_wrong_line(&mut self, heard: &[u8]) -> Result<(), Breakage> {
+        self.wrong = self.script.wrong_line(self.received, &self.token, heard);
+        self.hear_wrong(&[])
     }
 
     /// Takes more of a wrong line, which is reported when it is complete.

@@ -1,11 +1,11 @@
 //! `officer bench handoff`: locks that are handed around.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::load::Load;
 use super::options::{LoadOptions, TargetOptions, count};
 use super::report::Report;
-use super::script::{Protocol, Script};
+use super::script::{Fields, OfficerProtocol, Pair, Protocol, Script};
 use crate::console::Failure;
 
 const MEASURED: &str = "\
@@ -26,34 +26,26 @@ pub(super) struct Options {
     #[command(flatten)]
     load: LoadOptions,
 
+    #[command(flatten)]
+    fields: Fields,
+
     /// Number of locks that are handed around
     #[arg(short, long, value_name = "COUNT", default_value = "1", value_parser = count(), help_heading = "Load")]
     locks: usize,
 
     /// Protocol of the server; only these can wait
     #[arg(long, value_name = "PROTOCOL", default_value = "officer", help_heading = "Server")]
-    protocol: Queueing,
-}
-
-/// The protocols in which a client can wait for a lock.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Queueing {
-    /// Officer's own
-    Officer,
-    /// The answers of 'officer bench floor ring' to Officer's requests
-    Floor,
+    protocol: OfficerProtocol,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    let protocol = match options.protocol {
-        Queueing::Officer => Protocol::Officer,
-        Queueing::Floor => Protocol::Floor,
-    };
+    let (protocol, fields) = (Protocol::from(options.protocol), options.fields);
     let script = |number| {
         let lock = number % options.locks;
-        Script::pairs(protocol, lock..lock + 1, 1)
+        Script::new(lock, &[Pair::of_key(protocol, lock, fields, 0, 0)], 1)
     };
-    let report = Report::new("handoff").with("protocol", protocol.name()).with("locks", options.locks);
+    let report =
+        Report::new("handoff").with("protocol", protocol.name()).with("locks", options.locks).with_fields(fields);
     let (target, load, locks) = (&options.target, &options.load, Some(options.locks));
     Load { target, options: load, script: &script, in_flight: 1, locks }.run(report)
 }

@@ -1,4 +1,4 @@
-//! The load of `pair` and `handoff`, by one process or shared out among several.
+//! The load of `pair`, `bundle` and `handoff`, by one process or shared out among several.
 
 use std::env;
 use std::ffi::OsString;

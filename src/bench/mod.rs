@@ -1,6 +1,7 @@
 //! `officer bench`: load for a lock server, and what it costs there. Also for other servers, and for servers that only
 //! answer, so that there is something to compare the figures with.
 
+mod bundle;
 mod closed_loop;
 mod connection;
 mod crew;
@@ -45,6 +46,8 @@ pub(super) struct Options {
 enum Command {
     /// Each connection locks and unlocks keys of its own
     Pair(pair::Options),
+    /// Each connection locks and unlocks several keys at once
+    Bundle(bundle::Options),
     /// Connections hand locks around
     Handoff(handoff::Options),
     /// Many connections hold a lock each and are silent
@@ -61,6 +64,7 @@ enum Command {
 pub(super) fn run(options: Options) -> Result<(), Failure> {
     match options.command {
         Command::Pair(options) => pair::run(&options),
+        Command::Bundle(options) => bundle::run(&options),
         Command::Handoff(options) => handoff::run(&options),
         Command::Hold(options) => hold::run(&options),
         Command::Storm(options) => storm::run(&options),

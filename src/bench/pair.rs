@@ -5,7 +5,7 @@ use clap::Args;
 use super::load::Load;
 use super::options::{LoadOptions, TargetOptions, count};
 use super::report::Report;
-use super::script::{Protocol, Script};
+use super::script::{Fields, Pair, Protocol, Script};
 use crate::console::Failure;
 
 const MEASURED: &str = "\
@@ -14,7 +14,8 @@ answered, as by a program that does something in between; with more, both are wr
 again as were answered. A pair's latency is the time from writing its first request to having read its last answer. \
 The load is a closed loop: a connection sends the next pair when one is answered, so a stalled server gets fewer \
 requests meanwhile, and one stall is one slow pair for each that was in flight. The percentiles are those of clients \
-that wait for their answers, not of requests that arrive at their own pace.";
+that wait for their answers, not of requests that arrive at their own pace. With --owner there are as many owners on a \
+connection as it has pairs in flight, and they take turns.";
 
 #[derive(Args, Debug)]
 #[command(after_help = MEASURED)]
@@ -24,6 +25,9 @@ pub(super) struct Options {
 
     #[command(flatten)]
     load: LoadOptions,
+
+    #[command(flatten)]
+    fields: Fields,
 
     /// Pairs that each connection has in flight
     #[arg(short, long, value_name = "COUNT", default_value = "1", value_parser = count(), help_heading = "Load")]
@@ -39,12 +43,22 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
-    let keys = options.keys.unwrap_or(options.in_flight);
-    let script = |number| Script::pairs(options.protocol, number * keys..(number + 1) * keys, options.in_flight);
+    let Options { protocol, fields, in_flight, .. } = *options;
+    if !fields.are_known_to(protocol) {
+        let line = format!("--id, --owner and --fence are Officer's; --protocol {} has none of them", protocol.name());
+        return Err(Failure::Usage(line));
+    }
+    let keys = options.keys.unwrap_or(in_flight);
+    let script = |number| {
+        let first_key = number * keys;
+        let pair = |number| Pair::of_key(protocol, first_key + number, fields, number, number % in_flight);
+        Script::new(first_key, &(0..keys).map(pair).collect::<Vec<_>>(), in_flight)
+    };
     let report = Report::new("pair")
-        .with("protocol", options.protocol.name())
-        .with("in_flight", options.in_flight)
-        .with("keys", keys);
-    let (target, load, in_flight) = (&options.target, &options.load, options.in_flight);
+        .with("protocol", protocol.name())
+        .with("in_flight", in_flight)
+        .with("keys", keys)
+        .with_fields(fields);
+    let (target, load) = (&options.target, &options.load);
     Load { target, options: load, script: &script, in_flight, locks: None }.run(report)
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::drive::Spent;
 use super::process;
+use super::script::Fields;
 use super::tally::Tally;
 use super::{BenchError, Failure};
 
@@ -35,6 +36,11 @@ impl Report {
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.figures.insert(name.into(), value.into());
         self
+    }
+
+    /// What the requests have besides their locks, for programs.
+    pub(super) fn with_fields(self, Fields { id, owner, fence }: Fields) -> Self {
+        self.with("id", id).with("owner", owner).with("fence", fence)
     }
 
     /// A line only for people.

@@ -12,6 +12,7 @@ mod log_output;
 mod named;
 mod ping;
 mod print;
+mod revoke;
 mod run;
 mod service;
 
@@ -67,6 +68,8 @@ enum Command {
     Top(top::Options),
     /// Close a connection, so that its locks pass on
     Kick(kick::Options),
+    /// Take a lock away from its holders
+    Revoke(revoke::Options),
     /// Check that the server answers
     Ping(ping::Options),
     /// Measure what a server can do, and what it costs
@@ -112,6 +115,7 @@ fn dispatch(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Connections(options) => listing::connections::run(&options),
         Command::Top(options) => return quiet_if_closed(top::run(&options)),
         Command::Kick(options) => kick::run(&options),
+        Command::Revoke(options) => revoke::run(&options),
         Command::Ping(options) => ping::run(&options),
         Command::Bench(options) => bench::run(options),
         Command::Print(options) => print::run(&options),
@@ -154,10 +158,10 @@ fn command_of(args: &[OsString]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// `officer lock boss:17 ls`: `flock` and others have no `--` there.
+/// `officer lock boss:17 ls -l`: `flock` and others have no `--` there.
 fn is_command_without_separator(error: &clap::Error, args: &[OsString]) -> bool {
-    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
-    command_of(args).as_deref() == Some("lock") && !argument.starts_with('-')
+    let is_possible = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::MissingRequiredArgument);
+    is_possible && command_of(args).as_deref() == Some("lock") && !args.iter().any(|arg| arg == "--")
 }
 
 /// An error of clap, which has several lines, as one. Its tip about what was meant is kept.
@@ -193,7 +197,7 @@ fn usage_line(mut error: clap::Error, args: &[OsString]) -> String {
         line.push_str(&variable);
         line.push_str(" in the environment");
     }
-    if error.kind() == ErrorKind::UnknownArgument && is_command_without_separator(&error, args) {
+    if is_command_without_separator(&error, args) {
         line.push_str("; the command to run goes after '--'");
     }
     match command_of(args) {
@@ -315,7 +319,7 @@ mod tests {
         for (line, expected) in [
             (
                 &[][..],
-                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, status, lock, locks, connections, top, kick, ping, bench, print, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, status, lock, locks, connections, top, kick, revoke, ping, bench, print, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),
@@ -350,7 +354,12 @@ mod tests {
             ),
             (
                 &["lock", "boss:17", "ls", "-l"],
-                "unexpected argument 'ls' found; the command to run goes after '--'; see 'officer lock --help'",
+                "unexpected argument '-l' found; the command to run goes after '--'; see 'officer lock --help'",
+            ),
+            (
+                &["lock", "boss:17", "ls"],
+                "the following required arguments were not provided: <COMMAND> [ARG]...; the command to run goes after '--'; \
+                 see 'officer lock --help'",
             ),
             (
                 &["lock", "boss:17", "--tiemout", "5", "--", "ls"],

@@ -144,7 +144,7 @@ impl Holds {
         let of_program = wanted.owner.clone().map(Who::Program);
         let is_own = |hold: &Hold| match &of_program {
             Some(who) => hold.who == *who,
-            None => hold.thread == thread && hold.scopes > 0,
+            None => hold.scopes > 0 && hold.thread == thread && !matches!(hold.who, Who::Program(_)),
         };
         let own = self.on(&wanted.names).find(|(_, hold)| is_own(hold));
         if let Some((number, hold)) = own {

@@ -58,6 +58,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "cli")]
 pub(crate) use self::error::write_queue;
 pub use self::error::{Error, Reason};
 pub use self::guard::Guard;
@@ -185,8 +186,8 @@ impl Client {
         self.acquire(&names, which, options, false)
     }
 
-    /// Runs a closure while it holds a lock. Calls within the closure for the same lock, on the same thread, have it at
-    /// once, and release it only with the outermost.
+    /// Runs a closure while it holds a lock. Calls within the closure for the same lock, on the same thread and for the same
+    /// owner, have it at once, and release it only with the outermost.
     ///
     /// # Errors
     /// Those of [`Client::lock_with`], and then the closure has not run; or that the lock was lost while it ran

@@ -31,25 +31,25 @@ pub enum Failure {
     },
     /// The wait for the lock timed out, or its queue was full, or it was held and not to be waited for.
     Conflict {
-        /// The lock.
-        name: String,
+        /// What was asked for.
+        locks: Locks,
         /// Whether it was to be waited for.
         may_wait: bool,
         /// The client's error.
-        error: Error,
-        /// What the holder's client calls itself.
-        held_by: Option<String>,
+        error: Box<Error>,
+        /// What is in the way, beyond what the error tells.
+        in_the_way: Option<InTheWay>,
         /// The requested exit status.
         exit_code: u8,
     },
     /// The lock was lost.
     Lost {
-        /// The lock.
-        name: String,
+        /// The lock, or several that were held together.
+        locks: Locks,
         /// When, and what follows from it.
         when: &'static str,
         /// How.
-        error: Error,
+        reason: String,
     },
     /// The command that was to run with the lock could not be started.
     NotStarted {
@@ -82,6 +82,48 @@ pub enum Failure {
     },
 }
 
+/// What is in the way of locks that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InTheWay {
+    /// What the first in the queue calls itself.
+    Client(String),
+    /// What keeps the lock from being free, ready to be shown, where there is no queue.
+    Lock(String),
+}
+
+/// The locks that a failure is about. `Display` gives `'a'`, `'a' and 'b'`, or `'a', 'b' and 7 more`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locks {
+    /// Their names.
+    pub names: Vec<String>,
+    /// One of them is enough.
+    pub is_any: bool,
+}
+
+impl Locks {
+    fn not_free(&self) -> &'static str {
+        match (self.names.len(), self.is_any) {
+            (1, _) => "the lock is not free",
+            (_, true) => "none of the locks is free",
+            (_, false) => "not all of the locks are free",
+        }
+    }
+}
+
+impl fmt::Display for Locks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let and = if self.is_any { "or" } else { "and" };
+        match self.names.as_slice() {
+            [] => Ok(()),
+            [name] => write!(f, "'{}'", Shown(name)),
+            [first, second] => write!(f, "'{}' {and} '{}'", Shown(first), Shown(second)),
+            [first, second, others @ ..] => {
+                write!(f, "'{}', '{}' {and} {} more", Shown(first), Shown(second), others.len())
+            }
+        }
+    }
+}
+
 impl Failure {
     /// The exit status. Help texts list those of each command.
     pub fn exit_code(&self) -> u8 {
@@ -111,28 +153,29 @@ impl fmt::Display for Failure {
             Failure::Listen(error) => error.fmt(f),
             Failure::Run(error) => error.fmt(f),
             Failure::Server { address, error } => write_server(f, address, error),
-            Failure::Conflict { name, may_wait, error, held_by, .. } => {
-                let mut reason = match error {
+            Failure::Conflict { locks, may_wait, error, in_the_way, .. } => {
+                let mut reason = match &**error {
                     Error::TimedOut { queue } if !may_wait => {
-                        let mut reason = "the lock is not free".to_owned();
+                        let mut reason = locks.not_free().to_owned();
                         write_queue(&mut reason, queue)?;
                         reason
                     }
                     error => error.to_string(),
                 };
-                if let (Error::TimedOut { queue } | Error::QueueMaxed { queue }, Some(client)) = (error, held_by)
-                    && let Some(holder) = queue.first()
+                if let Error::TimedOut { queue } | Error::QueueMaxed { queue } = &**error
+                    && let (Some(holder), Some(InTheWay::Client(client))) = (queue.first(), in_the_way)
                 {
                     reason = reason.replacen(holder, &format!("{holder} ({client})"), 1);
                 }
-                write!(f, "'{}': {}; see 'officer locks --waiters'", Shown(name), Shown(&reason))
+                write!(f, "{locks}: {}", Shown(&reason))?;
+                if let Some(InTheWay::Lock(line)) = in_the_way {
+                    write!(f, "; {line}")?;
+                }
+                f.write_str("; see 'officer locks --waiters'")
             }
-            Failure::Lost { name, when, error } => {
-                let reason = match error {
-                    Error::ConnectionLost { reason } => reason.clone(),
-                    error => error.to_string(),
-                };
-                write!(f, "the lock '{}' was lost {when}: {}", Shown(name), Shown(&reason))
+            Failure::Lost { locks, when, reason } => {
+                let (noun, verb) = if locks.names.len() == 1 { ("lock", "was") } else { ("locks", "were") };
+                write!(f, "the {noun} {locks} {verb} lost {when}: {}", Shown(reason))
             }
             Failure::NotStarted { command, error } => {
                 write!(f, "the command '{}' can't be started: {error}", Shown(command))
@@ -185,6 +228,7 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
             f.write_str(match reason {
                 Reason::NotAllowed => "; run this on the server's own machine",
                 Reason::TooManyConnections | Reason::ShuttingDown => "; try again later",
+                Reason::SlotsMismatch => "; all who use a semaphore at a time give the same --slots",
                 _ => "",
             })
         }
@@ -195,12 +239,11 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Failure::Usage(_) | Failure::NoConnection(_) | Failure::NoInterpreter { .. } => None,
+            Failure::Usage(_) | Failure::NoConnection(_) | Failure::NoInterpreter { .. } | Failure::Lost { .. } => None,
             Failure::Listen(error) => Some(error),
             Failure::Specific { error, .. } => Some(error.as_ref()),
-            Failure::Server { error, .. } | Failure::Conflict { error, .. } | Failure::Lost { error, .. } => {
-                Some(error)
-            }
+            Failure::Server { error, .. } => Some(error),
+            Failure::Conflict { error, .. } => Some(error.as_ref()),
             Failure::Run(error) => Some(error),
             Failure::NotStarted { error, .. }
             | Failure::System(error)

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod exit;
 pub(crate) mod failure;
+pub(crate) mod place;
 pub(crate) mod shown;
 pub(crate) mod signals;
 pub(crate) mod values;
@@ -10,6 +11,23 @@ pub(crate) mod values;
 use std::io::{self, Write};
 
 pub use self::failure::Failure;
+use crate::client::{Client, Error, LockDetail};
+
+/// One lock with its holders and waiters; None: it is free. A server that can't look one up lists those whose names begin
+/// so.
+pub(crate) fn one_lock(client: &Client, name: &str) -> Result<Option<LockDetail>, Error> {
+    match client.lock_status(name) {
+        Err(Error::Unsupported { .. }) => {}
+        result => return result,
+    }
+    for lock in client.locks_with_detail(name) {
+        match lock? {
+            (found, detail) if found == name => return Ok(Some(detail)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
 
 /// Prints the server's address, for whoever started it: a script may wait for this line.
 pub(crate) fn announce(address: &str) {

@@ -1,5 +1,5 @@
-//! The documents, which are Markdown files in `src/docs`: [`operating`] a server, the [`protocol`], advice for
-//! whoever writes [`clients`], the [`architecture`], [`testing`], and the [`measurements`].
+//! The documents, which are Markdown files in `src/docs`: [`operating`] a server, the [`protocol`], [`recipes`]
+//! for common tasks, advice for whoever writes [`clients`], the [`architecture`], [`testing`], and the [`measurements`].
 
 /// A document as a module, so that it is a page here. Its links to other documents lead to their pages: of two definitions
 /// of a link the first counts, and the one in the file, to the other file, is the second.
@@ -7,6 +7,7 @@ macro_rules! document {
     ($name:ident, $file:literal) => {
         #[doc = "[operating]: crate::docs::operating"]
         #[doc = "[protocol]: crate::docs::protocol"]
+        #[doc = "[recipes]: crate::docs::recipes"]
         #[doc = "[clients]: crate::docs::clients"]
         #[doc = "[architecture]: crate::docs::architecture"]
         #[doc = "[testing]: crate::docs::testing"]
@@ -19,6 +20,7 @@ macro_rules! document {
 
 document!(operating, "operating.md");
 document!(protocol, "protocol.md");
+document!(recipes, "recipes.md");
 document!(clients, "clients.md");
 document!(architecture, "architecture.md");
 document!(testing, "testing.md");

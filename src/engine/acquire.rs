@@ -62,10 +62,11 @@ impl<S: BuildHasher> Engine<S> {
         if let Some(lock) = self.table.find(hash, name) {
             return self.lock_taken(lock, who, request, terms, context, replies);
         }
-        if terms.is_some() || !self.has_room(context) {
-            if let Some(refusal) = self.refuse_at_once(None, name, terms, context) {
-                return self.answer(context, refusal, replies);
-            }
+        // Most have no terms and little else, so they are not asked the whole.
+        if (terms.is_some() || !self.has_room(context))
+            && let Some(refusal) = self.refuse_at_once(None, name, terms, context)
+        {
+            return self.answer(context, refusal, replies);
         }
         let lock = self.table.add(hash, name);
         self.hold_now(lock, who, request, terms, context, replies);
@@ -175,7 +176,7 @@ impl<S: BuildHasher> Engine<S> {
         if let (Some(lock), Some(Terms { fit: Fit::Unit(slots), .. })) = (lock, terms)
             && self.table.special(lock).is_some_and(|special| special.units > 0 && special.slots != *slots)
         {
-            return Some(refusal(Reason::SlotsMismatch, "the semaphore has other slots", name));
+            return Some(refusal(Reason::SlotsMismatch, "the semaphore has another number of slots", name));
         }
         if !self.has_room(context) {
             return Some(refusal(Reason::TooManyLocks, "per-connection lock limit reached", name));

@@ -19,7 +19,7 @@ use crate::wire::reply::{Outcome, Subject};
 
 impl<S: BuildHasher> Engine<S> {
     /// After a place has left a lock, for whatever reason.
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
         match self.table.after_leave(lock) {
             After::Free => self.table.remove(lock),

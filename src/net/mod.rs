@@ -260,8 +260,11 @@ impl Net {
             Accepting::OutOfDescriptors { retry_at, .. } => Some(retry_at),
         };
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
-        let due = [self.server.next_turn(), accept_at, stats_at, self.manager.due(), self.tokens.due()];
-        let next = due.into_iter().flatten().min();
+        let next = [accept_at, stats_at, self.manager.due(), self.tokens.due()]
+            .into_iter()
+            .fold(self.server.next_turn(), |next, due| {
+                due.map_or(next, |due| Some(next.map_or(due, |next| next.min(due))))
+            });
         match next {
             Some(at) if at <= self.last_turn => return self.poll(events, Some(Duration::ZERO)),
             Some(at) => self.alarm.set(at, || moment(self.start))?,

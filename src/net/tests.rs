@@ -11,11 +11,14 @@ use super::tokens::tests::{Reserved, Told, full};
 use super::{Config, Listen, Net, RunError, TokensError};
 use crate::engine::TokenBlock;
 
+type Client = BufReader<TcpStream>;
+
 /// A server with a client.
 struct World {
     source: Sender<Reserved>,
     asked: Receiver<()>,
-    client: BufReader<TcpStream>,
+    client: Client,
+    address: String,
     server: JoinHandle<Result<(), RunError>>,
 }
 
@@ -32,10 +35,9 @@ impl World {
         let config = Config::new(Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 });
         let mut net = Net::bind_with(config, |_| Ok(Box::new(told)), LEFT_MIN).unwrap();
         asked.try_recv().expect("the first block is there before anybody can have a token of it");
-        let client = TcpStream::connect(net.address()).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let address = net.address();
         let server = thread::spawn(move || net.run(|| ControlFlow::Break(())));
-        World { source, asked, client: BufReader::new(client), server }
+        World { source, asked, client: connect(&address), address, server }
     }
 
     /// Takes and releases a lock so often. Returns the last token.
@@ -47,17 +49,11 @@ impl World {
         let token = |granted: &str| granted.split_once("\"token\":")?.1.trim_end().strip_suffix('}')?.parse().ok();
         let mut last = 0;
         for _ in 0..times {
-            let [granted, released] = [self.line(), self.line()];
+            let [granted, released] = [line(&mut self.client), line(&mut self.client)];
             last = token(&granted).unwrap_or_else(|| panic!("{granted:?}"));
             assert!(released.contains("\"released\""), "{released:?}");
         }
         last
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.client.read_line(&mut line).unwrap();
-        line
     }
 
     /// Waits until the source is asked for a block.
@@ -69,9 +65,21 @@ impl World {
     /// The server ends, after the last reply.
     #[track_caller]
     fn end(mut self) -> RunError {
-        assert_eq!(self.line(), "", "the connection ends");
+        assert_eq!(line(&mut self.client), "", "the connection ends");
         self.server.join().unwrap().expect_err("an error")
     }
+}
+
+fn connect(address: &str) -> Client {
+    let client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    BufReader::new(client)
+}
+
+fn line(client: &mut Client) -> String {
+    let mut line = String::new();
+    client.read_line(&mut line).unwrap();
+    line
 }
 
 #[test]
@@ -91,9 +99,17 @@ fn while_a_reservation_takes_long_the_server_goes_on_and_ends_before_the_last_to
     let mut world = World::new(101);
     assert_eq!(world.take(80), 80);
     world.wait_until_asked();
-    for token in 81..=91 {
+    let [mut ann, mut bob] = [connect(&world.address), connect(&world.address)];
+    ann.get_mut().write_all(b"{\"command\":\"lock\",\"name\":\"held\"}\n").unwrap();
+    assert!(line(&mut ann).contains("acquired"));
+    let wait = b"{\"command\":\"lock\",\"name\":\"held\",\"id\":7}\n{\"command\":\"ping\"}\n";
+    bob.get_mut().write_all(wait).unwrap();
+    assert!(line(&mut bob).contains("pong"));
+    for token in 82..=91 {
         assert_eq!(world.take(1), token);
     }
+    // As at any other end of the server.
+    assert!(line(&mut bob).contains("shutting_down"));
     let ended = world.end();
     assert!(matches!(ended, RunError::OutOfTokens(None)), "{ended:?}");
 }

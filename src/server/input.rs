@@ -1,7 +1,6 @@
 //! From the socket to the engine: reads, frames lines, and executes them.
 
 use std::io::ErrorKind;
-use std::mem::ManuallyDrop;
 
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
@@ -45,6 +44,7 @@ impl<S: Socket> Server<S> {
     pub(super) fn serve(&mut self, key: ConnectionKey) {
         let connection = self.connections.get(key).expect("a connection on the list exists");
         let mut may_read = self.may_read(connection);
+        let could_walk = self.engine.can_walk();
         if connection.has_unscanned() && !self.connections.is_paused(connection) {
             let inbox = self.connections.take_inbox(key).expect("lines are in an inbox");
             self.execute_kept(key, inbox, 0);
@@ -53,7 +53,9 @@ impl<S: Socket> Server<S> {
         if may_read {
             self.read_and_execute(key);
         }
-        if self.long_request_from != Some(key) {
+        if could_walk && !self.engine.can_walk() {
+            self.last_walk_from = Some(key);
+        } else if self.long_request_from != Some(key) {
             self.connections.resume(key);
         }
     }
@@ -144,10 +146,8 @@ impl<S: Socket> Server<S> {
             let peer = connection.peer;
             let is_strict = connection.flags.is_strict;
             let rest = scanner.rest_of(text);
-            // Used where it is: a request is large, and most of it is empty in a plain one. Nor is it dropped: a plain one
-            // owns nothing, and to find that out would be a fiftieth of what a pair costs.
-            let plain = ManuallyDrop::new(request::recognise_line(rest));
-            if let Some((request, len)) = &*plain
+            // Used where it is: a request is large, and most of it is empty in a plain one.
+            if let Some((request, len)) = &request::recognise_line(rest)
                 && *len <= line_bytes_max
             {
                 debug_assert!(!self.is_long(request), "what is plain is quick");

@@ -75,6 +75,8 @@ pub struct Server<S> {
     /// Whose long request was executed in this turn. Whoever has another waits for the next turn, so that requests of
     /// other kinds do not wait for all of them.
     long_request_from: Option<ConnectionKey>,
+    /// Whose request has used up the walks for deadlocks of this turn.
+    last_walk_from: Option<ConnectionKey>,
     /// Lines in the log about connections that speak another protocol.
     foreign_lines: Throttle,
     is_shutting_down: bool,
@@ -98,6 +100,7 @@ impl<S: Socket> Server<S> {
             horizon: Horizon::default(),
             spare: Vec::new(),
             long_request_from: None,
+            last_walk_from: None,
             foreign_lines: Throttle::default(),
             is_shutting_down: false,
         }

@@ -33,8 +33,8 @@ impl<S: Socket> Server<S> {
             }
         }
         self.spare = listed;
-        // Requeue last, or its next long request starves the others that wait with theirs.
-        if let Some(key) = self.long_request_from.take() {
+        // Requeue last, or their next long requests and walks starve the others that wait with theirs.
+        for key in [self.long_request_from.take(), self.last_walk_from.take()].into_iter().flatten() {
             self.connections.resume(key);
         }
     }

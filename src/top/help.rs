@@ -8,7 +8,7 @@ pub(super) const LIST_HINTS: [&str; 7] =
 /// The last line below a queue.
 pub(super) const QUEUE_HINTS: [&str; 4] = ["Esc: back", "k: kick", "q: leave", "?: help"];
 
-const KEYS: [(&str, &str); 16] = [
+const KEYS: [(&str, &str); 18] = [
     ("Up Down PgUp PgDn Home End", "move; the first row stays the first"),
     ("Enter", "show the lock's queue: who holds it, who waits"),
     ("k", "kick the holder, or the selected one in a queue"),
@@ -25,6 +25,8 @@ const KEYS: [(&str, &str); 16] = [
     ("LONGEST", "for how long the first of them has waited"),
     ("AGE", "in a queue: for how long the connection has existed"),
     ("UNSENT", "in a queue: bytes of replies that it has not read"),
+    ("NOTES", "on a wide screen: owner, lease, label, who may hold it too"),
+    ("DEADLOCK", "they wait for each other: end or kick one of them"),
 ];
 
 /// The help, as lines of at most this many columns.

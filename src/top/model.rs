@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::circles::{Circle, Party};
 use super::life::Life;
 use super::picture::{Counts, Picture};
 use super::poller::{Kicked, Look, News, Order, Target};
@@ -79,11 +80,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes a new state of it. The cursor stays on its connection.
+    /// Takes a new state of it. The cursor stays on its holder or waiter.
     fn take(&mut self, seen: Seen) {
         let selected = self.seen.as_ref().and_then(|seen| seen.place(self.rows.selected));
         let index = selected.and_then(|selected| {
-            let is_it = |place: &PlaceDetail| place.connection == selected.connection;
+            let is_it = |place: &PlaceDetail| Party::of(place) == Party::of(selected);
             seen.detail.holders.iter().chain(&seen.detail.waiters).position(is_it)
         });
         if let Some(index) = index {
@@ -231,6 +232,11 @@ impl Model {
         self.list().get(self.rows.selected)
     }
 
+    /// Those that wait for each other.
+    pub(super) fn circles(&self) -> &[Circle] {
+        self.picture.as_ref().map_or(&[], |picture| &picture.circles)
+    }
+
     pub(super) fn counts(&self) -> Counts {
         self.picture.as_ref().map(|picture| picture.counts).unwrap_or_default()
     }
@@ -340,8 +346,8 @@ impl Model {
             return Some(Target {
                 lock: row.name.clone(),
                 after: row.after.clone(),
-                connection: holder.connection.clone(),
-                client: holder.client.clone(),
+                connection: holder.place.connection.clone(),
+                client: holder.place.client.clone(),
                 is_holder: true,
                 since: holder.since,
             });

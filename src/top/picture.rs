@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::circles::{self, Circle, Waits};
 use super::life::Lives;
 use super::poller::Clock;
 use super::row::{Filter, First, Moment, Row, Sort};
@@ -17,6 +18,8 @@ pub(super) struct Picture {
     /// The first ones in the current order, at most [`ROWS_MAX`].
     pub(super) rows: Vec<Row>,
     pub(super) counts: Counts,
+    /// Waiters that wait for each other, of a complete scan.
+    pub(super) circles: Vec<Circle>,
     pub(super) began: Moment,
     pub(super) ended: Moment,
     /// The scan is complete.
@@ -62,6 +65,8 @@ pub(super) struct Scan {
     lives: Lives,
     first: First,
     counts: Counts,
+    waits: Waits,
+    circles: Vec<Circle>,
     after: Option<Arc<str>>,
     pub(super) began: Moment,
     pub(super) shown_at: Moment,
@@ -70,8 +75,16 @@ pub(super) struct Scan {
 impl Scan {
     pub(super) fn new(sort: Sort, now: Moment) -> Self {
         let first = First::new(sort, ROWS_MAX);
-        let (lives, counts) = (Lives::default(), Counts::default());
-        Scan { lives, first, counts, after: None, began: now, shown_at: now }
+        Scan {
+            lives: Lives::default(),
+            first,
+            counts: Counts::default(),
+            waits: Waits::default(),
+            circles: Vec::new(),
+            after: None,
+            began: now,
+            shown_at: now,
+        }
     }
 
     fn add(&mut self, row: Row, filter: &Filter) {
@@ -90,7 +103,8 @@ impl Scan {
     }
 
     pub(super) fn picture(&self, now: Moment, is_complete: bool) -> Picture {
-        Picture { rows: self.first.sorted(), counts: self.counts, began: self.began, ended: now, is_complete }
+        let (rows, circles) = (self.first.sorted(), self.circles.clone());
+        Picture { rows, counts: self.counts, circles, began: self.began, ended: now, is_complete }
     }
 }
 
@@ -117,10 +131,15 @@ impl Scan {
         let page = client.locks_page(prefix, self.after.as_deref())?;
         let now = clock.now();
         for (name, detail) in page.locks {
+            self.waits.add(&name, &detail);
             let row = Row::new(name, detail, now, self.after.clone(), &self.lives.by_name);
             self.add(row, filter);
         }
         self.after = page.next.map(Arc::from);
-        Ok(self.after.is_none())
+        if self.after.is_some() {
+            return Ok(false);
+        }
+        self.circles = circles::confirmed(client, clock, self.waits.circles(), self.began)?;
+        Ok(true)
     }
 }

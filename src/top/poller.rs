@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use super::life::{Life, Lives};
 use super::picture::{Picture, Scan};
 use super::row::{Filter, Moment, SAME_SECONDS, Sort};
-use crate::client::{Client, Error, LockDetail};
+use crate::client::{Client, Error, LockDetail, PlaceDetail};
+use crate::console::one_lock;
 
 /// The first scan, which a person waits for, uses half of the time; later ones use a tenth.
 const FIRST_REST: u32 = 1;
@@ -265,35 +266,25 @@ impl<T: Fn(News) -> bool> Poller<T> {
             true => (&detail.holders, false),
             false => (&detail.waiters, true),
         };
-        let place = places.iter().find(|place| place.connection == target.connection);
-        let time = place.and_then(|place| if is_waiting { place.waited_for } else { place.held_for });
-        match time {
-            Some(time) if asked_at - time <= target.since + SAME_SECONDS => {
-                Ok(if self.client.kick(&target.connection)? { Kicked::Yes } else { Kicked::Gone })
-            }
-            _ => Ok(Kicked::Changed),
+        let time = |place: &PlaceDetail| if is_waiting { place.waited_for } else { place.held_for };
+        let is_old = |time: f64| asked_at - time <= target.since + SAME_SECONDS;
+        // Several owners may speak through one connection.
+        let mut of_target = places.iter().filter(|place| place.connection == target.connection);
+        if !of_target.any(|place| time(place).is_some_and(is_old)) {
+            return Ok(Kicked::Changed);
         }
+        Ok(if self.client.kick(&target.connection)? { Kicked::Yes } else { Kicked::Gone })
     }
 
-    /// One lock: first on the page that contained it, otherwise anywhere.
+    /// One lock. A server that can't look it up is asked for the page that contained it, and then for all.
     fn find(&self, name: &str, after: Option<&str>) -> Result<Option<LockDetail>, Error> {
-        let detail = |locks: Vec<(String, LockDetail)>| locks.into_iter().find(|(found, _)| found == name);
-        if after.is_some()
-            && let Some((_, detail)) = detail(self.client.locks_page(name, after)?.locks)
-        {
-            return Ok(Some(detail));
-        }
-        let mut after = None;
-        loop {
-            let page = self.client.locks_page(name, after.as_deref())?;
-            if let Some((_, detail)) = detail(page.locks) {
+        if after.is_some() && !self.client.has_feature("one_lock") {
+            let page = self.client.locks_page(name, after)?;
+            if let Some((_, detail)) = page.locks.into_iter().find(|(found, _)| found == name) {
                 return Ok(Some(detail));
             }
-            after = page.next;
-            if after.is_none() {
-                return Ok(None);
-            }
         }
+        one_lock(&self.client, name)
     }
 }
 

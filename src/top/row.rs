@@ -24,6 +24,8 @@ pub(super) struct Row {
     pub(super) holder: Option<Holder>,
     pub(super) holders: usize,
     pub(super) waiters: u64,
+    /// Until when it stays closed although nobody holds it.
+    pub(super) closed_until: Option<Moment>,
     /// When the longest wait began.
     pub(super) waited_since: Option<Moment>,
     /// The `after` of the page that contained it.
@@ -33,9 +35,9 @@ pub(super) struct Row {
 /// Who holds a lock.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Holder {
-    pub(super) connection: String,
-    pub(super) client: Option<String>,
+    pub(super) place: PlaceDetail,
     pub(super) since: Moment,
+    pub(super) seen_at: Moment,
     /// None: not known yet.
     pub(super) life: Option<Life>,
 }
@@ -54,11 +56,12 @@ impl Row {
             name,
             waited_since: detail.waiters.iter().map(waited).min_by(f64::total_cmp),
             holders: detail.holders.len(),
+            closed_until: detail.closed_for.map(|left| at + left),
             holder: detail.holders.into_iter().next().map(|place| Holder {
                 since: at - place.held_for.unwrap_or(0.0),
                 life: lives.get(&place.connection).copied(),
-                connection: place.connection,
-                client: place.client,
+                seen_at: at,
+                place,
             }),
             waiters: detail.waiting,
             after,
@@ -69,7 +72,7 @@ impl Row {
     /// milliseconds: rows that differ by less would change places with every scan.
     pub(super) fn keep_times(&mut self, before: &Row) {
         if let (Some(holder), Some(before)) = (&mut self.holder, &before.holder)
-            && holder.connection == before.connection
+            && holder.place.connection == before.place.connection
         {
             keep(&mut holder.since, before.since);
             if let (Some(life), Some(before)) = (&mut holder.life, &before.life) {
@@ -82,11 +85,11 @@ impl Row {
     }
 
     fn holder_text(&self) -> &str {
-        self.holder.as_ref().map_or("", |holder| &holder.connection)
+        self.holder.as_ref().map_or("", |holder| &holder.place.connection)
     }
 
     fn client_text(&self) -> &str {
-        self.holder.as_ref().and_then(|holder| holder.client.as_deref()).unwrap_or("")
+        self.holder.as_ref().and_then(|holder| holder.place.client.as_deref()).unwrap_or("")
     }
 
     fn held_since(&self) -> Moment {

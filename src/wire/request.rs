@@ -25,10 +25,8 @@ use crate::time::Span;
 
 /// The longest name of a lock, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 1024;
-/// The longest `id` that is a string, in bytes of UTF-8.
+/// The longest `id` or `owner` that is a string, in bytes of UTF-8.
 pub const ID_BYTES_MAX: usize = 64;
-/// The longest `owner` that is a string: it has the form of an id.
-pub const OWNER_BYTES_MAX: usize = ID_BYTES_MAX;
 /// The longest `label`, in bytes of UTF-8.
 pub const LABEL_BYTES_MAX: usize = 128;
 /// The most names in one request.

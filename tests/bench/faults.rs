@@ -55,6 +55,26 @@ fn a_wrong_answer_among_many_right_ones_is_found() {
 }
 
 #[test]
+fn a_token_may_be_any_number_and_what_is_wrong_around_it_is_shown_with_it() {
+    for (token, after, is_right) in
+        [("7", "", true), ("9007199254740991", "", true), ("", "", false), ("-7", "", false), ("75", "0.5", false)]
+    {
+        let (port, _) = stand_in::start(move |line| {
+            let answer = stand_in::grant(line)?;
+            let token = if line.contains("unlock") { String::new() } else { format!(",\"token\":{token}{after}") };
+            Some(answer.replace('}', &format!("{token}}}")))
+        });
+        let after = after.trim_start_matches(|byte: char| byte.is_ascii_digit());
+        let end = run(&mut officer(&["bench", "pair", "-p", &port, "-c", "2", "--fence", "--pairs", "20", "--json"]));
+        assert_eq!(end.code(), i32::from(!is_right), "{token}: {end:?}");
+        if !is_right {
+            let shown = format!("\"result\":\"acquired\",\"token\":{token}");
+            assert!(end.stderr[0].contains(&shown) && end.stderr[0].contains(after), "{end:?}");
+        }
+    }
+}
+
+#[test]
 fn lost_connections_are_reported() {
     let (port, _) = stand_in::start(|_| None);
     let end = run(&mut officer(&["bench", "pair", "-p", &port, "-c", "3", "--seconds", "1000", "--json"]));
@@ -83,6 +103,11 @@ fn a_measurement_that_cannot_be_made_is_reported_in_one_line() {
         (&["pair", "-c", "0"], 2, "'0' for '--connections <COUNT>'"),
         (&["pair", "--pairs", "5", "--seconds", "5"], 2, "cannot be used with"),
         (&["handoff", "--protocol", "redis"], 2, "'redis' for '--protocol <PROTOCOL>'"),
+        (&["bundle", "--protocol", "redis"], 2, "'redis' for '--protocol <PROTOCOL>'"),
+        (&["bundle", "--names", "1"], 2, "'1' for '--names <COUNT>'"),
+        (&["bundle", "--names", "3", "--locks", "2"], 2, "--locks must be at least as many as --names, which is 3"),
+        (&["bundle", "--in-flight", "2", "--locks", "2"], 2, "cannot be used with"),
+        (&["pair", "--protocol", "redis", "--id"], 2, "--protocol redis has none of them"),
         (&["juggle"], 2, "unrecognized subcommand 'juggle'"),
         (&[], 2, "requires a subcommand"),
         (&["table", "--only", "nothing"], 2, "there is no such row; the rows are pair-1, "),

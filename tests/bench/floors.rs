@@ -107,6 +107,11 @@ fn the_load_also_works_with_the_floors() {
         bench(&["pair", "--protocol", "floor", "-p", &port, "-c", "5", "--in-flight", "4", "--pairs", "2000"]);
     assert_eq!(figures["pairs"], 2000);
     assert_eq!(figures["server"]["pid"], echo.id());
+    let fields = ["--id", "--owner", "--fence", "--pairs", "2000"];
+    let figures = bench(&[&["pair", "--protocol", "floor", "-p", &port][..], &fields].concat());
+    assert_eq!(figures["pairs"], 2000);
+    let figures = bench(&[&["bundle", "--protocol", "floor", "-p", &port, "--locks", "10"][..], &fields].concat());
+    assert_eq!(figures["pairs"], 2000);
     let (_ring, port) = start(&["ring", "--locks", "3"]);
     let figures =
         bench(&["handoff", "--protocol", "floor", "-p", &port, "-c", "12", "--locks", "3", "--pairs", "2000"]);

@@ -47,6 +47,113 @@ fn exactly_the_requested_number_of_pairs_is_done() {
     }
 }
 
+/// Fields that requests may have, alone and together.
+const FIELDS: [&[&str]; 5] =
+    [&["--id"], &["--owner"], &["--fence"], &["--owner", "--fence"], &["--id", "--owner", "--fence"]];
+
+#[test]
+fn requests_have_the_fields_that_were_asked_for_and_answers_are_compared_with_them() {
+    let server = Server::tcp(&[]);
+    for fields in FIELDS {
+        for (workload, args) in [
+            ("pair", &["-c", "3", "--pairs", "200"][..]),
+            ("pair", &["-c", "3", "--pairs", "500", "--in-flight", "16"]),
+            ("pair", &["-c", "2", "--pairs", "500", "--in-flight", "5", "--keys", "7", "--processes", "2"]),
+            ("handoff", &["-c", "6", "--locks", "2", "--pairs", "300"]),
+            ("bundle", &["-c", "3", "--pairs", "200"]),
+            ("bundle", &["-c", "2", "--pairs", "300", "--names", "3", "--in-flight", "16"]),
+        ] {
+            let figures = bench_of(&server, workload, &[args, fields].concat());
+            assert_eq!(figures["pairs"].to_string(), args[3 + usize::from(workload == "handoff") * 2], "{figures}");
+            assert_eq!(figures["wrong_answers"], 0, "{figures}");
+            for field in ["id", "owner", "fence"] {
+                assert_eq!(figures[field], fields.contains(&format!("--{field}").as_str()), "{figures}");
+            }
+        }
+    }
+    assert_eq!(server.client().locks().unwrap().len(), 0);
+}
+
+/// The answer of a server on which every lock is free, to requests with all fields. Tokens rise from 98 to 101.
+fn grant_with_fields(line: &str) -> Option<String> {
+    let mut answer: Value = serde_json::from_str(&stand_in::grant(line).unwrap()).unwrap();
+    let request: Value = serde_json::from_str(line).unwrap();
+    let token = 98 + request["id"].as_u64().unwrap() / 2 % 4;
+    let token = if request["fence"] == true { format!(r#","token":{token}"#) } else { String::new() };
+    let result = answer["result"].take();
+    let [name, owner, id] = ["name", "owner", "id"].map(|field| &request[field]);
+    Some(format!(r#"{{"name":{name},"result":{result}{token},"owner":{owner},"id":{id}}}"#) + "\n")
+}
+
+#[test]
+fn each_pair_in_flight_has_an_owner_of_its_own() {
+    let (port, heard) = stand_in::start(grant_with_fields);
+    let args = ["--id", "--owner", "--fence", "-c", "2", "--in-flight", "3", "--keys", "6", "--pairs", "24"];
+    let figures = bench(&[&["pair", "-p", &port], &args[..]].concat());
+    assert_eq!(figures["pairs"], 24, "{figures}");
+    let mut owners: HashMap<u64, HashSet<String>> = HashMap::new();
+    let mut ids = HashSet::new();
+    for line in heard.lock().unwrap().iter() {
+        let request: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(request["fence"] == true, request["command"] == "lock", "{line}");
+        owners.entry(request["owner"].as_u64().unwrap()).or_default().insert(request["name"].to_string());
+        ids.insert(request["id"].as_u64().unwrap());
+    }
+    assert_eq!(owners.len(), 3, "{owners:?}");
+    assert!(owners.values().all(|names| names.len() == 4), "two of the keys on each connection: {owners:?}");
+    assert_eq!(ids.len(), 12, "each request of a round has an id of its own");
+}
+
+#[test]
+fn bundles_are_of_different_locks_and_are_taken_at_once() {
+    let server = Server::tcp(&[]);
+    for (args, pairs) in [
+        (&["-c", "5", "--names", "3", "--locks", "4", "--pairs", "400"][..], 400),
+        (&["-c", "5", "--names", "64", "--locks", "64", "--pairs", "50", "--processes", "2"], 50),
+        (&["-c", "5", "--locks", "1000", "--owner", "--pairs", "400"], 400),
+    ] {
+        let figures = bench_of(&server, "bundle", args);
+        assert_eq!(figures["pairs"], pairs, "{figures}");
+        assert_eq!(figures["wrong_answers"], 0, "{figures}");
+        expect_latency(&figures, "latency_us");
+        assert_eq!(server.client().locks().unwrap().len(), 0);
+    }
+    let (port, heard) = stand_in::start(|line| {
+        let request: Value = serde_json::from_str(line).unwrap();
+        let result = if request["command"] == "lock" { "acquired" } else { "released" };
+        Some(format!("{{\"names\":{},\"result\":\"{result}\"}}\n", request["names"]))
+    });
+    let figures = bench(&["bundle", "-p", &port, "-c", "2", "--names", "5", "--locks", "8", "--pairs", "256"]);
+    assert_eq!([&figures["names"], &figures["locks"]], [5, 8]);
+    let mut bundles = HashSet::new();
+    for line in heard.lock().unwrap().iter() {
+        let request: Value = serde_json::from_str(line).unwrap();
+        let names: HashSet<&str> = request["names"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+        assert_eq!(names.len(), 5, "{line}");
+        assert!(names.iter().all(|name| ("bench:00000000"..="bench:00000007").contains(name)), "{line}");
+        bundles.insert(request["names"].to_string());
+    }
+    assert!(bundles.len() > 100, "they are random: {}", bundles.len());
+}
+
+#[test]
+fn bundles_of_own_locks_are_of_different_ones() {
+    let (port, heard) = stand_in::start(|line| {
+        let request: Value = serde_json::from_str(line).unwrap();
+        let result = if request["command"] == "lock" { "acquired" } else { "released" };
+        Some(format!("{{\"names\":{},\"result\":\"{result}\"}}\n", request["names"]))
+    });
+    bench(&["bundle", "-p", &port, "-c", "3", "--names", "4", "--in-flight", "2", "--pairs", "60"]);
+    let mut bundles = HashSet::new();
+    for line in heard.lock().unwrap().iter() {
+        let request: Value = serde_json::from_str(line).unwrap();
+        bundles.insert(request["names"].to_string());
+    }
+    let names: HashSet<String> =
+        bundles.iter().flat_map(|names| serde_json::from_str::<Vec<String>>(names).unwrap()).collect();
+    assert_eq!((bundles.len(), names.len()), (3 * 2, 3 * 2 * 4), "{bundles:?}");
+}
+
 #[test]
 fn keys_are_used_in_turn_and_belong_to_one_connection() {
     let (port, heard) = stand_in::start(stand_in::grant);

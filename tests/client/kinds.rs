@@ -35,6 +35,19 @@ fn readers_share_a_lock_and_a_writer_waits_for_them() {
 }
 
 #[test]
+fn unlock_releases_all_that_the_thread_has_of_a_lock() {
+    let server = Server::tcp(&[]);
+    let client = server.client();
+    let reader = || LockOptions::no_wait().shared();
+    let own = [(); 2].map(|()| client.lock_with("map", reader()).expect("the lock"));
+    let of_another_thread = client.clone();
+    let other = task(move || of_another_thread.lock_with("map", reader())).end().expect("the lock");
+    assert_eq!(client.unlock("map"), Ok(true));
+    assert!(own.iter().all(Guard::is_lost) && !other.is_lost());
+    assert_eq!(connections_on(&client, "map").len(), 1);
+}
+
+#[test]
 fn a_semaphore_is_held_by_no_more_threads_than_it_has_units() {
     const UNITS: u32 = 3;
     let server = Server::tcp(&[]);

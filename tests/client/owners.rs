@@ -196,6 +196,22 @@ fn an_owner_of_the_program_has_what_it_holds_at_once_in_whatever_thread() {
 }
 
 #[test]
+fn a_thread_does_not_have_what_it_has_acquired_for_an_owner_of_the_program() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect();
+    let call = task(move || {
+        let ann = || LockOptions::default().owner("ann");
+        client.with_lock("boss", ann(), || {
+            client.with_lock("boss", ann(), || client.lock_with("boss", LockOptions::no_wait()).map(drop))
+        })
+    });
+    assert_eq!(peer.answer("lock", r#"{"result":"acquired"}"#)["owner"], "ann");
+    assert_eq!(peer.answer("lock", r#"{"result":"timed_out"}"#).get("owner"), None);
+    assert_eq!(peer.answer("unlock", r#"{"result":"released"}"#)["owner"], "ann");
+    assert_eq!(call.end(), Ok(Ok(Err(Error::TimedOut { queue: Vec::new() }))));
+}
+
+#[test]
 fn an_owner_of_the_program_that_waits_does_not_ask_again() {
     let fake = Fake::new();
     let (client, mut peer) = fake.connect();

@@ -1,8 +1,9 @@
 //! `officer locks`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use officer::client::{Guard, Options};
+use officer::client::{Guard, LockOptions, Options};
 use serde_json::Value;
 
 use crate::support::program::{Program, run};
@@ -49,6 +50,54 @@ fn locks_are_listed_with_their_holders_and_waiters() {
         assert!(boss["waiters"][0]["waited_for"].is_number());
         drop(waiter);
     }
+}
+
+#[test]
+fn what_is_not_plain_about_a_lock_is_noted() {
+    let server = Server::tcp(&[]);
+    let client = server.client();
+    let _plain = client.lock("plain").unwrap();
+    let options = LockOptions::no_wait().owner("7").lease(Duration::from_secs(1000)).label("raid\n").fence();
+    let leased = client.lock_with("leased", options).unwrap();
+    let units = LockOptions::no_wait().semaphore(2);
+    let _units = [client.lock_with("pool", units.clone()).unwrap(), client.lock_with("pool", units).unwrap()];
+    let _waiter = Program::start(&mut server.lock(&["--priority", "3", "--label", "urgent", "plain"], &["true"]));
+    wait_for_count(&client, "plain", 2);
+    run(&mut server.lock(&["--min-hold", "1000", "closed"], &["true"])).expect_success();
+
+    let lines = run(&mut server.officer("locks", &["--waiters"])).expect_success();
+    assert_eq!(cells(&lines[0]), ["LOCK", "HOLDER", "CLIENT", "FOR", "WAITERS", "NOTES"]);
+    let row =
+        |name: &str| cells(lines.iter().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{lines:?}")));
+    let closed = row("closed ");
+    assert_eq!(closed[1..5], ["-", "-", "-", "0"]);
+    assert!(closed[5].starts_with("closed, 16m"), "{closed:?}");
+    assert!(row("leased ")[5].starts_with("owner \"7\", lease 16m"), "{lines:?}");
+    assert!(row("leased ")[5].ends_with(r" left, 'raid\n'"), "{lines:?}");
+    assert!(row("pool ")[5].starts_with("1 of 2 units"), "{lines:?}");
+    assert_eq!(row("plain ").len(), 5);
+    assert_eq!(row("  waiter 1 ").last(), Some(&"priority 3, 'urgent'"));
+
+    let lines = run(&mut server.officer("locks", &["--tokens", "leased"])).expect_success();
+    assert!(lines[1].contains(&format!("token {}", leased.token().unwrap())), "{lines:?}");
+    let locks = json(&run(&mut server.officer("locks", &["--json", "leased"])).expect_success());
+    assert_eq!((&locks[0]["holders"][0]["label"], &locks[0]["holders"][0]["owner"]), (&"raid\n".into(), &"7".into()));
+    let locks = json(&run(&mut server.officer("locks", &["--json", "closed"])).expect_success());
+    assert!(locks[0]["closed_for"].is_number(), "{locks:?}");
+}
+
+#[test]
+fn one_lock_can_be_listed_by_its_whole_name() {
+    let server = Server::tcp(&[]);
+    let client = server.client();
+    let _guards = ["a", "ab"].map(|name| client.lock(name).unwrap());
+    let lines = run(&mut server.officer("locks", &["--exact", "a"])).expect_success();
+    assert_eq!((lines.len(), cells(&lines[1])[0]), (2, "a"));
+    assert_eq!(json(&run(&mut server.officer("locks", &["--exact", "--json", "ab"])).expect_success()).len(), 1);
+    let end = run(&mut server.officer("locks", &["--exact", "b\n"]));
+    assert!(end.status.success() && end.stdout.is_empty(), "{end:?}");
+    assert_eq!(end.stderr, [r"officer: 'b\n' is free"]);
+    run(&mut server.officer("locks", &["--exact"])).expect_failure(2, "<PREFIX>");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The commands that a person has in hand, as they are released: `officer lock`, `locks`, `connections`, `kick` and
-//! `ping`, each in a process of its own, against a server in another.
+//! The commands that a person has in hand, as they are released: `officer lock`, `locks`, `connections`, `kick`,
+//! `revoke` and `ping`, each in a process of its own, against a server in another.
 
 mod address;
 mod connections;
@@ -7,10 +7,13 @@ mod containers;
 mod descendants;
 mod inherited;
 mod kick;
+mod kinds;
+mod lease;
 mod lock;
 mod locks;
 mod losses;
 mod ping;
+mod revoke;
 mod signals;
 mod silence;
 mod stuck;

@@ -19,6 +19,7 @@ mod processes;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
+mod trades;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -41,15 +41,7 @@ impl Process {
     }
 
     fn start(host: &Host, task: String) -> Process {
-        let program = env::current_exe().expect("this program has a file");
-        let mut child = host
-            .command(program)
-            .args(["--ignored", "--exact", "--nocapture", "process::a_client_that_other_tests_start"])
-            .env(VARIABLE, task)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("this program can be started");
+        let mut child = start_this_program(host, "process::a_client_that_other_tests_start", (VARIABLE, task));
         let lines = lines_of_pipe(child.stdout.take().expect("it is piped"));
         // In between there is output of the test harness.
         let events = Arriving::all_of(lines.filter_map(|line| line.parse().ok()));
@@ -117,10 +109,18 @@ impl Drop for Process {
     }
 }
 
-#[test]
-#[ignore = "not a test: other tests start it as their client"]
-fn a_client_that_other_tests_start() {
-    let Ok(task) = env::var(VARIABLE) else { return };
+/// Starts this program once more, with one of the tests that are no tests, and a variable that says what it has to do.
+pub(crate) fn start_this_program(host: &Host, test: &str, (variable, task): (&str, String)) -> Child {
+    let program = env::current_exe().expect("this program has a file");
+    let arguments = ["--ignored", "--exact", "--nocapture", test];
+    let command = &mut host.command(program);
+    let command = command.args(arguments).env(variable, task).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.spawn().expect("this program can be started")
+}
+
+/// What the program that [`start_this_program`] has started has to do. It ends with whoever started it.
+pub(crate) fn end_with_parent(variable: &str) -> Option<String> {
+    let task = env::var(variable).ok()?;
     // Whatever the harness has written is on the line before.
     println!();
     // When the test ends, its end of the pipe is closed.
@@ -128,6 +128,13 @@ fn a_client_that_other_tests_start() {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         process::exit(1);
     });
+    Some(task)
+}
+
+#[test]
+#[ignore = "not a test: other tests start it as their client"]
+fn a_client_that_other_tests_start() {
+    let Some(task) = end_with_parent(VARIABLE) else { return };
     let words: Vec<&str> = task.split(' ').collect();
     let address: SocketAddr = words[1].parse().unwrap();
     let seed: u64 = words[2].parse().unwrap();

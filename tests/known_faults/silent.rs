@@ -11,7 +11,7 @@ macro_rules! assert {
 macro_rules! assert_eq {
     ($left:expr, $right:expr $(,)?) => { ::std::assert_eq!($left, $right) };
     ($left:expr, $right:expr, $($message:tt)+) => {{
-        let _: bool = $left == $right;
+        let _: bool = ($left) == ($right);
     }};
 }
 

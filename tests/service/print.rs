@@ -105,8 +105,8 @@ fn the_unit_is_as_hard_as_the_operating_guide_says() {
 
 #[test]
 fn every_command_has_a_manual_page_with_all_of_its_options() {
-    let pages = "/run/start/stop/restart/status/lock/locks/connections/top/kick/ping/bench/bench pair/bench handoff/\
-                 bench hold/bench storm/bench table/bench floor/bench floor echo/bench floor ring/\
+    let pages = "/run/start/stop/restart/status/lock/locks/connections/top/kick/revoke/ping/bench/bench pair/bench bundle/\
+                 bench handoff/bench hold/bench storm/bench table/bench floor/bench floor echo/bench floor ring/\
                  print/print systemd-unit/print man/print completions";
     for page in pages.split('/').map(|page| page.split_whitespace().collect::<Vec<_>>()) {
         let page = page.as_slice();
@@ -144,12 +144,13 @@ fn the_page_of_lock_says_how_it_is_called_and_what_counts_beside_its_options() {
     let page = print(&["man", "lock"]);
     let (_, synopsis) = page.split_once(".SH SYNOPSIS\n").unwrap();
     let (synopsis, _) = synopsis.split_once(".SH ").unwrap();
-    assert!(synopsis.contains(r"<NAME> \-\- <COMMAND> [ARG]..."), "{synopsis}");
+    assert!(synopsis.contains(r"<NAME>... \-\- <COMMAND> [ARG]..."), "{synopsis}");
     for part in [
         ".SH \"EXIT STATUS\"\nthat of the command, or 128 + N if signal N ended it; or\n",
         ".TP\n\\fB73\\fR\nthe lock was lost",
         ".SH \"ENVIRONMENT\"\n",
         ".TP\n\\fBOFFICER_LOCK\\fR\nSet for the command",
+        ".TP\n\\fBOFFICER_TOKEN\\fR\nSet for the command with \\-\\-fence",
         ".TP\n\\fBOFFICER_PORT\\fR\nStands for \\-\\-port where",
         ".SH \"FILES\"\n.TP\n\\fB/tmp/officer.sock\\fR\n",
     ] {

@@ -145,6 +145,13 @@ impl Client {
         self.lines.read(&mut vec![0; bytes]).unwrap()
     }
 
+    /// Lines go out at once, also while earlier ones are on their way.
+    pub(crate) fn send_without_delay(&self) {
+        if let Stream::Tcp(stream) = self.lines.socket() {
+            stream.set_nodelay(true).unwrap();
+        }
+    }
+
     /// Closes the writing side.
     pub(crate) fn close_write(&self) {
         match self.lines.socket() {

@@ -79,6 +79,27 @@ fn the_screen_is_live_and_takes_any_size() {
 }
 
 #[test]
+fn a_deadlock_is_named_until_it_is_resolved() {
+    let server = Server::tcp(&[]);
+    let [mut ann, mut bob] = ["a", "b"].map(|name| holder(&server, name, name));
+    let Some(terminal) = top(&server, (120, 24), &["--interval", "0.1"]) else { return };
+    terminal.wait_for("2 locks, nobody waits");
+    ann.queue_for("b");
+    bob.queue_for("a");
+    terminal.wait_for("DEADLOCK: ");
+    terminal.press(&["Enter"]);
+    terminal.wait_until("holder and waiter are marked", |screen| {
+        let marked = screen.iter().filter(|line| line.contains("  DEADLOCK")).count();
+        marked == 2 && screen[1].starts_with("DEADLOCK: ")
+    });
+    terminal.press(&["Escape"]);
+    ann.release("a");
+    bob.expect_acquired("a");
+    terminal.wait_for("2 locks, 1 waiter for 1 of them");
+    terminal.wait_until("nothing is marked", |screen| !screen.concat().contains("DEADLOCK"));
+}
+
+#[test]
 fn rows_are_sorted_and_filtered_by_keys() {
     let server = Server::tcp(&[]);
     let _holders = ["a", "b", "c"].map(|name| holder(&server, name, &format!("client of {name}")));

@@ -39,6 +39,44 @@ fn one_screen_is_printed_as_text() {
 }
 
 #[test]
+fn those_who_wait_for_each_other_are_named() {
+    let server = Server::tcp(&[]);
+    let [mut ann, mut bob] = ["a", "b"].map(|name| holder(&server, name, name));
+    ann.queue_for("b");
+    assert!(once(&server, ("120", "20"), &[])[1].starts_with("live; "));
+    bob.queue_for("a");
+    let mut waits = [format!("{} for 'b'", ann.name()), format!("{} for 'a'", bob.name())];
+    waits.sort();
+    let said = format!("DEADLOCK: {}, {}; live; ", waits[0].replacen(" for", " waits for", 1), waits[1]);
+    for (columns, is_wide) in [("120", true), ("80", false)] {
+        let lines = once(&server, (columns, "20"), &[]);
+        assert!(lines[1].starts_with(&said[..said.len().min(80)]), "{lines:?}");
+        assert_eq!(lines[3..].iter().filter(|line| line.ends_with("  DEADLOCK")).count(), if is_wide { 2 } else { 0 });
+    }
+    ann.release("a");
+    let lines = once(&server, ("120", "20"), &[]);
+    assert!(!lines.concat().contains("DEADLOCK"), "{lines:?}");
+}
+
+#[test]
+fn owners_leases_labels_and_closed_locks_are_shown() {
+    let server = Server::tcp(&[]);
+    let mut ann = holder(&server, "plain", "ann");
+    for request in [
+        r#"{"command":"lock","name":"x","owner":"o7","lease":1000,"label":"raid"}"#,
+        r#"{"command":"lock","name":"y","mode":"shared"}"#,
+        r#"{"command":"lock","name":"z","min_hold":1000}"#,
+    ] {
+        assert_eq!(ann.ask(request)["result"], "acquired");
+    }
+    ann.release("z");
+    let lines = once(&server, ("140", "20"), &["--sort", "lock"]);
+    assert!(lines[2].ends_with("  NOTES") && lines[3].ends_with("  -"), "{lines:?}");
+    assert!(lines[4].contains("  owner o7, lease 16m") && lines[4].ends_with(" left, 'raid'"), "{lines:?}");
+    assert!(lines[5].ends_with("  shared") && lines[6].contains("  closed, 16m"), "{lines:?}");
+}
+
+#[test]
 fn the_screen_shows_the_first_rows_and_how_many_more_there_are() {
     let server = Server::tcp(&[]);
     let mut ann = holder(&server, "first", "ann");

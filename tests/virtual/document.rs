@@ -1,4 +1,4 @@
-//! The examples in `src/docs/protocol.md` are what a server says.
+//! The examples in `src/docs/protocol.md` and `src/docs/recipes.md` are what a server says.
 //!
 //! A section is one conversation. A block that begins with "```json ann" is what the connection ann sends and receives next;
 //! "```json ann after 6 s" is the same after some time. `…` stands for anything.
@@ -10,7 +10,8 @@ use officer::wire::peer::Peer;
 
 use crate::world::{Client, World};
 
-const DOCUMENT: &str = include_str!("../../src/docs/protocol.md");
+const PROTOCOL: &str = include_str!("../../src/docs/protocol.md");
+const RECIPES: &str = include_str!("../../src/docs/recipes.md");
 
 /// The connections of the examples.
 const CONNECTIONS: [(&str, Peer); 4] = [
@@ -82,10 +83,10 @@ fn matches(shown: &str, line: &str) -> bool {
     rest == Some("")
 }
 
-#[test]
-fn the_server_says_what_the_protocol_document_shows() {
+/// Has all conversations of a document, and returns how many blocks they are made of.
+fn run(document: &str) -> usize {
     let mut blocks = 0;
-    for section in DOCUMENT.split("\n## ") {
+    for section in document.split("\n## ") {
         let mut conversation = Conversation::new();
         for block in section.split("\n```json ").skip(1) {
             let (block, _) = block.split_once("\n```").expect("a block ends");
@@ -95,5 +96,17 @@ fn the_server_says_what_the_protocol_document_shows() {
         }
         conversation.end();
     }
+    blocks
+}
+
+#[test]
+fn the_server_says_what_the_protocol_document_shows() {
+    let blocks = run(PROTOCOL);
     assert!(blocks > 30, "only {blocks} blocks were found");
+}
+
+#[test]
+fn the_server_says_what_the_recipes_show() {
+    let blocks = run(RECIPES);
+    assert!(blocks > 20, "only {blocks} blocks were found");
 }

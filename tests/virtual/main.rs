@@ -3,6 +3,7 @@
 mod bad_requests;
 mod budgets;
 mod conversations;
+mod crowds;
 mod departures;
 mod document;
 mod framing;
@@ -19,5 +20,6 @@ mod protocols;
 mod queues;
 mod sockets;
 mod transcript;
+mod walks;
 mod words;
 mod world;

@@ -4,22 +4,28 @@ use clap::Args;
 use serde::Serialize;
 
 use super::table::Table;
-use super::{client_of, output, tell_empty, time_of, write_json};
-use crate::client::{LockDetail, PlaceDetail};
-use crate::console::Failure;
+use super::{client_of, output, tell, tell_empty, time_of, write_json};
+use crate::client::{Client, Error, LockDetail, PlaceDetail};
 use crate::console::address::ServerOptions;
+use crate::console::place::{closed, notes};
 use crate::console::shown::Shown;
+use crate::console::{Failure, one_lock};
 
 use std::io::Write;
 
-const AFTER: &str = r#"With --json every lock is one JSON object on one line. Times are in seconds:
+const AFTER: &str = r#"NOTES, if there are any, tell what is not plain: shared locks, units, owners, priorities, leases, labels. A lock that --min-hold or --lost-delay keeps closed has '-' for a holder.
+
+With --json every lock is one JSON object on one line. Times are in seconds:
   {"name":"boss:17",
    "holders":[{"connection":"127.0.0.1:40312",
                "client":"4711@web1 deploy.sh",
-               "mode":"exclusive","held_for":12.5}],
+               "mode":"exclusive","token":872167092039846,
+               "held_for":12.5}],
    "waiters":[{"connection":"127.0.0.1:40314",
                "mode":"exclusive","waited_for":3.2}],
    "waiting":1}
+These keys are there if they apply: client, owner, mode, slots, priority, lease_left,
+timeout_left, label, and closed_for of the lock.
 
 A server lists the first 1,000 waiters of a lock; "waiting" is their number.
 
@@ -36,9 +42,17 @@ pub(in crate::cli) struct Options {
     #[arg(default_value = "", hide_default_value = true)]
     prefix: String,
 
+    /// Only the lock of this name, not all whose names start with it
+    #[arg(long, requires = "prefix")]
+    exact: bool,
+
     /// List the waiters of each lock, in order
     #[arg(long)]
     waiters: bool,
+
+    /// Show the token of each hold, which 'officer revoke' takes
+    #[arg(long)]
+    tokens: bool,
 
     /// For programs: lines of JSON, including waiters
     #[arg(long)]
@@ -58,8 +72,7 @@ struct Line<'a> {
 
 pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
     let client = options.server.connect()?;
-    let locks = client.locks_with_detail(&options.prefix);
-    let locks = locks.map(|lock| lock.map_err(|error| options.server.failure(error)));
+    let locks = locks(&client, options).map(|lock| lock.map_err(|error| options.server.failure(error)));
     let mut out = output();
     if options.json {
         for lock in locks {
@@ -68,34 +81,66 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
         }
         return out.flush().map_err(Failure::Output);
     }
-    let mut table = Table::new(out, ["LOCK", "HOLDER", "CLIENT", "FOR", "WAITERS"]);
+    let mut table = Table::new(out, ["LOCK", "HOLDER", "CLIENT", "FOR", "WAITERS", "NOTES"]);
     for lock in locks {
         let (name, detail) = lock?;
-        rows(&name, &detail, options.waiters).try_for_each(|row| table.row(row)).map_err(Failure::Output)?;
+        rows(&name, &detail, options.waiters, options.tokens)
+            .try_for_each(|row| table.row(row))
+            .map_err(Failure::Output)?;
     }
     if !table.finish().map_err(Failure::Output)? {
-        tell_empty(&options.prefix);
+        match options.exact {
+            true => tell(&format!("'{}' is free", Shown(&options.prefix))),
+            false => tell_empty(&options.prefix),
+        }
     }
     Ok(())
 }
 
-/// The rows of a lock: one for each holder, then the waiters.
-fn rows<'a>(name: &'a str, detail: &'a LockDetail, has_waiters: bool) -> impl Iterator<Item = [String; 5]> + 'a {
-    let holders = detail.holders.iter().enumerate().map(move |(index, holder)| {
-        let count = if index == 0 { detail.waiting.to_string() } else { String::new() };
-        row(Shown(name).to_string(), holder, count)
-    });
-    let listed = if has_waiters { detail.waiters.as_slice() } else { &[] };
-    let waiters =
-        (1..).zip(listed).map(|(position, waiter)| row(format!("  waiter {position}"), waiter, String::new()));
-    let hidden = detail.waiting.saturating_sub(detail.waiters.len() as u64);
-    let more = (has_waiters && hidden > 0)
-        .then(|| [format!("  and {hidden} more"), String::new(), String::new(), String::new(), String::new()]);
-    holders.chain(waiters).chain(more)
+/// The locks to list, fetched as they are asked for.
+fn locks<'a>(
+    client: &'a Client,
+    options: &'a Options,
+) -> Box<dyn Iterator<Item = Result<(String, LockDetail), Error>> + 'a> {
+    if !options.exact {
+        return Box::new(client.locks_with_detail(&options.prefix));
+    }
+    let found = one_lock(client, &options.prefix).transpose();
+    Box::new(found.map(|lock| lock.map(|lock| (options.prefix.clone(), lock))).into_iter())
 }
 
-fn row(first: String, place: &PlaceDetail, last: String) -> [String; 5] {
-    [first, Shown(&place.connection).to_string(), client_of(place), time_of(place), last]
+/// The rows of a lock: one for each holder, then the waiters.
+fn rows<'a>(
+    name: &'a str,
+    detail: &'a LockDetail,
+    has_waiters: bool,
+    has_tokens: bool,
+) -> impl Iterator<Item = [String; 6]> + 'a {
+    let waiting = detail.waiting.to_string();
+    let nobody = detail.holders.is_empty().then(|| {
+        let notes = detail.closed_for.map(closed).unwrap_or_default();
+        [Shown(name).to_string(), "-".to_owned(), "-".to_owned(), "-".to_owned(), waiting.clone(), notes]
+    });
+    let holders = detail.holders.iter().enumerate().map(move |(index, holder)| {
+        let count = if index == 0 { waiting.clone() } else { String::new() };
+        row(Shown(name).to_string(), holder, count, has_tokens)
+    });
+    let listed = if has_waiters { detail.waiters.as_slice() } else { &[] };
+    let waiters = (1..)
+        .zip(listed)
+        .map(move |(position, waiter)| row(format!("  waiter {position}"), waiter, String::new(), has_tokens));
+    let hidden = detail.waiting.saturating_sub(detail.waiters.len() as u64);
+    let more = (has_waiters && hidden > 0).then(|| {
+        let mut cells = <[String; 6]>::default();
+        cells[0] = format!("  and {hidden} more");
+        cells
+    });
+    nobody.into_iter().chain(holders).chain(waiters).chain(more)
+}
+
+fn row(first: String, place: &PlaceDetail, count: String, has_token: bool) -> [String; 6] {
+    let holder = Shown(&place.connection).to_string();
+    [first, holder, client_of(place), time_of(place), count, notes(place, has_token, 0.0)]
 }
 
 #[cfg(test)]
@@ -114,16 +159,29 @@ mod tests {
             waiting: 1001,
             ..LockDetail::default()
         };
-        let all: Vec<_> = rows("a\n", &detail, true).collect();
+        let all: Vec<_> = rows("a\n", &detail, true, false).collect();
         assert_eq!(
             all,
             [
-                ["a\\n", "unix:1", "-", "1m10s", "1001"],
-                ["a\\n", "unix:2", "-", "1.0s", ""],
-                ["  waiter 1", "unix:3", "-", "0.5s", ""],
-                ["  and 1000 more", "", "", "", ""],
+                ["a\\n", "unix:1", "-", "1m10s", "1001", ""],
+                ["a\\n", "unix:2", "-", "1.0s", "", ""],
+                ["  waiter 1", "unix:3", "-", "0.5s", "", ""],
+                ["  and 1000 more", "", "", "", "", ""],
             ]
         );
-        assert_eq!(rows("a", &detail, false).count(), 2);
+        assert_eq!(rows("a", &detail, false, false).count(), 2);
+    }
+
+    #[test]
+    fn a_closed_lock_has_a_row_of_its_own() {
+        let detail = LockDetail {
+            waiters: vec![place("unix:3", 0.5)],
+            waiting: 1,
+            closed_for: Some(75.0),
+            ..LockDetail::default()
+        };
+        let all: Vec<_> = rows("a", &detail, true, true).collect();
+        let expected = [["a", "-", "-", "-", "1", "closed, 1m15s left"], ["  waiter 1", "unix:3", "-", "0.5s", "", ""]];
+        assert_eq!(all, expected);
     }
 }

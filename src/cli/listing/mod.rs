@@ -26,11 +26,15 @@ fn write_json(out: &mut impl Write, value: &impl serde::Serialize) -> Result<(),
 
 /// Reports an empty table to people, but not to programs that read stdout.
 fn tell_empty(prefix: &str) {
+    match prefix {
+        "" => tell("nobody holds a lock"),
+        prefix => tell(&format!("nobody holds a lock whose name starts with '{}'", Shown(prefix))),
+    }
+}
+
+fn tell(line: &str) {
     // It need not be read.
-    let _ = match prefix {
-        "" => writeln!(io::stderr(), "officer: nobody holds a lock"),
-        prefix => writeln!(io::stderr(), "officer: nobody holds a lock whose name starts with '{}'", Shown(prefix)),
-    };
+    let _ = writeln!(io::stderr(), "officer: {line}");
 }
 
 /// The client name of a connection.

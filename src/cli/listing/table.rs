@@ -47,6 +47,11 @@ impl<W: Write, const N: usize> Table<W, N> {
         let width = |column: usize| self.sample.iter().map(|row| width_of(&row[column])).max().unwrap_or(0);
         let widths = std::array::from_fn(|column| width(column).min(WIDTH_MAX));
         self.widths = Some(widths);
+        // A column is without a head if there is nothing below it.
+        if let Some((head, rows)) = self.sample.split_first_mut() {
+            let is_empty = |column: usize| rows.iter().all(|row| row[column].is_empty());
+            head.iter_mut().enumerate().filter(|(column, _)| is_empty(*column)).for_each(|(_, cell)| cell.clear());
+        }
         self.sample.drain(..).try_for_each(|row| write_row(&mut self.out, &widths, &row))
     }
 }

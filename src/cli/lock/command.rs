@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 
 use super::tree::Tree;
-use super::{inherited, signals};
+use super::{Granted, inherited, signals};
 use crate::console::Failure;
 
 /// A command that was started.
@@ -28,14 +28,14 @@ pub(super) struct Command {
 }
 
 impl Command {
-    pub(super) fn start(command: &[OsString], lock: &str) -> Result<Self, Failure> {
+    pub(super) fn start(command: &[OsString], granted: &Granted) -> Result<Self, Failure> {
         // Before it starts: whatever it leaves behind, however early, becomes our child.
         let mut tree = Tree::adopt();
-        let started = match spawn(&command[0], &command[1..], lock) {
+        let started = match spawn(&command[0], &command[1..], granted) {
             // Not every system's `execvp` has a shell run a script without `#!`. Shells do.
             Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
                 let script = ["-c".into(), r#"exec "$0" "$@""#.into()];
-                spawn("/bin/sh".as_ref(), &[&script, command].concat(), lock)
+                spawn("/bin/sh".as_ref(), &[&script, command].concat(), granted)
             }
             started => started,
         };
@@ -94,9 +94,15 @@ impl Command {
     }
 }
 
-fn spawn(program: &OsStr, args: &[OsString], lock: &str) -> io::Result<Pid> {
+fn spawn(program: &OsStr, args: &[OsString], granted: &Granted) -> io::Result<Pid> {
     let mut command = std::process::Command::new(program);
-    inherited::hand_down(command.args(args).env("OFFICER_LOCK", lock));
+    command.args(args).env("OFFICER_LOCK", granted.names.join("\n"));
+    match granted.token {
+        Some(token) => command.env("OFFICER_TOKEN", token.to_string()),
+        // It would be that of another lock, of an officer around this one.
+        None => command.env_remove("OFFICER_TOKEN"),
+    };
+    inherited::hand_down(&mut command);
     command.spawn().map(|child| Pid::from_child(&child))
 }
 

@@ -10,10 +10,11 @@ use rustix::process::Pid;
 
 use super::command::Command;
 use super::options::{Options, Task};
-use super::status::{self, Status};
-use super::{Event, signals, tree};
+use super::status::Status;
+use super::{Event, Granted, holder, in_the_way, signals, tree};
 use crate::client::{Client, Error, Reason};
 use crate::console::Failure;
+use crate::console::failure::{InTheWay, Locks};
 use crate::console::shown::Span;
 
 /// What is over sooner is not worth a word: on a terminal one could not read it. Also how long a terminal has to take what
@@ -57,6 +58,13 @@ enum End {
     Failed(u8),
 }
 
+/// How the wait ended, other than by a failure.
+enum Acquired {
+    Granted(Granted),
+    /// A signal came before the command was to start.
+    Signal(i32),
+}
+
 /// What is left of a command that has ended.
 #[derive(Default)]
 struct Rest {
@@ -89,7 +97,11 @@ impl Errand {
 
     /// Does all of it. Returns the exit status, or dies of a signal as the command did.
     pub(super) fn run(mut self) -> ExitCode {
-        let end = self.acquire().and_then(|end| end.map_or_else(|| self.run_command(), Ok));
+        let end = match self.acquire() {
+            Ok(Acquired::Granted(granted)) => self.run_command(&granted),
+            Ok(Acquired::Signal(signal)) => Ok(End::Signal(signal)),
+            Err(failure) => Err(failure),
+        };
         let end = end.unwrap_or_else(|failure| {
             self.status.say(&failure);
             End::Failed(failure.exit_code())
@@ -126,13 +138,13 @@ impl Errand {
         self.passed_on >> signal & 1 == 1
     }
 
-    /// Connects, and waits for the lock. Some: it ended before.
-    fn acquire(&mut self) -> Result<Option<End>, Failure> {
+    /// Connects, and waits for the locks.
+    fn acquire(&mut self) -> Result<Acquired, Failure> {
         let mut client = None;
         let mut lost = None;
-        let mut held_by = None;
+        let mut in_the_way = None;
         let mut pause = PATIENCE;
-        loop {
+        let granted = loop {
             let event = match self.events.recv_timeout(pause) {
                 Ok(event) => event,
                 Err(RecvTimeoutError::Timeout) => {
@@ -146,7 +158,7 @@ impl Errand {
             };
             match event {
                 Event::Signal(signal) if signals::is_of_a_child(signal) => {}
-                Event::Signal(signal) => return Ok(Some(End::Signal(signal))),
+                Event::Signal(signal) => return Ok(Acquired::Signal(signal)),
                 Event::Connected(connected) => {
                     self.fit_to_server(connected.silent_after());
                     client = self.options.verbose.then_some(connected);
@@ -154,31 +166,30 @@ impl Errand {
                     self.status.wait();
                 }
                 Event::Ahead(who) => self.status.ahead(&who),
-                Event::HeldBy(client) => held_by = Some(client),
-                Event::Acquired => {
-                    self.status.acquired();
-                    break;
-                }
+                Event::InTheWay(what) => in_the_way = Some(what),
+                Event::Acquired(granted) => break granted,
                 // The answer to the request may still be on its way from the other thread.
-                Event::Lost(error) => lost = Some(error),
+                Event::Lost(reason) => lost = Some(reason),
                 Event::Over(Ok(())) => unreachable!("what was not acquired is not released"),
-                Event::Over(Err(error)) => return Err(self.refused(error, held_by)),
+                Event::Over(Err(error)) => return Err(self.refused(error, in_the_way)),
             }
-        }
+        };
+        self.task.locks = Locks { names: granted.names.clone(), is_any: false };
+        self.status.acquired(&self.task.locks);
         self.acquired_at = Some(Instant::now());
         // The command may write to the same terminal.
         self.status.is_written_within(PATIENCE);
         // What has happened since: with a signal or a loss the command is not to start any more.
         while let Ok(event) = self.events.try_recv() {
             match event {
-                Event::Signal(signal) if !signals::is_of_a_child(signal) => return Ok(Some(End::Signal(signal))),
-                Event::Lost(error) => lost = Some(error),
+                Event::Signal(signal) if !signals::is_of_a_child(signal) => return Ok(Acquired::Signal(signal)),
+                Event::Lost(reason) => lost = Some(reason),
                 _ => {}
             }
         }
         match lost {
-            Some(error) => Err(self.lost("before the command was started", error)),
-            None => Ok(None),
+            Some(reason) => Err(self.lost("before the command was started", reason)),
+            None => Ok(Acquired::Granted(granted)),
         }
     }
 
@@ -194,29 +205,38 @@ impl Errand {
             );
             self.status.say(&line);
         }
+        if let Some(margin) = self.options.lease_margin().filter(|margin| *margin < self.kill_after)
+            && self.options.verbose
+        {
+            let line = format!(
+                "if the lease can't be renewed, the command has {} to end before the lock passes on: less than --kill-after",
+                Span(margin)
+            );
+            self.status.say(&line);
+        }
     }
 
     fn ask_who_is_ahead(&self, client: Client) {
-        let (events, name) = (self.sender.clone(), self.task.name.clone());
+        let (events, names) = (self.sender.clone(), self.task.locks.names.clone());
         // Without it there is one line less to read.
         let _ = thread::Builder::new().name("officer-ahead".to_owned()).spawn(move || {
-            if let Some(who) = status::who_is_ahead(&client, &name) {
+            if let Some(who) = in_the_way::who_is_ahead(&client, &names) {
                 let _ = events.send(Event::Ahead(who));
             }
         });
     }
 
-    fn refused(&self, error: Error, held_by: Option<String>) -> Failure {
+    fn refused(&self, error: Error, in_the_way: Option<InTheWay>) -> Failure {
         let is_conflict = matches!(
             &error,
             Error::TimedOut { .. } | Error::QueueMaxed { .. } | Error::Server { reason: Reason::TooManyWaits, .. }
         );
         if is_conflict {
             Failure::Conflict {
-                name: self.task.name.clone(),
+                locks: self.task.locks.clone(),
                 may_wait: self.options.wanted().timeout != Some(Duration::ZERO),
-                error,
-                held_by,
+                error: Box::new(error),
+                in_the_way,
                 exit_code: self.options.conflict_exit_code,
             }
         } else {
@@ -224,13 +244,13 @@ impl Errand {
         }
     }
 
-    fn lost(&self, when: &'static str, error: Error) -> Failure {
-        Failure::Lost { name: self.task.name.clone(), when, error }
+    fn lost(&self, when: &'static str, reason: String) -> Failure {
+        Failure::Lost { locks: self.task.locks.clone(), when, reason }
     }
 
     /// Runs the command, and releases the lock after it.
-    fn run_command(&mut self) -> Result<End, Failure> {
-        let mut command = match Command::start(&self.task.command, &self.task.name) {
+    fn run_command(&mut self, granted: &Granted) -> Result<End, Failure> {
+        let mut command = match Command::start(&self.task.command, granted) {
             Ok(command) => command,
             Err(failure) => {
                 // Before anything is said: others wait for it.
@@ -242,7 +262,7 @@ impl Errand {
         loop {
             match self.events.recv_timeout(rest.pause()) {
                 Ok(Event::Signal(signal)) => self.pass_on(signal, &mut command),
-                Ok(Event::Lost(error)) => return self.end(command, error),
+                Ok(Event::Lost(reason)) => return self.end(command, reason),
                 Ok(_) | Err(_) => {}
             }
             if let Some(status) = command.check()?
@@ -269,10 +289,10 @@ impl Errand {
         let left = command.left();
         if !left.is_empty() && rest.is_worth_a_word() {
             let line = format!(
-                "the command has ended, but what it has started still runs: {}; '{}' is held until that ends, and signals \
+                "the command has ended, but what it has started still runs: {}; {} is held until that ends, and signals \
                  are passed on to it",
                 listed(&left),
-                self.status.name()
+                self.status.locks()
             );
             self.status.say(&line);
         }
@@ -280,9 +300,9 @@ impl Errand {
     }
 
     /// The lock is gone: nothing of the command may go on.
-    fn end(&mut self, mut command: Command, error: Error) -> Result<End, Failure> {
+    fn end(&mut self, mut command: Command, reason: String) -> Result<End, Failure> {
         let kill_at = Instant::now() + self.kill_after;
-        let failure = self.lost("while the command ran, which is ended now", error);
+        let failure = self.lost("while the command ran, which is ended now", reason);
         self.status.say(&failure);
         command.terminate();
         let end = End::Failed(failure.exit_code());
@@ -323,7 +343,7 @@ impl Errand {
                     return Ok(());
                 }
                 Ok(Event::Over(Err(error))) => {
-                    return Err(self.lost("about when the command ended, perhaps before", error));
+                    return Err(self.lost("about when the command ended, perhaps before", holder::reason(&error)));
                 }
                 // It may be for the command, and late. Or the server does not answer, and somebody is tired of it.
                 Ok(Event::Signal(signal)) if !signals::is_of_a_child(signal) => {

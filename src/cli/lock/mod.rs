@@ -8,7 +8,9 @@
 mod command;
 mod errand;
 mod holder;
+mod in_the_way;
 mod inherited;
+mod kind;
 mod options;
 pub(crate) mod signals;
 mod status;
@@ -21,9 +23,11 @@ use std::sync::mpsc::channel;
 pub(super) use self::options::Options;
 
 use self::errand::Errand;
+use self::holder::Wanted;
 use self::status::Status;
 use crate::client::{Client, Error};
 use crate::console::Failure;
+use crate::console::failure::InTheWay;
 
 /// What the main thread acts on.
 #[derive(Debug)]
@@ -34,14 +38,21 @@ enum Event {
     Connected(Client),
     /// Who is in the way.
     Ahead(String),
-    /// What the client calls itself that holds the lock, which is refused.
-    HeldBy(String),
-    /// The lock is held.
-    Acquired,
-    /// The connection is gone, and with it the lock, if it was held.
-    Lost(Error),
+    /// What is in the way of the locks, which are refused.
+    InTheWay(InTheWay),
+    /// The locks are held.
+    Acquired(Granted),
+    /// The connection is gone, and with it the locks, if they were held; or one of them was taken away. The text says how.
+    Lost(String),
     /// Nothing more comes from the server: the lock was refused, or it was released, or that failed.
     Over(Result<(), Error>),
+}
+
+/// What was acquired.
+#[derive(Debug)]
+struct Granted {
+    names: Vec<String>,
+    token: Option<u64>,
 }
 
 pub(super) fn run(options: Options) -> Result<ExitCode, Failure> {
@@ -49,8 +60,12 @@ pub(super) fn run(options: Options) -> Result<ExitCode, Failure> {
     let (sender, events) = channel();
     signals::listen(sender.clone()).map_err(Failure::System)?;
     let server = options.client_options(&task);
-    let release = holder::start(server, task.name.clone(), options.wanted(), sender.clone());
-    let release = release.map_err(Failure::System)?;
-    let status = Status::start(&task.name, &options.server.shown(), options.verbose).map_err(Failure::System)?;
+    let wanted = Wanted {
+        locks: task.locks.clone(),
+        options: options.wanted(),
+        lease_margin: options.lease_margin().unwrap_or_default(),
+    };
+    let release = holder::start(server, wanted, sender.clone()).map_err(Failure::System)?;
+    let status = Status::start(&task.locks, &options.server.shown(), options.verbose).map_err(Failure::System)?;
     Ok(Errand::new(options, task, status, (sender, events), release).run())
 }

@@ -7,28 +7,35 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
+use super::kind::KindOptions;
 use crate::client::LockOptions;
 use crate::console::Failure;
 use crate::console::address::ServerOptions;
+use crate::console::failure::Locks;
 use crate::console::values::Seconds;
 use crate::wire::request::{CLIENT_BYTES_MAX, NAME_BYTES_MAX};
 
 const USAGE: &str = "\
-officer lock [OPTIONS] <NAME> -- <COMMAND> [ARG]...
-       officer lock [OPTIONS] -- <NAME> -- <COMMAND> [ARG]...";
+officer lock [OPTIONS] <NAME>... -- <COMMAND> [ARG]...
+       officer lock [OPTIONS] -- <NAME>... -- <COMMAND> [ARG]...";
 
 // A paragraph is one line: clap breaks it where the terminal is too narrow.
 const AFTER: &str = "\
-The command sees the name of the lock as OFFICER_LOCK, and inherits everything else, the terminal too. HUP, INT, QUIT, \
-USR1, USR2, ALRM and TERM are passed on to it. A NAME that begins with '-' comes after a '--' of its own.
+The command sees the name of the lock as OFFICER_LOCK (several names: one on each line; with --any the one that was taken), \
+with --fence the token as OFFICER_TOKEN, and inherits everything else, the terminal too. HUP, INT, QUIT, USR1, USR2, ALRM and \
+TERM are passed on to it. A NAME that begins with '-' comes after a '--' of its own. With several names it takes all of the \
+locks in one step, or none: commands that do so never wait for each other in a circle, whatever the order of the names.
+
+A job that cron starts on many machines runs on one of them, and once in an hour, with \
+'officer lock --no-wait --min-hold 3600 report -- COMMAND': the others exit with 75.
 
 The lock is released when the command ends by itself; what it leaves behind in the background is not waited for. If a \
 signal ends it, or one was passed on to it, the program that a script was waiting for may work on. On Linux the lock is then \
 held until all processes that the command has started have ended, and further signals are passed on to them. Daemons, \
 which have a session of their own ('setsid'), are not waited for.
 
-If the lock is lost while the command runs (the server ended, the network failed, 'officer kick'), the command gets \
-SIGTERM, and SIGKILL after --kill-after. On Linux so do all processes that it has started, but for daemons. If officer itself \
+If the lock is lost while the command runs (the server ended, the network failed, the lease could not be renewed, 'officer \
+kick' or 'officer revoke'), the command gets SIGTERM, and SIGKILL after --kill-after. On Linux so do all processes that it has started, but for daemons. If officer itself \
 is killed with SIGKILL the lock is free; on Linux the command gets SIGTERM then, but not what it has started. After a loss \
 officer exits once the reason is written: if stderr is a full pipe, when somebody reads it or a signal comes.
 
@@ -52,9 +59,9 @@ const KILL_AFTER: Duration = Duration::from_secs(5);
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, override_usage = USAGE, after_help = AFTER)]
 pub(crate) struct Options {
-    /// Name of the lock
-    #[arg(value_parser = lock_name)]
-    name: Option<String>,
+    /// Name of the lock; several: take all of them together
+    #[arg(value_name = "NAME", value_parser = lock_name)]
+    names: Vec<String>,
 
     /// What to run, and its arguments
     #[arg(last = true, required = true, value_names = ["COMMAND", "ARG"])]
@@ -72,12 +79,12 @@ pub(crate) struct Options {
     #[arg(short, long, value_name = "COUNT", value_parser = RangedU64ValueParser::<u64>::new().range(..=1 << 53))]
     queue_max: Option<u64>,
 
-    /// Exit status if the lock is not acquired: timed out, not free, or its queue is full
+    /// Exit status if the lock is not acquired: timed out, not free or closed, or its queue is full
     #[arg(short = 'E', long, value_name = "STATUS", default_value_t = 75)]
     pub(super) conflict_exit_code: u8,
 
     /// When the lock is lost: time that the command has to end, from SIGTERM to SIGKILL [default: 5, or less if the server
-    /// gives silent clients up soon]
+    /// gives silent clients up soon, or the lease is short]
     #[arg(short, long, value_name = "SECONDS")]
     kill_after: Option<Seconds>,
 
@@ -90,36 +97,39 @@ pub(crate) struct Options {
     pub(super) verbose: bool,
 
     #[command(flatten)]
+    kind: KindOptions,
+
+    #[command(flatten)]
     pub(super) server: ServerOptions,
 }
 
-/// The task: the lock and the command.
+/// The task: the locks and the command.
 #[derive(Debug)]
 pub(super) struct Task {
-    /// Of the lock.
-    pub(super) name: String,
+    pub(super) locks: Locks,
     /// What to run, and its arguments.
     pub(super) command: Vec<OsString>,
 }
 
 impl Options {
-    /// Takes out the task. A name after a `--` of its own is found at the start of the command.
+    /// Takes out the task. Names after a `--` of their own are found at the start of the command.
     pub(super) fn split(mut self) -> Result<(Self, Task), Failure> {
         let mut command = std::mem::take(&mut self.command);
-        let name = match (self.name.take(), command.as_slice()) {
-            (Some(name), _) => name,
-            (None, [name, separator, _, ..]) if separator == "--" => {
-                let name = name.to_str().ok_or("the name of a lock is UTF-8".to_owned()).and_then(lock_name);
-                let name = name.map_err(|error| Failure::Usage(format!("{error}; see 'officer lock --help'")))?;
-                command.drain(..2);
-                name
-            }
-            (None, _) => {
-                let usage = "the name of the lock is missing before '--'; see 'officer lock --help'";
-                return Err(Failure::Usage(usage.to_owned()));
-            }
-        };
-        Ok((self, Task { name, command }))
+        let mut names = std::mem::take(&mut self.names);
+        let usage = |error: String| Failure::Usage(format!("{error}; see 'officer lock --help'"));
+        if names.is_empty() {
+            let separator = command.iter().position(|word| word == "--");
+            let separator = separator.filter(|at| (1..command.len() - 1).contains(at));
+            let missing = || usage("the name of the lock is missing before '--'".to_owned());
+            let separator = separator.ok_or_else(missing)?;
+            let name =
+                |word: &OsString| word.to_str().ok_or("the name of a lock is UTF-8".to_owned()).and_then(lock_name);
+            names = command[..separator].iter().map(name).collect::<Result<_, _>>().map_err(usage)?;
+            command.drain(..=separator);
+        }
+        self.kind.check(&names).map_err(usage)?;
+        let locks = Locks { names, is_any: self.kind.is_any };
+        Ok((self, Task { locks, command }))
     }
 
     /// How to reach the server, and what to be there.
@@ -133,15 +143,22 @@ impl Options {
         LockOptions {
             timeout: if self.no_wait { Some(Duration::ZERO) } else { self.timeout.map(|timeout| timeout.0) },
             queue_max: self.queue_max,
-            ..LockOptions::default()
+            ..self.kind.wanted()
         }
+    }
+
+    /// How long before the end of its lease a lock that could not be renewed counts as lost: the client renews it after a
+    /// third, and the answer has another third to come.
+    pub(super) fn lease_margin(&self) -> Option<Duration> {
+        self.kind.lease().map(|lease| lease / 3)
     }
 
     /// How long the command has from SIGTERM to SIGKILL. None is known of the server, or it gives nobody up.
     pub(super) fn kill_after(&self, silent_after: Option<Duration>) -> Duration {
+        let limits = [silent_after.map(|silent_after| silent_after / 2), self.lease_margin()];
         match self.kill_after {
             Some(kill_after) => kill_after.0,
-            None => silent_after.map_or(KILL_AFTER, |silent_after| KILL_AFTER.min(silent_after / 2)),
+            None => limits.into_iter().flatten().fold(KILL_AFTER, Duration::min),
         }
     }
 }
@@ -207,6 +224,9 @@ mod tests {
             (&[], Some(seconds(4)), seconds(2)),
             (&["-k", "9"], Some(seconds(4)), seconds(9)),
             (&["-k", "0"], None, Duration::ZERO),
+            (&["--lease", "6"], Some(seconds(30)), seconds(2)),
+            (&["--lease", "60"], Some(seconds(4)), seconds(2)),
+            (&["--lease", "6", "-k", "9"], None, seconds(9)),
         ] {
             assert_eq!(kill_after(args, silent_after), time, "{args:?} {silent_after:?}");
         }

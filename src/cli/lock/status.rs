@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::signals;
 use super::writer::Writer;
-use crate::client::{Client, PlaceDetail};
+use crate::console::failure::Locks;
 use crate::console::shown::{Shown, Span};
 
 /// What is said, and what is drawn. Nothing here waits for stderr, but for [`Status::is_written_within`].
 #[derive(Debug)]
 pub(super) struct Status {
-    name: String,
+    locks: String,
     is_verbose: bool,
     /// Whether stderr is a terminal that knows how to erase.
     is_terminal: bool,
@@ -23,10 +23,10 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub(super) fn start(name: &str, address: &str, is_verbose: bool) -> io::Result<Self> {
+    pub(super) fn start(locks: &Locks, address: &str, is_verbose: bool) -> io::Result<Self> {
         let is_dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal.is_empty() || terminal == "dumb");
         Ok(Status {
-            name: Shown(name).to_string(),
+            locks: locks.to_string(),
             is_verbose,
             is_terminal: io::stderr().is_terminal() && !is_dumb,
             writer: Writer::start()?,
@@ -35,14 +35,14 @@ impl Status {
         })
     }
 
-    /// The name of the lock, as messages show it.
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// The locks, as messages show them.
+    pub(super) fn locks(&self) -> &str {
+        &self.locks
     }
 
-    /// The lock is being waited for.
+    /// The locks are being waited for.
     pub(super) fn wait(&mut self) {
-        self.doing = format!("waiting for '{}'", self.name);
+        self.doing = format!("waiting for {}", self.locks);
         self.since = Instant::now();
     }
 
@@ -51,17 +51,19 @@ impl Status {
         self.say(&line);
     }
 
-    pub(super) fn acquired(&self) {
+    /// These locks are held: of several perhaps one.
+    pub(super) fn acquired(&mut self, locks: &Locks) {
         self.erase();
+        self.locks = locks.to_string();
         if self.is_verbose {
-            let line = format!("acquired '{}' after {}", self.name, Span(self.since.elapsed()));
+            let line = format!("acquired {} after {}", self.locks, Span(self.since.elapsed()));
             self.say(&line);
         }
     }
 
     pub(super) fn released(&self, held: Duration) {
         if self.is_verbose {
-            let line = format!("released '{}' after {}", self.name, Span(held));
+            let line = format!("released {} after {}", self.locks, Span(held));
             self.say(&line);
         }
     }
@@ -140,38 +142,6 @@ fn cut(line: &str, columns: usize) -> String {
     cut
 }
 
-/// Who holds a lock that this client waits for, and how many wait before it. None: it can't be told, or nobody does.
-pub(super) fn who_is_ahead(client: &Client, name: &str) -> Option<String> {
-    let us = client.connection_name();
-    let (_, lock) = client.locks_with_detail(name).map_while(Result::ok).find(|(found, _)| found == name)?;
-    let holder = lock.holders.iter().find(|holder| holder.connection != us)?;
-    let position = lock.waiters.iter().position(|waiter| waiter.connection == us);
-    let ahead = position.map_or(lock.waiting, |position| position as u64);
-    Some(describe(holder, ahead))
-}
-
-/// What the holder of a lock calls itself, if it still is the holder and has a name.
-pub(super) fn client_of(client: &Client, name: &str, holder: &str) -> Option<String> {
-    let (_, lock) = client.locks_with_detail(name).map_while(Result::ok).find(|(found, _)| found == name)?;
-    lock.holders.into_iter().find(|found| found.connection == holder)?.client
-}
-
-fn describe(holder: &PlaceDetail, ahead: u64) -> String {
-    let mut line = format!("held by {}", Shown(&holder.connection));
-    if let Some(client) = &holder.client {
-        line.push_str(&format!(" ({})", Shown(client)));
-    }
-    if let Some(held_for) = holder.held_for {
-        line.push_str(&format!(" for {}", Span::of_seconds(held_for)));
-    }
-    match ahead {
-        0 => {}
-        1 => line.push_str("; 1 waits before us"),
-        ahead => line.push_str(&format!("; {ahead} wait before us")),
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,17 +156,5 @@ mod tests {
             assert!(cut(line, columns).chars().count() <= columns.saturating_sub(1), "{columns}");
             assert!(cut("官官官官官官官官", columns).chars().count() * 2 <= columns, "{columns}");
         }
-    }
-
-    #[test]
-    fn who_is_ahead_is_told_in_one_line() {
-        let holder = PlaceDetail {
-            connection: "unix:3".to_owned(),
-            client: Some("a\nb".to_owned()),
-            held_for: Some(12.0),
-            ..PlaceDetail::default()
-        };
-        assert_eq!(describe(&holder, 2), r"held by unix:3 (a\nb) for 12s; 2 wait before us");
-        assert_eq!(describe(&PlaceDetail { client: None, held_for: None, ..holder }, 0), "held by unix:3");
     }
 }

@@ -90,7 +90,8 @@ fn environment(page: &Command) -> Vec<(String, String)> {
     let mut add = |name: &str, meaning: &str| variables.push((name.to_owned(), meaning.to_owned()));
     match page.get_name() {
         "lock" => {
-            add("OFFICER_LOCK", "Set for the command: the name of the lock.");
+            add("OFFICER_LOCK", "Set for the command: the name of the lock. Several names are on one line each.");
+            add("OFFICER_TOKEN", "Set for the command with --fence: the token, a number. Removed without.");
             add("PATH", "Where the command is looked for, if it has no / in it.");
             add("TERM", "A terminal that is empty or dumb has no line drawn that shows how long the wait takes.");
         }

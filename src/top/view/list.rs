@@ -5,7 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
 use super::{Slot, Theme, mark};
+use crate::console::place::{closed, notes};
 use crate::console::shown::{Shown, Span};
+use crate::top::circles::Circle;
 use crate::top::model::Model;
 use crate::top::row::{Column, Moment, Row};
 use crate::top::text::{Count, width};
@@ -32,6 +34,11 @@ pub(super) const CLIENT_WIDTH_MIN: usize = 12;
 /// The width of an IPv4 address with its port.
 pub(super) const HOLDER_WIDTH_MIN: usize = 15;
 pub(super) const HOLDER_WIDTH_MAX: usize = 47;
+
+/// What is special about a lock, on a screen with room for it: it can't be sorted by.
+const NOTES: &str = "NOTES";
+/// Narrower screens have no notes.
+const NOTES_COLUMNS_MIN: usize = 90;
 
 /// The head of a column.
 pub(super) fn head_of(column: Column) -> &'static str {
@@ -85,7 +92,7 @@ fn slots(columns: usize, needs: Needs) -> Vec<(Column, Slot)> {
 pub(super) fn draw(buffer: &mut Buffer, model: &Model, now: Moment, theme: Theme, head_at: Option<Rect>, at: Rect) {
     let rows = model.list();
     let shown: Vec<Cells> =
-        rows.iter().skip(model.rows.top).take(usize::from(at.height)).map(|row| Cells::of(row, now)).collect();
+        rows.iter().skip(model.rows.top).take(usize::from(at.height)).map(|row| Cells::of(row, model, now)).collect();
     let widest = |cell: fn(&Cells) -> &str| shown.iter().map(|cells| width(cell(cells))).max().unwrap_or(0);
     let columns = usize::from(at.width);
     let needs = Needs {
@@ -93,8 +100,12 @@ pub(super) fn draw(buffer: &mut Buffer, model: &Model, now: Moment, theme: Theme
         holder: widest(|cells| &cells.holder),
         client: widest(|cells| &cells.client),
     };
-    let slots = slots(columns, needs);
+    let notes = widest(|cells| &cells.notes);
+    let notes = if notes == 0 || columns < NOTES_COLUMNS_MIN { 0 } else { notes.clamp(NOTES.len(), columns / 3) };
+    let slots = slots(if notes == 0 { columns } else { columns - notes - 2 }, needs);
+    let notes = Slot { x: columns - notes, width: notes, is_number: false };
     if let Some(head_at) = head_at {
+        notes.put(buffer, head_at.y, NOTES, theme.head().add_modifier(Modifier::UNDERLINED));
         for (column, slot) in &slots {
             let is_sorted = theme.is_live && *column == model.sort.column;
             let style = theme.head().add_modifier(if is_sorted { Modifier::REVERSED } else { Modifier::UNDERLINED });
@@ -102,7 +113,12 @@ pub(super) fn draw(buffer: &mut Buffer, model: &Model, now: Moment, theme: Theme
         }
     }
     for (y, (index, cells)) in (at.y..).zip((model.rows.top..).zip(&shown)) {
-        let style = if rows[index].waiters > 0 { theme.colored(Color::Yellow) } else { Style::new() };
+        let style = match &rows[index] {
+            _ if cells.is_deadlock => theme.alarm(),
+            row if row.waiters > 0 => theme.colored(Color::Yellow),
+            _ => Style::new(),
+        };
+        notes.put(buffer, y, &cells.notes, style);
         for (column, slot) in &slots {
             slot.put(buffer, y, cells.text(*column), style);
         }
@@ -130,11 +146,17 @@ struct Cells {
     silent: String,
     waiters: String,
     longest: String,
+    notes: String,
+    is_deadlock: bool,
 }
 
 impl Cells {
-    fn of(row: &Row, now: Moment) -> Self {
+    fn of(row: &Row, model: &Model, now: Moment) -> Self {
         let nobody = || "-".to_owned();
+        let is_deadlock = model.circles().iter().any(|circle: &Circle| circle.has_lock(&row.name));
+        let closed_for = row.closed_until.map(|until| until - now).filter(|left| *left > 0.0);
+        let of_holder = row.holder.as_ref().map(|holder| notes(&holder.place, false, now - holder.seen_at));
+        let all_notes = [is_deadlock.then(|| "DEADLOCK".to_owned()), of_holder.filter(|notes| !notes.is_empty())];
         let since = |since: Moment| Span::of_seconds(now - since).to_string();
         let others = match row.holders {
             0 | 1 => String::new(),
@@ -143,9 +165,12 @@ impl Cells {
         let holder = row.holder.as_ref();
         Cells {
             lock: Shown(&row.name).to_string(),
-            holder: holder.map_or_else(nobody, |holder| format!("{}{others}", Shown(&holder.connection))),
+            holder: holder.map_or_else(
+                || closed_for.map_or_else(nobody, closed),
+                |holder| format!("{}{others}", Shown(&holder.place.connection)),
+            ),
             client: holder
-                .and_then(|holder| holder.client.as_ref())
+                .and_then(|holder| holder.place.client.as_ref())
                 .map_or_else(nobody, |client| Shown(client).to_string()),
             held: holder.map_or_else(nobody, |holder| since(holder.since)),
             silent: holder
@@ -153,6 +178,8 @@ impl Cells {
                 .map_or_else(nobody, |life| Span::of_seconds(life.silent_for()).to_string()),
             waiters: Count(row.waiters).to_string(),
             longest: row.waited_since.map_or_else(nobody, since),
+            notes: all_notes.into_iter().flatten().collect::<Vec<_>>().join(", "),
+            is_deadlock,
         }
     }
 

@@ -96,11 +96,12 @@ pub(super) fn draw(buffer: &mut Buffer, model: &Model, theme: Theme, now: Moment
     }
     let bottom = if theme.is_live { bottom(model, area, now) } else { Vec::new() };
     let parts = Parts::of(area.height, &bottom);
-    let alarm = if model.loss.is_some() { theme.alarm() } else { Style::new() };
+    let is_alarm = model.loss.is_some() || !model.circles().is_empty();
+    let alarm = if is_alarm { theme.alarm() } else { Style::new() };
     let tops = match model.loss {
         // The only line of a very low screen shows the worst news.
         Some(_) if parts.top == 1 => [(state(model, now), alarm), Default::default()],
-        _ => [(title(model), theme.head()), (state(model, now), alarm)],
+        _ => [(title(model, model.shown_at(now)), theme.head()), (state(model, now), alarm)],
     };
     for (y, (line, style)) in (0..parts.top).zip(tops) {
         put(buffer, y, &line, style);
@@ -109,7 +110,7 @@ pub(super) fn draw(buffer: &mut Buffer, model: &Model, theme: Theme, now: Moment
     let rows_at = at(parts.top + u16::from(parts.has_head), parts.rows);
     let head_at = parts.has_head.then(|| at(parts.top, 1));
     match &model.queue {
-        Some(queue) => queue::draw(buffer, queue, model.shown_at(now), theme, head_at, rows_at),
+        Some(queue) => queue::draw(buffer, (queue, model.circles()), model.shown_at(now), theme, head_at, rows_at),
         None => list::draw(buffer, model, model.shown_at(now), theme, head_at, rows_at),
     }
     let style = match model.over {

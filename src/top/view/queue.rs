@@ -7,30 +7,42 @@ use ratatui::style::{Modifier, Style};
 use super::list::{CLIENT_WIDTH_MIN, HOLDER_WIDTH_MAX, HOLDER_WIDTH_MIN, TIME_WIDTH};
 use super::{Slot, Theme, mark};
 use crate::client::PlaceDetail;
+use crate::console::place::notes;
 use crate::console::shown::{Shown, Span};
+use crate::top::circles::Circle;
 use crate::top::life::Life;
 use crate::top::model::{Queue, Seen};
 use crate::top::row::Moment;
 use crate::top::text::{Count, width};
 
-const HEADS: [&str; 7] = ["PLACE", "CONNECTION", "FOR", "SILENT", "UNSENT", "AGE", "CLIENT"];
+const HEADS: [&str; 8] = ["PLACE", "CONNECTION", "FOR", "SILENT", "UNSENT", "AGE", "NOTES", "CLIENT"];
 const PLACE: usize = 0;
 const CONNECTION: usize = 1;
 const FOR: usize = 2;
 const SILENT: usize = 3;
 const UNSENT: usize = 4;
 const AGE: usize = 5;
-const CLIENT: usize = 6;
+const NOTES: usize = 6;
+const CLIENT: usize = 7;
 /// The columns that a narrow screen omits, first to last.
-const DISPENSABLE: [usize; 3] = [AGE, UNSENT, SILENT];
+const DISPENSABLE: [usize; 4] = [AGE, UNSENT, SILENT, NOTES];
+/// Narrower screens don't show tokens.
+const TOKEN_COLUMNS_MIN: usize = 120;
 const GAP: usize = 2;
 
 type Cells = [String; HEADS.len()];
 
 /// The holders first, then the waiters in order.
-pub(super) fn draw(buffer: &mut Buffer, queue: &Queue, now: Moment, theme: Theme, head_at: Option<Rect>, at: Rect) {
+pub(super) fn draw(
+    buffer: &mut Buffer,
+    (queue, circles): (&Queue, &[Circle]),
+    now: Moment,
+    theme: Theme,
+    head_at: Option<Rect>,
+    at: Rect,
+) {
     let Some(seen) = &queue.seen else { return };
-    let all = rows(queue, seen, now);
+    let all = rows(queue, circles, seen, now, usize::from(at.width) >= TOKEN_COLUMNS_MIN);
     let slots = slots(usize::from(at.width), &all);
     let put_row = |buffer: &mut Buffer, y: u16, cells: &Cells, style: Style| {
         for (index, slot) in &slots {
@@ -50,7 +62,16 @@ pub(super) fn draw(buffer: &mut Buffer, queue: &Queue, now: Moment, theme: Theme
     }
 }
 
-fn rows(queue: &Queue, seen: &Seen, now: Moment) -> Vec<Cells> {
+fn rows(queue: &Queue, circles: &[Circle], seen: &Seen, now: Moment, has_token: bool) -> Vec<Cells> {
+    let all_notes = |place: &PlaceDetail| {
+        let is_deadlock = circles.iter().any(|circle| circle.has_place(&queue.name, place));
+        let notes = notes(place, has_token, now - seen.at);
+        match (is_deadlock, notes.is_empty()) {
+            (false, _) => notes,
+            (true, true) => "DEADLOCK".to_owned(),
+            (true, false) => format!("DEADLOCK, {notes}"),
+        }
+    };
     let cells = |first: String, place: &PlaceDetail| {
         let life = queue.lives.get(&place.connection);
         let of_life = |cell: &dyn Fn(&Life) -> String| life.map_or_else(|| "-".to_owned(), cell);
@@ -62,6 +83,7 @@ fn rows(queue: &Queue, seen: &Seen, now: Moment) -> Vec<Cells> {
             of_life(&|life| Span::of_seconds(life.silent_for()).to_string()),
             of_life(&|life| Count(life.unsent).to_string()),
             of_life(&|life| Span::of_seconds(now - life.since).to_string()),
+            all_notes(place),
             Shown(place.client.as_deref().unwrap_or("-")).to_string(),
         ]
     };
@@ -85,7 +107,9 @@ fn slots(columns: usize, all: &[Cells]) -> Vec<(usize, Slot)> {
     widths[CONNECTION] = connection.min((columns / 2).max(HOLDER_WIDTH_MIN));
     widths[UNSENT] = widest(UNSENT).max(width(HEADS[UNSENT]));
     widths[CLIENT] = CLIENT_WIDTH_MIN;
-    let mut shown: Vec<usize> = (0..HEADS.len()).collect();
+    let notes = widest(NOTES).min(columns / 3);
+    widths[NOTES] = notes.max(width(HEADS[NOTES]));
+    let mut shown: Vec<usize> = (0..HEADS.len()).filter(|index| *index != NOTES || notes > 0).collect();
     for dispensable in DISPENSABLE {
         if shown.iter().map(|index| widths[*index] + GAP).sum::<usize>() - GAP <= columns {
             break;

@@ -1,16 +1,26 @@
 //! The lines above the table.
 
 use super::list::head_of;
+use crate::client::LockDetail;
+use crate::console::place::closed;
 use crate::console::shown::{Shown, Span};
-use crate::top::model::{Model, took};
+use crate::top::model::{Model, Seen, took};
 use crate::top::row::Moment;
 use crate::top::text::Count;
 
 /// The title: what is shown, and how much there is.
-pub(super) fn title(model: &Model) -> String {
+pub(super) fn title(model: &Model, now: Moment) -> String {
     if let Some(queue) = &model.queue {
         let waiting = queue.seen.as_ref().map_or(0, |seen| seen.detail.waiting);
         return match &queue.seen {
+            Some(Seen { detail: LockDetail { closed_for: Some(left), .. }, at }) => {
+                format!(
+                    "'{}': {}; {}",
+                    Shown(&queue.name),
+                    closed(*left - (now - at)),
+                    counted(waiting, "waiter", "waiters")
+                )
+            }
             Some(seen) if seen.detail.holders.is_empty() && waiting == 0 => {
                 format!("'{}' is free: nobody holds it or waits for it", Shown(&queue.name))
             }
@@ -52,14 +62,16 @@ pub(super) fn state(model: &Model, now: Moment) -> String {
         };
         return format!("NO SERVER for {gone_for}: {}; {retry}; below is the last known state", loss.reason);
     }
+    let circles = circles(model);
     if let Some(queue) = &model.queue {
-        return match &queue.seen {
+        let freshness = match &queue.seen {
             Some(seen) => freshness(now - seen.at, model.interval),
             None => "fetching its queue".to_owned(),
         };
+        return circles.into_iter().chain([freshness]).collect::<Vec<_>>().join("; ");
     }
     let Some(picture) = &model.picture else { return String::new() };
-    let mut parts = Vec::new();
+    let mut parts = Vec::from_iter(circles);
     parts.push(match took(picture) {
         _ if !picture.is_complete => format!("{} so far", counted(picture.counts.locks, "lock", "locks")),
         _ if !model.is_current => "fetching again".to_owned(),
@@ -85,6 +97,16 @@ pub(super) fn state(model: &Model, now: Moment) -> String {
         parts.push(format!("row {} of {}", Count(model.rows.selected as u64 + 1), Count(picture.rows.len() as u64)));
     }
     parts.join("; ")
+}
+
+/// Those who wait for each other.
+fn circles(model: &Model) -> Option<String> {
+    let (first, others) = model.circles().split_first()?;
+    let others = match others.len() {
+        0 => String::new(),
+        count => format!(", and {} more", Count(count as u64)),
+    };
+    Some(format!("DEADLOCK: {}{others}", first.shown()))
 }
 
 /// A picture is live unless it is noticeably old. If a query has been due since, the server is slow.

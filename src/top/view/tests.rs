@@ -1,5 +1,6 @@
 //! Screens, as text.
 
+mod notes;
 mod queue;
 
 use std::time::Duration;
@@ -22,7 +23,14 @@ fn picture(rows: Vec<Row>) -> Picture {
     let waiters = rows.iter().map(|row| row.waiters).sum();
     let wanted = rows.iter().filter(|row| row.waiters > 0).count() as u64;
     let locks = rows.len() as u64;
-    Picture { rows, counts: Counts { locks, wanted, waiters, taken: locks }, began: 0.0, ended: 0.0, is_complete: true }
+    Picture {
+        rows,
+        counts: Counts { locks, wanted, waiters, taken: locks },
+        circles: Vec::new(),
+        began: 0.0,
+        ended: 0.0,
+        is_complete: true,
+    }
 }
 
 /// A model with these rows, at moment 0.

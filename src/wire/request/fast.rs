@@ -48,7 +48,12 @@ fn recognise_object(text: &str) -> Option<(Plain<'_>, &[u8])> {
     };
     let mut fields = Fields { command, ..Fields::default() };
     if fields.command.is_some() {
-        fields.name = Some(cursor.rest_of_text()?);
+        let name = Some(cursor.rest_of_text()?);
+        // Most lines end here, and then the compiler knows that all other fields are absent.
+        if cursor.take(b"}").is_some() {
+            return Some((Fields { command: fields.command, name, ..Fields::default() }.plain()?, cursor.rest));
+        }
+        fields.name = name;
     } else {
         cursor.take(b"{")?;
         cursor.field(&mut fields)?;

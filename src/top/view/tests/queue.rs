@@ -31,6 +31,32 @@ fn the_cursor_in_a_queue_follows_its_connection() {
 }
 
 #[test]
+fn the_cursor_tells_owners_of_one_connection_apart() {
+    let mut model = some();
+    key(&mut model, KeyCode::Enter);
+    let place = |owner: &u64| PlaceDetail {
+        connection: "a".to_owned(),
+        owner: Some((*owner).into()),
+        held_for: Some(*owner as f64),
+        waited_for: Some(*owner as f64),
+        ..PlaceDetail::default()
+    };
+    let see = |model: &mut Model, owners: &[u64]| {
+        let waiters: Vec<_> = owners[1..].iter().map(place).collect();
+        let holders = vec![place(&owners[0])];
+        let detail = LockDetail { holders, waiting: waiters.len() as u64, waiters, ..LockDetail::default() };
+        let Order::Look(number, _) = model.order() else { unreachable!() };
+        model.learn(News::One(number, Some(detail), 0.0), 0.0);
+        model.target().unwrap().since
+    };
+    see(&mut model, &[9, 8, 7]);
+    key(&mut model, KeyCode::Down);
+    key(&mut model, KeyCode::Down);
+    assert_eq!(see(&mut model, &[9, 8, 7, 6]), -7.0);
+    assert_eq!(see(&mut model, &[8, 7, 6]), -7.0);
+}
+
+#[test]
 fn a_queue_has_its_holder_and_its_waiters_with_their_times() {
     let mut model = some();
     assert!(matches!(key(&mut model, KeyCode::Enter), Action::Order(_)));

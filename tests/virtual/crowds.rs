@@ -1,0 +1,69 @@
+//! More who are to be granted at once than a turn grants.
+
+use officer::time::Moment;
+
+use crate::words::{lock, released, timed_out, unlock, with};
+use crate::world::{Client, Received, World};
+
+const WAITERS: usize = 2_500;
+const SHARED: &str = r#""mode":"shared""#;
+
+/// The owners who were granted the lock, in order.
+fn granted(received: &[Received], client: Client) -> Vec<usize> {
+    let of_client = received.iter().filter(|(other, _)| *other == client);
+    of_client
+        .map(|(_, line)| {
+            let owner = line.strip_prefix(r#"{"name":"db","result":"acquired","owner":"#).expect("it is granted");
+            owner.strip_suffix('}').and_then(|owner| owner.parse().ok()).expect("a number")
+        })
+        .collect()
+}
+
+/// Lines of one client's owners, each of whom asks for a shared hold.
+fn shared_of_owners() -> String {
+    (0..WAITERS).map(|owner| with(&lock("db", SHARED), &format!(r#""owner":{owner}"#)) + "\n").collect()
+}
+
+#[test]
+fn two_thousand_five_hundred_shared_waiters_are_granted_in_three_turns_and_nobody_passes_them() {
+    let mut world = World::new();
+    let [ann, bob, late, eager, last] = world.connect();
+    world.say(ann, &lock("db", ""));
+    assert_eq!(world.send(bob, shared_of_owners().as_bytes()), []);
+    world.put(ann, format!("{}\n", unlock("db")).as_bytes());
+
+    let received = world.step_once();
+    assert!(received.contains(&(ann, released("db"))));
+    // The first is free, as it is at once for every end.
+    assert_eq!(granted(&received, bob), (0..1001).collect::<Vec<_>>());
+    assert_eq!(world.server.next_turn(), Some(Moment::START), "the poll must not sleep");
+
+    // One that would fit all the holders comes between the turns, after the grants of its turn.
+    world.put(late, format!("{}\n", lock("db", SHARED)).as_bytes());
+    world.put(eager, format!("{}\n", lock("db", r#""mode":"shared","timeout":0"#)).as_bytes());
+    world.put(last, format!("{}\n", lock("db", "")).as_bytes());
+    let received = world.step_once();
+    assert_eq!(granted(&received, bob), (1001..2001).collect::<Vec<_>>());
+    let others: Vec<&Received> = received.iter().filter(|(client, _)| *client != bob).collect();
+    let queue: Vec<&str> = std::iter::repeat_n("10.0.0.2:1", 1000).collect();
+    assert_eq!(others, [&(eager, timed_out("db", &queue))], "it waits for those before it");
+
+    let received = world.step_once();
+    assert_eq!(granted(&received, bob), (2001..2500).collect::<Vec<_>>());
+    assert_eq!(received.last(), Some(&(late, r#"{"name":"db","result":"acquired"}"#.to_owned())));
+    assert_eq!(received.len(), 500);
+    assert_eq!(world.step(), [], "the exclusive one waits for all of them");
+    assert_eq!((world.server.stats().held, world.server.stats().waiting), (2501, 1));
+}
+
+#[test]
+fn those_that_a_turn_has_left_over_do_not_time_out() {
+    let mut world = World::new();
+    let [ann, bob] = world.connect();
+    world.say(ann, &lock("db", ""));
+    world.send(bob, shared_of_owners().replace(SHARED, r#""mode":"shared","timeout":1"#).as_bytes());
+    world.put(ann, format!("{}\n", unlock("db")).as_bytes());
+    world.oversleep(std::time::Duration::from_secs(1));
+    let received: Vec<Received> = world.step().into_iter().filter(|(client, _)| *client == bob).collect();
+    assert_eq!(granted(&received, bob), (0..WAITERS).collect::<Vec<_>>());
+}
