@@ -237,7 +237,7 @@ pub(crate) fn reply(reply: &str) -> &'static str {
     const KINDS: [(&str, &str); 36] = [
         ("\"notice\":\"expired\"", "notice expired"),
         ("\"notice\":\"revoked\"", "notice revoked"),
-        ("\"deadlock\"", "reply deadlock"),
+        ("\"result\":\"deadlock\"", "reply deadlock"),
         ("\"renewed\"", "reply renewed"),
         ("\"renew_failed\"", "reply renew_failed"),
         ("\"revoked\"", "reply revoked"),
