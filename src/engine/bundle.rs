@@ -391,11 +391,8 @@ impl<S: BuildHasher> Engine<S> {
             self.give_back(left);
         }
         self.keep_bundle(bundle);
-        // Another request for several of them may wait for nobody now.
-        locks.iter().for_each(|lock| self.table.look_for_ready(*lock));
-        for lock in locks.drain(..) {
-            self.settle_together(lock, now, replies);
-        }
+        self.settle_together(&locks, now, replies);
+        locks.clear();
         self.left = locks;
     }
 

@@ -37,13 +37,14 @@ impl<S: BuildHasher> Engine<S> {
         self.settle_touched(now, replies);
     }
 
-    /// One of several locks that one request has left at once. Whoever is ready by that is so already.
-    pub(super) fn settle_together(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
-        // What followed for another of them may have freed it.
-        if self.table.contains(lock) {
-            self.grant_from(self.table.entry(lock).waiters.first(), lock, true, now, replies);
-            self.settle_touched(now, replies);
+    /// Several locks that one request has left at once, in their order, and then what their grants have left.
+    pub(super) fn settle_together(&mut self, locks: &[LockKey], now: Moment, replies: &mut impl Replies) {
+        // First all, as another request for several of them may wait for nobody now.
+        locks.iter().for_each(|lock| self.table.look_for_ready(*lock));
+        for lock in locks {
+            self.grant_from(self.table.entry(*lock).waiters.first(), *lock, true, now, replies);
         }
+        self.settle_touched(now, replies);
     }
 
     /// Goes on where the budget of the last turn ended, in the order of the locks.
