@@ -122,7 +122,7 @@ impl Limits {
             linger,
             max_idle,
             kick_from_anywhere: random.bool(),
-            first_token: (1 << random.u8(0..53)) - random.u64(0..2),
+            first_token: ((1 << random.u8(0..53)) - random.u64(0..2)).max(1),
             ..limits
         }
     }
