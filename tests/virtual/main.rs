@@ -2,6 +2,7 @@
 
 mod bad_requests;
 mod budgets;
+mod closings;
 mod conversations;
 mod crowds;
 mod departures;
