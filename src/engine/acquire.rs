@@ -278,6 +278,8 @@ impl<S: BuildHasher> Engine<S> {
         self.askers.count_join(asker, is_wait);
         if is_wait {
             self.stats.on_wait();
+            // Only because of those who are left over it was not granted at once: then it is one of them.
+            self.table.look_behind_left_over(self.table.place(key).lock);
         } else {
             self.stats.on_acquire();
         }
@@ -344,7 +346,9 @@ impl<S: BuildHasher> Engine<S> {
         let key = self.table.join_queue(place, has_left_over, &mut party.places);
         self.askers.count_join(asker, true);
         self.stats.on_wait();
-        if !has_left_over {
+        if has_left_over {
+            self.table.look_behind_left_over(lock);
+        } else {
             self.table.look_again(lock);
         }
         key

@@ -325,10 +325,14 @@ impl<S: BuildHasher> Engine<S> {
             let is_free = wanted.lock.is_none() || self.is_free_for(lock, kind, 0, 0);
             let place = self.join_as_part(lock, asker, key, request, context.now);
             if is_free {
-                let ready = self.table.next_ready(lock);
-                debug_assert_eq!(ready, Some(place), "it waits for nobody on this lock");
+                self.table.look_for_ready(lock);
             }
             self.bundle_mut(key).places.push(place);
+        }
+        // It would have been granted, but for others who are left over.
+        if !request.is_any && self.is_bundle_left_over(key) {
+            let first = self.bundle(key).places[0];
+            self.leave_over(first);
         }
         if request.terms.refuses_deadlock {
             match self.look_for_circle(asker, request.names.len(), None) {

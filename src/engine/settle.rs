@@ -138,7 +138,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// All the locks that it is to get have somebody left over.
-    fn leave_over(&mut self, key: PlaceKey) {
+    pub(super) fn leave_over(&mut self, key: PlaceKey) {
         match self.bundle_of(key) {
             Some(bundle) if !self.bundle(bundle).is_any => {
                 for index in 0..self.bundle(bundle).places.len() {

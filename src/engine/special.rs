@@ -166,6 +166,14 @@ impl<S: BuildHasher> Table<S> {
         }
     }
 
+    /// Somebody has joined a lock: if others are left over on it, the new one may wait for nobody but still stand behind them.
+    #[inline]
+    pub(super) fn look_behind_left_over(&mut self, lock: LockKey) {
+        if self.special(lock).is_some_and(|special| special.is_put_off) {
+            self.look_for_ready(lock);
+        }
+    }
+
     /// Makes those ready who wait for nobody on this lock any more.
     pub(super) fn look_for_ready(&mut self, lock: LockKey) {
         while self.next_ready(lock).is_some() {}
@@ -262,8 +270,6 @@ impl<S: BuildHasher> Table<S> {
         for (key, place) in entry.waiters.iter(&self.places) {
             let passes = ready.iter().all(|(_, kind)| place.kind.passes(*kind));
             is_beginning &= special.closing.is_none() && passes && self.fits_holders(lock, place.kind, special.slots);
-            // Whoever comes to a lock on which others are left over waits behind them.
-            is_beginning &= place.standing == Standing::Ready || !special.is_put_off;
             assert_eq!(
                 place.standing == Standing::Ready,
                 is_beginning,
