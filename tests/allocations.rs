@@ -240,6 +240,13 @@ fn what_few_requests_have_allocates_nothing_either() {
             desk.say(bob, &unlock, 1);
             desk.pass(1_000_000_000, 0);
         });
+        let lock = request("lock", "db", &format!("{of_owner},\"lease\":9"));
+        let renew = request("renew", "db", &of_owner);
+        assert_steady("a lease that is renewed", || {
+            desk.say(ann, &lock, 1);
+            desk.say(ann, &renew, 1);
+            desk.say(ann, &unlock, 1);
+        });
         desk.engine.check_all();
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().lock_waits_max, value_parser = count())]
     lock_waits_max: usize,
 
-    /// Requests with min_hold or lost_delay, from when they come until their lock is open again
+    /// Requests with min_hold or lost_delay that wait or hold, or whose lock is still closed
     #[arg(long, value_name = "COUNT", env = "OFFICER_CLOSING_LOCKS_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().closing_locks_max, value_parser = count())]
     closing_locks_max: usize,
@@ -91,7 +91,7 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().turn_expiry_bytes, value_parser = bytes())]
     turn_expiry_bytes: usize,
 
-    /// Grants in one turn, beyond the first for each lock that was left
+    /// Grants in one turn, not counting the first on each lock after a hold or wait ended
     #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_GRANTS_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().turn_grants_max, value_parser = count())]
     turn_grants_max: usize,

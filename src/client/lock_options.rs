@@ -102,7 +102,7 @@ impl LockOptions {
         self
     }
 
-    /// Ahead of every waiting request with a lower priority, behind those with the same: 0, which is the default, to 7. It
+    /// Ahead of every waiting request with a lower priority, after those with the same: 0, which is the default, to 7. It
     /// never takes a lock from a holder. Requests that keep coming with a high one can keep others waiting forever.
     ///
     #[cfg_attr(feature = "server", doc = "```")]

@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 
 use super::askers::Asker;
 use super::bundle::{mode_conflict, too_many_waits, walk_too_long};
+use super::deadlock::Circle;
 use super::fit::Kind;
 use super::place::{Place, PlaceKey, Standing};
 use super::table::LockKey;
@@ -13,17 +14,12 @@ use crate::wire::Owner;
 use crate::wire::reply::{Outcome, Reason, Subject};
 use crate::wire::request::{Fit, Lock, Terms};
 
-/// What becomes of a request for a lock that is not free for it.
-pub(super) enum Verdict {
+/// What happens to a request that can't be granted at once.
+enum Verdict {
     QueueMaxed,
     TimedOut,
     TooManyWaits,
-    /// It waits, unless that would close a circle.
     Wait,
-    /// Its wait would close a circle, which was written down.
-    Deadlock,
-    /// There is more to look at before that is known than one request may have.
-    TooManyToLookAt,
 }
 
 /// Who asks.
@@ -31,12 +27,12 @@ pub(super) enum Verdict {
 pub(super) struct Who {
     /// None: an owner who holds nothing and waits for nothing.
     pub(super) asker: Option<Asker>,
-    /// Of the owner, if it had to be taken.
+    /// The hash of the owner, if it was needed to find the asker.
     hash: u64,
 }
 
 impl<S: BuildHasher> Engine<S> {
-    /// Apart from [`Engine::lock`], so that the compiler makes a copy of that which has no terms.
+    /// A function of its own, so that the compiler makes a copy of [`Engine::lock`] for requests without terms.
     #[inline(never)]
     pub(super) fn lock_with(
         &mut self,
@@ -62,7 +58,7 @@ impl<S: BuildHasher> Engine<S> {
         if let Some(lock) = self.table.find(hash, name) {
             return self.lock_taken(lock, who, request, terms, context, replies);
         }
-        // Most have no terms and little else, so they are not asked the whole.
+        // Plain requests skip the checks that only terms can fail.
         if (terms.is_some() || !self.has_room(context))
             && let Some(refusal) = self.refuse_at_once(None, name, terms, context)
         {
@@ -137,7 +133,7 @@ impl<S: BuildHasher> Engine<S> {
         self.askers.session(context.session).places() < self.limits.session_locks_max
     }
 
-    /// A request from an asker who is on the lock already.
+    /// A request from an asker who already holds the lock or waits for it.
     fn lock_again(
         &mut self,
         key: PlaceKey,
@@ -164,7 +160,7 @@ impl<S: BuildHasher> Engine<S> {
         self.answer(context, outcome, replies);
     }
 
-    /// What stands against a request whatever the lock's holders and waiters are.
+    /// Reasons to refuse a request even if the lock is free.
     #[inline]
     fn refuse_at_once<'a>(
         &self,
@@ -181,14 +177,13 @@ impl<S: BuildHasher> Engine<S> {
         if !self.has_room(context) {
             return Some(refusal(Reason::TooManyLocks, "per-connection lock limit reached", name));
         }
-        let may_close = terms.is_some_and(|terms| terms.min_hold > Span::ZERO || terms.lost_delay > Span::ZERO);
-        if may_close && self.closings >= self.limits.closing_locks_max {
+        if terms.is_some_and(Terms::may_close) && self.closings >= self.limits.closing_locks_max {
             return Some(refusal(Reason::TooManyLocks, "limit on locks with min_hold or lost_delay reached", name));
         }
         None
     }
 
-    /// What becomes of a request for a lock that is not free for it, from an asker who is not on it.
+    /// Decides on a request that can't be granted at once, from an asker who is not on the lock.
     fn judge(&self, lock: LockKey, request: &Lock<'_>) -> Verdict {
         let places = self.table.places_on(lock) as u64;
         if request.queue_max.is_some_and(|queue_max| places >= queue_max) {
@@ -202,18 +197,18 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    /// Whether nobody else may wait for it.
+    /// Whether the lock has as many waiters as it may have.
     pub(super) fn is_crowded(&self, lock: LockKey) -> bool {
         self.table.waiters(lock) >= self.limits.lock_waits_max
     }
 
-    /// Whether a request that comes now would wait for nobody on this lock.
+    /// Whether a new request would be granted at once, as far as this lock is concerned.
     #[inline]
     pub(super) fn is_free_for(&self, lock: LockKey, kind: Kind, slots: u32, priority: u8) -> bool {
         self.table.is_free_for(lock, kind, slots, priority) && !self.has_left_over(lock)
     }
 
-    /// Who asks, found if it holds or waits for anything.
+    /// Finds the asker of a request.
     #[inline(always)]
     pub(super) fn who(&self, context: &Context<'_>) -> Who {
         match context.owner {
@@ -223,7 +218,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     fn who_owns(&self, owner: Owner<&str>, context: &Context<'_>) -> Who {
-        // Who has just locked is often the one who unlocks: this spares the hash.
+        // The owner that locks is often the one that unlocks next: then no hash is needed.
         let last = self.askers.last_owner(context.session).filter(|last| self.askers.name(*last) == Some(owner));
         if last.is_some() {
             return Who { asker: last, hash: 0 };
@@ -232,7 +227,7 @@ impl<S: BuildHasher> Engine<S> {
         Who { asker: self.askers.find_owner(hash, context.session, owner), hash }
     }
 
-    /// The same, with a record if it is an owner who had none. The caller gives it a place at once.
+    /// The asker, with a new record if it is an owner that had none. The caller adds a place at once.
     #[inline]
     pub(super) fn known(&mut self, who: Who, context: &Context<'_>) -> Asker {
         match (who.asker, context.owner) {
@@ -278,15 +273,14 @@ impl<S: BuildHasher> Engine<S> {
         self.askers.count_join(asker, is_wait);
         if is_wait {
             self.stats.on_wait();
-            // Only because of those who are left over it was not granted at once: then it is one of them.
-            self.table.look_behind_left_over(self.table.place(key).lock);
+            self.table.join_left_over(self.table.place(key).lock);
         } else {
             self.stats.on_acquire();
         }
         key
     }
 
-    /// Writes what is not usual about a request into its place. What only waits need is left out for a holder.
+    /// Writes the terms of a request into its place. `priority` is that of a waiter; holders have none.
     pub(super) fn set_terms(&mut self, place: &mut Place, terms: &Terms<'_>, priority: Option<u8>) {
         place.kind = Kind::of(terms.fit);
         place.is_plain = false;
@@ -296,11 +290,11 @@ impl<S: BuildHasher> Engine<S> {
             self.table.special_mut(place.lock);
         }
         let label = terms.label.as_deref().unwrap_or_default();
-        let has_closing = terms.min_hold > Span::ZERO || terms.lost_delay > Span::ZERO;
-        if terms.lease.is_none() && !has_closing && label.is_empty() && priority.is_none_or(|priority| priority == 0) {
+        let may_close = terms.may_close();
+        if terms.lease.is_none() && !may_close && label.is_empty() && priority.is_none_or(|priority| priority == 0) {
             return;
         }
-        self.closings += usize::from(has_closing);
+        self.closings += usize::from(may_close);
         let extras = place.extras.get_or_insert_with(|| self.pool.take());
         extras.lease = terms.lease;
         (extras.min_hold, extras.lost_delay) = (terms.min_hold, terms.lost_delay);
@@ -328,16 +322,18 @@ impl<S: BuildHasher> Engine<S> {
         }
         let key = if priority(terms) > 0 { self.join_ahead(place) } else { self.join(place) };
         if terms.is_some_and(|terms| terms.refuses_deadlock) {
-            match self.look_for_circle(asker, 1, Some(key)) {
-                Verdict::Wait => {}
-                verdict => return self.refuse_circle(key, &verdict, request.name.as_str(), context, replies),
+            // Judged with its place in the queue, which is taken back if the request is refused.
+            let circle = self.look_for_circle(asker, 1, Some(key));
+            if circle != Circle::None {
+                self.take_back(key);
+                return self.refuse_circle(circle, request.name.as_str(), context, replies);
             }
         }
         let deadline = request.timeout.map(|timeout| self.deadlines.arm(context.now.after(timeout), Due::Wait(key)));
         self.table.place_mut(key).deadline = deadline;
     }
 
-    /// Adds a waiter behind those of its priority.
+    /// Adds a waiter with a priority above 0.
     fn join_ahead(&mut self, place: Place) -> PlaceKey {
         let (lock, asker) = (place.lock, place.asker);
         let has_left_over = self.has_left_over(lock);
@@ -347,36 +343,32 @@ impl<S: BuildHasher> Engine<S> {
         self.askers.count_join(asker, true);
         self.stats.on_wait();
         if has_left_over {
-            self.table.look_behind_left_over(lock);
+            self.table.join_left_over(lock);
         } else {
             self.table.look_again(lock);
         }
         key
     }
 
-    /// It was judged as if it had its place; it gives that up, and nobody has seen it.
-    fn refuse_circle(
-        &mut self,
-        key: PlaceKey,
-        verdict: &Verdict,
-        name: &str,
-        context: &Context<'_>,
-        replies: &mut impl Replies,
-    ) {
-        let cycle = std::mem::take(&mut self.cycle);
-        self.leave(key, super::release::Ending::GivenUp, context.now, replies);
-        let outcome = match verdict {
-            Verdict::Deadlock => {
-                self.stats.on_deadlock();
-                Outcome::Deadlock { subject: Subject::Lock(name), cycle: &cycle }
-            }
-            _ => walk_too_long(name),
-        };
-        self.answer(context, outcome, replies);
-        self.cycle = cycle;
+    fn refuse_circle(&mut self, circle: Circle, name: &str, context: &Context<'_>, replies: &mut impl Replies) {
+        if circle == Circle::Unknown {
+            return self.answer(context, walk_too_long(name), replies);
+        }
+        self.stats.on_deadlock();
+        self.answer(context, Outcome::Deadlock { subject: Subject::Lock(name), cycle: &self.cycle }, replies);
     }
 
-    /// A second request for a lock that the asker waits for: one answer for both. The first timeout that comes counts.
+    /// Removes a waiter whose request is refused after all. It ends no wait, so nobody is granted by it.
+    pub(super) fn take_back(&mut self, key: PlaceKey) {
+        let place = self.take_off(key);
+        let lock = place.lock;
+        self.give_back(place);
+        // Waiters that it got ahead of may wait for nobody again.
+        self.table.look_for_ready(lock);
+        self.table.remove_if_free(lock);
+    }
+
+    /// A second request for a lock that the asker waits for: both get one answer, and the first timeout that was given counts.
     fn join_wait(&mut self, key: PlaceKey, timeout: Option<Span>, now: Moment, replies: &mut impl Replies) {
         match (self.table.place(key).deadline, timeout) {
             (Some(_), _) | (None, None) => {}

@@ -1,4 +1,4 @@
-//! Who asks for locks: each session, and each of the owners behind it.
+//! Who asks for locks: each session, and each of the owners that share it.
 
 use super::index::Index;
 use super::list::{List, OfAsker};
@@ -12,12 +12,12 @@ use crate::wire::{Id, Owner};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SessionTag {}
 
-/// Names a session, or an owner who holds something or waits for something. Places never outlive whom they belong to, so
-/// this needs no generation.
+/// Names a session, or an owner that holds a lock or waits for one. Places never outlive their asker, so this needs no
+/// generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asker(u32);
 
-/// Set for owners.
+/// This bit is set for owners.
 const OWNER: u32 = 1 << 31;
 
 impl Asker {
@@ -59,7 +59,7 @@ pub(super) struct Session {
     pub(super) peer: Peer,
     /// What it holds and waits for itself.
     party: Party,
-    /// How many places its owners have together.
+    /// The number of places that its owners have together.
     of_owners: u32,
     /// How many of these are waits.
     of_owners_waiting: u32,
@@ -115,7 +115,7 @@ impl Session {
     }
 }
 
-/// One of the parties behind a session, while it holds something or waits for something.
+/// One of the owners that share a session, while it holds a lock or waits for one.
 #[derive(Debug)]
 struct OwnerRecord {
     session: u32,
@@ -126,7 +126,7 @@ struct OwnerRecord {
     next: Option<u32>,
 }
 
-/// In place, whatever its length: owners come and go with every lock.
+/// Stored inline, whatever its length, because owners come and go with every lock.
 #[derive(Debug)]
 enum OwnerName {
     Number(u64),

@@ -1,15 +1,15 @@
 //! Requests for several locks: all of them, or one of them.
 //!
-//! A request that has to wait takes a place in every queue in one step; its places hold others back as any others do. All:
-//! once none of them waits for anybody, they become holds of their own. Any: the first that waits for nobody becomes a
-//! hold, and the others are given up in the same step.
+//! A request that has to wait takes a place in every queue in one step, and others wait for these places as for any. All:
+//! once none of the places waits for anybody, each becomes a hold. Any: the first that waits for nobody becomes a hold, and
+//! the others leave their queues in the same step.
 
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 
-use super::acquire::Verdict;
 use super::askers::Asker;
 use super::deadline::DeadlineKey;
+use super::deadlock::Circle;
 use super::extras::StoredId;
 use super::fit::Kind;
 use super::place::{Place, PlaceKey, Standing};
@@ -47,7 +47,7 @@ pub(super) struct Bundle {
     pub(super) id: StoredId,
 }
 
-/// This many are kept for their memory.
+/// Bundles that are kept for their memory.
 const KEPT: usize = 256;
 
 /// One of the names of a request that is being executed.
@@ -55,9 +55,9 @@ const KEPT: usize = 256;
 pub(super) struct Wanted {
     hash: u64,
     lock: Option<LockKey>,
-    /// The place that the asker has there.
+    /// The asker's own place on it.
     place: Option<PlaceKey>,
-    /// Whether a request for any does not wait for it.
+    /// Whether a request for any of several does not wait for this one, because its queue is full.
     is_left_out: bool,
 }
 
@@ -136,7 +136,8 @@ impl<S: BuildHasher> Engine<S> {
         let mut named = wanted.iter().zip(request.names.iter());
         if let Some((wanted, name)) = named.find(|(wanted, _)| self.is_free(wanted, kind)) {
             let token = self.tokens.take();
-            self.hold_one_of_many(request, (wanted, name), token, context);
+            let asker = self.known(self.who(context), context);
+            self.hold_one_of_many(request, (wanted, name), (asker, token), context);
             let (subject, token) = (Subject::Lock(name.as_str()), request.has_fence.then_some(token));
             let waited = request.terms.lease.map(|_| Span::ZERO);
             return self.answer(context, Outcome::Acquired { subject, token, waited }, replies);
@@ -159,7 +160,7 @@ impl<S: BuildHasher> Engine<S> {
         self.wait_for_many(request, wanted, context, replies);
     }
 
-    /// Of a request for any: the first that the asker holds, with the token, unless it is on one of them in another mode.
+    /// For a request for any: the first name that the asker holds, with its token. None if a mode conflicts.
     fn held_of<'a>(&self, kind: Kind, wanted: &[Wanted], request: &'a LockMany<'_>) -> Option<(u64, &'a str)> {
         if self.conflicts(kind, wanted) {
             return None;
@@ -170,7 +171,7 @@ impl<S: BuildHasher> Engine<S> {
         })
     }
 
-    /// If the asker holds all of them by one grant: one of the holds.
+    /// One of the holds, if the asker holds all the locks by one grant.
     fn held_together(&self, kind: Kind, wanted: &[Wanted]) -> Option<PlaceKey> {
         let first = wanted[0].place?;
         let token = self.table.place(first).token;
@@ -181,7 +182,7 @@ impl<S: BuildHasher> Engine<S> {
         wanted.iter().all(is_of_it).then_some(first)
     }
 
-    /// Whether the asker waits for just these, all of them, by one request.
+    /// Whether the asker waits for exactly these locks by one request for all.
     fn awaits_together(&self, kind: Kind, wanted: &[Wanted]) -> bool {
         let bundle_of = |wanted: &Wanted| wanted.place.and_then(|key| self.bundle_of(key));
         let Some(bundle) = bundle_of(&wanted[0]) else { return false };
@@ -196,7 +197,7 @@ impl<S: BuildHasher> Engine<S> {
         wanted.iter().filter_map(|wanted| wanted.place).any(|key| self.table.place(key).kind != kind)
     }
 
-    /// Answers a request that the places of its own connection don't allow, and says whether it did.
+    /// Refuses a request that conflicts with places of its own asker or connection. Returns whether it did.
     fn refuse_for_own_places(
         &mut self,
         request: &LockMany<'_>,
@@ -262,7 +263,7 @@ impl<S: BuildHasher> Engine<S> {
         self.keep_names(names);
     }
 
-    /// The names for an answer. The caller gives them back with [`Engine::keep_names`].
+    /// The names for an answer. The caller returns them with [`Engine::keep_names`].
     pub(super) fn take_names(&mut self, names: &Names<'_>) -> Items {
         let mut items = std::mem::take(&mut self.names);
         names.iter().for_each(|name| items.push_name(name.as_str()));
@@ -283,8 +284,9 @@ impl<S: BuildHasher> Engine<S> {
         replies: &mut impl Replies,
     ) {
         let token = self.tokens.take();
+        let asker = self.known(self.who(context), context);
         for one in wanted.iter().zip(request.names.iter()) {
-            self.hold_one_of_many(request, one, token, context);
+            self.hold_one_of_many(request, one, (asker, token), context);
         }
         let token = request.has_fence.then_some(token);
         let waited = request.terms.lease.map(|_| Span::ZERO);
@@ -297,11 +299,10 @@ impl<S: BuildHasher> Engine<S> {
         &mut self,
         request: &LockMany<'_>,
         (wanted, name): (&Wanted, &LockName<'_>),
-        token: u64,
+        (asker, token): (Asker, u64),
         context: &Context<'_>,
     ) {
         let lock = wanted.lock.unwrap_or_else(|| self.table.add(wanted.hash, name.as_str()));
-        let asker = self.known(self.who(context), context);
         self.hold(lock, asker, Some(&request.terms), token, context.now);
     }
 
@@ -329,15 +330,16 @@ impl<S: BuildHasher> Engine<S> {
             }
             self.bundle_mut(key).places.push(place);
         }
-        // It would have been granted, but for others who are left over.
+        // Only waiters that are left over are in its way: then it is left over, too.
         if !request.is_any && self.is_bundle_left_over(key) {
             let first = self.bundle(key).places[0];
             self.leave_over(first);
         }
         if request.terms.refuses_deadlock {
-            match self.look_for_circle(asker, request.names.len(), None) {
-                Verdict::Wait => {}
-                verdict => return self.refuse_circle_of_many(key, &verdict, request, context, replies),
+            let circle = self.look_for_circle(asker, request.names.len(), None);
+            if circle != Circle::None {
+                self.take_back_many(key);
+                return self.refuse_circle_of_many(circle, request, context, replies);
             }
         }
         if let Some(timeout) = request.timeout {
@@ -362,30 +364,31 @@ impl<S: BuildHasher> Engine<S> {
         self.join(place)
     }
 
-    /// It was judged as if it had its places; it gives them up, and nobody has seen them.
     fn refuse_circle_of_many(
         &mut self,
-        key: BundleKey,
-        verdict: &Verdict,
+        circle: Circle,
         request: &LockMany<'_>,
         context: &Context<'_>,
         replies: &mut impl Replies,
     ) {
-        let cycle = std::mem::take(&mut self.cycle);
-        self.leave_many(key, context.now, replies);
-        if matches!(verdict, Verdict::Deadlock) {
-            self.stats.on_deadlock();
-            let names = self.take_names(&request.names);
-            self.answer(context, Outcome::Deadlock { subject: Subject::Locks(&names), cycle: &cycle }, replies);
-            self.keep_names(names);
-        } else {
+        if circle == Circle::Unknown {
             let first = request.names.iter().next().expect("there are several");
-            self.answer(context, walk_too_long(first.as_str()), replies);
+            return self.answer(context, walk_too_long(first.as_str()), replies);
         }
-        self.cycle = cycle;
+        self.stats.on_deadlock();
+        let names = self.take_names(&request.names);
+        self.answer(context, Outcome::Deadlock { subject: Subject::Locks(&names), cycle: &self.cycle }, replies);
+        self.keep_names(names);
     }
 
-    /// Ends a wait for several locks: its places first, then what follows for each lock.
+    /// Removes a wait whose request is refused after all.
+    fn take_back_many(&mut self, key: BundleKey) {
+        let bundle = self.take_bundle(key);
+        bundle.places.iter().for_each(|place| self.take_back(*place));
+        self.keep_bundle(bundle);
+    }
+
+    /// Ends a wait for several locks: removes all its places, then settles each lock.
     pub(super) fn leave_many(&mut self, key: BundleKey, now: Moment, replies: &mut impl Replies) {
         let bundle = self.take_bundle(key);
         let mut locks = std::mem::take(&mut self.left);
@@ -400,7 +403,7 @@ impl<S: BuildHasher> Engine<S> {
         self.left = locks;
     }
 
-    /// Takes a wait out of the list of those for several locks. Its places are the caller's.
+    /// Removes the bundle, but not its places.
     pub(super) fn take_bundle(&mut self, key: BundleKey) -> Box<Bundle> {
         let mut bundle = self.bundles.remove(key.index());
         if let Some(deadline) = bundle.deadline.take() {
@@ -409,7 +412,7 @@ impl<S: BuildHasher> Engine<S> {
         bundle
     }
 
-    /// Keeps it for its memory.
+    /// Keeps a bundle for its memory.
     pub(super) fn keep_bundle(&mut self, mut bundle: Box<Bundle>) {
         if self.spare_bundles.len() < KEPT {
             bundle.places.clear();

@@ -1,35 +1,43 @@
 //! The walk that looks for a circle of waits.
 //!
-//! Its nodes are askers. An asker waits for whoever its waiting requests wait for: the holders of each lock, and those ahead
-//! in its queue, with which the request does not fit. Requests for one of several locks and for units of a semaphore of more
-//! than one don't count: several others could end such a wait.
+//! Its nodes are askers. An asker waits for everybody that its waiting requests wait for: the holders of each lock, and the
+//! waiters ahead in its queue, if the request does not fit them. Requests for any of several locks, and for units of a
+//! semaphore that has more than one, don't count, because more than one other asker could end such a wait.
 //!
-//! The walk begins with who has just asked, and goes breadth first, so the circle that it finds is a short one. Each waiting
-//! asker is visited once, and each place ahead of several is looked at once: the marks below say from where on a queue
-//! was looked through before.
+//! The walk is breadth first, so it finds a short circle. It visits each waiting asker once, and looks at each place once,
+//! however many wait for it: the marks below tell which part of a queue it has already looked through.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
 use std::hash::BuildHasher;
 
 use super::Engine;
-use super::acquire::Verdict;
 use super::askers::Asker;
 use super::fit::Kind;
 use super::place::{Place, PlaceKey};
 use super::table::LockKey;
 use crate::wire::reply::CYCLE_MAX;
 
+/// Whether a new wait closes a circle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Circle {
+    None,
+    /// It does: the parties are in `Engine::cycle`.
+    Closed,
+    /// The walk has looked at the most places that it may look at.
+    Unknown,
+}
+
 /// What one walk has seen. Kept for its memory.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    /// Each asker that was met, and who waits for it.
+    /// Each asker that was met, and the one that waits for it.
     met: HashMap<Asker, Asker>,
-    /// Those whose waits are still to be looked at.
+    /// Askers whose waits are still to be looked at.
     next: VecDeque<Asker>,
-    /// Places from which on, towards the head, a queue was looked through: by one that nobody fits, or by a shared one.
+    /// Places from which a queue was looked through up to its head, and on behalf of which kind of waiter.
     passed: HashMap<PlaceKey, Passed>,
-    /// Locks whose holders were looked at, in the same way.
+    /// Locks whose holders were looked at, and on behalf of which kind of waiter.
     held: HashMap<LockKey, Passed>,
     left: usize,
 }
@@ -40,19 +48,19 @@ enum Passed {
     ByAll,
 }
 
-/// What a walk looks for: a way from the asker back to the asker.
+/// What a walk looks for: a path from the asker back to the asker.
 #[derive(Clone, Copy)]
 struct Search {
     asker: Asker,
     by: By,
 }
 
-/// How it goes through one of the new places.
+/// How the path goes through one of the new places.
 #[derive(Clone, Copy)]
 enum By {
-    /// It begins with what the asker waits for there. They are the last of the asker's, and so many.
+    /// It begins with what the asker waits for there. The new places are the last of the asker's; this is their number.
     New(usize),
-    /// It ends with who waits for the asker there, and begins with anything that the asker waits for.
+    /// It ends with somebody that waits for the asker there, and begins with anything that the asker waits for.
     Old { ahead: PlaceKey },
 }
 
@@ -73,7 +81,7 @@ impl Walk {
         self.held.clear();
     }
 
-    /// Counts one more place that is looked at, and says whether that was allowed.
+    /// Takes one place out of the budget, if there is one left.
     fn spend(&mut self) -> bool {
         let may_go_on = self.left > 0;
         self.left -= usize::from(may_go_on);
@@ -81,7 +89,7 @@ impl Walk {
     }
 }
 
-/// What came of looking at one place.
+/// The result of looking at one place.
 enum Step {
     GoOn,
     Found(Asker),
@@ -89,16 +97,16 @@ enum Step {
 }
 
 impl<S: BuildHasher> Engine<S> {
-    /// Whether the last `new` waits of an asker, which have their places already, close a circle. If so, it is in
-    /// `self.cycle`. `ahead` is a new place that may have got ahead of others.
+    /// Whether the last `new` waits of an asker, whose places are in their queues already, close a circle. If so,
+    /// `self.cycle` has its parties. `ahead` is a new place that may have got ahead of others.
     ///
-    /// A circle that was there before does not count, so it must go through one of the new places: from the asker by what
-    /// it waits for there, or back to the asker by who waits for it there.
-    pub(super) fn look_for_circle(&mut self, asker: Asker, new: usize, ahead: Option<PlaceKey>) -> Verdict {
+    /// A circle that existed before does not count: it must go through a new place, either from the asker to those that it
+    /// waits for there, or from those that wait there for the asker.
+    pub(super) fn look_for_circle(&mut self, asker: Asker, new: usize, ahead: Option<PlaceKey>) -> Circle {
         let ahead = ahead.filter(|key| self.table.place(*key).in_queue.next().is_some());
         // Whoever holds nothing, waits for nothing else, and gets ahead of nobody is waited for by nobody.
         if self.askers.party(asker).places.len() == new && ahead.is_none() {
-            return Verdict::Wait;
+            return Circle::None;
         }
         let mut walk = std::mem::take(&mut self.walk);
         walk.left = self.limits.turn_walk_max;
@@ -107,16 +115,16 @@ impl<S: BuildHasher> Engine<S> {
             step = self.walk_from(Search { asker, by: By::Old { ahead } }, &mut walk);
         }
         self.walk_left = self.walk_left.saturating_sub(self.limits.turn_walk_max - walk.left);
-        let verdict = match step {
-            Step::GoOn => Verdict::Wait,
-            Step::OutOfBudget => Verdict::TooManyToLookAt,
+        let circle = match step {
+            Step::GoOn => Circle::None,
+            Step::OutOfBudget => Circle::Unknown,
             Step::Found(last) => {
                 self.write_cycle(asker, last, &walk);
-                Verdict::Deadlock
+                Circle::Closed
             }
         };
         self.walk = walk;
-        verdict
+        circle
     }
 
     fn walk_from(&self, search: Search, walk: &mut Walk) -> Step {
@@ -143,7 +151,7 @@ impl<S: BuildHasher> Engine<S> {
         Step::GoOn
     }
 
-    /// Looks at all for whom one asker waits.
+    /// Looks at everybody that one asker waits for.
     fn look_from<'a>(
         &self,
         search: Search,
@@ -167,12 +175,12 @@ impl<S: BuildHasher> Engine<S> {
         Step::GoOn
     }
 
-    /// Whether a wait is for one lock that only others' ends can give.
+    /// Whether a wait counts: see the head of this file.
     fn counts(&self, key: PlaceKey) -> bool {
         self.table.place(key).kind != Kind::Unit && self.bundle_of(key).is_none_or(|bundle| !self.bundle(bundle).is_any)
     }
 
-    /// Looks at all for whom one place waits.
+    /// Looks at everybody that one place waits for.
     fn look_ahead(&self, search: Search, waiter: Asker, key: PlaceKey, walk: &mut Walk) -> Step {
         let place = self.table.place(key);
         let (lock, kind) = (place.lock, place.kind);
@@ -227,7 +235,7 @@ impl<S: BuildHasher> Engine<S> {
         Step::GoOn
     }
 
-    /// From the asker to the last, who waits for the asker.
+    /// Writes the parties from the asker to `last`, which waits for the asker.
     fn write_cycle(&mut self, asker: Asker, last: Asker, walk: &Walk) {
         let mut parties = vec![last];
         while let Some(before) = parties.last().and_then(|party| walk.met.get(party)) {
@@ -241,7 +249,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 }
 
-/// Notes what was looked through, and says whether it was not before.
+/// Sets a mark. Returns whether it is new.
 fn mark<K: Eq + std::hash::Hash>(marks: &mut HashMap<K, Passed>, key: K, passed: Passed) -> bool {
     match marks.entry(key) {
         Entry::Vacant(vacant) => {

@@ -22,12 +22,12 @@ pub(super) struct PlaceExtras {
 }
 
 impl PlaceExtras {
-    /// Whether it is one of those of which there are only so many in a server.
+    /// Whether its lock may stay closed after the hold. The server has a limit on such requests.
     pub(super) fn may_close(&self) -> bool {
         self.min_hold > Span::ZERO || self.lost_delay > Span::ZERO
     }
 
-    /// Whether a holder has something of it left.
+    /// Whether there is anything in it that a holder needs.
     pub(super) fn is_of_a_hold(&self) -> bool {
         self.lease.is_some() || self.may_close() || !self.label.is_empty()
     }
@@ -84,7 +84,7 @@ impl StoredId {
     }
 }
 
-/// This many are kept.
+/// Extras that are kept for their memory.
 const KEPT: usize = 1024;
 
 /// Extras that were used before.

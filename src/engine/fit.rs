@@ -1,4 +1,4 @@
-//! Who may hold a lock together. Granting, passing, holding back and the walk that looks for a deadlock all ask here.
+//! Who may hold a lock together. Grants, the order of queues and the search for deadlocks all follow these rules.
 
 use crate::wire::request::Fit;
 
@@ -23,15 +23,13 @@ impl Kind {
         }
     }
 
-    /// Whether both may hold together, and neither waits for the other where one is ahead of the other in the queue.
-    ///
-    /// What is special about units is not between two of them: a unit also waits while all units are held, and for
-    /// whoever is ahead of it (see [`Kind::passes`]).
+    /// Whether both may hold together. In a queue, one that fits does not wait for the other, with an exception for units:
+    /// see [`Kind::passes`].
     pub(super) fn fits(self, other: Kind) -> bool {
         matches!((self, other), (Kind::Shared, Kind::Shared) | (Kind::Unit, Kind::Unit))
     }
 
-    /// Whether it does not wait for a place that is ahead of it in the queue.
+    /// Whether it does not wait for a waiter that is ahead of it in the queue. A unit waits for everybody ahead of it.
     pub(super) fn passes(self, ahead: Kind) -> bool {
         self != Kind::Unit && self.fits(ahead)
     }

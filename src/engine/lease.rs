@@ -6,66 +6,85 @@ use super::askers::Asker;
 use super::place::PlaceKey;
 use super::release::Ending;
 use super::{Context, Due, Engine, Replies, refusal};
-use crate::time::Moment;
-use crate::wire::items::Items;
+use crate::time::{Moment, Span};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Subject};
-use crate::wire::request::{Renewal, Revocation};
+use crate::wire::request::{LockName, Renewal, Revocation};
 use crate::wire::{Id, Owner};
 
-/// A message for a request without a lease, for a hold that has none.
+/// The message for a renewal without a lease, of a hold that has none.
 const NO_LEASE: &str = "lease is missing, and there is none to renew";
 
 impl<S: BuildHasher> Engine<S> {
     pub(super) fn renew(&mut self, request: &Renewal<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         let asker = self.who(context).asker;
-        let held = |name: &str| {
-            let place = self.place_named(asker, name, request.token);
-            place.filter(|place| self.table.place(*place).is_holding())
-        };
-        let mut places = Vec::new();
-        let mut names = Items::default();
-        for name in request.names.iter().map(|name| name.as_str()) {
-            if let Some(place) = held(name) {
-                places.push(place);
+        if !request.is_many {
+            let name = request.names.iter().next().expect("there is always one").as_str();
+            return self.renew_one(asker, name, request, context, replies);
+        }
+        let mut names = std::mem::take(&mut self.names);
+        let mut needs_lease = false;
+        for name in request.names.iter().map(LockName::as_str) {
+            if let Some(place) = self.hold_named(asker, name, request.token) {
+                needs_lease |= request.lease.is_none() && self.lease_of(place).is_none();
                 names.push_name(name);
             }
         }
-        let has_none = |place: &PlaceKey| self.lease_of(*place).is_none();
-        if !request.is_many {
-            let name = request.names.iter().next().expect("there is always one").as_str();
-            let subject = Subject::Lock(name);
-            let outcome = match places.first() {
-                None => Outcome::RenewFailed { subject },
-                Some(place) if request.lease.is_none() && has_none(place) => {
-                    refusal(Reason::InvalidRequest, NO_LEASE, name)
-                }
-                Some(place) => {
-                    self.renew_place(*place, request, context.now);
-                    Outcome::Renewed { subject, waiters: self.waiters_for(&places) }
-                }
+        if names.is_empty() || needs_lease {
+            self.keep_names(names);
+            let names = self.take_names(&request.names);
+            let subject = Subject::Locks(&names);
+            let outcome = if needs_lease {
+                Outcome::Error { reason: Reason::InvalidRequest, message: NO_LEASE.into(), subject: Some(subject) }
+            } else {
+                Outcome::RenewFailed { subject }
             };
-            return self.answer(context, outcome, replies);
+            self.answer(context, outcome, replies);
+            return self.keep_names(names);
         }
-        let asked_for: Items = request.names.iter().map(|name| name.as_str()).collect();
-        let outcome = if places.is_empty() {
-            Outcome::RenewFailed { subject: Subject::Locks(&asked_for) }
-        } else if request.lease.is_none() && places.iter().any(has_none) {
-            let subject = Some(Subject::Locks(&asked_for));
-            Outcome::Error { reason: Reason::InvalidRequest, message: NO_LEASE.into(), subject }
-        } else {
-            places.iter().for_each(|place| self.renew_place(*place, request, context.now));
-            Outcome::Renewed { subject: Subject::Locks(&names), waiters: self.waiters_for(&places) }
+        let mut waiters = 0;
+        for name in request.names.iter().map(LockName::as_str) {
+            if let Some(place) = self.hold_named(asker, name, request.token) {
+                self.renew_place(place, request, context.now);
+                waiters += self.waiters_for(place);
+            }
+        }
+        self.answer(context, Outcome::Renewed { subject: Subject::Locks(&names), waiters }, replies);
+        self.keep_names(names);
+    }
+
+    fn renew_one(
+        &mut self,
+        asker: Option<Asker>,
+        name: &str,
+        request: &Renewal<'_>,
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
+        let subject = Subject::Lock(name);
+        let outcome = match self.hold_named(asker, name, request.token) {
+            None => Outcome::RenewFailed { subject },
+            Some(place) if request.lease.is_none() && self.lease_of(place).is_none() => {
+                refusal(Reason::InvalidRequest, NO_LEASE, name)
+            }
+            Some(place) => {
+                self.renew_place(place, request, context.now);
+                Outcome::Renewed { subject, waiters: self.waiters_for(place) }
+            }
         };
         self.answer(context, outcome, replies);
     }
 
-    fn lease_of(&self, place: PlaceKey) -> Option<crate::time::Span> {
+    fn hold_named(&self, asker: Option<Asker>, name: &str, token: Option<u64>) -> Option<PlaceKey> {
+        self.place_named(asker, name, token).filter(|place| self.table.place(*place).is_holding())
+    }
+
+    fn lease_of(&self, place: PlaceKey) -> Option<Span> {
         self.table.place(place).extras.as_ref()?.lease
     }
 
-    fn waiters_for(&self, places: &[PlaceKey]) -> u64 {
-        places.iter().map(|place| self.table.waiters(self.table.place(*place).lock) as u64).sum()
+    fn waiters_for(&self, place: PlaceKey) -> u64 {
+        self.table.waiters(self.table.place(place).lock) as u64
     }
 
     fn renew_place(&mut self, key: PlaceKey, request: &Renewal<'_>, now: Moment) {
@@ -79,8 +98,8 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    /// Ends holds on one lock: all of them, or those of one connection, of one owner, with one token. `connection` is who
-    /// the request means, if it means anybody; it may be nobody's name.
+    /// Ends holds on one lock: all of them, or those of one connection, of one owner, or with one token. `connection` is the
+    /// one that the request names, if it names any; the inner `None` stands for a text that is no connection's name.
     pub fn revoke(
         &mut self,
         request: &Revocation<'_>,

@@ -96,7 +96,7 @@ impl<T: Through> List<T> {
         self.len += 1;
     }
 
-    /// Puts a place behind another one that is in the list. None: at the beginning.
+    /// Inserts a place after one that is in the list. None: at the beginning.
     pub(super) fn insert_after(&mut self, places: &mut Places, previous: Option<PlaceKey>, key: PlaceKey) {
         let next = match previous {
             Some(previous) => T::links_mut(at_mut(places, previous)).next.replace(key),

@@ -75,7 +75,7 @@ pub struct Context<'a> {
     pub session: SessionKey,
     /// Comes back with every reply to the request.
     pub id: Option<Id<&'a str>>,
-    /// Which of the parties behind the session it is. None: the session itself.
+    /// The owner, one of the parties that share the session. None: the session itself.
     pub owner: Option<Owner<&'a str>>,
     /// The time of the turn.
     pub now: Moment,
@@ -86,11 +86,11 @@ pub struct Context<'a> {
 pub struct EngineLimits {
     /// Locks that one session may hold and wait for together.
     pub session_locks_max: usize,
-    /// Askers who may wait for one lock.
+    /// Askers that may wait for one lock.
     pub lock_waits_max: usize,
-    /// Requests with `min_hold` or `lost_delay` that wait, hold, or have left their lock closed.
+    /// Requests with `min_hold` or `lost_delay` that wait or hold, or whose lock is still closed.
     pub closing_locks_max: usize,
-    /// Grants in one turn beyond the first that an end brings a lock.
+    /// Grants in one turn, not counting the first on each lock after a hold or wait ended.
     pub turn_grants_max: usize,
     /// Places that walks for deadlocks look at in one turn, and the most that one of them looks at.
     pub turn_walk_max: usize,
@@ -120,7 +120,7 @@ pub struct Engine<S = RandomState> {
     deadlines: Deadlines<Due>,
     tokens: Tokens,
     stats: Stats,
-    /// Requests with `min_hold` or `lost_delay`, until nothing is left of them.
+    /// Requests that count towards [`EngineLimits::closing_locks_max`].
     closings: usize,
     /// Locks with waiters that are left over for the next turn.
     put_off: VecDeque<LockKey>,

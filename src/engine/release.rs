@@ -16,9 +16,9 @@ use crate::wire::request::Names;
 pub(super) enum Ending {
     /// By a request of its holder.
     GivenUp,
-    /// Its holder has not ended it: the connection is gone, or the lease has run out.
+    /// Without its holder: the connection has ended, or the lease has run out.
     Lost,
-    /// Somebody has taken it away, so that the lock is free.
+    /// By `revoke`, which also opens the lock.
     Revoked,
 }
 
@@ -35,7 +35,7 @@ impl<S: BuildHasher> Engine<S> {
         self.answer(context, Outcome::Released { subject }, replies);
     }
 
-    /// Several at once. What is answered is what the asker was on when the request came.
+    /// Several at once. The reply lists what the asker held or waited for when the request came.
     pub(super) fn unlock_many(
         &mut self,
         names: &Names<'_>,
@@ -54,7 +54,7 @@ impl<S: BuildHasher> Engine<S> {
             return self.keep_names(names);
         }
         for name in names.iter() {
-            // A wait for several of them ends with the first.
+            // A wait for several of them ends with the first. The asker is looked up again: an owner without places is gone.
             if let Some(place) = self.place_named(self.who(context).asker, name.as_str(), token) {
                 self.cancel_or_release(place, context.now, replies);
             }
@@ -63,8 +63,8 @@ impl<S: BuildHasher> Engine<S> {
         self.keep_names(released);
     }
 
-    /// The place of an asker on a lock; with a token, only a hold that has it. Most release what they took last, which is
-    /// found without the hash and the index: an eighth of what a lock and its unlock cost in here.
+    /// The place of an asker on a lock; with a token, only a hold that has it. Most clients release what they locked last,
+    /// which is found without the hash and the index: an eighth of what a lock and its unlock cost in the engine.
     #[inline]
     pub(super) fn place_named(&self, asker: Option<Asker>, name: &str, token: Option<u64>) -> Option<PlaceKey> {
         let asker = asker?;
@@ -82,7 +82,7 @@ impl<S: BuildHasher> Engine<S> {
         })
     }
 
-    /// All of one owner, or all of the connection.
+    /// Releases everything of one owner, or of the whole connection.
     pub(super) fn leave_all(&mut self, context: &Context<'_>, replies: &mut impl Replies) {
         while let Some(place) = self.first_of(context) {
             self.cancel_or_release(place, context.now, replies);
@@ -97,7 +97,7 @@ impl<S: BuildHasher> Engine<S> {
         self.askers.party(asker?).places.first()
     }
 
-    /// All of a session that ends.
+    /// Ends all holds and waits of a session that ends.
     pub(super) fn lose_all(&mut self, session: SessionKey, now: Moment, replies: &mut impl Replies) {
         while let Some(asker) = self.askers.first_busy(session) {
             let place = self.askers.party(asker).places.first().expect("it is busy");
@@ -117,7 +117,7 @@ impl<S: BuildHasher> Engine<S> {
         self.settle(lock, now, replies);
     }
 
-    /// The same. A wait that had an id is told so.
+    /// The same for a place with extras. A wait with an id is answered `cancelled`.
     #[inline(never)]
     fn cancel_or_release_special(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
         let place = self.table.place(key);
@@ -187,19 +187,19 @@ impl<S: BuildHasher> Engine<S> {
         place
     }
 
-    /// After the last that is to be said of a place which was taken off: keeps its memory, forgets its owner.
+    /// Keeps the memory of a place that was taken off, and forgets its owner. Nothing more can be said to that owner.
     #[inline]
     pub(super) fn give_back(&mut self, place: Place) {
         self.askers.forget_if_idle(place.asker);
         let was_wait = !place.is_holding();
         if let Some(extras) = place.extras {
-            // Those of a hold were counted when it ended.
+            // Those of a hold were counted when the hold ended.
             self.closings -= usize::from(was_wait && extras.may_close());
             self.pool.put(extras);
         }
     }
 
-    /// A hold has ended: whether nobody gets the lock for a while.
+    /// After a hold has ended: closes the lock, if its terms say so.
     fn close(&mut self, place: &Place, ending: Ending, now: Moment) {
         let Some(extras) = place.extras.as_ref().filter(|extras| extras.may_close()) else { return };
         let until = match ending {
@@ -215,14 +215,14 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    /// A lock is closed no longer. Its deadline is not armed any more.
+    /// Opens a closed lock. Its deadline is no longer armed.
     pub(super) fn open(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
         self.table.special_mut(lock).closing = None;
         self.closings -= 1;
         self.settle(lock, now, replies);
     }
 
-    /// The lease of a hold has run out. Its deadline is not armed any more.
+    /// The lease of a hold has run out. Its deadline is no longer armed.
     pub(super) fn expire(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
         let place = self.table.place_mut(key);
         place.deadline = None;

@@ -1,12 +1,12 @@
 //! Who is granted after something has ended.
 //!
-//! A lock that somebody has left is settled: its waiters are granted in their order, each that waits for nobody. A grant of
-//! one of several locks leaves the queues of the others, so these are settled as well: they go on a list, never into a
-//! recursion.
+//! When a hold or a wait ends, its lock is settled: every waiter that waits for nobody is granted, in the order of the queue.
+//! A grant of one of several locks leaves the queues of the others, so these are settled as well. They go on a list, never
+//! into a recursion.
 //!
-//! What an end brings is unbounded where many share a lock, so a turn grants only so many. The first grant on each lock
-//! that was left is made at once; those beyond a turn's budget are left over for the next one, do not time out meanwhile,
-//! and whoever comes to such a lock waits behind them.
+//! One end can free any number of shared waiters, so grants have a budget for each turn. The first grant on each lock that
+//! was left is free. Waiters beyond the budget are left over for the next turn: meanwhile they don't time out, and new
+//! requests for their locks wait after them.
 
 use std::hash::BuildHasher;
 
@@ -30,16 +30,16 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     fn settle_special(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
-        // Those who were ready before were not granted for a reason, which still stands unless they were left over.
+        // Waiters that were ready before need other locks as well, unless they are left over.
         let is_put_off = self.table.special(lock).is_some_and(|special| special.is_put_off);
         let first = if is_put_off { self.table.entry(lock).waiters.first() } else { None };
         self.grant_from(first, lock, true, now, replies);
         self.settle_touched(now, replies);
     }
 
-    /// Several locks that one request has left at once, in their order, and then what their grants have left.
+    /// Settles several locks that one request has left at once, in order, and then those that the grants have left.
     pub(super) fn settle_together(&mut self, locks: &[LockKey], now: Moment, replies: &mut impl Replies) {
-        // First all, as another request for several of them may wait for nobody now.
+        // Before any grant, because another request for several of these locks may wait for nobody now.
         locks.iter().for_each(|lock| self.table.look_for_ready(*lock));
         for lock in locks {
             self.grant_from(self.table.entry(*lock).waiters.first(), *lock, true, now, replies);
@@ -47,7 +47,7 @@ impl<S: BuildHasher> Engine<S> {
         self.settle_touched(now, replies);
     }
 
-    /// Goes on where the budget of the last turn ended, in the order of the locks.
+    /// Continues where the budget of the last turn ended, in the order of the locks.
     pub(super) fn settle_left_over(&mut self, now: Moment, replies: &mut impl Replies) {
         let mut locks = std::mem::take(&mut self.put_off);
         while self.grants_left > 0
@@ -57,7 +57,7 @@ impl<S: BuildHasher> Engine<S> {
             self.grant_from(self.table.entry(lock).waiters.first(), lock, false, now, replies);
             self.settle_touched(now, replies);
             if self.put_off.contains(&lock) {
-                // The budget has ended here again, and this is where the next turn goes on.
+                // The budget is used up. The next turn continues with this lock.
                 self.put_off.retain(|other| *other != lock);
                 locks.push_front(lock);
             }
@@ -66,18 +66,18 @@ impl<S: BuildHasher> Engine<S> {
         self.put_off = locks;
     }
 
-    /// What a grant has left is settled in turn, which may leave more.
+    /// Settles the locks that grants have left. This can lead to further grants that leave further locks.
     fn settle_touched(&mut self, now: Moment, replies: &mut impl Replies) {
         while let Some(lock) = self.touched.pop_front() {
-            // It may have been on the list twice.
+            // It may have been on the list twice, and be gone.
             if self.table.contains(lock) {
                 self.grant_from(self.table.entry(lock).waiters.first(), lock, false, now, replies);
             }
         }
     }
 
-    /// Grants those on a lock who wait for nobody: of those who are known to be ready, from the given one on, and then of
-    /// those who turn out to be.
+    /// Grants the waiters of a lock that wait for nobody: those already marked as ready, from `first` on, then those that
+    /// become ready. `is_free`: the first grant is not counted.
     fn grant_from(
         &mut self,
         first: Option<PlaceKey>,
@@ -94,7 +94,7 @@ impl<S: BuildHasher> Engine<S> {
             if !self.is_grantable(key) {
                 continue;
             }
-            if std::mem::take(&mut is_free) || self.grants_left > 0 && self.spend_grant() {
+            if std::mem::take(&mut is_free) || self.spend_grant() {
                 self.grant(key, now, replies);
             } else {
                 self.leave_over(key);
@@ -103,12 +103,14 @@ impl<S: BuildHasher> Engine<S> {
         self.table.remove_if_free(lock);
     }
 
+    /// Takes one grant out of the budget, if there is one left.
     fn spend_grant(&mut self) -> bool {
-        self.grants_left -= 1;
-        true
+        let has_one = self.grants_left > 0;
+        self.grants_left -= usize::from(has_one);
+        has_one
     }
 
-    /// Whether a place that waits for nobody on its lock waits for nobody at all.
+    /// Whether a place that is ready on its lock can be granted: a request for all of several locks needs every place ready.
     fn is_grantable(&self, key: PlaceKey) -> bool {
         let Some(bundle) = self.bundle_of(key) else { return true };
         let bundle = self.bundle(bundle);
@@ -116,7 +118,7 @@ impl<S: BuildHasher> Engine<S> {
         bundle.is_any || bundle.places.iter().all(is_ready)
     }
 
-    /// Whether a wait would have been granted, but for the budget of the turn.
+    /// Whether a wait was not granted only because of the budget.
     pub(super) fn is_left_over(&self, key: PlaceKey) -> bool {
         self.table.place(key).standing == Standing::Ready && self.is_grantable(key)
     }
@@ -137,7 +139,7 @@ impl<S: BuildHasher> Engine<S> {
         ready.any(|(key, _)| self.is_grantable(key))
     }
 
-    /// All the locks that it is to get have somebody left over.
+    /// Leaves a waiter over for the next turn, on each lock that it is to get.
     pub(super) fn leave_over(&mut self, key: PlaceKey) {
         match self.bundle_of(key) {
             Some(bundle) if !self.bundle(bundle).is_any => {
@@ -177,7 +179,7 @@ impl<S: BuildHasher> Engine<S> {
         self.trim(key);
     }
 
-    /// All of its places, or the one place that came first.
+    /// Grants a request for several locks: all its places, or the one that is ready.
     fn grant_many(&mut self, key: BundleKey, granted: PlaceKey, now: Moment, replies: &mut impl Replies) {
         let token = self.tokens.take();
         let since = self.table.place(granted).since;
@@ -206,7 +208,7 @@ impl<S: BuildHasher> Engine<S> {
                 self.give_back(place);
             }
         }
-        // Only after all are left, as somebody may wait for several of them.
+        // Only once all are left, because another request may wait for several of them.
         for index in 0..self.touched.len() {
             if self.table.contains(self.touched[index]) {
                 self.table.look_for_ready(self.touched[index]);
@@ -232,7 +234,7 @@ impl<S: BuildHasher> Engine<S> {
         self.askers.on_grant(asker);
     }
 
-    /// A holder needs little of what a waiter has.
+    /// Removes what only a waiter needs.
     fn trim(&mut self, key: PlaceKey) {
         let place = self.table.place_mut(key);
         if let Some(extras) = &mut place.extras {

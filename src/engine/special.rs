@@ -1,22 +1,20 @@
-//! What most locks don't have: holders and waiters of other kinds, priorities, waits for several locks, times of being
-//! closed.
+//! What most locks don't have: shared holders, units, priorities, waits for several locks, closed times.
 //!
-//! Of the waiters, those that wait for nobody on this lock stand first: they are [`Standing::Ready`]. On a lock with nothing
-//! of this they are granted at once, so there are none. They stay where their request needs other locks as well, or the
-//! budget of a turn has left them over.
+//! The first waiters of such a lock may be [`Standing::Ready`]: they wait for nobody on this lock, but were not granted,
+//! because their request needs other locks as well, or because the budget of a turn has left them over. All that are ready
+//! come before all that are not.
 
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 
 use super::deadline::DeadlineKey;
 use super::fit::Kind;
-use super::list::List;
-use super::list::OfAsker;
+use super::list::{List, OfAsker};
 use super::place::{Place, PlaceKey, Standing, at, at_mut};
 use super::table::{LockKey, Table};
 use crate::wire::request::PRIORITY_MAX;
 
-/// Names what is special about a lock, while it has an entry.
+/// The key of a lock's [`Special`], while the lock has an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SpecialKey(NonZeroU32);
 
@@ -38,13 +36,13 @@ pub(super) struct Special {
     pub(super) units: u32,
     /// How many units it has, while there are any such.
     pub(super) slots: u32,
-    /// The last of the waiters that are ready, which are the first of all.
+    /// The last waiter that is ready.
     pub(super) last_ready: Option<PlaceKey>,
     /// The last waiter of each priority above 0, from 1 on.
     levels: [Option<PlaceKey>; PRIORITY_MAX as usize],
-    /// Until when it is closed.
+    /// While it is closed: the deadline at which it opens.
     pub(super) closing: Option<DeadlineKey>,
-    /// Whether it is on the list of those that have waiters left over for the next turn.
+    /// Whether it is on the list of locks with waiters that are left over for the next turn.
     pub(super) is_put_off: bool,
 }
 
@@ -62,7 +60,7 @@ impl<S: BuildHasher> Table<S> {
         self.entry(lock).special.map(|key| &self.specials[key.index()])
     }
 
-    /// The same, to change it; made if nothing was.
+    /// The same, to change it. Adds an empty one if there was none.
     pub(super) fn special_mut(&mut self, lock: LockKey) -> &mut Special {
         let key = match self.entry(lock).special {
             Some(key) => key,
@@ -75,20 +73,19 @@ impl<S: BuildHasher> Table<S> {
         &mut self.specials[key.index()]
     }
 
-    /// Whether a request that comes now would wait for nobody on this lock, on which nobody is left over. `slots` counts for
-    /// units.
+    /// Whether a new request would wait for nobody on this lock, if nobody is left over there. `slots` is for units.
     #[inline]
     pub(super) fn is_free_for(&self, lock: LockKey, kind: Kind, slots: u32, priority: u8) -> bool {
         let entry = self.entry(lock);
         let Some(special) = self.special(lock) else {
-            // Whoever is on it is exclusive.
+            // All places are exclusive.
             return entry.holders.is_empty() && entry.waiters.is_empty();
         };
         special.closing.is_none()
             && self.fits_holders(lock, kind, slots)
             && match entry.waiters.last() {
                 None => true,
-                // Nobody is ahead of it. If somebody is, that one waits, and whom it waits for would be in the way too.
+                // A waiter ahead of it waits for somebody whom the new request would have to wait for, too.
                 Some(_) if priority > 0 => self.level_end(special, priority).is_none(),
                 Some(last) => special.last_ready == Some(last) && kind.passes(at(&self.places, last).kind),
             }
@@ -100,35 +97,33 @@ impl<S: BuildHasher> Table<S> {
         holders.is_empty() || (self.fits_a_holder(lock, kind) && (kind != Kind::Unit || holders.len() < slots as usize))
     }
 
-    /// All holders are of one kind.
+    /// Whether a request fits the holders. They are all of one kind.
     pub(super) fn fits_a_holder(&self, lock: LockKey, kind: Kind) -> bool {
         self.entry(lock).holders.first().is_none_or(|first| kind.fits(at(&self.places, first).kind))
     }
 
-    /// The last waiter with this priority or a higher one. Priority 0 is that of all.
+    /// The last waiter with this priority or a higher one. The priority is above 0.
     fn level_end(&self, special: &Special, priority: u8) -> Option<PlaceKey> {
         special.levels[usize::from(priority) - 1..].iter().find_map(|last| *last)
     }
 
-    /// Adds a waiter, behind those with its priority or a higher one, and behind those who are left over.
+    /// Adds a waiter with a priority above 0: after the waiters with that priority or a higher one, and after those that are
+    /// left over.
     pub(super) fn join_queue(&mut self, place: Place, has_left_over: bool, of_asker: &mut List<OfAsker>) -> PlaceKey {
         let (lock, priority) = (place.lock, place.priority());
-        if priority == 0 {
-            return self.join(place, of_asker);
-        }
-        let special = &*self.special_mut(lock);
-        let last_ready = special.last_ready;
-        let mut previous = self.level_end(self.special(lock).expect("it was made"), priority);
+        self.special_mut(lock);
+        let special = self.special(lock).expect("it was added");
+        let mut previous = self.level_end(special, priority);
         let is_ready = |place| at(&self.places, place).standing == Standing::Ready;
         if has_left_over && previous.is_none_or(is_ready) {
-            previous = last_ready;
+            previous = special.last_ready;
         }
-        let key = self.join_behind(previous, place, of_asker);
+        let key = self.join_after(previous, place, of_asker);
         self.special_mut(lock).levels[usize::from(priority) - 1] = Some(key);
         key
     }
 
-    /// The first waiter that is not known to be ready, made ready if it waits for nobody on this lock.
+    /// Marks the first waiter that is not yet ready as ready, if it waits for nobody on this lock.
     pub(super) fn next_ready(&mut self, lock: LockKey) -> Option<PlaceKey> {
         let special = self.special(lock)?;
         if special.closing.is_some() {
@@ -150,15 +145,14 @@ impl<S: BuildHasher> Table<S> {
         Some(next)
     }
 
-    /// Notes a place that is about to become one of a semaphore.
+    /// Counts a unit of a semaphore that is about to be added.
     pub(super) fn count_unit(&mut self, lock: LockKey, slots: u32) {
         let special = self.special_mut(lock);
         special.units += 1;
         special.slots = slots;
     }
 
-    /// Somebody has got ahead of waiters that may have been ready: they are looked at again. None of them can be granted by
-    /// that.
+    /// Checks again which waiters are ready, after a request got ahead of them. Nobody is granted by that.
     pub(super) fn look_again(&mut self, lock: LockKey) {
         if self.special(lock).is_some_and(|special| special.last_ready.is_some()) {
             self.forget_ready(lock);
@@ -166,15 +160,16 @@ impl<S: BuildHasher> Table<S> {
         }
     }
 
-    /// Somebody has joined a lock: if others are left over on it, the new one may wait for nobody but still stand behind them.
+    /// After a waiter was added: if it waits for nobody, and was not granted only because others are left over, it is left
+    /// over too.
     #[inline]
-    pub(super) fn look_behind_left_over(&mut self, lock: LockKey) {
+    pub(super) fn join_left_over(&mut self, lock: LockKey) {
         if self.special(lock).is_some_and(|special| special.is_put_off) {
             self.look_for_ready(lock);
         }
     }
 
-    /// Makes those ready who wait for nobody on this lock any more.
+    /// Marks all further waiters as ready that wait for nobody on this lock.
     pub(super) fn look_for_ready(&mut self, lock: LockKey) {
         while self.next_ready(lock).is_some() {}
     }
@@ -198,7 +193,7 @@ impl<S: BuildHasher> Table<S> {
         }
     }
 
-    /// A place is about to be taken out.
+    /// A place is about to be removed.
     #[inline]
     pub(super) fn on_leave(&mut self, lock: LockKey, key: PlaceKey) {
         if self.entry(lock).special.is_some() {
@@ -234,7 +229,7 @@ impl<S: BuildHasher> Table<S> {
         }
     }
 
-    /// Checks a lock's holders and waiters against what is said of them above.
+    /// Checks a lock's holders and waiters against the rules above.
     ///
     /// # Panics
     /// If anything contradicts.

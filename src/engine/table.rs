@@ -216,8 +216,8 @@ impl<S: BuildHasher> Table<S> {
         key
     }
 
-    /// Adds a place behind one that waits, or before all others.
-    pub(super) fn join_behind(
+    /// Adds a waiter after another one. None: before all others.
+    pub(super) fn join_after(
         &mut self,
         previous: Option<PlaceKey>,
         place: Place,

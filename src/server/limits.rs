@@ -18,7 +18,7 @@ pub struct Limits {
     pub connection_locks_max: usize,
     /// Connections that may wait for one lock.
     pub lock_waits_max: usize,
-    /// Requests with `min_hold` or `lost_delay`, from when they come until nothing is left of them.
+    /// Requests with `min_hold` or `lost_delay` that wait or hold, or whose lock is still closed.
     pub closing_locks_max: usize,
     /// A connection that has sent nothing for this long is closed. None: never.
     pub max_idle: Option<Duration>,
@@ -48,7 +48,7 @@ pub struct Limits {
     pub turn_expiries_max: usize,
     /// Once the deadlines of one turn have written this many bytes, the others wait for the next turn.
     pub turn_expiry_bytes: usize,
-    /// Grants in one turn, beyond the first that an end brings a lock.
+    /// Grants in one turn, not counting the first on each lock after a hold or wait ended.
     pub turn_grants_max: usize,
     /// Places that walks for deadlocks look at in one turn, before further requests that need one wait for the next turn;
     /// also the most that one of them may look at.

@@ -23,7 +23,7 @@ pub struct Answer {
     pub name: Option<String>,
     /// The locks of a request for several.
     pub names: Vec<String>,
-    /// Which of the parties behind this connection the request was for.
+    /// The owner that the request was for.
     pub owner: Option<Owner<Box<str>>>,
     /// The token of a hold.
     pub token: Option<u64>,
@@ -82,7 +82,7 @@ pub struct AnswerLimits {
 pub struct Asker {
     /// The connection's name.
     pub connection: String,
-    /// Which of the parties behind the connection it is. None: the connection itself.
+    /// The owner. None: the connection itself.
     pub owner: Option<Owner<Box<str>>>,
 }
 
@@ -138,7 +138,7 @@ pub struct PlaceDetail {
     /// The name that the client gave itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// Which of the parties behind the connection it is. None: the connection itself.
+    /// The owner. None: the connection itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner<Box<str>>>,
     /// `exclusive` or `shared`; empty for a unit of a semaphore.

@@ -27,7 +27,7 @@ impl Items {
         push_str(&mut self.text, name);
     }
 
-    /// Adds one of the parties behind a connection. None: the connection itself.
+    /// Adds an owner. None: the connection itself.
     pub fn push_party(&mut self, connection: Peer, owner: Option<Owner<&str>>) {
         self.begin();
         if let Some(owner) = owner {

@@ -30,7 +30,7 @@ pub struct PlaceRow<'a> {
     pub connection: Peer,
     /// The name that the client gave itself.
     pub client: Option<&'a str>,
-    /// Which of the parties behind the connection it is. None: the connection itself.
+    /// The owner. None: the connection itself.
     pub owner: Option<Owner<&'a str>>,
     /// Whom it shares the lock with.
     pub fit: Fit,

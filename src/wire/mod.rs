@@ -41,7 +41,7 @@ pub enum Id<T> {
     Text(T),
 }
 
-/// Which of the parties behind one connection is meant: a player, a task, a thread. It has the form of an id, and `7` and
+/// One of the parties that share a connection: a player, a task, a thread. It has the form of an id, and `7` and
 /// `"7"` are different.
 pub type Owner<T> = Id<T>;
 

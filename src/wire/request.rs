@@ -75,7 +75,7 @@ impl<'a> LockName<'a> {
 pub struct Request<'a> {
     /// Returned with every reply to it.
     pub id: Option<Id<Cow<'a, str>>>,
-    /// Which of the parties behind the connection asks. None: the connection itself.
+    /// The owner that asks. None: the connection itself.
     pub owner: Option<Owner<Cow<'a, str>>>,
     /// The command.
     pub command: Command<'a>,

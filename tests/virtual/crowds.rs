@@ -1,5 +1,6 @@
 //! More who are to be granted at once than a turn grants.
 
+use officer::server::Limits;
 use officer::time::Moment;
 
 use crate::words::{lock, released, timed_out, unlock, with};
@@ -66,4 +67,24 @@ fn those_that_a_turn_has_left_over_do_not_time_out() {
     world.oversleep(std::time::Duration::from_secs(1));
     let received: Vec<Received> = world.step().into_iter().filter(|(client, _)| *client == bob).collect();
     assert_eq!(granted(&received, bob), (0..WAITERS).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_request_that_is_refused_for_a_deadlock_grants_nobody_who_is_left_over() {
+    let mut world = World::with_limits(Limits { turn_grants_max: 1, ..Limits::default() });
+    let [ann, bob, carl] = world.connect();
+    world.say(ann, &lock("db", ""));
+    world.say(carl, &lock("b", ""));
+    for owner in 1..=4 {
+        world.say(bob, &with(&lock("db", SHARED), &format!(r#""owner":{owner}"#)));
+    }
+    // The first to hold db waits for carl, so carl must not wait for db.
+    world.say(bob, &lock("b", r#""owner":1"#));
+    world.put(ann, format!("{}\n", unlock("db")).as_bytes());
+    world.put(carl, format!("{}\n", lock("db", r#""deadlock":"refuse""#)).as_bytes());
+    let received = world.step_once();
+    assert_eq!(granted(&received, bob), [1, 2]);
+    assert!(received.iter().any(|(client, line)| *client == carl && line.contains(r#""result":"deadlock""#)));
+    assert_eq!(granted(&world.step_once(), bob), [3]);
+    assert_eq!(granted(&world.step_once(), bob), [4]);
 }

@@ -279,7 +279,7 @@ fn a_partial_write_is_continued_when_there_is_room() {
     world.take_only(ann, 10);
     assert_eq!(world.say(ann, RESET), []);
     assert_eq!(world.partial(ann), 10);
-    assert_eq!(world.say(ann, &lock("db", "")), [], "what comes later queues behind it");
+    assert_eq!(world.say(ann, &lock("db", "")), [], "what comes later queues after it");
     assert_eq!(world.take(ann, Some(5)), []);
     assert_eq!(world.partial(ann), 15);
     assert_eq!(world.take(ann, None), [(ann, RESET_SUCCEEDED.to_owned()), (ann, acquired("db"))]);

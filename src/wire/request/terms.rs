@@ -24,6 +24,13 @@ pub struct Terms<'a> {
     pub label: Option<Cow<'a, str>>,
 }
 
+impl Terms<'_> {
+    /// Whether the lock may stay closed for a while after the hold.
+    pub fn may_close(&self) -> bool {
+        self.min_hold > Span::ZERO || self.lost_delay > Span::ZERO
+    }
+}
+
 /// Whom a holder shares its lock with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fit {

@@ -58,7 +58,7 @@ impl Model {
         self.queue(name).iter().copied().find(|number| self.is_ready(self.wait(*number), name))
     }
 
-    /// Where in a lock's queue a new request has its place: ahead of those of lower priority, but behind everybody who
+    /// Where in a lock's queue a new request has its place: ahead of those of lower priority, but after everybody who
     /// waits for nobody there if somebody is left over.
     pub(super) fn place(&self, name: &str, priority: u128) -> usize {
         let queue = self.queue(name);
@@ -72,7 +72,7 @@ impl Model {
         by_priority.max(behind(&|wait| !self.waits_on(wait, name)))
     }
 
-    /// Whether a new request for this lock would be granted at once. While anybody is left over it waits behind them.
+    /// Whether a new request for this lock would be granted at once. While anybody is left over it waits after them.
     pub(super) fn is_free_for(&self, name: &str, kind: Kind, priority: u128) -> bool {
         let ahead = &self.queue(name)[..self.place(name, priority)];
         self.first_ready(name).is_none() && !self.is_held_back(name, kind, ahead)

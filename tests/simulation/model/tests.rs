@@ -177,7 +177,7 @@ fn shared_holders_hold_together_and_an_exclusive_waiter_holds_later_ones_back() 
     talk.say(4, "lock", shared, &[]);
     let conflict = r#"{"result":"error","reason":"mode_conflict","name":"a"}"#;
     talk.say(0, "lock", r#","name":"a""#, &[(0, conflict)]);
-    // The exclusive one leaves and frees those behind it.
+    // The exclusive waiter leaves, so the shared ones after it no longer wait for anybody.
     talk.leave(2, &[(3, acquired), (4, acquired)]);
 }
 
@@ -297,7 +297,7 @@ fn one_of_several_is_granted_and_the_other_queues_are_left() {
     let held = r#"{"result":"error","reason":"already_held","name":"a"}"#;
     talk.say(2, "lock", any, &[(2, held)]);
     talk.say(4, "lock", r#","name":"b""#, &[]);
-    // It gets b; who waits behind it for a is the next there.
+    // It gets b, so the waiter after it in the queue of a is now the first there.
     talk.leave(1, &[(2, r#"{"name":"b","result":"acquired"}"#)]);
     talk.leave(0, &[(3, r#"{"name":"a","result":"acquired"}"#)]);
     let maxed = r#"{"name":"a","result":"queue_maxed","queue":["unix:3"]}"#;
