@@ -57,7 +57,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let count = client.revoke(&options.name, &which).map_err(|error| options.server.failure(error))?;
     let name = Shown(&options.name);
     let said = match count {
-        None if is_picked => return Err(nothing(format!("no holder of '{name}' is like that"))),
+        None if is_picked => return Err(nothing(format!("no hold on '{name}' matches"))),
         None => return Err(nothing(format!("nobody holds '{name}'"))),
         Some(0) => format!("'{name}' was closed, and is open now"),
         Some(1) => format!("'{name}' was taken from its holder, and has passed on"),

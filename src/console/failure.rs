@@ -160,6 +160,12 @@ impl fmt::Display for Failure {
                         write_queue(&mut reason, queue)?;
                         reason
                     }
+                    Error::TimedOut { .. } if locks.names.len() > 1 => "timed out waiting for the locks".to_owned(),
+                    Error::QueueMaxed { queue } if locks.names.len() > 1 => {
+                        let mut reason = "the queue of one of the locks is full".to_owned();
+                        write_queue(&mut reason, queue)?;
+                        reason
+                    }
                     error => error.to_string(),
                 };
                 if let Error::TimedOut { queue } | Error::QueueMaxed { queue } = &**error

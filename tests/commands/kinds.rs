@@ -21,6 +21,12 @@ fn several_names_are_taken_together_or_not_at_all() {
     assert_eq!((status.holders.len(), status.waiting), (0, 1));
     let said = format!("'a' and 'b': not all of the locks are free; 'b' is held by {}", observer.connection_name());
     run(&mut server.lock(&["-n", "a", "b"], &["true"])).expect_failure(75, &said);
+    for (limit, said) in [
+        (["-w", "0.02"], "'a' and 'b': timed out waiting for the locks;"),
+        (["-q", "1"], "'a' and 'b': the queue of one of the locks is full;"),
+    ] {
+        run(&mut server.lock(&[&limit[..], &["a", "b"]].concat(), &["true"])).expect_failure(75, said);
+    }
 
     guard.release().unwrap();
     assert_eq!([program.line(), program.line()], ["a", "b"]);

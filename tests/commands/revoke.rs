@@ -34,9 +34,9 @@ fn holders_are_picked_by_token_connection_and_owner() {
     let taken = ["'x' was taken from its holder, and has passed on"];
 
     for (args, said) in [
-        (&["--owner", "carl"][..], "no holder of 'x' is like that"),
-        (&["--token", "1"], "no holder of 'x' is like that"),
-        (&["--connection", "127.0.0.1:1"], "no holder of 'x' is like that"),
+        (&["--owner", "carl"][..], "no hold on 'x' matches"),
+        (&["--token", "1"], "no hold on 'x' matches"),
+        (&["--connection", "127.0.0.1:1"], "no hold on 'x' matches"),
     ] {
         run(&mut server.officer("revoke", &[args, &["x"]].concat())).expect_failure(1, said);
     }
@@ -47,7 +47,7 @@ fn holders_are_picked_by_token_connection_and_owner() {
     assert_eq!(run(&mut server.officer("revoke", &["--owner", "\"1\"", "x"])).expect_success(), taken);
     let token = guards[1].token().unwrap().to_string();
     assert_eq!(run(&mut server.officer("revoke", &["--token", &token, "x"])).expect_success(), taken);
-    run(&mut server.officer("revoke", &["--token", &token, "x"])).expect_failure(1, "no holder of 'x' is like that");
+    run(&mut server.officer("revoke", &["--token", &token, "x"])).expect_failure(1, "no hold on 'x' matches");
     assert_eq!(count(), 1);
     let connection = holders[0].connection_name();
     assert_eq!(run(&mut server.officer("revoke", &["--connection", &connection, "x"])).expect_success(), taken);
