@@ -76,11 +76,11 @@ struct Lease {
 pub(super) enum Asked {
     /// It is held already, by this hold, which has one more guard.
     Nested(u64),
-    /// The server is to be asked, for this owner.
+    /// Ask the server, for this owner.
     New(u64, Option<Owner>),
 }
 
-/// What is to be said to the server about a hold.
+/// What to tell the server about a hold.
 #[derive(Debug)]
 pub(super) struct Subject {
     pub(super) names: Vec<String>,
@@ -240,7 +240,7 @@ impl Holds {
         self.renewals.extend(lease.renew_at.map(|at| (at, number)));
     }
 
-    /// When the next lease is to be renewed.
+    /// When to renew the next lease.
     pub(super) fn next_renewal(&self) -> Option<Instant> {
         self.renewals.first().map(|(at, _)| *at)
     }

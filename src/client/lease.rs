@@ -1,4 +1,4 @@
-//! Leases: when they are renewed, and by whom.
+//! Leases: when they are renewed, and who renews them.
 
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};

@@ -234,7 +234,7 @@ impl Link {
         }
     }
 
-    /// The next read ends when a lease is to be renewed, if that is soon.
+    /// The next read ends in time to renew a lease, if that is soon.
     fn wait_at_most(&mut self, next_renewal: Result<Option<Instant>, Error>) -> Result<(), Error> {
         let wait = next_renewal?.map_or(self.pulse.tick, |next| until(next).min(self.pulse.tick));
         self.lines.set_wait(wait).map_err(|error| Error::ConnectionLost { reason: error.to_string() })

@@ -29,9 +29,9 @@ pub struct LockOptions {
     pub has_fence: bool,
     /// Whether to fail, and not wait, if the wait would close a circle of waits.
     pub refuses_deadlock: bool,
-    /// Until so long after the grant nobody gets the lock again.
+    /// Nobody gets the lock again until this long after the grant.
     pub min_hold: Option<Duration>,
-    /// If the lock is lost, nobody gets it for so long.
+    /// If the lock is lost, nobody gets it for this long.
     pub lost_delay: Option<Duration>,
     /// What the lock is for.
     pub label: Option<String>,
@@ -51,7 +51,7 @@ pub enum Mode {
 }
 
 impl LockOptions {
-    /// Waits so long at most.
+    /// The longest wait.
     pub fn timeout(timeout: Duration) -> Self {
         LockOptions { timeout: Some(timeout), ..LockOptions::default() }
     }
@@ -118,7 +118,7 @@ impl LockOptions {
         self
     }
 
-    /// The server takes the lock back so long after it was granted or last renewed, even if this client is alive. The
+    /// The server takes the lock back this long after it was granted or last renewed, even if this client is alive. The
     /// client renews it by itself each time a third of it has passed, until the guard ends; see
     /// [`LockOptions::renewed_by_program`], and [`Options::keep_alive_by_program`](super::Options::keep_alive_by_program).
     /// [`Guard::held_until`](super::Guard::held_until) and [`Guard::is_lost`](super::Guard::is_lost) know when it runs out.
@@ -208,7 +208,7 @@ impl LockOptions {
         self
     }
 
-    /// Nobody gets the lock until so long after this grant, even if it is released sooner: at most once a minute, or once
+    /// Nobody gets the lock until this long after the grant, even if it is released sooner: at most once a minute, or once
     /// a night, on any number of machines. At most a day.
     ///
     #[cfg_attr(feature = "server", doc = "```")]
@@ -226,7 +226,7 @@ impl LockOptions {
         self
     }
 
-    /// If the lock is lost, with the connection or by its lease, nobody gets it for so long: time for this program to
+    /// If the lock is lost, with the connection or by its lease, nobody gets it for this long: time for this program to
     /// notice. At most a day.
     ///
     #[cfg_attr(feature = "server", doc = "```")]

@@ -155,7 +155,7 @@ impl Options {
     ///
     /// The same goes for leases: [`Client::keep_alive`] renews those that the client would otherwise renew by itself.
     ///
-    /// A call of any thread of a client counts for all of them. Give each worker that is to be watched a client of its own.
+    /// A call of any thread of a client counts for all of them. Give each worker that you want to watch a client of its own.
     #[must_use]
     pub fn keep_alive_by_program(mut self) -> Self {
         self.is_keep_alive_by_program = true;

@@ -1,4 +1,4 @@
-//! Taking locks away from those who hold them.
+//! Taking locks away from their holders.
 
 use super::error::Error;
 use super::request::Request;
@@ -42,7 +42,7 @@ impl RevokeOptions {
 }
 
 impl Client {
-    /// Takes a lock away from those who hold it, and from nobody anything else. It has passed on when this returns. Says
+    /// Takes a lock, and nothing else, away from its holders. It has passed on when this returns. Says
     /// how many holds were ended, which may be 0 if the lock was closed and is open now. None: there was nothing to end.
     ///
     #[cfg_attr(feature = "server", doc = "```")]

@@ -20,7 +20,7 @@ pub enum Failure {
     Usage(String),
     /// The server can't start.
     Listen(BindError),
-    /// The server could not go on.
+    /// The server could not continue.
     Run(RunError),
     /// The server can't be reached, or refuses the request.
     Server {

@@ -12,7 +12,7 @@ pub(crate) fn shown_owner(owner: &Owner) -> String {
     }
 }
 
-/// `shared, owner ann, lease 4.2s left, 'nightly backup'`, so many seconds after the server has said so.
+/// `shared, owner ann, lease 4.2s left, 'nightly backup'`, counted on from when the server said so.
 pub(crate) fn notes(place: &PlaceDetail, has_token: bool, seconds: f64) -> String {
     let mut notes = Vec::new();
     match (place.slots, place.mode.as_str()) {

@@ -2,7 +2,7 @@
 //!
 //! A request enters through [`Engine::request`]. [`acquire`] judges what becomes of a `lock`, [`bundle`] of one for several;
 //! [`fit`] says who may hold together, [`deadlock`] whether a wait would close a circle. [`release`] is the way out of a lock,
-//! whatever the reason, and [`settle`] grants to those who waited. [`table`] has the locks by name, [`askers`] who holds and
+//! whatever the reason, and [`settle`] grants to the waiters. [`table`] has the locks by name, [`askers`] who holds and
 //! waits, [`place`] the record that ties one of each together; what only some locks and requests have is in [`special`] and
 //! [`extras`].
 
@@ -194,7 +194,7 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    /// Begins a turn: grants to those whom the budget of the last one has left over, and gives this one its own.
+    /// Begins a turn: grants to the waiters that the budget of the last turn has left over, and starts a new budget.
     pub fn begin_turn(&mut self, now: Moment, replies: &mut impl Replies) {
         self.grants_left = self.limits.turn_grants_max;
         self.walk_left = self.limits.turn_walk_max;
@@ -410,7 +410,7 @@ impl<S: BuildHasher> Engine<S> {
         replies.push(to, &Reply { id: context.id, owner: context.owner, outcome });
     }
 
-    /// The one way out for all that the engine says to those who have places.
+    /// The one way out for everything that the engine tells holders and waiters.
     #[inline]
     fn tell(&self, asker: Asker, id: Option<Id<&str>>, outcome: Outcome<'_>, replies: &mut impl Replies) {
         let to = self.askers.session_of(asker).connection;

@@ -85,13 +85,13 @@ impl<S: BuildHasher> Table<S> {
             && self.fits_holders(lock, kind, slots)
             && match entry.waiters.last() {
                 None => true,
-                // A waiter ahead of it waits for somebody whom the new request would have to wait for, too.
+                // A waiter ahead of it waits for somebody, and the new request would have to wait for the same one.
                 Some(_) if priority > 0 => self.level_end(special, priority).is_none(),
                 Some(last) => special.last_ready == Some(last) && kind.passes(at(&self.places, last).kind),
             }
     }
 
-    /// Whether a request could hold together with those who hold now.
+    /// Whether a request could hold the lock together with its holders.
     fn fits_holders(&self, lock: LockKey, kind: Kind, slots: u32) -> bool {
         let holders = &self.entry(lock).holders;
         holders.is_empty() || (self.fits_a_holder(lock, kind) && (kind != Kind::Unit || holders.len() < slots as usize))

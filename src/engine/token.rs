@@ -1,4 +1,4 @@
-//! Tokens: every grant takes the next number. They come in blocks, and whoever hands out the blocks sees to it that they
+//! Tokens: every grant takes the next number. They come in blocks, and the source of the blocks makes sure that they
 //! rise across restarts too.
 
 /// The first number that is not a token: up to here every number is exact in the floating point of other languages.

@@ -1,7 +1,7 @@
 //! Where tokens come from: blocks of them, each reserved before any of it is given out, from a source that never goes back.
 //!
 //! The next block is reserved when half of the present one is used up. That takes as long as a disk or a network takes, so
-//! a thread of its own does it, and the loop goes on meanwhile. If it fails, it is tried again until the present block is
+//! a thread of its own does it, and the loop continues. If it fails, it is tried again until the present block is
 //! used up too; then the server ends rather than give a token twice.
 
 mod clock;

@@ -69,7 +69,7 @@ fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
 pub fn push_u64(out: &mut Vec<u8>, number: u64) {
     if number < EIGHT_DIGITS {
         let digits = eight_digits(number);
-        // Eight bytes cost less to append than as many as there are digits.
+        // Appending a fixed eight bytes costs less than appending a variable number.
         let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
         let end = out.len() + 8 - zeros as usize;
         out.extend_from_slice(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes());

@@ -14,7 +14,7 @@ use crate::console::shown::Shown;
 pub(super) struct Wanted {
     pub(super) locks: Locks,
     pub(super) options: LockOptions,
-    /// With a lease: so long before its end the locks count as lost, unless it was renewed.
+    /// With a lease: how long before its end the locks count as lost if it was not renewed.
     pub(super) lease_margin: Duration,
 }
 

@@ -36,16 +36,16 @@ pub(super) struct KindOptions {
     )]
     priority: u8,
 
-    /// Let the server take the lock back if it is not renewed for so long, which officer does all the while: for when officer
-    /// is stopped, but its connection stays
+    /// Let the server take the lock back if officer has not renewed it for this long, as when officer is stuck or stopped;
+    /// it renews the lock in time while it runs
     #[arg(long, value_name = "SECONDS", value_parser = seconds_above_zero)]
     lease: Option<Seconds>,
 
-    /// Keep the lock closed to all until so long after it was acquired, even if it is released sooner; at most 86400
+    /// Keep the lock closed to everybody until this long after it was acquired, even if it is released sooner; at most 86400
     #[arg(long, value_name = "SECONDS", value_parser = closing, conflicts_with_all = ["is_shared", "slots"])]
     min_hold: Option<Seconds>,
 
-    /// If the lock is lost, keep it closed to all for so long; at most 86400
+    /// If the lock is lost, keep it closed to everybody for this long; at most 86400
     #[arg(long, value_name = "SECONDS", value_parser = closing, conflicts_with_all = ["is_shared", "slots"])]
     lost_delay: Option<Seconds>,
 

@@ -33,7 +33,7 @@ pub enum TokensError {
         /// What the system says.
         error: io::Error,
     },
-    /// There is no file to go on from, and the clock is before 2020, or decades ahead.
+    /// There is no file to continue from, and the clock is before 2020, or decades ahead.
     ClockOutOfRange,
     /// The next block would reach 2^53.
     Exhausted,

@@ -1,4 +1,4 @@
-//! Tokens that are reserved in a file: however the server ends, the next one goes on above them.
+//! Tokens that are reserved in a file: however the server ends, the next one continues above them.
 //!
 //! The file is never written in place. A new one is written beside it, made durable and renamed, so that a crash leaves
 //! the old record or the new one. What is neither is therefore damage, and never the trace of a crash.
@@ -118,12 +118,12 @@ fn lock(directory: &Path) -> Result<File, TokensError> {
         }
         Err(TryLockError::Error(error)) => return Err(failed(&path, "lock", error)),
     }
-    // For the error of whoever comes second, and nothing depends on it.
+    // For the error message of a second server. Nothing depends on it.
     let _ = file.set_len(0).and_then(|()| (&file).write_all(format!("{}\n", process::id()).as_bytes()));
     Ok(file)
 }
 
-/// The process that wrote its number into the lock, unless it is gone: whoever has the lock may not have written yet.
+/// The process that wrote its number into the lock file, unless it is gone: the holder of the lock may not have written yet.
 fn holder(file: &File) -> Option<u32> {
     let mut text = String::new();
     file.take(32).read_to_string(&mut text).ok()?;

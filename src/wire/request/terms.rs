@@ -16,9 +16,9 @@ pub struct Terms<'a> {
     pub priority: u8,
     /// Whether it is refused if its wait would close a circle of waits.
     pub refuses_deadlock: bool,
-    /// Until so long after the grant nobody gets the lock.
+    /// Nobody gets the lock until this long after the grant.
     pub min_hold: Span,
-    /// If the hold is lost, nobody gets the lock for so long.
+    /// If the hold is lost, nobody gets the lock for this long.
     pub lost_delay: Span,
     /// What the lock is for: at most [`LABEL_BYTES_MAX`](super::LABEL_BYTES_MAX) bytes.
     pub label: Option<Cow<'a, str>>,
