@@ -45,7 +45,7 @@ impl<S: Socket> Server<S> {
             }),
         };
         self.connections.arm(key);
-        self.answer(key, Outcome::Hello { connection: peer, limits }, context);
+        self.answer(key, Outcome::Hello { connection: peer, limits, session: None, resumed: None }, context);
     }
 
     /// Ends holds of others.
@@ -134,6 +134,8 @@ impl<S: Socket> Server<S> {
                 unsent: connection.unsent(),
                 age: now.since(connection.since),
                 silent_for: now.since(connection.last_input),
+                session: None,
+                grace_left: None,
             };
             listing.connection_in_detail(connection.peer, &row)
         })?;

@@ -203,6 +203,7 @@ impl<S: Socket> Server<S> {
             Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
             Command::Kick { connection } => self.kick(key, connection, &context),
             Command::Revoke(revocation) => self.revoke(key, revocation, &context),
+            Command::Transfer(_) | Command::Watch { .. } | Command::Unwatch | Command::Stats => unimplemented!(),
         }
     }
 
@@ -220,7 +221,13 @@ impl<S: Socket> Server<S> {
             // It looks at slots, and there are as many as there ever were locks at a time.
             Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
             Command::Kick { .. } => self.connections.len() as u64 > LOOKED_AT_AT_ONCE,
-            Command::Locks(_) | Command::Hello(_) | Command::Revoke(_) => false,
+            Command::Locks(_)
+            | Command::Hello(_)
+            | Command::Revoke(_)
+            | Command::Transfer(_)
+            | Command::Watch { .. }
+            | Command::Unwatch
+            | Command::Stats => false,
         }
     }
 
