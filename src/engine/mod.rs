@@ -318,6 +318,7 @@ impl<S: BuildHasher> Engine<S> {
                 let listing = self.list_connections();
                 self.answer(context, listing::outcome(&listing, Outcome::Connections), replies);
             }
+            Operation::MyLocksPage(_) => unimplemented!(),
             Operation::MyLocks => {
                 let listing = self.list_locks_of(context);
                 self.answer(context, listing::outcome(&listing, Outcome::MyLocks), replies);

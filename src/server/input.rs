@@ -245,6 +245,7 @@ impl<S: Socket> Server<S> {
             Command::Kick { connection } => self.kick(key, connection, &context),
             Command::Revoke(revocation) => self.revoke(key, revocation, &context),
             Command::Transfer(transfer) => self.transfer(transfer, &context),
+            Command::Watch { .. } | Command::Unwatch | Command::Stats => unimplemented!(),
         }
     }
 
@@ -263,7 +264,12 @@ impl<S: Socket> Server<S> {
             Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
             Command::Kick { .. } => (self.connections.len() + self.sessions.len()) as u64 > LOOKED_AT_AT_ONCE,
             Command::Transfer(ref transfer) => self.engine.waiters_for_transfer(transfer) as u64 > LOOKED_AT_AT_ONCE,
-            Command::Locks(_) | Command::Hello(_) | Command::Revoke(_) => false,
+            Command::Locks(_)
+            | Command::Hello(_)
+            | Command::Revoke(_)
+            | Command::Watch { .. }
+            | Command::Unwatch
+            | Command::Stats => false,
         }
     }
 
