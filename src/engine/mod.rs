@@ -17,6 +17,7 @@ mod deadlock;
 mod extras;
 mod fit;
 mod graces;
+mod hint;
 mod index;
 mod lease;
 mod list;
@@ -318,7 +319,11 @@ impl<S: BuildHasher> Engine<S> {
                 let listing = self.list_connections();
                 self.answer(context, listing::outcome(&listing, Outcome::Connections), replies);
             }
-            Operation::MyLocksPage(_) => unimplemented!(),
+            Operation::MyLocksPage(page) => {
+                let page = self.list_page_of(page, context);
+                let outcome = listing::outcome(&page, |(value, next)| Outcome::MyLocksPage { value, next: *next });
+                self.answer(context, outcome, replies);
+            }
             Operation::MyLocks => {
                 let listing = self.list_locks_of(context);
                 self.answer(context, listing::outcome(&listing, Outcome::MyLocks), replies);
