@@ -115,6 +115,11 @@ impl<S: BuildHasher> Engine<S> {
         Some(self.graces.deadlines.at(grace).since(self.graces.running(now)))
     }
 
+    /// How many sessions have no connection.
+    pub fn detached(&self) -> usize {
+        self.graces.deadlines.len()
+    }
+
     /// Whether every session has its connection.
     pub fn are_all_attached(&self) -> bool {
         self.graces.is_empty()

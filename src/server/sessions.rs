@@ -107,6 +107,11 @@ impl Sessions {
         self.records.len()
     }
 
+    /// How many have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.numbers - self.records.len() as u64
+    }
+
     /// Begins one for the session of a connection that has none. None: the system has no random bytes.
     pub(super) fn begin(
         &mut self,
@@ -209,7 +214,10 @@ mod tests {
         }
         let text = sessions.get(keys[7]).secret().text();
         sessions.end(keys[7]);
-        assert_eq!((sessions.with_secret(&text), sessions.of(SessionKey::from_bits(7)), sessions.len()), (None, None, 99));
+        assert_eq!(
+            (sessions.with_secret(&text), sessions.of(SessionKey::from_bits(7)), sessions.len()),
+            (None, None, 99)
+        );
         let next = begin(&mut sessions, 200);
         assert_eq!(sessions.get(next).name(), Peer::Session(101), "no number is used again");
     }
