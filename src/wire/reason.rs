@@ -42,9 +42,9 @@ pub enum Reason<T = Infallible> {
     SlotsMismatch,
     /// A request for several locks, of which the asker holds some or waits for some.
     AlreadyHeld,
-    /// The session has moved to another connection; this one is closed.
+    /// Another connection resumed the session of this one, which is closed.
     SessionTaken,
-    /// No session has this secret.
+    /// There is no session with this secret, or no longer.
     SessionUnknown,
     /// The server has reached its limit on sessions.
     TooManySessions,
