@@ -12,6 +12,7 @@ mod misfits;
 mod namespaces;
 mod notices;
 mod owners;
+mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
