@@ -12,6 +12,8 @@ mod misfits;
 mod namespaces;
 mod notices;
 mod owners;
+mod proxy;
+mod resumption;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
