@@ -221,6 +221,8 @@ pub(crate) fn command(ask: &Ask) -> &'static str {
         Ask::Unlock { .. } => "command unlock",
         Ask::Renew { .. } => "command renew",
         Ask::Revoke { .. } => "command revoke",
+        Ask::Transfer { .. } => "command transfer",
+        Ask::MyLocksPage { .. } => "command page of my_locks",
         Ask::One { .. } => "command locks of one name",
         Ask::Reset => "command reset",
         Ask::Locks => "command locks",

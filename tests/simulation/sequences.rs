@@ -255,6 +255,7 @@ impl Pair {
             lock_waits_max: 10,
             reply_bytes_max: 10_000,
             closing_locks_max: 10,
+            sessions_max: 10,
             turn_grants_max: 1,
             first_token: 1,
         };

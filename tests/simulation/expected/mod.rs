@@ -186,6 +186,7 @@ impl Expected {
             lock_waits_max: limits.lock_waits_max,
             reply_bytes_max: limits.reply_bytes_max,
             closing_locks_max: limits.closing_locks_max,
+            sessions_max: 10_000,
             turn_grants_max: limits.turn_grants_max,
             first_token: limits.first_token,
         };
