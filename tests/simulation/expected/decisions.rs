@@ -9,9 +9,6 @@ use crate::limits::Limits;
 use crate::model::{Ask, Request, Said, WORDING, error, error_on, is_same, seconds, with_id, with_owner};
 use crate::sizes::Id;
 
-/// What a server has beyond the commands and fields of the first one.
-const FEATURES: &str = r#"["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","notices","strict"]"#;
-
 fn is_deadlock(reply: &str) -> bool {
     reply.contains("\"result\":\"deadlock\"")
 }
@@ -30,7 +27,11 @@ impl Expected {
         ensure!(line.end <= connection.read, "the end of this line was not read from {name}: {text}");
         ensure!(text.len() <= self.limits.line_bytes_max, "{name} sent a line over the limit");
         self.tell(number, '<', text);
+        if self.connections[number].has_session && !line.asked.is_resumption() {
+            self.locks.count_line(number);
+        }
         self.execute(number, line.asked);
+        self.spread();
         if self.is_too_long(number) {
             self.answer_too_long(number);
         }
@@ -55,12 +56,10 @@ impl Expected {
                 }
                 self.push_all(said);
             }
-            Asked::Hello { label, max_idle, strict, notices, id } => {
-                if let Some(wants_notices) = notices {
-                    self.locks.set_notices(number, wants_notices);
-                }
-                self.hello(number, label, max_idle, strict, id);
-            }
+            Asked::Hello(hello) => self.hello(number, hello),
+            Asked::Watch { prefix, id } => self.watch(number, Some(prefix), returned(id.as_ref())),
+            Asked::Unwatch { id } => self.watch(number, None, returned(id.as_ref())),
+            Asked::Stats { id } => self.stats(number, returned(id.as_ref())),
             Asked::Kick { connection, id } => self.kick(number, &connection, returned(id.as_ref())),
             Asked::Page(page) => self.list_connections(number, &page),
             Asked::IfNotStrict { refusal, .. } if self.connections[number].is_strict => {
@@ -79,64 +78,6 @@ impl Expected {
                 broken(format!("{} speaks another protocol, and that is executed", self.name(number)))
             }
             Asked::Nothing => broken(format!("{} sent nothing but white space", self.name(number))),
-        }
-    }
-
-    pub(super) fn hello(
-        &mut self,
-        number: Number,
-        label: Option<String>,
-        max_idle: Option<u64>,
-        strict: Option<bool>,
-        id: Option<Id>,
-    ) {
-        self.coverage.count("command hello");
-        if let Some(label) = label {
-            self.locks.set_label(number, &label);
-        }
-        let of_all = self.limits.max_idle.unwrap_or(u64::MAX);
-        let connection = &mut self.connections[number];
-        if let Some(max_idle) = max_idle {
-            // Up to whole milliseconds.
-            connection.max_idle = max_idle.checked_next_multiple_of(1_000_000).unwrap_or(u64::MAX).min(of_all);
-        }
-        if let Some(is_strict) = strict {
-            connection.is_strict = is_strict;
-        }
-        let max_idle = if connection.max_idle == u64::MAX { 0 } else { connection.max_idle };
-        let Limits { line_bytes_max, connection_locks_max, lock_waits_max, reply_bytes_max, .. } = &self.limits;
-        let reply = format!(
-            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{},"silent_after":{}}},"features":{FEATURES},"resumed":false}}"#,
-            env!("CARGO_PKG_VERSION"),
-            connection.name,
-            seconds(max_idle),
-            seconds(max_idle),
-        );
-        self.push(number, with_id(reply, returned(id.as_ref())));
-    }
-
-    pub(super) fn kick(&mut self, number: Number, name: &str, id: Option<&str>) {
-        self.coverage.count("command kick");
-        if !self.may_kick(number) {
-            self.push(number, with_id(error("not_allowed", None), id));
-            return;
-        }
-        let is_it = |connection: &Connection| connection.name == name && connection.has_session;
-        let Some(kicked) = self.there.iter().copied().find(|number| is_it(&self.connections[*number])) else {
-            self.push(number, with_id(r#"{"result":"kick_failed"}"#.to_owned(), id));
-            return;
-        };
-        let answer = with_id(r#"{"result":"kicked"}"#.to_owned(), id);
-        if kicked == number {
-            self.push(number, answer.clone());
-        }
-        if self.connections[kicked].phase == Phase::Open {
-            self.coverage.count("end kicked");
-        }
-        self.doom(kicked, Leave::Sent);
-        self.end_session(kicked);
-        if kicked != number {
-            self.push(number, answer);
         }
     }
 
@@ -178,10 +119,17 @@ impl Expected {
     /// Waits whose time is up, as many as a turn may end.
     pub(super) fn time_out(&mut self) {
         let bytes_max = self.limits.turn_expiry_bytes;
-        let mut bytes = 0;
-        for count in 0.. {
-            if self.locks.next_due().is_none_or(|at| at > self.horizon) {
-                return;
+        let (mut bytes, mut count, mut sessions) = (0, 0, 0);
+        while self.locks.next_due().is_some_and(|at| at <= self.horizon) {
+            if self.locks.is_grace_next() {
+                if sessions == self.limits.turn_ends_max {
+                    return self.coverage.count("cut turn_ends_max by sessions");
+                }
+                sessions += 1;
+                self.coverage.event(Happening::Grace);
+                let said = self.locks.expire_next(self.now).expect("one is due");
+                self.push_all(said);
+                continue;
             }
             if count == self.limits.turn_expiries_max {
                 return self.coverage.count("cut turn_expiries_max");
@@ -191,9 +139,11 @@ impl Expected {
             }
             let said = self.locks.expire_next(self.now).expect("one is due");
             self.coverage.event(Happening::Timeout);
+            count += 1;
             for (to, reply) in said {
                 bytes += self.push(to, reply);
             }
+            self.spread();
         }
     }
 
@@ -201,7 +151,7 @@ impl Expected {
     pub(super) fn end_sessions(&mut self) {
         for _ in 0..self.limits.turn_ends_max {
             let Some(number) = self.doomed.pop_front() else { return };
-            self.end_session(number);
+            self.lose(number);
             let connection = &mut self.connections[number];
             connection.phase = match connection.phase {
                 Phase::Doomed(Leave::Now) => Phase::Closing,
@@ -211,6 +161,15 @@ impl Expected {
         }
         if !self.doomed.is_empty() {
             self.coverage.count("cut turn_ends_max");
+        }
+    }
+
+    /// A connection's part is over. Its session stays, if it has one.
+    fn lose(&mut self, number: Number) {
+        self.connections[number].watch = None;
+        if std::mem::take(&mut self.connections[number].has_session) {
+            let said = self.locks.lose(number, self.now);
+            self.push_all(said);
         }
     }
 
@@ -225,11 +184,11 @@ impl Expected {
         for (to, reply) in said {
             self.push(to, reply);
         }
+        self.spread();
     }
 
     /// A reply is decided. Returns how many bytes that adds to the receiver's output.
     pub(super) fn push(&mut self, to: Number, mut reply: String) -> usize {
-        let now = self.now;
         let connection = &mut self.connections[to];
         if connection.phase != Phase::Open {
             if reply.contains("\"acquired\"") {
@@ -247,6 +206,9 @@ impl Expected {
         if reply.contains("\"result\":\"connections\"") && !matches!(self.take_told(to), Some(Told::Listing(_))) {
             broken(format!("{} is not sent {reply}", self.name(to)));
         }
+        if reply.contains("\"result\":\"stats\"") && !matches!(self.take_told(to), Some(Told::Stats(_))) {
+            broken(format!("{} is not sent {reply}", self.name(to)));
+        }
         if is_deadlock(&reply) && !matches!(self.take_told(to), Some(Told::Deadlock(_))) {
             broken(format!("{} is not sent {reply}", self.name(to)));
         }
@@ -257,14 +219,21 @@ impl Expected {
             }
         }
         self.tell(to, '>', &reply);
-        let connection = &mut self.connections[to];
-        if connection.unsent == 0 {
-            connection.last_progress = now;
-        }
         reply.push('\n');
         let bytes = reply.len();
-        connection.replies.push_back(reply);
+        self.connections[to].replies.push_back(reply);
+        self.owe(to, bytes);
+        bytes
+    }
+
+    /// So many more bytes are to be sent.
+    pub(super) fn owe(&mut self, to: Number, bytes: usize) {
+        let connection = &mut self.connections[to];
+        if connection.unsent == 0 {
+            connection.last_progress = self.now;
+        }
         connection.unsent += bytes;
+        connection.most_unsent = connection.most_unsent.max(connection.unsent);
         self.unsent += bytes;
         if connection.unsent > self.limits.outbox_bytes_max {
             self.coverage.count("limit outbox_bytes_max");
@@ -275,7 +244,6 @@ impl Expected {
             let largest = self.who_owes_most();
             self.doom(largest, Leave::Now);
         }
-        bytes
     }
 
     /// What the server says of the next reply to a connection of which it says something.
@@ -317,5 +285,6 @@ impl Expected {
         let connection = &mut self.connections[number];
         self.unsent -= std::mem::take(&mut connection.unsent);
         connection.replies.clear();
+        connection.events.clear();
     }
 }

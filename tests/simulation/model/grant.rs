@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::fit::Kind;
+use super::session::is_away;
 use super::text::answer;
 use super::{Hold, Model, Queue, Said, Target, Wait, Who, heard, seconds};
 
@@ -43,6 +44,9 @@ impl Model {
                 }
                 let wait = self.take(number);
                 self.note_wait(&wait);
+                if is_away(wait.who.seat) {
+                    self.met.push("a grant while nobody is there");
+                }
                 // Who gets one of several leaves the queues of the others.
                 let (granted, left): (Vec<String>, Vec<String>) =
                     wait.queues.iter().cloned().partition(|on| !wait.is_any || *on == name);

@@ -210,9 +210,9 @@ impl Model {
         self.clients.iter().filter(|client| client.session.is_some()).count()
     }
 
-    /// Whether a session is there at all, by its number.
-    pub fn has_session(&self, number: u64) -> bool {
-        self.seat_of_session(number).is_some()
+    /// The number of the session that was made last, or 0.
+    pub fn last_session(&self) -> u64 {
+        self.last_session
     }
 
     /// Seats of sessions without a connection, and when their graces end.
