@@ -86,6 +86,8 @@ impl<S: BuildHasher> Engine<S> {
 
     fn check_askers(&self) {
         let (mut owners, mut listed) = (0, 0);
+        let graces = self.askers.iter().filter(|(_, session)| session.grace().is_some()).count();
+        assert_eq!(graces, self.graces.len(), "exactly the sessions without a connection have a grace");
         for (key, session) in self.askers.iter() {
             assert!(session.places() <= self.limits.session_locks_max, "a session keeps to its limit");
             let (mut places, mut all_waits) = (0, 0);
@@ -118,5 +120,6 @@ impl<S: BuildHasher> Engine<S> {
             && self.table.places().is_empty()
             && self.table.locks().next().is_none()
             && self.deadlines.is_empty()
+            && self.graces.is_empty()
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct PlaceExtras {
     pub(super) lost_delay: Span,
     /// Empty: none.
     pub(super) label: String,
+    /// Of a holder: it was handed the lock before others who had waited longer.
+    pub(super) is_out_of_turn: bool,
     /// The wait for several locks that it is a part of.
     pub(super) bundle: Option<BundleKey>,
 }
@@ -29,13 +31,13 @@ impl PlaceExtras {
 
     /// Whether there is anything in it that a holder needs.
     pub(super) fn is_of_a_hold(&self) -> bool {
-        self.lease.is_some() || self.may_close() || !self.label.is_empty()
+        self.lease.is_some() || self.may_close() || !self.label.is_empty() || self.is_out_of_turn
     }
 
     fn clear(&mut self) {
-        let PlaceExtras { id, lease, priority, min_hold, lost_delay, label, bundle } = self;
+        let PlaceExtras { id, lease, priority, min_hold, lost_delay, label, is_out_of_turn, bundle } = self;
         id.clear();
-        (*lease, *priority, *bundle) = (None, 0, None);
+        (*lease, *priority, *is_out_of_turn, *bundle) = (None, 0, false, None);
         (*min_hold, *lost_delay) = (Span::ZERO, Span::ZERO);
         label.clear();
     }

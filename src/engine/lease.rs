@@ -75,7 +75,7 @@ impl<S: BuildHasher> Engine<S> {
         self.answer(context, outcome, replies);
     }
 
-    fn hold_named(&self, asker: Option<Asker>, name: &str, token: Option<u64>) -> Option<PlaceKey> {
+    pub(super) fn hold_named(&self, asker: Option<Asker>, name: &str, token: Option<u64>) -> Option<PlaceKey> {
         self.place_named(asker, name, token).filter(|place| self.table.place(*place).is_holding())
     }
 

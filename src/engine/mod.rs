@@ -16,6 +16,7 @@ pub mod deadline;
 mod deadlock;
 mod extras;
 mod fit;
+mod graces;
 mod index;
 mod lease;
 mod list;
@@ -27,6 +28,7 @@ mod special;
 mod stats;
 mod table;
 mod token;
+mod transfer;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -36,6 +38,7 @@ use self::bundle::{Bundle, BundleKey, Wanted};
 use self::deadline::Deadlines;
 use self::deadlock::Walk;
 use self::extras::Pool;
+use self::graces::Graces;
 use self::place::PlaceKey;
 use self::table::{LockKey, Table};
 use self::token::Tokens;
@@ -62,9 +65,14 @@ pub enum ConnectionTag {}
 /// Names a connection. The engine only hands it back with the replies.
 pub type ConnectionKey = Key<ConnectionTag>;
 
+impl ConnectionKey {
+    /// No connection has this key.
+    const NOWHERE: Self = Key::NONE;
+}
+
 /// Where replies go.
 pub trait Replies {
-    /// Takes one reply for a connection. It may be one that is about to end, and then the reply is dropped.
+    /// Takes one reply for a connection. It may be one that is about to end, or none at all, and then the reply is dropped.
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>);
 }
 
@@ -118,6 +126,7 @@ pub struct Engine<S = RandomState> {
     askers: Askers,
     bundles: Chunks<Box<Bundle>>,
     deadlines: Deadlines<Due>,
+    graces: Graces,
     tokens: Tokens,
     stats: Stats,
     /// Requests that count towards [`EngineLimits::closing_locks_max`].
@@ -175,6 +184,7 @@ impl<S: BuildHasher> Engine<S> {
             askers: Askers::default(),
             bundles: Chunks::default(),
             deadlines: Deadlines::default(),
+            graces: Graces::default(),
             tokens: Tokens::new(tokens),
             stats: Stats::default(),
             closings: 0,
@@ -198,6 +208,7 @@ impl<S: BuildHasher> Engine<S> {
     pub fn begin_turn(&mut self, now: Moment, replies: &mut impl Replies) {
         self.grants_left = self.limits.turn_grants_max;
         self.walk_left = self.limits.turn_walk_max;
+        self.graces.begin_turn(now);
         if !self.put_off.is_empty() {
             self.settle_left_over(now, replies);
         }
@@ -307,6 +318,7 @@ impl<S: BuildHasher> Engine<S> {
                 let listing = self.list_connections();
                 self.answer(context, listing::outcome(&listing, Outcome::Connections), replies);
             }
+            Operation::MyLocksPage(_) => unimplemented!(),
             Operation::MyLocks => {
                 let listing = self.list_locks_of(context);
                 self.answer(context, listing::outcome(&listing, Outcome::MyLocks), replies);
@@ -322,6 +334,7 @@ impl<S: BuildHasher> Engine<S> {
     /// # Panics
     /// If the session has ended.
     pub fn disconnect(&mut self, session: SessionKey, now: Moment, replies: &mut impl Replies) {
+        self.drop_grace(session);
         self.lose_all(session, now, replies);
         self.askers.remove(session);
     }
@@ -349,9 +362,10 @@ impl<S: BuildHasher> Engine<S> {
         true
     }
 
-    /// When [`Engine::expire_next`] has something to do next.
+    /// When [`Engine::next_over`] or [`Engine::expire_next`] has something to do next, or a turn is needed to see that time
+    /// passes.
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.deadlines.next()
+        [self.graces.next_turn(), self.deadlines.next()].into_iter().flatten().min()
     }
 
     /// Tells those who wait with an id that their wait ends with the server. Nothing else changes.

@@ -200,7 +200,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// After a hold has ended: closes the lock, if its terms say so.
-    fn close(&mut self, place: &Place, ending: Ending, now: Moment) {
+    pub(super) fn close(&mut self, place: &Place, ending: Ending, now: Moment) {
         let Some(extras) = place.extras.as_ref().filter(|extras| extras.may_close()) else { return };
         let until = match ending {
             Ending::Revoked => now,

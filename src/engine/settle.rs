@@ -37,6 +37,12 @@ impl<S: BuildHasher> Engine<S> {
         self.settle_touched(now, replies);
     }
 
+    /// After a holder has handed its lock to a waiter: that was the grant which is not counted.
+    pub(super) fn settle_handed_over(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
+        self.grant_from(None, lock, false, now, replies);
+        self.settle_touched(now, replies);
+    }
+
     /// Settles several locks that one request has left at once, in order, and then those that the grants have left.
     pub(super) fn settle_together(&mut self, locks: &[LockKey], now: Moment, replies: &mut impl Replies) {
         // Before any grant, because another request for several of these locks may wait for nobody now.
@@ -164,7 +170,7 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    fn grant_one(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
+    pub(super) fn grant_one(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
         let token = self.tokens.take();
         let since = self.table.place(key).since;
         self.make_holder(key, token, now);

@@ -79,6 +79,10 @@ pub(super) struct Flags {
     pub(super) is_ours: bool,
     /// It wants fields that a command does not have to be errors.
     pub(super) is_strict: bool,
+    /// Its session can be resumed on another connection.
+    pub(super) has_session: bool,
+    /// The secret of its session is among what is not sent yet.
+    pub(super) owes_secret: bool,
 }
 
 impl<S> Connection<S> {

@@ -8,7 +8,7 @@ use super::farewell::Why;
 use super::inbox::Inbox;
 use super::limits::Limits;
 use super::outbox::Outbox;
-use super::recorder::Recorder;
+use super::recorder::{Recorder, may_have_secret};
 use super::{Disconnect, Socket};
 use crate::engine::deadline::Deadlines;
 use crate::engine::{ConnectionKey, ConnectionTag, Replies};
@@ -153,11 +153,19 @@ impl<S: Socket> Connections<S> {
             }
             Phase::Doomed { .. } | Phase::Draining { .. } | Phase::Lingering => return,
         }
+        let may_have_secret = self.known(key).inbox.as_ref().is_some_and(|inbox| may_have_secret(&inbox.bytes));
+        if may_have_secret {
+            self.recorder.blank(peer, Event::Received);
+        }
         self.drop_inbox(key);
         if why.leave() == Leave::Now {
             self.drop_outbox(key);
         }
-        let why = Why { text: why.to_string(), is_ordinary: matches!(why, Disconnect::PeerClosed) };
+        let why = Why {
+            text: why.to_string(),
+            is_ordinary: matches!(why, Disconnect::PeerClosed),
+            ends_session: matches!(why, Disconnect::Kicked { .. }),
+        };
         self.record(peer, Event::Closed, why.text.as_bytes());
         self.doomed.push_back((key, why));
     }

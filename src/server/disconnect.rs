@@ -26,6 +26,11 @@ pub enum Disconnect {
         /// Who.
         by: Peer,
     },
+    /// Its session was resumed on another connection.
+    SessionTaken {
+        /// That connection.
+        by: Peer,
+    },
     /// It has too much unsent output.
     OutboxFull,
     /// All together have too much unsent output, and this one most.
@@ -40,7 +45,10 @@ impl Disconnect {
     pub(super) fn leave(&self) -> Leave {
         match self {
             Disconnect::PeerClosed | Disconnect::Kicked { .. } => Leave::Sent,
-            Disconnect::LineTooLong | Disconnect::WrongProtocol(_) | Disconnect::TooManyConnections => Leave::Read,
+            Disconnect::LineTooLong
+            | Disconnect::WrongProtocol(_)
+            | Disconnect::TooManyConnections
+            | Disconnect::SessionTaken { .. } => Leave::Read,
             Disconnect::InboxesFull
             | Disconnect::Idle
             | Disconnect::OutboxFull
@@ -61,6 +69,7 @@ impl fmt::Display for Disconnect {
             Disconnect::TooManyConnections => f.write_str("connection limit reached"),
             Disconnect::Idle => f.write_str("idle limit reached"),
             Disconnect::Kicked { by } => write!(f, "kicked by {by}"),
+            Disconnect::SessionTaken { by } => write!(f, "its session was resumed by {by}"),
             Disconnect::OutboxFull => f.write_str("output limit exceeded"),
             Disconnect::OutboxesFull => f.write_str("total output limit exceeded; this connection held the most"),
             Disconnect::Stalled => f.write_str("output stalled: the peer read nothing for the stall limit"),

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
 use super::inbox::Inbox;
+use super::recorder::{masked, may_have_secret};
 use super::{Disconnect, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
 use crate::wire::Id;
@@ -12,7 +13,7 @@ use crate::wire::foreign::{Beginning, Foreign};
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Reason, Reply};
-use crate::wire::request::{self, Command, Operation, Request};
+use crate::wire::request::{self, Command, Hello, Operation, Request};
 use crate::wire::transcript::Event;
 
 /// Looking at more places or connections than this takes so long that it is not done for many requests in one turn. With
@@ -131,6 +132,22 @@ impl<S: Socket> Server<S> {
     /// Executes the whole lines in `bytes`, until the connection is to end or has too much unsent. The last `new` of the
     /// bytes were not there before.
     fn execute_lines(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
+        self.execute_each_line(key, bytes, new, scanner);
+        self.count_lines(key);
+    }
+
+    /// Counts the lines that were taken since the last call in the session of their connection, if it can be resumed.
+    pub(super) fn count_lines(&mut self, key: ConnectionKey) {
+        let lines = self.lines - std::mem::replace(&mut self.lines_counted, self.lines);
+        let connection = self.connections.known(key);
+        if connection.flags.has_session {
+            let session = connection.session.expect("the flag says so");
+            let record = self.sessions.of(session).expect("the flag says so");
+            self.sessions.get_mut(record).executed += lines;
+        }
+    }
+
+    fn execute_each_line(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
         let now = self.connections.now;
         let is_strict = self.connections.known(key).flags.is_strict;
         // In one go for all lines, but not again and again for one that drips in. The shortcut does not look for stray
@@ -152,6 +169,7 @@ impl<S: Socket> Server<S> {
             {
                 debug_assert!(!self.is_long(request), "what is plain is quick");
                 scanner.step_over(*len);
+                self.lines += 1;
                 self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..*len]);
                 self.dispatch(key, session, request);
                 continue;
@@ -161,6 +179,10 @@ impl<S: Socket> Server<S> {
                 Ok(Some(line)) => line,
                 Ok(None) => return,
                 Err(LineTooLong) => {
+                    self.lines += 1;
+                    if may_have_secret(bytes) {
+                        self.connections.recorder.blank(peer, Event::Received);
+                    }
                     let message = format!("a line may have at most {line_bytes_max} bytes");
                     self.connections.push(key, &Reply::error(Reason::LineTooLong, message));
                     return self.connections.doom(key, Disconnect::LineTooLong);
@@ -181,7 +203,8 @@ impl<S: Socket> Server<S> {
                 }
                 self.long_request_from = Some(key);
             }
-            self.connections.recorder.log(now, peer, Event::Received, line);
+            self.lines += 1;
+            self.record(peer, line, parsed.as_ref().ok());
             match parsed {
                 Ok(request) => self.dispatch(key, session, &request),
                 Err(bad) => bad.reply(|reply| self.connections.push(key, reply)),
@@ -189,6 +212,24 @@ impl<S: Socket> Server<S> {
             // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
             if self.connections.known(key).flags.is_strict {
                 text = "";
+            }
+        }
+    }
+
+    /// Writes a line to the log. Secrets are left out, there and in what is remembered.
+    fn record(&mut self, peer: Peer, line: &[u8], request: Option<&Request<'_>>) {
+        let (now, recorder) = (self.connections.now, &mut self.connections.recorder);
+        let secret = match request {
+            Some(Request { command: Command::Hello(Hello { resume: Some(secret), .. }), .. }) => Some(secret.as_ref()),
+            Some(_) => None,
+            // What it was meant to be is unknown.
+            None => may_have_secret(line).then_some(""),
+        };
+        match secret {
+            None => recorder.log(now, peer, Event::Received, line),
+            Some(secret) => {
+                recorder.blank(peer, Event::Received);
+                recorder.log(now, peer, Event::Received, &masked(line, secret));
             }
         }
     }
@@ -203,6 +244,8 @@ impl<S: Socket> Server<S> {
             Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
             Command::Kick { connection } => self.kick(key, connection, &context),
             Command::Revoke(revocation) => self.revoke(key, revocation, &context),
+            Command::Transfer(transfer) => self.transfer(transfer, &context),
+            Command::Watch { .. } | Command::Unwatch | Command::Stats => unimplemented!(),
         }
     }
 
@@ -219,8 +262,14 @@ impl<S: Socket> Server<S> {
             }
             // It looks at slots, and there are as many as there ever were locks at a time.
             Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
-            Command::Kick { .. } => self.connections.len() as u64 > LOOKED_AT_AT_ONCE,
-            Command::Locks(_) | Command::Hello(_) | Command::Revoke(_) => false,
+            Command::Kick { .. } => (self.connections.len() + self.sessions.len()) as u64 > LOOKED_AT_AT_ONCE,
+            Command::Transfer(ref transfer) => self.engine.waiters_for_transfer(transfer) as u64 > LOOKED_AT_AT_ONCE,
+            Command::Locks(_)
+            | Command::Hello(_)
+            | Command::Revoke(_)
+            | Command::Watch { .. }
+            | Command::Unwatch
+            | Command::Stats => false,
         }
     }
 

@@ -4,14 +4,16 @@ use std::io::ErrorKind;
 
 use super::connection::{Connection, Leave, Phase};
 use super::connections::Connections;
+use super::recorder::masked;
 use super::{Disconnect, Socket};
 use crate::engine::{ConnectionKey, Replies};
-use crate::wire::reply::Reply;
+use crate::wire::reply::{Outcome, Reply};
+use crate::wire::session::HelloSession;
 use crate::wire::transcript::Event;
 
 impl<S: Socket> Replies for Connections<S> {
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>) {
-        let connection = self.slots.get_mut(to).expect("a session outlives no connection");
+        let Some(connection) = self.slots.get_mut(to) else { return };
         if connection.phase != Phase::Open {
             return;
         }
@@ -22,7 +24,15 @@ impl<S: Socket> Replies for Connections<S> {
         let start = outbox.bytes.len();
         reply.encode(&mut outbox.bytes);
         let added = outbox.bytes.len() - start;
-        self.recorder.log(self.now, connection.peer, Event::Sent, &outbox.bytes[start..]);
+        if self.recorder.is_logged() {
+            let line = &outbox.bytes[start..];
+            match &reply.outcome {
+                Outcome::Hello { session: Some(HelloSession { secret, .. }), .. } => {
+                    self.recorder.log(self.now, connection.peer, Event::Sent, &masked(line, secret));
+                }
+                _ => self.recorder.log(self.now, connection.peer, Event::Sent, line),
+            }
+        }
         let unsent = outbox.unsent().len();
         let is_blocked = connection.flags.is_blocked;
         self.unsent += added;
@@ -67,12 +77,17 @@ impl<S: Socket> Connections<S> {
         match connection.socket.write(outbox.unsent()) {
             Ok(0) => self.doom(key, Disconnect::Io(ErrorKind::WriteZero.into())),
             Ok(bytes) => {
-                self.recorder.remember(now, connection.peer, Event::Sent, &outbox.unsent()[..bytes]);
+                let sent = &outbox.unsent()[..bytes];
+                self.recorder.remember(now, connection.peer, Event::Sent, sent);
+                if connection.flags.owes_secret {
+                    self.recorder.blank(connection.peer, Event::Sent);
+                }
                 outbox.mark_sent(bytes);
                 connection.last_progress = now;
                 let is_empty = outbox.unsent().is_empty();
                 self.unsent -= bytes;
                 if is_empty {
+                    connection.flags.owes_secret = false;
                     self.drop_outbox(key);
                     self.on_flushed(key);
                 } else {

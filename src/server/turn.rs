@@ -2,6 +2,7 @@
 
 use super::connection::Phase;
 use super::farewell::{Farewell, Why};
+use super::sessions::RecordKey;
 use super::{Server, Socket};
 use crate::engine::ConnectionKey;
 use crate::time::Moment;
@@ -51,11 +52,19 @@ impl<S: Socket> Server<S> {
             self.connections.on_deadline(key, due_by);
         }
         let bytes_before = self.connections.bytes_pushed;
+        let mut ends_left = self.connections.limits.turn_ends_max;
         for _ in 0..expiries_max {
-            let bytes = self.connections.bytes_pushed - bytes_before;
-            if bytes >= bytes_max as u64
-                || !self.engine.expire_next(due_by, self.connections.now, &mut self.connections)
-            {
+            if self.connections.bytes_pushed - bytes_before >= bytes_max as u64 {
+                break;
+            }
+            if let Some(session) = self.engine.next_over(due_by) {
+                let record = self.sessions.of(session).expect("only such a session has a grace");
+                self.end_detached(record, "not resumed within its grace");
+                ends_left -= 1;
+                if ends_left == 0 {
+                    break;
+                }
+            } else if !self.engine.expire_next(due_by, self.connections.now, &mut self.connections) {
                 break;
             }
         }
@@ -70,15 +79,41 @@ impl<S: Socket> Server<S> {
         }
     }
 
+    /// What follows for the session of a connection that ends: it ends too, unless it can be resumed.
     pub(super) fn end_session(&mut self, key: ConnectionKey, why: &Why) {
         let connection = self.connections.known(key);
-        let peer = connection.peer;
-        if let Some(session) = connection.session.take() {
-            if log::log_enabled!(log::Level::Info) {
-                let farewell = Farewell::of(peer, why, &self.engine, session);
-                log::log!(farewell.level(), "{farewell}");
-            }
-            self.engine.disconnect(session, self.connections.now, &mut self.connections);
+        let (peer, last_input) = (connection.peer, connection.last_input);
+        let Some(session) = connection.session.take() else { return };
+        let record = std::mem::take(&mut connection.flags.has_session).then(|| {
+            self.sessions.of(session).expect("the flag says so")
+        });
+        let kept = record.filter(|_| !why.ends_session).map(|record| {
+            let record = self.sessions.get_mut(record);
+            (record.connection, record.last_input) = (None, last_input);
+            (record.name(), record.grace)
+        });
+        if log::log_enabled!(log::Level::Info) {
+            let farewell = Farewell::of(peer, why, kept, &self.engine, session);
+            log::log!(farewell.level(), "{farewell}");
         }
+        let now = self.connections.now;
+        match (kept, record) {
+            (Some((name, grace)), _) => self.engine.detach(session, name, grace, now),
+            (None, record) => {
+                self.engine.disconnect(session, now, &mut self.connections);
+                record.map(|record| self.sessions.end(record));
+            }
+        }
+    }
+
+    /// Ends a session that has no connection.
+    pub(super) fn end_detached(&mut self, record: RecordKey, why: &str) {
+        let record = self.sessions.end(record);
+        let why = Why { text: why.to_owned(), is_ordinary: false, ends_session: true };
+        if log::log_enabled!(log::Level::Info) {
+            let farewell = Farewell::of(record.name(), &why, None, &self.engine, record.session);
+            log::log!(farewell.level(), "{farewell}");
+        }
+        self.engine.disconnect(record.session, self.connections.now, &mut self.connections);
     }
 }
