@@ -17,7 +17,7 @@ use crate::coverage::{Coverage, Event as Happening};
 use crate::expected::{After, Asked, Broken, Event, Expected, Number};
 use crate::lines::{Known, written};
 use crate::memory::{Call, MemorySocket, Wire};
-use crate::scenario::{From, Line, Scenario, Step, Whom};
+use crate::scenario::{From, Line, Scenario, Seat, Step, Whom};
 use crate::{counting, watch};
 
 /// How a scenario is executed.

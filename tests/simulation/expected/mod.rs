@@ -167,6 +167,8 @@ pub(crate) struct Expected {
     event_bytes: usize,
     /// The secrets of sessions, by their numbers, as far as a client has received them.
     secrets: BTreeMap<u64, String>,
+    /// Of sessions that lost their connections, when these last sent something, and when they were lost.
+    lost: BTreeMap<u64, (u64, u64)>,
     /// The last listing of connections, if there may be more pages of it.
     listing: Option<Listing>,
     now: u64,
@@ -222,6 +224,7 @@ impl Expected {
             unsent: 0,
             event_bytes: 0,
             secrets: BTreeMap::new(),
+            lost: BTreeMap::new(),
             listing: None,
             now: 0,
             horizon: 0,

@@ -90,9 +90,11 @@ impl Expected {
             .collect();
         for (seat, number, since, until) in self.locks.sessions_away() {
             let name = format!("session:{number}");
-            // Its age is not told anywhere else.
-            let age = told[&name]["age"].as_f64().map_or("0".to_owned(), |age| age.to_string());
-            let (silence, left) = (seconds(self.now - since), seconds(until.saturating_sub(self.now)));
+            let (last_input, lost) = self.lost[&number];
+            let silence = told[&name]["silent_for"].as_f64();
+            let silence = Self::told_silence(silence, self.now - lost, self.now - last_input);
+            let (age, silence) = (seconds(self.now - since), seconds(silence));
+            let left = seconds(until.saturating_sub(self.now));
             let keys = format!(
                 r#""unsent":0,"age":{age},"silent_for":{silence},"session":"{name}","grace_left":{left}"#
             );
@@ -121,6 +123,10 @@ impl Expected {
         let longest = self.now - connection.last_input;
         let is_ending = connection.phase != Phase::Open;
         let shortest = if is_ending { 0 } else { longest.min(self.now - connection.last_waiting) };
+        Self::told_silence(told, shortest, longest)
+    }
+
+    fn told_silence(told: Option<f64>, shortest: u64, longest: u64) -> u64 {
         let told = told.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let told = told.and_then(|told| u64::try_from((told + Duration::from_micros(500)).as_millis()).ok());
         let is_possible = |told: &u64| (shortest / 1_000_000..=longest / 1_000_000).contains(told);

@@ -10,6 +10,8 @@ const STEP: u64 = 1_000_000_000;
 pub(super) struct Session {
     pub(super) number: u64,
     pub(super) grace: u64,
+    /// When it was made.
+    since: u64,
     /// Lines that were taken on its connections.
     executed: u64,
     /// It has no connection.
@@ -18,7 +20,6 @@ pub(super) struct Session {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Away {
-    since: u64,
     /// When its grace ends. The second number orders those of the same moment.
     pub(super) until: (u64, u64),
 }
@@ -79,7 +80,7 @@ impl Model {
                 }
                 self.last_session += 1;
                 let number = self.last_session;
-                self.client(seat).session = Some(Session { number, grace: 0, executed: 1, away: None });
+                self.client(seat).session = Some(Session { number, grace: 0, since: now, executed: 1, away: None });
             }
             keys += r#","resumed":false"#;
         }
@@ -95,7 +96,9 @@ impl Model {
                 None => {}
             }
         }
-        if let Some(Session { number, grace, .. }) = &self.shown(seat).session {
+        if let Some(Session { number, grace, .. }) = &self.shown(seat).session
+            && (greeting.grace.is_some() || greeting.resume.is_some())
+        {
             keys += &format!(r#","session":{{"secret":"{}","grace":{}}}"#, secret(*number), seconds(*grace));
         }
         Ok(Greeted { keys, taken_from })
@@ -116,7 +119,7 @@ impl Model {
         self.reseat(seat, away(number));
         let client = self.client(away(number));
         client.connection = format!("session:{number}");
-        client.session.as_mut().expect("it has one").away = Some(Away { since: now, until });
+        client.session.as_mut().expect("it has one").away = Some(Away { until });
         Vec::new()
     }
 
@@ -126,7 +129,7 @@ impl Model {
         let session = self.shown(from).session.as_ref().expect("it is a session's");
         match session.away {
             None => self.met.push("a session taken from a connection"),
-            Some(Away { until, .. }) if until.0 <= now => self.met.push("a session resumed as its grace ends"),
+            Some(Away { until }) if until.0 <= now => self.met.push("a session resumed as its grace ends"),
             Some(_) => self.met.push("a session resumed within its grace"),
         }
         let connection = self.shown(to).connection.clone();
@@ -195,12 +198,12 @@ impl Model {
         self.shown(seat).session.as_ref().map(|session| session.number)
     }
 
-    /// The sessions that have no connection: their seats, numbers, since when that is so, and when they end.
+    /// The sessions that have no connection: their seats and numbers, when they were made, and when they end.
     pub fn sessions_away(&self) -> Vec<(Seat, u64, u64, u64)> {
         let away = self.clients.iter().filter_map(|client| {
             let session = client.session.as_ref()?;
             let away = session.away?;
-            Some((client.seat, session.number, away.since, away.until.0))
+            Some((client.seat, session.number, session.since, away.until.0))
         });
         away.collect()
     }
@@ -228,11 +231,9 @@ impl Model {
 
     /// A turn begins. What is beyond a step of the time since the last one does not count for graces.
     pub(super) fn run_graces(&mut self, now: u64) {
-        let counted = self.turned_at.saturating_add(STEP);
-        let pause = now.saturating_sub(counted);
+        let pause = now.saturating_sub(self.turned_at.saturating_add(STEP));
         for client in &mut self.clients {
-            let away = client.session.as_mut().and_then(|session| session.away.as_mut());
-            if let Some(away) = away.filter(|away| away.until.0 > counted) {
+            if let Some(away) = client.session.as_mut().and_then(|session| session.away.as_mut()) {
                 away.until.0 = away.until.0.saturating_add(pause);
             }
         }
