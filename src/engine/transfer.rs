@@ -57,8 +57,7 @@ impl<S: BuildHasher> Engine<S> {
 
     /// The place of an owner of another connection, or of that connection itself.
     fn waiter_named(&self, lock: LockKey, peer: Peer, owner: Option<Owner<&str>>) -> Option<PlaceKey> {
-        let is_meant =
-            |asker: Asker| self.askers.session_of(asker).peer == peer && self.askers.name(asker) == owner;
+        let is_meant = |asker: Asker| self.askers.session_of(asker).peer == peer && self.askers.name(asker) == owner;
         let mut waiters = self.table.entry(lock).waiters.iter(self.table.places());
         waiters.find(|(_, place)| is_meant(place.asker)).map(|(key, _)| key)
     }

@@ -209,7 +209,10 @@ mod tests {
         }
         let text = sessions.get(keys[7]).secret().text();
         sessions.end(keys[7]);
-        assert_eq!((sessions.with_secret(&text), sessions.of(SessionKey::from_bits(7)), sessions.len()), (None, None, 99));
+        assert_eq!(
+            (sessions.with_secret(&text), sessions.of(SessionKey::from_bits(7)), sessions.len()),
+            (None, None, 99)
+        );
         let next = begin(&mut sessions, 200);
         assert_eq!(sessions.get(next).name(), Peer::Session(101), "no number is used again");
     }

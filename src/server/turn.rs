@@ -84,9 +84,8 @@ impl<S: Socket> Server<S> {
         let connection = self.connections.known(key);
         let (peer, last_input) = (connection.peer, connection.last_input);
         let Some(session) = connection.session.take() else { return };
-        let record = std::mem::take(&mut connection.flags.has_session).then(|| {
-            self.sessions.of(session).expect("the flag says so")
-        });
+        let record = std::mem::take(&mut connection.flags.has_session)
+            .then(|| self.sessions.of(session).expect("the flag says so"));
         let kept = record.filter(|_| !why.ends_session).map(|record| {
             let record = self.sessions.get_mut(record);
             (record.connection, record.last_input) = (None, last_input);

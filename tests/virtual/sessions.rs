@@ -337,10 +337,13 @@ fn the_grace_can_be_changed_and_taken_back() {
     let plain = only(&world.say(ann, r#"{"command":"hello","session":{"grace":0}}"#));
     assert_eq!((plain.get("session"), &plain["resumed"]), (None, &json!(false)));
     assert_eq!(world.vanish(ann), [(bob, acquired("a"))]);
-    assert_eq!(reason(&{
-        let [carl] = world.connect();
-        world.say(carl, &resume_line(&secret))
-    }), "session_unknown");
+    assert_eq!(
+        reason(&{
+            let [carl] = world.connect();
+            world.say(carl, &resume_line(&secret))
+        }),
+        "session_unknown"
+    );
 }
 
 #[test]
@@ -394,7 +397,8 @@ fn graces_come_before_leases_and_these_before_timeouts() {
     world.say(bob, &lock("b", r#""timeout":2,"id":2"#));
     world.say(bob, &lock("leased", r#""timeout":2,"id":3"#));
     world.vanish(ann);
-    let received: Vec<String> = world.pass(SECOND * 2).into_iter().filter(|(to, _)| *to == bob).map(|(_, l)| l).collect();
+    let received: Vec<String> =
+        world.pass(SECOND * 2).into_iter().filter(|(to, _)| *to == bob).map(|(_, l)| l).collect();
     assert_eq!(
         received,
         [r#"{"name":"b","result":"acquired","id":2}"#, r#"{"name":"leased","result":"acquired","id":3}"#]

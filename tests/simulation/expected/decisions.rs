@@ -32,8 +32,8 @@ impl Expected {
         ensure!(line.end <= connection.read, "the end of this line was not read from {name}: {text}");
         ensure!(text.len() <= self.limits.line_bytes_max, "{name} sent a line over the limit");
         self.tell(number, '<', text);
-        if self.connections[number].has_session && !line.asked.is_resumption() {
-            // A line that is refused counts as well.
+        if self.connections[number].has_session {
+            // A `hello` that resumes a session is not counted: its connection has none yet.
             self.locks.count_line(number);
         }
         self.execute(number, line.asked);

@@ -21,7 +21,7 @@ pub(crate) struct Hello {
 }
 
 impl Asked {
-    /// Whether it is a `hello` that wants a session back. Those are not counted as executed.
+    /// Whether it is a `hello` that wants a session back.
     pub(super) fn is_resumption(&self) -> bool {
         match self {
             Asked::Hello(hello) => hello.sessions.resume.is_some(),

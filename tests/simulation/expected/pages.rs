@@ -95,9 +95,8 @@ impl Expected {
             let silence = Self::told_silence(silence, self.now - lost, self.now - last_input);
             let (age, silence) = (seconds(self.now - since), seconds(silence));
             let left = seconds(until.saturating_sub(self.now));
-            let keys = format!(
-                r#""unsent":0,"age":{age},"silent_for":{silence},"session":"{name}","grace_left":{left}"#
-            );
+            let keys =
+                format!(r#""unsent":0,"age":{age},"silent_for":{silence},"session":"{name}","grace_left":{left}"#);
             rows.extend(self.row(page, seat, &keys).map(|row| (name, row)));
         }
         rows
@@ -164,7 +163,8 @@ impl Expected {
             let connections = self.there.iter().map(|number| &self.connections[*number]);
             connections.into_iter().any(|connection| connection.has_session && connection.name == *name)
         };
-        let is_away = |name: &String| self.locks.sessions_away().iter().any(|away| format!("session:{}", away.1) == *name);
+        let is_away =
+            |name: &String| self.locks.sessions_away().iter().any(|away| format!("session:{}", away.1) == *name);
         listing.there.retain(|name| is_here(name) || is_away(name));
         listing.listed.extend_from_slice(listed);
         listing

@@ -55,7 +55,11 @@ impl Expected {
         let Some(before) = before else { return };
         let untold = before.pending.iter().find(|pending| room && !pending.is_missed);
         ensure!(untold.is_none(), "{} was not told before it watches something else: {untold:?}", connection.name);
-        self.coverage.count(if before.pending.is_empty() { "a watch replaced" } else { "a watch replaced with misses" });
+        self.coverage.count(if before.pending.is_empty() {
+            "a watch replaced"
+        } else {
+            "a watch replaced with misses"
+        });
     }
 
     /// What has happened is for whoever watches.

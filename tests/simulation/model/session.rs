@@ -174,8 +174,9 @@ impl Model {
         }
         let executed = self.shown(seat).session.as_ref().map_or(0, |session| session.executed);
         let counts = format!(r#","held_count":{},"waiting_count":{}"#, held.len(), waiting.len());
-        let lists = format!(r#","held":[{}],"waiting":[{}]"#, held.join(","), waiting.join(","));
-        let is_too_large = lists.len() > self.limits.reply_bytes_max;
+        let (held, waiting) = (held.join(","), waiting.join(","));
+        let is_too_large = held.len() + waiting.len() > self.limits.reply_bytes_max;
+        let lists = format!(r#","held":[{held}],"waiting":[{waiting}]"#);
         if is_too_large {
             self.met.push("a resumption that has too much to list");
         }
