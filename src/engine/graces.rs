@@ -115,11 +115,6 @@ impl<S: BuildHasher> Engine<S> {
         Some(self.graces.deadlines.at(grace).since(self.graces.running(now)))
     }
 
-    /// Whether every session has its connection.
-    pub fn are_all_attached(&self) -> bool {
-        self.graces.is_empty()
-    }
-
     /// A session that ends has no grace any more.
     pub(super) fn drop_grace(&mut self, session: SessionKey) {
         if let Some(grace) = self.askers.session(session).grace() {

@@ -87,13 +87,21 @@ impl<T: Through> List<T> {
         self.last
     }
 
+    /// Adds a place, which is in no such list, at the end.
+    #[inline]
     pub(super) fn push(&mut self, places: &mut Places, key: PlaceKey) {
-        *T::links_mut(at_mut(places, key)) = Links { previous: self.last, next: None };
+        self.len += 1;
+        // Most lists have one place, and the links of that one stay as they are: it has none.
         match self.last.replace(key) {
-            Some(last) => T::links_mut(at_mut(places, last)).next = Some(key),
+            Some(last) => Self::link(places, last, key),
             None => self.first = Some(key),
         }
-        self.len += 1;
+    }
+
+    #[inline(never)]
+    fn link(places: &mut Places, last: PlaceKey, key: PlaceKey) {
+        T::links_mut(at_mut(places, last)).next = Some(key);
+        T::links_mut(at_mut(places, key)).previous = Some(last);
     }
 
     /// Inserts a place after one that is in the list. None: at the beginning.
@@ -110,7 +118,17 @@ impl<T: Through> List<T> {
         self.len += 1;
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, places: &mut Places, key: PlaceKey) {
+        if self.len > 1 {
+            return self.unlink(places, key);
+        }
+        assert_eq!((self.first, self.last), (Some(key), Some(key)), "a place is in the list that it leaves");
+        *self = List::default();
+    }
+
+    #[inline(never)]
+    fn unlink(&mut self, places: &mut Places, key: PlaceKey) {
         let Links { previous, next } = std::mem::take(T::links_mut(at_mut(places, key)));
         let before = match previous {
             Some(previous) => &mut T::links_mut(at_mut(places, previous)).next,

@@ -16,6 +16,13 @@ const ROW_NAMES_MAX: usize = 1000;
 /// Where the sessions without a connection begin in the pages of `connections`. There are never so many connections.
 const FIRST_SESSION: u32 = 1 << 31;
 
+/// What has a row in the pages of `connections`.
+enum Named<'a, S> {
+    Connection(&'a Connection<S>),
+    /// It has no connection.
+    Session(&'a Record),
+}
+
 impl<S: Socket> Server<S> {
     /// Ends holds of others.
     pub(super) fn revoke(&mut self, key: ConnectionKey, request: &Revocation<'_>, context: &Context<'_>) {
@@ -96,80 +103,56 @@ impl<S: Socket> Server<S> {
     /// The connections by their slots; after them, by their own, the sessions that have none.
     fn write_connections(&self, page: ConnectionsPage) -> Written<(Listing, Option<u32>)> {
         let mut listing = Listing::new(self.connections.limits.reply_bytes_max);
-        let next = match page.after.checked_sub(FIRST_SESSION) {
-            None => match self.write_attached(&mut listing, page)? {
-                None if !self.engine.are_all_attached() => Some(FIRST_SESSION),
-                next => next,
-            },
-            Some(first) => self.write_detached(&mut listing, first, page)?.map(|slot| slot + FIRST_SESSION),
+        let (connections, end) = self.connections.slots.between(page.after, PAGE_SLOTS);
+        let connections = connections.map(|(slot, connection)| (slot, Named::Connection(connection)));
+        // Those on this page, if all connections are.
+        let slots_left = if end.is_some() { 0 } else { PAGE_SLOTS };
+        let (sessions, sessions_end) = self.sessions.between(page.after.saturating_sub(FIRST_SESSION), slots_left);
+        let sessions = sessions.map(|(slot, record)| (slot + FIRST_SESSION, Named::Session(record)));
+        let is_meant = |named: &Named<'_, S>| match named {
+            Named::Connection(connection) => connection.session.is_some_and(|session| self.is_listed(session, page)),
+            Named::Session(record) => record.connection.is_none() && self.is_listed(record.session, page),
         };
-        Ok((listing, next))
-    }
-
-    fn write_attached(&self, listing: &mut Listing, page: ConnectionsPage) -> Written<Option<u32>> {
-        let now = self.connections.now;
-        let (slots, end) = self.connections.slots.between(page.after, PAGE_SLOTS);
-        let mut found = slots.filter_map(|(slot, connection)| {
-            let session = connection.session?;
-            self.is_listed(session, page).then_some((slot, connection, session))
-        });
-        let rows = found.by_ref().take(page.limit);
-        let left = listing.object_within(PAGE_BYTES, rows, |listing, (_, connection, session)| {
-            if !page.has_detail {
-                return self.write_names(listing, connection.peer, session);
-            }
-            let record = self.sessions.of(session).map(|record| self.sessions.get(record));
-            let summary = self.engine.summary(session);
-            let row = ConnectionRow {
-                client: summary.client,
-                holds: summary.holds,
-                waits: summary.waits,
-                unsent: connection.unsent(),
-                age: now.since(connection.since),
-                silent_for: now.since(connection.last_input),
-                session: record.map(Record::name),
-                grace_left: None,
-            };
-            listing.connection_in_detail(connection.peer, &row)
+        let mut found = connections.chain(sessions).filter(|(_, named)| is_meant(named));
+        let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, (_, named)| {
+            self.write_named(listing, &named, page.has_detail)
         })?;
         // The first that found no room, else the first over the limit, else the first slot that was not looked at.
-        Ok(left.or_else(|| found.next()).map(|(slot, ..)| slot).or(end))
+        let next = left.or_else(|| found.next()).map(|(slot, _)| slot).or(end);
+        Ok((listing, next.or(sessions_end.map(|slot| slot + FIRST_SESSION))))
     }
 
-    fn write_detached(&self, listing: &mut Listing, first: u32, page: ConnectionsPage) -> Written<Option<u32>> {
+    fn write_named(&self, listing: &mut Listing, named: &Named<'_, S>, has_detail: bool) -> Written {
         let now = self.connections.now;
-        let (slots, end) = self.sessions.between(first, PAGE_SLOTS);
-        let is_meant = |record: &Record| record.connection.is_none() && self.is_listed(record.session, page);
-        let mut found = slots.filter(|(_, record)| is_meant(record));
-        let rows = found.by_ref().take(page.limit);
-        let left = listing.object_within(PAGE_BYTES, rows, |listing, (_, record)| {
-            if !page.has_detail {
-                return self.write_names(listing, record.name(), record.session);
-            }
-            let summary = self.engine.summary(record.session);
-            let row = ConnectionRow {
-                client: summary.client,
-                holds: summary.holds,
-                waits: summary.waits,
-                unsent: 0,
-                age: now.since(record.since),
-                silent_for: now.since(record.last_input),
-                session: Some(record.name()),
-                grace_left: self.engine.grace_left(record.session, now),
-            };
-            listing.connection_in_detail(record.name(), &row)
-        })?;
-        Ok(left.or_else(|| found.next()).map(|(slot, _)| slot).or(end))
+        let (session, name) = match named {
+            Named::Connection(connection) => (connection.session.expect("it is listed"), connection.peer),
+            Named::Session(record) => (record.session, record.name()),
+        };
+        if !has_detail {
+            let names = self.engine.locks_of(session).map(|(name, _)| name);
+            return listing.connection(name, names.take(ROW_NAMES_MAX));
+        }
+        let (unsent, since, last_input) = match named {
+            Named::Connection(connection) => (connection.unsent(), connection.since, connection.last_input),
+            Named::Session(record) => (0, record.since, record.last_input),
+        };
+        let summary = self.engine.summary(session);
+        let row = ConnectionRow {
+            client: summary.client,
+            holds: summary.holds,
+            waits: summary.waits,
+            unsent,
+            age: now.since(since),
+            silent_for: now.since(last_input),
+            session: self.sessions.of(session).map(|record| self.sessions.get(record).name()),
+            grace_left: self.engine.grace_left(session, now),
+        };
+        listing.connection_in_detail(name, &row)
     }
 
     fn is_listed(&self, session: SessionKey, page: ConnectionsPage) -> bool {
         let summary = self.engine.summary(session);
         page.has_idle || summary.holds + summary.waits > 0
-    }
-
-    fn write_names(&self, listing: &mut Listing, name: Peer, session: SessionKey) -> Written {
-        let names = self.engine.locks_of(session).map(|(name, _)| name);
-        listing.connection(name, names.take(ROW_NAMES_MAX))
     }
 
     pub(super) fn answer(&mut self, key: ConnectionKey, outcome: Outcome<'_>, context: &Context<'_>) {

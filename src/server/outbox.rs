@@ -13,6 +13,7 @@ pub(super) struct Outbox {
 const COMPACT_BYTES: usize = 16 << 10;
 
 impl Outbox {
+    #[inline]
     pub(super) fn unsent(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }

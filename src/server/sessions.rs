@@ -221,7 +221,10 @@ mod tests {
     fn a_secret_is_not_shown_where_a_session_is_debugged() {
         let mut sessions = Sessions::default();
         let key = begin(&mut sessions, 1);
-        let shown = format!("{sessions:?}");
-        assert!(shown.contains("Secret") && !shown.contains(&sessions.get(key).secret().text()), "{shown}");
+        let record = sessions.get(key);
+        let shown = format!("{sessions:?} {record:?}");
+        assert!(shown.contains("secret: Secret"), "{shown}");
+        let bytes = format!("{:?}", record.secret().0);
+        assert!(!shown.contains(&record.secret().text()) && !shown.contains(&bytes), "{shown}");
     }
 }

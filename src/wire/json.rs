@@ -22,16 +22,24 @@ pub fn push_unquoted(out: &mut Vec<u8>, text: &str) {
 
 /// Whether nothing has to be escaped. Checks eight bytes at a time: most names are a few such words, and need no
 /// escapes.
+#[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     let special = |word: &[u8; 8]| special_bytes(u64::from_le_bytes(*word));
-    let (words, rest) = bytes.as_chunks();
-    let found = words.iter().fold(0, |found, word| found | special(word));
-    let is_rest_plain = match bytes.last_chunk() {
-        // Some of these have been checked already; that costs less than checking the others one by one.
-        Some(last) => special(last) == 0,
-        None => !rest.iter().any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\'),
-    };
-    found == 0 && is_rest_plain
+    let Some(last) = bytes.last_chunk() else { return special_bytes(short_word(bytes)) == 0 };
+    // Some of the last have been checked already; that costs less than checking the others one by one.
+    bytes.as_chunks().0.iter().fold(special(last), |found, word| found | special(word)) == 0
+}
+
+/// All of fewer than eight bytes in a word, some of them more than once. No bytes are a word of spaces.
+#[inline]
+fn short_word(bytes: &[u8]) -> u64 {
+    let half = |half: &[u8; 4]| u64::from(u32::from_le_bytes(*half));
+    match (bytes.first_chunk(), bytes.last_chunk(), bytes) {
+        (Some(first), Some(last), _) => half(first) | half(last) << 32,
+        (_, _, [first, .., last]) => u64::from_le_bytes([*first, bytes[1], *last, b' ', b' ', b' ', b' ', b' ']),
+        (_, _, [only]) => u64::from_le_bytes([*only; 8]),
+        (_, _, []) => u64::from_le_bytes([b' '; 8]),
+    }
 }
 
 /// The highest bit of each byte of the word that needs an escape in a JSON string: quotes, backslashes and control
@@ -68,21 +76,31 @@ fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
 #[inline(always)]
 pub fn push_u64(out: &mut Vec<u8>, number: u64) {
     if number < EIGHT_DIGITS {
-        let digits = eight_digits(number);
-        // Appending a fixed eight bytes costs less than appending a variable number.
-        let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
-        let end = out.len() + 8 - zeros as usize;
-        out.extend_from_slice(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes());
-        out.truncate(end);
+        push_up_to_eight(out, number);
     } else {
         push_long(out, number);
     }
 }
 
+#[inline(always)]
+fn push_up_to_eight(out: &mut Vec<u8>, number: u64) {
+    let digits = eight_digits(number);
+    // Appending a fixed eight bytes costs less than appending a variable number.
+    let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
+    let end = out.len() + 8 - zeros as usize;
+    out.extend_from_slice(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes());
+    out.truncate(end);
+}
+
 #[inline(never)]
 fn push_long(out: &mut Vec<u8>, number: u64) {
-    push_u64(out, number / EIGHT_DIGITS);
-    out.extend_from_slice(&(eight_digits(number % EIGHT_DIGITS) | ZEROS).to_le_bytes());
+    let (high, low) = (number / EIGHT_DIGITS, number % EIGHT_DIGITS);
+    if high < EIGHT_DIGITS {
+        push_up_to_eight(out, high);
+    } else {
+        push_long(out, high);
+    }
+    out.extend_from_slice(&(eight_digits(low) | ZEROS).to_le_bytes());
 }
 
 /// The first number that has more than eight digits.

@@ -426,6 +426,7 @@ fn push_error(out: &mut Vec<u8>, reason: Reason, message: &str, subject: Option<
 }
 
 /// A key with its comma, and its value if there is one.
+#[inline(always)]
 fn push_count(out: &mut Vec<u8>, key: &str, count: Option<u64>) {
     if let Some(count) = count {
         out.extend_from_slice(key.as_bytes());

@@ -175,7 +175,7 @@ fn a_session_without_a_connection_gets_nothing() {
     let (mut world, [ann, bob]) = queue(["", ""]);
     world.say(bob, r#"{"command":"hello","session":{"grace":30}}"#);
     world.vanish(bob);
-    for to in ["session:1", &world.name(bob).to_owned()] {
+    for to in ["session:1", "10.0.0.2:1"] {
         let line = format!(r#"{{"command":"transfer","name":"a","to":"{to}"}}"#);
         assert_eq!(world.say(ann, &line), [(ann, failed(true))]);
     }
