@@ -115,6 +115,11 @@ impl<S: BuildHasher> Engine<S> {
         Some(self.graces.deadlines.at(grace).since(self.graces.running(now)))
     }
 
+    /// How many sessions have no connection.
+    pub fn detached(&self) -> usize {
+        self.graces.deadlines.len()
+    }
+
     /// A session that ends has no grace any more.
     pub(super) fn drop_grace(&mut self, session: SessionKey) {
         if let Some(grace) = self.askers.session(session).grace() {

@@ -147,6 +147,7 @@ impl<S: BuildHasher> Engine<S> {
             let outcome = Outcome::NoticeRevoked { name: self.table.name(place.lock), token: place.token };
             self.tell(place.asker, None, outcome, replies);
         }
+        self.stats.on_revocation();
         self.leave(key, Ending::Revoked, now, replies);
     }
 }

@@ -89,6 +89,7 @@ impl<S: Socket> Server<S> {
             self.connections.doom(old, Disconnect::SessionTaken { by: peer });
         }
         log::info!("{peer} has resumed {name}");
+        self.connections.figures.on_resumption();
         self.engine.disconnect(context.session, context.now, &mut self.connections);
         self.engine.attach(session, key, peer);
         let connection = self.connections.known(key);
