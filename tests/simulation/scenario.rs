@@ -223,6 +223,7 @@ impl Draw {
                 1 => self.plan_lease(),
                 2 => self.plan_passing(),
 
+                3 => self.plan_burst(),
                 _ => self.plan_loss(),
             }
         }
@@ -272,7 +273,7 @@ impl Draw {
             11..13 => self.foreign(),
             13..15 => self.page(),
             18..22 if !self.is_plain() => self.hello(),
-            22..25 if false => self.watch(),
+            22..25 if !self.is_plain() => self.watch(),
             15..18 => {
                 let line = match self.random.u8(0..8) {
                     0 => self.hello(),

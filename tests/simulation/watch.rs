@@ -70,9 +70,6 @@ fn read(line: &str) -> Option<Event> {
         "<" => Some(Event::Received(number_of(name), unescaped(text))),
         ">" if text.contains("\"notice\":\"event\"") => Some(Event::Happened(number_of(name), unescaped(text))),
         ">" if text.contains("\"result\":\"stats\"") => Some(Event::Counted(number_of(name), unescaped(text))),
-        ">" if ["\"result\":\"watching\"", "\"result\":\"unwatched\""].iter().any(|word| text.contains(word)) => {
-            Some(Event::Watching(number_of(name)))
-        }
         ">" if text.contains("\"error\"") => Some(Event::Refused(number_of(name), unescaped(text))),
         ">" if text.contains("\"result\":\"connections\"") => Some(Event::Listed(number_of(name), unescaped(text))),
         ">" if text.contains("\"result\":\"deadlock\"") => Some(Event::Deadlocked(number_of(name), unescaped(text))),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Asked;
-use super::watchers::Watch;
+use super::watchers::{Events, Watch};
 use crate::memory::Wire;
 
 /// A connection as its client and the network see it.
@@ -30,14 +30,8 @@ pub(super) struct Connection {
     /// What it is to be sent, and how many bytes of that are outstanding.
     pub(super) replies: VecDeque<String>,
     pub(super) unsent: usize,
-    /// The most that was outstanding in this turn.
-    pub(super) most_unsent: usize,
-    /// Events that it is to be sent. Where between other replies is not known.
-    pub(super) events: VecDeque<String>,
+    pub(super) events: Events,
     pub(super) watch: Option<Watch>,
-    /// What it watches once that is answered.
-    #[expect(clippy::option_option, reason = "whether it changes, and what it is then")]
-    pub(super) next_watch: Option<Option<Watch>>,
     /// Bytes that its client received, of a line that is not whole.
     pub(super) partial: Vec<u8>,
     /// How much of the wire was looked at.

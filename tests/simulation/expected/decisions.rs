@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::connection::{Leave, Phase};
 use super::{Asked, Expected, Number, TIMELY, Told, broken, ensure, returned};
 use crate::coverage::{Event as Happening, command, reply as kind};
-use crate::model::{Ask, Request, Said, WORDING, error, error_on, is_same, with_id, with_owner};
+use crate::model::{Ask, WATCHERS, Request, Said, WORDING, error, error_on, is_same, with_id, with_owner};
 
 fn is_deadlock(reply: &str) -> bool {
     reply.contains("\"result\":\"deadlock\"")
@@ -32,12 +32,12 @@ impl Expected {
         ensure!(line.end <= connection.read, "the end of this line was not read from {name}: {text}");
         ensure!(text.len() <= self.limits.line_bytes_max, "{name} sent a line over the limit");
         self.tell(number, '<', text);
+        self.mark_watchers();
         if self.connections[number].has_session {
             // A `hello` that resumes a session is not counted: its connection has none yet.
             self.locks.count_line(number);
         }
         self.execute(number, line.asked);
-        self.spread();
         if self.is_too_long(number) {
             self.answer_too_long(number);
         }
@@ -56,7 +56,7 @@ impl Expected {
                 let mut said = self.locks.request(number, &request, self.now);
                 self.check_cycle(number, &request, &mut said);
                 self.count_met();
-                let is_wait = said.is_empty() && matches!(request.ask, Ask::Lock(_));
+                let is_wait = said.iter().all(|(to, _)| *to == WATCHERS) && matches!(request.ask, Ask::Lock(_));
                 if is_wait && self.locks.held_and_waiting().1 == waits {
                     self.coverage.count("a second request joined a wait");
                 }
@@ -138,12 +138,12 @@ impl Expected {
             }
             let is_grace = self.locks.is_grace_next();
             self.coverage.event(if is_grace { Happening::Grace } else { Happening::Timeout });
+            self.mark_watchers();
             let said = self.locks.expire_next(self.now).expect("one is due");
             count += 1;
             for (to, reply) in said {
                 bytes += self.push(to, reply);
             }
-            self.spread();
             sessions += usize::from(is_grace);
             if sessions == self.limits.turn_ends_max {
                 return self.coverage.count("cut turn_ends_max by sessions");
@@ -171,6 +171,7 @@ impl Expected {
     /// A connection's part is over. Its session stays, if it has one.
     fn lose(&mut self, number: Number) {
         self.connections[number].watch = None;
+        self.mark_watchers();
         if std::mem::take(&mut self.connections[number].has_session) {
             if let Some(session) = self.locks.session_of(number) {
                 self.lost.insert(session, (self.connections[number].last_input, self.now));
@@ -191,11 +192,13 @@ impl Expected {
         for (to, reply) in said {
             self.push(to, reply);
         }
-        self.spread();
     }
 
     /// A reply is decided. Returns how many bytes that adds to the receiver's output.
     pub(super) fn push(&mut self, to: Number, mut reply: String) -> usize {
+        if to == WATCHERS {
+            return self.spread(&reply);
+        }
         let connection = &mut self.connections[to];
         if connection.phase != Phase::Open {
             if reply.contains("\"acquired\"") {
@@ -240,7 +243,6 @@ impl Expected {
             connection.last_progress = self.now;
         }
         connection.unsent += bytes;
-        connection.most_unsent = connection.most_unsent.max(connection.unsent);
         self.unsent += bytes;
         if connection.unsent > self.limits.outbox_bytes_max {
             self.coverage.count("limit outbox_bytes_max");

@@ -51,6 +51,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use self::watchers::Events;
 use self::connection::{Connection, Leave, Phase, Sent};
 pub(crate) use self::greeting::Hello;
 pub(crate) use self::pages::{Listing, Page};
@@ -77,8 +78,6 @@ pub(crate) enum Event {
     Counted(Number, String),
     /// It says that it tells a watcher of something that happened, or that it missed something.
     Happened(Number, String),
-    /// It says that a connection watches from now on, or does not.
-    Watching(Number),
     /// It says what time may have brought: the word of [`TIMELY`] of this index.
     Timely(Number, usize),
     /// It says that a connection ends, and why, for people.
@@ -163,6 +162,8 @@ pub(crate) struct Expected {
     /// How often it says each of [`TIMELY`] in this turn, less those of which that is right.
     timely_told: [usize; TIMELY.len()],
     unsent: usize,
+    /// Events that it tells watchers of in this turn, less those for which that is right.
+    told_events: Vec<(Number, String)>,
     /// Bytes of events that watchers were told in this turn.
     event_bytes: usize,
     /// The secrets of sessions, by their numbers, as far as a client has received them.
@@ -212,9 +213,11 @@ impl Expected {
             turn_grants_max: limits.turn_grants_max,
             first_token: limits.first_token,
         };
+        let mut locks = Model::new(of_locks);
+        locks.tell_watchers();
         Expected {
             limits,
-            locks: Model::new(of_locks),
+            locks,
             connections: Vec::new(),
             there: Vec::new(),
             doomed: VecDeque::new(),
@@ -222,6 +225,7 @@ impl Expected {
             told: Vec::new(),
             timely_told: [0; TIMELY.len()],
             unsent: 0,
+            told_events: Vec::new(),
             event_bytes: 0,
             secrets: BTreeMap::new(),
             lost: BTreeMap::new(),
@@ -265,11 +269,9 @@ impl Expected {
             sent: 0,
             read: 0,
             replies: VecDeque::new(),
-            events: VecDeque::new(),
+            events: Events::default(),
             watch: None,
-            next_watch: None,
             unsent: 0,
-            most_unsent: 0,
             partial: Vec::new(),
             looked: 0,
             is_blocked: false,
@@ -354,7 +356,7 @@ impl Expected {
                 Event::Counted(number, text) => self.told.push((*number, Told::Stats(text.clone()))),
                 Event::Timely(_, word) => self.timely_told[*word] += 1,
                 Event::Call(..) | Event::Received(..) | Event::Ended(..) => {}
-                Event::Happened(..) | Event::Watching(_) => {}
+                Event::Happened(number, line) => self.told_events.push((*number, line.clone())),
             }
         }
     }
@@ -393,8 +395,7 @@ impl Expected {
                 Event::Received(number, line) => self.on_line(*number, line),
                 Event::Refused(number, _) => self.on_refusal(*number),
                 Event::Timely(..) | Event::Listed(..) | Event::Deadlocked(..) | Event::Counted(..) => {}
-                Event::Happened(number, line) => self.on_happened(*number, line),
-                Event::Watching(number) => self.on_watching(*number),
+                Event::Happened(..) => {}
                 Event::Ended(number, why) => self.on_end(*number, why),
             }
         }

@@ -14,7 +14,7 @@ impl Expected {
             Event::Received(..) => true,
             Event::Refused(number, _) => self.is_too_long(*number),
             Event::Listed(..) | Event::Timely(..) | Event::Deadlocked(..) | Event::Ended(..) => false,
-            Event::Counted(..) | Event::Happened(..) | Event::Watching(_) => false,
+            Event::Counted(..) | Event::Happened(..) => false,
         }
     }
 
@@ -57,7 +57,6 @@ impl Expected {
             | Event::Timely(number, _)
             | Event::Counted(number, _)
             | Event::Happened(number, _)
-            | Event::Watching(number)
             | Event::Received(number, _)
             | Event::Call(number, _)) = event;
             let connection = &self.connections[*number];

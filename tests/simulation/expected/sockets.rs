@@ -1,6 +1,7 @@
 //! What the server does to its sockets, and what it says of their ends: whether it may, and what follows.
 
 use super::connection::{Connection, Leave, Phase};
+use super::watchers::is_change;
 use super::{Expected, Number, broken, ensure};
 use crate::coverage::Event as Happening;
 use crate::memory::Call;
@@ -107,8 +108,12 @@ impl Expected {
             let received: Vec<u8> = connection.partial.drain(..=end).collect();
             let received = String::from_utf8_lossy(&received).into_owned();
             let is_event = received.contains("\"notice\":\"event\"");
-            let due = if is_event { connection.events.pop_front() } else { connection.replies.pop_front() };
+            let due = if is_event { connection.events.receive() } else { connection.replies.pop_front() };
             let Some(expected) = due else { broken(format!("{name} received {received}, and nothing should be")) };
+            if !is_event && is_change(&expected) {
+                let has_all = connection.events.receive_change();
+                ensure!(has_all, "{name} received {received}, and events of the watch before it are to come");
+            }
             let received = self.unsealed(&received, &expected);
             let is_right = received == expected
                 || received.len() == expected.len() && is_same(received.trim_end(), expected.trim_end());

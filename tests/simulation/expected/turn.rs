@@ -24,6 +24,8 @@ impl Expected {
     pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event], after: After) {
         self.now = now;
         self.hear(events);
+        self.tell_missed();
+        self.mark_watchers();
         let said = self.locks.begin_turn(now);
         self.push_all(said);
         let inputs = events.iter().rposition(|event| self.is_of_input(event)).map_or(0, |last| last + 1);
@@ -85,6 +87,7 @@ impl Expected {
         let due = self.locks.next_due().into_iter().chain(self.locks.next_step()).min();
         let is_awake = due.is_none_or(|due| after.next_turn.is_some_and(|next| next <= due));
         ensure!(is_awake, "the next turn is at {:?}, and something is due at {due:?}", after.next_turn);
+        self.check_told_events();
         match self.told.first() {
             Some((number, Told::Wording(wording))) => {
                 broken(format!("the server refuses {} something, and should not: {wording}", self.name(*number)));
@@ -101,7 +104,6 @@ impl Expected {
 
     fn end_turn(&mut self) {
         self.count_met();
-        self.end_turn_of_watchers();
         let horizon = self.horizon;
         self.polls.retain(|begun| *begun > horizon);
         if self.next_due().is_some_and(|due| due <= self.now && due > horizon) {

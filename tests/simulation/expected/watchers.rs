@@ -1,5 +1,9 @@
 //! What those who watch are told: all that happened to the locks with their prefix, in order, or how much of it they
 //! missed.
+//!
+//! In which place among the other replies of its connection an event is sent is not known, but that it is not on the
+//! other side of a `watching` or `unwatched`. The transcript tells what was sent and what was missed; whether it may
+//! have been is checked.
 
 use std::collections::VecDeque;
 
@@ -8,26 +12,57 @@ use serde_json::Value;
 use super::connection::{Connection, Phase};
 use super::{Expected, Number, broken, ensure};
 use crate::coverage::reply as kind;
-use crate::model::{Happening, is_same, with_id};
+use crate::model::{is_same, with_id};
 
 /// Who has this much unsent is told nothing more.
 const UNSENT_MAX: usize = 32 << 10;
 /// What all watchers together are told in one turn.
 const TURN_BYTES_MAX: usize = 1 << 20;
+/// The longest notice that events were missed.
+const MISSED_BYTES_MAX: usize = 80;
 
 /// What a connection watches.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     prefix: String,
-    /// What it was not told yet.
-    pending: VecDeque<Pending>,
+    /// Events that it was not told of, and not told that it missed them.
+    missed: usize,
+    /// What was unsent before the line, or whatever else is being executed.
+    unsent_before: usize,
 }
 
-#[derive(Clone, Debug)]
-struct Pending {
-    line: String,
-    /// There was no room for it when it happened.
-    is_missed: bool,
+/// What a connection is to be sent of events, and has received.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Events {
+    /// Each with how many watches of the connection had begun or ended before it.
+    outstanding: VecDeque<(usize, String)>,
+    /// How many had when the last reply was decided, and when the last was received.
+    decided: usize,
+    received: usize,
+}
+
+impl Events {
+    pub(super) fn clear(&mut self) {
+        self.outstanding.clear();
+    }
+
+    /// The client receives an event: what it should be.
+    pub(super) fn receive(&mut self) -> Option<String> {
+        let (watch, line) = self.outstanding.pop_front()?;
+        (watch == self.received).then_some(line)
+    }
+
+    /// The client is told that another watch has begun or that its watch has ended. Returns whether it has received all
+    /// events of the one before.
+    pub(super) fn receive_change(&mut self) -> bool {
+        self.received += 1;
+        self.outstanding.front().is_none_or(|(watch, _)| *watch >= self.received)
+    }
+}
+
+/// Whether a reply tells of a watch that has begun or ended.
+pub(super) fn is_change(reply: &str) -> bool {
+    ["\"result\":\"watching\"", "\"result\":\"unwatched\""].iter().any(|word| reply.contains(word))
 }
 
 impl Expected {
@@ -38,109 +73,113 @@ impl Expected {
             None => ("command unwatch", r#"{"result":"unwatched"}"#),
         };
         self.coverage.count(command);
-        let watch = prefix.map(|prefix| Watch { prefix, pending: VecDeque::new() });
-        // Until it is answered it may be told of what the watch before it was for.
-        self.connections[number].next_watch = Some(watch);
+        let connection = &mut self.connections[number];
+        let watch = prefix.map(|prefix| Watch { prefix, missed: 0, unsent_before: 0 });
+        if let Some(before) = std::mem::replace(&mut connection.watch, watch) {
+            let kind = if before.missed > 0 { "a watch replaced after a miss" } else { "a watch replaced" };
+            self.coverage.count(kind);
+        }
+        connection.events.decided += 1;
         self.push(number, with_id(reply.to_owned(), id));
     }
 
-    /// The server says that it answers that.
-    pub(super) fn on_watching(&mut self, number: Number) {
-        let room = self.has_room(number);
-        let connection = &mut self.connections[number];
-        let Some(next) = connection.next_watch.take() else {
-            broken(format!("{} did not ask to watch", connection.name));
-        };
-        let before = std::mem::replace(&mut connection.watch, next);
-        let Some(before) = before else { return };
-        let untold = before.pending.iter().find(|pending| room && !pending.is_missed);
-        ensure!(untold.is_none(), "{} was not told before it watches something else: {untold:?}", connection.name);
-        self.coverage.count(if before.pending.is_empty() {
-            "a watch replaced"
-        } else {
-            "a watch replaced with misses"
-        });
-    }
-
-    /// What has happened is for whoever watches.
-    pub(super) fn spread(&mut self) {
-        for Happening { name, line } in self.locks.take_happened() {
-            for number in &self.there {
-                let connection = &mut self.connections[*number];
-                let is_open = connection.phase == Phase::Open;
-                let watch = connection.watch.as_mut().filter(|watch| is_open && name.starts_with(&watch.prefix));
-                if let Some(watch) = watch {
-                    watch.pending.push_back(Pending { line: line.clone(), is_missed: false });
-                }
+    /// Something is executed from here on.
+    pub(super) fn mark_watchers(&mut self) {
+        for number in &self.there {
+            let connection = &mut self.connections[*number];
+            let unsent = connection.unsent;
+            if let Some(watch) = &mut connection.watch {
+                watch.unsent_before = unsent;
             }
         }
     }
 
-    /// The server says that it tells a watcher of something.
-    pub(super) fn on_happened(&mut self, number: Number, line: &str) {
-        self.coverage.count(kind(line));
-        let has_room = self.has_room(number);
+    /// Something happened, for whoever watches. Returns how many bytes that adds to their output.
+    pub(super) fn spread(&mut self, line: &str) -> usize {
+        let mut name = None;
+        let mut bytes = 0;
+        for number in self.there.clone() {
+            let connection = &self.connections[number];
+            let Some(watch) = connection.watch.as_ref().filter(|_| connection.phase == Phase::Open) else { continue };
+            let name = name.get_or_insert_with(|| {
+                let value: Value = serde_json::from_str(line).expect("an event is JSON");
+                value["name"].as_str().expect("it has a name").to_owned()
+            });
+            if name.starts_with(&watch.prefix) {
+                bytes += self.tell_watcher(number, line);
+            }
+        }
+        bytes
+    }
+
+    /// Something happened that a connection watches.
+    fn tell_watcher(&mut self, number: Number, line: &str) -> usize {
+        let told = self.told_events.iter().position(|(to, _)| *to == number);
+        let is_told = told.is_some_and(|index| is_same(&self.told_events[index].1, line));
+        let bytes = line.len() + 1;
+        let has_budget = self.event_bytes + bytes <= TURN_BYTES_MAX;
         let connection = &mut self.connections[number];
         let name = &connection.name;
-        ensure!(connection.phase == Phase::Open, "{name} ended, and is told of what happens: {line}");
-        let Some(watch) = &mut connection.watch else { broken(format!("{name} does not watch: {line}")) };
-        if let Some(count) = missed(line) {
-            ensure!(count > 0 && count <= watch.pending.len(), "{name} did not miss {count}");
-            let taken: Vec<Pending> = watch.pending.drain(..count).collect();
-            let may_miss = taken.iter().all(|pending| pending.is_missed || !has_room);
-            ensure!(may_miss, "{name} is told that it missed what there was room for: {taken:?}");
-            let is_all = watch.pending.iter().all(|pending| !pending.is_missed);
-            ensure!(is_all, "{name} missed more than {count}: {:?}", watch.pending);
-        } else {
-            let Some(next) = watch.pending.pop_front() else { broken(format!("{name} is told of nothing: {line}")) };
-            ensure!(is_same(&next.line, line), "{name} is told {line}, not {}", next.line);
-            ensure!(!next.is_missed, "{name} missed this, and is told of it: {line}");
+        let watch = connection.watch.as_mut().expect("it watches");
+        if !is_told {
+            let has_room = connection.unsent < UNSENT_MAX && has_budget && watch.missed == 0;
+            ensure!(!has_room, "{name} is not told {line}, but {:?}", told.map(|index| &self.told_events[index].1));
+            watch.missed += 1;
+            self.coverage.count("an event that is missed");
+            return 0;
         }
-        self.tell(number, '>', line);
-        let line = format!("{line}\n");
-        self.event_bytes += line.len();
-        let bytes = line.len();
-        self.connections[number].events.push_back(line);
-        self.owe(number, bytes);
+        ensure!(watch.missed == 0, "{name} is told {line} before it knows how much it missed");
+        let has_room = watch.unsent_before < UNSENT_MAX && has_budget;
+        ensure!(has_room, "{name} is told {line}, and had no room for it");
+        let (_, line) = self.told_events.remove(told.expect("it is told"));
+        self.send_event(number, line)
     }
 
-    /// Whether a watcher can be told everything, so far in this turn.
-    fn has_room(&self, number: Number) -> bool {
-        self.connections[number].most_unsent < UNSENT_MAX && self.event_bytes < TURN_BYTES_MAX - UNSENT_MAX
-    }
-
-    /// What was not told in its turn is missed.
-    pub(super) fn end_turn_of_watchers(&mut self) {
-        for number in self.there.clone() {
-            let has_room = self.has_room(number);
-            let connection = &mut self.connections[number];
-            connection.most_unsent = connection.unsent;
-            let Some(watch) = connection.watch.as_mut().filter(|_| connection.phase == Phase::Open) else { continue };
-            for pending in watch.pending.iter_mut().filter(|pending| !pending.is_missed) {
-                ensure!(!has_room, "{} is not told {}", connection.name, pending.line);
-                pending.is_missed = true;
-                self.coverage.count("an event that is missed");
-            }
-        }
-        if self.event_bytes >= TURN_BYTES_MAX - UNSENT_MAX {
-            self.coverage.count("a turn with all the events that it may have");
-        }
+    /// A turn begins. Who missed something and has room now is told how much.
+    pub(super) fn tell_missed(&mut self) {
         self.event_bytes = 0;
+        for number in self.there.clone() {
+            let connection = &mut self.connections[number];
+            let Some(watch) = connection.watch.as_mut().filter(|_| connection.phase == Phase::Open) else { continue };
+            if watch.missed == 0 || connection.unsent >= UNSENT_MAX {
+                continue;
+            }
+            let count = std::mem::take(&mut watch.missed);
+            let line = format!(r#"{{"notice":"event","event":"missed","count":{count}}}"#);
+            let told = self.told_events.iter().position(|(to, _)| *to == number);
+            let is_told = told.is_some_and(|index| is_same(&self.told_events[index].1, &line));
+            let has_budget = self.event_bytes + MISSED_BYTES_MAX <= TURN_BYTES_MAX;
+            ensure!(is_told || !has_budget, "{} is not told that it missed {count}", self.name(number));
+            let Some(index) = told.filter(|_| is_told) else { continue };
+            self.coverage.count("a watcher that is told how much it missed");
+            let (_, line) = self.told_events.remove(index);
+            self.send_event(number, line);
+        }
+    }
+
+    fn send_event(&mut self, number: Number, line: String) -> usize {
+        self.coverage.count(kind(&line));
+        self.tell(number, '>', &line);
+        let line = format!("{line}\n");
+        let bytes = line.len();
+        self.event_bytes += bytes;
+        let events = &mut self.connections[number].events;
+        events.outstanding.push_back((events.decided, line));
+        self.owe(number, bytes);
+        bytes
+    }
+
+    /// A turn is over. All that the server says that it told was for somebody.
+    pub(super) fn check_told_events(&self) {
+        if let Some((number, line)) = self.told_events.first() {
+            broken(format!("{} is told this, and should not be: {line}", self.name(*number)));
+        }
     }
 
     /// The server has nothing to do. So whoever has room knows how much it missed.
     pub(super) fn check_missed(&self, connection: &Connection) {
-        let has_missed = connection.watch.as_ref().is_some_and(|watch| !watch.pending.is_empty());
-        let is_open = connection.phase == Phase::Open;
-        let is_told = !is_open || !has_missed || connection.unsent >= UNSENT_MAX;
+        let has_missed = connection.watch.as_ref().is_some_and(|watch| watch.missed > 0);
+        let is_told = connection.phase != Phase::Open || !has_missed || connection.unsent >= UNSENT_MAX;
         ensure!(is_told, "{} is not told how much it missed", connection.name);
     }
-}
-
-/// How much a watcher is told that it missed.
-fn missed(line: &str) -> Option<usize> {
-    let value: Value = serde_json::from_str(line).ok()?;
-    let is_missed = value["event"] == "missed" && value.as_object()?.len() == 3;
-    let count = value["count"].as_u64().filter(|_| is_missed)?;
-    usize::try_from(count).ok()
 }

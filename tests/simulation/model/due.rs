@@ -91,8 +91,11 @@ impl Model {
         if wait.is_several() {
             self.met.push("a wait for several that times out");
         }
-        said.push((wait.who.seat, wait.form(self.timed_out(&wait.target))));
-        wait.queues.iter().for_each(|name| self.happen("left", name, Some(&wait.who)));
+        let before = said.len();
+        wait.queues.iter().for_each(|name| self.happen("left", name, Some(&wait.who), said));
+        // Which of both comes first is the server's choice, and counts where there is little room for output.
+        let place = if wait.is_several() { before } else { said.len() };
+        said.insert(place, (wait.who.seat, wait.form(self.timed_out(&wait.target))));
         self.settle(&wait.queues, now, said);
     }
 }

@@ -172,7 +172,7 @@ impl Model {
     /// A wait ends without the lock.
     pub(super) fn end_wait(&mut self, number: u64, now: u64, said: &mut Said) {
         let wait = self.take(number);
-        wait.queues.iter().for_each(|name| self.happen("left", name, Some(&wait.who)));
+        wait.queues.iter().for_each(|name| self.happen("left", name, Some(&wait.who), said));
         self.settle(&wait.queues, now, said);
     }
 
@@ -185,7 +185,7 @@ impl Model {
             End::Revoked => "revoked",
             End::Expired => "expired",
         };
-        self.happen(event, &name, Some(&who));
+        self.happen(event, &name, Some(&who), said);
         let closed_until = match end {
             End::Given => since + terms.min_hold,
             End::Revoked => now,
@@ -194,7 +194,7 @@ impl Model {
         if closed_until > now {
             let until = self.arm(closed_until);
             self.met.push("a lock that is closed");
-            self.happen("closed", &name, None);
+            self.happen("closed", &name, None, said);
             self.closings.push(Closing { name: name.clone(), until });
         }
         self.settle(&[name], now, said);
@@ -203,7 +203,7 @@ impl Model {
     /// A closed lock opens.
     pub(super) fn open(&mut self, name: &str, now: u64, said: &mut Said) {
         self.closings.retain(|closing| closing.name != name);
-        self.happen("opened", name, None);
+        self.happen("opened", name, None, said);
         if self.first_ready(name).is_some() {
             self.met.push("a closed lock that opens for a waiter");
         }

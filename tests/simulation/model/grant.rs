@@ -11,7 +11,6 @@ impl Model {
     /// A turn begins. It may make grants again, and first makes those that earlier turns left over.
     pub fn begin_turn(&mut self, now: u64) -> Said {
         let mut said = Vec::new();
-        self.happened.clear();
         self.run_graces(now);
         self.grants_left = self.limits.turn_grants_max;
         let behind = std::mem::take(&mut self.behind).into_iter();
@@ -52,7 +51,7 @@ impl Model {
                     wait.queues.iter().cloned().partition(|on| !wait.is_any || *on == name);
                 let who = wait.who.clone();
                 self.grant(wait, granted, now, said);
-                left.iter().for_each(|name| self.happen("left", name, Some(&who)));
+                left.iter().for_each(|name| self.happen("left", name, Some(&who), said));
                 locks.extend(left.into_iter().map(|name| (name, false)));
             }
         }
@@ -84,7 +83,7 @@ impl Model {
             let until = wait.terms.lease.map(|lease| self.arm(now.saturating_add(lease)));
             let (name, who, terms) = (name.clone(), wait.who.clone(), wait.terms.clone());
             let asked = (wait.number, index);
-            self.happen("granted", &name, Some(&who));
+            self.happen("granted", &name, Some(&who), said);
             let (is_told, is_out_of_turn) = (false, false);
             self.holds.push(Hold {
                 name,
@@ -124,7 +123,6 @@ impl Model {
             }
         }
         self.note_owner(&wait.who);
-        wait.queues.iter().for_each(|name| self.happen("queued", name, Some(&wait.who)));
         self.waits.push(wait);
     }
 

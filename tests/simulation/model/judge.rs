@@ -72,6 +72,7 @@ impl Model {
             said.push((wait.who.seat, wait.form(answer(&wait.target, "queued", &keys))));
         }
         self.tell_holders(&wait.queues, said);
+        wait.queues.iter().for_each(|name| self.happen("queued", name, Some(&wait.who), said));
         // Nobody else will think of it: it waits for nobody, but for those that are left over.
         for name in wait.queues.clone() {
             if self.is_ready(self.waits.last().expect("it was added"), &name) {

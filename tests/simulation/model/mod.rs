@@ -30,12 +30,12 @@ use self::session::Session;
 pub use self::session::{Greeted, Greeting, secret};
 use self::text::result;
 pub use self::text::{WORDING, array, error, error_on, is_same, object, seconds, with_id, with_owner};
-pub use self::watch::Happening;
+pub use self::watch::WATCHERS;
 
 /// A client's number, chosen by whoever uses the model.
 pub type Seat = usize;
 
-/// Replies without their `\n`, each with its receiver. The order counts for each receiver by itself.
+/// Replies without their `\n`, each with its receiver, or [`WATCHERS`]. The order counts for each receiver by itself.
 pub type Said = Vec<(Seat, String)>;
 
 /// The limits of the protocol.
@@ -77,8 +77,7 @@ pub struct Model {
     /// When the last turn began.
     turned_at: u64,
     pub counts: Counts,
-    /// What watchers are told, since it was last taken.
-    happened: Vec<Happening>,
+    has_watchers: bool,
     /// What is rare and happened since it was last taken, for counting.
     met: Vec<&'static str>,
 }
@@ -208,7 +207,7 @@ impl Model {
             last_session: 0,
             turned_at: 0,
             counts: Counts::default(),
-            happened: Vec::new(),
+            has_watchers: false,
             met: Vec::new(),
         }
     }
@@ -314,11 +313,6 @@ impl Model {
         let is_away = |client: &Client| session::is_away(client.seat);
         let is_free = self.holds.is_empty() && self.waits.is_empty() && self.closings.is_empty();
         is_free && !self.clients.iter().any(is_away)
-    }
-
-    /// What watchers are told, in the order in which it happened since the last call.
-    pub fn take_happened(&mut self) -> Vec<Happening> {
-        std::mem::take(&mut self.happened)
     }
 
     /// What is rare and happened since the last call.

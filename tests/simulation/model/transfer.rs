@@ -38,7 +38,7 @@ impl Model {
         self.holds.retain(|other| other.token != hold.token || other.name != name);
         self.counts.releases += 1;
         self.counts.transfers += 1;
-        self.happen("released", name, Some(who));
+        self.happen("released", name, Some(who), said);
         let wait = self.take(number);
         let heir = wait.who.clone();
         self.grant(wait, vec![name.to_owned()], now, said);

@@ -12,6 +12,19 @@ impl Talk {
         greeted
     }
 
+    #[track_caller]
+    fn hear(&mut self, seat: Seat, command: &str, fields: &str, expected: &[(Seat, String)]) {
+        let expected: Vec<(Seat, &str)> = expected.iter().map(|(seat, line)| (*seat, line.as_str())).collect();
+        self.say(seat, command, fields, &expected);
+    }
+
+    /// What is due by now happens.
+    #[track_caller]
+    fn due(&mut self, expected: &[(Seat, String)]) {
+        let expected: Vec<(Seat, &str)> = expected.iter().map(|(seat, line)| (*seat, line.as_str())).collect();
+        self.pass(0, &expected);
+    }
+
     /// A client's connection is lost.
     #[track_caller]
     fn lose(&mut self, seat: Seat, expected: &[(Seat, &str)]) {
@@ -19,17 +32,10 @@ impl Talk {
         compare(said, expected);
         self.check();
     }
+}
 
-    /// What happened since this was last asked, as `event name connection owner`.
-    fn happened(&mut self) -> Vec<String> {
-        let word = |line: &Value, key: &str| line.get(key).map_or(String::new(), |value| format!(" {value}"));
-        let happened = self.model.take_happened().into_iter().map(|happening| {
-            let line: Value = serde_json::from_str(&happening.line).expect("a notice is JSON");
-            let words = ["name", "connection", "owner"].map(|key| word(&line, key));
-            format!("{}{}", line["event"].as_str().expect("an event"), words.concat()).replace('"', "")
-        });
-        happened.collect()
-    }
+fn event(word: &str, name: &str, party: &str) -> String {
+    format!(r#"{{"notice":"event","event":"{word}","name":"{name}"{party}}}"#)
 }
 
 fn acquired(name: &str) -> String {
@@ -225,46 +231,34 @@ fn a_transfer_to_one_of_several_who_fit_grants_the_others_too() {
     for seat in 1..4 {
         talk.say(seat, "lock", r#","name":"a","mode":"shared""#, &[]);
     }
-    talk.happened();
+    talk.model.tell_watchers();
     let transferred = r#"{"name":"a","result":"transferred"}"#;
-    let all = [(0, transferred), (1, &*acquired("a")), (2, &acquired("a")), (3, &acquired("a"))];
-    talk.say(0, "transfer", r#","name":"a","to":"unix:2""#, &all);
-    let happened = ["released a unix:0", "granted a unix:2", "granted a unix:1", "granted a unix:3"].map(str::to_owned);
-    assert_eq!(talk.happened(), happened);
+    let mut all = vec![(0, transferred.to_owned())];
+    all.extend((1..4).map(|seat| (seat, acquired("a"))));
+    let events = [("released", 0), ("granted", 2), ("granted", 1), ("granted", 3)];
+    all.extend(events.map(|(word, seat)| (WATCHERS, event(word, "a", &format!(r#","connection":"unix:{seat}""#)))));
+    talk.hear(0, "transfer", r#","name":"a","to":"unix:2""#, &all);
 }
 
 #[test]
 fn watchers_are_told_of_everything_in_order() {
     let mut talk = Talk::new();
-    talk.say(
-        0,
-        "lock",
-        r#","name":"a","lease":1,"lost_delay":2"#,
-        &[(0, r#"{"name":"a","result":"acquired","waited":0}"#)],
-    );
-    talk.say(
-        1,
-        "lock",
-        r#","names":["b","a"],"any":true,"owner":7"#,
-        &[(1, r#"{"name":"b","result":"acquired","owner":7}"#)],
-    );
-    talk.say(2, "lock", r#","names":["b","a"],"any":true,"owner":7"#, &[]);
-    let said = ["granted a unix:0", "granted b unix:1 7", "queued b unix:2 7", "queued a unix:2 7"];
-    assert_eq!(talk.happened(), said.map(str::to_owned));
-    talk.pass(1, &[(0, r#"{"name":"a","notice":"expired","token":1}"#)]);
-    assert_eq!(talk.happened(), ["expired a unix:0", "closed a"].map(str::to_owned));
-    talk.pass(2, &[(2, r#"{"name":"a","result":"acquired","owner":7}"#)]);
-    let said = ["opened a", "granted a unix:2 7", "left b unix:2 7"];
-    assert_eq!(talk.happened(), said.map(str::to_owned));
+    talk.model.tell_watchers();
+    let by = |word, name, seat: &str| (WATCHERS, event(word, name, &format!(r#","connection":"{seat}""#)));
+    let said = |lines: &[(Seat, String)]| lines.to_vec();
+    let granted = (0, r#"{"name":"a","result":"acquired","waited":0}"#.to_owned());
+    talk.hear(0, "lock", r#","name":"a","lease":1,"lost_delay":2"#, &said(&[granted, by("granted", "a", "unix:0")]));
+    let any = r#","names":["b","a"],"any":true"#;
+    talk.hear(1, "lock", any, &said(&[(1, acquired("b")), by("granted", "b", "unix:1")]));
+    talk.hear(2, "lock", any, &said(&[by("queued", "b", "unix:2"), by("queued", "a", "unix:2")]));
+    talk.now += SECOND;
+    let expired = (0, r#"{"name":"a","notice":"expired","token":1}"#.to_owned());
+    talk.due(&said(&[expired, by("expired", "a", "unix:0"), (WATCHERS, event("closed", "a", ""))]));
+    talk.now += 2 * SECOND;
+    let opened = (WATCHERS, event("opened", "a", ""));
+    talk.due(&said(&[(2, acquired("a")), opened, by("granted", "a", "unix:2"), by("left", "b", "unix:2")]));
     talk.greet(2, Some(1), None).expect("there is room");
     talk.lose(2, &[]);
-    assert_eq!(talk.happened(), Vec::<String>::new());
-    talk.say(
-        3,
-        "lock",
-        r#","name":"a","timeout":0"#,
-        &[(3, r#"{"name":"a","result":"timed_out","queue":["session:1"]}"#)],
-    );
-    talk.pass(1, &[]);
-    assert_eq!(talk.happened(), ["released a session:1 7"].map(str::to_owned));
+    talk.now += SECOND;
+    talk.due(&said(&[by("released", "a", "session:1")]));
 }
