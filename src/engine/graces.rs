@@ -57,6 +57,7 @@ impl Graces {
         self.next().map(|at| at.min(self.last_turn.after(TURN_GAP)))
     }
 
+    #[cfg(feature = "unstable")]
     pub(super) fn is_empty(&self) -> bool {
         self.deadlines.next().is_none()
     }
@@ -86,11 +87,12 @@ impl<S: BuildHasher> Engine<S> {
     /// # Panics
     /// If the session has ended.
     pub fn attach(&mut self, session: SessionKey, connection: ConnectionKey, peer: Peer) {
-        let session = self.askers.session_mut(session);
-        (session.connection, session.peer) = (connection, peer);
-        if let Some(grace) = session.extras_mut().grace.take() {
+        let record = self.askers.session_mut(session);
+        (record.connection, record.peer) = (connection, peer);
+        if let Some(grace) = record.extras_mut().grace.take() {
             self.graces.deadlines.cancel(grace);
         }
+        self.renew_hints(session);
     }
 
     /// The next session whose grace is over at `due_by`, unless other deadlines come before. The caller ends it by

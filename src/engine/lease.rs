@@ -91,6 +91,7 @@ impl<S: BuildHasher> Engine<S> {
         let place = self.table.place_mut(key);
         let extras = place.extras.get_or_insert_with(|| self.pool.take());
         extras.lease = request.lease.or(extras.lease);
+        extras.hint.renew();
         let until = now.after(extras.lease.expect("the request or the hold has one"));
         match place.deadline {
             Some(deadline) => self.deadlines.rearm(deadline, until),

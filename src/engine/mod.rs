@@ -17,6 +17,7 @@ mod deadlock;
 mod extras;
 mod fit;
 mod graces;
+mod hint;
 mod histogram;
 mod index;
 mod lease;
@@ -330,10 +331,14 @@ impl<S: BuildHasher> Engine<S> {
                 let outcome = listing::outcome(&listing, |value| Outcome::LocksPage { value, next: None });
                 self.answer(context, outcome, replies);
             }
-            Operation::MyLocksPage(_) => unimplemented!(),
             Operation::Connections => {
                 let listing = self.list_connections();
                 self.answer(context, listing::outcome(&listing, Outcome::Connections), replies);
+            }
+            Operation::MyLocksPage(page) => {
+                let page = self.list_page_of(page, context);
+                let outcome = listing::outcome(&page, |(value, next)| Outcome::MyLocksPage { value, next: *next });
+                self.answer(context, outcome, replies);
             }
             Operation::MyLocks => {
                 let listing = self.list_locks_of(context);

@@ -183,6 +183,7 @@ impl<S: BuildHasher> Engine<S> {
         };
         self.tell(place.asker, extras.and_then(|extras| extras.id.get()), outcome, replies);
         self.trim(key);
+        self.tell_if_awaited(key, replies);
     }
 
     /// Grants a request for several locks: all its places, or the one that is ready.
@@ -208,6 +209,7 @@ impl<S: BuildHasher> Engine<S> {
         for place in &bundle.places {
             if !bundle.is_any || *place == granted {
                 self.trim(*place);
+                self.tell_if_awaited(*place, replies);
             } else {
                 let place = self.take_off(*place);
                 self.happen(Happening::Left, place.lock, Some(place.asker), replies);

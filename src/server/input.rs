@@ -263,7 +263,9 @@ impl<S: Socket> Server<S> {
     /// Whether it may take long, however short the answer is.
     fn is_long(&self, request: &Request<'_>) -> bool {
         match request.command {
-            Command::Locks(Operation::Locks | Operation::Connections | Operation::MyLocks) => {
+            Command::Locks(
+                Operation::Locks | Operation::Connections | Operation::MyLocks | Operation::MyLocksPage(_),
+            ) => {
                 let stats = self.engine.stats();
                 stats.held + stats.waiting > LOOKED_AT_AT_ONCE
             }
@@ -271,6 +273,9 @@ impl<S: Socket> Server<S> {
             Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
             Command::Kick { .. } => (self.connections.len() + self.sessions.len()) as u64 > LOOKED_AT_AT_ONCE,
             Command::Transfer(ref transfer) => self.engine.waiters_for_transfer(transfer) as u64 > LOOKED_AT_AT_ONCE,
+            Command::Locks(Operation::LockWith(ref lock, ref terms)) => {
+                self.engine.waiters_for_position(lock, terms) as u64 > LOOKED_AT_AT_ONCE
+            }
             Command::Locks(_)
             | Command::Hello(_)
             | Command::Revoke(_)
