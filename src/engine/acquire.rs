@@ -12,7 +12,7 @@ use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::Owner;
-use crate::wire::reply::{Outcome, Reason, Subject};
+use crate::wire::reply::{Happening, Outcome, Reason, Subject};
 use crate::wire::request::{Fit, Lock, Terms};
 
 /// What happens to a request that can't be granted at once.
@@ -82,6 +82,7 @@ impl<S: BuildHasher> Engine<S> {
         let asker = self.known(who, context);
         let token = self.tokens.take();
         let key = self.hold(lock, asker, terms, token, context.now);
+        self.happen(Happening::Granted, lock, Some(asker), replies);
         let outcome = Outcome::Acquired {
             subject: Subject::Lock(request.name.as_str()),
             token: request.has_fence.then_some(token),
@@ -340,6 +341,7 @@ impl<S: BuildHasher> Engine<S> {
         }
         let deadline = request.timeout.map(|timeout| self.deadlines.arm(context.now.after(timeout), Due::Wait(key)));
         self.table.place_mut(key).deadline = deadline;
+        self.happen(Happening::Queued, lock, Some(asker), replies);
         if terms.is_some_and(|terms| terms.has_progress) {
             let (subject, position) = (Subject::Lock(request.name.as_str()), self.table.position(key));
             self.answer(context, Outcome::Queued { subject, position }, replies);

@@ -17,7 +17,7 @@ use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::items::Items;
-use crate::wire::reply::{Outcome, Reason, Subject};
+use crate::wire::reply::{Happening, Outcome, Reason, Subject};
 use crate::wire::request::{LockMany, LockName, Names};
 
 /// Names a wait for several locks, while it lasts.
@@ -137,7 +137,7 @@ impl<S: BuildHasher> Engine<S> {
         if let Some((wanted, name)) = named.find(|(wanted, _)| self.is_free(wanted, kind)) {
             let token = self.tokens.take();
             let asker = self.known(self.who(context), context);
-            self.hold_one_of_many(request, (wanted, name), (asker, token), context);
+            self.hold_one_of_many(request, (wanted, name), (asker, token), context, replies);
             let (subject, token) = (Subject::Lock(name.as_str()), request.has_fence.then_some(token));
             let waited = request.terms.lease.map(|_| Span::ZERO);
             return self.answer(context, Outcome::Acquired { subject, token, waited }, replies);
@@ -301,7 +301,7 @@ impl<S: BuildHasher> Engine<S> {
         let token = self.tokens.take();
         let asker = self.known(self.who(context), context);
         for one in wanted.iter().zip(request.names.iter()) {
-            self.hold_one_of_many(request, one, (asker, token), context);
+            self.hold_one_of_many(request, one, (asker, token), context, replies);
         }
         let token = request.has_fence.then_some(token);
         let waited = request.terms.lease.map(|_| Span::ZERO);
@@ -316,9 +316,11 @@ impl<S: BuildHasher> Engine<S> {
         (wanted, name): (&Wanted, &LockName<'_>),
         (asker, token): (Asker, u64),
         context: &Context<'_>,
+        replies: &mut impl Replies,
     ) {
         let lock = wanted.lock.unwrap_or_else(|| self.table.add(wanted.hash, name.as_str()));
         self.hold(lock, asker, Some(&request.terms), token, context.now);
+        self.happen(Happening::Granted, lock, Some(asker), replies);
     }
 
     /// Takes a place in each queue, in one step.
@@ -360,6 +362,10 @@ impl<S: BuildHasher> Engine<S> {
         if let Some(timeout) = request.timeout {
             let deadline = self.deadlines.arm(context.now.after(timeout), Due::WaitForMany(key));
             self.bundle_mut(key).deadline = Some(deadline);
+        }
+        for index in 0..self.bundle(key).places.len() {
+            let lock = self.table.place(self.bundle(key).places[index]).lock;
+            self.happen(Happening::Queued, lock, Some(asker), replies);
         }
         if request.terms.has_progress {
             self.tell_position(key, context, replies);
@@ -422,6 +428,7 @@ impl<S: BuildHasher> Engine<S> {
         for place in &bundle.places {
             locks.push(self.table.place(*place).lock);
             let left = self.take_off(*place);
+            self.happen(Happening::Left, left.lock, Some(left.asker), replies);
             self.give_back(left);
         }
         self.keep_bundle(bundle);

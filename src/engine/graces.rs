@@ -57,6 +57,7 @@ impl Graces {
         self.next().map(|at| at.min(self.last_turn.after(TURN_GAP)))
     }
 
+    #[cfg(feature = "unstable")]
     pub(super) fn is_empty(&self) -> bool {
         self.deadlines.next().is_none()
     }
@@ -114,6 +115,11 @@ impl<S: BuildHasher> Engine<S> {
     pub fn grace_left(&self, session: SessionKey, now: Moment) -> Option<Span> {
         let grace = self.askers.session(session).grace()?;
         Some(self.graces.deadlines.at(grace).since(self.graces.running(now)))
+    }
+
+    /// How many sessions have no connection.
+    pub fn detached(&self) -> usize {
+        self.graces.deadlines.len()
     }
 
     /// A session that ends has no grace any more.

@@ -4,7 +4,7 @@
 //! [`fit`] says who may hold together, [`deadlock`] whether a wait would close a circle. [`release`] is the way out of a lock,
 //! whatever the reason, and [`settle`] grants to the waiters. [`table`] has the locks by name, [`askers`] who holds and
 //! waits, [`place`] the record that ties one of each together; what only some locks and requests have is in [`special`] and
-//! [`extras`].
+//! [`extras`]. [`watch`] tells others what happens to locks.
 
 mod acquire;
 mod askers;
@@ -18,6 +18,7 @@ mod extras;
 mod fit;
 mod graces;
 mod hint;
+mod histogram;
 mod index;
 mod lease;
 mod list;
@@ -30,6 +31,7 @@ mod stats;
 mod table;
 mod token;
 mod transfer;
+mod watch;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -41,8 +43,10 @@ use self::deadlock::Walk;
 use self::extras::Pool;
 use self::graces::Graces;
 use self::place::PlaceKey;
+use self::stats::Spans;
 use self::table::{LockKey, Table};
 use self::token::Tokens;
+use self::watch::Watches;
 use crate::slots::{Chunks, Key};
 use crate::time::Moment;
 use crate::wire::items::Items;
@@ -52,6 +56,7 @@ use crate::wire::request::Operation;
 use crate::wire::{Id, Owner};
 
 pub use self::askers::SessionTag;
+pub use self::histogram::Histogram;
 pub use self::listing::{PAGE_BYTES, PAGE_SLOTS};
 pub use self::stats::Stats;
 pub use self::token::{TOKEN_END, TokenBlock};
@@ -75,6 +80,13 @@ impl ConnectionKey {
 pub trait Replies {
     /// Takes one reply for a connection. It may be one that is about to end, or none at all, and then the reply is dropped.
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>);
+
+    /// Takes what has happened to a lock for a connection that watches it. Returns whether it was taken: if not, the connection
+    /// is not told of further events until [`Engine::catch_up`].
+    fn event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
+        self.push(to, event);
+        true
+    }
 }
 
 /// What comes with a request, whatever it asks for.
@@ -130,6 +142,8 @@ pub struct Engine<S = RandomState> {
     graces: Graces,
     tokens: Tokens,
     stats: Stats,
+    spans: Spans,
+    watches: Watches,
     /// Requests that count towards [`EngineLimits::closing_locks_max`].
     closings: usize,
     /// Locks with waiters that are left over for the next turn.
@@ -188,6 +202,8 @@ impl<S: BuildHasher> Engine<S> {
             graces: Graces::default(),
             tokens: Tokens::new(tokens),
             stats: Stats::default(),
+            spans: Spans::default(),
+            watches: Watches::default(),
             closings: 0,
             put_off: VecDeque::new(),
             grants_left: limits.turn_grants_max,
@@ -420,6 +436,21 @@ impl<S: BuildHasher> Engine<S> {
     /// What was done so far, and what there is now.
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// How long each grant was waited for.
+    pub fn waits(&self) -> Histogram {
+        self.spans.waits(self.stats.acquires)
+    }
+
+    /// How long each hold that has ended lasted.
+    pub fn holds(&self) -> Histogram {
+        self.spans.holds()
+    }
+
+    /// Locks that are held, waited for or closed.
+    pub fn locks(&self) -> usize {
+        self.table.len()
     }
 
     /// Answers the request that is being executed.

@@ -15,7 +15,7 @@ use super::place::{PlaceKey, Standing};
 use super::table::{After, LockKey};
 use super::{Due, Engine, Replies};
 use crate::time::Moment;
-use crate::wire::reply::{Outcome, Subject};
+use crate::wire::reply::{Happening, Outcome, Subject};
 
 impl<S: BuildHasher> Engine<S> {
     /// After a place has left a lock, for whatever reason.
@@ -173,7 +173,7 @@ impl<S: BuildHasher> Engine<S> {
     pub(super) fn grant_one(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
         let token = self.tokens.take();
         let since = self.table.place(key).since;
-        self.make_holder(key, token, now);
+        self.make_holder(key, token, now, replies);
         let place = self.table.place(key);
         let extras = place.extras.as_ref();
         let outcome = Outcome::Acquired {
@@ -193,7 +193,7 @@ impl<S: BuildHasher> Engine<S> {
         let bundle = self.take_bundle(key);
         for place in &bundle.places {
             if !bundle.is_any || *place == granted {
-                self.make_holder(*place, token, now);
+                self.make_holder(*place, token, now, replies);
             }
         }
         let place = self.table.place(granted);
@@ -212,6 +212,7 @@ impl<S: BuildHasher> Engine<S> {
                 self.tell_if_awaited(*place, replies);
             } else {
                 let place = self.take_off(*place);
+                self.happen(Happening::Left, place.lock, Some(place.asker), replies);
                 self.touched.push_back(place.lock);
                 self.give_back(place);
             }
@@ -225,11 +226,12 @@ impl<S: BuildHasher> Engine<S> {
         self.keep_bundle(bundle);
     }
 
-    fn make_holder(&mut self, key: PlaceKey, token: u64, now: Moment) {
+    fn make_holder(&mut self, key: PlaceKey, token: u64, now: Moment, replies: &mut impl Replies) {
+        self.spans.on_grant(now.since(self.table.place(key).since));
         self.table.grant(key, token, now);
         self.stats.on_grant();
         let place = self.table.place_mut(key);
-        let asker = place.asker;
+        let (lock, asker) = (place.lock, place.asker);
         if let Some(deadline) = place.deadline.take() {
             self.deadlines.cancel(deadline);
         }
@@ -240,6 +242,7 @@ impl<S: BuildHasher> Engine<S> {
             }
         }
         self.askers.on_grant(asker);
+        self.happen(Happening::Granted, lock, Some(asker), replies);
     }
 
     /// Removes what only a waiter needs.

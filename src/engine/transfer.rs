@@ -80,6 +80,8 @@ impl<S: BuildHasher> Engine<S> {
     fn hand_over(&mut self, hold: PlaceKey, waiter: PlaceKey, now: Moment, replies: &mut impl Replies) {
         let place = self.take_off(hold);
         let lock = place.lock;
+        self.stats.on_transfer();
+        self.note_end(&place, Ending::GivenUp, now, replies);
         if place.extras.is_some() {
             self.close(&place, Ending::GivenUp, now);
         }

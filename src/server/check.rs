@@ -59,6 +59,7 @@ impl<S: Socket> Connections<S> {
             let times = |list: &[ConnectionKey]| list.iter().filter(|listed| **listed == key).count();
             assert_eq!(times(&self.listed), usize::from(connection.flags.is_listed), "listed once, or not at all");
             assert_eq!(times(&self.dirty), usize::from(connection.flags.is_dirty), "dirty once, or not at all");
+            self.check_behind(key, connection);
             let is_doomed = matches!(connection.phase, Phase::Doomed { .. });
             assert_eq!(
                 self.doomed.iter().any(|(doomed, _)| *doomed == key),

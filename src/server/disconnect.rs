@@ -42,6 +42,40 @@ pub enum Disconnect {
 }
 
 impl Disconnect {
+    /// What each is counted as.
+    pub(super) const WORDS: [&str; 12] = [
+        "peer_closed",
+        "line_too_long",
+        "wrong_protocol",
+        "inboxes_full",
+        "too_many_connections",
+        "idle",
+        "kicked",
+        "session_taken",
+        "outbox_full",
+        "outboxes_full",
+        "stalled",
+        "socket_error",
+    ];
+
+    /// One of [`Disconnect::WORDS`].
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Disconnect::PeerClosed => "peer_closed",
+            Disconnect::LineTooLong => "line_too_long",
+            Disconnect::WrongProtocol(_) => "wrong_protocol",
+            Disconnect::InboxesFull => "inboxes_full",
+            Disconnect::TooManyConnections => "too_many_connections",
+            Disconnect::Idle => "idle",
+            Disconnect::Kicked { .. } => "kicked",
+            Disconnect::SessionTaken { .. } => "session_taken",
+            Disconnect::OutboxFull => "outbox_full",
+            Disconnect::OutboxesFull => "outboxes_full",
+            Disconnect::Stalled => "stalled",
+            Disconnect::Io(_) => "socket_error",
+        }
+    }
+
     pub(super) fn leave(&self) -> Leave {
         match self {
             Disconnect::PeerClosed | Disconnect::Kicked { .. } => Leave::Sent,

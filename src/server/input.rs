@@ -78,6 +78,7 @@ impl<S: Socket> Server<S> {
 
     /// Executes what was just read, right from the buffer unless a part of a line came before.
     fn execute_input(&mut self, key: ConnectionKey, input: &[u8], received: Received) {
+        self.connections.figures.on_received(input.len());
         self.connections.recorder.remember(self.connections.now, received.peer, Event::Received, input);
         if let Some(mut inbox) = received.inbox {
             inbox.bytes.extend_from_slice(input);
@@ -207,7 +208,10 @@ impl<S: Socket> Server<S> {
             self.record(peer, line, parsed.as_ref().ok());
             match parsed {
                 Ok(request) => self.dispatch(key, session, &request),
-                Err(bad) => bad.reply(|reply| self.connections.push(key, reply)),
+                Err(bad) => {
+                    self.connections.figures.on_unknown();
+                    bad.reply(|reply| self.connections.push(key, reply));
+                }
             }
             // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
             if self.connections.known(key).flags.is_strict {
@@ -238,6 +242,7 @@ impl<S: Socket> Server<S> {
     fn dispatch(&mut self, key: ConnectionKey, session: SessionKey, request: &Request<'_>) {
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
         let context = Context { session, id, owner, now: self.connections.now };
+        self.connections.figures.on_request(&request.command);
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut self.connections),
             Command::Hello(hello) => self.hello(key, hello, &context),
@@ -245,7 +250,9 @@ impl<S: Socket> Server<S> {
             Command::Kick { connection } => self.kick(key, connection, &context),
             Command::Revoke(revocation) => self.revoke(key, revocation, &context),
             Command::Transfer(transfer) => self.transfer(transfer, &context),
-            Command::Watch { .. } | Command::Unwatch | Command::Stats => unimplemented!(),
+            Command::Watch { prefix } => self.watch(key, prefix, &context),
+            Command::Unwatch => self.unwatch(key, &context),
+            Command::Stats => self.tell_stats(key, &context),
         }
     }
 
@@ -280,7 +287,11 @@ impl<S: Socket> Server<S> {
 
     /// Reads on from a peer that was told to go, so that no reset overtakes what it was told.
     pub(super) fn drop_input(&mut self, key: ConnectionKey) {
-        match self.connections.read(key, &mut self.read_buffer) {
+        let input = self.connections.read(key, &mut self.read_buffer);
+        if let Input::Bytes(received) = &input {
+            self.connections.figures.on_received(received.bytes);
+        }
+        match input {
             Input::Bytes(_) | Input::Nothing if self.connections.known(key).flags.is_readable => {
                 self.connections.list(key);
             }

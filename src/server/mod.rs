@@ -12,6 +12,7 @@ mod connection;
 mod connections;
 mod disconnect;
 mod farewell;
+mod figures;
 mod hello;
 mod horizon;
 mod inbox;
@@ -24,6 +25,7 @@ mod sessions;
 mod throttle;
 mod timers;
 mod turn;
+mod watchers;
 
 use std::io::{self, Read, Write};
 
@@ -86,6 +88,8 @@ pub struct Server<S> {
     /// Lines that were taken since the start, and how many of them are counted in a session, or need not be.
     lines: u64,
     lines_counted: u64,
+    /// The last turn did so much that it may have been long.
+    is_worth_timing: bool,
     is_shutting_down: bool,
 }
 
@@ -112,6 +116,7 @@ impl<S: Socket> Server<S> {
             foreign_lines: Throttle::default(),
             lines: 0,
             lines_counted: 0,
+            is_worth_timing: false,
             is_shutting_down: false,
         }
     }

@@ -13,6 +13,21 @@ use crate::wire::transcript::Event;
 
 impl<S: Socket> Replies for Connections<S> {
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>) {
+        if let Outcome::Error { reason, .. } = &reply.outcome {
+            self.figures.on_error(*reason);
+        }
+        self.push_with(to, reply, |out| reply.encode(out));
+    }
+
+    fn event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
+        self.offer_event(to, event)
+    }
+}
+
+impl<S: Socket> Connections<S> {
+    /// Appends a reply to what a connection is sent, by `write`, unless it is about to end.
+    #[inline(always)]
+    pub(super) fn push_with(&mut self, to: ConnectionKey, reply: &Reply<'_>, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.slots.get_mut(to) else { return };
         if connection.phase != Phase::Open {
             return;
@@ -22,7 +37,7 @@ impl<S: Socket> Replies for Connections<S> {
         }
         let outbox = connection.outbox.get_or_insert_with(|| self.outboxes.take());
         let start = outbox.bytes.len();
-        reply.encode(&mut outbox.bytes);
+        write(&mut outbox.bytes);
         let added = outbox.bytes.len() - start;
         if self.recorder.is_logged() {
             let line = &outbox.bytes[start..];
@@ -47,9 +62,7 @@ impl<S: Socket> Replies for Connections<S> {
             self.doom_largest(Connection::unsent, Disconnect::OutboxesFull);
         }
     }
-}
 
-impl<S: Socket> Connections<S> {
     /// Whether its requests wait because it has too much unsent output.
     pub(super) fn is_paused(&self, connection: &Connection<S>) -> bool {
         connection.unsent() >= self.limits.outbox_pause_bytes
@@ -85,7 +98,9 @@ impl<S: Socket> Connections<S> {
                 outbox.mark_sent(bytes);
                 connection.last_progress = now;
                 let is_empty = outbox.unsent().is_empty();
+                let has_missed = connection.flags.has_missed;
                 self.unsent -= bytes;
+                self.figures.on_sent(bytes);
                 if is_empty {
                     connection.flags.owes_secret = false;
                     self.drop_outbox(key);
@@ -99,6 +114,9 @@ impl<S: Socket> Connections<S> {
                 // Nobody else would come back to what it has sent meanwhile.
                 if was_paused {
                     self.resume(key);
+                }
+                if has_missed {
+                    self.notice_room(key);
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {

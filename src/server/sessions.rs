@@ -107,6 +107,11 @@ impl Sessions {
         self.records.len()
     }
 
+    /// How many have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.numbers - self.records.len() as u64
+    }
+
     /// Begins one for the session of a connection that has none. None: the system has no random bytes.
     pub(super) fn begin(
         &mut self,

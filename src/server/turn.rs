@@ -7,19 +7,40 @@ use super::{Server, Socket};
 use crate::engine::ConnectionKey;
 use crate::time::Moment;
 
+/// A turn that serves as many connections, or writes as many bytes, may be long.
+const TIMED_CONNECTIONS: usize = 8;
+const TIMED_BYTES: u64 = 4 << 10;
+
 impl<S: Socket> Server<S> {
     /// One turn. The order decides what clients see of things that come together: a release that was read grants a
     /// waiter before that one's timeout is looked at, and all that is decided is written at the end, once per connection.
     /// Deadlines are executed up to the last complete poll: see [`Server::polled`].
     pub fn turn(&mut self, now: Moment) {
         self.connections.now = now;
+        self.connections.figures.on_turn();
+        let bytes_before = self.connections.bytes_pushed;
+        self.is_worth_timing = self.connections.listed.len() >= TIMED_CONNECTIONS;
         if !self.is_shutting_down {
+            self.begin_events();
             self.engine.begin_turn(now, &mut self.connections);
             self.read_ready();
             self.expire();
             self.close_doomed();
         }
         self.connections.flush_dirty(&mut self.spare);
+        self.is_worth_timing |= self.connections.bytes_pushed - bytes_before >= TIMED_BYTES;
+    }
+
+    /// Whether the last turn did so much that its length is worth a look at the clock. If so, [`Server::ended`] is to be called.
+    #[inline]
+    pub fn is_worth_timing(&self) -> bool {
+        self.is_worth_timing
+    }
+
+    /// The last turn has ended now.
+    pub fn ended(&mut self, now: Moment) {
+        let begun = self.connections.now;
+        self.connections.figures.on_turn_end(begun, now.since(begun));
     }
 
     fn read_ready(&mut self) {
@@ -36,6 +57,7 @@ impl<S: Socket> Server<S> {
         self.spare = listed;
         // Requeue last, or their next long requests and walks starve the others that wait with theirs.
         for key in [self.long_request_from.take(), self.last_walk_from.take()].into_iter().flatten() {
+            self.is_worth_timing = true;
             self.connections.resume(key);
         }
     }
@@ -82,6 +104,8 @@ impl<S: Socket> Server<S> {
     /// What follows for the session of a connection that ends: it ends too, unless it can be resumed.
     pub(super) fn end_session(&mut self, key: ConnectionKey, why: &Why) {
         let connection = self.connections.known(key);
+        self.is_worth_timing = true;
+        self.engine.unwatch(key);
         let (peer, last_input) = (connection.peer, connection.last_input);
         let Some(session) = connection.session.take() else { return };
         let record = std::mem::take(&mut connection.flags.has_session)
@@ -107,6 +131,7 @@ impl<S: Socket> Server<S> {
 
     /// Ends a session that has no connection.
     pub(super) fn end_detached(&mut self, record: RecordKey, why: &str) {
+        self.is_worth_timing = true;
         let record = self.sessions.end(record);
         let why = Why { text: why.to_owned(), is_ordinary: false, ends_session: true };
         if log::log_enabled!(log::Level::Info) {
