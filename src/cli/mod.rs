@@ -12,9 +12,12 @@ mod log_output;
 mod named;
 mod ping;
 mod print;
+mod reader;
 mod revoke;
 mod run;
 mod service;
+mod stats;
+mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::num::{IntErrorKind, ParseIntError};
@@ -66,6 +69,10 @@ enum Command {
     Connections(listing::connections::Options),
     /// Watch the locks of a server, full screen
     Top(top::Options),
+    /// Print what happens to the locks of a server, as it happens
+    Watch(watch::Options),
+    /// Show what a server counts: requests, grants, times
+    Stats(stats::Options),
     /// Close a connection, so that its locks pass on
     Kick(kick::Options),
     /// Take a lock away from its holders
@@ -114,6 +121,8 @@ fn dispatch(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Locks(options) => listing::locks::run(&options),
         Command::Connections(options) => listing::connections::run(&options),
         Command::Top(options) => return quiet_if_closed(top::run(&options)),
+        Command::Watch(options) => watch::run(&options),
+        Command::Stats(options) => stats::run(&options),
         Command::Kick(options) => kick::run(&options),
         Command::Revoke(options) => revoke::run(&options),
         Command::Ping(options) => ping::run(&options),

@@ -68,18 +68,33 @@ pub enum Happening {
 }
 
 impl Happening {
+    const ALL: [Happening; 8] = [
+        Happening::Granted,
+        Happening::Released,
+        Happening::Queued,
+        Happening::Left,
+        Happening::Expired,
+        Happening::Revoked,
+        Happening::Closed,
+        Happening::Opened,
+    ];
+
+    /// The word for it in the protocol.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Happening::Granted => "granted",
+            Happening::Released => "released",
+            Happening::Queued => "queued",
+            Happening::Left => "left",
+            Happening::Expired => "expired",
+            Happening::Revoked => "revoked",
+            Happening::Closed => "closed",
+            Happening::Opened => "opened",
+        }
+    }
+
     fn read(word: &str) -> Option<Self> {
-        Some(match word {
-            "granted" => Happening::Granted,
-            "released" => Happening::Released,
-            "queued" => Happening::Queued,
-            "left" => Happening::Left,
-            "expired" => Happening::Expired,
-            "revoked" => Happening::Revoked,
-            "closed" => Happening::Closed,
-            "opened" => Happening::Opened,
-            _ => return None,
-        })
+        Happening::ALL.into_iter().find(|happening| happening.as_str() == word)
     }
 }
 
@@ -167,6 +182,11 @@ impl Watch {
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether there is a connection now. If not, [`Watch::next_within`] makes a new one.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_some()
     }
 
     fn reconnect(&mut self) -> Result<(), Error> {
