@@ -16,7 +16,7 @@ use crate::console::values::{Seconds, interval};
 
 const AFTER: &str = r#"The numbers have the names that they have in the protocol. The first ones are what there is now; the others count since the server was started, and of requests, errors and disconnects only those are shown that there were.
 
-COUNT is how many waits or holds have ended, MEAN how long they took. The other columns are upper bounds: half of them took no longer than 50%, all but one in a thousand no longer than 99.9%. A hold or wait is counted when it ends; waits that ended without the lock are not counted.
+wait is how long each grant was waited for, which is no time if it was made at once; hold is how long each hold that has ended lasted. COUNT tells how many there were, MEAN their mean. The other columns are upper bounds: half of them took no longer than 50%, all but one in a thousand no longer than 99.9%.
 
 With --every the output is repeated. From the second on, PER SECOND and the table of times are about the time since the one before.
 

@@ -98,7 +98,10 @@ fn row(text: &mut String, name: &str, value: &str, rate: Option<String>) {
 
 fn rate(value: u64, before: u64, seconds: Option<f64>) -> Option<String> {
     let difference = value.saturating_sub(before) as f64;
-    seconds.map(|seconds| format!("{:.1}", difference / seconds))
+    seconds.map(|seconds| match difference / seconds {
+        rate @ ..100.0 => format!("{rate:.1}"),
+        rate => Count(rate.round() as u64).to_string(),
+    })
 }
 
 fn times(text: &mut String, name: &str, cells: impl Iterator<Item = String>) {
@@ -206,7 +209,7 @@ mod tests {
         assert!(!first.contains("PER SECOND") && !first.contains("ping"), "{first}");
         assert_eq!((line(&first, "grants "), line(&first, "requests lock ")), (vec!["1,000"], vec!["7"]));
         let second = table(&after, Some(&before));
-        assert_eq!(line(&second, "grants "), ["3,000", "500.0"]);
+        assert_eq!(line(&second, "grants "), ["3,000", "500"]);
         assert_eq!(line(&second, "requests lock "), ["9", "0.5"]);
         assert_eq!(line(&second, "wait "), ["2", "1.0s", "1.0s", "1.0s", "1.0s", "1.0s"]);
         // The server was restarted.
