@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::connection::{Leave, Phase};
 use super::{Asked, Expected, Number, TIMELY, Told, broken, ensure, returned};
 use crate::coverage::{Event as Happening, command, reply as kind};
-use crate::model::{Ask, WATCHERS, Request, Said, WORDING, error, error_on, is_same, with_id, with_owner};
+use crate::model::{Ask, Request, Said, WATCHERS, WORDING, error, error_on, is_same, with_id, with_owner};
 
 fn is_deadlock(reply: &str) -> bool {
     reply.contains("\"result\":\"deadlock\"")
@@ -44,6 +44,7 @@ impl Expected {
     }
 
     fn execute(&mut self, number: Number, asked: Asked) {
+        self.count_request(number, &asked);
         match asked {
             Asked::Locks(request) => {
                 self.coverage.count(command(&request.ask));
@@ -199,6 +200,7 @@ impl Expected {
         if to == WATCHERS {
             return self.spread(&reply);
         }
+        self.count_error(&reply);
         let connection = &mut self.connections[to];
         if connection.phase != Phase::Open {
             if reply.contains("\"acquired\"") {
