@@ -197,9 +197,7 @@ impl Said {
         assert_eq!(answer.notice.as_deref(), expected["notice"].as_str());
         assert_eq!(answer.token, expected["token"].as_u64());
         assert_eq!(Some(answer.waited), expected.get("waited").map_or(Some(0.0), Value::as_f64));
-        for (key, count) in
-            [("waiters", answer.waiters), ("count", answer.count), ("position", answer.position)]
-        {
+        for (key, count) in [("waiters", answer.waiters), ("count", answer.count), ("position", answer.position)] {
             assert_eq!(count, expected[key].as_u64().unwrap_or(0), "{key}");
         }
         assert_eq!(answer.event.as_deref(), expected["event"].as_str());

@@ -375,8 +375,19 @@ fn fields_of(command: &str) -> Option<&'static [&'static str]> {
 
 /// The fields of a `lock` that keep it from joining a wait, whatever their values are.
 const SPECIAL: [&str; 13] = [
-    "fence", "mode", "slots", "lease", "names", "any", "priority", "deadlock", "min_hold", "lost_delay", "label",
-    "progress", "hint",
+    "fence",
+    "mode",
+    "slots",
+    "lease",
+    "names",
+    "any",
+    "priority",
+    "deadlock",
+    "min_hold",
+    "lost_delay",
+    "label",
+    "progress",
+    "hint",
 ];
 
 /// Fields of a `lock` that can't be together.

@@ -362,6 +362,7 @@ mod tests {
         ];
         assert_eq!(String::from_utf8(listing.text().to_vec()).unwrap(), expected.concat());
     }
+
     #[test]
     fn a_connection_in_detail_names_its_session_and_a_session_without_one_its_grace() {
         let seconds = |seconds: u64| Span::from_nanos(seconds * 1_000_000_000);
