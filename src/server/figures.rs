@@ -27,14 +27,17 @@ const COMMANDS: [&str; 16] = [
     "ping",
 ];
 
+/// The positions in [`COMMANDS`] of those that are counted without a search.
+const LOCK: usize = 1;
+const UNLOCK: usize = 2;
+
 /// The position of a command in [`COMMANDS`].
-#[inline]
 fn number_of(command: &Command<'_>) -> usize {
     match command {
         Command::Hello(_) => 0,
         Command::Locks(operation) => match operation {
-            Operation::Lock(_) | Operation::LockWith(..) | Operation::LockMany(_) => 1,
-            Operation::Unlock { .. } | Operation::UnlockMany { .. } => 2,
+            Operation::Lock(_) | Operation::LockWith(..) | Operation::LockMany(_) => LOCK,
+            Operation::Unlock { .. } | Operation::UnlockMany { .. } => UNLOCK,
             Operation::Renew(_) => 3,
             Operation::Reset => 6,
             Operation::Locks | Operation::LocksPage(_) | Operation::OneLock { .. } => 7,
@@ -91,8 +94,19 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// A request is executed.
+    /// A `lock` is executed.
     #[inline(always)]
+    pub(super) fn on_lock(&mut self) {
+        self.requests[LOCK] += 1;
+    }
+
+    /// An `unlock` is executed.
+    #[inline(always)]
+    pub(super) fn on_unlock(&mut self) {
+        self.requests[UNLOCK] += 1;
+    }
+
+    /// Any request is executed.
     pub(super) fn on_request(&mut self, command: &Command<'_>) {
         self.requests[number_of(command)] += 1;
     }
@@ -128,6 +142,11 @@ impl Figures {
     #[inline(always)]
     pub(super) fn on_sent(&mut self, bytes: usize) {
         self.sent_bytes += bytes as u64;
+    }
+
+    /// Bytes received since the start.
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.received_bytes
     }
 
     pub(super) fn on_turn(&mut self) {

@@ -242,17 +242,33 @@ impl<S: Socket> Server<S> {
     fn dispatch(&mut self, key: ConnectionKey, session: SessionKey, request: &Request<'_>) {
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
         let context = Context { session, id, owner, now: self.connections.now };
-        self.connections.figures.on_request(&request.command);
         match &request.command {
-            Command::Locks(operation) => self.engine.request(operation, &context, &mut self.connections),
-            Command::Hello(hello) => self.hello(key, hello, &context),
-            Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
-            Command::Kick { connection } => self.kick(key, connection, &context),
-            Command::Revoke(revocation) => self.revoke(key, revocation, &context),
-            Command::Transfer(transfer) => self.transfer(transfer, &context),
-            Command::Watch { prefix } => self.watch(key, prefix, &context),
-            Command::Unwatch => self.unwatch(key, &context),
-            Command::Stats => self.tell_stats(key, &context),
+            // Each with a path of its own: counted like the others it would cost several instructions.
+            Command::Locks(operation @ Operation::Lock(_)) => {
+                self.connections.figures.on_lock();
+                self.engine.request(operation, &context, &mut self.connections);
+            }
+            Command::Locks(operation @ Operation::Unlock { .. }) => {
+                self.connections.figures.on_unlock();
+                self.engine.request(operation, &context, &mut self.connections);
+            }
+            command => self.dispatch_other(key, command, &context),
+        }
+    }
+
+    #[inline(never)]
+    fn dispatch_other(&mut self, key: ConnectionKey, command: &Command<'_>, context: &Context<'_>) {
+        self.connections.figures.on_request(command);
+        match command {
+            Command::Locks(operation) => self.engine.request(operation, context, &mut self.connections),
+            Command::Hello(hello) => self.hello(key, hello, context),
+            Command::ConnectionsPage(page) => self.list_connections(key, *page, context),
+            Command::Kick { connection } => self.kick(key, connection, context),
+            Command::Revoke(revocation) => self.revoke(key, revocation, context),
+            Command::Transfer(transfer) => self.transfer(transfer, context),
+            Command::Watch { prefix } => self.watch(key, prefix, context),
+            Command::Unwatch => self.unwatch(key, context),
+            Command::Stats => self.tell_stats(key, context),
         }
     }
 

@@ -32,6 +32,11 @@ pub(super) struct Watchers {
 }
 
 impl Watchers {
+    /// Begins the budget of a turn.
+    pub(super) fn begin_turn(&mut self) {
+        self.bytes_left = TURN_BYTES_MAX;
+    }
+
     /// Whether somebody may be told at once that it has missed events.
     pub(super) fn has_work(&self) -> bool {
         !self.behind.is_empty()
@@ -58,9 +63,9 @@ impl<S: Socket> Server<S> {
         self.answer(key, Outcome::Unwatched, context);
     }
 
-    /// Begins the budget of a turn. Those that have missed events are told so first, before anything else happens.
-    pub(super) fn begin_events(&mut self) {
-        self.connections.watchers.bytes_left = TURN_BYTES_MAX;
+    /// Tells those that have missed events, before anything else happens in a turn.
+    #[cold]
+    pub(super) fn tell_missed(&mut self) {
         for _ in 0..self.connections.watchers.behind.len() {
             if self.connections.watchers.bytes_left < MISSED_BYTES_MAX {
                 return;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::connection::{Leave, Phase};
 use super::{Asked, Expected, Number, TIMELY, Told, broken, ensure, returned};
 use crate::coverage::{Event as Happening, command, reply as kind};
-use crate::model::{Ask, WATCHERS, Request, Said, WORDING, error, error_on, is_same, with_id, with_owner};
+use crate::model::{Ask, Request, Said, WATCHERS, WORDING, error, error_on, is_same, with_id, with_owner};
 
 fn is_deadlock(reply: &str) -> bool {
     reply.contains("\"result\":\"deadlock\"")

@@ -51,10 +51,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use self::watchers::Events;
 use self::connection::{Connection, Leave, Phase, Sent};
 pub(crate) use self::greeting::Hello;
 pub(crate) use self::pages::{Listing, Page};
+use self::watchers::Events;
 use crate::coverage::Coverage;
 use crate::limits::Limits;
 use crate::memory::{Call, Wire};
