@@ -52,7 +52,7 @@ use crate::time::Moment;
 use crate::wire::items::Items;
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
-use crate::wire::request::Operation;
+use crate::wire::request::{Operation, PlainOperation};
 use crate::wire::{Id, Owner};
 
 pub use self::askers::SessionTag;
@@ -80,6 +80,9 @@ impl ConnectionKey {
 pub trait Replies {
     /// Takes one reply for a connection. It may be one that is about to end, or none at all, and then the reply is dropped.
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>);
+
+    /// Something else has happened to a lock: the events that are taken from here on are about that.
+    fn begin_event(&mut self) {}
 
     /// Takes what has happened to a lock for a connection that watches it. Returns whether it was taken: if not, the connection
     /// is not told of further events until [`Engine::catch_up`].
@@ -298,9 +301,22 @@ impl<S: BuildHasher> Engine<S> {
     #[inline]
     pub fn request(&mut self, operation: &Operation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         match operation {
-            Operation::Lock(lock) => self.lock(lock, None, context, replies),
+            Operation::Lock(lock) => self.lock(&lock.as_ref(), None, context, replies),
             Operation::Unlock { name, token } => self.unlock(name.as_str(), *token, context, replies),
             _ => self.request_other(operation, context, replies),
+        }
+    }
+
+    /// Executes one plain request, as [`Engine::request`] does.
+    ///
+    /// # Panics
+    /// If the session has ended.
+    #[inline]
+    pub fn request_plain(&mut self, operation: &PlainOperation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
+        match operation {
+            PlainOperation::Lock(lock) => self.lock(lock, None, context, replies),
+            PlainOperation::Unlock { name, token } => self.unlock(name, *token, context, replies),
+            PlainOperation::KeepAlive => self.request_other(&Operation::KeepAlive, context, replies),
         }
     }
 
@@ -309,7 +325,7 @@ impl<S: BuildHasher> Engine<S> {
     fn request_other(&mut self, operation: &Operation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         match operation {
             Operation::Lock(_) | Operation::Unlock { .. } => unreachable!("these are executed above"),
-            Operation::LockWith(lock, terms) => self.lock_with(lock, terms, context, replies),
+            Operation::LockWith(lock, terms) => self.lock_with(&lock.as_ref(), terms, context, replies),
             Operation::LockMany(request) => self.lock_many(request, context, replies),
             Operation::UnlockMany { names, token } => self.unlock_many(names, *token, context, replies),
             Operation::Renew(request) => self.renew(request, context, replies),

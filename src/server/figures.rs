@@ -4,7 +4,7 @@ use super::{Disconnect, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Histogram};
 use crate::time::{Moment, Span};
 use crate::wire::reply::{Outcome, Reason};
-use crate::wire::request::{Command, Operation};
+use crate::wire::request::{Command, Operation, PlainOperation};
 use crate::wire::stats::StatsValue;
 
 /// The commands as they are counted.
@@ -27,9 +27,10 @@ const COMMANDS: [&str; 16] = [
     "ping",
 ];
 
-/// The positions in [`COMMANDS`] of those that are counted without a search.
+/// The positions in [`COMMANDS`] of those that can be plain.
 const LOCK: usize = 1;
 const UNLOCK: usize = 2;
+const KEEP_ALIVE: usize = 14;
 
 /// The position of a command in [`COMMANDS`].
 fn number_of(command: &Command<'_>) -> usize {
@@ -43,7 +44,7 @@ fn number_of(command: &Command<'_>) -> usize {
             Operation::Locks | Operation::LocksPage(_) | Operation::OneLock { .. } => 7,
             Operation::MyLocks | Operation::MyLocksPage(_) => 8,
             Operation::Connections => 9,
-            Operation::KeepAlive => 14,
+            Operation::KeepAlive => KEEP_ALIVE,
             Operation::Ping => 15,
         },
         Command::Transfer(_) => 4,
@@ -94,21 +95,20 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// A `lock` is executed.
-    #[inline(always)]
-    pub(super) fn on_lock(&mut self) {
-        self.requests[LOCK] += 1;
-    }
-
-    /// An `unlock` is executed.
-    #[inline(always)]
-    pub(super) fn on_unlock(&mut self) {
-        self.requests[UNLOCK] += 1;
-    }
-
     /// Any request is executed.
     pub(super) fn on_request(&mut self, command: &Command<'_>) {
         self.requests[number_of(command)] += 1;
+    }
+
+    /// The same, for a plain line.
+    #[inline(always)]
+    pub(super) fn on_plain(&mut self, operation: &PlainOperation<'_>) {
+        let number = match operation {
+            PlainOperation::Lock(_) => LOCK,
+            PlainOperation::Unlock { .. } => UNLOCK,
+            PlainOperation::KeepAlive => KEEP_ALIVE,
+        };
+        self.requests[number] += 1;
     }
 
     /// A line was no request.

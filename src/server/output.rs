@@ -21,6 +21,10 @@ impl<S: Socket> Replies for Connections<S> {
         self.push_reply(to, reply);
     }
 
+    fn begin_event(&mut self) {
+        self.watchers.begin_event();
+    }
+
     fn event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
         self.offer_event(to, event)
     }
