@@ -94,6 +94,35 @@ fn lock_and_unlock(group: &mut BenchmarkGroup<'_, WallTime>, held: u32) {
     assert_eq!(bench.engine.stats().held, u64::from(held));
 }
 
+/// The same beside watchers of other names, and with some that are told of each lock and unlock. The prefixes of the others
+/// are of many lengths, and have much in common with the name.
+fn lock_and_unlock_watched(group: &mut BenchmarkGroup<'_, WallTime>, others: u32, told: u32) {
+    let mut bench = Bench::new();
+    let mut watch = |prefix: &str| {
+        bench.connections += 1;
+        bench.engine.watch(ConnectionKey::from_bits(bench.connections.into()), prefix);
+    };
+    for number in 0..others {
+        let filler = "7".repeat(number as usize % 1000);
+        match number % 4 {
+            0 => watch(&format!("boss:17{filler}x")),
+            1 => watch(&format!("boss:1{}", number + 100)),
+            2 => watch(&format!("bos{filler}t")),
+            _ => watch(&format!("player:{number}")),
+        }
+    }
+    (0..told).for_each(|_| watch("boss:"));
+    let ann = bench.connect();
+    let (lock, unlock) = (parse(LOCK).expect("a request"), parse(UNLOCK).expect("a request"));
+    group.bench_function(format!("lock_unlock_beside_{others}_watchers_for_{told}"), |bencher| {
+        bencher.iter(|| {
+            bench.request(ann, &lock);
+            bench.request(ann, &unlock);
+        });
+    });
+    assert_eq!(bench.engine.watchers(), (others + told) as usize);
+}
+
 /// The same with changing names, as when each lock is for another player: their memory is not in the cache.
 fn lock_and_unlock_many_names(group: &mut BenchmarkGroup<'_, WallTime>, held: u32) {
     const NAMES: u32 = 100_000;
@@ -208,6 +237,9 @@ fn engine(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for held in [0, 1000, 1_000_000] {
         lock_and_unlock(&mut group, held);
+    }
+    for (others, told) in [(0, 0), (1, 0), (10_000, 0), (0, 1), (10_000, 1), (0, 100)] {
+        lock_and_unlock_watched(&mut group, others, told);
     }
     for held in [0, 1_000_000] {
         lock_and_unlock_many_names(&mut group, held);

@@ -25,6 +25,9 @@ impl<Tag> Key<Tag> {
         self.slot
     }
 
+    /// A key under which there never is a value: a slot has this number only with 2^32 values.
+    pub(crate) const NONE: Self = Key { slot: u32::MAX, generation: u32::MAX, tag: PhantomData };
+
     /// The key as one number, for interfaces that carry a number along (a poll's token).
     #[allow(clippy::wrong_self_convention, reason = "a key is Copy, whatever its tag is")]
     pub fn to_bits(self) -> u64 {

@@ -21,6 +21,11 @@ pub(super) struct LimitOptions {
     #[arg(value_parser = count())]
     connections_max: Option<usize>,
 
+    /// Sessions that clients can resume, with a connection or without
+    #[arg(long, value_name = "COUNT", env = "OFFICER_SESSIONS_MAX", hide_env_values = true)]
+    #[arg(default_value_t = Limits::default().sessions_max, value_parser = count())]
+    sessions_max: usize,
+
     /// Locks that one connection may hold and wait for
     #[arg(long, value_name = "COUNT", env = "OFFICER_CONNECTION_LOCKS_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().connection_locks_max, value_parser = count())]
@@ -159,6 +164,7 @@ impl LimitOptions {
             line_bytes_max: self.line_bytes_max,
             inboxes_bytes_max: self.inboxes_bytes_max,
             connections_max: self.connections_max.unwrap_or_else(|| descriptors::connections_max_default(descriptors)),
+            sessions_max: self.sessions_max,
             connection_locks_max: self.connection_locks_max,
             lock_waits_max: self.lock_waits_max,
             closing_locks_max: self.closing_locks_max,

@@ -6,13 +6,14 @@ use super::askers::Asker;
 use super::bundle::{mode_conflict, too_many_waits, walk_too_long};
 use super::deadlock::Circle;
 use super::fit::Kind;
+use super::hint::Hint;
 use super::place::{Place, PlaceKey, Standing};
 use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::Owner;
-use crate::wire::reply::{Outcome, Reason, Subject};
-use crate::wire::request::{Fit, LockRef, Terms};
+use crate::wire::reply::{Happening, Outcome, Reason, Subject};
+use crate::wire::request::{Fit, Lock, LockRef, Terms};
 
 /// What happens to a request that can't be granted at once.
 enum Verdict {
@@ -80,13 +81,18 @@ impl<S: BuildHasher> Engine<S> {
     ) {
         let asker = self.known(who, context);
         let token = self.tokens.take();
-        self.hold(lock, asker, terms, token, context.now);
+        let key = self.hold(lock, asker, terms, token, context.now);
+        self.happen(Happening::Granted, lock, Some(asker), replies);
         let outcome = Outcome::Acquired {
             subject: Subject::Lock(request.name),
             token: request.has_fence.then_some(token),
             waited: terms.and_then(|terms| terms.lease).map(|_| Span::ZERO),
         };
         self.answer(context, outcome, replies);
+        // It may have got ahead of others.
+        if terms.is_some_and(|terms| terms.has_hint) {
+            self.tell_if_awaited(key, replies);
+        }
     }
 
     /// A request for a lock that has an entry.
@@ -121,10 +127,11 @@ impl<S: BuildHasher> Engine<S> {
                 self.read_queue(lock);
                 Outcome::TimedOut { subject: Subject::Lock(name), queue: Some(&self.queue) }
             }
-            Verdict::TooManyWaits => too_many_waits(name),
-            _ => return self.wait(lock, who, request, terms, context, replies),
+            Verdict::TooManyWaits => return self.answer(context, too_many_waits(name), replies),
+            Verdict::Wait => return self.wait(lock, who, request, terms, context, replies),
         };
         self.answer(context, outcome, replies);
+        self.tell_wanted(lock, replies);
     }
 
     /// Whether the connection may have one more place.
@@ -293,7 +300,9 @@ impl<S: BuildHasher> Engine<S> {
         }
         let label = terms.label.as_deref().unwrap_or_default();
         let may_close = terms.may_close();
-        if terms.lease.is_none() && !may_close && label.is_empty() && priority.is_none_or(|priority| priority == 0) {
+        let has_extras =
+            terms.lease.is_some() || may_close || !label.is_empty() || terms.has_hint || priority > Some(0);
+        if !has_extras {
             return;
         }
         self.closings += usize::from(may_close);
@@ -302,6 +311,7 @@ impl<S: BuildHasher> Engine<S> {
         (extras.min_hold, extras.lost_delay) = (terms.min_hold, terms.lost_delay);
         extras.priority = priority.unwrap_or(0);
         extras.label.push_str(label);
+        extras.hint = if terms.has_hint { Hint::Unused } else { Hint::None };
     }
 
     fn wait(
@@ -333,6 +343,21 @@ impl<S: BuildHasher> Engine<S> {
         }
         let deadline = request.timeout.map(|timeout| self.deadlines.arm(context.now.after(timeout), Due::Wait(key)));
         self.table.place_mut(key).deadline = deadline;
+        self.happen(Happening::Queued, lock, Some(asker), replies);
+        if terms.is_some_and(|terms| terms.has_progress) {
+            let (subject, position) = (Subject::Lock(request.name), self.table.position(key));
+            self.answer(context, Outcome::Queued { subject, position }, replies);
+        }
+        self.tell_wanted(lock, replies);
+    }
+
+    /// How many waiters the engine may have to look at for the position of a request.
+    pub fn waiters_for_position(&self, lock: &Lock<'_>, terms: &Terms<'_>) -> usize {
+        if !terms.has_progress || terms.priority == 0 {
+            return 0;
+        }
+        let name = lock.name.as_str();
+        self.table.find(self.table.hash(name), name).map_or(0, |lock| self.table.waiters_for_position(lock))
     }
 
     /// Adds a waiter with a priority above 0.

@@ -1,5 +1,6 @@
 //! Who asks for locks: each session, and each of the owners that share it.
 
+use super::deadline::DeadlineKey;
 use super::index::Index;
 use super::list::{List, OfAsker};
 use super::{ConnectionKey, SessionKey};
@@ -70,10 +71,12 @@ const _: () = assert!(size_of::<Session>() <= 64);
 
 /// What few sessions have.
 #[derive(Debug, Default)]
-struct SessionExtras {
+pub(super) struct SessionExtras {
     client: Option<Box<str>>,
     /// Whether it is told of holds that were revoked.
     wants_notices: bool,
+    /// While it has no connection: the deadline at which it ends unless it gets one.
+    pub(super) grace: Option<DeadlineKey>,
     /// Its owners, in the order in which they came.
     first_owner: Option<u32>,
     last_owner: Option<u32>,
@@ -97,6 +100,16 @@ impl Session {
 
     pub(super) fn wants_notices(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| extras.wants_notices)
+    }
+
+    /// The deadline at which it ends unless it gets a connection. None: it has one.
+    pub(super) fn grace(&self) -> Option<DeadlineKey> {
+        self.extras.as_ref()?.grace
+    }
+
+    /// What few sessions have, to change it.
+    pub(super) fn extras_mut(&mut self) -> &mut SessionExtras {
+        self.extras.get_or_insert_default()
     }
 
     pub(super) fn set_notices(&mut self, wants_notices: bool) {

@@ -17,7 +17,7 @@ use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::items::Items;
-use crate::wire::reply::{Outcome, Reason, Subject};
+use crate::wire::reply::{Happening, Outcome, Reason, Subject};
 use crate::wire::request::{LockMany, LockName, Names};
 
 /// Names a wait for several locks, while it lasts.
@@ -54,7 +54,7 @@ const KEPT: usize = 256;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     hash: u64,
-    lock: Option<LockKey>,
+    pub(super) lock: Option<LockKey>,
     /// The asker's own place on it.
     place: Option<PlaceKey>,
     /// Whether a request for any of several does not wait for this one, because its queue is full.
@@ -105,11 +105,11 @@ impl<S: BuildHasher> Engine<S> {
             return self.hold_all(request, wanted, context, replies);
         }
         let is_full = |wanted: &Wanted| request.queue_max.is_some_and(|queue_max| self.places_on(wanted) >= queue_max);
-        if let Some((wanted, name)) = wanted.iter().zip(request.names.iter()).find(|(wanted, _)| is_full(wanted)) {
-            return self.refuse_full(wanted.lock, name.as_str(), context, replies);
+        if let Some(full) = wanted.iter().zip(request.names.iter()).find(|(wanted, _)| is_full(wanted)) {
+            return self.refuse_full(full, wanted, context, replies);
         }
         if request.timeout == Some(Span::ZERO) {
-            return self.refuse_wait(request, context, replies);
+            return self.refuse_wait(request, wanted, context, replies);
         }
         let is_crowded = |wanted: &Wanted| wanted.lock.is_some_and(|lock| self.is_crowded(lock));
         if let Some((_, name)) = wanted.iter().zip(request.names.iter()).find(|(wanted, _)| is_crowded(wanted)) {
@@ -137,7 +137,7 @@ impl<S: BuildHasher> Engine<S> {
         if let Some((wanted, name)) = named.find(|(wanted, _)| self.is_free(wanted, kind)) {
             let token = self.tokens.take();
             let asker = self.known(self.who(context), context);
-            self.hold_one_of_many(request, (wanted, name), (asker, token), context);
+            self.hold_one_of_many(request, (wanted, name), (asker, token), context, replies);
             let (subject, token) = (Subject::Lock(name.as_str()), request.has_fence.then_some(token));
             let waited = request.terms.lease.map(|_| Span::ZERO);
             return self.answer(context, Outcome::Acquired { subject, token, waited }, replies);
@@ -147,11 +147,11 @@ impl<S: BuildHasher> Engine<S> {
         wanted.iter_mut().for_each(|wanted| wanted.is_left_out = is_full(wanted) || is_crowded(wanted));
         let are_all_left_out = wanted.iter().all(|wanted| wanted.is_left_out);
         let mut named = wanted.iter().zip(request.names.iter());
-        if are_all_left_out && let Some((wanted, name)) = named.find(|(wanted, _)| is_full(wanted)) {
-            return self.refuse_full(wanted.lock, name.as_str(), context, replies);
+        if are_all_left_out && let Some(full) = named.find(|(wanted, _)| is_full(wanted)) {
+            return self.refuse_full(full, wanted, context, replies);
         }
         if request.timeout == Some(Span::ZERO) {
-            return self.refuse_wait(request, context, replies);
+            return self.refuse_wait(request, wanted, context, replies);
         }
         if are_all_left_out {
             let first = request.names.iter().next().expect("there are several");
@@ -234,20 +234,35 @@ impl<S: BuildHasher> Engine<S> {
         wanted.lock.map_or(0, |lock| self.table.places_on(lock) as u64)
     }
 
-    fn refuse_full(&mut self, lock: Option<LockKey>, name: &str, context: &Context<'_>, replies: &mut impl Replies) {
+    /// `full` is the first of the locks, and its name, that has as many places as the request allows.
+    fn refuse_full(
+        &mut self,
+        (full, name): (&Wanted, &LockName<'_>),
+        wanted: &[Wanted],
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
         self.stats.on_queue_maxed();
         self.queue.clear();
-        if let Some(lock) = lock {
+        if let Some(lock) = full.lock {
             self.read_queue(lock);
         }
-        self.answer(context, Outcome::QueueMaxed { name, queue: &self.queue }, replies);
+        self.answer(context, Outcome::QueueMaxed { name: name.as_str(), queue: &self.queue }, replies);
+        self.tell_wanted_of(wanted, replies);
     }
 
-    fn refuse_wait(&mut self, request: &LockMany<'_>, context: &Context<'_>, replies: &mut impl Replies) {
+    fn refuse_wait(
+        &mut self,
+        request: &LockMany<'_>,
+        wanted: &[Wanted],
+        context: &Context<'_>,
+        replies: &mut impl Replies,
+    ) {
         self.stats.on_timeout();
         let names = self.take_names(&request.names);
         self.answer(context, Outcome::TimedOut { subject: Subject::Locks(&names), queue: None }, replies);
         self.keep_names(names);
+        self.tell_wanted_of(wanted, replies);
     }
 
     fn refuse_many(
@@ -286,7 +301,7 @@ impl<S: BuildHasher> Engine<S> {
         let token = self.tokens.take();
         let asker = self.known(self.who(context), context);
         for one in wanted.iter().zip(request.names.iter()) {
-            self.hold_one_of_many(request, one, (asker, token), context);
+            self.hold_one_of_many(request, one, (asker, token), context, replies);
         }
         let token = request.has_fence.then_some(token);
         let waited = request.terms.lease.map(|_| Span::ZERO);
@@ -301,9 +316,11 @@ impl<S: BuildHasher> Engine<S> {
         (wanted, name): (&Wanted, &LockName<'_>),
         (asker, token): (Asker, u64),
         context: &Context<'_>,
+        replies: &mut impl Replies,
     ) {
         let lock = wanted.lock.unwrap_or_else(|| self.table.add(wanted.hash, name.as_str()));
         self.hold(lock, asker, Some(&request.terms), token, context.now);
+        self.happen(Happening::Granted, lock, Some(asker), replies);
     }
 
     /// Takes a place in each queue, in one step.
@@ -346,6 +363,22 @@ impl<S: BuildHasher> Engine<S> {
             let deadline = self.deadlines.arm(context.now.after(timeout), Due::WaitForMany(key));
             self.bundle_mut(key).deadline = Some(deadline);
         }
+        for index in 0..self.bundle(key).places.len() {
+            let lock = self.table.place(self.bundle(key).places[index]).lock;
+            self.happen(Happening::Queued, lock, Some(asker), replies);
+        }
+        if request.terms.has_progress {
+            self.tell_position(key, context, replies);
+        }
+        self.tell_wanted_of(wanted, replies);
+    }
+
+    /// What a request that has just begun to wait is told: how many wait before it, where that is the most.
+    fn tell_position(&self, key: BundleKey, context: &Context<'_>, replies: &mut impl Replies) {
+        let bundle = self.bundle(key);
+        let positions = bundle.places.iter().map(|place| self.table.position(*place));
+        let (subject, position) = (Subject::Locks(&bundle.names), positions.max().unwrap_or(0));
+        self.answer(context, Outcome::Queued { subject, position }, replies);
     }
 
     fn join_as_part(
@@ -395,6 +428,7 @@ impl<S: BuildHasher> Engine<S> {
         for place in &bundle.places {
             locks.push(self.table.place(*place).lock);
             let left = self.take_off(*place);
+            self.happen(Happening::Left, left.lock, Some(left.asker), replies);
             self.give_back(left);
         }
         self.keep_bundle(bundle);

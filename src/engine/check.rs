@@ -2,10 +2,10 @@
 
 use std::hash::BuildHasher;
 
-use super::Engine;
 use super::askers::Asker;
 use super::bundle::BundleKey;
 use super::place::PlaceKey;
+use super::{Engine, Histogram};
 
 /// What there is, to be held against what is counted.
 #[derive(Default)]
@@ -14,6 +14,7 @@ struct Found {
     waiting: u64,
     armed: usize,
     closings: usize,
+    closed: u64,
 }
 
 impl<S: BuildHasher> Engine<S> {
@@ -24,6 +25,7 @@ impl<S: BuildHasher> Engine<S> {
     pub fn check_all(&self) {
         self.table.check_all();
         self.deadlines.check_all();
+        self.watches.check_all();
         let mut found = Found::default();
         self.check_places(&mut found);
         self.check_bundles(&mut found);
@@ -31,10 +33,15 @@ impl<S: BuildHasher> Engine<S> {
             let is_closed = self.table.special(lock).is_some_and(|special| special.closing.is_some());
             found.armed += usize::from(is_closed);
             found.closings += usize::from(is_closed);
+            found.closed += u64::from(is_closed);
         }
         self.check_askers();
-        let Found { held, waiting, armed, closings } = found;
-        assert_eq!((held, waiting), (self.stats.held, self.stats.waiting), "the gauges are what there is");
+        let Found { held, waiting, armed, closings, closed } = found;
+        let gauges = (self.stats.held, self.stats.waiting, self.stats.closed);
+        assert_eq!((held, waiting, closed), gauges, "the gauges are what there is");
+        let measured = |histogram: Histogram| histogram.counts().iter().sum::<u64>();
+        assert_eq!(measured(self.holds()), self.stats.releases, "every hold that has ended was measured");
+        assert_eq!(measured(self.waits()), self.stats.acquires, "every grant was measured");
         assert_eq!(
             armed,
             self.deadlines.len(),
@@ -86,6 +93,8 @@ impl<S: BuildHasher> Engine<S> {
 
     fn check_askers(&self) {
         let (mut owners, mut listed) = (0, 0);
+        let graces = self.askers.iter().filter(|(_, session)| session.grace().is_some()).count();
+        assert_eq!(graces, self.graces.len(), "exactly the sessions without a connection have a grace");
         for (key, session) in self.askers.iter() {
             assert!(session.places() <= self.limits.session_locks_max, "a session keeps to its limit");
             let (mut places, mut all_waits) = (0, 0);
@@ -118,5 +127,7 @@ impl<S: BuildHasher> Engine<S> {
             && self.table.places().is_empty()
             && self.table.locks().next().is_none()
             && self.deadlines.is_empty()
+            && self.graces.is_empty()
+            && self.watchers() == 0
     }
 }

@@ -124,7 +124,6 @@ impl<T: Copy> Deadlines<T> {
     }
 
     /// How many are armed.
-    #[cfg(feature = "unstable")]
     pub fn len(&self) -> usize {
         self.heap.len()
     }

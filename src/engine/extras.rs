@@ -1,6 +1,7 @@
 //! What only some requests bring: out of line, and kept for its memory when it is no longer needed.
 
 use super::bundle::BundleKey;
+use super::hint::Hint;
 use crate::time::Span;
 use crate::wire::Id;
 
@@ -17,6 +18,10 @@ pub(super) struct PlaceExtras {
     pub(super) lost_delay: Span,
     /// Empty: none.
     pub(super) label: String,
+    /// Whether the holder is told when somebody else wants the lock.
+    pub(super) hint: Hint,
+    /// Of a holder: it was handed the lock before others who had waited longer.
+    pub(super) is_out_of_turn: bool,
     /// The wait for several locks that it is a part of.
     pub(super) bundle: Option<BundleKey>,
 }
@@ -29,14 +34,18 @@ impl PlaceExtras {
 
     /// Whether there is anything in it that a holder needs.
     pub(super) fn is_of_a_hold(&self) -> bool {
-        self.lease.is_some() || self.may_close() || !self.label.is_empty()
+        self.lease.is_some()
+            || self.may_close()
+            || !self.label.is_empty()
+            || self.hint != Hint::None
+            || self.is_out_of_turn
     }
 
     fn clear(&mut self) {
-        let PlaceExtras { id, lease, priority, min_hold, lost_delay, label, bundle } = self;
+        let PlaceExtras { id, lease, priority, min_hold, lost_delay, label, hint, is_out_of_turn, bundle } = self;
         id.clear();
-        (*lease, *priority, *bundle) = (None, 0, None);
-        (*min_hold, *lost_delay) = (Span::ZERO, Span::ZERO);
+        (*lease, *priority, *is_out_of_turn, *bundle) = (None, 0, false, None);
+        (*min_hold, *lost_delay, *hint) = (Span::ZERO, Span::ZERO, Hint::None);
         label.clear();
     }
 }

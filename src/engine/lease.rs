@@ -75,7 +75,7 @@ impl<S: BuildHasher> Engine<S> {
         self.answer(context, outcome, replies);
     }
 
-    fn hold_named(&self, asker: Option<Asker>, name: &str, token: Option<u64>) -> Option<PlaceKey> {
+    pub(super) fn hold_named(&self, asker: Option<Asker>, name: &str, token: Option<u64>) -> Option<PlaceKey> {
         self.place_named(asker, name, token).filter(|place| self.table.place(*place).is_holding())
     }
 
@@ -90,6 +90,7 @@ impl<S: BuildHasher> Engine<S> {
     fn renew_place(&mut self, key: PlaceKey, request: &Renewal<'_>, now: Moment) {
         let place = self.table.place_mut(key);
         let extras = place.extras.get_or_insert_with(|| self.pool.take());
+        extras.hint.renew();
         extras.lease = request.lease.or(extras.lease);
         let until = now.after(extras.lease.expect("the request or the hold has one"));
         match place.deadline {
@@ -147,6 +148,7 @@ impl<S: BuildHasher> Engine<S> {
             let outcome = Outcome::NoticeRevoked { name: self.table.name(place.lock), token: place.token };
             self.tell(place.asker, None, outcome, replies);
         }
+        self.stats.on_revocation();
         self.leave(key, Ending::Revoked, now, replies);
     }
 }

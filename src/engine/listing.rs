@@ -73,6 +73,26 @@ impl<S: BuildHasher> Engine<S> {
         Ok((listing, next))
     }
 
+    /// The same, of the locks of one owner, or of the whole connection. What a page costs is bounded by what that has.
+    pub(super) fn list_page_of(&self, page: &Page<'_>, context: &Context<'_>) -> Written<(Listing, Option<u32>)> {
+        let mut listing = Listing::new(self.limits.reply_bytes_max);
+        let owner = context.owner.map(|_| self.who(context).asker);
+        let all = self.askers.of_session(context.session).filter(|_| owner.is_none());
+        let askers = all.chain(owner.flatten());
+        let places = askers.flat_map(|asker| self.askers.party(asker).places.iter(self.table.places()));
+        // Several owners may be on one lock.
+        let mut locks: Vec<LockKey> =
+            places.map(|(_, place)| place.lock).filter(|lock| lock.slot() >= page.after).collect();
+        locks.sort_unstable_by_key(|lock| lock.slot());
+        locks.dedup();
+        let mut found = locks.into_iter();
+        let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, lock| {
+            self.list_lock(listing, lock, page.has_detail, context.now)
+        })?;
+        let next = left.or_else(|| found.next()).map(LockKey::slot);
+        Ok((listing, next))
+    }
+
     /// A closed lock is listed in detail, or if somebody waits for it.
     fn is_listed(&self, lock: LockKey, has_detail: bool) -> bool {
         self.table.places_on(lock) > 0

@@ -4,7 +4,7 @@
 //! [`fit`] says who may hold together, [`deadlock`] whether a wait would close a circle. [`release`] is the way out of a lock,
 //! whatever the reason, and [`settle`] grants to the waiters. [`table`] has the locks by name, [`askers`] who holds and
 //! waits, [`place`] the record that ties one of each together; what only some locks and requests have is in [`special`] and
-//! [`extras`].
+//! [`extras`]. [`watch`] tells others what happens to locks.
 
 mod acquire;
 mod askers;
@@ -16,6 +16,9 @@ pub mod deadline;
 mod deadlock;
 mod extras;
 mod fit;
+mod graces;
+mod hint;
+mod histogram;
 mod index;
 mod lease;
 mod list;
@@ -27,6 +30,8 @@ mod special;
 mod stats;
 mod table;
 mod token;
+mod transfer;
+mod watch;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -36,9 +41,12 @@ use self::bundle::{Bundle, BundleKey, Wanted};
 use self::deadline::Deadlines;
 use self::deadlock::Walk;
 use self::extras::Pool;
+use self::graces::Graces;
 use self::place::PlaceKey;
+use self::stats::Spans;
 use self::table::{LockKey, Table};
 use self::token::Tokens;
+use self::watch::Watches;
 use crate::slots::{Chunks, Key};
 use crate::time::Moment;
 use crate::wire::items::Items;
@@ -48,6 +56,7 @@ use crate::wire::request::{Operation, PlainOperation};
 use crate::wire::{Id, Owner};
 
 pub use self::askers::SessionTag;
+pub use self::histogram::Histogram;
 pub use self::listing::{PAGE_BYTES, PAGE_SLOTS};
 pub use self::stats::Stats;
 pub use self::token::{TOKEN_END, TokenBlock};
@@ -62,10 +71,22 @@ pub enum ConnectionTag {}
 /// Names a connection. The engine only hands it back with the replies.
 pub type ConnectionKey = Key<ConnectionTag>;
 
+impl ConnectionKey {
+    /// No connection has this key.
+    const NOWHERE: Self = Key::NONE;
+}
+
 /// Where replies go.
 pub trait Replies {
-    /// Takes one reply for a connection. It may be one that is about to end, and then the reply is dropped.
+    /// Takes one reply for a connection. It may be one that is about to end, or none at all, and then the reply is dropped.
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>);
+
+    /// Takes what has happened to a lock for a connection that watches it. Returns whether it was taken: if not, the connection
+    /// is not told of further events until [`Engine::catch_up`].
+    fn event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
+        self.push(to, event);
+        true
+    }
 }
 
 /// What comes with a request, whatever it asks for.
@@ -118,8 +139,11 @@ pub struct Engine<S = RandomState> {
     askers: Askers,
     bundles: Chunks<Box<Bundle>>,
     deadlines: Deadlines<Due>,
+    graces: Graces,
     tokens: Tokens,
     stats: Stats,
+    spans: Spans,
+    watches: Watches,
     /// Requests that count towards [`EngineLimits::closing_locks_max`].
     closings: usize,
     /// Locks with waiters that are left over for the next turn.
@@ -175,8 +199,11 @@ impl<S: BuildHasher> Engine<S> {
             askers: Askers::default(),
             bundles: Chunks::default(),
             deadlines: Deadlines::default(),
+            graces: Graces::default(),
             tokens: Tokens::new(tokens),
             stats: Stats::default(),
+            spans: Spans::default(),
+            watches: Watches::default(),
             closings: 0,
             put_off: VecDeque::new(),
             grants_left: limits.turn_grants_max,
@@ -198,6 +225,7 @@ impl<S: BuildHasher> Engine<S> {
     pub fn begin_turn(&mut self, now: Moment, replies: &mut impl Replies) {
         self.grants_left = self.limits.turn_grants_max;
         self.walk_left = self.limits.turn_walk_max;
+        self.graces.begin_turn(now);
         if !self.put_off.is_empty() {
             self.settle_left_over(now, replies);
         }
@@ -320,6 +348,11 @@ impl<S: BuildHasher> Engine<S> {
                 let listing = self.list_connections();
                 self.answer(context, listing::outcome(&listing, Outcome::Connections), replies);
             }
+            Operation::MyLocksPage(page) => {
+                let page = self.list_page_of(page, context);
+                let outcome = listing::outcome(&page, |(value, next)| Outcome::MyLocksPage { value, next: *next });
+                self.answer(context, outcome, replies);
+            }
             Operation::MyLocks => {
                 let listing = self.list_locks_of(context);
                 self.answer(context, listing::outcome(&listing, Outcome::MyLocks), replies);
@@ -335,6 +368,7 @@ impl<S: BuildHasher> Engine<S> {
     /// # Panics
     /// If the session has ended.
     pub fn disconnect(&mut self, session: SessionKey, now: Moment, replies: &mut impl Replies) {
+        self.drop_grace(session);
         self.lose_all(session, now, replies);
         self.askers.remove(session);
     }
@@ -362,9 +396,10 @@ impl<S: BuildHasher> Engine<S> {
         true
     }
 
-    /// When [`Engine::expire_next`] has something to do next.
+    /// When [`Engine::next_over`] or [`Engine::expire_next`] has something to do next, or a turn is needed to see that time
+    /// passes.
     pub fn next_deadline(&self) -> Option<Moment> {
-        self.deadlines.next()
+        [self.graces.next_turn(), self.deadlines.next()].into_iter().flatten().min()
     }
 
     /// Tells those who wait with an id that their wait ends with the server. Nothing else changes.
@@ -414,6 +449,21 @@ impl<S: BuildHasher> Engine<S> {
     /// What was done so far, and what there is now.
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// How long each grant was waited for.
+    pub fn waits(&self) -> Histogram {
+        self.spans.waits(self.stats.acquires)
+    }
+
+    /// How long each hold that has ended lasted.
+    pub fn holds(&self) -> Histogram {
+        self.spans.holds()
+    }
+
+    /// Locks that are held, waited for or closed.
+    pub fn locks(&self) -> usize {
+        self.table.len()
     }
 
     /// Answers the request that is being executed.

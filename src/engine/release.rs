@@ -8,7 +8,7 @@ use super::place::{Place, PlaceKey};
 use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, SessionKey};
 use crate::time::Moment;
-use crate::wire::reply::{Outcome, Subject};
+use crate::wire::reply::{Happening, Outcome, Subject};
 use crate::wire::request::Names;
 
 /// How a hold ends.
@@ -16,10 +16,25 @@ use crate::wire::request::Names;
 pub(super) enum Ending {
     /// By a request of its holder.
     GivenUp,
-    /// Without its holder: the connection has ended, or the lease has run out.
+    /// Without its holder: the connection has ended.
     Lost,
+    /// By its lease.
+    Expired,
     /// By `revoke`, which also opens the lock.
     Revoked,
+}
+
+impl Ending {
+    /// What those are told who watch the lock.
+    #[inline(always)]
+    fn of(self, place: &Place) -> Happening {
+        match self {
+            _ if !place.is_holding() => Happening::Left,
+            Ending::GivenUp | Ending::Lost => Happening::Released,
+            Ending::Expired => Happening::Expired,
+            Ending::Revoked => Happening::Revoked,
+        }
+    }
 }
 
 impl<S: BuildHasher> Engine<S> {
@@ -113,6 +128,7 @@ impl<S: BuildHasher> Engine<S> {
         }
         let place = self.take_off(key);
         let lock = place.lock;
+        self.note_end(&place, Ending::GivenUp, now, replies);
         self.askers.forget_if_idle(place.asker);
         self.settle(lock, now, replies);
     }
@@ -140,6 +156,7 @@ impl<S: BuildHasher> Engine<S> {
         let place = self.take_off(key);
         let lock = place.lock;
         self.stats.on_timeout();
+        self.happen(Happening::Left, lock, Some(place.asker), replies);
         self.read_queue(lock);
         let outcome = Outcome::TimedOut { subject: Subject::Lock(self.table.name(lock)), queue: Some(&self.queue) };
         self.tell(place.asker, place.extras.as_ref().and_then(|extras| extras.id.get()), outcome, replies);
@@ -164,8 +181,9 @@ impl<S: BuildHasher> Engine<S> {
         }
         let place = self.take_off(key);
         let lock = place.lock;
-        if place.is_holding() && place.extras.is_some() {
-            self.close(&place, ending, now);
+        self.note_end(&place, ending, now, replies);
+        if place.is_holding() && place.extras.is_some() && self.close(&place, ending, now) {
+            self.happen(Happening::Closed, lock, None, replies);
         }
         self.give_back(place);
         self.settle(lock, now, replies);
@@ -185,6 +203,15 @@ impl<S: BuildHasher> Engine<S> {
         place
     }
 
+    /// After a place was taken off: measures a hold, and tells those who watch the lock.
+    #[inline(always)]
+    pub(super) fn note_end(&mut self, place: &Place, ending: Ending, now: Moment, replies: &mut impl Replies) {
+        if place.is_holding() {
+            self.spans.on_hold_end(now.since(place.since));
+        }
+        self.happen(ending.of(place), place.lock, Some(place.asker), replies);
+    }
+
     /// Keeps the memory of a place that was taken off, and forgets its owner. Nothing more can be said to that owner.
     #[inline]
     pub(super) fn give_back(&mut self, place: Place) {
@@ -197,26 +224,30 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    /// After a hold has ended: closes the lock, if its terms say so.
-    fn close(&mut self, place: &Place, ending: Ending, now: Moment) {
-        let Some(extras) = place.extras.as_ref().filter(|extras| extras.may_close()) else { return };
+    /// After a hold has ended: closes the lock, if its terms say so. Returns whether it is closed now.
+    pub(super) fn close(&mut self, place: &Place, ending: Ending, now: Moment) -> bool {
+        let Some(extras) = place.extras.as_ref().filter(|extras| extras.may_close()) else { return false };
         let until = match ending {
             Ending::Revoked => now,
             Ending::GivenUp => place.since.after(extras.min_hold),
-            Ending::Lost => place.since.after(extras.min_hold).max(now.after(extras.lost_delay)),
+            Ending::Lost | Ending::Expired => place.since.after(extras.min_hold).max(now.after(extras.lost_delay)),
         };
         if until > now {
             let deadline = self.deadlines.arm_early(until, Due::Opening(place.lock));
             self.table.special_mut(place.lock).closing = Some(deadline);
+            self.stats.on_close();
         } else {
             self.closings -= 1;
         }
+        until > now
     }
 
     /// Opens a closed lock. Its deadline is no longer armed.
     pub(super) fn open(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
         self.table.special_mut(lock).closing = None;
         self.closings -= 1;
+        self.stats.on_open();
+        self.happen(Happening::Opened, lock, None, replies);
         self.settle(lock, now, replies);
     }
 
@@ -227,6 +258,6 @@ impl<S: BuildHasher> Engine<S> {
         let (asker, token, lock) = (place.asker, place.token, place.lock);
         self.stats.on_expiry();
         self.tell(asker, None, Outcome::NoticeExpired { name: self.table.name(lock), token }, replies);
-        self.leave(key, Ending::Lost, now, replies);
+        self.leave(key, Ending::Expired, now, replies);
     }
 }

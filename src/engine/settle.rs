@@ -15,7 +15,7 @@ use super::place::{PlaceKey, Standing};
 use super::table::{After, LockKey};
 use super::{Due, Engine, Replies};
 use crate::time::Moment;
-use crate::wire::reply::{Outcome, Subject};
+use crate::wire::reply::{Happening, Outcome, Subject};
 
 impl<S: BuildHasher> Engine<S> {
     /// After a place has left a lock, for whatever reason.
@@ -34,6 +34,12 @@ impl<S: BuildHasher> Engine<S> {
         let is_put_off = self.table.special(lock).is_some_and(|special| special.is_put_off);
         let first = if is_put_off { self.table.entry(lock).waiters.first() } else { None };
         self.grant_from(first, lock, true, now, replies);
+        self.settle_touched(now, replies);
+    }
+
+    /// After a holder has handed its lock to a waiter: that was the grant which is not counted.
+    pub(super) fn settle_handed_over(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
+        self.grant_from(None, lock, false, now, replies);
         self.settle_touched(now, replies);
     }
 
@@ -164,10 +170,10 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    fn grant_one(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
+    pub(super) fn grant_one(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
         let token = self.tokens.take();
         let since = self.table.place(key).since;
-        self.make_holder(key, token, now);
+        self.make_holder(key, token, now, replies);
         let place = self.table.place(key);
         let extras = place.extras.as_ref();
         let outcome = Outcome::Acquired {
@@ -177,6 +183,7 @@ impl<S: BuildHasher> Engine<S> {
         };
         self.tell(place.asker, extras.and_then(|extras| extras.id.get()), outcome, replies);
         self.trim(key);
+        self.tell_if_awaited(key, replies);
     }
 
     /// Grants a request for several locks: all its places, or the one that is ready.
@@ -186,7 +193,7 @@ impl<S: BuildHasher> Engine<S> {
         let bundle = self.take_bundle(key);
         for place in &bundle.places {
             if !bundle.is_any || *place == granted {
-                self.make_holder(*place, token, now);
+                self.make_holder(*place, token, now, replies);
             }
         }
         let place = self.table.place(granted);
@@ -202,8 +209,10 @@ impl<S: BuildHasher> Engine<S> {
         for place in &bundle.places {
             if !bundle.is_any || *place == granted {
                 self.trim(*place);
+                self.tell_if_awaited(*place, replies);
             } else {
                 let place = self.take_off(*place);
+                self.happen(Happening::Left, place.lock, Some(place.asker), replies);
                 self.touched.push_back(place.lock);
                 self.give_back(place);
             }
@@ -217,11 +226,12 @@ impl<S: BuildHasher> Engine<S> {
         self.keep_bundle(bundle);
     }
 
-    fn make_holder(&mut self, key: PlaceKey, token: u64, now: Moment) {
+    fn make_holder(&mut self, key: PlaceKey, token: u64, now: Moment, replies: &mut impl Replies) {
+        self.spans.on_grant(now.since(self.table.place(key).since));
         self.table.grant(key, token, now);
         self.stats.on_grant();
         let place = self.table.place_mut(key);
-        let asker = place.asker;
+        let (lock, asker) = (place.lock, place.asker);
         if let Some(deadline) = place.deadline.take() {
             self.deadlines.cancel(deadline);
         }
@@ -232,6 +242,7 @@ impl<S: BuildHasher> Engine<S> {
             }
         }
         self.askers.on_grant(asker);
+        self.happen(Happening::Granted, lock, Some(asker), replies);
     }
 
     /// Removes what only a waiter needs.

@@ -40,6 +40,10 @@ pub(super) struct Special {
     pub(super) last_ready: Option<PlaceKey>,
     /// The last waiter of each priority above 0, from 1 on.
     levels: [Option<PlaceKey>; PRIORITY_MAX as usize],
+    /// How many waiters there are of each.
+    level_counts: [u32; PRIORITY_MAX as usize],
+    /// Whether a waiter may come before others of a higher priority, because it was left over when they came.
+    is_mixed: bool,
     /// While it is closed: the deadline at which it opens.
     pub(super) closing: Option<DeadlineKey>,
     /// Whether it is on the list of locks with waiters that are left over for the next turn.
@@ -118,9 +122,36 @@ impl<S: BuildHasher> Table<S> {
         if has_left_over && previous.is_none_or(is_ready) {
             previous = special.last_ready;
         }
+        let was_empty = self.entry(lock).waiters.is_empty();
         let key = self.join_after(previous, place, of_asker);
-        self.special_mut(lock).levels[usize::from(priority) - 1] = Some(key);
+        let special = self.special_mut(lock);
+        special.levels[usize::from(priority) - 1] = Some(key);
+        special.level_counts[usize::from(priority) - 1] += 1;
+        special.is_mixed = has_left_over || (special.is_mixed && !was_empty);
         key
+    }
+
+    /// How many wait before a waiter that has just joined its queue.
+    pub(super) fn position(&self, key: PlaceKey) -> u64 {
+        let place = at(&self.places, key);
+        let priority = place.priority();
+        let Some(special) = self.special(place.lock).filter(|_| priority > 0) else {
+            return self.waiters(place.lock) as u64 - 1;
+        };
+        if special.is_mixed {
+            let previous = |key: &PlaceKey| at(&self.places, *key).in_queue.previous();
+            return std::iter::successors(Some(key), previous).count() as u64 - 1;
+        }
+        special.level_counts[usize::from(priority) - 1..].iter().map(|count| u64::from(*count)).sum::<u64>() - 1
+    }
+
+    /// How many waiters [`Table::position`] may look at, for a request with a priority above 0.
+    pub(super) fn waiters_for_position(&self, lock: LockKey) -> usize {
+        if self.special(lock).is_some_and(|special| special.is_mixed || special.is_put_off) {
+            self.waiters(lock)
+        } else {
+            0
+        }
     }
 
     /// Marks the first waiter that is not yet ready as ready, if it waits for nobody on this lock.
@@ -222,6 +253,7 @@ impl<S: BuildHasher> Table<S> {
             special.last_ready = previous;
         }
         if priority > 0 {
+            special.level_counts[usize::from(priority) - 1] -= 1;
             let level = &mut special.levels[usize::from(priority) - 1];
             if *level == Some(key) {
                 *level = before_in_level;
@@ -274,6 +306,12 @@ impl<S: BuildHasher> Table<S> {
                 ready.push((key, place.kind));
             }
         }
+        for (count, level) in special.level_counts.iter().zip(1..) {
+            let of_level = entry.waiters.iter(&self.places).filter(|(_, place)| place.priority() == level);
+            assert_eq!(*count as usize, of_level.count(), "the waiters of each priority are counted");
+        }
+        let priorities = entry.waiters.iter(&self.places).map(|(_, place)| place.priority());
+        assert!(special.is_mixed || priorities.is_sorted_by(|one, next| one >= next), "higher priorities come first");
         assert_eq!(special.last_ready, ready.last().map(|(key, _)| *key), "the last that is ready is known");
     }
 }

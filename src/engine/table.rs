@@ -140,6 +140,11 @@ impl<S: BuildHasher> Table<S> {
         }
     }
 
+    /// How many locks have an entry.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Whether there is an entry under this key.
     pub(super) fn contains(&self, lock: LockKey) -> bool {
         self.entries.contains(lock.0 as usize)

@@ -13,12 +13,31 @@ impl<S: Socket> Server<S> {
     pub fn check_all(&self) {
         self.engine.check_all();
         self.connections.check_all();
+        self.check_sessions();
         assert!(self.spare.is_empty(), "the spare list is only memory");
+    }
+
+    fn check_sessions(&self) {
+        for (key, record) in self.sessions.iter() {
+            assert_eq!(self.sessions.of(record.session), Some(key), "a session has one record");
+            let grace_left = self.engine.grace_left(record.session, self.connections.now);
+            assert_eq!(grace_left.is_none(), record.connection.is_some(), "without a connection a grace runs");
+            if let Some(connection) = record.connection {
+                let connection = self.connections.get(connection).expect("a session knows when its connection goes");
+                assert_eq!(connection.session, Some(record.session), "it is the session of its connection");
+                assert!(connection.flags.has_session, "a connection knows that its session can be resumed");
+            }
+        }
+        let marked = self.connections.iter().filter(|(_, connection)| connection.flags.has_session).count();
+        let attached = self.sessions.iter().filter(|(_, record)| record.connection.is_some()).count();
+        assert_eq!(marked, attached, "each mark is of a session");
+        assert!(self.sessions.len() <= self.connections.limits.sessions_max, "the limit on sessions is kept");
+        assert_eq!(self.lines, self.lines_counted, "all lines are counted");
     }
 
     /// Whether nothing is left of any connection.
     pub fn is_empty(&self) -> bool {
-        self.engine.is_empty() && self.connections.is_empty()
+        self.engine.is_empty() && self.connections.is_empty() && self.sessions.len() == 0
     }
 }
 
@@ -40,6 +59,7 @@ impl<S: Socket> Connections<S> {
             let times = |list: &[ConnectionKey]| list.iter().filter(|listed| **listed == key).count();
             assert_eq!(times(&self.listed), usize::from(connection.flags.is_listed), "listed once, or not at all");
             assert_eq!(times(&self.dirty), usize::from(connection.flags.is_dirty), "dirty once, or not at all");
+            self.check_behind(key, connection);
             let is_doomed = matches!(connection.phase, Phase::Doomed { .. });
             assert_eq!(
                 self.doomed.iter().any(|(doomed, _)| *doomed == key),

@@ -1,53 +1,29 @@
-//! The commands that are about connections, not locks.
+//! The commands that are about other connections, or name them.
 
 use super::connection::Connection;
 use super::connections::Connections;
 use super::farewell::Why;
+use super::sessions::Record;
 use super::{Disconnect, Server, Socket};
-use crate::engine::{ConnectionKey, Context, PAGE_BYTES, PAGE_SLOTS, Replies};
-use crate::time::Span;
+use crate::engine::{ConnectionKey, Context, PAGE_BYTES, PAGE_SLOTS, Replies, SessionKey};
 use crate::wire::listing::{ConnectionRow, Listing, ListingTooLarge, Written};
 use crate::wire::peer::Peer;
-use crate::wire::reply::{HelloLimits, Outcome, Reason, Reply, Subject};
-use crate::wire::request::{ConnectionsPage, Hello, Revocation};
+use crate::wire::reply::{Outcome, Reason, Reply, Subject};
+use crate::wire::request::{ConnectionsPage, Revocation, Transfer};
 
 /// Names in one row of a page: the locks of one connection alone could fill several pages.
 const ROW_NAMES_MAX: usize = 1000;
+/// Where the sessions without a connection begin in the pages of `connections`. There are never so many connections.
+const FIRST_SESSION: u32 = 1 << 31;
+
+/// What has a row in the pages of `connections`.
+enum Named<'a, S> {
+    Connection(&'a Connection<S>),
+    /// It has no connection.
+    Session(&'a Record),
+}
 
 impl<S: Socket> Server<S> {
-    /// The client says who it is, and is told what it may do.
-    pub(super) fn hello(&mut self, key: ConnectionKey, hello: &Hello<'_>, context: &Context<'_>) {
-        if let Some(client) = &hello.client {
-            self.engine.set_client(context.session, client);
-        }
-        if let Some(wants_notices) = hello.notices {
-            self.engine.set_notices(context.session, wants_notices);
-        }
-        let max_idle_of_all = self.connections.max_idle();
-        let connection = self.connections.known(key);
-        if let Some(max_idle) = hello.max_idle {
-            connection.max_idle = max_idle.to_whole_milliseconds().min(max_idle_of_all);
-        }
-        if let Some(is_strict) = hello.strict {
-            connection.flags.is_strict = is_strict;
-        }
-        let (peer, max_idle) = (connection.peer, connection.max_idle);
-        let limits = &self.connections.limits;
-        let limits = HelloLimits {
-            line_bytes_max: limits.line_bytes_max,
-            connection_locks_max: limits.connection_locks_max,
-            lock_waits_max: limits.lock_waits_max,
-            reply_bytes_max: limits.reply_bytes_max,
-            max_idle: finite(max_idle),
-            silent_after: finite(match (peer, limits.silent_after) {
-                (Peer::V4 { .. } | Peer::V6 { .. }, Some(silent_after)) => max_idle.min(silent_after.into()),
-                _ => max_idle,
-            }),
-        };
-        self.connections.arm(key);
-        self.answer(key, Outcome::Hello { connection: peer, limits }, context);
-    }
-
     /// Ends holds of others.
     pub(super) fn revoke(&mut self, key: ConnectionKey, request: &Revocation<'_>, context: &Context<'_>) {
         let name = request.name.as_str();
@@ -82,19 +58,32 @@ impl<S: Socket> Server<S> {
             let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), subject: None };
             return self.answer(key, outcome, context);
         }
-        let kicked = name.parse().ok().and_then(|peer| self.connections.find(peer));
+        let named = name.parse().ok();
+        let record = named.and_then(|name| self.sessions.with_name(name));
+        let connection_of = |record| self.sessions.get(record).connection;
+        let kicked = record.map_or_else(|| named.and_then(|peer| self.connections.find(peer)), connection_of);
         // Who kicks itself is told so first; nothing is sent to it any more after that.
-        if kicked.is_none() || kicked == Some(key) {
-            let outcome = if kicked.is_some() { Outcome::Kicked } else { Outcome::KickFailed };
-            self.answer(key, outcome, context);
-        }
-        let Some(kicked) = kicked else { return };
-        self.connections.doom(kicked, Disconnect::Kicked { by });
-        let text = Disconnect::Kicked { by }.to_string();
-        self.end_session(kicked, &Why { text, is_ordinary: false });
-        if kicked != key {
+        if kicked == Some(key) {
             self.answer(key, Outcome::Kicked, context);
         }
+        let text = Disconnect::Kicked { by }.to_string();
+        match (kicked, record) {
+            (Some(kicked), _) => {
+                self.connections.doom(kicked, Disconnect::Kicked { by });
+                self.end_session(kicked, &Why { text, is_ordinary: false, ends_session: true });
+            }
+            (None, Some(record)) => self.end_detached(record, &text),
+            (None, None) => return self.answer(key, Outcome::KickFailed, context),
+        }
+        if kicked != Some(key) {
+            self.answer(key, Outcome::Kicked, context);
+        }
+    }
+
+    /// Hands a lock to a waiter that the holder names.
+    pub(super) fn transfer(&mut self, request: &Transfer<'_>, context: &Context<'_>) {
+        let to = request.to.as_ref().map(|name| name.parse().ok());
+        self.engine.transfer(request, to, context, &mut self.connections);
     }
 
     /// Some connections from a slot on, and the slot where to go on if there may be more. What a page costs is bounded by
@@ -111,44 +100,64 @@ impl<S: Socket> Server<S> {
         self.connections.push(key, &Reply { id: context.id, owner: context.owner, outcome });
     }
 
+    /// The connections by their slots; after them, by their own, the sessions that have none.
     fn write_connections(&self, page: ConnectionsPage) -> Written<(Listing, Option<u32>)> {
         let mut listing = Listing::new(self.connections.limits.reply_bytes_max);
-        let (slots, end) = self.connections.slots.between(page.after, PAGE_SLOTS);
-        let mut found = slots.filter_map(|(slot, connection)| {
-            let session = connection.session?;
-            let summary = self.engine.summary(session);
-            let is_listed = page.has_idle || summary.holds + summary.waits > 0;
-            is_listed.then_some((slot, connection, session, summary))
-        });
-        let rows = found.by_ref().take(page.limit);
-        let left = listing.object_within(PAGE_BYTES, rows, |listing, (_, connection, session, summary)| {
-            if !page.has_detail {
-                let names = self.engine.locks_of(session).map(|(name, _)| name);
-                return listing.connection(connection.peer, names.take(ROW_NAMES_MAX));
-            }
-            let now = self.connections.now;
-            let row = ConnectionRow {
-                client: summary.client,
-                holds: summary.holds,
-                waits: summary.waits,
-                unsent: connection.unsent(),
-                age: now.since(connection.since),
-                silent_for: now.since(connection.last_input),
-            };
-            listing.connection_in_detail(connection.peer, &row)
+        let (connections, end) = self.connections.slots.between(page.after, PAGE_SLOTS);
+        let connections = connections.map(|(slot, connection)| (slot, Named::Connection(connection)));
+        // Those on this page, if all connections are.
+        let slots_left = if end.is_some() { 0 } else { PAGE_SLOTS };
+        let (sessions, sessions_end) = self.sessions.between(page.after.saturating_sub(FIRST_SESSION), slots_left);
+        let sessions = sessions.map(|(slot, record)| (slot + FIRST_SESSION, Named::Session(record)));
+        let is_meant = |named: &Named<'_, S>| match named {
+            Named::Connection(connection) => connection.session.is_some_and(|session| self.is_listed(session, page)),
+            Named::Session(record) => record.connection.is_none() && self.is_listed(record.session, page),
+        };
+        let mut found = connections.chain(sessions).filter(|(_, named)| is_meant(named));
+        let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, (_, named)| {
+            self.write_named(listing, &named, page.has_detail)
         })?;
         // The first that found no room, else the first over the limit, else the first slot that was not looked at.
-        let next = left.or_else(|| found.next()).map(|(slot, ..)| slot).or(end);
-        Ok((listing, next))
+        let next = left.or_else(|| found.next()).map(|(slot, _)| slot).or(end);
+        Ok((listing, next.or(sessions_end.map(|slot| slot + FIRST_SESSION))))
     }
 
-    fn answer(&mut self, key: ConnectionKey, outcome: Outcome<'_>, context: &Context<'_>) {
+    fn write_named(&self, listing: &mut Listing, named: &Named<'_, S>, has_detail: bool) -> Written {
+        let now = self.connections.now;
+        let (session, name) = match named {
+            Named::Connection(connection) => (connection.session.expect("it is listed"), connection.peer),
+            Named::Session(record) => (record.session, record.name()),
+        };
+        if !has_detail {
+            let names = self.engine.locks_of(session).map(|(name, _)| name);
+            return listing.connection(name, names.take(ROW_NAMES_MAX));
+        }
+        let (unsent, since, last_input) = match named {
+            Named::Connection(connection) => (connection.unsent(), connection.since, connection.last_input),
+            Named::Session(record) => (0, record.since, record.last_input),
+        };
+        let summary = self.engine.summary(session);
+        let row = ConnectionRow {
+            client: summary.client,
+            holds: summary.holds,
+            waits: summary.waits,
+            unsent,
+            age: now.since(since),
+            silent_for: now.since(last_input),
+            session: self.sessions.of(session).map(|record| self.sessions.get(record).name()),
+            grace_left: self.engine.grace_left(session, now),
+        };
+        listing.connection_in_detail(name, &row)
+    }
+
+    fn is_listed(&self, session: SessionKey, page: ConnectionsPage) -> bool {
+        let summary = self.engine.summary(session);
+        page.has_idle || summary.holds + summary.waits > 0
+    }
+
+    pub(super) fn answer(&mut self, key: ConnectionKey, outcome: Outcome<'_>, context: &Context<'_>) {
         self.connections.push(key, &Reply { id: context.id, owner: context.owner, outcome });
     }
-}
-
-fn finite(span: Span) -> Option<Span> {
-    Some(span).filter(|span| *span < Span::FOREVER)
 }
 
 impl<S: Socket> Connections<S> {

@@ -79,6 +79,14 @@ pub(super) struct Flags {
     pub(super) is_ours: bool,
     /// It wants fields that a command does not have to be errors.
     pub(super) is_strict: bool,
+    /// Its session can be resumed on another connection.
+    pub(super) has_session: bool,
+    /// The secret of its session is among what is not sent yet.
+    pub(super) owes_secret: bool,
+    /// It watches, has missed events, and has had no room since.
+    pub(super) has_missed: bool,
+    /// It is on the list of watchers that may be told that they have missed events.
+    pub(super) is_behind: bool,
 }
 
 impl<S> Connection<S> {

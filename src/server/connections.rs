@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 use super::buffers::Pool;
 use super::connection::{Connection, Leave, Phase};
 use super::farewell::Why;
+use super::figures::Figures;
 use super::inbox::Inbox;
 use super::limits::Limits;
 use super::outbox::Outbox;
-use super::recorder::Recorder;
+use super::recorder::{Recorder, may_have_secret};
+use super::watchers::Watchers;
 use super::{Disconnect, Socket};
 use crate::engine::deadline::Deadlines;
 use crate::engine::{ConnectionKey, ConnectionTag, Replies};
@@ -32,6 +34,8 @@ pub(super) struct Connections<S> {
     pub(super) deadlines: Deadlines<ConnectionKey>,
     pub(super) inboxes: Pool<Inbox>,
     pub(super) outboxes: Pool<Outbox>,
+    pub(super) watchers: Watchers,
+    pub(super) figures: Figures,
     /// Bytes received on all connections together and not executed.
     pub(super) kept: usize,
     /// Unsent bytes of all connections together.
@@ -56,6 +60,8 @@ impl<S: Socket> Connections<S> {
             deadlines: Deadlines::default(),
             inboxes: Pool::default(),
             outboxes: Pool::default(),
+            watchers: Watchers::default(),
+            figures: Figures::default(),
             kept: 0,
             unsent: 0,
             bytes_pushed: 0,
@@ -108,7 +114,7 @@ impl<S: Socket> Connections<S> {
 
     /// Whether there is something to do without waiting for an event.
     pub(super) fn has_work(&self) -> bool {
-        !(self.listed.is_empty() && self.dirty.is_empty() && self.doomed.is_empty())
+        !(self.listed.is_empty() && self.dirty.is_empty() && self.doomed.is_empty()) || self.watchers.has_work()
     }
 
     /// It is read from in the next turn.
@@ -153,11 +159,20 @@ impl<S: Socket> Connections<S> {
             }
             Phase::Doomed { .. } | Phase::Draining { .. } | Phase::Lingering => return,
         }
+        let may_have_secret = self.known(key).inbox.as_ref().is_some_and(|inbox| may_have_secret(&inbox.bytes));
+        if may_have_secret {
+            self.recorder.blank(peer, Event::Received);
+        }
+        self.figures.on_disconnect(&why);
         self.drop_inbox(key);
         if why.leave() == Leave::Now {
             self.drop_outbox(key);
         }
-        let why = Why { text: why.to_string(), is_ordinary: matches!(why, Disconnect::PeerClosed) };
+        let why = Why {
+            text: why.to_string(),
+            is_ordinary: matches!(why, Disconnect::PeerClosed),
+            ends_session: matches!(why, Disconnect::Kicked { .. }),
+        };
         self.record(peer, Event::Closed, why.text.as_bytes());
         self.doomed.push_back((key, why));
     }

@@ -26,6 +26,11 @@ pub enum Disconnect {
         /// Who.
         by: Peer,
     },
+    /// Its session was resumed on another connection.
+    SessionTaken {
+        /// That connection.
+        by: Peer,
+    },
     /// It has too much unsent output.
     OutboxFull,
     /// All together have too much unsent output, and this one most.
@@ -37,10 +42,47 @@ pub enum Disconnect {
 }
 
 impl Disconnect {
+    /// What each is counted as.
+    pub(super) const WORDS: [&str; 12] = [
+        "peer_closed",
+        "line_too_long",
+        "wrong_protocol",
+        "inboxes_full",
+        "too_many_connections",
+        "idle",
+        "kicked",
+        "session_taken",
+        "outbox_full",
+        "outboxes_full",
+        "stalled",
+        "socket_error",
+    ];
+
+    /// One of [`Disconnect::WORDS`].
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Disconnect::PeerClosed => "peer_closed",
+            Disconnect::LineTooLong => "line_too_long",
+            Disconnect::WrongProtocol(_) => "wrong_protocol",
+            Disconnect::InboxesFull => "inboxes_full",
+            Disconnect::TooManyConnections => "too_many_connections",
+            Disconnect::Idle => "idle",
+            Disconnect::Kicked { .. } => "kicked",
+            Disconnect::SessionTaken { .. } => "session_taken",
+            Disconnect::OutboxFull => "outbox_full",
+            Disconnect::OutboxesFull => "outboxes_full",
+            Disconnect::Stalled => "stalled",
+            Disconnect::Io(_) => "socket_error",
+        }
+    }
+
     pub(super) fn leave(&self) -> Leave {
         match self {
             Disconnect::PeerClosed | Disconnect::Kicked { .. } => Leave::Sent,
-            Disconnect::LineTooLong | Disconnect::WrongProtocol(_) | Disconnect::TooManyConnections => Leave::Read,
+            Disconnect::LineTooLong
+            | Disconnect::WrongProtocol(_)
+            | Disconnect::TooManyConnections
+            | Disconnect::SessionTaken { .. } => Leave::Read,
             Disconnect::InboxesFull
             | Disconnect::Idle
             | Disconnect::OutboxFull
@@ -61,6 +103,7 @@ impl fmt::Display for Disconnect {
             Disconnect::TooManyConnections => f.write_str("connection limit reached"),
             Disconnect::Idle => f.write_str("idle limit reached"),
             Disconnect::Kicked { by } => write!(f, "kicked by {by}"),
+            Disconnect::SessionTaken { by } => write!(f, "its session was resumed by {by}"),
             Disconnect::OutboxFull => f.write_str("output limit exceeded"),
             Disconnect::OutboxesFull => f.write_str("total output limit exceeded; this connection held the most"),
             Disconnect::Stalled => f.write_str("output stalled: the peer read nothing for the stall limit"),

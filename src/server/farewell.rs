@@ -1,8 +1,10 @@
 //! The line in the log at the end of a connection: who it was, why it ended, and what it held.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::engine::{Engine, SessionKey};
+use crate::time::Span;
 use crate::wire::peer::Peer;
 use crate::wire::transcript::Escaped;
 
@@ -15,27 +17,37 @@ pub(super) struct Why {
     pub(super) text: String,
     /// The client closed it: nothing that anybody has to know of.
     pub(super) is_ordinary: bool,
+    /// Its session ends as well, although it could be resumed.
+    pub(super) ends_session: bool,
 }
 
 /// What is said of a session that is about to end. `Display` writes the line.
 pub(super) struct Farewell<'a> {
     peer: Peer,
     why: &'a Why,
+    /// The session goes on under this name, for so long.
+    kept: Option<(Peer, Span)>,
     client: Option<&'a str>,
     holds: Vec<&'a str>,
     waits: Vec<&'a str>,
 }
 
 impl<'a> Farewell<'a> {
-    pub(super) fn of(peer: Peer, why: &'a Why, engine: &'a Engine, session: SessionKey) -> Self {
+    pub(super) fn of(
+        peer: Peer,
+        why: &'a Why,
+        kept: Option<(Peer, Span)>,
+        engine: &'a Engine,
+        session: SessionKey,
+    ) -> Self {
         let (holds, waits): (Vec<_>, Vec<_>) = engine.locks_of(session).partition(|(_, is_held)| *is_held);
         let names = |locks: Vec<(&'a str, bool)>| locks.into_iter().map(|(name, _)| name).collect();
-        Farewell { peer, why, client: engine.summary(session).client, holds: names(holds), waits: names(waits) }
+        Farewell { peer, why, kept, client: engine.summary(session).client, holds: names(holds), waits: names(waits) }
     }
 
     /// At info if something was lost, or went wrong; health checks come and go at debug.
     pub(super) fn level(&self) -> log::Level {
-        let is_quiet = self.why.is_ordinary && self.holds.is_empty() && self.waits.is_empty();
+        let is_quiet = self.why.is_ordinary && self.kept.is_none() && self.holds.is_empty() && self.waits.is_empty();
         if is_quiet { log::Level::Debug } else { log::Level::Info }
     }
 }
@@ -47,8 +59,16 @@ impl fmt::Display for Farewell<'_> {
             write!(f, " ({})", Escaped(client.as_bytes()))?;
         }
         write!(f, " ended: {}", self.why.text)?;
-        write_names(f, "released", ["lock", "locks"], &self.holds)?;
-        write_names(f, "left", ["queue", "queues"], &self.waits)
+        let [holds, waits] = match self.kept {
+            None => ["released", "left"],
+            Some((name, grace)) => {
+                let seconds = Duration::from_nanos(grace.as_nanos()).as_secs_f64();
+                write!(f, "; {name} goes on for {seconds} s")?;
+                ["keeps", "waits in"]
+            }
+        };
+        write_names(f, holds, ["lock", "locks"], &self.holds)?;
+        write_names(f, waits, ["queue", "queues"], &self.waits)
     }
 }
 
@@ -114,18 +134,18 @@ mod tests {
             2,
             b"{\"command\":\"lock\",\"name\":\"held\"}\n{\"command\":\"lock\",\"name\":\"held by another\"}\n",
         );
-        let why = Why { text: "kicked".to_owned(), is_ordinary: false };
+        let why = Why { text: "kicked".to_owned(), is_ordinary: false, ends_session: false };
         let session = server.connections.known(key).session.expect("it has not ended");
         assert_eq!(
-            Farewell::of(Peer::Unix(2), &why, &server.engine, session).to_string(),
+            Farewell::of(Peer::Unix(2), &why, None, &server.engine, session).to_string(),
             "unix:2 ended: kicked; released 1 lock: held; left 1 queue: held by another"
         );
     }
 
     #[test]
     fn the_line_names_who_it_was_and_what_it_held() {
-        let why = Why { text: "idle limit reached".to_owned(), is_ordinary: false };
-        let bare = Farewell { peer: Peer::Unix(7), why: &why, client: None, holds: vec![], waits: vec![] };
+        let why = Why { text: "idle limit reached".to_owned(), is_ordinary: false, ends_session: false };
+        let bare = Farewell { peer: Peer::Unix(7), why: &why, kept: None, client: None, holds: vec![], waits: vec![] };
         assert_eq!(bare.to_string(), "unix:7 ended: idle limit reached");
         let names: Vec<String> = (0..12).map(|number| format!("boss:{number}")).collect();
         let full = Farewell {

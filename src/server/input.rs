@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
 use super::inbox::Inbox;
+use super::recorder::{masked, may_have_secret};
 use super::{Disconnect, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
 use crate::wire::Id;
@@ -12,7 +13,7 @@ use crate::wire::foreign::{Beginning, Foreign};
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Reason, Reply};
-use crate::wire::request::{self, Command, Operation, Plain, Request};
+use crate::wire::request::{self, Command, Hello, Operation, Plain, Request};
 use crate::wire::transcript::Event;
 
 /// Looking at more places or connections than this takes so long that it is not done for many requests in one turn. With
@@ -77,6 +78,7 @@ impl<S: Socket> Server<S> {
 
     /// Executes what was just read, right from the buffer unless a part of a line came before.
     fn execute_input(&mut self, key: ConnectionKey, input: &[u8], received: Received) {
+        self.connections.figures.on_received(input.len());
         self.connections.recorder.remember(self.connections.now, received.peer, Event::Received, input);
         if let Some(mut inbox) = received.inbox {
             inbox.bytes.extend_from_slice(input);
@@ -131,6 +133,22 @@ impl<S: Socket> Server<S> {
     /// Executes the whole lines in `bytes`, until the connection is to end or has too much unsent. The last `new` of the
     /// bytes were not there before.
     fn execute_lines(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
+        self.execute_each_line(key, bytes, new, scanner);
+        self.count_lines(key);
+    }
+
+    /// Counts the lines that were taken since the last call in the session of their connection, if it can be resumed.
+    pub(super) fn count_lines(&mut self, key: ConnectionKey) {
+        let lines = self.lines - std::mem::replace(&mut self.lines_counted, self.lines);
+        let connection = self.connections.known(key);
+        if connection.flags.has_session {
+            let session = connection.session.expect("the flag says so");
+            let record = self.sessions.of(session).expect("the flag says so");
+            self.sessions.get_mut(record).executed += lines;
+        }
+    }
+
+    fn execute_each_line(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
         let now = self.connections.now;
         let is_strict = self.connections.known(key).flags.is_strict;
         // In one go for all lines, but not again and again for one that drips in. The shortcut does not look for stray
@@ -150,7 +168,9 @@ impl<S: Socket> Server<S> {
                 && len <= line_bytes_max
             {
                 scanner.step_over(len);
+                self.lines += 1;
                 self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..len]);
+                self.connections.figures.on_plain(&operation);
                 let context = Context { session, id, owner, now };
                 self.engine.request_plain(&operation, &context, &mut self.connections);
                 continue;
@@ -160,6 +180,10 @@ impl<S: Socket> Server<S> {
                 Ok(Some(line)) => line,
                 Ok(None) => return,
                 Err(LineTooLong) => {
+                    self.lines += 1;
+                    if may_have_secret(bytes) {
+                        self.connections.recorder.blank(peer, Event::Received);
+                    }
                     let message = format!("a line may have at most {line_bytes_max} bytes");
                     self.connections.push(key, &Reply::error(Reason::LineTooLong, message));
                     return self.connections.doom(key, Disconnect::LineTooLong);
@@ -180,14 +204,36 @@ impl<S: Socket> Server<S> {
                 }
                 self.long_request_from = Some(key);
             }
-            self.connections.recorder.log(now, peer, Event::Received, line);
+            self.lines += 1;
+            self.record(peer, line, parsed.as_ref().ok());
             match parsed {
                 Ok(request) => self.dispatch(key, session, &request),
-                Err(bad) => bad.reply(|reply| self.connections.push(key, reply)),
+                Err(bad) => {
+                    self.connections.figures.on_unknown();
+                    bad.reply(|reply| self.connections.push(key, reply));
+                }
             }
             // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
             if self.connections.known(key).flags.is_strict {
                 text = "";
+            }
+        }
+    }
+
+    /// Writes a line to the log. Secrets are left out, there and in what is remembered.
+    fn record(&mut self, peer: Peer, line: &[u8], request: Option<&Request<'_>>) {
+        let (now, recorder) = (self.connections.now, &mut self.connections.recorder);
+        let secret = match request {
+            Some(Request { command: Command::Hello(Hello { resume: Some(secret), .. }), .. }) => Some(secret.as_ref()),
+            Some(_) => None,
+            // What it was meant to be is unknown.
+            None => may_have_secret(line).then_some(""),
+        };
+        match secret {
+            None => recorder.log(now, peer, Event::Received, line),
+            Some(secret) => {
+                recorder.blank(peer, Event::Received);
+                recorder.log(now, peer, Event::Received, &masked(line, secret));
             }
         }
     }
@@ -197,12 +243,17 @@ impl<S: Socket> Server<S> {
     fn dispatch(&mut self, key: ConnectionKey, session: SessionKey, request: &Request<'_>) {
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
         let context = Context { session, id, owner, now: self.connections.now };
+        self.connections.figures.on_request(&request.command);
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut self.connections),
             Command::Hello(hello) => self.hello(key, hello, &context),
             Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
             Command::Kick { connection } => self.kick(key, connection, &context),
             Command::Revoke(revocation) => self.revoke(key, revocation, &context),
+            Command::Transfer(transfer) => self.transfer(transfer, &context),
+            Command::Watch { prefix } => self.watch(key, prefix, &context),
+            Command::Unwatch => self.unwatch(key, &context),
+            Command::Stats => self.tell_stats(key, &context),
         }
     }
 
@@ -213,20 +264,35 @@ impl<S: Socket> Server<S> {
     /// Whether it may take long, however short the answer is.
     fn is_long(&self, request: &Request<'_>) -> bool {
         match request.command {
-            Command::Locks(Operation::Locks | Operation::Connections | Operation::MyLocks) => {
+            Command::Locks(
+                Operation::Locks | Operation::Connections | Operation::MyLocks | Operation::MyLocksPage(_),
+            ) => {
                 let stats = self.engine.stats();
                 stats.held + stats.waiting > LOOKED_AT_AT_ONCE
             }
             // It looks at slots, and there are as many as there ever were locks at a time.
             Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
-            Command::Kick { .. } => self.connections.len() as u64 > LOOKED_AT_AT_ONCE,
-            Command::Locks(_) | Command::Hello(_) | Command::Revoke(_) => false,
+            Command::Kick { .. } => (self.connections.len() + self.sessions.len()) as u64 > LOOKED_AT_AT_ONCE,
+            Command::Transfer(ref transfer) => self.engine.waiters_for_transfer(transfer) as u64 > LOOKED_AT_AT_ONCE,
+            Command::Locks(Operation::LockWith(ref lock, ref terms)) => {
+                self.engine.waiters_for_position(lock, terms) as u64 > LOOKED_AT_AT_ONCE
+            }
+            Command::Locks(_)
+            | Command::Hello(_)
+            | Command::Revoke(_)
+            | Command::Watch { .. }
+            | Command::Unwatch
+            | Command::Stats => false,
         }
     }
 
     /// Reads on from a peer that was told to go, so that no reset overtakes what it was told.
     pub(super) fn drop_input(&mut self, key: ConnectionKey) {
-        match self.connections.read(key, &mut self.read_buffer) {
+        let input = self.connections.read(key, &mut self.read_buffer);
+        if let Input::Bytes(received) = &input {
+            self.connections.figures.on_received(received.bytes);
+        }
+        match input {
             Input::Bytes(_) | Input::Nothing if self.connections.known(key).flags.is_readable => {
                 self.connections.list(key);
             }

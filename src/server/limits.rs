@@ -14,6 +14,8 @@ pub struct Limits {
     pub inboxes_bytes_max: usize,
     /// Connections at a time. One more is told so and closed.
     pub connections_max: usize,
+    /// Sessions that can be resumed, with a connection or without. One more is refused.
+    pub sessions_max: usize,
     /// Locks that one connection may hold and wait for together.
     pub connection_locks_max: usize,
     /// Connections that may wait for one lock.
@@ -53,8 +55,8 @@ pub struct Limits {
     /// Places that walks for deadlocks look at in one turn, before further requests that need one wait for the next turn;
     /// also the most that one of them may look at.
     pub turn_walk_max: usize,
-    /// Connections ended in one turn. What such a connection held is released, however much it is. Closing a socket is
-    /// what takes long: 10 to 20 µs.
+    /// Connections ended in one turn, and as many sessions that have none. What such a connection held is released, however
+    /// much it is. Closing a socket is what takes long: 10 to 20 µs.
     pub turn_ends_max: usize,
 }
 
@@ -64,6 +66,7 @@ impl Default for Limits {
             line_bytes_max: 64 << 10,
             inboxes_bytes_max: 256 << 20,
             connections_max: 10_000,
+            sessions_max: 10_000,
             connection_locks_max: 10_000,
             lock_waits_max: 100_000,
             closing_locks_max: 100_000,

@@ -12,6 +12,8 @@ mod connection;
 mod connections;
 mod disconnect;
 mod farewell;
+mod figures;
+mod hello;
 mod horizon;
 mod inbox;
 mod input;
@@ -19,9 +21,11 @@ mod limits;
 mod outbox;
 mod output;
 mod recorder;
+mod sessions;
 mod throttle;
 mod timers;
 mod turn;
+mod watchers;
 
 use std::io::{self, Read, Write};
 
@@ -30,6 +34,7 @@ pub use self::limits::Limits;
 
 use self::connections::Connections;
 use self::horizon::Horizon;
+use self::sessions::Sessions;
 use self::throttle::Throttle;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats, TokenBlock};
 use crate::time::Moment;
@@ -67,6 +72,7 @@ const TURNED_AWAY_MAX: usize = 64;
 pub struct Server<S> {
     engine: Engine,
     connections: Connections<S>,
+    sessions: Sessions,
     horizon: Horizon,
     /// All sockets are read into this buffer, and lines are executed right from it.
     read_buffer: Vec<u8>,
@@ -79,6 +85,11 @@ pub struct Server<S> {
     last_walk_from: Option<ConnectionKey>,
     /// Lines in the log about connections that speak another protocol.
     foreign_lines: Throttle,
+    /// Lines that were taken since the start, and how many of them are counted in a session, or need not be.
+    lines: u64,
+    lines_counted: u64,
+    /// The last turn did so much that it may have been long.
+    is_worth_timing: bool,
     is_shutting_down: bool,
 }
 
@@ -97,11 +108,15 @@ impl<S: Socket> Server<S> {
             engine: Engine::new(engine_limits, tokens),
             read_buffer: vec![0; limits.turn_read_bytes],
             connections: Connections::new(limits),
+            sessions: Sessions::default(),
             horizon: Horizon::default(),
             spare: Vec::new(),
             long_request_from: None,
             last_walk_from: None,
             foreign_lines: Throttle::default(),
+            lines: 0,
+            lines_counted: 0,
+            is_worth_timing: false,
             is_shutting_down: false,
         }
     }

@@ -4,14 +4,31 @@ use std::io::ErrorKind;
 
 use super::connection::{Connection, Leave, Phase};
 use super::connections::Connections;
+use super::recorder::masked;
 use super::{Disconnect, Socket};
 use crate::engine::{ConnectionKey, Replies};
-use crate::wire::reply::Reply;
+use crate::wire::reply::{Outcome, Reply};
+use crate::wire::session::HelloSession;
 use crate::wire::transcript::Event;
 
 impl<S: Socket> Replies for Connections<S> {
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>) {
-        let connection = self.slots.get_mut(to).expect("a session outlives no connection");
+        if let Outcome::Error { reason, .. } = &reply.outcome {
+            self.figures.on_error(*reason);
+        }
+        self.push_with(to, reply, |out| reply.encode(out));
+    }
+
+    fn event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
+        self.offer_event(to, event)
+    }
+}
+
+impl<S: Socket> Connections<S> {
+    /// Appends a reply to what a connection is sent, by `write`, unless it is about to end.
+    #[inline(always)]
+    pub(super) fn push_with(&mut self, to: ConnectionKey, reply: &Reply<'_>, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(connection) = self.slots.get_mut(to) else { return };
         if connection.phase != Phase::Open {
             return;
         }
@@ -20,9 +37,17 @@ impl<S: Socket> Replies for Connections<S> {
         }
         let outbox = connection.outbox.get_or_insert_with(|| self.outboxes.take());
         let start = outbox.bytes.len();
-        reply.encode(&mut outbox.bytes);
+        write(&mut outbox.bytes);
         let added = outbox.bytes.len() - start;
-        self.recorder.log(self.now, connection.peer, Event::Sent, &outbox.bytes[start..]);
+        if self.recorder.is_logged() {
+            let line = &outbox.bytes[start..];
+            match &reply.outcome {
+                Outcome::Hello { session: Some(HelloSession { secret, .. }), .. } => {
+                    self.recorder.log(self.now, connection.peer, Event::Sent, &masked(line, secret));
+                }
+                _ => self.recorder.log(self.now, connection.peer, Event::Sent, line),
+            }
+        }
         let unsent = outbox.unsent().len();
         let is_blocked = connection.flags.is_blocked;
         self.unsent += added;
@@ -37,9 +62,7 @@ impl<S: Socket> Replies for Connections<S> {
             self.doom_largest(Connection::unsent, Disconnect::OutboxesFull);
         }
     }
-}
 
-impl<S: Socket> Connections<S> {
     /// Whether its requests wait because it has too much unsent output.
     pub(super) fn is_paused(&self, connection: &Connection<S>) -> bool {
         connection.unsent() >= self.limits.outbox_pause_bytes
@@ -67,12 +90,19 @@ impl<S: Socket> Connections<S> {
         match connection.socket.write(outbox.unsent()) {
             Ok(0) => self.doom(key, Disconnect::Io(ErrorKind::WriteZero.into())),
             Ok(bytes) => {
-                self.recorder.remember(now, connection.peer, Event::Sent, &outbox.unsent()[..bytes]);
+                let sent = &outbox.unsent()[..bytes];
+                self.recorder.remember(now, connection.peer, Event::Sent, sent);
+                if connection.flags.owes_secret {
+                    self.recorder.blank(connection.peer, Event::Sent);
+                }
                 outbox.mark_sent(bytes);
                 connection.last_progress = now;
                 let is_empty = outbox.unsent().is_empty();
+                let has_missed = connection.flags.has_missed;
                 self.unsent -= bytes;
+                self.figures.on_sent(bytes);
                 if is_empty {
+                    connection.flags.owes_secret = false;
                     self.drop_outbox(key);
                     self.on_flushed(key);
                 } else {
@@ -84,6 +114,9 @@ impl<S: Socket> Connections<S> {
                 // Nobody else would come back to what it has sent meanwhile.
                 if was_paused {
                     self.resume(key);
+                }
+                if has_missed {
+                    self.notice_room(key);
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {

@@ -26,6 +26,27 @@ const BYTES_MAX: usize = 32 << 10;
 /// More of one piece is not remembered: the rest of them would be forgotten for it.
 const PIECE_BYTES_MAX: usize = 4 << 10;
 
+/// Stands for the bytes of a secret, and of what is around it.
+const BLANK: u8 = b'*';
+
+/// Whether a line, or a part of one, may have the secret of a session in it.
+pub(super) fn may_have_secret(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"resume").is_some()
+}
+
+/// A line without the secret that it has in it. Without any secret that could be found there, nothing of it is left.
+pub(super) fn masked(line: &[u8], secret: &str) -> Vec<u8> {
+    let mut masked = line.to_vec();
+    let found = memchr::memmem::find_iter(line, secret).filter(|_| !secret.is_empty());
+    let found: Vec<usize> = found.collect();
+    found.iter().for_each(|start| masked[*start..start + secret.len()].fill(BLANK));
+    if found.is_empty() {
+        // It may be written with escapes.
+        masked.fill(BLANK);
+    }
+    masked
+}
+
 #[derive(Clone, Copy)]
 struct Piece {
     at: Moment,
@@ -52,6 +73,22 @@ impl Recorder {
         }
         self.pieces.push_back(Piece { at, peer, event, len: kept.len() });
         self.bytes.extend(kept);
+    }
+
+    /// Makes what is remembered of one direction of a connection unreadable, because there is a secret in it.
+    pub(super) fn blank(&mut self, peer: Peer, event: Event) {
+        let mut start = 0;
+        for piece in &self.pieces {
+            if (piece.peer, piece.event) == (peer, event) {
+                self.bytes.range_mut(start..start + piece.len).for_each(|byte| *byte = BLANK);
+            }
+            start += piece.len;
+        }
+    }
+
+    /// Whether [`Recorder::log`] does anything.
+    pub(super) fn is_logged(&self) -> bool {
+        self.is_logged
     }
 
     /// Writes one line, without or with its `\n`, or something that happened, to the log if that takes it.

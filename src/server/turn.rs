@@ -2,9 +2,14 @@
 
 use super::connection::Phase;
 use super::farewell::{Farewell, Why};
+use super::sessions::RecordKey;
 use super::{Server, Socket};
 use crate::engine::ConnectionKey;
 use crate::time::Moment;
+
+/// A turn that serves as many connections, or writes as many bytes, may be long.
+const TIMED_CONNECTIONS: usize = 8;
+const TIMED_BYTES: u64 = 4 << 10;
 
 impl<S: Socket> Server<S> {
     /// One turn. The order decides what clients see of things that come together: a release that was read grants a
@@ -12,13 +17,30 @@ impl<S: Socket> Server<S> {
     /// Deadlines are executed up to the last complete poll: see [`Server::polled`].
     pub fn turn(&mut self, now: Moment) {
         self.connections.now = now;
+        self.connections.figures.on_turn();
+        let bytes_before = self.connections.bytes_pushed;
+        self.is_worth_timing = self.connections.listed.len() >= TIMED_CONNECTIONS;
         if !self.is_shutting_down {
+            self.begin_events();
             self.engine.begin_turn(now, &mut self.connections);
             self.read_ready();
             self.expire();
             self.close_doomed();
         }
         self.connections.flush_dirty(&mut self.spare);
+        self.is_worth_timing |= self.connections.bytes_pushed - bytes_before >= TIMED_BYTES;
+    }
+
+    /// Whether the last turn did so much that its length is worth a look at the clock. If so, [`Server::ended`] is to be called.
+    #[inline]
+    pub fn is_worth_timing(&self) -> bool {
+        self.is_worth_timing
+    }
+
+    /// The last turn has ended now.
+    pub fn ended(&mut self, now: Moment) {
+        let begun = self.connections.now;
+        self.connections.figures.on_turn_end(begun, now.since(begun));
     }
 
     fn read_ready(&mut self) {
@@ -35,6 +57,7 @@ impl<S: Socket> Server<S> {
         self.spare = listed;
         // Requeue last, or their next long requests and walks starve the others that wait with theirs.
         for key in [self.long_request_from.take(), self.last_walk_from.take()].into_iter().flatten() {
+            self.is_worth_timing = true;
             self.connections.resume(key);
         }
     }
@@ -51,11 +74,19 @@ impl<S: Socket> Server<S> {
             self.connections.on_deadline(key, due_by);
         }
         let bytes_before = self.connections.bytes_pushed;
+        let mut ends_left = self.connections.limits.turn_ends_max;
         for _ in 0..expiries_max {
-            let bytes = self.connections.bytes_pushed - bytes_before;
-            if bytes >= bytes_max as u64
-                || !self.engine.expire_next(due_by, self.connections.now, &mut self.connections)
-            {
+            if self.connections.bytes_pushed - bytes_before >= bytes_max as u64 {
+                break;
+            }
+            if let Some(session) = self.engine.next_over(due_by) {
+                let record = self.sessions.of(session).expect("only such a session has a grace");
+                self.end_detached(record, "not resumed within its grace");
+                ends_left -= 1;
+                if ends_left == 0 {
+                    break;
+                }
+            } else if !self.engine.expire_next(due_by, self.connections.now, &mut self.connections) {
                 break;
             }
         }
@@ -70,15 +101,43 @@ impl<S: Socket> Server<S> {
         }
     }
 
+    /// What follows for the session of a connection that ends: it ends too, unless it can be resumed.
     pub(super) fn end_session(&mut self, key: ConnectionKey, why: &Why) {
         let connection = self.connections.known(key);
-        let peer = connection.peer;
-        if let Some(session) = connection.session.take() {
-            if log::log_enabled!(log::Level::Info) {
-                let farewell = Farewell::of(peer, why, &self.engine, session);
-                log::log!(farewell.level(), "{farewell}");
-            }
-            self.engine.disconnect(session, self.connections.now, &mut self.connections);
+        self.is_worth_timing = true;
+        self.engine.unwatch(key);
+        let (peer, last_input) = (connection.peer, connection.last_input);
+        let Some(session) = connection.session.take() else { return };
+        let record = std::mem::take(&mut connection.flags.has_session)
+            .then(|| self.sessions.of(session).expect("the flag says so"));
+        let kept = record.filter(|_| !why.ends_session).map(|record| {
+            let record = self.sessions.get_mut(record);
+            (record.connection, record.last_input) = (None, last_input);
+            (record.name(), record.grace)
+        });
+        if log::log_enabled!(log::Level::Info) {
+            let farewell = Farewell::of(peer, why, kept, &self.engine, session);
+            log::log!(farewell.level(), "{farewell}");
         }
+        let now = self.connections.now;
+        match (kept, record) {
+            (Some((name, grace)), _) => self.engine.detach(session, name, grace, now),
+            (None, record) => {
+                self.engine.disconnect(session, now, &mut self.connections);
+                record.map(|record| self.sessions.end(record));
+            }
+        }
+    }
+
+    /// Ends a session that has no connection.
+    pub(super) fn end_detached(&mut self, record: RecordKey, why: &str) {
+        self.is_worth_timing = true;
+        let record = self.sessions.end(record);
+        let why = Why { text: why.to_owned(), is_ordinary: false, ends_session: true };
+        if log::log_enabled!(log::Level::Info) {
+            let farewell = Farewell::of(record.name(), &why, None, &self.engine, record.session);
+            log::log!(farewell.level(), "{farewell}");
+        }
+        self.engine.disconnect(record.session, self.connections.now, &mut self.connections);
     }
 }

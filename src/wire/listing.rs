@@ -55,6 +55,10 @@ pub struct ConnectionRow<'a> {
     pub age: Span,
     /// For how long it has sent nothing.
     pub silent_for: Span,
+    /// The name of its session, if that can go on without it.
+    pub session: Option<Peer>,
+    /// How long its session goes on without a connection. None: it has one.
+    pub grace_left: Option<Span>,
 }
 
 /// Whether a row is a holder's or a waiter's.
@@ -185,6 +189,11 @@ impl Listing {
         }
         self.span(",\"age\":", Some(row.age));
         self.span(",\"silent_for\":", Some(row.silent_for));
+        if let Some(session) = row.session {
+            self.raw(",\"session\":");
+            self.peer(session)?;
+        }
+        self.span(",\"grace_left\":", row.grace_left);
         self.raw("}");
         Ok(())
     }

@@ -20,12 +20,18 @@ pub mod line;
 #[cfg(feature = "server")]
 pub mod listing;
 #[cfg(feature = "server")]
+pub mod notice;
+#[cfg(feature = "server")]
 pub mod peer;
 pub mod reason;
 #[cfg(feature = "server")]
 pub mod reply;
 #[cfg(feature = "server")]
 pub mod request;
+#[cfg(feature = "server")]
+pub mod session;
+#[cfg(feature = "server")]
+pub mod stats;
 #[cfg(feature = "server")]
 pub mod transcript;
 

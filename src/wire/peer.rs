@@ -1,4 +1,4 @@
-//! The name of a connection as replies and listings show it.
+//! The name of a connection as replies and listings show it, or of a session that has none.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -25,6 +25,8 @@ pub enum Peer {
     },
     /// `unix:N`: the connections on a UNIX socket have no address, so the server numbers them.
     Unix(u64),
+    /// `session:N`: a session without a connection, by its number.
+    Session(u64),
 }
 
 // One per session: part of the memory that an idle connection costs.
@@ -50,6 +52,10 @@ impl Peer {
                 out.extend_from_slice(b"unix:");
                 push_u64(out, number);
             }
+            Peer::Session(number) => {
+                out.extend_from_slice(b"session:");
+                push_u64(out, number);
+            }
         }
     }
 }
@@ -61,6 +67,7 @@ impl Peer {
             Peer::V4 { ip, .. } => IpAddr::from(ip),
             Peer::V6 { ip, .. } => IpAddr::from(ip),
             Peer::Unix(_) => return true,
+            Peer::Session(_) => return false,
         };
         ip.is_loopback() || own_ip == Some(ip)
     }
@@ -71,9 +78,12 @@ impl FromStr for Peer {
     type Err = NoPeer;
 
     fn from_str(name: &str) -> Result<Self, NoPeer> {
-        let peer = match name.strip_prefix("unix:") {
-            Some(number) => number.parse().ok().map(Peer::Unix),
-            None => name.parse::<SocketAddr>().ok().map(Peer::from),
+        let peer = if let Some(number) = name.strip_prefix("unix:") {
+            number.parse().ok().map(Peer::Unix)
+        } else if let Some(number) = name.strip_prefix("session:") {
+            number.parse().ok().map(Peer::Session)
+        } else {
+            name.parse::<SocketAddr>().ok().map(Peer::from)
         };
         // There are many ways to write an IPv6 address. In the others, std would also accept `+5` and `007` as numbers.
         peer.filter(|peer| name.starts_with('[') || peer.to_string() == name).ok_or(NoPeer)
@@ -101,6 +111,7 @@ impl fmt::Display for Peer {
             Peer::V4 { ip, port } => SocketAddrV4::new(ip.into(), port).fmt(f),
             Peer::V6 { ip, port } => SocketAddrV6::new(ip.into(), port, 0, 0).fmt(f),
             Peer::Unix(number) => write!(f, "unix:{number}"),
+            Peer::Session(number) => write!(f, "session:{number}"),
         }
     }
 }
@@ -125,13 +136,22 @@ mod tests {
             assert_eq!(peer.to_string(), name);
             assert_eq!(name.parse(), Ok(peer));
         }
-        assert_eq!("unix:12".parse(), Ok(Peer::Unix(12)));
+        for (name, peer) in [("unix:12", Peer::Unix(12)), ("session:7", Peer::Session(7))] {
+            let mut out = Vec::new();
+            peer.push_to(&mut out);
+            assert_eq!((String::from_utf8(out).unwrap().as_str(), peer.to_string().as_str()), (name, name));
+            assert_eq!(name.parse(), Ok(peer));
+        }
         for name in [
             "",
             "unix:",
             "unix:x",
             "unix:+12",
             "unix:012",
+            "session:",
+            "session:+7",
+            "session:07",
+            "sessions:7",
             "127.0.0.1",
             "127.0.0.1:080",
             "127.0.0.1:+80",
@@ -139,6 +159,5 @@ mod tests {
         ] {
             assert_eq!(name.parse::<Peer>(), Err(NoPeer));
         }
-        assert_eq!(Peer::Unix(12).to_string(), "unix:12");
     }
 }

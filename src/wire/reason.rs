@@ -42,6 +42,12 @@ pub enum Reason<T = Infallible> {
     SlotsMismatch,
     /// A request for several locks, of which the asker holds some or waits for some.
     AlreadyHeld,
+    /// Another connection resumed the session of this one, which is closed.
+    SessionTaken,
+    /// There is no session with this secret, or no longer.
+    SessionUnknown,
+    /// The server has reached its limit on sessions.
+    TooManySessions,
     /// A reason that this version does not know, as the server sent it.
     Other(T),
 }
@@ -65,6 +71,9 @@ impl<T> Reason<T> {
             Reason::ModeConflict => "mode_conflict",
             Reason::SlotsMismatch => "slots_mismatch",
             Reason::AlreadyHeld => "already_held",
+            Reason::SessionTaken => "session_taken",
+            Reason::SessionUnknown => "session_unknown",
+            Reason::TooManySessions => "too_many_sessions",
             Reason::Other(word) => return Err(word),
         })
     }
@@ -104,6 +113,9 @@ impl From<Box<str>> for Reason<Box<str>> {
             "mode_conflict" => Reason::ModeConflict,
             "slots_mismatch" => Reason::SlotsMismatch,
             "already_held" => Reason::AlreadyHeld,
+            "session_taken" => Reason::SessionTaken,
+            "session_unknown" => Reason::SessionUnknown,
+            "too_many_sessions" => Reason::TooManySessions,
             _ => Reason::Other(word),
         }
     }
@@ -151,7 +163,10 @@ mod tests {
             Reason::WrongProtocol => Some(Reason::ModeConflict),
             Reason::ModeConflict => Some(Reason::SlotsMismatch),
             Reason::SlotsMismatch => Some(Reason::AlreadyHeld),
-            Reason::AlreadyHeld => None,
+            Reason::AlreadyHeld => Some(Reason::SessionTaken),
+            Reason::SessionTaken => Some(Reason::SessionUnknown),
+            Reason::SessionUnknown => Some(Reason::TooManySessions),
+            Reason::TooManySessions => None,
         };
         let all = std::iter::successors(Some(Reason::InvalidJson), |reason| next(*reason));
         for reason in all {

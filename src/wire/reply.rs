@@ -5,8 +5,12 @@ use std::borrow::Cow;
 use super::items::Items;
 use super::json::{push_member, push_seconds, push_str, push_u64, push_unquoted};
 use super::listing::Listing;
+pub use super::notice::Happening;
+use super::notice::{push_event, push_notice};
 use super::peer::Peer;
 pub use super::reason::Reason;
+use super::session::{HelloSession, Resumed};
+use super::stats::StatsValue;
 use super::{Id, Owner};
 use crate::time::Span;
 
@@ -48,6 +52,13 @@ pub enum Outcome<'a> {
         subject: Subject<'a>,
         /// The token of the hold, if it was asked for.
         token: Option<u64>,
+    },
+    /// The request waits from now on. Sent only if it asked for it.
+    Queued {
+        /// The lock.
+        subject: Subject<'a>,
+        /// How many requests wait before it: of several locks, at that with the most.
+        position: u64,
     },
     /// The wait ended without the lock.
     TimedOut {
@@ -109,6 +120,18 @@ pub enum Outcome<'a> {
         /// The lock.
         name: &'a str,
     },
+    /// The holder handed the lock to a waiter.
+    Transferred {
+        /// The lock.
+        name: &'a str,
+    },
+    /// It was handed to nobody.
+    TransferFailed {
+        /// The lock.
+        name: &'a str,
+        /// Whether the asker still holds it.
+        held: bool,
+    },
     /// A notice: the lease of a hold ran out.
     NoticeExpired {
         /// The lock.
@@ -123,6 +146,33 @@ pub enum Outcome<'a> {
         /// The token of the hold.
         token: u64,
     },
+    /// A notice: somebody else wants the lock.
+    NoticeWanted {
+        /// The lock.
+        name: &'a str,
+        /// The token of the hold.
+        token: u64,
+        /// How many wait for it.
+        waiters: u64,
+    },
+    /// A notice: what happened to a lock that the connection watches.
+    NoticeEvent {
+        /// What happened.
+        event: Happening,
+        /// The lock.
+        name: &'a str,
+        /// Who holds it or waits for it, or did until then. None: it closed or opened.
+        party: Option<(Peer, Option<Owner<&'a str>>)>,
+    },
+    /// A notice: events that the connection was not told.
+    NoticeMissed {
+        /// How many.
+        count: u64,
+    },
+    /// The connection is told from now on what happens to locks.
+    Watching,
+    /// It is told so no more.
+    Unwatched,
     /// The connection holds nothing and waits for nothing.
     ResetSucceeded,
     /// The answer to a `keep_alive` with an id.
@@ -147,6 +197,15 @@ pub enum Outcome<'a> {
     },
     /// The locks of this connection.
     MyLocks(&'a Listing),
+    /// Some locks of this connection.
+    MyLocksPage {
+        /// The locks.
+        value: &'a Listing,
+        /// Where the next page begins, if there may be more.
+        next: Option<u32>,
+    },
+    /// The counters and gauges of the server.
+    Stats(&'a StatsValue),
     /// The server is alive.
     Pong,
     /// The server, and its name for the connection.
@@ -155,6 +214,10 @@ pub enum Outcome<'a> {
         connection: Peer,
         /// The limits of the connection.
         limits: HelloLimits,
+        /// The session, if that goes on without the connection and the request was about it.
+        session: Option<HelloSession<'a>>,
+        /// What the session still has, if it was resumed.
+        resumed: Option<&'a Resumed>,
     },
     /// The connection was ended.
     Kicked,
@@ -196,7 +259,8 @@ pub const CYCLE_MAX: usize = 1000;
 /// The names in `features`, as a part of the reply to `hello`.
 const FEATURES: &[u8] =
     b",\"features\":[\"owner\",\"fence\",\"mode\",\"slots\",\"lease\",\"renew\",\"names\",\"any\",\"priority\",\
-    \"deadlock\",\"min_hold\",\"lost_delay\",\"label\",\"token\",\"revoke\",\"one_lock\",\"notices\",\"strict\"]";
+    \"deadlock\",\"min_hold\",\"lost_delay\",\"label\",\"token\",\"revoke\",\"one_lock\",\"my_locks_page\",\"notices\",\
+    \"progress\",\"hint\",\"transfer\",\"session\",\"watch\",\"stats\",\"strict\"]";
 
 impl<'a> Reply<'a> {
     /// An error without a request.
@@ -233,6 +297,10 @@ impl Outcome<'_> {
                 push_subject(out, subject, b"\",\"result\":\"already_acquired\"");
                 token.iter().for_each(|token| push_member(out, b",\"token\":", *token));
             }
+            Outcome::Queued { subject, position } => {
+                push_subject(out, subject, b"\",\"result\":\"queued\"");
+                push_member(out, b",\"position\":", *position);
+            }
             Outcome::TimedOut { subject, queue } => {
                 push_subject(out, subject, b"\",\"result\":\"timed_out\"");
                 queue.iter().for_each(|queue| push_queue(out, queue));
@@ -252,8 +320,7 @@ impl Outcome<'_> {
             Outcome::Cancelled { subject } => push_subject(out, subject, b"\",\"result\":\"cancelled\""),
             Outcome::Renewed { subject, waiters } => {
                 push_subject(out, subject, b"\",\"result\":\"renewed\"");
-                out.extend_from_slice(b",\"waiters\":");
-                push_u64(out, *waiters);
+                push_member(out, b",\"waiters\":", *waiters);
             }
             Outcome::RenewFailed { subject } => push_subject(out, subject, b"\",\"result\":\"renew_failed\""),
             Outcome::Revoked { name, count } => {
@@ -263,12 +330,28 @@ impl Outcome<'_> {
             Outcome::RevokeFailed { name } => {
                 push_subject(out, &Subject::Lock(name), b"\",\"result\":\"revoke_failed\"")
             }
+            Outcome::Transferred { name } => push_subject(out, &Subject::Lock(name), b"\",\"result\":\"transferred\""),
+            Outcome::TransferFailed { name, held } => {
+                push_subject(out, &Subject::Lock(name), b"\",\"result\":\"transfer_failed\"");
+                out.extend_from_slice(if *held { b",\"held\":true" } else { b",\"held\":false" });
+            }
             Outcome::NoticeExpired { name, token } => {
                 push_notice(out, name, b",\"notice\":\"expired\",\"token\":", *token)
             }
             Outcome::NoticeRevoked { name, token } => {
                 push_notice(out, name, b",\"notice\":\"revoked\",\"token\":", *token)
             }
+            Outcome::NoticeWanted { name, token, waiters } => {
+                push_notice(out, name, b",\"notice\":\"wanted\",\"token\":", *token);
+                push_member(out, b",\"waiters\":", *waiters);
+            }
+            Outcome::NoticeEvent { event, name, party } => push_event(out, *event, name, party.as_ref()),
+            Outcome::NoticeMissed { count } => {
+                out.extend_from_slice(b"{\"notice\":\"event\",\"event\":\"missed\",\"count\":");
+                push_u64(out, *count);
+            }
+            Outcome::Watching => out.extend_from_slice(b"{\"result\":\"watching\""),
+            Outcome::Unwatched => out.extend_from_slice(b"{\"result\":\"unwatched\""),
             Outcome::ResetSucceeded => out.extend_from_slice(b"{\"result\":\"reset_succeeded\""),
             Outcome::KeptAlive => out.extend_from_slice(b"{\"result\":\"kept_alive\""),
             Outcome::Locks(value) => push_listing(out, value, b"{\"result\":\"locks\""),
@@ -282,8 +365,19 @@ impl Outcome<'_> {
             }
             Outcome::Connections(value) => push_listing(out, value, b"{\"result\":\"connections\""),
             Outcome::MyLocks(value) => push_listing(out, value, b"{\"result\":\"my_locks\""),
+            Outcome::MyLocksPage { value, next } => {
+                push_listing(out, value, b"{\"result\":\"my_locks\"");
+                push_next(out, *next);
+            }
+            Outcome::Stats(value) => {
+                out.extend_from_slice(b"{\"result\":\"stats\",\"value\":");
+                value.push_to(out);
+            }
             Outcome::Pong => out.extend_from_slice(b"{\"result\":\"pong\""),
-            Outcome::Hello { connection, limits } => push_hello(out, *connection, limits),
+            Outcome::Hello { connection, limits, session, resumed } => {
+                push_hello(out, *connection, limits);
+                push_resumption(out, session.as_ref(), *resumed);
+            }
             Outcome::Kicked => out.extend_from_slice(b"{\"result\":\"kicked\""),
             Outcome::KickFailed => out.extend_from_slice(b"{\"result\":\"kick_failed\""),
             Outcome::Error { reason, message, subject } => push_error(out, *reason, message, subject.as_ref()),
@@ -312,13 +406,6 @@ fn push_names(out: &mut Vec<u8>, head: &[u8], names: &Items) {
     out.extend_from_slice(head);
     out.extend_from_slice(names.text());
     out.push(b']');
-}
-
-fn push_notice(out: &mut Vec<u8>, name: &str, notice: &[u8], token: u64) {
-    out.extend_from_slice(b"{\"name\":");
-    push_str(out, name);
-    out.extend_from_slice(notice);
-    push_u64(out, token);
 }
 
 fn push_error(out: &mut Vec<u8>, reason: Reason, message: &str, subject: Option<&Subject<'_>>) {
@@ -386,7 +473,16 @@ fn push_hello(out: &mut Vec<u8>, connection: Peer, limits: &HelloLimits) {
     push_seconds(out, limits.silent_after.unwrap_or_default());
     out.extend_from_slice(b"}");
     out.extend_from_slice(FEATURES);
-    out.extend_from_slice(b",\"resumed\":false");
+}
+
+fn push_resumption(out: &mut Vec<u8>, session: Option<&HelloSession<'_>>, resumed: Option<&Resumed>) {
+    out.extend_from_slice(if resumed.is_some() { b",\"resumed\":true" } else { b",\"resumed\":false" });
+    if let Some(session) = session {
+        session.push_to(out);
+    }
+    if let Some(resumed) = resumed {
+        resumed.push_to(out);
+    }
 }
 
 fn push_next(out: &mut Vec<u8>, next: Option<u32>) {
@@ -404,167 +500,4 @@ fn push_listing(out: &mut Vec<u8>, listing: &Listing, head: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn assert_encoded(id: Option<Id<&str>>, owner: Option<Owner<&str>>, outcome: Outcome<'_>, line: &str) {
-        let mut out = Vec::new();
-        Reply { id, owner, outcome }.encode(&mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), format!("{line}\n"));
-    }
-
-    #[track_caller]
-    fn assert_bare(outcome: Outcome<'_>, line: &str) {
-        assert_encoded(None, None, outcome, line);
-    }
-
-    const BOSS: Subject<'static> = Subject::Lock("boss:17");
-
-    #[test]
-    fn a_reply_is_one_line_of_json() {
-        assert_bare(
-            Outcome::Acquired { subject: BOSS, token: None, waited: None },
-            r#"{"name":"boss:17","result":"acquired"}"#,
-        );
-        assert_encoded(
-            Some(Id::Number(7)),
-            None,
-            Outcome::TimedOut { subject: Subject::Lock("a\nb"), queue: Some(&[Peer::Unix(1), Peer::Unix(2)]) },
-            r#"{"name":"a\nb","result":"timed_out","queue":["unix:1","unix:2"],"id":7}"#,
-        );
-        assert_encoded(
-            Some(Id::Text("x\"y")),
-            None,
-            Outcome::ResetSucceeded,
-            r#"{"result":"reset_succeeded","id":"x\"y"}"#,
-        );
-        let subject = Some(Subject::Lock("\u{1}"));
-        assert_bare(
-            Outcome::Error { reason: Reason::InvalidJson, message: "no".into(), subject },
-            r#"{"result":"error","reason":"invalid_json","message":"no","name":"\u0001"}"#,
-        );
-    }
-
-    #[test]
-    fn the_owner_comes_before_the_id_in_every_reply() {
-        let released = Outcome::Released { subject: BOSS };
-        let line = r#"{"name":"boss:17","result":"released","owner":"a\"b","id":7}"#;
-        assert_encoded(Some(Id::Number(7)), Some(Id::Text("a\"b")), released, line);
-        let error = Outcome::Error { reason: Reason::AlreadyHeld, message: "no".into(), subject: Some(BOSS) };
-        let line =
-            r#"{"result":"error","reason":"already_held","message":"no","name":"boss:17","owner":9007199254740991}"#;
-        assert_encoded(None, Some(Id::Number(9_007_199_254_740_991)), error, line);
-    }
-
-    #[test]
-    fn what_a_hold_has_beyond_its_name_is_told_where_it_was_asked_for() {
-        let (token, waited) = (Some(42), Some(Span::from_nanos(1_500_999_999)));
-        assert_bare(
-            Outcome::Acquired { subject: BOSS, token, waited },
-            r#"{"name":"boss:17","result":"acquired","token":42,"waited":1.500}"#,
-        );
-        assert_bare(
-            Outcome::Acquired { subject: BOSS, token: None, waited: Some(Span::ZERO) },
-            r#"{"name":"boss:17","result":"acquired","waited":0}"#,
-        );
-        assert_bare(
-            Outcome::AlreadyAcquired { subject: BOSS, token },
-            r#"{"name":"boss:17","result":"already_acquired","token":42}"#,
-        );
-        assert_bare(
-            Outcome::AlreadyAcquired { subject: BOSS, token: None },
-            r#"{"name":"boss:17","result":"already_acquired"}"#,
-        );
-        assert_bare(
-            Outcome::Renewed { subject: BOSS, waiters: 0 },
-            r#"{"name":"boss:17","result":"renewed","waiters":0}"#,
-        );
-        assert_bare(Outcome::RenewFailed { subject: BOSS }, r#"{"name":"boss:17","result":"renew_failed"}"#);
-        assert_bare(
-            Outcome::Revoked { name: "boss:17", count: 2 },
-            r#"{"name":"boss:17","result":"revoked","count":2}"#,
-        );
-        assert_bare(Outcome::RevokeFailed { name: "boss:17" }, r#"{"name":"boss:17","result":"revoke_failed"}"#);
-    }
-
-    #[test]
-    fn a_notice_has_no_result() {
-        assert_bare(
-            Outcome::NoticeExpired { name: "a\nb", token: 42 },
-            r#"{"name":"a\nb","notice":"expired","token":42}"#,
-        );
-        assert_encoded(
-            None,
-            Some(Id::Number(7)),
-            Outcome::NoticeRevoked { name: "boss:17", token: 0 },
-            r#"{"name":"boss:17","notice":"revoked","token":0,"owner":7}"#,
-        );
-    }
-
-    #[test]
-    fn a_reply_about_several_locks_has_their_names() {
-        let names = Items::from_iter(["boss:17", "a\"b"]);
-        let subject = Subject::Locks(&names);
-        let with = |rest: &str| format!(r#"{{"names":["boss:17","a\"b"],{rest}}}"#);
-        for (outcome, rest) in [
-            (Outcome::Acquired { subject, token: Some(42), waited: None }, r#""result":"acquired","token":42"#),
-            (Outcome::AlreadyAcquired { subject, token: None }, r#""result":"already_acquired""#),
-            (Outcome::TimedOut { subject, queue: None }, r#""result":"timed_out""#),
-            (Outcome::Released { subject }, r#""result":"released""#),
-            (Outcome::ReleaseFailed { subject }, r#""result":"release_failed""#),
-            (Outcome::Cancelled { subject }, r#""result":"cancelled""#),
-            (Outcome::Renewed { subject, waiters: 3 }, r#""result":"renewed","waiters":3"#),
-            (Outcome::RenewFailed { subject }, r#""result":"renew_failed""#),
-        ] {
-            assert_bare(outcome, &with(rest));
-        }
-        assert_bare(
-            Outcome::Error { reason: Reason::AlreadyQueued, message: "no".into(), subject: Some(subject) },
-            r#"{"result":"error","reason":"already_queued","message":"no","names":["boss:17","a\"b"]}"#,
-        );
-    }
-
-    #[test]
-    fn a_cycle_names_connections_and_their_parties() {
-        let mut cycle = Items::default();
-        cycle.push_party(Peer::Unix(1), None);
-        cycle.push_party(Peer::V4 { ip: [127, 0, 0, 1], port: 80 }, Some(Id::Number(7)));
-        cycle.push_party(Peer::Unix(2), Some(Id::Text("7")));
-        let deadlock = Outcome::Deadlock { subject: BOSS, cycle: &cycle };
-        assert_bare(
-            deadlock,
-            r#"{"name":"boss:17","result":"deadlock","cycle":["unix:1",{"connection":"127.0.0.1:80","owner":7},{"connection":"unix:2","owner":"7"}]}"#,
-        );
-        let names = Items::from_iter(["a", "b"]);
-        cycle.clear();
-        cycle.push_party(Peer::Unix(1), None);
-        assert_bare(
-            Outcome::Deadlock { subject: Subject::Locks(&names), cycle: &cycle },
-            r#"{"names":["a","b"],"result":"deadlock","cycle":["unix:1"]}"#,
-        );
-    }
-
-    #[test]
-    fn the_features_are_those_that_the_protocol_lists() {
-        let limits = HelloLimits {
-            line_bytes_max: 1,
-            connection_locks_max: 2,
-            lock_waits_max: 3,
-            reply_bytes_max: 4,
-            max_idle: Some(Span::from_nanos(60_000_000_000)),
-            silent_after: None,
-        };
-        assert_bare(
-            Outcome::Hello { connection: Peer::Unix(1), limits },
-            concat!(
-                r#"{"result":"hello","server":"officer","version":""#,
-                env!("CARGO_PKG_VERSION"),
-                r#"","connection":"unix:1","limits":{"line_bytes_max":1,"connection_locks_max":2,"lock_waits_max":3,"#,
-                r#""reply_bytes_max":4,"max_idle":60,"silent_after":0},"features":["owner","fence","mode","slots","lease","#,
-                r#""renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","#,
-                r#""notices","strict"],"resumed":false}"#,
-            ),
-        );
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 
 pub use self::fast::{Plain, PlainOperation, recognise, recognise_line};
 pub use self::general::{parse_in_full, parse_strictly};
-pub use self::terms::{Fit, LockMany, Named, Names, Renewal, Revocation, Terms};
+pub use self::terms::{Fit, LockMany, Named, Names, Renewal, Revocation, Terms, Transfer};
 
 use super::items::Items;
 use super::reply::{Outcome, Reason, Reply, Subject};
@@ -37,6 +37,8 @@ pub const SLOTS_MAX: u32 = 1 << 31;
 pub const PRIORITY_MAX: u8 = 7;
 /// The longest `min_hold` and `lost_delay`, in seconds.
 pub const CLOSING_SECONDS_MAX: u32 = 86_400;
+/// The longest grace of a session, in seconds.
+pub const GRACE_SECONDS_MAX: u32 = 300;
 /// The longest `client` of a `hello`, in bytes of UTF-8.
 pub const CLIENT_BYTES_MAX: usize = 128;
 /// The most rows on one page of a listing.
@@ -97,6 +99,17 @@ pub enum Command<'a> {
     },
     /// End holds on one lock.
     Revoke(Revocation<'a>),
+    /// Hand a lock to one of its waiters.
+    Transfer(Transfer<'a>),
+    /// Tell this connection from now on what happens to some locks.
+    Watch {
+        /// Only locks whose names start with this: at most [`NAME_BYTES_MAX`] bytes.
+        prefix: Cow<'a, str>,
+    },
+    /// Tell it no more.
+    Unwatch,
+    /// The counters and gauges of the server.
+    Stats,
 }
 
 /// A command for the engine.
@@ -141,6 +154,8 @@ pub enum Operation<'a> {
     Connections,
     /// List the locks of this connection.
     MyLocks,
+    /// List some locks of this connection, page by page. The prefix is empty.
+    MyLocksPage(Page<'a>),
     /// Does nothing, but the connection is not idle.
     KeepAlive,
     /// Answers that the server is alive, in the order of the requests.
@@ -192,7 +207,7 @@ impl Lock<'_> {
     }
 }
 
-/// The fields of `locks`, if there are any.
+/// The fields of `locks` and `my_locks`, if there are any.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<'a> {
     /// Only locks whose names start with this.
@@ -229,6 +244,11 @@ pub struct Hello<'a> {
     pub notices: Option<bool>,
     /// Whether fields that a command does not have are errors from now on. None leaves it as it is.
     pub strict: Option<bool>,
+    /// How long the session goes on without a connection: at most [`GRACE_SECONDS_MAX`] seconds. Zero: not at all. None
+    /// leaves it as it is.
+    pub session: Option<Span>,
+    /// The secret of the session that this connection takes over.
+    pub resume: Option<Cow<'a, str>>,
 }
 
 /// A line that is not a request: what to answer.

@@ -13,9 +13,11 @@ mod options;
 mod output;
 mod pauses;
 mod protocols;
+mod sessions;
 mod signals;
 mod start;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
+mod watching;

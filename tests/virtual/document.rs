@@ -1,7 +1,9 @@
 //! The examples in `src/docs/protocol.md` and `src/docs/recipes.md` are what a server says.
 //!
 //! A section is one conversation. A block that begins with "```json ann" is what the connection ann sends and receives next;
-//! "```json ann after 6 s" is the same after some time. `…` stands for anything.
+//! "```json ann after 6 s" is the same after some time. "```json bob after ann is lost" is the same after the connection ann
+//! was closed; she has a new one from then on. `…` stands for anything, and in `"resume":"…"` for the last secret that she was
+//! sent.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,13 +29,15 @@ struct Conversation {
     clients: HashMap<&'static str, Client>,
     /// What each client has received and no block has shown yet.
     received: HashMap<Client, Vec<String>>,
+    /// The last secret that each of them was sent.
+    secrets: HashMap<String, String>,
 }
 
 impl Conversation {
     fn new() -> Self {
         let mut world = World::new();
         let clients = CONNECTIONS.map(|(name, peer)| (name, world.connect_as(peer)));
-        Conversation { world, clients: HashMap::from(clients), received: HashMap::new() }
+        Conversation { world, clients: HashMap::from(clients), received: HashMap::new(), secrets: HashMap::new() }
     }
 
     fn block(&mut self, head: &str, lines: &[&str]) {
@@ -41,13 +45,20 @@ impl Conversation {
         let name = words.next().expect("there is a name");
         let client = *self.clients.get(name).unwrap_or_else(|| panic!("{head}: who is {name}?"));
         if let Some("after") = words.next() {
-            let seconds = words.next().and_then(|seconds| seconds.parse().ok()).expect("a number of seconds");
-            let received = self.world.pass(Duration::from_secs(seconds));
-            self.keep(received);
+            let what = words.next().expect("after something");
+            match what.parse() {
+                Ok(seconds) => {
+                    let received = self.world.pass(Duration::from_secs(seconds));
+                    self.keep(received);
+                }
+                Err(_) => self.lose(what),
+            }
         }
         for line in lines {
             if line.starts_with(r#"{"command""#) {
-                let received = self.world.say(client, line);
+                let secret = self.secrets.get(name).map_or("", String::as_str);
+                let line = line.replace(r#""resume":"…""#, &format!(r#""resume":"{secret}""#));
+                let received = self.world.say(client, &line);
                 self.keep(received);
             }
         }
@@ -60,8 +71,20 @@ impl Conversation {
         assert_eq!(received.len(), shown.count(), "{name} receives {received:?}");
     }
 
+    /// The connection of a client is closed; it has a new one.
+    fn lose(&mut self, name: &str) {
+        let (name, client) = self.clients.remove_entry(name).unwrap_or_else(|| panic!("who is {name}?"));
+        let received = self.world.vanish(client);
+        self.keep(received);
+        self.clients.insert(name, self.world.connect_as(Peer::V4 { ip: [192, 0, 2, 1], port: 40_101 }));
+    }
+
     fn keep(&mut self, received: Vec<(Client, String)>) {
         for (client, line) in received {
+            if let Some((_, secret)) = line.split_once(r#""secret":""#) {
+                let name = self.clients.iter().find(|(_, known)| **known == client).expect("it is one of them").0;
+                self.secrets.insert((*name).to_owned(), secret[..32].to_owned());
+            }
             self.received.entry(client).or_default().push(line);
         }
     }

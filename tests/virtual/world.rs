@@ -278,6 +278,11 @@ impl World {
         self.clients[client.0].partial.len()
     }
 
+    /// All that the server shows of itself when it is debugged, with the last traffic.
+    pub(crate) fn transcript(&self) -> String {
+        format!("{:?}", self.server)
+    }
+
     /// The time since the start.
     pub(crate) fn now(&self) -> Duration {
         self.now
@@ -318,6 +323,10 @@ impl Drop for World {
         }
         (0..self.clients.len()).for_each(|number| self.put_reset(Client(number)));
         self.settle();
+        if !self.server.is_empty() {
+            // No session goes on for longer than that without a connection.
+            self.pass(Duration::from_secs(301));
+        }
         assert!(self.server.is_empty(), "everybody is gone, and something is left: {:?}", self.server);
         let is_closed = |client: &Remote| client.wire.borrow().server_has_dropped;
         assert!(self.clients.iter().all(is_closed), "everybody is gone, and a socket is open");

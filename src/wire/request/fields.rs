@@ -64,7 +64,6 @@ impl Rejection {
 }
 
 /// The fields of a line, as they are written. Of a key that comes twice, the last.
-#[derive(Default)]
 pub(super) struct Fields<'a> {
     /// Those that mean something to some command.
     known: [Option<&'a RawValue>; Field::ALL.len()],
@@ -103,11 +102,17 @@ pub(super) enum Field {
     LostDelay,
     Label,
     Notices,
+    Progress,
+    Hint,
+    Session,
+    Resume,
+    To,
+    ToOwner,
 }
 
 impl Field {
     /// All of them, in their order.
-    const ALL: [(Field, &str); 28] = [
+    const ALL: [(Field, &str); 34] = [
         (Field::Command, "command"),
         (Field::Id, "id"),
         (Field::Name, "name"),
@@ -136,6 +141,12 @@ impl Field {
         (Field::LostDelay, "lost_delay"),
         (Field::Label, "label"),
         (Field::Notices, "notices"),
+        (Field::Progress, "progress"),
+        (Field::Hint, "hint"),
+        (Field::Session, "session"),
+        (Field::Resume, "resume"),
+        (Field::To, "to"),
+        (Field::ToOwner, "to_owner"),
     ];
 
     /// Its key in a line.
@@ -155,6 +166,12 @@ const _: () = {
         index += 1;
     }
 };
+
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        Fields { known: [None; Field::ALL.len()], unknown: None }
+    }
+}
 
 impl<'a> Fields<'a> {
     pub(super) fn get(&self, field: Field) -> Option<&'a RawValue> {

@@ -6,8 +6,8 @@ use super::fields::{Field, Fields, Rejection, Text, check_surrogates};
 use super::locking::{self, excluded};
 use super::values::{Value, wrong};
 use super::{
-    BadRequest, CLIENT_BYTES_MAX, Command, ConnectionsPage, Hello, LockName, Named, Names, Operation, PAGE_ROWS_MAX,
-    Page, Request,
+    BadRequest, CLIENT_BYTES_MAX, Command, ConnectionsPage, Hello, LockName, NAME_BYTES_MAX, Named, Names, Operation,
+    PAGE_ROWS_MAX, Page, Request,
 };
 use crate::wire::reply::Reason;
 use crate::wire::{Id, Owner};
@@ -124,16 +124,21 @@ fn fields_of(command: &str) -> Option<&'static [Field]> {
             Field::MinHold,
             Field::LostDelay,
             Field::Label,
+            Field::Progress,
+            Field::Hint,
         ],
         "unlock" => &[Field::Name, Field::Names, Field::Owner, Field::Token],
         "renew" => &[Field::Name, Field::Names, Field::Owner, Field::Token, Field::Lease],
         "revoke" => &[Field::Name, Field::Owner, Field::Token, Field::Connection],
-        "reset" | "my_locks" => &[Field::Owner],
+        "transfer" => &[Field::Name, Field::Owner, Field::Token, Field::To, Field::ToOwner],
+        "reset" => &[Field::Owner],
+        "my_locks" => &[Field::Owner, Field::Limit, Field::After, Field::Detail],
         "locks" => &[Field::Name, Field::Prefix, Field::Limit, Field::After, Field::Detail],
         "connections" => &[Field::All, Field::Limit, Field::After, Field::Detail],
-        "hello" => &[Field::Client, Field::MaxIdle, Field::Notices, Field::Strict],
+        "hello" => &[Field::Client, Field::MaxIdle, Field::Notices, Field::Strict, Field::Session, Field::Resume],
         "kick" => &[Field::Connection],
-        "keep_alive" | "ping" => &[],
+        "watch" => &[Field::Prefix],
+        "keep_alive" | "ping" | "unwatch" | "stats" => &[],
         _ => return None,
     })
 }
@@ -159,6 +164,7 @@ fn read_command<'a>(word: &Text<'a>, head: Head<'a>, fields: &Fields<'a>) -> Res
         "lock" => Command::Locks(locking::lock(head.named().ok_or_else(locking::missing)?, fields)?),
         "unlock" => Command::Locks(locking::unlock(head.named().ok_or_else(locking::missing)?, fields)?),
         "renew" => Command::Locks(locking::renew(head.named().ok_or_else(locking::missing)?, fields)?),
+        "transfer" => Command::Transfer(locking::transfer(head.name.ok_or_else(locking::missing)?, fields)?),
         "revoke" => Command::Revoke(locking::revoke(head.name.ok_or_else(locking::missing)?, fields)?),
         "reset" => Command::Locks(Operation::Reset),
         "locks" => Command::Locks(read_locks(head.name, fields)?),
@@ -166,7 +172,7 @@ fn read_command<'a>(word: &Text<'a>, head: Head<'a>, fields: &Fields<'a>) -> Res
             Some(page) => Command::ConnectionsPage(page),
             None => Command::Locks(Operation::Connections),
         },
-        "my_locks" => Command::Locks(Operation::MyLocks),
+        "my_locks" => Command::Locks(read_my_locks(fields)?),
         "keep_alive" => Command::Locks(Operation::KeepAlive),
         "ping" => Command::Locks(Operation::Ping),
         "hello" => Command::Hello(Hello {
@@ -174,7 +180,12 @@ fn read_command<'a>(word: &Text<'a>, head: Head<'a>, fields: &Fields<'a>) -> Res
             max_idle: fields.seconds_above_0(Field::MaxIdle)?,
             notices: fields.truth(Field::Notices)?,
             strict: fields.truth(Field::Strict)?,
+            session: fields.session()?,
+            resume: fields.text(Field::Resume)?,
         }),
+        "watch" => Command::Watch { prefix: fields.text_within(Field::Prefix, NAME_BYTES_MAX)?.unwrap_or_default() },
+        "unwatch" => Command::Unwatch,
+        "stats" => Command::Stats,
         "kick" => {
             let connection = fields.text(Field::Connection)?;
             Command::Kick { connection: connection.ok_or(Rejection::invalid_request("connection is missing"))? }
@@ -205,6 +216,14 @@ fn read_locks<'a>(name: Option<LockName<'a>>, fields: &Fields<'a>) -> Result<Ope
         return Ok(Operation::Locks);
     }
     Ok(Operation::LocksPage(Page { prefix: prefix.unwrap_or_default(), limit, after, has_detail }))
+}
+
+fn read_my_locks<'a>(fields: &Fields<'a>) -> Result<Operation<'a>, Rejection> {
+    let Window { limit, after, has_detail, is_asked_for } = Window::read(fields)?;
+    if !is_asked_for {
+        return Ok(Operation::MyLocks);
+    }
+    Ok(Operation::MyLocksPage(Page { prefix: Cow::Borrowed(""), limit, after, has_detail }))
 }
 
 /// None if no field asks for a page.

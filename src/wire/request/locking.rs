@@ -4,7 +4,7 @@ use super::fields::{Field, Fields, Rejection};
 use super::values::{Value, wrong};
 use super::{
     Fit, LABEL_BYTES_MAX, Lock, LockMany, LockName, Named, Names, Operation, PRIORITY_MAX, Renewal, Revocation,
-    SLOTS_MAX, Terms,
+    SLOTS_MAX, Terms, Transfer,
 };
 use crate::time::Span;
 
@@ -13,7 +13,7 @@ pub(super) fn missing() -> Rejection {
 }
 
 /// The fields of [`Terms`], and `any`: all that a `lock` can have beyond its name, a timeout, `queue_max` and `fence`.
-const OF_TERMS: [Field; 9] = [
+const OF_TERMS: [Field; 11] = [
     Field::Mode,
     Field::Slots,
     Field::Lease,
@@ -23,6 +23,8 @@ const OF_TERMS: [Field; 9] = [
     Field::MinHold,
     Field::LostDelay,
     Field::Label,
+    Field::Progress,
+    Field::Hint,
 ];
 
 /// Pairs of fields of which a `lock` can have one.
@@ -71,6 +73,8 @@ fn read_terms<'a>(fields: &Fields<'a>) -> Result<Terms<'a>, Rejection> {
         min_hold: read_closing(fields, Field::MinHold)?,
         lost_delay: read_closing(fields, Field::LostDelay)?,
         label: fields.text_within(Field::Label, LABEL_BYTES_MAX)?,
+        has_progress: fields.truth(Field::Progress)?.unwrap_or(false),
+        has_hint: fields.truth(Field::Hint)?.unwrap_or(false),
     };
     if let Some((field, other)) = EXCLUSIVE_PAIRS.iter().find(|(field, other)| fields.has(*field) && fields.has(*other))
     {
@@ -81,7 +85,11 @@ fn read_terms<'a>(fields: &Fields<'a>) -> Result<Terms<'a>, Rejection> {
     {
         return Err(excluded(field, "shared mode"));
     }
-    Ok(terms)
+    match terms.fit {
+        Fit::Shared if terms.has_hint => Err(excluded(Field::Hint, "shared mode")),
+        Fit::Unit(_) if terms.has_hint => Err(excluded(Field::Hint, "slots")),
+        _ => Ok(terms),
+    }
 }
 
 pub(super) fn excluded(field: Field, other: &str) -> Rejection {
@@ -129,4 +137,8 @@ pub(super) fn revoke<'a>(name: LockName<'a>, fields: &Fields<'a>) -> Result<Revo
         connection: fields.text(Field::Connection)?,
         owner: fields.id(Field::Owner)?,
     })
+}
+
+pub(super) fn transfer<'a>(name: LockName<'a>, fields: &Fields<'a>) -> Result<Transfer<'a>, Rejection> {
+    Ok(Transfer { name, to: fields.text(Field::To)?, to_owner: fields.id(Field::ToOwner)?, token: fields.token()? })
 }

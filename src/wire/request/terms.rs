@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{LockName, NAMES_MAX};
+use super::{LockName, NAMES_MAX, Owner};
 use crate::time::Span;
 
 /// The terms of a `lock` that are not those of a plain one.
@@ -22,6 +22,10 @@ pub struct Terms<'a> {
     pub lost_delay: Span,
     /// What the lock is for: at most [`LABEL_BYTES_MAX`](super::LABEL_BYTES_MAX) bytes.
     pub label: Option<Cow<'a, str>>,
+    /// Whether it is told its position in the queue when it begins to wait.
+    pub has_progress: bool,
+    /// Whether the holder is told when somebody else wants the lock. Exclusive holds only.
+    pub has_hint: bool,
 }
 
 impl Terms<'_> {
@@ -83,7 +87,20 @@ pub struct Revocation<'a> {
     /// Only holds of the connection with this name.
     pub connection: Option<Cow<'a, str>>,
     /// Only holds of this owner.
-    pub owner: Option<super::Owner<Cow<'a, str>>>,
+    pub owner: Option<Owner<Cow<'a, str>>>,
+}
+
+/// The fields of `transfer`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transfer<'a> {
+    /// The lock.
+    pub name: LockName<'a>,
+    /// The connection of the waiter that gets it. None: the asker's own.
+    pub to: Option<Cow<'a, str>>,
+    /// The owner that gets it. None: that connection itself.
+    pub to_owner: Option<Owner<Cow<'a, str>>>,
+    /// Only the hold with this token.
+    pub token: Option<u64>,
 }
 
 /// The lock that a line is about, or the locks.

@@ -183,7 +183,7 @@ fn an_unpaired_surrogate_is_invalid_only_in_a_field_that_counts() {
     }
 }
 
-const LOCK_FIELDS: [&str; 15] = [
+const LOCK_FIELDS: [&str; 17] = [
     "name",
     "timeout",
     "queue_max",
@@ -199,22 +199,28 @@ const LOCK_FIELDS: [&str; 15] = [
     "min_hold",
     "lost_delay",
     "label",
+    "progress",
+    "hint",
 ];
 
 #[test]
 fn a_field_counts_for_those_commands_that_have_it_and_no_others() {
-    let commands: [(&str, &[&str]); 13] = [
+    let commands: [(&str, &[&str]); 17] = [
         ("lock", &LOCK_FIELDS),
         ("unlock", &["name", "names", "owner", "token"]),
         ("renew", &["name", "names", "owner", "token", "lease"]),
         ("revoke", &["name", "owner", "token", "connection"]),
+        ("transfer", &["name", "owner", "token", "to", "to_owner"]),
         ("reset", &["owner"]),
         ("locks", &["name", "prefix", "limit", "after", "detail"]),
         ("connections", &["all", "limit", "after", "detail"]),
-        ("my_locks", &["owner"]),
+        ("my_locks", &["owner", "limit", "after", "detail"]),
+        ("watch", &["prefix"]),
+        ("unwatch", &[]),
+        ("stats", &[]),
         ("keep_alive", &[]),
         ("ping", &[]),
-        ("hello", &["client", "max_idle", "notices", "strict"]),
+        ("hello", &["client", "max_idle", "notices", "strict", "session", "resume"]),
         ("kick", &["connection"]),
         ("nonsense", &["name"]),
     ];
@@ -229,7 +235,7 @@ fn a_field_counts_for_those_commands_that_have_it_and_no_others() {
             // A strict connection is told of exactly those that don't count.
             let line = format!(r#"{{"command":"{command}","{field}":[]}}"#);
             let is_told = parse_strictly(line.as_bytes()).is_err_and(|bad| bad.message.contains("has no field"));
-            let needs_more = ["lock", "unlock", "renew", "revoke", "kick", "nonsense"].contains(&command);
+            let needs_more = ["lock", "unlock", "renew", "revoke", "transfer", "kick", "nonsense"].contains(&command);
             assert_eq!(is_told, !counts && !needs_more, "{line}");
         }
     }

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::fields::{Field, Fields, Rejection, Text, number, present, whole_number};
-use super::{CLOSING_SECONDS_MAX, ID_BYTES_MAX, LockName, NAMES_MAX, Names, WHOLE_NUMBER_MAX};
+use super::{CLOSING_SECONDS_MAX, GRACE_SECONDS_MAX, ID_BYTES_MAX, LockName, NAMES_MAX, Names, WHOLE_NUMBER_MAX};
 use crate::time::Span;
 use crate::wire::Id;
 
@@ -77,6 +77,21 @@ impl<'a> Fields<'a> {
         let seconds = number(raw).filter(|seconds| is_allowed(*seconds));
         let span = seconds.map(Span::from_secs_f64);
         span.map(Some).ok_or_else(|| wrong(field, &format!("must be a number of seconds{range_text}")))
+    }
+
+    /// The grace of a session: the only member of an object that counts.
+    pub(super) fn session(&self) -> Value<Span> {
+        let Some(raw) = present(self.get(Field::Session)) else { return Ok(None) };
+        let mut grace = None;
+        let is_object = each_member(raw, |key, value| {
+            if matches!(Text::read(Some(key)), Text::Is(key) if key == "grace") {
+                grace = number(value);
+            }
+        });
+        let range = 0.0..=f64::from(GRACE_SECONDS_MAX);
+        let grace = grace.filter(|seconds| is_object && range.contains(seconds));
+        let message = "must be an object with a grace of 0 to 300 seconds";
+        grace.map(|seconds| Some(Span::from_secs_f64(seconds))).ok_or_else(|| wrong(Field::Session, message))
     }
 
     /// An id, or what has the form of one.
@@ -149,6 +164,28 @@ impl<'a, F: FnMut(&'a RawValue)> Visitor<'a> for Elements<F> {
     fn visit_seq<A: SeqAccess<'a>>(mut self, mut array: A) -> Result<(), A::Error> {
         while let Some(element) = array.next_element()? {
             (self.0)(element);
+        }
+        Ok(())
+    }
+}
+
+/// False if the value is not an object.
+fn each_member<'a>(raw: &'a RawValue, use_member: impl FnMut(&'a RawValue, &'a RawValue)) -> bool {
+    serde_json::Deserializer::from_str(raw.get()).deserialize_map(Members(use_member)).is_ok()
+}
+
+struct Members<F>(F);
+
+impl<'a, F: FnMut(&'a RawValue, &'a RawValue)> Visitor<'a> for Members<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(mut self, mut object: A) -> Result<(), A::Error> {
+        while let Some((key, value)) = object.next_entry()? {
+            (self.0)(key, value);
         }
         Ok(())
     }

@@ -367,11 +367,16 @@ fn one_lock_is_listed_by_its_name() {
     assert_bad(r#"{"command":"locks","name":""}"#, Reason::InvalidRequest, "name must not be empty", None, None);
 }
 
+/// A hello that changes nothing.
+fn no_hello() -> Hello<'static> {
+    Hello { client: None, max_idle: None, notices: None, strict: None, session: None, resume: None }
+}
+
 #[test]
 fn a_hello_says_whether_the_client_takes_notices() {
     for (written, notices) in [("true", Some(true)), ("false", Some(false)), ("null", None)] {
         let line = format!(r#"{{"command":"hello","notices":{written}}}"#);
-        let expected = Hello { client: None, max_idle: None, notices, strict: None };
+        let expected = Hello { notices, ..no_hello() };
         assert_parsed(&line, Command::Hello(expected));
     }
     let line = r#"{"command":"hello","notices":1}"#;

@@ -1,0 +1,140 @@
+//! What watchers are sent, and what they are not: events have a budget, and a watcher that does not keep up is told how many
+//! it has missed.
+
+use std::collections::VecDeque;
+
+#[cfg(feature = "unstable")]
+use super::connection::Connection;
+use super::connection::Phase;
+use super::connections::Connections;
+use super::{Server, Socket};
+use crate::engine::{ConnectionKey, Context};
+use crate::wire::reply::{Outcome, Reply};
+
+/// All watchers together get at most this many bytes of events in a turn.
+const TURN_BYTES_MAX: usize = 1 << 20;
+/// A watcher with this many bytes unsent gets no event.
+const UNSENT_BYTES_MAX: usize = 32 << 10;
+/// The longest notice that events were missed.
+const MISSED_BYTES_MAX: usize = 80;
+
+/// The budget of events, and who waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    /// Bytes of events that may still be sent in this turn.
+    bytes_left: usize,
+    /// Those that have missed events and may have room to be told so, each once.
+    behind: VecDeque<ConnectionKey>,
+    /// Events that were sent since the start.
+    sent: u64,
+    /// The event that is being sent, kept for its memory.
+    line: Vec<u8>,
+}
+
+impl Watchers {
+    /// Whether somebody may be told at once that it has missed events.
+    pub(super) fn has_work(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// Events that were sent since the start.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+impl<S: Socket> Server<S> {
+    /// The connection is told of what happens to locks.
+    pub(super) fn watch(&mut self, key: ConnectionKey, prefix: &str, context: &Context<'_>) {
+        self.engine.watch(key, prefix);
+        self.connections.known(key).flags.has_missed = false;
+        self.answer(key, Outcome::Watching, context);
+    }
+
+    /// The connection is no longer told.
+    pub(super) fn unwatch(&mut self, key: ConnectionKey, context: &Context<'_>) {
+        self.engine.unwatch(key);
+        self.connections.known(key).flags.has_missed = false;
+        self.answer(key, Outcome::Unwatched, context);
+    }
+
+    /// Begins the budget of a turn. Those that have missed events are told so first, before anything else happens.
+    pub(super) fn begin_events(&mut self) {
+        self.connections.watchers.bytes_left = TURN_BYTES_MAX;
+        for _ in 0..self.connections.watchers.behind.len() {
+            if self.connections.watchers.bytes_left < MISSED_BYTES_MAX {
+                return;
+            }
+            let Some(key) = self.connections.watchers.behind.pop_front() else { return };
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.flags.is_behind = false;
+            if connection.unsent() >= UNSENT_BYTES_MAX {
+                connection.flags.has_missed = true;
+                continue;
+            }
+            if let Some(count) = self.engine.catch_up(key) {
+                let notice = Reply { id: None, owner: None, outcome: Outcome::NoticeMissed { count } };
+                let is_sent = self.connections.push_event(key, &notice);
+                assert!(is_sent, "there is room for the notice");
+            }
+        }
+    }
+}
+
+impl<S: Socket> Connections<S> {
+    /// Sends an event to a watcher that has missed none. Returns false if it has to miss this one.
+    pub(super) fn offer_event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
+        let connection = self.slots.get_mut(to).expect("a watch ends with its connection");
+        if connection.phase != Phase::Open {
+            // It is about to end, and is sent nothing more.
+            return true;
+        }
+        if connection.unsent() >= UNSENT_BYTES_MAX {
+            connection.flags.has_missed = true;
+            return false;
+        }
+        let is_sent = self.push_event(to, event);
+        self.watchers.sent += u64::from(is_sent);
+        is_sent
+    }
+
+    fn push_event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
+        let mut line = std::mem::take(&mut self.watchers.line);
+        line.clear();
+        event.encode(&mut line);
+        let is_sent = line.len() <= self.watchers.bytes_left;
+        if is_sent {
+            self.watchers.bytes_left -= line.len();
+            self.push_with(to, event, |out| out.extend_from_slice(&line));
+        } else {
+            self.list_behind(to);
+        }
+        self.watchers.line = line;
+        is_sent
+    }
+
+    /// After some of its output was sent: a watcher that has missed events is told so in the next turn, if it has room now.
+    pub(super) fn notice_room(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.get_mut(key) else { return };
+        if connection.flags.has_missed && connection.unsent() < UNSENT_BYTES_MAX {
+            connection.flags.has_missed = false;
+            self.list_behind(key);
+        }
+    }
+
+    fn list_behind(&mut self, key: ConnectionKey) {
+        let connection = self.known(key);
+        if !std::mem::replace(&mut connection.flags.is_behind, true) {
+            self.watchers.behind.push_back(key);
+        }
+    }
+
+    /// Checks who is told next that it has missed events.
+    #[cfg(feature = "unstable")]
+    pub(super) fn check_behind(&self, key: ConnectionKey, connection: &Connection<S>) {
+        let times = self.watchers.behind.iter().filter(|behind| **behind == key).count();
+        assert_eq!(times, usize::from(connection.flags.is_behind), "listed once, or not at all");
+        let can_be_told = connection.phase == Phase::Open && connection.unsent() < UNSENT_BYTES_MAX;
+        assert!(!connection.flags.has_missed || !can_be_told, "who has room is told that it has missed events");
+    }
+}
