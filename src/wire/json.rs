@@ -10,7 +10,7 @@ pub fn push_str(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Like [`push_str`], without the quotes.
-#[inline]
+#[inline(always)]
 pub fn push_unquoted(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     if is_plain(bytes) {
