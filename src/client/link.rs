@@ -458,6 +458,14 @@ mod tests {
             let pulse = Pulse::of_interval(after(10_000, 5_000, Some(silent_after)));
             assert_eq!(pulse.answer_within.as_millis(), answer_within, "{silent_after}");
         }
+        // A session has to be resumed in what is left of its grace.
+        for (grace, stop_within, silent_after) in [(30, 5, Some(60)), (4, 0, None), (10, 20, Some(30))] {
+            let (grace, stop_within) = (Duration::from_secs(grace), Duration::from_secs(stop_within));
+            let options = Options::new("x").session(grace).stop_within(stop_within);
+            let room = Session::room(grace, stop_within);
+            assert!(room <= grace && (room + stop_within <= grace || stop_within > grace / 2), "{room:?}");
+            assert!(interval(&options, silent_after.map(Duration::from_secs)) <= room / 2, "{grace:?}");
+        }
         // What is asked for is kept if it does, or nobody is given up.
         assert_eq!(after(10_000, 5_000, Some(30_000)), Duration::from_secs(10));
         assert_eq!(after(10_000, 5_000, None), Duration::from_secs(10));

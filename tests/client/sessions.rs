@@ -8,7 +8,7 @@ use officer::client::{Client, Error, Guard, LockOptions, Loss, Options, Reason, 
 use serde_json::{Value, json};
 
 use super::fake::{Fake, HELLO, Peer, SECRET};
-use super::support::patience::PATIENCE;
+use super::support::patience::{PATIENCE, eventually};
 use super::{Call, Task, assert_lost, task};
 
 /// Far more than a test takes.
@@ -265,6 +265,25 @@ fn a_call_that_was_executed_is_answered_once_by_what_the_session_has() {
 }
 
 #[test]
+fn a_release_is_not_taken_for_done_if_the_lease_may_have_run_out_before() {
+    let ends: [fn(Guard) -> Result<(), Error>; 2] = [Guard::release, |guard| guard.transfer("somebody").map(drop)];
+    for end in ends {
+        let fake = Fake::new();
+        let (client, mut peer) = session(&fake);
+        let brief = LockOptions::default().lease(Duration::from_millis(50)).renewed_by_program();
+        let guard = held(&client, &mut peer, "boss", brief, r#"{"result":"acquired"}"#);
+        let until = guard.held_until().expect("it has a lease");
+        let call = task(move || end(guard));
+        peer.request();
+        peer.close();
+        // It runs out before the client is back.
+        eventually("it may have run out", || std::time::Instant::now() > until);
+        let _peer = fake.resume(&format!(r#"{NOTHING},"executed":3"#));
+        assert_eq!(call.end(), Err(Error::AnswerLost));
+    }
+}
+
+#[test]
 fn a_call_that_was_not_executed_is_sent_again() {
     for (number, cut) in answered().into_iter().enumerate() {
         let fake = Fake::new();
@@ -334,7 +353,7 @@ fn calls_that_are_made_without_a_connection_are_sent_in_order_after_those_before
     let caller = client.clone();
     let after = task(move || caller.lock_with("boss", LockOptions::default().owner(2)).map(std::mem::forget));
     // The third request is in the backlog.
-    super::support::patience::eventually("it is asked for", || client_waits(&client));
+    eventually("it is asked for", || client_waits(&client));
     let mut peer = fake.resume(r#""held":[{"name":"boss","token":1}],"waiting":[],"executed":2"#);
     assert_eq!(peer.request(), lost);
     let unlock = peer.request();
