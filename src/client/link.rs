@@ -263,12 +263,12 @@ impl Link {
             self.lines.set_wait(until(give_up).min(self.pulse.tick)).map_err(failed)?;
             let heard = self.lines.next().map_err(failed)?;
             self.beat.heard(&heard);
-            if let Heard::Line(line) = heard {
-                return read_answer(&line).map(Some);
-            }
             if self.beat.is_due(&self.pulse, || true)? {
                 let keep_alive = Request { command: "keep_alive", ..Request::default() };
                 self.lines.stream.write_all(&keep_alive.line()).map_err(failed)?;
+            }
+            if let Heard::Line(line) = heard {
+                return read_answer(&line).map(Some);
             }
             if Instant::now() >= give_up {
                 return Ok(None);
