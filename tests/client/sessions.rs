@@ -400,6 +400,7 @@ fn lines_are_counted_whatever_they_are() {
             if line["command"] == "kick" {
                 break line;
             }
+            assert!(executed < 1_000, "nothing but keep-alives");
             peer.answer_to(&line, r#"{"result":"kept_alive"}"#);
         };
         peer.close();
