@@ -125,6 +125,8 @@ pub(super) enum NotResumed {
     Over(String),
     /// Perhaps the next attempt succeeds.
     NotYet,
+    /// The same, but the server may get the request that was not answered, even after that of the next attempt.
+    Unanswered,
 }
 
 /// How soon a server gives up a client of which it hears nothing: because the network says so, or because it is idle.
@@ -231,7 +233,7 @@ impl Link {
         let resume = Request { resume: Some(secret), ..Request::default() };
         let line = link.hello(resume, options, give_up).map_err(|error| match error {
             Error::Server { message, .. } => NotResumed::Over(message),
-            _ => NotResumed::NotYet,
+            _ => NotResumed::Unanswered,
         })?;
         let answer = read_session(&line).map_err(|_| NotResumed::NotYet)?;
         if !answer.resumed {

@@ -239,6 +239,27 @@ fn a_restarted_server_knows_nothing_of_the_session() {
 }
 
 #[test]
+fn a_server_that_stands_still_for_a_while_costs_no_lock() {
+    let (server, proxy, observer) = network();
+    let options = proxy.options().session(GRACE).keep_alive(Duration::from_millis(200));
+    let client = options.connect().expect("a connection");
+    let guard = client.lock("boss").expect("the lock");
+    let other = observer.lock("loot").expect("the lock");
+    let waiter = lock_in_a_thread(&client, "loot", LockOptions::default());
+    eventually("it waits", || connections_on(&observer, "loot").len() == 2);
+    server.signal(Signal::STOP);
+    eventually("it is noticed", || !client.is_connected());
+    let caller = client.clone();
+    let call = task(move || caller.ping());
+    server.signal(Signal::CONT);
+    call.end().expect("an answer");
+    assert!(!guard.is_lost());
+    other.release().expect("held");
+    waiter.end().expect("the lock");
+    guard.release().expect("held");
+}
+
+#[test]
 fn a_kick_ends_the_session_too() {
     let (_server, proxy, observer) = network();
     for is_away in [false, true] {

@@ -487,6 +487,29 @@ fn a_resumption_that_is_cut_itself_is_tried_again() {
 }
 
 #[test]
+fn a_session_that_was_taken_by_a_late_request_of_the_client_itself_is_taken_back() {
+    let fake = Fake::new();
+    let (client, mut peer) = session(&fake);
+    let guard = acquired(&client, &mut peer, "boss");
+    peer.close();
+    let mut late = fake.welcome();
+    assert_eq!(late.request()["resume"], SECRET);
+    late.close();
+    let lists = format!(r#"{HELD},"executed":2"#);
+    let mut peer = fake.resume(&lists);
+    let taken = r#"{"result":"error","reason":"session_taken","message":"taken by 127.0.0.1:7"}"#;
+    peer.say(taken);
+    peer.close();
+    let mut peer = fake.resume(&lists);
+    eventually("it is resumed", || client.is_connected());
+    assert!(!guard.is_lost());
+    // There is no other such request.
+    peer.say(taken);
+    eventually("it is lost", || client.is_lost());
+    assert!(guard.is_lost());
+}
+
+#[test]
 fn a_session_that_is_not_resumed_in_time_is_lost_and_stays_so() {
     let fake = Fake::new();
     let (options, told) = telling(fake.options().session(Duration::from_millis(800)));
