@@ -190,8 +190,8 @@ impl Options {
     /// - **A lock that has ended** while the client was away, because its lease ran out or somebody revoked it, is lost when
     ///   the client is back, and the callbacks for that are called.
     /// - **Calls**, new ones too, wait while there is no connection, and are executed once. What the server had not executed
-    ///   is sent again. If only the answer was lost, it follows from what the session holds now, as shown below. Timeouts
-    ///   count from when the server gets the request.
+    ///   is sent again. If only the answer was lost, it follows from what the session holds now, as shown below. A lock whose
+    ///   time is over while there is no connection has timed out.
     ///
     /// | executed, and the answer was lost | result |
     /// |---|---|

@@ -367,6 +367,37 @@ fn calls_that_are_made_without_a_connection_are_sent_in_order_after_those_before
     after.end().expect("the lock");
 }
 
+#[test]
+fn a_lock_whose_time_is_over_without_a_connection_has_timed_out_and_is_not_left_waiting() {
+    let fake = Fake::new();
+    let (options, told) = telling(fake.options().session(GRACE));
+    let (client, mut peer) = fake.connect_session(options);
+    let timed = |name: &'static str, timeout| {
+        let client = client.clone();
+        let options = LockOptions::timeout(timeout).owner("ann");
+        task(move || client.lock_with(name, options).map(std::mem::forget))
+    };
+    let sent = timed("sent", Duration::from_millis(50));
+    let request = peer.request();
+    let patient = timed("patient", PATIENCE);
+    let waiting = peer.request();
+    peer.close();
+    assert_eq!(next(&told), Told::Interrupted);
+    let unsent = timed("unsent", Duration::ZERO);
+    for call in [sent, unsent] {
+        assert_eq!(call.end(), Err(Error::TimedOut { queue: Vec::new() }));
+    }
+    let rows = [&request, &waiting].map(|request| format!(r#"{{"name":{},"id":{}}}"#, request["name"], request["id"]));
+    let mut peer = fake.resume(&format!(r#""held":[],"waiting":[{}],"executed":3"#, rows.join(",")));
+    let unlock = peer.answer("unlock", r#"{"result":"released"}"#);
+    assert_eq!((&unlock["name"], &unlock["owner"]), (&json!("sent"), &json!("ann")));
+    peer.answer_to(&waiting, r#"{"result":"acquired"}"#);
+    patient.end().expect("the lock");
+    let call = task(move || client.ping());
+    peer.answer("ping", r#"{"result":"pong"}"#);
+    call.end().expect("an answer");
+}
+
 /// Whether owner 2 asks for the lock, which shows in that it can't ask for it again.
 fn client_waits(client: &Client) -> bool {
     let again = LockOptions::no_wait().owner(2).queue_max(0);
