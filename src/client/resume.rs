@@ -52,9 +52,10 @@ impl Shared {
     fn away_because(&self, epoch: u64) -> Option<String> {
         let state = self.state();
         match &state.link {
-            LinkState::Away { error: Error::ConnectionLost { reason }, .. } if state.epoch == epoch => {
-                Some(reason.clone())
-            }
+            LinkState::Away { error, .. } if state.epoch == epoch => Some(match error {
+                Error::ConnectionLost { reason } => reason.clone(),
+                other => other.to_string(),
+            }),
             _ => None,
         }
     }
