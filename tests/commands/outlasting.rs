@@ -78,6 +78,19 @@ fn a_wait_survives_it_too_and_what_is_granted_meanwhile() {
 }
 
 #[test]
+fn a_wait_that_timed_out_meanwhile_is_a_conflict() {
+    let server = Server::tcp(&[]);
+    let (holder, proxy) = (server.client(), Proxy::new(&server.client_address()));
+    let _guard = holder.lock("x").unwrap();
+    let program = Program::start(&mut lock_through(&proxy, &["--session", "-w", "3", "x"], &["echo", "ran"]));
+    wait_for_count(&holder, "x", 2);
+    proxy.set_down(true);
+    wait_for_count(&holder, "x", 1);
+    proxy.set_down(false);
+    program.end().expect_failure(75, "timed out waiting for the lock");
+}
+
+#[test]
 fn the_command_ends_while_its_session_surely_goes_on() {
     let server = Server::tcp(&[]);
     let (observer, proxy) = (server.client(), Proxy::new(&server.client_address()));
