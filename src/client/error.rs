@@ -57,12 +57,19 @@ pub enum Error {
         /// The kind of that.
         kind: io::ErrorKind,
     },
-    /// The connection was lost, and with it every lock that the client held. The client does not reconnect by itself for a
-    /// program that held or waited for something: see [`reconnect`](super::Client::reconnect).
+    /// The connection was lost, and with it every lock that the client held: it had no [session](super::Options::session), or
+    /// that is over too. The client does not reconnect by itself for a program that held or waited for something: see
+    /// [`reconnect`](super::Client::reconnect).
     ConnectionLost {
         /// How.
         reason: String,
     },
+    /// The connection was lost and the [session](super::Options::session) resumed, and meanwhile the server has executed the
+    /// request. Its answer is lost. A lock that was asked for is not held and not waited for: the wait has ended in one of
+    /// the ways in which it can, or the hold has. A lock that was released is no longer held, but its lease may have run out
+    /// before. Of a [`kick`](super::Client::kick) or [`revoke`](super::Client::revoke) it is not known whether there was
+    /// anything to end.
+    AnswerLost,
     /// The server sent what no Officer server sends.
     Unexpected {
         /// The line, cut at 200 characters.
@@ -96,6 +103,7 @@ impl fmt::Display for Error {
             Error::Server { reason, message } => write!(f, "the server refuses: {message} ({reason})"),
             Error::Connect { address, message, .. } => write!(f, "no connection to {address}: {message}"),
             Error::ConnectionLost { reason } => write!(f, "the connection was lost, and all locks with it: {reason}"),
+            Error::AnswerLost => f.write_str("the answer was lost with the connection"),
             Error::Unexpected { line } => write!(f, "unexpected line from the server: {line}"),
         }
     }

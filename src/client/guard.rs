@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::Client;
 use super::error::Error;
 use super::holds::Given;
+use super::{Client, Loss};
 
 /// A lock that is held, or several that were acquired together. It is released when the guard ends. (The few ways to get
 /// more than one guard for a lock: calls within [`Client::with_lock`], and an [`owner`](super::LockOptions::owner) of the
@@ -16,12 +16,12 @@ use super::holds::Given;
 #[derive(Debug)]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct Guard {
-    client: Client,
+    pub(super) client: Client,
     /// With the namespace; never empty.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     token: Option<u64>,
-    hold: u64,
-    epoch: u64,
+    pub(super) hold: u64,
+    pub(super) epoch: u64,
     is_scoped: bool,
     is_given: bool,
 }
@@ -64,12 +64,26 @@ impl Guard {
         self.client.shared().state().holds.held_until(self.hold)
     }
 
-    /// Whether the lock is perhaps not held any more, although the guard is there: the connection was lost, the lease has
-    /// run out, somebody [revoked](super::Options::on_revoked) it, or this client has given up everything by a `reset`. Of
+    /// Whether the lock is perhaps not held any more, although the guard is there: the connection was lost (with a
+    /// [session](super::Options::session), that is over too), the lease has run out, somebody [revoked](super::Options::on_revoked) it, or this client has given up everything by a `reset`. Of
     /// several locks: whether that is so for any of them.
     pub fn is_lost(&self) -> bool {
+        self.lost_because().is_some()
+    }
+
+    /// Why [`Guard::is_lost`], if it is.
+    pub fn lost_because(&self) -> Option<Loss> {
         let state = self.client.shared().state();
-        state.check_link(self.epoch).is_err() || state.holds.is_lost(self.hold)
+        match state.check_link(self.epoch) {
+            Ok(()) => state.holds.lost_because(self.hold),
+            Err(error) => Some(Loss::Connection(error)),
+        }
+    }
+
+    /// Whether somebody else has wanted the lock since it was granted, if that was to be told:
+    /// [`LockOptions::hint`](super::LockOptions::hint).
+    pub fn is_wanted(&self) -> bool {
+        self.client.shared().state().holds.is_wanted(self.hold)
     }
 
     /// Renews the lease: it has its whole length again from now on. Says how many wait for the lock.

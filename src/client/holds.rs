@@ -1,14 +1,19 @@
 //! What a client holds and asks for.
 
+mod leases;
+mod resumed;
+
 use std::collections::{BTreeSet, HashMap};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use super::Owner;
+use self::leases::Lease;
+use super::callback::Callback;
 use super::error::{Error, Reason};
-use super::lock_options::Mode;
-use super::options::INTERVAL_MIN;
+use super::lock_options::{Mode, check_owner};
 use super::owners::{Numbers, Who};
+use super::state::Notice;
+use super::{Loss, LostHold, Owner, Wanted};
 use crate::wire::answer::Answer;
 
 /// All holds of a connection, and the requests for them.
@@ -22,12 +27,21 @@ pub(super) struct Holds {
     renewals: BTreeSet<(Instant, u64)>,
     /// Those that were to be renewed, and were not because the program has not said that it is alive.
     owed: BTreeSet<u64>,
+    /// Those that are gone while there are guards for them.
+    lost: HashMap<u64, Lost>,
     last: u64,
+}
+
+/// Why a hold is gone, and how many guards it has.
+#[derive(Debug)]
+struct Lost {
+    because: Loss,
+    guards: u32,
 }
 
 /// What a `lock` is for.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct Wish {
     /// With the namespace.
     pub(super) names: Vec<String>,
     /// One of the names is enough.
@@ -40,6 +54,9 @@ pub(super) struct Wanted {
     pub(super) lease: Option<Duration>,
     /// Whether the client renews the lease.
     pub(super) is_renewed: bool,
+    pub(super) has_fence: bool,
+    pub(super) on_wanted: Option<Callback<Wanted>>,
+    pub(super) on_queued: Option<Callback<u64>>,
 }
 
 /// A request for one or several names, or what it was granted.
@@ -53,22 +70,18 @@ struct Hold {
     thread: ThreadId,
     is_granted: bool,
     /// Some of the names were lost.
-    is_broken: bool,
+    broken_by: Option<Loss>,
     guards: u32,
     /// How many of the guards stay on the thread, within closures.
     scopes: u32,
+    has_fence: bool,
     token: Option<u64>,
     sent_at: Instant,
     lease: Option<Lease>,
-}
-
-#[derive(Debug)]
-struct Lease {
-    length: Duration,
-    /// Until then the lock is certainly held. None: for longer than can be represented.
-    until: Option<Instant>,
-    is_renewed: bool,
-    renew_at: Option<Instant>,
+    /// Somebody has wanted it since it was granted, as far as the server was asked to tell.
+    is_wanted: bool,
+    on_wanted: Option<Callback<Wanted>>,
+    on_queued: Option<Callback<u64>>,
 }
 
 /// How a request begins.
@@ -87,6 +100,8 @@ pub(super) struct Subject {
     pub(super) owner: Option<Owner>,
     /// Some of the names were lost before.
     pub(super) is_broken: bool,
+    /// Until when it is certain that they are held, if there is a lease.
+    pub(super) certain_until: Option<Instant>,
 }
 
 /// What the end of a guard means.
@@ -100,30 +115,34 @@ pub(super) enum Given {
     Gone,
 }
 
-impl Lease {
-    fn interval(&self) -> Duration {
-        (self.length / 3).max(INTERVAL_MIN)
-    }
-}
-
 impl Hold {
     fn subject(&self) -> Subject {
-        Subject { names: self.names.clone(), owner: self.who.owner(), is_broken: self.is_broken }
+        let certain_until = self.lease.as_ref().and_then(|lease| lease.until);
+        Subject { names: self.names.clone(), owner: self.who.owner(), is_broken: self.is_broken(), certain_until }
     }
 
-    /// Whether it is what is wanted.
-    fn serves(&self, wanted: &Wanted) -> bool {
-        let has_names = if wanted.is_any {
-            matches!(&self.names[..], [name] if wanted.names.contains(name))
+    /// Whether it is what is wish.
+    fn serves(&self, wish: &Wish) -> bool {
+        let has_names = if wish.is_any {
+            matches!(&self.names[..], [name] if wish.names.contains(name))
         } else {
-            self.names.len() == wanted.names.len() && self.names.iter().all(|name| wanted.names.contains(name))
+            self.names.len() == wish.names.len() && self.names.iter().all(|name| wish.names.contains(name))
         };
-        has_names && !self.is_broken && self.mode == wanted.mode
+        has_names && !self.is_broken() && self.mode == wish.mode
     }
 
-    fn is_lost(&self, now: Instant) -> bool {
+    fn is_broken(&self) -> bool {
+        self.broken_by.is_some()
+    }
+
+    /// Whether the lease may have run out.
+    fn is_over(&self, now: Instant) -> bool {
         let until = self.lease.as_ref().and_then(|lease| lease.until);
-        self.is_broken || until.is_some_and(|until| now >= until)
+        until.is_some_and(|until| now >= until)
+    }
+
+    fn lost_because(&self, now: Instant) -> Option<Loss> {
+        self.broken_by.clone().or(self.is_over(now).then_some(Loss::Expired))
     }
 }
 
@@ -137,36 +156,36 @@ impl Holds {
         *self = Holds { last: self.last, ..Holds::default() };
     }
 
-    /// Begins a request, unless the asker holds what is wanted. It asks for nothing that it waits for or holds otherwise:
+    /// Begins a request, unless the asker holds what is wish. It asks for nothing that it waits for or holds otherwise:
     /// the answer could be about a hold that is being released.
-    pub(super) fn ask(&mut self, wanted: Wanted, has_owners: bool) -> Result<Asked, Error> {
+    pub(super) fn ask(&mut self, wish: Wish, has_owners: bool) -> Result<Asked, Error> {
         let thread = thread::current().id();
-        let of_program = wanted.owner.clone().map(Who::Program);
+        let of_program = wish.owner.clone().map(Who::Program);
         let is_own = |hold: &Hold| match &of_program {
             Some(who) => hold.who == *who,
             None => hold.scopes > 0 && hold.thread == thread && !matches!(hold.who, Who::Program(_)),
         };
-        let own = self.on(&wanted.names).find(|(_, hold)| is_own(hold));
+        let own = self.on(&wish.names).find(|(_, hold)| is_own(hold));
         if let Some((number, hold)) = own {
-            if !(hold.is_granted && hold.serves(&wanted)) {
-                return Err(refused(hold, &wanted));
+            if !(hold.is_granted && hold.serves(&wish)) {
+                return Err(refused(hold, &wish));
             }
-            self.nest(number, wanted.is_scoped);
+            self.nest(number, wish.is_scoped);
             return Ok(Asked::Nested(number));
         }
         let who = match of_program {
             Some(who) => who,
-            None if !has_owners && self.on(&wanted.names).next().is_some() => {
+            None if !has_owners && self.on(&wish.names).next().is_some() => {
                 return Err(Error::Unsupported { feature: "owner" });
             }
             None if !has_owners => Who::Connection,
-            None if self.on(&wanted.names).any(|(_, hold)| matches!(hold.who, Who::Thread(of, _) if of == thread)) => {
+            None if self.on(&wish.names).any(|(_, hold)| matches!(hold.who, Who::Thread(of, _) if of == thread)) => {
                 self.numbers.of_request()
             }
             None => self.numbers.of_thread(thread),
         };
         let owner = who.owner();
-        Ok(Asked::New(self.begin(wanted, who, thread), owner))
+        Ok(Asked::New(self.begin(wish, who, thread), owner))
     }
 
     /// Holds of these names, and requests for them.
@@ -175,26 +194,30 @@ impl Holds {
         numbers.map(|number| (*number, &self.all[number]))
     }
 
-    fn begin(&mut self, wanted: Wanted, who: Who, thread: ThreadId) -> u64 {
+    fn begin(&mut self, wish: Wish, who: Who, thread: ThreadId) -> u64 {
         self.last += 1;
-        for name in &wanted.names {
+        for name in &wish.names {
             self.by_name.entry(name.clone()).or_default().push(self.last);
         }
-        let is_renewed = wanted.is_renewed;
-        let lease = wanted.lease.map(|length| Lease { length, until: None, is_renewed, renew_at: None });
+        let is_renewed = wish.is_renewed;
+        let lease = wish.lease.map(|length| Lease { length, until: None, is_renewed, renew_at: None });
         let hold = Hold {
-            names: wanted.names,
-            is_any: wanted.is_any,
-            mode: wanted.mode,
+            names: wish.names,
+            is_any: wish.is_any,
+            mode: wish.mode,
             who,
             thread,
             is_granted: false,
-            is_broken: false,
+            broken_by: None,
             guards: 1,
-            scopes: u32::from(wanted.is_scoped),
+            scopes: u32::from(wish.is_scoped),
+            has_fence: wish.has_fence,
             token: None,
             sent_at: Instant::now(),
             lease,
+            is_wanted: false,
+            on_wanted: wish.on_wanted,
+            on_queued: wish.on_queued,
         };
         self.all.insert(self.last, hold);
         self.last
@@ -228,80 +251,43 @@ impl Holds {
         }
     }
 
-    /// The lease is `length` from now on, counted from when that was asked for.
-    fn lease_from(&mut self, number: u64, from: Instant, length: Duration) {
-        let hold = self.all.get_mut(&number).expect("the hold was found");
-        let lease = hold.lease.get_or_insert(Lease { length, until: None, is_renewed: false, renew_at: None });
-        (lease.length, lease.until) = (length, from.checked_add(length));
-        if let Some(at) = lease.renew_at {
-            self.renewals.remove(&(at, number));
+    /// The request is sent once more, because the server has not executed it.
+    pub(super) fn sent_again(&mut self, number: u64, now: Instant) {
+        if let Some(hold) = self.all.get_mut(&number) {
+            hold.sent_at = now;
         }
-        lease.renew_at = from.checked_add(lease.interval()).filter(|_| lease.is_renewed);
-        self.renewals.extend(lease.renew_at.map(|at| (at, number)));
     }
 
-    /// When to renew the next lease.
-    pub(super) fn next_renewal(&self) -> Option<Instant> {
-        self.renewals.first().map(|(at, _)| *at)
-    }
-
-    /// The holds whose leases are to be renewed by now. They are due again a third of their leases later.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<u64> {
-        let due: Vec<_> = self.renewals.iter().take_while(|(at, _)| *at <= now).copied().collect();
-        for (at, number) in &due {
-            self.renewals.remove(&(*at, *number));
-            let lease = self.all.get_mut(number).and_then(|hold| hold.lease.as_mut()).expect("what is due has a lease");
-            lease.renew_at = now.checked_add(lease.interval());
-            self.renewals.extend(lease.renew_at.map(|at| (at, *number)));
-        }
-        due.into_iter().map(|(_, number)| number).collect()
-    }
-
-    /// These are due, and the program is to say when they are renewed.
-    pub(super) fn owe(&mut self, due: Vec<u64>) {
-        self.owed.extend(due);
-    }
-
-    /// The holds that are due since the program has last renewed its leases. Some may have ended.
-    pub(super) fn take_owed(&mut self) -> BTreeSet<u64> {
-        std::mem::take(&mut self.owed)
-    }
-
-    /// A renewal is about to be sent. Returns what it is about, and the lease that it will bring, as far as is known.
-    pub(super) fn renew(
+    /// A hold has ended that the program did not end. None: it is not known.
+    pub(super) fn lose(
         &mut self,
-        number: u64,
-        length: Option<Duration>,
-        now: Instant,
-    ) -> Option<(Subject, Option<Duration>)> {
-        let hold = self.all.get_mut(&number)?;
-        let length = length.or(hold.lease.as_ref().map(|lease| lease.length));
-        if let (Some(lease), Some(length)) = (&mut hold.lease, length)
-            && let Some(until) = now.checked_add(length)
-        {
-            // A shorter one counts at once: the answer may be late.
-            lease.until = Some(lease.until.map_or(until, |before| before.min(until)));
-        }
-        Some((hold.subject(), length))
+        name: &str,
+        owner: Option<&Owner>,
+        because: Loss,
+        token: Option<u64>,
+    ) -> Option<LostHold> {
+        let number = self.granted_to(name, owner)?;
+        let token = token.or(self.all[&number].token);
+        self.lose_name(number, name, because);
+        Some(LostHold { name: name.to_owned(), token, owner: owner.and_then(of_program) })
     }
 
-    /// The server has renewed a lease, as was asked for at `sent_at`.
-    pub(super) fn renewed(&mut self, number: u64, sent_at: Instant, length: Option<Duration>, answer: &Answer) {
-        let Some(hold) = self.all.get(&number) else { return };
-        if !answer.names.is_empty() {
-            let is_lost = |name: &&String| !answer.names.contains(*name);
-            let lost: Vec<String> = hold.names.iter().filter(is_lost).cloned().collect();
-            lost.iter().for_each(|name| self.lose_name(number, name));
-        }
-        if let Some(length) = length.filter(|_| self.all.contains_key(&number)) {
-            self.lease_from(number, sent_at, length);
-        }
+    /// Somebody wants a lock. Returns what the program is to be told.
+    pub(super) fn wanted(&mut self, name: &str, owner: Option<&Owner>, waiters: u64) -> Option<Notice> {
+        let number = self.granted_to(name, owner)?;
+        let hold = self.all.get_mut(&number).expect("the hold was found");
+        hold.is_wanted = true;
+        let (name, owner, token) = (name.to_owned(), owner.and_then(of_program), hold.token);
+        Some(Notice::Wanted(hold.on_wanted.clone()?, Wanted { name, owner, token, waiters }))
     }
 
-    /// A hold has ended that the program did not end. Says whether there was one.
-    pub(super) fn lose(&mut self, name: &str, owner: Option<&Owner>) -> bool {
-        let number = self.granted(name).find(|number| self.all[number].who.owner().as_ref() == owner);
-        number.inspect(|number| self.lose_name(*number, name)).is_some()
+    /// Whom to tell the place of a request in its queue.
+    pub(super) fn on_queued(&self, number: u64) -> Option<Callback<u64>> {
+        self.all.get(&number)?.on_queued.clone()
+    }
+
+    fn granted_to(&self, name: &str, owner: Option<&Owner>) -> Option<u64> {
+        self.granted(name).find(|number| self.all[number].who.owner().as_ref() == owner)
     }
 
     fn granted<'a>(&'a self, name: &str) -> impl Iterator<Item = u64> + use<'a> {
@@ -310,13 +296,21 @@ impl Holds {
     }
 
     /// One name of a hold is gone; with the last the hold is.
-    fn lose_name(&mut self, number: u64, name: &str) {
+    fn lose_name(&mut self, number: u64, name: &str, because: Loss) {
         let hold = self.all.get_mut(&number).expect("the hold was found");
         let lost = hold.names.extract_if(.., |held| held == name).collect();
-        hold.is_broken = true;
+        hold.broken_by = Some(because.clone());
         let is_over = hold.names.is_empty();
         self.unlist(number, lost);
         if is_over {
+            self.lose_all_of(number, because);
+        }
+    }
+
+    /// A hold is gone, and its guards are still there. Nothing happens if that is known.
+    pub(super) fn lose_all_of(&mut self, number: u64, because: Loss) {
+        if let Some(hold) = self.all.get(&number) {
+            self.lost.insert(number, Lost { because, guards: hold.guards });
             self.end(number);
         }
     }
@@ -344,15 +338,27 @@ impl Holds {
 
     /// A guard ends. With the last one nothing is left of the hold.
     pub(super) fn give(&mut self, number: u64, is_scoped: bool) -> Given {
-        let Some(hold) = self.all.get_mut(&number) else { return Given::Gone };
+        let Some(hold) = self.all.get_mut(&number) else {
+            self.give_lost(number);
+            return Given::Gone;
+        };
         hold.guards -= 1;
         hold.scopes -= u32::from(is_scoped);
         if hold.guards > 0 {
-            return if hold.is_lost(Instant::now()) { Given::Gone } else { Given::Inner };
+            return if hold.lost_because(Instant::now()).is_some() { Given::Gone } else { Given::Inner };
         }
         let subject = hold.subject();
         self.end(number);
         Given::Last(subject)
+    }
+
+    /// A guard of a hold that is gone ends.
+    fn give_lost(&mut self, number: u64) {
+        let Some(lost) = self.lost.get_mut(&number) else { return };
+        lost.guards -= 1;
+        if lost.guards == 0 {
+            self.lost.remove(&number);
+        }
     }
 
     /// Gives up the name where this thread has asked for it, whatever guards there are.
@@ -360,7 +366,7 @@ impl Holds {
         let thread = thread::current().id();
         let number = self.granted(name).find(|number| self.all[number].thread == thread)?;
         let subject = Subject { names: vec![name.to_owned()], ..self.all[&number].subject() };
-        self.lose_name(number, name);
+        self.lose_name(number, name, Loss::GivenUp);
         Some(subject)
     }
 
@@ -369,16 +375,33 @@ impl Holds {
         let is_over =
             |hold: &Hold| hold.is_granted && owner.is_none_or(|owner| hold.who == Who::Program(owner.clone()));
         let over: Vec<u64> = self.all.iter().filter(|(_, hold)| is_over(hold)).map(|(number, _)| *number).collect();
-        over.into_iter().for_each(|number| self.end(number));
+        over.into_iter().for_each(|number| self.lose_all_of(number, Loss::GivenUp));
     }
 
-    /// What a granted request got: the names and the token. None: it is gone again.
-    pub(super) fn granted_of(&self, number: u64) -> Option<(Vec<String>, Option<u64>)> {
-        self.all.get(&number).map(|hold| (hold.names.clone(), hold.token))
+    /// What a granted request got: the names and the token. None: it is gone again, and needs no guard.
+    pub(super) fn granted_of(&mut self, number: u64) -> Option<(Vec<String>, Option<u64>)> {
+        let granted = self.all.get(&number).map(|hold| (hold.names.clone(), hold.token));
+        if granted.is_none() {
+            self.give_lost(number);
+        }
+        granted
     }
 
-    pub(super) fn is_lost(&self, number: u64) -> bool {
-        self.all.get(&number).is_none_or(|hold| hold.is_lost(Instant::now()))
+    /// Why a hold is perhaps gone, although it has a guard.
+    pub(super) fn lost_because(&self, number: u64) -> Option<Loss> {
+        match self.all.get(&number) {
+            Some(hold) => hold.lost_because(Instant::now()),
+            None => Some(self.lost.get(&number).map_or(Loss::GivenUp, |lost| lost.because.clone())),
+        }
+    }
+
+    pub(super) fn is_wanted(&self, number: u64) -> bool {
+        self.all.get(&number).is_some_and(|hold| hold.is_wanted)
+    }
+
+    /// What a guard is about, and its token.
+    pub(super) fn subject(&self, number: u64) -> Option<Subject> {
+        self.all.get(&number).map(Hold::subject)
     }
 
     /// Until when it is certain that the lock is held.
@@ -387,11 +410,16 @@ impl Holds {
     }
 }
 
+/// Numbers of threads mean nothing to the program.
+fn of_program(owner: &Owner) -> Option<Owner> {
+    check_owner(owner).is_ok().then(|| owner.clone())
+}
+
 /// Why an asker that is on some of these names already may not ask for them.
-fn refused(hold: &Hold, wanted: &Wanted) -> Error {
+fn refused(hold: &Hold, wish: &Wish) -> Error {
     let (reason, message) = if !hold.is_granted {
         (Reason::AlreadyQueued, "this owner waits for the lock already")
-    } else if hold.mode != wanted.mode {
+    } else if hold.mode != wish.mode {
         (Reason::ModeConflict, "this owner holds the lock in another mode")
     } else {
         (Reason::AlreadyHeld, "this owner holds some of the locks already")

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::connect::until;
 use super::error::Error;
 use super::options::{INTERVAL_MIN, Options};
-use super::request::Request;
+use super::request::{Grace, Request};
+use super::session::{Resumption, Session, SessionAnswer};
 use super::stream::Stream;
 use crate::wire::answer::{Answer, AnswerLimits};
 
@@ -86,10 +87,14 @@ pub(super) trait LinkUser: Send + Sync + 'static {
     fn sends_keep_alives(&self) -> bool;
     /// Renews the leases that are due. Returns when the next ones are.
     fn renew_leases(&self, epoch: u64) -> Result<Option<Instant>, Error>;
-    /// Writes a line to the connection.
-    fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error>;
+    /// Sends a keep-alive.
+    fn keep_alive(&self, epoch: u64) -> Result<(), Error>;
+    /// Sends some of the requests that were made without a connection. Says whether there are more.
+    fn send_backlog(&self, epoch: u64) -> Result<bool, Error>;
     /// The connection was found lost.
     fn lose(&self, epoch: u64, error: Error);
+    /// Makes a new connection for the session of the lost one, if it has one. None: it is lost for good.
+    fn resume(&self, epoch: u64) -> Option<Link>;
 }
 
 /// A new connection whose server has said hello.
@@ -104,7 +109,22 @@ pub(super) struct Link {
     pub(super) silent_after: Option<Duration>,
     /// What it can do beyond what every server can.
     pub(super) features: Vec<String>,
+    /// A new session.
+    pub(super) session: Option<Session>,
     pulse: Pulse,
+    beat: Beat,
+    has_backlog: bool,
+    /// Nothing was there to be read.
+    is_quiet: bool,
+}
+
+/// Why a session was not resumed.
+#[derive(Debug)]
+pub(super) enum NotResumed {
+    /// It is over.
+    Over(String),
+    /// Perhaps the next attempt succeeds.
+    NotYet,
 }
 
 /// How soon a server gives up a client of which it hears nothing: because the network says so, or because it is idle.
@@ -115,11 +135,13 @@ fn silent_after(limits: &AnswerLimits) -> Option<Duration> {
 
 /// The longest time for which a lost connection stays unnoticed. Whoever holds a lock has to have stopped before the server
 /// gives it to the next, so the program's own time to stop is left for that where it fits, and a quarter of what remains for
-/// a machine that is slow. Where it does not fit, it is at least told before.
+/// a machine that is slow. Where it does not fit, it is at least told before. A session is resumed meanwhile: half of its
+/// time is left for that.
 fn interval(options: &Options, silent_after: Option<Duration>) -> Duration {
-    let Some(silent_after) = silent_after else { return options.keep_alive };
-    let room = silent_after.saturating_sub(options.stop_within).max(silent_after / 4);
-    options.keep_alive.min(room * 3 / 4).max(INTERVAL_MIN)
+    let room = silent_after.map(|silent_after| Session::room(silent_after, options.stop_within) * 3 / 4);
+    let of_session = options.session.map(|grace| Session::room(grace, options.stop_within) / 2);
+    let interval = room.into_iter().chain(of_session).fold(options.keep_alive, Duration::min);
+    interval.max(INTERVAL_MIN)
 }
 
 /// When keep-alives are sent and missed. Together the three make up the interval within which a loss is noticed.
@@ -139,24 +161,168 @@ impl Pulse {
     }
 }
 
+/// Whether the server answers keep-alives.
+#[derive(Debug)]
+struct Beat {
+    asked_at: Instant,
+    is_asked: bool,
+}
+
+impl Beat {
+    fn new() -> Self {
+        Beat { asked_at: Instant::now(), is_asked: false }
+    }
+
+    fn heard(&mut self, heard: &Heard) {
+        self.is_asked &= matches!(heard, Heard::Nothing);
+    }
+
+    /// Whether to send the next keep-alive. Whatever else comes and goes: what was sent meanwhile says nothing about the
+    /// server, and what was heard does not keep the connection from being idle for it.
+    fn is_due(&mut self, pulse: &Pulse, is_sent: impl FnOnce() -> bool) -> Result<bool, Error> {
+        let now = Instant::now();
+        if self.is_asked && now >= self.asked_at + pulse.answer_within {
+            return Err(Error::ConnectionLost { reason: "the server does not answer keep-alives".to_owned() });
+        }
+        let is_due = !self.is_asked && now >= self.asked_at + pulse.ask_after && is_sent();
+        if is_due {
+            *self = Beat { asked_at: now, is_asked: true };
+        }
+        Ok(is_due)
+    }
+}
+
 impl Link {
-    /// Connects and says hello.
+    /// Connects and says hello; begins a session if there is to be one.
     pub(super) fn connect(options: &Options) -> Result<Self, Error> {
-        let failed = |error: io::Error| Error::Connect {
-            address: options.address.to_string(),
-            message: error.to_string(),
-            kind: error.kind(),
-        };
         let give_up = Instant::now() + options.connect_timeout;
-        let mut stream = Stream::connect(&options.address, give_up).map_err(failed)?;
-        stream.set_timeouts(until(give_up), until(give_up)).map_err(failed)?;
-        let hello = Request { command: "hello", client: options.name.as_deref(), ..Request::default() };
+        let mut link = Link::greet(options, give_up)?;
+        let notices = (options.on_revoked.is_some() && link.has_feature("notices")).then_some(true);
+        if let Some(grace) = options.session {
+            if !link.has_feature("session") {
+                return Err(Error::Unsupported { feature: "session" });
+            }
+            let asked_at = Instant::now();
+            let session = Some(Grace { grace: grace.as_secs_f64() });
+            let line = link.hello(Request { notices, session, ..Request::default() }, options, give_up)?;
+            let terms = read_session(&line)?.session.ok_or_else(|| Error::unexpected("a hello without a session"))?;
+            let room = Session::room(Duration::try_from_secs_f64(terms.grace).unwrap_or(grace), options.stop_within);
+            link.session = Some(Session::new(terms.secret, room, asked_at));
+        } else if notices.is_some() {
+            // Only now is it known that the server has them. Nobody waits for the answer.
+            let hello = Request { command: "hello", notices, ..Request::default() };
+            link.lines.stream.write_all(&hello.line()).map_err(|error| connect_error(options, &error))?;
+        }
+        link.begin_pulse(options)?;
+        Ok(link)
+    }
+
+    /// Connects, and takes over the session that has this secret.
+    pub(super) fn resume(
+        options: &Options,
+        secret: &str,
+        give_up: Instant,
+    ) -> Result<(Self, Option<Resumption>), NotResumed> {
+        let mut link = Link::greet(options, give_up).map_err(|_| NotResumed::NotYet)?;
+        if !link.has_feature("session") {
+            return Err(NotResumed::Over("the server was replaced by an older one".to_owned()));
+        }
+        let asked_at = Instant::now();
+        let resume = Request { resume: Some(secret), ..Request::default() };
+        let line = link.hello(resume, options, give_up).map_err(|error| match error {
+            Error::Server { message, .. } => NotResumed::Over(message),
+            _ => NotResumed::NotYet,
+        })?;
+        let answer = read_session(&line).map_err(|_| NotResumed::NotYet)?;
+        if !answer.resumed {
+            return Err(NotResumed::Over("the server does not resume sessions".to_owned()));
+        }
+        link.begin_pulse(options).map_err(|_| NotResumed::NotYet)?;
+        link.has_backlog = true;
+        Ok((link, Resumption::of(answer, asked_at)))
+    }
+
+    /// Connects in order to watch what happens to the locks whose names begin so.
+    pub(super) fn watch(options: &Options, prefix: &str) -> Result<Self, Error> {
+        let give_up = Instant::now() + options.connect_timeout;
+        let mut link = Link::greet(options, give_up)?;
+        if !link.has_feature("watch") {
+            return Err(Error::Unsupported { feature: "watch" });
+        }
+        let watch = Request { command: "watch", prefix: Some(prefix), ..Request::default() };
+        link.ask(&watch, "watching", options, give_up)?;
+        link.begin_pulse(options)?;
+        Ok(link)
+    }
+
+    /// What the server says next, if it says something in this time; keep-alives are sent and missed meanwhile.
+    pub(super) fn next_answer(&mut self, wait: Duration) -> Result<Option<Answer>, Error> {
+        let failed = |error: io::Error| Error::ConnectionLost { reason: error.to_string() };
+        let give_up = Instant::now() + wait;
+        loop {
+            self.lines.set_wait(until(give_up).min(self.pulse.tick)).map_err(failed)?;
+            let heard = self.lines.next().map_err(failed)?;
+            self.beat.heard(&heard);
+            if let Heard::Line(line) = heard {
+                return read_answer(&line).map(Some);
+            }
+            if self.beat.is_due(&self.pulse, || true)? {
+                let keep_alive = Request { command: "keep_alive", ..Request::default() };
+                self.lines.stream.write_all(&keep_alive.line()).map_err(failed)?;
+            }
+            if Instant::now() >= give_up {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Connects and says hello.
+    fn greet(options: &Options, give_up: Instant) -> Result<Self, Error> {
+        let stream = Stream::connect(&options.address, give_up).map_err(|error| connect_error(options, &error))?;
+        let pulse = Pulse::of_interval(options.keep_alive);
+        let mut link = Link {
+            lines: Lines::new(stream),
+            connection: String::new(),
+            line_bytes_max: usize::MAX,
+            silent_after: None,
+            features: Vec::new(),
+            session: None,
+            pulse,
+            beat: Beat::new(),
+            has_backlog: false,
+            is_quiet: true,
+        };
+        let hello = Request { client: options.name.as_deref(), ..Request::default() };
+        let line = link.hello(hello, options, give_up)?;
+        let hello = read_answer(&line)?;
+        link.silent_after = silent_after(&hello.limits);
+        link.pulse = Pulse::of_interval(interval(options, link.silent_after));
+        // Including its end. An answer without the limit does not prevent sending.
+        link.line_bytes_max = hello.limits.line_bytes_max.map_or(usize::MAX, |max| max.saturating_add(1));
+        (link.connection, link.features) = (hello.connection, hello.features);
+        Ok(link)
+    }
+
+    /// Says hello. Returns the line that answers it.
+    fn hello(&mut self, hello: Request<'_>, options: &Options, give_up: Instant) -> Result<Vec<u8>, Error> {
+        self.ask(&Request { command: "hello", ..hello }, "hello", options, give_up)
+    }
+
+    /// Asks before anything else is said. Returns the line that answers it.
+    fn ask(
+        &mut self,
+        request: &Request<'_>,
+        result: &str,
+        options: &Options,
+        give_up: Instant,
+    ) -> Result<Vec<u8>, Error> {
+        let failed = |error: io::Error| connect_error(options, &error);
+        self.lines.stream.set_timeouts(until(give_up), until(give_up)).map_err(failed)?;
         // A server without room may be gone before this is written. What it said is there to read all the same.
-        let _ = stream.write_all(&hello.line());
-        let mut lines = Lines::new(stream);
+        let _ = self.lines.stream.write_all(&request.line());
         let line = loop {
-            lines.stream.set_timeouts(until(give_up), until(give_up)).map_err(failed)?;
-            match lines.next().map_err(failed)? {
+            self.lines.stream.set_timeouts(until(give_up), until(give_up)).map_err(failed)?;
+            match self.lines.next().map_err(failed)? {
                 Heard::Line(line) => break line,
                 Heard::Part if Instant::now() < give_up => {}
                 Heard::Part | Heard::Nothing => {
@@ -164,24 +330,26 @@ impl Link {
                 }
             }
         };
-        let hello = read_answer(&line)?;
-        match hello.result.as_str() {
-            "hello" => {}
-            "error" => return Err(Error::Server { reason: hello.reason, message: hello.message }),
-            _ => return Err(Error::unexpected(&String::from_utf8_lossy(&line))),
+        let answer = read_answer(&line)?;
+        match answer.result.as_str() {
+            said if said == result => Ok(line),
+            "error" => Err(Error::Server { reason: answer.reason, message: answer.message }),
+            _ => Err(Error::unexpected(&String::from_utf8_lossy(&line))),
         }
-        let silent_after = silent_after(&hello.limits);
-        let pulse = Pulse::of_interval(interval(options, silent_after));
-        lines.stream.set_timeouts(pulse.tick, pulse.answer_within).map_err(failed)?;
-        if options.on_revoked.is_some() && hello.features.iter().any(|feature| feature == "notices") {
-            // Only now is it known that the server has them. Nobody waits for the answer.
-            let hello = Request { command: "hello", notices: Some(true), ..Request::default() };
-            lines.stream.write_all(&hello.line()).map_err(failed)?;
-        }
-        // Including its end. An answer without the limit does not prevent sending.
-        let line_bytes_max = hello.limits.line_bytes_max.map_or(usize::MAX, |max| max.saturating_add(1));
-        let (connection, features) = (hello.connection, hello.features);
-        Ok(Link { lines, connection, line_bytes_max, silent_after, features, pulse })
+    }
+
+    fn begin_pulse(&mut self, options: &Options) -> Result<(), Error> {
+        let timeouts = self.lines.stream.set_timeouts(self.pulse.tick, self.pulse.answer_within);
+        timeouts.map_err(|error| connect_error(options, &error))
+    }
+
+    fn has_feature(&self, feature: &str) -> bool {
+        self.features.iter().any(|listed| listed == feature)
+    }
+
+    /// Nobody wants the session any more.
+    pub(super) fn end_session(mut self) {
+        self.lines.stream.end_session();
     }
 
     /// The half that writes.
@@ -189,60 +357,67 @@ impl Link {
         self.lines.stream.try_clone()
     }
 
-    /// Reads until the connection is lost, in a thread of its own.
+    /// Reads until the connection is lost for good, in a thread of its own.
     pub(super) fn read(self, user: Arc<impl LinkUser>, epoch: u64) -> io::Result<()> {
         let thread = thread::Builder::new().name("officer-client".to_owned());
         thread.spawn(move || {
-            let error = self.read_until_lost(&*user, epoch);
-            user.lose(epoch, error);
+            let mut link = Some(self);
+            while let Some(current) = link {
+                let error = current.read_until_lost(&*user, epoch);
+                user.lose(epoch, error);
+                link = user.resume(epoch);
+            }
         })?;
         Ok(())
     }
 
     fn read_until_lost(mut self, user: &impl LinkUser, epoch: u64) -> Error {
-        let mut asked_at = Instant::now();
-        let mut is_asked = false;
         loop {
-            if let Err(error) = self.wait_at_most(user.renew_leases(epoch)) {
+            if let Err(error) = self.read_once(user, epoch) {
                 return error;
-            }
-            match self.lines.next() {
-                Ok(Heard::Line(line)) => {
-                    is_asked = false;
-                    match read_answer(&line) {
-                        Ok(answer) => user.answer(epoch, answer),
-                        Err(error) => return Error::ConnectionLost { reason: error.to_string() },
-                    }
-                }
-                Ok(Heard::Part) => is_asked = false,
-                Ok(Heard::Nothing) => {}
-                Err(error) => return Error::ConnectionLost { reason: error.to_string() },
-            }
-            let now = Instant::now();
-            if is_asked && now >= asked_at + self.pulse.answer_within {
-                return Error::ConnectionLost { reason: "the server does not answer keep-alives".to_owned() };
-            }
-            // Whatever else comes and goes: what was sent meanwhile says nothing about the server, and what was heard
-            // does not keep the connection from being idle for it.
-            if !is_asked && now >= asked_at + self.pulse.ask_after && user.sends_keep_alives() {
-                (asked_at, is_asked) = (now, true);
-                let keep_alive = Request { command: "keep_alive", ..Request::default() };
-                if let Err(error) = user.write(epoch, &keep_alive.line()) {
-                    return error;
-                }
             }
         }
     }
 
+    fn read_once(&mut self, user: &impl LinkUser, epoch: u64) -> Result<(), Error> {
+        // What the server answers to one part is read before the next is sent, so that neither waits for the other.
+        if self.has_backlog && self.is_quiet {
+            self.has_backlog = user.send_backlog(epoch)?;
+        }
+        self.wait_at_most(user.renew_leases(epoch)?)?;
+        let lost = |error: io::Error| Error::ConnectionLost { reason: error.to_string() };
+        let heard = self.lines.next().map_err(lost)?;
+        self.is_quiet = matches!(heard, Heard::Nothing);
+        self.beat.heard(&heard);
+        if let Heard::Line(line) = heard {
+            let answer = read_answer(&line).map_err(|error| Error::ConnectionLost { reason: error.to_string() })?;
+            user.answer(epoch, answer);
+        }
+        if self.beat.is_due(&self.pulse, || user.sends_keep_alives())? {
+            user.keep_alive(epoch)?;
+        }
+        Ok(())
+    }
+
     /// The next read ends in time to renew a lease, if that is soon.
-    fn wait_at_most(&mut self, next_renewal: Result<Option<Instant>, Error>) -> Result<(), Error> {
-        let wait = next_renewal?.map_or(self.pulse.tick, |next| until(next).min(self.pulse.tick));
+    fn wait_at_most(&mut self, next_renewal: Option<Instant>) -> Result<(), Error> {
+        let tick = if self.has_backlog { Duration::from_millis(1) } else { self.pulse.tick };
+        let wait = next_renewal.map_or(tick, |next| until(next).min(tick));
         self.lines.set_wait(wait).map_err(|error| Error::ConnectionLost { reason: error.to_string() })
     }
 }
 
 fn read_answer(line: &[u8]) -> Result<Answer, Error> {
     Answer::read(line).ok_or_else(|| Error::unexpected(&String::from_utf8_lossy(line)))
+}
+
+fn read_session(line: &[u8]) -> Result<SessionAnswer, Error> {
+    // It contains a secret, so it is not shown.
+    serde_json::from_slice(line).map_err(|_| Error::unexpected("a hello with a session"))
+}
+
+fn connect_error(options: &Options, error: &io::Error) -> Error {
+    Error::Connect { address: options.address.to_string(), message: error.to_string(), kind: error.kind() }
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Client {
     pub fn lock_status(&self, name: &str) -> Result<Option<LockDetail>, Error> {
         let name = self.with_namespace(name);
         let request = Request { command: "locks", name: Some(&name), detail: Some(true), ..Request::default() };
-        let answer = self.shared().ask(CallKind::Other, &["one_lock"], request)?;
+        let answer = self.shared().ask(CallKind::Read, &["one_lock"], request)?;
         let mut found: BTreeMap<String, LockDetail> = read(answer.value)?;
         Ok(found.remove(&name))
     }
@@ -101,7 +101,7 @@ impl Client {
     ) -> Result<Page<(String, ConnectionDetail)>, Error> {
         let (all, detail) = (Some(has_idle), Some(true));
         let request = Request { command: "connections", all, after, detail, ..Request::default() };
-        let answer = self.shared().ask(CallKind::Other, &[], request)?;
+        let answer = self.shared().ask(CallKind::Read, &[], request)?;
         let page: BTreeMap<String, ConnectionDetail> = read(answer.value)?;
         Ok((page.into_iter().collect(), answer.next))
     }
@@ -121,7 +121,7 @@ impl Client {
     pub fn my_locks_of(&self, owner: impl Into<Owner>) -> Result<Vec<String>, Error> {
         let owner = owner.into();
         let request = Request { command: "my_locks", owner: Some(&owner), ..Request::default() };
-        let answer = self.shared().ask(CallKind::Other, &["owner"], request)?;
+        let answer = self.shared().ask(CallKind::Read, &["owner"], request)?;
         Ok(self.of_namespace(read(answer.value)?))
     }
 
@@ -130,7 +130,7 @@ impl Client {
     }
 
     fn listing<T: DeserializeOwned>(&self, command: &'static str) -> Result<T, Error> {
-        let answer = self.shared().ask(CallKind::Other, &[], Request { command, ..Request::default() })?;
+        let answer = self.shared().ask(CallKind::Read, &[], Request { command, ..Request::default() })?;
         read(answer.value)
     }
 
@@ -143,14 +143,14 @@ impl Client {
     ) -> Result<(BTreeMap<String, V>, Option<String>), Error> {
         let prefix = self.with_namespace(prefix);
         let request = Request { command: "locks", prefix: Some(&prefix), after, detail, ..Request::default() };
-        let answer = self.shared().ask(CallKind::Other, &[], request)?;
+        let answer = self.shared().ask(CallKind::Read, &[], request)?;
         let page: BTreeMap<String, V> = read(answer.value)?;
         let own = page.into_iter().filter_map(|(name, of)| Some((self.without_namespace(&name)?.to_owned(), of)));
         Ok((own.collect(), answer.next))
     }
 }
 
-fn read<T: DeserializeOwned>(value: Option<serde_json::Value>) -> Result<T, Error> {
+pub(super) fn read<T: DeserializeOwned>(value: Option<serde_json::Value>) -> Result<T, Error> {
     let value = value.unwrap_or_default();
     T::deserialize(&value).map_err(|_| Error::unexpected(&value.to_string()))
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::error::{Error, Reason};
-use super::holds::{Asked, Wanted};
+use super::holds::{Asked, Wish};
 use super::lock_options::{Mode, check_owner};
 use super::request::Request;
 use super::state::CallKind;
@@ -35,7 +35,7 @@ impl Client {
         let by_names = [("names", is_many), ("any", is_any)].into_iter().filter_map(|(name, is)| is.then_some(name));
         turn.state.check_features(options.features().chain(by_names))?;
         let has_owners = turn.state.has_feature("owner");
-        let wanted = Wanted {
+        let wish = Wish {
             names: names.clone(),
             is_any,
             mode: options.mode,
@@ -43,8 +43,11 @@ impl Client {
             is_scoped,
             lease: options.lease,
             is_renewed: !options.is_renewed_by_program,
+            has_fence: options.has_fence,
+            on_wanted: options.on_wanted.clone(),
+            on_queued: options.on_queued.clone(),
         };
-        let (hold, owner) = match turn.state.holds.ask(wanted, has_owners)? {
+        let (hold, owner) = match turn.state.holds.ask(wish, has_owners)? {
             Asked::Nested(hold) => {
                 drop(turn);
                 return self.guard(hold, epoch, is_scoped);
@@ -75,7 +78,7 @@ impl Client {
     }
 
     fn guard(&self, hold: u64, epoch: u64, is_scoped: bool) -> Result<Guard, Error> {
-        let state = self.shared().state();
+        let mut state = self.shared().state();
         // It may be gone again: with the connection, or by a reset of another thread.
         state.check_link(epoch)?;
         let (names, token) = state.holds.granted_of(hold).ok_or(Error::Cancelled)?;
@@ -107,6 +110,8 @@ impl LockOptions {
             min_hold: self.min_hold.map(seconds),
             lost_delay: self.lost_delay.map(seconds),
             label: self.label.as_deref(),
+            progress: self.on_queued.is_some().then_some(true),
+            hint: self.has_hint.then_some(true),
             ..request
         }
     }

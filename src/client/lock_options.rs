@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Error, Owner, Reason};
+use super::callback::Callback;
+use super::{Error, Owner, Reason, Wanted};
 
 /// Owners with these numbers and above are the client's own, for its threads.
 pub(super) const THREAD_OWNERS: u64 = 1 << 52;
@@ -35,6 +36,10 @@ pub struct LockOptions {
     pub lost_delay: Option<Duration>,
     /// What the lock is for.
     pub label: Option<String>,
+    /// Whether the guard is told when somebody else wants the lock.
+    pub has_hint: bool,
+    pub(crate) on_wanted: Option<Callback<Wanted>>,
+    pub(crate) on_queued: Option<Callback<u64>>,
 }
 
 /// Whom a holder shares its lock with.
@@ -258,6 +263,77 @@ impl LockOptions {
         self
     }
 
+    /// The guard is told when somebody else wants the lock: [`Guard::is_wanted`](super::Guard::is_wanted). So who is likely to
+    /// need a lock again can keep it until then; [`LockCache`](super::LockCache) does. Only for exclusive locks.
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// let guard = client.lock_with("player:7", LockOptions::default().hint())?;
+    /// assert!(!guard.is_wanted());
+    /// let other = Client::connect(address.clone())?;
+    /// assert!(matches!(other.lock_with("player:7", LockOptions::no_wait()), Err(Error::TimedOut { .. })));
+    /// // It was told at once.
+    /// # client.ping()?;
+    /// assert!(guard.is_wanted());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn hint(mut self) -> Self {
+        self.has_hint = true;
+        self
+    }
+
+    /// Called when somebody else wants the lock: once for each grant or renewal; at once if somebody waits already. The
+    /// thread is the client's own. It may drop guards, and must not call the client otherwise. Includes
+    /// [`LockOptions::hint`].
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// # use std::sync::mpsc::channel;
+    /// let (sender, wanted) = channel();
+    /// let options = LockOptions::default().on_wanted(move |wanted| sender.send(wanted.clone()).unwrap());
+    /// let guard = client.lock_with("player:7", options)?;
+    /// let other = Client::connect(address.clone())?;
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| other.lock("player:7").map(drop));
+    ///     let wanted = wanted.recv().unwrap();
+    ///     assert_eq!((wanted.name.as_str(), wanted.waiters), ("player:7", 1));
+    ///     guard.release()
+    /// })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_wanted(mut self, callback: impl Fn(&Wanted) + Send + Sync + 'static) -> Self {
+        self.on_wanted = Some(Callback::new(callback));
+        self.hint()
+    }
+
+    /// Called if the request has to wait, with the number of requests that are ahead of it in the queue (of several locks
+    /// in the longest). Holders don't count. The thread is the client's own. It must not call the client.
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// # use std::sync::mpsc::channel;
+    /// let guard = client.lock("printer")?;
+    /// let (sender, queued) = channel();
+    /// let options = LockOptions::default().on_queued(move |ahead| sender.send(ahead).unwrap());
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| client.lock_with("printer", options).map(drop));
+    ///     // Next in line.
+    ///     assert_eq!(queued.recv().unwrap(), 0);
+    ///     guard.release()
+    /// })?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_queued(mut self, callback: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        self.on_queued = Some(Callback::new(move |ahead: &u64| callback(*ahead)));
+        self
+    }
+
     /// Who holds the lock: a player of a game server, a task of an async program. Owners of one client exclude each other
     /// as clients do, and one that asks again for what it holds gets one more guard. A number below 2^52, or a text of at
     /// most 64 bytes; `7` and `"7"` are different.
@@ -293,6 +369,8 @@ impl LockOptions {
             ("min_hold", self.min_hold.is_some()),
             ("lost_delay", self.lost_delay.is_some()),
             ("label", self.label.is_some()),
+            ("hint", self.has_hint),
+            ("progress", self.on_queued.is_some()),
         ];
         features.into_iter().filter_map(|(feature, is_needed)| is_needed.then_some(feature))
     }

@@ -31,12 +31,14 @@
 //! parties are not threads, but players or tasks, says who asks: [`LockOptions::owner`]. A [`Guard`] may be sent to another
 //! thread.
 //!
-//! **A lost connection means lost locks.** The server releases everything the moment that the connection goes. Calls in
+//! **A lost connection means lost locks,** unless there is a [session](Options::session). The server releases everything the moment that the connection goes. Calls in
 //! progress then fail with [`Error::ConnectionLost`], and every guard says [`is_lost`](Guard::is_lost). A client that held
 //! or waited for something stays without a connection until the program says [`reconnect`](Client::reconnect); one on
 //! which nothing hung makes a new connection with the next call. A thread of the client's own sends keep-alives, also
 //! while locks wait and while the program computes, and notices a connection that has died without a word.
 
+mod cache;
+mod callback;
 mod connect;
 mod error;
 mod guard;
@@ -46,26 +48,37 @@ mod link;
 mod listing;
 mod lock;
 mod lock_options;
+mod notices;
 mod options;
 mod owners;
 mod request;
 pub(crate) mod resolve;
+mod resume;
 mod revoke;
+mod session;
 mod shared;
 mod state;
+mod stats;
 mod stream;
+mod transfer;
+mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::cache::{CachedGuard, LockCache};
 #[cfg(feature = "cli")]
 pub(crate) use self::error::write_queue;
 pub use self::error::{Error, Reason};
 pub use self::guard::Guard;
 pub use self::listing::{Connections, Locks, LocksPage};
 pub use self::lock_options::{LockOptions, Mode};
+pub use self::notices::{Loss, LostHold, Wanted};
 pub use self::options::{Address, DEFAULT_PORT, Options};
 pub use self::revoke::RevokeOptions;
+pub use self::stats::{Histogram, Stats};
+pub use self::transfer::Recipient;
+pub use self::watch::{Happening, LockEvent, Watch, WatchEvent};
 pub use crate::wire::answer::{Asker, ConnectionDetail, LockDetail, NameListing, PlaceDetail};
 
 /// Who holds a lock, of the many parties that one client may act for: a whole number, or a text.
@@ -249,7 +262,7 @@ impl Client {
         if shared.options.is_keep_alive_by_program {
             shared.renew_owed(shared.ensure_link()?)?;
         }
-        self.expect("kept_alive", CallKind::Other, &[], Request { command: "keep_alive", ..Request::default() })
+        self.expect("kept_alive", CallKind::Read, &[], Request { command: "keep_alive", ..Request::default() })
     }
 
     /// How long the server takes to answer.
@@ -258,7 +271,7 @@ impl Client {
     /// [`Error::ConnectionLost`] and [`Error::Server`].
     pub fn ping(&self) -> Result<Duration, Error> {
         let start = Instant::now();
-        self.expect("pong", CallKind::Other, &[], Request { command: "ping", ..Request::default() })?;
+        self.expect("pong", CallKind::Read, &[], Request { command: "ping", ..Request::default() })?;
         Ok(start.elapsed())
     }
 
@@ -270,7 +283,7 @@ impl Client {
     /// [`Error::ConnectionLost`].
     pub fn kick(&self, connection: &str) -> Result<bool, Error> {
         let request = Request { command: "kick", connection: Some(connection), ..Request::default() };
-        let answer = self.shared().ask(CallKind::Other, &[], request)?;
+        let answer = self.shared().ask(CallKind::Change, &[], request)?;
         match answer.result.as_str() {
             "kicked" => Ok(true),
             "kick_failed" => Ok(false),
@@ -307,17 +320,24 @@ impl Client {
         self.shared().close("the program closed it");
     }
 
-    /// Whether there is no connection, as far as is known.
+    /// Whether there is no connection, as far as is known, and no [session](Options::session) that is being resumed.
     pub fn is_lost(&self) -> bool {
-        !matches!(self.shared().state().link, state::LinkState::Up)
+        let state = self.shared().state();
+        state.check_link(state.epoch).is_err()
     }
 
-    /// Waits until the connection that there is now is lost, for so long at most. Says whether it is.
+    /// Whether there is a connection, as far as is known. There may be none for a while although nothing is lost, while a
+    /// [session](Options::session) is being resumed.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.shared().state().link, state::LinkState::Up)
+    }
+
+    /// Waits until the connection that there is now is lost, and its session, for so long at most. Says whether it is.
     pub fn wait_until_lost(&self, timeout: Duration) -> bool {
         let shared = self.shared();
         let state = shared.state();
         let epoch = state.epoch;
-        let waited = shared.lost().wait_timeout_while(state, timeout, |state| state.check_link(epoch).is_ok());
+        let waited = shared.changed().wait_timeout_while(state, timeout, |state| state.check_link(epoch).is_ok());
         let (state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         state.check_link(epoch).is_err()
     }
@@ -340,16 +360,4 @@ impl Client {
     fn without_namespace<'a>(&self, name: &'a str) -> Option<&'a str> {
         self.shared().options.without_namespace(name)
     }
-}
-
-/// A hold that has ended although the program did not end it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LostHold {
-    /// The lock.
-    pub name: String,
-    /// The token of the hold.
-    pub token: Option<u64>,
-    /// The [`owner`](LockOptions::owner) of the program that had it. None: a thread.
-    pub owner: Option<Owner>,
 }

@@ -75,10 +75,13 @@ impl fmt::Display for Address {
 pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 /// Practically forever, and small enough to calculate with.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Called when a connection is found lost.
 type OnLost = Arc<dyn Fn(&Error) + Send + Sync>;
+
+/// Called when a connection is lost, and its session is not.
+type OnInterrupted = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Called when a hold has ended that the program did not end.
 pub(super) type OnLostHold = Arc<dyn Fn(&LostHold) + Send + Sync>;
@@ -93,7 +96,10 @@ pub struct Options {
     pub(super) is_keep_alive_by_program: bool,
     pub(super) stop_within: Duration,
     pub(super) connect_timeout: Duration,
+    pub(super) session: Option<Duration>,
     pub(super) on_lost: Option<OnLost>,
+    pub(super) on_interrupted: Option<OnInterrupted>,
+    pub(super) on_resumed: Option<Arc<dyn Fn() + Send + Sync>>,
     pub(super) on_expired: Option<OnLostHold>,
     pub(super) on_revoked: Option<OnLostHold>,
 }
@@ -109,7 +115,10 @@ impl Options {
             is_keep_alive_by_program: false,
             stop_within: Duration::ZERO,
             connect_timeout: Duration::from_secs(10),
+            session: None,
             on_lost: None,
+            on_interrupted: None,
+            on_resumed: None,
             on_expired: None,
             on_revoked: None,
         }
@@ -170,8 +179,76 @@ impl Options {
         self
     }
 
+    /// The connection may be lost for so long, and the locks are not: the client connects again by itself, within this
+    /// `grace`, and goes on with its *session*, which is what holds the locks and waits for them. At most 300 s.
+    ///
+    /// - **Guards** stay as they are. Nobody else gets their locks during the grace. If the session can't be resumed in time, the
+    ///   server was restarted, or somebody has ended the session, everything is lost as without a session: guards say
+    ///   [`is_lost`](super::Guard::is_lost), calls fail with [`Error::ConnectionLost`], and [`Options::on_lost`] is called. A
+    ///   guard that has said so never says otherwise later.
+    /// - **A lock that ended while the client was away**, because its lease ran out or somebody revoked it, is lost when the
+    ///   client is back, and the callbacks for that are called.
+    /// - **Calls** wait meanwhile, also new ones, and are executed once: what the server had not executed is sent again. If it had, and
+    ///   only the answer was lost, the answer follows from what the session holds now: see [`Error::AnswerLost`]. Timeouts
+    ///   count in the server, from when it gets the request.
+    ///
+    /// | call, executed and not answered | result |
+    /// |---|---|
+    /// | `lock` that still waits | the answer when its wait ends |
+    /// | `lock` that was granted | the guard |
+    /// | `lock` otherwise: timed out, refused, granted and lost again | [`Error::AnswerLost`]; nothing is held or waited for |
+    /// | `release`, `unlock` | released; [`Error::AnswerLost`] if there was a lease that may have run out before |
+    /// | `transfer` | the guard if it is still held; handed over if not; with a lease as for `release` |
+    /// | `renew` | renewed if it is still held, otherwise [`Error::NotHeld`] |
+    /// | `reset` | done |
+    /// | `ping`, `keep_alive`, listings, `stats` | asked again |
+    /// | `kick`, `revoke` | [`Error::AnswerLost`] |
+    ///
+    /// The price: the locks of a program that crashes, or whose machine fails, are free only after the grace. A program that ends in order,
+    /// or [disconnects](Client::disconnect) while it has a connection, gives its locks up at once.
+    ///
+    /// The loss is noticed within half of the grace, less [`Options::stop_within`], however long
+    /// [`Options::keep_alive`] is, so that the rest is left for a new connection. With [`Options::keep_alive_by_program`] a
+    /// connection that is lost between calls is made again with the next call.
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// let options = Options::new(address).session(Duration::from_secs(30));
+    /// let client = options.on_interrupted(|reason| eprintln!("the connection is lost: {reason}")).connect()?;
+    /// let guard = client.lock("boss:17")?;
+    /// // A cable is unplugged here, and plugged in again. The lock was never free.
+    /// assert!(!guard.is_lost());
+    /// guard.release()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// [`Options::connect`] fails with [`Error::Unsupported`] if the server has no sessions.
+    #[must_use]
+    pub fn session(mut self, grace: Duration) -> Self {
+        self.session = Some(grace);
+        self
+    }
+
+    /// Called with the reason when a connection is found lost whose [session](Options::session) is being resumed: locks
+    /// are still held. Either [`Options::on_resumed`] or [`Options::on_lost`] follows. The thread is the client's own. It
+    /// must not call the client.
+    #[must_use]
+    pub fn on_interrupted(mut self, callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.on_interrupted = Some(Arc::new(callback));
+        self
+    }
+
+    /// Called when a [session](Options::session) goes on with a new connection. What was lost meanwhile is told after it.
+    /// The thread is the client's own. It must not call the client.
+    #[must_use]
+    pub fn on_resumed(mut self, callback: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_resumed = Some(Arc::new(callback));
+        self
+    }
+
     /// Called once for each connection at the moment that it is found lost, with the [`Error::ConnectionLost`] that all
-    /// calls get; not if the program itself ends it. The thread is the one that finds it so: the client's own, or one
+    /// calls get; not if the program itself ends it. With a [session](Options::session) only when that is lost too. The thread is the one that finds it so: the client's own, or one
     /// whose request can't be sent. It must not call the client.
     #[must_use]
     pub fn on_lost(mut self, callback: impl Fn(&Error) + Send + Sync + 'static) -> Self {
@@ -244,7 +321,8 @@ impl Options {
     /// Connects.
     ///
     /// # Errors [`Error::Connect`] if nobody answers; [`Error::Unexpected`] if it is not an Officer server;
-    /// [`Error::Server`] if there is no room for one more connection.
+    /// [`Error::Server`] if there is no room for one more connection or session; [`Error::Unsupported`] if it has no sessions
+    /// and one was asked for.
     pub fn connect(self) -> Result<Client, Error> {
         Client::with_options(self)
     }
@@ -260,6 +338,7 @@ impl fmt::Debug for Options {
             .field("is_keep_alive_by_program", &self.is_keep_alive_by_program)
             .field("stop_within", &self.stop_within)
             .field("connect_timeout", &self.connect_timeout)
+            .field("session", &self.session)
             .finish_non_exhaustive()
     }
 }

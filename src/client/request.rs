@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Owner;
 
 /// A request, with the fields that it has.
-#[derive(Debug, Default, Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Request<'a> {
     pub(super) command: &'static str,
     pub(super) id: u64,
@@ -40,11 +40,23 @@ pub(super) struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) label: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) progress: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) token: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) to: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) to_owner: Option<&'a Owner>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) notices: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) session: Option<Grace>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) resume: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) connection: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +67,13 @@ pub(super) struct Request<'a> {
     pub(super) detail: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) all: Option<bool>,
+}
+
+/// The field `session`.
+#[derive(Debug, Serialize)]
+pub(super) struct Grace {
+    /// In seconds.
+    pub(super) grace: f64,
 }
 
 impl<'a> Request<'a> {

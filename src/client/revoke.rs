@@ -71,7 +71,7 @@ impl Client {
             owner: options.owner.as_ref(),
             ..Request::default()
         };
-        let answer = self.shared().ask(CallKind::Other, &["revoke"], request)?;
+        let answer = self.shared().ask(CallKind::Change, &["revoke"], request)?;
         match answer.result.as_str() {
             "revoked" => Ok(Some(answer.count)),
             "revoke_failed" => Ok(None),

@@ -10,7 +10,8 @@ use super::holds::Subject;
 use super::link::{Link, LinkUser};
 use super::options::Options;
 use super::request::Request;
-use super::state::{CallKind, LinkState, Notice, State};
+use super::session::{ANSWER_LOST, NOT_HELD};
+use super::state::{CallKind, LinkState, State};
 use super::stream::Stream;
 use crate::wire::answer::Answer;
 
@@ -18,8 +19,8 @@ use crate::wire::answer::Answer;
 pub(super) struct Shared {
     pub(super) options: Options,
     state: Mutex<State>,
-    /// The connection was lost.
-    lost: Condvar,
+    /// The connection was lost, or there is something to do about that.
+    changed: Condvar,
     /// The half that writes, with its epoch. A mutex of its own: a slow server must not hold up who only looks. It is
     /// locked before the state, and there exactly while the state's link is up.
     writer: Mutex<Writer>,
@@ -27,7 +28,10 @@ pub(super) struct Shared {
     connecting: Mutex<()>,
 }
 
-type Writer = Option<(u64, Stream)>;
+/// How much of the backlog is sent at a time: what the buffers of the system take, however busy the server is.
+const BACKLOG_BYTES: usize = 8 << 10;
+
+pub(super) type Writer = Option<(u64, Stream)>;
 
 /// The right to send the next request. What is decided with it about the state is in the order in which the server hears
 /// of it: who finds a lock released asks for it after the `unlock`.
@@ -42,7 +46,7 @@ impl Shared {
         Shared {
             options,
             state: Mutex::new(State::new()),
-            lost: Condvar::new(),
+            changed: Condvar::new(),
             writer: Mutex::new(None),
             connecting: Mutex::new(()),
         }
@@ -53,19 +57,19 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn lost(&self) -> &Condvar {
-        &self.lost
+    pub(super) fn changed(&self) -> &Condvar {
+        &self.changed
     }
 
     /// Sees to it that there is a connection: makes a new one if the last was lost while nothing hung on it. Returns the
     /// epoch that a call begins in.
     pub(super) fn ensure_link(self: &Arc<Self>) -> Result<u64, Error> {
         let check = || match &self.state().link {
-            LinkState::Up => Ok(true),
+            LinkState::Up | LinkState::Away { .. } => Ok(true),
             LinkState::Lost { was_busy: false, .. } => Ok(false),
             LinkState::Lost { error, .. } => Err(error.clone()),
         };
@@ -87,7 +91,7 @@ impl Shared {
 
     fn connect(self: &Arc<Self>) -> Result<(), Error> {
         let before = self.state().epoch;
-        let link = Link::connect(&self.options)?;
+        let mut link = Link::connect(&self.options)?;
         let setup = |error: std::io::Error| Error::Connect {
             address: self.options.address.to_string(),
             message: error.to_string(),
@@ -100,9 +104,14 @@ impl Shared {
             let mut state = self.state();
             // Closed on purpose while this one was being made: that stays so.
             if state.epoch != before {
-                return Err(state.loss());
+                let loss = state.loss();
+                drop((slot, state));
+                if link.session.is_some() {
+                    link.end_session();
+                }
+                return Err(loss);
             }
-            let epoch = state.connected(&link);
+            let epoch = state.connected(&mut link);
             *slot = Some((epoch, writer));
             epoch
         };
@@ -114,9 +123,10 @@ impl Shared {
 
     /// Closes the connection on purpose: nobody is called back, and no new one is made until that is asked for.
     pub(super) fn close(&self, reason: &str) {
-        let writer = self.writer();
+        let mut writer = self.writer();
         let mut state = self.state();
-        if matches!(state.link, LinkState::Up) {
+        let has_session = state.session.is_some();
+        if !matches!(state.link, LinkState::Lost { .. }) {
             state.lose(Error::ConnectionLost { reason: reason.to_owned() });
         }
         if let LinkState::Lost { was_busy, .. } = &mut state.link {
@@ -124,32 +134,42 @@ impl Shared {
         }
         state.epoch += 1;
         drop(state);
-        self.hang_up(writer);
+        match writer.take() {
+            Some((_, mut stream)) if has_session => stream.end_session(),
+            Some((_, stream)) => stream.shut_down(),
+            None => {}
+        }
+        drop(writer);
+        self.changed.notify_all();
     }
 
-    fn lose_with_writer(&self, writer: MutexGuard<'_, Writer>, epoch: u64, error: Error) {
+    fn lose_with_writer(&self, mut writer: MutexGuard<'_, Writer>, epoch: u64, error: &Error) {
         let mut state = self.state();
         if state.epoch != epoch || !matches!(state.link, LinkState::Up) {
             return;
         }
-        state.lose(error.clone());
-        drop(state);
-        self.hang_up(writer);
-        if let Some(on_lost) = &self.options.on_lost {
-            on_lost(&error);
+        let is_resumed = state.interrupt(error);
+        if !is_resumed {
+            state.lose(error.clone());
         }
-    }
-
-    /// Closes the connection and wakes everybody, once the state says why.
-    fn hang_up(&self, mut writer: MutexGuard<'_, Writer>) {
+        drop(state);
         if let Some((_, stream)) = writer.take() {
             stream.shut_down();
         }
         drop(writer);
-        self.lost.notify_all();
+        self.changed.notify_all();
+        if !is_resumed {
+            self.tell_lost(error);
+        }
     }
 
-    /// The right to send, if the connection of this epoch is there.
+    pub(super) fn tell_lost(&self, error: &Error) {
+        if let Some(on_lost) = &self.options.on_lost {
+            on_lost(error);
+        }
+    }
+
+    /// The right to send, if the connection of this epoch is there, or its session.
     pub(super) fn turn(&self, epoch: u64) -> Result<Turn<'_>, Error> {
         let writer = self.writer();
         let state = self.state();
@@ -169,7 +189,7 @@ impl Shared {
         let line = request.line();
         // The server would close the connection for it, and the locks of all threads would be lost. (A release has to go
         // out at any price.)
-        if line.len() > state.line_bytes_max && !matches!(kind, CallKind::Unlock) {
+        if line.len() > state.line_bytes_max && !matches!(kind, CallKind::Unlock(_)) {
             if let CallKind::Lock(hold) = kind {
                 state.holds.end(hold);
             }
@@ -177,15 +197,28 @@ impl Shared {
             return Err(Error::Server { reason: Reason::LineTooLong, message });
         }
         let (sender, receiver) = sync_channel(1);
-        state.call(request.id, kind, sender);
+        let is_sent_now = state.call(request.id, kind, sender, &line);
+        let has_session = state.session.is_some();
         drop(state);
-        self.write_with(writer, epoch, &line)?;
-        Ok(receiver)
+        if !is_sent_now {
+            // Who waits with the next connection until something is asked for finds it.
+            self.changed.notify_all();
+            return Ok(receiver);
+        }
+        match self.write_with(writer, epoch, &line) {
+            // It is sent again with the next connection. If there is none, the receiver finds out.
+            Err(_) if has_session => Ok(receiver),
+            result => result.map(|()| receiver),
+        }
     }
 
     /// Sends the request to release what is no longer in the state.
     pub(super) fn unlock(&self, turn: Turn<'_>, subject: &Subject) -> Result<Receiver<Answer>, Error> {
-        self.send(turn, CallKind::Unlock, Request::about("unlock", &subject.names, subject.owner.as_ref()))
+        self.send(
+            turn,
+            CallKind::Unlock(subject.certain_until),
+            Request::about("unlock", &subject.names, subject.owner.as_ref()),
+        )
     }
 
     /// Waits for the answer to a request. Errors that the server answers are errors here.
@@ -193,6 +226,8 @@ impl Shared {
         let answer = receiver.recv().map_err(|_| self.state().loss())?;
         match answer.result.as_str() {
             "error" => Err(Error::Server { reason: answer.reason, message: answer.message }),
+            ANSWER_LOST => Err(Error::AnswerLost),
+            NOT_HELD => Err(Error::NotHeld),
             _ => Ok(answer),
         }
     }
@@ -210,7 +245,7 @@ impl Shared {
         self.wait(&receiver)
     }
 
-    fn write_with(&self, mut writer: MutexGuard<'_, Writer>, epoch: u64, line: &[u8]) -> Result<(), Error> {
+    pub(super) fn write_with(&self, mut writer: MutexGuard<'_, Writer>, epoch: u64, line: &[u8]) -> Result<(), Error> {
         let result = match writer.as_mut() {
             Some((of, stream)) if *of == epoch => stream.write_all(line),
             _ => return Err(self.state().loss()),
@@ -222,7 +257,7 @@ impl Shared {
             };
             let error = Error::ConnectionLost { reason };
             // Without letting go of the writer: the next thread would only try the same for as long again.
-            self.lose_with_writer(writer, epoch, error.clone());
+            self.lose_with_writer(writer, epoch, &error);
             error
         })
     }
@@ -238,14 +273,8 @@ impl LinkUser for Shared {
         }
         let notice = state.answer(answer);
         drop(state);
-        let (callback, mut lost) = match notice {
-            Some(Notice::Expired(lost)) => (&self.options.on_expired, lost),
-            Some(Notice::Revoked(lost)) => (&self.options.on_revoked, lost),
-            None => return,
-        };
-        if let Some(callback) = callback {
-            lost.name = self.options.without_namespace(&lost.name).unwrap_or(&lost.name).to_owned();
-            callback(&lost);
+        if let Some(notice) = notice {
+            self.tell(epoch, notice);
         }
     }
 
@@ -254,9 +283,24 @@ impl LinkUser for Shared {
         !self.options.is_keep_alive_by_program || self.state().has_calls()
     }
 
-    /// Writes a line to the connection of an epoch. If that fails the connection is lost.
-    fn write(&self, epoch: u64, line: &[u8]) -> Result<(), Error> {
-        self.write_with(self.writer(), epoch, line)
+    /// Sends a keep-alive on the connection of an epoch. If that fails the connection is lost.
+    fn keep_alive(&self, epoch: u64) -> Result<(), Error> {
+        let writer = self.writer();
+        if let Some(session) = &mut self.state().session {
+            session.keeps_alive();
+        }
+        let keep_alive = Request { command: "keep_alive", ..Request::default() };
+        self.write_with(writer, epoch, &keep_alive.line())
+    }
+
+    /// Sends a part of the backlog.
+    fn send_backlog(&self, epoch: u64) -> Result<bool, Error> {
+        let Turn { writer, mut state, .. } = self.turn(epoch)?;
+        let lines = state.take_backlog(BACKLOG_BYTES);
+        let has_more = !state.backlog.is_empty();
+        drop(state);
+        self.write_with(writer, epoch, &lines)?;
+        Ok(has_more)
     }
 
     /// Renews the leases that are due. Returns when the next ones are.
@@ -277,7 +321,11 @@ impl LinkUser for Shared {
 
     /// The connection of an epoch was found lost.
     fn lose(&self, epoch: u64, error: Error) {
-        self.lose_with_writer(self.writer(), epoch, error);
+        self.lose_with_writer(self.writer(), epoch, &error);
+    }
+
+    fn resume(&self, epoch: u64) -> Option<Link> {
+        self.resume_session(epoch)
     }
 }
 

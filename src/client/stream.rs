@@ -7,7 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::options::Address;
+use super::request::{Grace, Request};
 use super::{connect, resolve};
+
+/// How long the end of a session may take to be written.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// A connected socket of either kind.
 #[derive(Debug)]
@@ -57,11 +61,26 @@ impl Stream {
 
     /// Ends both directions, for all clones: whoever reads finds the end.
     pub(super) fn shut_down(&self) {
+        self.end(Shutdown::Both);
+    }
+
+    /// Tells the server that the session ends with the connection. If that fails, the server keeps it for its grace.
+    pub(super) fn end_session(&mut self) {
+        let hello = Request { command: "hello", session: Some(Grace { grace: 0.0 }), ..Request::default() };
+        if self.set_timeouts(FAREWELL, FAREWELL).and_then(|()| self.write_all(&hello.line())).is_ok() {
+            // Without the other direction: a reset, because of something that was not read, could overtake the line.
+            self.end(Shutdown::Write);
+        } else {
+            self.shut_down();
+        }
+    }
+
+    fn end(&self, directions: Shutdown) {
         // A socket that is no longer connected counts as shut down.
         let _ = match self {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Tcp(stream) => stream.shutdown(directions),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Unix(stream) => stream.shutdown(directions),
         };
     }
 

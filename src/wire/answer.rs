@@ -31,8 +31,14 @@ pub struct Answer {
     pub waited: f64,
     /// How many wait for the locks whose leases were renewed.
     pub waiters: u64,
-    /// How many holds were revoked.
+    /// How many requests are ahead of one that begins to wait.
+    pub position: u64,
+    /// How many holds were revoked, or how many events were left out.
     pub count: u64,
+    /// Whether the asker still holds what could not be transferred; of a resumed session what it holds.
+    pub held: Option<serde_json::Value>,
+    /// What has happened to a lock.
+    pub event: Option<Box<str>>,
     /// The circle that a wait would close.
     pub cycle: Vec<Asker>,
     /// The connections that hold the lock or wait for it, the holder first.
@@ -59,6 +65,16 @@ impl Answer {
         // serde's derive would also accept an array of the fields.
         let is_object = line.trim_ascii_start().starts_with(b"{");
         is_object.then(|| serde_json::from_slice(line).ok()).flatten()
+    }
+
+    /// An answer with nothing but this result.
+    pub fn of_result(result: &str) -> Self {
+        Answer { result: result.to_owned(), ..Answer::default() }
+    }
+
+    /// Whether what could not be transferred is still held.
+    pub fn is_held(&self) -> bool {
+        matches!(self.held, Some(serde_json::Value::Bool(true)))
     }
 }
 
@@ -185,8 +201,12 @@ pub struct ConnectionDetail {
     pub unsent: u64,
     /// For how many seconds it has been connected.
     pub age: f64,
-    /// For how many seconds it has sent nothing.
+    /// For how many seconds it has sent nothing, or a session without a connection has been without.
     pub silent_for: f64,
+    /// The name of its session, if it has one.
+    pub session: Option<String>,
+    /// A session without a connection: for how many seconds it can be resumed.
+    pub grace_left: Option<f64>,
 }
 
 /// A listing of names: the connections of each lock, or the locks of each connection.

@@ -13,7 +13,10 @@ use super::support::patience::PATIENCE;
 use super::{Task, task};
 
 /// Of a server that can do everything.
-pub(crate) const HELLO: &str = r#"{"result":"hello","id":0,"connection":"me","limits":{"max_idle":0},"features":["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","notices","strict"]}"#;
+pub(crate) const HELLO: &str = r#"{"result":"hello","id":0,"connection":"me","limits":{"max_idle":0},"features":["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","my_locks_page","notices","progress","hint","transfer","session","watch","stats","strict"]}"#;
+
+/// Of the session that it begins.
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 pub(crate) struct Fake {
     listener: TcpListener,
@@ -45,6 +48,13 @@ impl Fake {
         (client.end().expect("a connection"), peer)
     }
 
+    /// A client with a session.
+    pub(crate) fn connect_session(&self, options: Options) -> (Client, Peer) {
+        let client = task(move || options.connect());
+        let peer = self.welcome_session();
+        (client.end().expect("a connection"), peer)
+    }
+
     /// The result of connecting to a server that answers the hello with this.
     pub(crate) fn connect_to(&self, answer: &str) -> Result<Client, Error> {
         let client = self.connecting();
@@ -67,6 +77,29 @@ impl Fake {
     /// Accepts a connection and answers the hello.
     pub(crate) fn welcome(&self) -> Peer {
         self.greet(HELLO)
+    }
+
+    /// Accepts a connection and begins a session for it, which has executed one line then.
+    pub(crate) fn welcome_session(&self) -> Peer {
+        let mut peer = self.welcome();
+        let hello = peer.request();
+        assert!(hello["command"] == "hello" && hello["session"].is_object(), "{hello}");
+        peer.say(&format!(
+            r#"{{"result":"hello","session":{{"secret":"{SECRET}","grace":{}}}}}"#,
+            hello["session"]["grace"]
+        ));
+        peer
+    }
+
+    /// Accepts a connection that resumes the session, and says what that has. `lists` are the keys after `resumed`.
+    pub(crate) fn resume(&self, lists: &str) -> Peer {
+        let mut peer = self.welcome();
+        let hello = peer.request();
+        assert_eq!((&hello["command"], &hello["resume"]), (&"hello".into(), &SECRET.into()));
+        peer.say(&format!(
+            r#"{{"result":"hello","resumed":true,"session":{{"secret":"{SECRET}","grace":30}},{lists}}}"#
+        ));
+        peer
     }
 
     fn greet(&self, answer: &str) -> Peer {
@@ -119,6 +152,16 @@ impl Peer {
         loop {
             let request = self.line().expect("the client has closed the connection");
             if request["command"] != "keep_alive" {
+                return request;
+            }
+        }
+    }
+
+    /// The next request, which may be a keep-alive of the program.
+    pub(crate) fn request_of_any_kind(&mut self) -> Value {
+        loop {
+            let request = self.line().expect("the client has closed the connection");
+            if request["id"] != 0 {
                 return request;
             }
         }

@@ -12,6 +12,9 @@ mod misfits;
 mod namespaces;
 mod notices;
 mod owners;
+mod proxy;
+mod resumption;
+mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
