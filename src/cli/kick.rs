@@ -9,7 +9,8 @@ use crate::console::address::ServerOptions;
 use crate::console::shown::Shown;
 
 const AFTER: &str = "\
-Closes the connection. Its locks pass on to their next waiters, and it leaves all queues. A server accepts a kick \
+Closes the connection, and ends its session if it has one. Its locks pass on to their next waiters, and it leaves all \
+queues. A session that has lost its connection is kicked by its own name, session:N. A server accepts a kick \
 only from its own machine, by the address that it listens on, 127.0.0.1, ::1 or a socket file, unless it runs with \
 --kick-from-anywhere.
 
@@ -23,7 +24,7 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]
 pub(super) struct Options {
-    /// Name of the connection, as in listings
+    /// Name of the connection or session, as in listings
     connection: String,
 
     #[command(flatten)]

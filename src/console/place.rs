@@ -28,6 +28,11 @@ pub(crate) fn notes(place: &PlaceDetail, has_token: bool, seconds: f64) -> Strin
     notes.join(", ")
 }
 
+/// Of a session without a connection, for how much longer it can be resumed.
+pub(crate) fn detached(seconds_left: f64) -> String {
+    format!("disconnected, {} to resume", Span::of_seconds(seconds_left))
+}
+
 /// Of a lock that is neither held nor free, for how much longer it stays so.
 pub(crate) fn closed(seconds_left: f64) -> String {
     format!("closed, {} left", Span::of_seconds(seconds_left))

@@ -90,8 +90,8 @@ impl<S: BuildHasher> Engine<S> {
     fn renew_place(&mut self, key: PlaceKey, request: &Renewal<'_>, now: Moment) {
         let place = self.table.place_mut(key);
         let extras = place.extras.get_or_insert_with(|| self.pool.take());
-        extras.lease = request.lease.or(extras.lease);
         extras.hint.renew();
+        extras.lease = request.lease.or(extras.lease);
         let until = now.after(extras.lease.expect("the request or the hold has one"));
         match place.deadline {
             Some(deadline) => self.deadlines.rearm(deadline, until),

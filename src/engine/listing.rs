@@ -76,10 +76,7 @@ impl<S: BuildHasher> Engine<S> {
     /// The same, of the locks of one owner, or of the whole connection. What a page costs is bounded by what that has.
     pub(super) fn list_page_of(&self, page: &Page<'_>, context: &Context<'_>) -> Written<(Listing, Option<u32>)> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
-        let owner = match context.owner {
-            None => None,
-            Some(_) => Some(self.who(context).asker),
-        };
+        let owner = context.owner.map(|_| self.who(context).asker);
         let all = self.askers.of_session(context.session).filter(|_| owner.is_none());
         let askers = all.chain(owner.flatten());
         let places = askers.flat_map(|asker| self.askers.party(asker).places.iter(self.table.places()));

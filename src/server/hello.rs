@@ -86,9 +86,11 @@ impl<S: Socket> Server<S> {
             let connection = self.connections.known(old);
             connection.session = None;
             connection.flags.has_session = false;
+            log::info!("{peer} has resumed {name}, which {} had", connection.peer);
             self.connections.doom(old, Disconnect::SessionTaken { by: peer });
+        } else {
+            log::info!("{peer} has resumed {name}");
         }
-        log::info!("{peer} has resumed {name}");
         self.connections.figures.on_resumption();
         self.engine.disconnect(context.session, context.now, &mut self.connections);
         self.engine.attach(session, key, peer);

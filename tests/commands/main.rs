@@ -14,6 +14,7 @@ mod locks;
 mod losses;
 mod ping;
 mod revoke;
+mod sessions;
 mod signals;
 mod silence;
 mod stuck;

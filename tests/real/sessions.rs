@@ -111,8 +111,8 @@ fn the_log_tells_what_became_of_a_session_and_never_its_secret() {
             assert!(!line.contains(&secret) && !line.contains(&secret[1..]), "{line}");
         }
         let expected = [
-            format!("{second_name} has resumed session:1"),
-            format!("{third_name} has resumed session:1"),
+            format!("{second_name} has resumed session:1, which {old} had"),
+            format!("{third_name} has resumed session:1, which {second_name} had"),
             format!(
                 "{third_name} (zone-7) ended: the peer closed the connection; session:1 goes on for 0.25 s; keeps 1 lock: \
                  player:1"

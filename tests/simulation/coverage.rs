@@ -15,10 +15,12 @@ pub(crate) enum Event {
     Room,
     Stray,
     Timeout,
+    Grace,
     Silence,
 }
 
-const EVENTS: [&str; 8] = ["accept", "input", "end", "reset", "room", "stray event", "timeout", "idle/stall/linger"];
+const EVENTS: [&str; 9] =
+    ["accept", "input", "end", "reset", "room", "stray event", "timeout", "grace", "idle/stall/linger"];
 
 /// All that has to happen in a run of many seeds.
 const REQUIRED: &[&str] = &[
@@ -133,6 +135,49 @@ const REQUIRED: &[&str] = &[
     "a wait for several that its connection's end ends",
     "a token that is not that of the hold",
     "one name left out of any of several",
+    "command transfer",
+    "command page of my_locks",
+    "command watch",
+    "command unwatch",
+    "command stats",
+    "reply queued",
+    "reply transferred",
+    "reply transfer_failed",
+    "reply watching",
+    "reply unwatched",
+    "reply stats",
+    "reply error session_unknown",
+    "reply error session_taken",
+    "limit sessions_max",
+    "notice wanted",
+    "notice event",
+    "a hint that nobody is there to get",
+    "a transfer of what others hold as well",
+    "a transfer while min_hold runs",
+    "a transfer to a session without a connection",
+    "a transfer to who waits for several",
+    "a transfer out of turn",
+    "a second transfer past the first who waits",
+    "a hello with a session",
+    "a hello without a session again",
+    "a resumption of a session that has something",
+    "a resumption that ends the session",
+    "a resumption that has too much to list",
+    "a session resumed within its grace",
+    "a session resumed as its grace ends",
+    "a session taken from a connection",
+    "a session taken from a connection that ends",
+    "a session taken from a connection with unsent output",
+    "a session taken from a connection with more input",
+    "a session kicked that has a connection",
+    "a session kicked that has no connection",
+    "a session listed that has no connection",
+    "a grant while nobody is there",
+    "a grace and a timeout of the same moment",
+    "a grace that does not count a pause",
+    "cut turn_ends_max by sessions",
+    "a watch replaced",
+    "an event that is missed",
 ];
 
 /// Counters, and sums of what was simulated.
@@ -221,6 +266,8 @@ pub(crate) fn command(ask: &Ask) -> &'static str {
         Ask::Unlock { .. } => "command unlock",
         Ask::Renew { .. } => "command renew",
         Ask::Revoke { .. } => "command revoke",
+        Ask::Transfer { .. } => "command transfer",
+        Ask::MyLocksPage { .. } => "command page of my_locks",
         Ask::One { .. } => "command locks of one name",
         Ask::Reset => "command reset",
         Ask::Locks => "command locks",
@@ -234,7 +281,18 @@ pub(crate) fn command(ask: &Ask) -> &'static str {
 
 /// What a reply counts as.
 pub(crate) fn reply(reply: &str) -> &'static str {
-    const KINDS: [(&str, &str); 36] = [
+    const KINDS: [(&str, &str); 47] = [
+        ("\"notice\":\"event\"", "notice event"),
+        ("\"notice\":\"wanted\"", "notice wanted"),
+        ("\"result\":\"stats\"", "reply stats"),
+        ("\"queued\"", "reply queued"),
+        ("\"transferred\"", "reply transferred"),
+        ("\"transfer_failed\"", "reply transfer_failed"),
+        ("\"watching\"", "reply watching"),
+        ("\"unwatched\"", "reply unwatched"),
+        ("\"session_unknown\"", "reply error session_unknown"),
+        ("\"session_taken\"", "reply error session_taken"),
+        ("\"too_many_sessions\"", "limit sessions_max"),
         ("\"notice\":\"expired\"", "notice expired"),
         ("\"notice\":\"revoked\"", "notice revoked"),
         ("\"result\":\"deadlock\"", "reply deadlock"),

@@ -42,6 +42,7 @@ pub(crate) struct Limits {
     pub(crate) turn_grants_max: usize,
     /// How many locks of all connections may be closed, or may come to be.
     pub(crate) closing_locks_max: usize,
+    pub(crate) sessions_max: usize,
     /// The token of the first grant.
     pub(crate) first_token: u64,
 }
@@ -71,6 +72,7 @@ impl Default for Limits {
             turn_ends_max: 128,
             turn_grants_max: 1000,
             closing_locks_max: 100_000,
+            sessions_max: 10_000,
             first_token: 1,
         }
     }
@@ -109,6 +111,7 @@ impl Limits {
             turn_ends_max: small(1, 3, usual.turn_ends_max),
             turn_grants_max: small(1, 3, usual.turn_grants_max),
             closing_locks_max: small(0, 4, usual.closing_locks_max),
+            sessions_max: small(0, 4, usual.sessions_max),
             ..usual
         };
         // These two are memory that is really there.
@@ -149,6 +152,7 @@ impl Limits {
             turn_ends_max: self.turn_ends_max,
             turn_grants_max: self.turn_grants_max,
             closing_locks_max: self.closing_locks_max,
+            sessions_max: self.sessions_max,
             ..server::Limits::default()
         }
     }

@@ -20,6 +20,10 @@ pub(crate) struct Mix {
     fence: u8,
     label: u8,
     token: u8,
+    hint: u8,
+    progress: u8,
+    /// Of those who say hello.
+    pub(crate) session: u8,
     owners: Vec<Id>,
     /// Units of the semaphores, but for some that do not fit.
     units: u128,
@@ -30,6 +34,7 @@ pub(crate) struct Mix {
 /// Owners that are easily taken for each other.
 const OWNERS: [&str; 5] = ["7", "\"7\"", "7.0", "\"player\"", "9007199254740991"];
 
+const GATE: bool = false;
 const UNITS: [u128; 8] = [1, 1, 2, 2, 3, 4, 1 << 31, 1 << 30];
 
 impl Mix {
@@ -38,6 +43,7 @@ impl Mix {
         let mut often = || if is_plain { 0 } else { [0, 0, 20, 60, 120, 200][random.usize(0..6)] };
         let [owner, several, any, shared, slots, lease] = [(); 6].map(|()| often());
         let [priority, refuse, closing, fence, label, token] = [(); 6].map(|()| often());
+        let [hint, progress, session] = [(); 3].map(|()| often());
         let units = UNITS[random.usize(0..UNITS.len())];
         let count = if random.u8(0..4) == 0 { 40 } else { random.usize(1..=3) };
         let owners = (0..count).map(|_| any_owner(random)).collect();
@@ -54,6 +60,9 @@ impl Mix {
             fence,
             label,
             token,
+            hint,
+            progress,
+            session,
             owners,
             units,
             is_plain,
@@ -76,7 +85,7 @@ fn any_owner(random: &mut Rng) -> Id {
 }
 
 impl Draw {
-    fn often(&mut self, often: u8) -> bool {
+    pub(crate) fn often(&mut self, often: u8) -> bool {
         self.random.u8(..) < often
     }
 
@@ -118,7 +127,7 @@ impl Draw {
         Ask::Lock(Box::new(Lock { target, timeout, queue_max, extra }))
     }
 
-    fn extra(&mut self, is_several: bool) -> Extra {
+    pub(crate) fn extra(&mut self, is_several: bool) -> Extra {
         let mut extra = Extra::default();
         if self.mix.is_plain {
             return extra;
@@ -148,6 +157,12 @@ impl Draw {
             extra.min_hold = self.often(self.mix.closing).then(|| self.closing());
             extra.lost_delay = self.often(self.mix.closing).then(|| self.closing());
         }
+        if GATE && self.often(self.mix.progress) {
+            extra.progress = Some(self.random.u8(0..8) > 0);
+        }
+        if !has_units && extra.mode != Some(Mode::Shared) && GATE && self.often(self.mix.hint) {
+            extra.hint = Some(self.random.u8(0..8) > 0);
+        }
         if self.often(self.mix.label) {
             extra.label = Some(self.sized(sizes::label));
         }
@@ -160,7 +175,7 @@ impl Draw {
     }
 
     /// A lease is above 0.
-    fn lease(&mut self) -> Span {
+    pub(crate) fn lease(&mut self) -> Span {
         loop {
             let lease = self.timeout();
             if lease.nanos > 0 {
@@ -193,7 +208,8 @@ impl Draw {
             asked => asked,
         };
         let lease = (self.random.u8(0..3) > 0).then(|| self.lease());
-        let ask = match (self.random.u8(0..8), &target) {
+        let ask = match (self.random.u8(0..9), &target) {
+            (8, Target::One(name)) => self.transfer_of(name.clone()),
             (0..4, _) => Ask::Unlock { target, token: self.token() },
             (4 | 5, _) => Ask::Renew { target, token: self.token(), lease },
             (6, Target::One(name)) => Ask::Revoke { name: name.clone(), token: self.token(), connection: None },
@@ -262,32 +278,48 @@ impl Draw {
     }
 
     pub(crate) fn renew(&mut self) -> Ask {
-        if self.mix.is_plain {
-            return Ask::Ping;
-        }
-        let lease = (self.random.u8(0..3) > 0).then(|| self.lease());
-        Ask::Renew { target: self.target(self.mix.several / 2), token: self.token(), lease }
+        self.unless_plain(|draw| {
+            let lease = (draw.random.u8(0..3) > 0).then(|| draw.lease());
+            Ask::Renew { target: draw.target(draw.mix.several / 2), token: draw.token(), lease }
+        })
     }
 
     pub(crate) fn revoke(&mut self) -> Ask {
-        if self.mix.is_plain {
-            return Ask::Ping;
-        }
-        Ask::Revoke { name: self.name(), token: self.token(), connection: None }
+        self.unless_plain(|draw| Ask::Revoke { name: draw.name(), token: draw.token(), connection: None })
+    }
+
+    pub(crate) fn transfer(&mut self) -> Ask {
+        self.unless_plain(|draw| {
+            let name = draw.name();
+            draw.transfer_of(name)
+        })
+    }
+
+    fn transfer_of(&mut self, name: String) -> Ask {
+        let often = self.mix.owner;
+        let to_owner = self.often(often).then(|| self.mix.owners[self.random.usize(0..self.mix.owners.len())].clone());
+        Ask::Transfer { name, to: None, to_owner, token: self.token() }
+    }
+
+    /// A request of the newer kinds. Where there are only requests as the original had them, another.
+    pub(crate) fn unless_plain(&mut self, ask: impl FnOnce(&mut Draw) -> Ask) -> Ask {
+        if self.mix.is_plain { Ask::Ping } else { ask(self) }
     }
 
     /// A place for a token, which is only known later; see [`Draw::picks`].
-    fn token(&mut self) -> Option<u64> {
+    pub(crate) fn token(&mut self) -> Option<u64> {
         let often = self.mix.token;
         self.often(often).then_some(0)
     }
 
     /// What a request says of tokens and connections.
     pub(crate) fn picks(&mut self, ask: &Ask) -> Picks {
-        let (has_token, is_revoke) = match ask {
-            Ask::Unlock { token, .. } | Ask::Renew { token, .. } => (token.is_some(), false),
-            Ask::Revoke { token, .. } => (token.is_some(), true),
-            _ => (false, false),
+        // How often it names a connection, in quarters.
+        let (has_token, names_connection) = match ask {
+            Ask::Unlock { token, .. } | Ask::Renew { token, .. } => (token.is_some(), 0),
+            Ask::Revoke { token, .. } => (token.is_some(), 1),
+            Ask::Transfer { token, .. } => (token.is_some(), 3),
+            _ => (false, 0),
         };
         let token = has_token.then(|| match self.random.u8(0..8) {
             0..5 => Token::OfHold,
@@ -295,7 +327,7 @@ impl Draw {
             6 => Token::Before(1 << self.random.u8(31..34)),
             _ => Token::Exactly(self.sized(|draw| sizes::number(53, draw))),
         });
-        let connection = (is_revoke && self.random.u8(0..3) == 0).then(|| self.seat());
+        let connection = (self.random.u8(0..4) < names_connection).then(|| self.whom());
         Picks { token, connection }
     }
 
@@ -343,7 +375,7 @@ impl Draw {
         self.planned = steps;
     }
 
-    fn tell(&mut self, seat: usize, ask: Ask, owner: Option<Id>) -> Step {
+    pub(crate) fn tell(&mut self, seat: usize, ask: Ask, owner: Option<Id>) -> Step {
         let request = Request { owner, id: self.id(), ask };
         let line = Box::new(Line::Request { request, picks: Picks::default(), padding: 0, ending: "\n" });
         Step::Say { seat, line, arrives: usize::MAX }

@@ -29,9 +29,11 @@ mod run;
 mod scenario;
 mod sequences;
 mod series;
+mod sessions;
 mod shrink;
 #[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
 mod sizes;
+mod steps;
 mod watch;
 
 use std::io::Write;

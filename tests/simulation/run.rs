@@ -17,7 +17,7 @@ use crate::coverage::{Coverage, Event as Happening};
 use crate::expected::{After, Asked, Broken, Event, Expected, Number};
 use crate::lines::{Known, written};
 use crate::memory::{Call, MemorySocket, Wire};
-use crate::scenario::{From, Line, Scenario, Seat, Step};
+use crate::scenario::{From, Line, Scenario, Seat, Step, Whom};
 use crate::{counting, watch};
 
 /// How a scenario is executed.
@@ -361,12 +361,18 @@ impl World {
     }
 
     fn say(&mut self, number: Number, line: &Line) {
-        let name_of = |seat: Seat| {
-            let sitting = self.seats[seat % self.seats.len()];
-            sitting.now.map_or("nobody", |number| self.expected.name(number)).to_owned()
+        let name_of = |whom: Whom| match whom {
+            Whom::Seat(seat) => {
+                let sitting = self.seats[seat % self.seats.len()];
+                sitting.now.map_or("nobody", |number| self.expected.name(number)).to_owned()
+            }
+            Whom::Session(before) => self.expected.session(before),
         };
+        let secret_of =
+            |before| self.expected.secrets().nth(before).map(|(number, secret)| (number, secret.to_owned()));
         let token_of = |name: &str| self.expected.token_of(name);
-        let known = Known { listing: self.expected.listing(), name_of: &name_of, token_of: &token_of };
+        let listing = self.expected.listing();
+        let known = Known { listing, name_of: &name_of, secret_of: &secret_of, token_of: &token_of };
         let (text, asked) = written(line, &known);
         // There may be blank lines before and after it.
         for part in text.split_inclusive('\n') {

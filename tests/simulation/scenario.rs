@@ -7,6 +7,7 @@ use crate::locks::Mix;
 use crate::misfits;
 use crate::model::{Ask, Lock, Request, Target, error};
 use crate::sizes::{self, Id, Span};
+pub(crate) use crate::steps::{From, Line, Picks, Seat, Secret, Step, Token, Whom};
 
 /// Steps of one run.
 pub(crate) const STEPS: usize = 2_000;
@@ -17,156 +18,6 @@ pub(crate) struct Scenario {
     pub(crate) limits: Limits,
     pub(crate) seats: usize,
     pub(crate) steps: Vec<Step>,
-}
-
-/// One of the places that a client may sit in. Who leaves makes way for another connection.
-pub(crate) type Seat = usize;
-
-/// What happens. Whatever concerns an empty seat does not.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    Connect {
-        seat: Seat,
-        from: From,
-        read_max: Option<usize>,
-        refuses_half_close: bool,
-    },
-    /// A client sends a line, of which `arrives` bytes arrive now (with those that had not arrived before it).
-    Say {
-        seat: Seat,
-        line: Box<Line>,
-        arrives: usize,
-    },
-    /// More of what a client has sent arrives.
-    Arrive {
-        seat: Seat,
-        bytes: usize,
-    },
-    /// The client ends its input. What had not arrived is lost.
-    End {
-        seat: Seat,
-    },
-    /// The connection breaks, and the poll says so or not.
-    Reset {
-        seat: Seat,
-        is_announced: bool,
-    },
-    /// The client takes this many bytes from now on. None: all.
-    Room {
-        seat: Seat,
-        bytes: Option<usize>,
-    },
-    Interrupt {
-        seat: Seat,
-        times: usize,
-    },
-    /// From now on writes succeed with no bytes.
-    TakeNothing {
-        seat: Seat,
-    },
-    /// The socket fails outside of reading and writing: the seat's, or that of the connection before it, which is gone.
-    Fail {
-        seat: Seat,
-        is_of_former: bool,
-    },
-    /// A spurious event, for the seat's connection or the one before it, which is gone.
-    Event {
-        seat: Seat,
-        is_of_former: bool,
-        bits: u8,
-    },
-    /// Time passes, and what is due on the way happens at its moment.
-    Pass(u64),
-    /// Time passes, and the server sleeps through it.
-    Oversleep(u64),
-    /// The time of the next thing that is due comes, and the server has not had its turn.
-    Due,
-    /// All but the last nanosecond of the time until the next thing is due passes.
-    NearlyDue,
-    /// A poll that began `ago` nanoseconds ago returns. At most `most` events (none: all) are delivered, in the order that
-    /// `order` stands for, and the server has not had its turn. A poll without room for events was interrupted.
-    Poll {
-        order: u64,
-        ago: u64,
-        most: Option<usize>,
-    },
-    Turn,
-    /// Polls and turns until there is nothing to do.
-    Settle(u64),
-}
-
-/// Where a connection comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum From {
-    Unix,
-    Loopback,
-    Elsewhere,
-}
-
-/// What a client sends.
-#[derive(Clone, Debug)]
-pub(crate) enum Line {
-    Request {
-        request: Request,
-        /// What in it is only known when it is sent.
-        picks: Picks,
-        padding: usize,
-        ending: &'static str,
-    },
-    Hello {
-        label: Option<String>,
-        max_idle: Option<Span>,
-        strict: Option<bool>,
-        notices: Option<bool>,
-        id: Option<Id>,
-    },
-    Kick {
-        seat: Seat,
-        id: Option<Id>,
-    },
-    /// A page of connections: the first, or the one that follows the last that anybody was sent.
-    Page {
-        has_idle: bool,
-        limit: Option<usize>,
-        has_detail: bool,
-        goes_on: bool,
-        id: Option<Id>,
-    },
-    /// A request with one more field, which its command does not have.
-    Stray {
-        line: Box<Line>,
-        field: &'static str,
-    },
-    /// After some blank lines, the first line of another protocol, which is known by its first bytes or else by the whole line.
-    Foreign {
-        blanks: usize,
-        text: &'static str,
-        known_after: Option<usize>,
-    },
-    /// Not a request. The answer has this `reply` for a form.
-    Bad {
-        text: String,
-        reply: String,
-    },
-    Blank,
-    /// This many bytes, which is over the limit.
-    Long(usize),
-}
-
-/// What stands in place of a request's token and connection.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Picks {
-    pub(crate) token: Option<Token>,
-    pub(crate) connection: Option<Seat>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Token {
-    /// That of the newest hold on the first of the request's locks, if there is one.
-    OfHold,
-    /// One so far before that.
-    Before(u64),
-    Exactly(u64),
 }
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -189,7 +40,7 @@ const NAMES: [&str; 8] =
 
 /// Fields that no command has.
 const STRAYS: [&str; 4] =
-    [r#""timeuot":1"#, r#""x":{"command":"reset"}"#, r#""user":null"#, r#""session":{"grace":3}"#];
+    [r#""timeuot":1"#, r#""x":{"command":"reset"}"#, r#""user":null"#, r#""sessions":{"grace":3}"#];
 
 /// Fields of a `lock` that are the same as none.
 const NULLS: [&str; 6] = [
@@ -288,11 +139,16 @@ impl Draw {
             (20, |draw| if draw.random.bool() { Step::Turn } else { draw.poll() }),
             (40, |draw| Step::Settle(draw.random.u64(..))),
         ];
-        let requests: [Choice<Ask>; 12] = [
+        let requests: [Choice<Ask>; 14] = [
             (50, Draw::lock),
             (30, Draw::unlock),
             (8, Draw::renew),
             (4, Draw::revoke),
+            (6, Draw::transfer),
+            (2, |draw| {
+                let _ = draw;
+                Ask::MyLocks
+            }),
             (2, |draw| Ask::One { name: draw.name(), has_detail: draw.random.bool() }),
             (6, |_| Ask::Reset),
             (2, |_| Ask::Locks),
@@ -362,7 +218,14 @@ impl Draw {
         if self.random.u8(0..100) == 0 {
             self.plan_simultaneous_timeouts();
         } else if !self.is_plain() && self.random.u8(0..64) == 0 {
-            if self.random.bool() { self.plan_crowd() } else { self.plan_lease() }
+            match self.random.u8(0..6) {
+                0 => self.plan_crowd(),
+                1 => self.plan_lease(),
+                2 => self.plan_passing(),
+
+                3 => self.plan_burst(),
+                _ => self.plan_loss(),
+            }
         }
         let step = weighted(&mut self.random, &self.steps);
         step(self)
@@ -397,7 +260,7 @@ impl Draw {
         let seat = self.seat();
         let line = match self.random.u8(0..100) {
             0..3 => self.hello(),
-            3..5 => Line::Kick { seat: self.seat(), id: self.id() },
+            3..5 => Line::Kick { whom: self.whom(), id: self.id() },
             5..8 => {
                 let name = self.name();
                 let is_new = !self.is_plain() && self.random.bool();
@@ -409,6 +272,8 @@ impl Draw {
             10 => Line::Long(self.line_bytes_max + 1 + self.random.usize(0..100)),
             11..13 => self.foreign(),
             13..15 => self.page(),
+            18..22 if !self.is_plain() => self.hello(),
+            22..25 if !self.is_plain() => self.watch(),
             15..18 => {
                 let line = match self.random.u8(0..8) {
                     0 => self.hello(),
@@ -441,16 +306,6 @@ impl Draw {
         Line::Request { request, picks, padding, ending }
     }
 
-    fn hello(&mut self) -> Line {
-        Line::Hello {
-            label: self.random.bool().then(|| self.sized(sizes::label)),
-            max_idle: self.random.bool().then(|| self.max_idle()),
-            strict: self.random.bool().then(|| self.random.u8(0..4) > 0),
-            notices: (!self.is_plain() && self.random.bool()).then(|| self.random.u8(0..4) > 0),
-            id: self.id(),
-        }
-    }
-
     fn page(&mut self) -> Line {
         let (has_idle, has_detail) = (self.random.u8(0..4) > 0, self.random.bool());
         let is_limited = self.random.u8(0..4) > 0 || !(has_idle || has_detail);
@@ -480,7 +335,7 @@ impl Draw {
     }
 
     /// An idle limit is above 0.
-    fn max_idle(&mut self) -> Span {
+    pub(crate) fn max_idle(&mut self) -> Span {
         let any = self.sized(sizes::span);
         if any.nanos > 0 && self.random.bool() {
             return any;
@@ -514,18 +369,18 @@ impl Draw {
     }
 
     /// What some names begin with: nothing, one of them, or a part of one.
-    fn prefix(&mut self) -> String {
+    pub(crate) fn prefix(&mut self) -> String {
         let name = self.name();
         let length = if self.random.bool() { self.random.usize(0..=name.len().min(4)) } else { name.len() };
         name.chars().take(length).collect()
     }
 
-    fn few(&mut self) -> usize {
+    pub(crate) fn few(&mut self) -> usize {
         let most = [3, 30, 300][self.random.usize(0..3)];
         self.random.usize(0..most)
     }
 
-    fn time(&mut self) -> u64 {
+    pub(crate) fn time(&mut self) -> u64 {
         if self.is_slow {
             return self.random.u64(0..SECOND / 10);
         }
@@ -557,29 +412,4 @@ fn weighted<T: Copy>(random: &mut Rng, choices: &[(u32, T)]) -> T {
         drawn -= weight;
     }
     unreachable!("what is drawn is below the sum")
-}
-
-impl Step {
-    /// Whose step it is.
-    pub(crate) fn seat(&self) -> Option<Seat> {
-        match self {
-            Step::Connect { seat, .. }
-            | Step::Say { seat, .. }
-            | Step::Arrive { seat, .. }
-            | Step::End { seat }
-            | Step::Reset { seat, .. }
-            | Step::Room { seat, .. }
-            | Step::Interrupt { seat, .. }
-            | Step::TakeNothing { seat }
-            | Step::Fail { seat, .. }
-            | Step::Event { seat, .. } => Some(*seat),
-            Step::Pass(_)
-            | Step::Oversleep(_)
-            | Step::Due
-            | Step::NearlyDue
-            | Step::Poll { .. }
-            | Step::Turn
-            | Step::Settle(_) => None,
-        }
-    }
 }

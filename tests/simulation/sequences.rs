@@ -17,10 +17,12 @@ use std::time::Instant;
 use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey, TokenBlock};
 use officer::time::Moment;
 use officer::wire::peer::Peer;
-use officer::wire::reply::Reply;
+use officer::wire::reply::{HelloLimits, Outcome, Reply};
 use officer::wire::request::{Command, parse};
+use officer::wire::session::Resumed;
+use serde_json::{Value, json};
 
-use crate::model::{Ask, Extra, Limits, Lock, Mode, Model, Request, Said, Target, is_same};
+use crate::model::{Ask, Extra, Greeting, Limits, Lock, Mode, Model, Request, Said, Target, is_same};
 use crate::sizes::{Id, Span, Whole};
 use crate::{from_environment, say};
 
@@ -32,8 +34,18 @@ enum Operation {
     Ask(usize, Box<Request>),
     /// Who is connected goes, who has gone comes.
     Switch(usize),
+    /// The session's connection is lost.
+    Lose,
+    /// The session is resumed on a new connection in this seat, also while it has another.
+    Resume(usize),
     Pass,
 }
+
+/// No world has more seats.
+const SEATS_MAX: usize = 8;
+
+/// The grace of the session that some worlds begin with.
+const GRACE: u64 = 2 * STEP;
 
 #[test]
 fn every_sequence_in_a_small_world_is_answered_as_the_model_says() {
@@ -111,6 +123,33 @@ fn every_sequence_of_owners_is_answered_as_the_model_says() {
     search("owners", 2, 5, operations.collect());
 }
 
+/// A session that sits in seat 0 or 1, and two plain connections. Locks are handed on, also to the session and by it.
+#[test]
+fn every_sequence_of_a_session_is_answered_as_the_model_says() {
+    let transfer = |seat: usize, to_seat: usize| {
+        let to = Some(Peer::Unix(to_seat as u64).to_string());
+        let ask = Ask::Transfer { name: "a".to_owned(), to, to_owner: None, token: None };
+        Operation::Ask(seat, Box::new(by(None, ask)))
+    };
+    let asks = |seat| {
+        let leased = Extra { lease: Some(steps(1)), ..Extra::default() };
+        let asks = [plain("a", false), lock("a", leased), unlock("a")];
+        asks.map(move |request| Operation::Ask(seat, Box::new(request)))
+    };
+    let transfers = [(0, 2), (2, 0), (2, 3), (3, 2), (1, 2), (2, 1)].map(|(from, to)| transfer(from, to));
+    let others = [
+        Operation::Ask(0, Box::new(several(&["b", "a"], Extra::default()))),
+        Operation::Ask(3, Box::new(plain("b", true))),
+        Operation::Lose,
+        Operation::Resume(0),
+        Operation::Resume(1),
+        Operation::Switch(2),
+        Operation::Pass,
+    ];
+    let operations = (0..4).flat_map(asks).chain(transfers).chain(others);
+    search("session", 4, 5, operations.collect());
+}
+
 fn by(owner: Option<Id>, ask: Ask) -> Request {
     Request { ask, owner, id: None }
 }
@@ -156,15 +195,17 @@ fn unlock(name: &str) -> Request {
 fn search(world: &str, seats: usize, depth: u64, operations: Vec<Operation>) {
     let depth = from_environment("OFFICER_DEPTH").unwrap_or(depth);
     let start = Instant::now();
-    let mut seen = HashSet::from([Pair::new(seats).state()]);
+    let has_lasting = operations.iter().any(|operation| matches!(operation, Operation::Lose));
+    let new = || Pair::new(seats, has_lasting);
+    let mut seen = HashSet::from([new().state()]);
     // Sequences as the operations' numbers, each of them to another state, and the model in that state.
-    let mut frontier: Vec<(Vec<u8>, Model)> = vec![(Vec::new(), Pair::new(seats).model)];
+    let mut frontier: Vec<(Vec<u8>, Model)> = vec![(Vec::new(), new().model)];
     let mut tried: u64 = 0;
     for length in 1..=depth {
         let mut next = Vec::new();
         for (sequence, model) in &frontier {
             for number in 0..operations.len() {
-                let mut pair = Pair::new(seats);
+                let mut pair = new();
                 for earlier in sequence {
                     pair.execute_engine(&operations[usize::from(*earlier)]);
                 }
@@ -206,6 +247,8 @@ impl fmt::Display for Operation {
         match self {
             Operation::Ask(seat, request) => write!(f, "{seat} < {}", request.line()),
             Operation::Switch(seat) => write!(f, "{seat} goes or comes"),
+            Operation::Lose => write!(f, "the session loses its connection"),
+            Operation::Resume(seat) => write!(f, "the session is resumed by {seat}"),
             Operation::Pass => write!(f, "time passes"),
         }
     }
@@ -216,6 +259,8 @@ struct Pair {
     engine: Engine<BuildHasherDefault<Collision>>,
     model: Model,
     sessions: Vec<Option<SessionKey>>,
+    /// The session that stays when its connection is lost, and the seat that it has.
+    lasting: Option<(SessionKey, Option<usize>)>,
     now: u64,
     /// Of the last operation.
     said: Vec<(usize, String)>,
@@ -240,21 +285,30 @@ struct Recorded(Vec<(usize, String)>);
 
 impl Replies for Recorded {
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>) {
+        // Nothing is sent to a session without a connection.
+        let Some(seat) = usize::try_from(to.to_bits()).ok().filter(|seat| *seat < SEATS_MAX) else { return };
         let mut line = Vec::new();
         reply.encode(&mut line);
         line.pop();
-        let seat = usize::try_from(to.to_bits()).expect("a seat");
         self.0.push((seat, String::from_utf8(line).expect("replies are UTF-8")));
     }
 }
 
+/// Of the reply to a resumption, what the session still has.
+fn kept(reply: &str) -> String {
+    let reply: Value = serde_json::from_str(reply).expect("a reply is JSON");
+    json!({ "held": reply["held"], "waiting": reply["waiting"] }).to_string()
+}
+
 impl Pair {
-    fn new(seats: usize) -> Self {
+    /// `has_lasting`: seat 0 has a session that can be resumed, and seat 1 is empty.
+    fn new(seats: usize, has_lasting: bool) -> Self {
         let limits = Limits {
             connection_locks_max: 10,
             lock_waits_max: 10,
             reply_bytes_max: 10_000,
             closing_locks_max: 10,
+            sessions_max: 10,
             turn_grants_max: 1,
             first_token: 1,
         };
@@ -270,10 +324,16 @@ impl Pair {
         let engine = Engine::with_hasher(of_engine, tokens, BuildHasherDefault::default());
         let model = Model::new(limits);
         let (said, expected) = (Vec::new(), Vec::new());
-        let mut pair = Pair { engine, model, sessions: vec![None; seats], now: 0, said, expected };
-        for seat in 0..seats {
+        let sessions = vec![None; seats];
+        let mut pair = Pair { engine, model, sessions, lasting: None, now: 0, said, expected };
+        for seat in (0..seats).filter(|seat| !has_lasting || *seat != 1) {
             pair.execute_model(&Operation::Switch(seat));
             pair.execute_engine(&Operation::Switch(seat));
+        }
+        if has_lasting {
+            let greeting = Greeting { grace: Some(GRACE), resume: None };
+            pair.model.greet(0, greeting, 0).expect("there is room for one");
+            pair.lasting = pair.sessions[0].map(|session| (session, Some(0)));
         }
         pair
     }
@@ -282,6 +342,8 @@ impl Pair {
     fn is_possible(&self, operation: &Operation) -> bool {
         match operation {
             Operation::Ask(seat, _) => self.sessions[*seat].is_some(),
+            Operation::Lose => matches!(self.lasting, Some((_, Some(_)))),
+            Operation::Resume(seat) => self.lasting.is_some_and(|(_, now)| now != Some(*seat)),
             Operation::Switch(_) | Operation::Pass => true,
         }
     }
@@ -297,7 +359,9 @@ impl Pair {
         match operation {
             Operation::Ask(seat, request) => replies.0.extend(self.say(*seat, &request.line())),
             Operation::Switch(seat) => self.switch(*seat, &mut replies),
-            Operation::Pass => while self.engine.expire_next(now, now, &mut replies) {},
+            Operation::Lose => self.lose(),
+            Operation::Resume(seat) => self.resume(*seat, &mut replies),
+            Operation::Pass => self.expire(&mut replies),
         }
         self.said = replies.0;
     }
@@ -310,6 +374,16 @@ impl Pair {
             Operation::Ask(seat, request) => said.extend(model.request(*seat, request, now)),
             Operation::Switch(seat) if model.is_connected(*seat) => said.extend(model.disconnect(*seat, now)),
             Operation::Switch(seat) => model.connect(*seat, Peer::Unix(*seat as u64).to_string()),
+            Operation::Lose => {
+                let seat = self.lasting.and_then(|(_, seat)| seat).expect("it is possible");
+                said.extend(model.lose(seat, now));
+            }
+            Operation::Resume(seat) => {
+                model.connect(*seat, Peer::Unix(*seat as u64).to_string());
+                let greeted = model.greet(*seat, Greeting { grace: None, resume: Some(Some(1)) }, now);
+                let keys = greeted.expect("it is not refused").keys;
+                said.push((*seat, kept(&format!("{{{}}}", &keys[1..]))));
+            }
             Operation::Pass => said.extend(std::iter::from_fn(|| model.expire_next(now)).flatten()),
         }
         self.expected = said;
@@ -328,10 +402,59 @@ impl Pair {
         };
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut replies),
+            Command::Transfer(transfer) => {
+                let to = transfer.to.as_ref().map(|name| name.parse().ok());
+                self.engine.transfer(transfer, to, &context, &mut replies);
+            }
             Command::Revoke(revocation) => self.engine.revoke(revocation, None, &context, &mut replies),
             other => unreachable!("the model does not know {other:?}"),
         }
         replies.0
+    }
+
+    fn lose(&mut self) {
+        let (session, seat) = self.lasting.as_mut().expect("it is possible");
+        let seat = seat.take().expect("it is possible");
+        self.sessions[seat] = None;
+        let grace = officer::time::Span::from_nanos(GRACE);
+        self.engine.detach(*session, Peer::Session(1), grace, Moment::from_nanos(self.now));
+    }
+
+    fn resume(&mut self, seat: usize, replies: &mut Recorded) {
+        let (session, before) = self.lasting.as_mut().expect("it is possible");
+        if let Some(before) = before.replace(seat) {
+            self.sessions[before] = None;
+        }
+        self.sessions[seat] = Some(*session);
+        let (connection, peer) = (ConnectionKey::from_bits(seat as u64), Peer::Unix(seat as u64));
+        self.engine.attach(*session, connection, peer);
+        let mut rows = Resumed::new(10_000);
+        self.engine.write_resumed(*session, Moment::from_nanos(self.now), &mut rows);
+        let limits = HelloLimits {
+            line_bytes_max: 0,
+            connection_locks_max: 0,
+            lock_waits_max: 0,
+            reply_bytes_max: 0,
+            max_idle: None,
+            silent_after: None,
+        };
+        let outcome = Outcome::Hello { connection: peer, limits, session: None, resumed: Some(&rows) };
+        let mut line = Recorded::default();
+        line.push(connection, &Reply { id: None, owner: None, outcome });
+        replies.0.push((seat, kept(&line.0[0].1)));
+    }
+
+    /// What is due happens, as the server has it.
+    fn expire(&mut self, replies: &mut Recorded) {
+        let now = Moment::from_nanos(self.now);
+        loop {
+            if let Some(session) = self.engine.next_over(now) {
+                self.engine.disconnect(session, now, replies);
+                self.lasting = None;
+            } else if !self.engine.expire_next(now, now, replies) {
+                return;
+            }
+        }
     }
 
     fn switch(&mut self, seat: usize, replies: &mut Recorded) {
@@ -357,9 +480,11 @@ impl Pair {
         }
         self.engine.check_all();
         let (next, due) = (self.engine.next_deadline().map(Moment::as_nanos), self.model.next_due());
+        // While a grace runs there is a turn more often than once a second.
+        let is_step = self.model.next_step().is_some_and(|step| next.is_some_and(|next| next <= step));
         // The timeout of a wait that is left over comes to nothing.
         let is_early = next.is_some_and(|next| due.is_none_or(|due| next < due));
-        if next != due && !(self.model.has_left_over() && is_early) {
+        if next != due && !(self.model.has_left_over() && is_early) && !is_step {
             return Err(format!("the next deadline is {next:?}, and should be {due:?}"));
         }
         let (stats, counts) = (self.engine.stats(), self.model.counts);

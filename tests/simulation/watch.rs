@@ -68,6 +68,8 @@ fn read(line: &str) -> Option<Event> {
     let text = parts.next().unwrap_or("");
     match sign {
         "<" => Some(Event::Received(number_of(name), unescaped(text))),
+        ">" if text.contains("\"notice\":\"event\"") => Some(Event::Happened(number_of(name), unescaped(text))),
+        ">" if text.contains("\"result\":\"stats\"") => Some(Event::Counted(number_of(name), unescaped(text))),
         ">" if text.contains("\"error\"") => Some(Event::Refused(number_of(name), unescaped(text))),
         ">" if text.contains("\"result\":\"connections\"") => Some(Event::Listed(number_of(name), unescaped(text))),
         ">" if text.contains("\"result\":\"deadlock\"") => Some(Event::Deadlocked(number_of(name), unescaped(text))),

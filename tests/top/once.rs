@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use crate::support::patience::eventually;
 use crate::support::server::{PROGRAM, Server, officer, run};
 use crate::terminal::Terminal;
 use crate::{holder, waiter};
@@ -74,6 +75,20 @@ fn owners_leases_labels_and_closed_locks_are_shown() {
     assert!(lines[2].ends_with("  NOTES") && lines[3].ends_with("  -"), "{lines:?}");
     assert!(lines[4].contains("  owner o7, lease 16m") && lines[4].ends_with(" left, 'raid'"), "{lines:?}");
     assert!(lines[5].ends_with("  shared") && lines[6].contains("  closed, 16m"), "{lines:?}");
+}
+
+#[test]
+fn sessions_without_a_connection_are_shown_with_the_time_to_resume() {
+    let server = Server::tcp(&[]);
+    let mut ann = holder(&server, "x", "ann");
+    assert_eq!(ann.ask(r#"{"command":"hello","session":{"grace":300}}"#)["result"], "hello");
+    assert!(!once(&server, ("140", "20"), &[])[2].contains("NOTES"));
+    drop(ann);
+    eventually("the connection is gone", || once(&server, ("140", "20"), &[])[3].contains("session:1"));
+    let lines = once(&server, ("140", "20"), &[]);
+    let row = words(&lines[3]);
+    assert_eq!((row[0], row[1], row[2]), ("x", "session:1", "ann"));
+    assert!(lines[2].ends_with("  NOTES") && row.last().unwrap().starts_with("disconnected, 4m"), "{lines:?}");
 }
 
 #[test]

@@ -11,13 +11,17 @@ use super::{output, tell_empty, write_json};
 use crate::client::{ConnectionDetail, LockDetail, PlaceDetail};
 use crate::console::Failure;
 use crate::console::address::ServerOptions;
+use crate::console::place::detached;
 use crate::console::shown::{Shown, Span};
 
-const AFTER: &str = r#"With --json every connection is one JSON object on one line. Times are in seconds:
+const AFTER: &str = r#"A session that has lost its connection is listed as session:N until it is resumed, or its time to resume is over. 'officer kick session:N' ends it at once. NOTES tell that time, and the session of a connection that has one.
+
+With --json every connection is one JSON object on one line. Times are in seconds:
   {"connection":"127.0.0.1:40312","client":"4711@web1 deploy.sh",
    "age":61.5,"silent_for":4.2,"unsent":0,
    "holds":[{"name":"boss:17","held_for":12.5}],
    "waits_for":[{"name":"boss:18","waited_for":3.2}]}
+These keys are there if they apply: client, session, grace_left (of a session that has lost its connection).
 
 Exit status:
   0   the connections were listed, even if there were none
@@ -60,11 +64,15 @@ struct Connection {
 }
 
 /// Whether it is alive, as far as the server can tell.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Life {
     age: f64,
     silent_for: f64,
     unsent: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grace_left: Option<f64>,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +98,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<&'a str>,
     #[serde(flatten)]
-    life: Option<Life>,
+    life: Option<&'a Life>,
     holds: &'a [Name],
     waits_for: &'a [Name],
 }
@@ -110,12 +118,13 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
     if options.json {
         for (connection, of) in &all.connections {
             let (holds, waits_for) = (&of.holds.names, &of.waits_for.names);
-            let line = Line { connection, client: of.client.as_deref(), life: of.life, holds, waits_for };
+            let line = Line { connection, client: of.client.as_deref(), life: of.life.as_ref(), holds, waits_for };
             write_json(&mut out, &line)?;
         }
         out.flush().map_err(Failure::Output)?;
     } else {
-        let mut table = Table::new(out, ["CONNECTION", "CLIENT", "AGE", "SILENT", "UNSENT", "HOLDS", "WAITS FOR"]);
+        let heads = ["CONNECTION", "CLIENT", "AGE", "SILENT", "UNSENT", "HOLDS", "WAITS FOR", "NOTES"];
+        let mut table = Table::new(out, heads);
         for (connection, of) in &all.connections {
             of.rows(connection).try_for_each(|row| table.row(row)).map_err(Failure::Output)?;
         }
@@ -160,9 +169,9 @@ impl All {
             None if is_wanted => self.connections.entry(name).or_default(),
             None => return,
         };
-        let ConnectionDetail { client, age, silent_for, unsent, .. } = detail;
+        let ConnectionDetail { client, age, silent_for, unsent, session, grace_left, .. } = detail;
         connection.client = client;
-        connection.life = Some(Life { age, silent_for, unsent });
+        connection.life = Some(Life { age, silent_for, unsent, session, grace_left });
     }
 
     fn add_place(&mut self, name: &str, place: PlaceDetail, names: impl Fn(&mut Connection) -> &mut Names) {
@@ -179,26 +188,37 @@ impl All {
 
 impl Connection {
     /// A row with the first names, and further rows for the other ones that are shown.
-    fn rows<'a>(&'a self, connection: &'a str) -> impl Iterator<Item = [String; 7]> + 'a {
+    fn rows<'a>(&'a self, connection: &'a str) -> impl Iterator<Item = [String; 8]> + 'a {
         let rows = self.holds.names.len().max(self.waits_for.names.len()).max(1);
         (0..rows).map(move |index| {
-            let [connection, client, age, silent, unsent] = match index {
+            let [connection, client, age, silent, unsent, notes] = match index {
                 0 => self.cells(connection),
                 _ => Default::default(),
             };
-            [connection, client, age, silent, unsent, self.holds.cell(index), self.waits_for.cell(index)]
+            [connection, client, age, silent, unsent, self.holds.cell(index), self.waits_for.cell(index), notes]
         })
     }
 
-    fn cells(&self, connection: &str) -> [String; 5] {
-        let of_life = |cell: &dyn Fn(Life) -> String| self.life.map_or("-".to_owned(), cell);
+    fn cells(&self, connection: &str) -> [String; 6] {
+        let of_life = |cell: &dyn Fn(&Life) -> String| self.life.as_ref().map_or("-".to_owned(), cell);
         [
             Shown(connection).to_string(),
             Shown(self.client.as_deref().unwrap_or("-")).to_string(),
             of_life(&|life| Span::of_seconds(life.age).to_string()),
             of_life(&|life| Span::of_seconds(life.silent_for).to_string()),
             of_life(&|life| life.unsent.to_string()),
+            self.life.as_ref().map(Life::notes).unwrap_or_default(),
         ]
+    }
+}
+
+impl Life {
+    fn notes(&self) -> String {
+        match (self.grace_left, &self.session) {
+            (Some(left), _) => detached(left),
+            (None, Some(session)) => Shown(session).to_string(),
+            (None, None) => String::new(),
+        }
     }
 }
 
@@ -223,7 +243,7 @@ mod tests {
         PlaceDetail { connection: connection.to_owned(), ..PlaceDetail::default() }
     }
 
-    fn rows(has_every_name: bool) -> Vec<[String; 7]> {
+    fn rows(has_every_name: bool) -> Vec<[String; 8]> {
         let mut all = All { has_every_name, ..All::default() };
         for (name, waiting) in [("a", 1), ("b", 3), ("c", 1)] {
             all.add(
@@ -248,17 +268,20 @@ mod tests {
     fn a_connection_has_one_row_or_one_for_each_of_its_locks() {
         assert_eq!(
             rows(false),
-            [["ann", "-", "1m01s", "1.5s", "7", "a and 2 more", "-"], ["bob", "-", "-", "-", "-", "d", "a and 2 more"]]
+            [
+                ["ann", "-", "1m01s", "1.5s", "7", "a and 2 more", "-", ""],
+                ["bob", "-", "-", "-", "-", "d", "a and 2 more", ""]
+            ]
         );
         assert_eq!(
             rows(true),
             [
-                ["ann", "-", "1m01s", "1.5s", "7", "a", "-"],
-                ["", "", "", "", "", "b", ""],
-                ["", "", "", "", "", "c", ""],
-                ["bob", "-", "-", "-", "-", "d", "a"],
-                ["", "", "", "", "", "", "b"],
-                ["", "", "", "", "", "", "c"],
+                ["ann", "-", "1m01s", "1.5s", "7", "a", "-", ""],
+                ["", "", "", "", "", "b", "", ""],
+                ["", "", "", "", "", "c", "", ""],
+                ["bob", "-", "-", "-", "-", "d", "a", ""],
+                ["", "", "", "", "", "", "b", ""],
+                ["", "", "", "", "", "", "c", ""],
             ]
         );
     }

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::graces::Graces;
 use super::table::Table;
 use super::{client_of, output, tell, tell_empty, time_of, write_json};
 use crate::client::{Client, Error, LockDetail, PlaceDetail};
@@ -13,7 +14,7 @@ use crate::console::{Failure, one_lock};
 
 use std::io::Write;
 
-const AFTER: &str = r#"NOTES, if there are any, tell what is not plain: shared locks, units, owners, priorities, leases, labels. A lock that --min-hold or --lost-delay keeps closed has '-' for a holder.
+const AFTER: &str = r#"NOTES, if there are any, tell what is not plain: shared locks, units, owners, priorities, leases, labels. A holder or waiter called session:N has lost its connection: NOTES tell for how long it can resume, and 'officer kick session:N' ends it. A lock that --min-hold or --lost-delay keeps closed has '-' for a holder.
 
 With --json every lock is one JSON object on one line. Times are in seconds:
   {"name":"boss:17",
@@ -72,7 +73,8 @@ struct Line<'a> {
 
 pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
     let client = options.server.connect()?;
-    let locks = locks(&client, options).map(|lock| lock.map_err(|error| options.server.failure(error)));
+    let failure = |error| options.server.failure(error);
+    let locks = locks(&client, options).map(|lock| lock.map_err(failure));
     let mut out = output();
     if options.json {
         for lock in locks {
@@ -82,11 +84,12 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
         return out.flush().map_err(Failure::Output);
     }
     let mut table = Table::new(out, ["LOCK", "HOLDER", "CLIENT", "FOR", "WAITERS", "NOTES"]);
+    let mut graces = Graces::default();
     for lock in locks {
         let (name, detail) = lock?;
-        rows(&name, &detail, options.waiters, options.tokens)
-            .try_for_each(|row| table.row(row))
-            .map_err(Failure::Output)?;
+        graces.look(&client, &detail).map_err(failure)?;
+        let write = |row: [String; 6]| table.row(row).map_err(Failure::Output);
+        rows(&name, &detail, (options.waiters, options.tokens), &graces).try_for_each(write)?;
     }
     if !table.finish().map_err(Failure::Output)? {
         match options.exact {
@@ -113,9 +116,14 @@ fn locks<'a>(
 fn rows<'a>(
     name: &'a str,
     detail: &'a LockDetail,
-    has_waiters: bool,
-    has_tokens: bool,
+    (has_waiters, has_tokens): (bool, bool),
+    graces: &'a Graces,
 ) -> impl Iterator<Item = [String; 6]> + 'a {
+    let row = move |first: String, place: &PlaceDetail, count: String| {
+        let notes = [graces.note(&place.connection), notes(place, has_tokens, 0.0)];
+        let notes = notes.into_iter().filter(|note| !note.is_empty()).collect::<Vec<_>>().join(", ");
+        [first, Shown(&place.connection).to_string(), client_of(place), time_of(place), count, notes]
+    };
     let waiting = detail.waiting.to_string();
     let nobody = detail.holders.is_empty().then(|| {
         let notes = detail.closed_for.map(closed).unwrap_or_default();
@@ -123,12 +131,11 @@ fn rows<'a>(
     });
     let holders = detail.holders.iter().enumerate().map(move |(index, holder)| {
         let count = if index == 0 { waiting.clone() } else { String::new() };
-        row(Shown(name).to_string(), holder, count, has_tokens)
+        row(Shown(name).to_string(), holder, count)
     });
     let listed = if has_waiters { detail.waiters.as_slice() } else { &[] };
-    let waiters = (1..)
-        .zip(listed)
-        .map(move |(position, waiter)| row(format!("  waiter {position}"), waiter, String::new(), has_tokens));
+    let waiters =
+        (1..).zip(listed).map(move |(position, waiter)| row(format!("  waiter {position}"), waiter, String::new()));
     let hidden = detail.waiting.saturating_sub(detail.waiters.len() as u64);
     let more = (has_waiters && hidden > 0).then(|| {
         let mut cells = <[String; 6]>::default();
@@ -136,11 +143,6 @@ fn rows<'a>(
         cells
     });
     nobody.into_iter().chain(holders).chain(waiters).chain(more)
-}
-
-fn row(first: String, place: &PlaceDetail, count: String, has_token: bool) -> [String; 6] {
-    let holder = Shown(&place.connection).to_string();
-    [first, holder, client_of(place), time_of(place), count, notes(place, has_token, 0.0)]
 }
 
 #[cfg(test)]
@@ -159,7 +161,7 @@ mod tests {
             waiting: 1001,
             ..LockDetail::default()
         };
-        let all: Vec<_> = rows("a\n", &detail, true, false).collect();
+        let all: Vec<_> = rows("a\n", &detail, (true, false), &Graces::default()).collect();
         assert_eq!(
             all,
             [
@@ -169,7 +171,7 @@ mod tests {
                 ["  and 1000 more", "", "", "", "", ""],
             ]
         );
-        assert_eq!(rows("a", &detail, false, false).count(), 2);
+        assert_eq!(rows("a", &detail, (false, false), &Graces::default()).count(), 2);
     }
 
     #[test]
@@ -180,7 +182,7 @@ mod tests {
             closed_for: Some(75.0),
             ..LockDetail::default()
         };
-        let all: Vec<_> = rows("a", &detail, true, true).collect();
+        let all: Vec<_> = rows("a", &detail, (true, true), &Graces::default()).collect();
         let expected = [["a", "-", "-", "-", "1", "closed, 1m15s left"], ["  waiter 1", "unix:3", "-", "0.5s", "", ""]];
         assert_eq!(all, expected);
     }

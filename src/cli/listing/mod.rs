@@ -4,6 +4,7 @@
 //! may or may not be listed.
 
 pub(super) mod connections;
+mod graces;
 pub(super) mod locks;
 mod table;
 

@@ -156,7 +156,10 @@ impl Cells {
         let is_deadlock = model.circles().iter().any(|circle: &Circle| circle.has_lock(&row.name));
         let closed_for = row.closed_until.map(|until| until - now).filter(|left| *left > 0.0);
         let of_holder = row.holder.as_ref().map(|holder| notes(&holder.place, false, now - holder.seen_at));
-        let all_notes = [is_deadlock.then(|| "DEADLOCK".to_owned()), of_holder.filter(|notes| !notes.is_empty())];
+        let life = row.holder.as_ref().and_then(|holder| holder.life);
+        let of_life = life.and_then(|life| life.note(now));
+        let of_holder = of_holder.filter(|notes| !notes.is_empty());
+        let all_notes = [is_deadlock.then(|| "DEADLOCK".to_owned()), of_life, of_holder];
         let since = |since: Moment| Span::of_seconds(now - since).to_string();
         let others = match row.holders {
             0 | 1 => String::new(),
@@ -173,9 +176,7 @@ impl Cells {
                 .and_then(|holder| holder.place.client.as_ref())
                 .map_or_else(nobody, |client| Shown(client).to_string()),
             held: holder.map_or_else(nobody, |holder| since(holder.since)),
-            silent: holder
-                .and_then(|holder| holder.life)
-                .map_or_else(nobody, |life| Span::of_seconds(life.silent_for()).to_string()),
+            silent: life.map_or_else(nobody, |life| Span::of_seconds(life.silent_for()).to_string()),
             waiters: Count(row.waiters).to_string(),
             longest: row.waited_since.map_or_else(nobody, since),
             notes: all_notes.into_iter().flatten().collect::<Vec<_>>().join(", "),

@@ -65,12 +65,10 @@ pub(super) fn draw(
 fn rows(queue: &Queue, circles: &[Circle], seen: &Seen, now: Moment, has_token: bool) -> Vec<Cells> {
     let all_notes = |place: &PlaceDetail| {
         let is_deadlock = circles.iter().any(|circle| circle.has_place(&queue.name, place));
-        let notes = notes(place, has_token, now - seen.at);
-        match (is_deadlock, notes.is_empty()) {
-            (false, _) => notes,
-            (true, true) => "DEADLOCK".to_owned(),
-            (true, false) => format!("DEADLOCK, {notes}"),
-        }
+        let of_life = queue.lives.get(&place.connection).and_then(|life| life.note(now));
+        let notes = Some(notes(place, has_token, now - seen.at)).filter(|notes| !notes.is_empty());
+        let all = [is_deadlock.then(|| "DEADLOCK".to_owned()), of_life, notes];
+        all.into_iter().flatten().collect::<Vec<_>>().join(", ")
     };
     let cells = |first: String, place: &PlaceDetail| {
         let life = queue.lives.get(&place.connection);

@@ -154,7 +154,7 @@ fn nothing_breaks_the_screen_at_any_size() {
     };
     let Order::Look(number, _) = queue.order() else { unreachable!() };
     queue.learn(News::One(number, Some(detail), 0.0), 0.0);
-    let life = Life { since: f64::MIN, silent_since: f64::MAX, unsent: u64::MAX, seen_at: 0.0 };
+    let life = Life { since: f64::MIN, silent_since: f64::MAX, unsent: u64::MAX, grace_until: None, seen_at: 0.0 };
     queue.learn(News::Lives(number, [(evil.to_owned(), life)].into()), 0.0);
     models.push(queue);
     let mut told = model(rows());

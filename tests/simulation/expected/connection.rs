@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Asked;
+use super::watchers::{Events, Watch};
 use crate::memory::Wire;
 
 /// A connection as its client and the network see it.
@@ -29,6 +30,8 @@ pub(super) struct Connection {
     /// What it is to be sent, and how many bytes of that are outstanding.
     pub(super) replies: VecDeque<String>,
     pub(super) unsent: usize,
+    pub(super) events: Events,
+    pub(super) watch: Option<Watch>,
     /// Bytes that its client received, of a line that is not whole.
     pub(super) partial: Vec<u8>,
     /// How much of the wire was looked at.

@@ -2,18 +2,19 @@
 
 use serde_json::Value;
 
-use super::connection::{Connection, Leave, Phase};
+use super::connection::{Leave, Phase};
 use super::{Asked, Expected, Number, TIMELY, Told, broken, ensure, returned};
 use crate::coverage::{Event as Happening, command, reply as kind};
-use crate::limits::Limits;
-use crate::model::{Ask, Request, Said, WORDING, error, error_on, is_same, seconds, with_id, with_owner};
-use crate::sizes::Id;
-
-/// What a server has beyond the commands and fields of the first one.
-const FEATURES: &str = r#"["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","notices","strict"]"#;
+use crate::model::{Ask, Request, Said, WATCHERS, WORDING, error, error_on, is_same, with_id, with_owner};
 
 fn is_deadlock(reply: &str) -> bool {
     reply.contains("\"result\":\"deadlock\"")
+}
+
+/// Whether a text is this one, but for bytes of which the server does not tell.
+fn is_masked(text: &str, whole: &str) -> bool {
+    let mut bytes = text.bytes().zip(whole.bytes());
+    text.len() == whole.len() && bytes.all(|(told, is)| told == is || told == b'*')
 }
 
 impl Expected {
@@ -26,10 +27,16 @@ impl Expected {
         let is_paused = connection.unsent >= self.limits.outbox_pause_bytes;
         ensure!(!is_paused, "{name} is served although its output is full: {text}");
         let Some(line) = connection.lines.pop_front() else { broken(format!("{name} did not send {text}")) };
-        ensure!(line.text == text, "{name} sent {}, not {text}", line.text);
+        let is_told = line.text == text || line.asked.is_resumption() && is_masked(text, &line.text);
+        ensure!(is_told, "{name} sent {}, not {text}", line.text);
         ensure!(line.end <= connection.read, "the end of this line was not read from {name}: {text}");
         ensure!(text.len() <= self.limits.line_bytes_max, "{name} sent a line over the limit");
         self.tell(number, '<', text);
+        self.mark_watchers();
+        if self.connections[number].has_session {
+            // A `hello` that resumes a session is not counted: its connection has none yet.
+            self.locks.count_line(number);
+        }
         self.execute(number, line.asked);
         if self.is_too_long(number) {
             self.answer_too_long(number);
@@ -49,18 +56,16 @@ impl Expected {
                 let mut said = self.locks.request(number, &request, self.now);
                 self.check_cycle(number, &request, &mut said);
                 self.count_met();
-                let is_wait = said.is_empty() && matches!(request.ask, Ask::Lock(_));
+                let is_wait = said.iter().all(|(to, _)| *to == WATCHERS) && matches!(request.ask, Ask::Lock(_));
                 if is_wait && self.locks.held_and_waiting().1 == waits {
                     self.coverage.count("a second request joined a wait");
                 }
                 self.push_all(said);
             }
-            Asked::Hello { label, max_idle, strict, notices, id } => {
-                if let Some(wants_notices) = notices {
-                    self.locks.set_notices(number, wants_notices);
-                }
-                self.hello(number, label, max_idle, strict, id);
-            }
+            Asked::Hello(hello) => self.hello(number, hello),
+            Asked::Watch { prefix, id } => self.watch(number, Some(prefix), returned(id.as_ref())),
+            Asked::Unwatch { id } => self.watch(number, None, returned(id.as_ref())),
+            Asked::Stats { id } => self.stats(number, returned(id.as_ref())),
             Asked::Kick { connection, id } => self.kick(number, &connection, returned(id.as_ref())),
             Asked::Page(page) => self.list_connections(number, &page),
             Asked::IfNotStrict { refusal, .. } if self.connections[number].is_strict => {
@@ -82,71 +87,13 @@ impl Expected {
         }
     }
 
-    pub(super) fn hello(
-        &mut self,
-        number: Number,
-        label: Option<String>,
-        max_idle: Option<u64>,
-        strict: Option<bool>,
-        id: Option<Id>,
-    ) {
-        self.coverage.count("command hello");
-        if let Some(label) = label {
-            self.locks.set_label(number, &label);
-        }
-        let of_all = self.limits.max_idle.unwrap_or(u64::MAX);
-        let connection = &mut self.connections[number];
-        if let Some(max_idle) = max_idle {
-            // Up to whole milliseconds.
-            connection.max_idle = max_idle.checked_next_multiple_of(1_000_000).unwrap_or(u64::MAX).min(of_all);
-        }
-        if let Some(is_strict) = strict {
-            connection.is_strict = is_strict;
-        }
-        let max_idle = if connection.max_idle == u64::MAX { 0 } else { connection.max_idle };
-        let Limits { line_bytes_max, connection_locks_max, lock_waits_max, reply_bytes_max, .. } = &self.limits;
-        let reply = format!(
-            r#"{{"result":"hello","server":"officer","version":"{}","connection":"{}","limits":{{"line_bytes_max":{line_bytes_max},"connection_locks_max":{connection_locks_max},"lock_waits_max":{lock_waits_max},"reply_bytes_max":{reply_bytes_max},"max_idle":{},"silent_after":{}}},"features":{FEATURES},"resumed":false}}"#,
-            env!("CARGO_PKG_VERSION"),
-            connection.name,
-            seconds(max_idle),
-            seconds(max_idle),
-        );
-        self.push(number, with_id(reply, returned(id.as_ref())));
-    }
-
-    pub(super) fn kick(&mut self, number: Number, name: &str, id: Option<&str>) {
-        self.coverage.count("command kick");
-        if !self.may_kick(number) {
-            self.push(number, with_id(error("not_allowed", None), id));
-            return;
-        }
-        let is_it = |connection: &Connection| connection.name == name && connection.has_session;
-        let Some(kicked) = self.there.iter().copied().find(|number| is_it(&self.connections[*number])) else {
-            self.push(number, with_id(r#"{"result":"kick_failed"}"#.to_owned(), id));
-            return;
-        };
-        let answer = with_id(r#"{"result":"kicked"}"#.to_owned(), id);
-        if kicked == number {
-            self.push(number, answer.clone());
-        }
-        if self.connections[kicked].phase == Phase::Open {
-            self.coverage.count("end kicked");
-        }
-        self.doom(kicked, Leave::Sent);
-        self.end_session(kicked);
-        if kicked != number {
-            self.push(number, answer);
-        }
-    }
-
     /// Counts what is rare.
     pub(super) fn count_met(&mut self) {
         self.locks.take_met().into_iter().for_each(|what| self.coverage.count(what));
     }
 
     /// Whether a connection may end others, and revoke what they hold.
-    fn may_kick(&self, number: Number) -> bool {
+    pub(super) fn may_kick(&self, number: Number) -> bool {
         self.connections[number].is_near || self.limits.kick_from_anywhere
     }
 
@@ -166,6 +113,9 @@ impl Expected {
 
     pub(super) fn answer_too_long(&mut self, number: Number) {
         self.coverage.count("limit line_bytes_max");
+        if self.connections[number].has_session {
+            self.locks.count_line(number);
+        }
         self.push(number, error("line_too_long", None));
         self.doom(number, Leave::Read);
     }
@@ -178,21 +128,25 @@ impl Expected {
     /// Waits whose time is up, as many as a turn may end.
     pub(super) fn time_out(&mut self) {
         let bytes_max = self.limits.turn_expiry_bytes;
-        let mut bytes = 0;
-        for count in 0.. {
-            if self.locks.next_due().is_none_or(|at| at > self.horizon) {
-                return;
-            }
+        let (mut bytes, mut count, mut sessions) = (0, 0, 0);
+        while self.locks.next_due().is_some_and(|at| at <= self.horizon) {
             if count == self.limits.turn_expiries_max {
                 return self.coverage.count("cut turn_expiries_max");
             }
             if bytes >= bytes_max {
                 return self.coverage.count("cut turn_expiry_bytes");
             }
+            let is_grace = self.locks.is_grace_next();
+            self.coverage.event(if is_grace { Happening::Grace } else { Happening::Timeout });
+            self.mark_watchers();
             let said = self.locks.expire_next(self.now).expect("one is due");
-            self.coverage.event(Happening::Timeout);
+            count += 1;
             for (to, reply) in said {
                 bytes += self.push(to, reply);
+            }
+            sessions += usize::from(is_grace);
+            if sessions == self.limits.turn_ends_max {
+                return self.coverage.count("cut turn_ends_max by sessions");
             }
         }
     }
@@ -201,7 +155,7 @@ impl Expected {
     pub(super) fn end_sessions(&mut self) {
         for _ in 0..self.limits.turn_ends_max {
             let Some(number) = self.doomed.pop_front() else { return };
-            self.end_session(number);
+            self.lose(number);
             let connection = &mut self.connections[number];
             connection.phase = match connection.phase {
                 Phase::Doomed(Leave::Now) => Phase::Closing,
@@ -211,6 +165,19 @@ impl Expected {
         }
         if !self.doomed.is_empty() {
             self.coverage.count("cut turn_ends_max");
+        }
+    }
+
+    /// A connection's part is over. Its session stays, if it has one.
+    fn lose(&mut self, number: Number) {
+        self.connections[number].watch = None;
+        self.mark_watchers();
+        if std::mem::take(&mut self.connections[number].has_session) {
+            if let Some(session) = self.locks.session_of(number) {
+                self.lost.insert(session, (self.connections[number].last_input, self.now));
+            }
+            let said = self.locks.lose(number, self.now);
+            self.push_all(said);
         }
     }
 
@@ -229,7 +196,9 @@ impl Expected {
 
     /// A reply is decided. Returns how many bytes that adds to the receiver's output.
     pub(super) fn push(&mut self, to: Number, mut reply: String) -> usize {
-        let now = self.now;
+        if to == WATCHERS {
+            return self.spread(&reply);
+        }
         let connection = &mut self.connections[to];
         if connection.phase != Phase::Open {
             if reply.contains("\"acquired\"") {
@@ -247,6 +216,9 @@ impl Expected {
         if reply.contains("\"result\":\"connections\"") && !matches!(self.take_told(to), Some(Told::Listing(_))) {
             broken(format!("{} is not sent {reply}", self.name(to)));
         }
+        if reply.contains("\"result\":\"stats\"") && !matches!(self.take_told(to), Some(Told::Stats(_))) {
+            broken(format!("{} is not sent {reply}", self.name(to)));
+        }
         if is_deadlock(&reply) && !matches!(self.take_told(to), Some(Told::Deadlock(_))) {
             broken(format!("{} is not sent {reply}", self.name(to)));
         }
@@ -257,13 +229,19 @@ impl Expected {
             }
         }
         self.tell(to, '>', &reply);
-        let connection = &mut self.connections[to];
-        if connection.unsent == 0 {
-            connection.last_progress = now;
-        }
         reply.push('\n');
         let bytes = reply.len();
-        connection.replies.push_back(reply);
+        self.connections[to].replies.push_back(reply);
+        self.owe(to, bytes);
+        bytes
+    }
+
+    /// So many more bytes are to be sent.
+    pub(super) fn owe(&mut self, to: Number, bytes: usize) {
+        let connection = &mut self.connections[to];
+        if connection.unsent == 0 {
+            connection.last_progress = self.now;
+        }
         connection.unsent += bytes;
         self.unsent += bytes;
         if connection.unsent > self.limits.outbox_bytes_max {
@@ -275,7 +253,6 @@ impl Expected {
             let largest = self.who_owes_most();
             self.doom(largest, Leave::Now);
         }
-        bytes
     }
 
     /// What the server says of the next reply to a connection of which it says something.
@@ -317,5 +294,6 @@ impl Expected {
         let connection = &mut self.connections[number];
         self.unsent -= std::mem::take(&mut connection.unsent);
         connection.replies.clear();
+        connection.events.clear();
     }
 }

@@ -14,6 +14,7 @@ impl Expected {
             Event::Received(..) => true,
             Event::Refused(number, _) => self.is_too_long(*number),
             Event::Listed(..) | Event::Timely(..) | Event::Deadlocked(..) | Event::Ended(..) => false,
+            Event::Counted(..) | Event::Happened(..) => false,
         }
     }
 
@@ -54,6 +55,8 @@ impl Expected {
             | Event::Listed(number, _)
             | Event::Deadlocked(number, _)
             | Event::Timely(number, _)
+            | Event::Counted(number, _)
+            | Event::Happened(number, _)
             | Event::Received(number, _)
             | Event::Call(number, _)) = event;
             let connection = &self.connections[*number];

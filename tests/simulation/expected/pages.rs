@@ -31,8 +31,8 @@ pub(crate) struct Listing {
     /// Whether all of them list idle connections too.
     has_idle: bool,
     /// Connections that exist since before the first page.
-    there: Vec<Number>,
-    listed: Vec<Number>,
+    there: Vec<String>,
+    listed: Vec<String>,
 }
 
 impl Expected {
@@ -51,13 +51,10 @@ impl Expected {
         };
         let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| broken(format!("{text}: {error}")));
         let rows = self.rows(page, &value["value"]);
-        let listed: Vec<(Number, &str, &str)> = rows
-            .iter()
-            .map(|(number, row)| (*number, self.name(*number), row.as_str()))
-            .filter(|(_, name, _)| value["value"].get(name).is_some())
-            .collect();
+        let listed: Vec<(String, String)> =
+            rows.iter().filter(|(name, _)| value["value"].get(name).is_some()).cloned().collect();
         let next = value["next"].as_str();
-        let shown = object(listed.iter().map(|(_, name, row)| ((*name).to_owned(), (*row).to_owned())).collect());
+        let shown = object(listed.clone());
         let is_small = listed.len() <= page.limit.unwrap_or(ROWS_MAX) && shown.len() <= self.limits.reply_bytes_max;
         ensure!(is_small, "this page is larger than it may be: {text}");
         let next_field = next.map_or(String::new(), |next| format!(r#","next":{}"#, quoted(next)));
@@ -65,7 +62,10 @@ impl Expected {
         let reply = with_id(reply, returned(page.id.as_ref()));
         ensure!(is_same(&reply, &text), "this page of connections is wrong: {text}\nshould be: {reply}");
 
-        let listed: Vec<Number> = listed.into_iter().map(|(number, ..)| number).collect();
+        let listed: Vec<String> = listed.into_iter().map(|(name, _)| name).collect();
+        if listed.iter().any(|name| name.starts_with("session:")) {
+            self.coverage.count("a session listed that has no connection");
+        }
         let listing = self.follow(page, &rows, &listed, next.unwrap_or(""));
         if next.is_none() {
             self.check_complete(page, &listing);
@@ -74,26 +74,46 @@ impl Expected {
         self.push(number, text);
     }
 
-    /// The connections that a page may list, with their rows. `told`: the rows that it has.
-    fn rows(&self, page: &Page, told: &Value) -> Vec<(Number, String)> {
+    /// What a page may list, with the rows: connections, and sessions without one. `told`: the rows that it has.
+    fn rows(&self, page: &Page, told: &Value) -> Vec<(String, String)> {
         let known = self.there.iter().map(|number| (*number, &self.connections[*number]));
         let known = known.filter(|(_, connection)| connection.has_session);
-        let row = |(number, connection): (Number, &Connection)| {
-            let (label, names, holds) = self.locks.of_connection(number);
-            if names.is_empty() && !page.has_idle {
-                return None;
-            }
-            if !page.has_detail {
-                return Some((number, array(&names)));
-            }
-            let client = if label.is_empty() { String::new() } else { format!(r#""client":{},"#, quoted(label)) };
-            let (waits, unsent) = (names.len() - holds, connection.unsent);
-            let silence = self.silence(connection, told[&connection.name]["silent_for"].as_f64());
-            let (age, silence) = (seconds(self.now - connection.since), seconds(silence));
-            let numbers = format!(r#""holds":{holds},"waits":{waits},"unsent":{unsent}"#);
-            Some((number, format!(r#"{{{client}{numbers},"age":{age},"silent_for":{silence}}}"#)))
-        };
-        known.filter_map(row).collect()
+        let mut rows: Vec<(String, String)> = known
+            .filter_map(|(number, connection)| {
+                let silence = self.silence(connection, told[&connection.name]["silent_for"].as_f64());
+                let (age, silence) = (seconds(self.now - connection.since), seconds(silence));
+                let session = self.locks.session_of(number);
+                let session = session.map_or(String::new(), |number| format!(r#","session":"session:{number}""#));
+                let keys = format!(r#""unsent":{},"age":{age},"silent_for":{silence}{session}"#, connection.unsent);
+                Some((connection.name.clone(), self.row(page, number, &keys)?))
+            })
+            .collect();
+        for (seat, number, since, until) in self.locks.sessions_away() {
+            let name = format!("session:{number}");
+            let (last_input, lost) = self.lost[&number];
+            let silence = told[&name]["silent_for"].as_f64();
+            let silence = Self::told_silence(silence, self.now - lost, self.now - last_input);
+            let (age, silence) = (seconds(self.now - since), seconds(silence));
+            let left = seconds(until.saturating_sub(self.now));
+            let keys =
+                format!(r#""unsent":0,"age":{age},"silent_for":{silence},"session":"{name}","grace_left":{left}"#);
+            rows.extend(self.row(page, seat, &keys).map(|row| (name, row)));
+        }
+        rows
+    }
+
+    /// A row with these further details, if there is to be one.
+    fn row(&self, page: &Page, seat: usize, keys: &str) -> Option<String> {
+        let (label, names, holds) = self.locks.of_connection(seat);
+        if names.is_empty() && !page.has_idle {
+            return None;
+        }
+        if !page.has_detail {
+            return Some(array(&names));
+        }
+        let client = if label.is_empty() { String::new() } else { format!(r#""client":{},"#, quoted(label)) };
+        let waits = names.len() - holds;
+        Some(format!(r#"{{{client}"holds":{holds},"waits":{waits},{keys}}}"#))
     }
 
     /// For how long a connection has been silent. Had it input that was not executed, that may be counted from then on, and
@@ -102,6 +122,10 @@ impl Expected {
         let longest = self.now - connection.last_input;
         let is_ending = connection.phase != Phase::Open;
         let shortest = if is_ending { 0 } else { longest.min(self.now - connection.last_waiting) };
+        Self::told_silence(told, shortest, longest)
+    }
+
+    fn told_silence(told: Option<f64>, shortest: u64, longest: u64) -> u64 {
         let told = told.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let told = told.and_then(|told| u64::try_from((told + Duration::from_micros(500)).as_millis()).ok());
         let is_possible = |told: &u64| (shortest / 1_000_000..=longest / 1_000_000).contains(told);
@@ -112,9 +136,9 @@ impl Expected {
     fn refuse_page(&mut self, number: Number, page: &Page) {
         // Some milliseconds less may have more digits.
         let slack = if page.has_detail { ".999".len() } else { 0 };
-        let size = |number: Number, row: &str| quoted(self.name(number)).len() + ":,".len() + row.len() + slack;
+        let size = |name: &str, row: &str| quoted(name).len() + ":,".len() + row.len() + slack;
         let rows = self.rows(page, &Value::Null);
-        let mut sizes: Vec<usize> = rows.iter().map(|(number, row)| size(*number, row)).collect();
+        let mut sizes: Vec<usize> = rows.iter().map(|(name, row)| size(name, row)).collect();
         sizes.sort_unstable_by(|one, other| other.cmp(one));
         let largest = 1 + sizes.iter().take(page.limit.unwrap_or(ROWS_MAX)).sum::<usize>();
         let name = self.name(number);
@@ -123,20 +147,26 @@ impl Expected {
     }
 
     /// The listing with this page, which has listed these of the `rows` that it could have.
-    fn follow(&self, page: &Page, rows: &[(Number, String)], listed: &[Number], next: &str) -> Listing {
+    fn follow(&self, page: &Page, rows: &[(String, String)], listed: &[String], next: &str) -> Listing {
         let mut listing = page.after.clone().unwrap_or_else(|| Listing {
             next: String::new(),
             has_idle: true,
-            there: rows.iter().map(|(number, _)| *number).collect(),
+            there: rows.iter().map(|(name, _)| name.clone()).collect(),
             listed: Vec::new(),
         });
-        if let Some(again) = listed.iter().find(|number| listing.listed.contains(number)) {
-            broken(format!("{} is on two pages of the same listing", self.name(*again)));
+        if let Some(again) = listed.iter().find(|name| listing.listed.contains(name)) {
+            broken(format!("{again} is on two pages of the same listing"));
         }
         listing.next = next.to_owned();
         listing.has_idle &= page.has_idle;
-        listing.there.retain(|number| self.connections[*number].has_session);
-        listing.listed.extend(listed);
+        let is_here = |name: &String| {
+            let connections = self.there.iter().map(|number| &self.connections[*number]);
+            connections.into_iter().any(|connection| connection.has_session && connection.name == *name)
+        };
+        let is_away =
+            |name: &String| self.locks.sessions_away().iter().any(|away| format!("session:{}", away.1) == *name);
+        listing.there.retain(|name| is_here(name) || is_away(name));
+        listing.listed.extend_from_slice(listed);
         listing
     }
 
@@ -146,8 +176,8 @@ impl Expected {
         if page.after.is_some() && !listing.has_idle {
             return;
         }
-        if let Some(missing) = listing.there.iter().find(|number| !listing.listed.contains(number)) {
-            broken(format!("{} is on no page of connections", self.name(*missing)));
+        if let Some(missing) = listing.there.iter().find(|name| !listing.listed.contains(name)) {
+            broken(format!("{missing} is on no page of connections"));
         }
         self.coverage.count(if page.after.is_some() { "a listing of several pages" } else { "a listing of one page" });
     }

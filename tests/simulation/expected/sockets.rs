@@ -1,7 +1,8 @@
 //! What the server does to its sockets, and what it says of their ends: whether it may, and what follows.
 
 use super::connection::{Connection, Leave, Phase};
-use super::{Expected, Number, ensure};
+use super::watchers::is_change;
+use super::{Expected, Number, broken, ensure};
 use crate::coverage::Event as Happening;
 use crate::memory::Call;
 use crate::model::is_same;
@@ -100,16 +101,23 @@ impl Expected {
         let wire = connection.wire.borrow();
         connection.partial.extend_from_slice(&wire.to_client[connection.looked..connection.looked + bytes]);
         connection.looked += bytes;
-        while let Some(expected) = connection.replies.front()
-            && connection.partial.len() >= expected.len()
-        {
-            let end = expected.len();
-            let is_line = connection.partial[..end].ends_with(b"\n");
-            let received = String::from_utf8_lossy(&connection.partial[..end]).into_owned();
-            let is_right = is_line && (received == *expected || is_same(received.trim_end(), expected.trim_end()));
-            ensure!(is_right, "{name} received {}, not {expected}", String::from_utf8_lossy(&connection.partial));
-            connection.partial.drain(..end);
-            connection.replies.pop_front();
+        drop(wire);
+        while let Some(end) = self.connections[number].partial.iter().position(|byte| *byte == b'\n') {
+            let connection = &mut self.connections[number];
+            let name = connection.name.clone();
+            let received: Vec<u8> = connection.partial.drain(..=end).collect();
+            let received = String::from_utf8_lossy(&received).into_owned();
+            let is_event = received.contains("\"notice\":\"event\"");
+            let due = if is_event { connection.events.receive() } else { connection.replies.pop_front() };
+            let Some(expected) = due else { broken(format!("{name} received {received}, and nothing should be")) };
+            if !is_event && is_change(&expected) {
+                let has_all = connection.events.receive_change();
+                ensure!(has_all, "{name} received {received}, and events of the watch before it are to come");
+            }
+            let received = self.unsealed(&received, &expected);
+            let is_right = received == expected
+                || received.len() == expected.len() && is_same(received.trim_end(), expected.trim_end());
+            ensure!(is_right, "{name} received {received}, not {expected}");
         }
     }
 

@@ -9,7 +9,9 @@ pub(super) enum End {
     /// The holder gives it up.
     Given,
     Revoked,
-    /// Its lease has run out, or its connection has ended.
+    /// Its lease has run out.
+    Expired,
+    /// Its connection or session has ended.
     Lost,
 }
 
@@ -73,7 +75,7 @@ impl Model {
             if hold.until.is_some_and(|(at, _)| at <= now) {
                 self.met.push("a lease that ends in the turn of a renewal");
             }
-            (hold.terms.lease, hold.until) = (*lease, until);
+            (hold.terms.lease, hold.until, hold.is_told) = (*lease, until, false);
         }
         let names = held.into_iter().map(|(name, _)| name).collect();
         let renewed = if matches!(target, Target::One(_)) { target.clone() } else { Target::Several(names) };
@@ -110,6 +112,7 @@ impl Model {
                 let notice = notice(name, "revoked", hold.token);
                 said.push((hold.who.seat, with_owner(notice, hold.who.owner.as_deref())));
             }
+            self.counts.revocations += 1;
             self.end_hold(hold, End::Revoked, now, said);
         }
         answer(&target, "revoked", &format!(r#","count":{}"#, holds.len()))
@@ -129,7 +132,7 @@ impl Model {
                         }
                         self.end_wait(number, now, said);
                     }
-                    End::Given | End::Revoked => self.cancel(number, now, said),
+                    End::Given | End::Revoked | End::Expired => self.cancel(number, now, said),
                 }
             }
         }
@@ -169,21 +172,29 @@ impl Model {
     /// A wait ends without the lock.
     pub(super) fn end_wait(&mut self, number: u64, now: u64, said: &mut Said) {
         let wait = self.take(number);
+        wait.queues.iter().for_each(|name| self.happen("left", name, Some(&wait.who), said));
         self.settle(&wait.queues, now, said);
     }
 
     pub(super) fn end_hold(&mut self, hold: &Hold, end: End, now: u64, said: &mut Said) {
         let index = self.holds.iter().position(|other| other.who == hold.who && other.name == hold.name);
-        let Hold { name, since, terms, .. } = self.holds.remove(index.expect("it is held"));
+        let Hold { name, who, since, terms, .. } = self.holds.remove(index.expect("it is held"));
         self.counts.releases += 1;
+        let event = match end {
+            End::Given | End::Lost => "released",
+            End::Revoked => "revoked",
+            End::Expired => "expired",
+        };
+        self.happen(event, &name, Some(&who), said);
         let closed_until = match end {
             End::Given => since + terms.min_hold,
             End::Revoked => now,
-            End::Lost => (since + terms.min_hold).max(now + terms.lost_delay),
+            End::Expired | End::Lost => (since + terms.min_hold).max(now + terms.lost_delay),
         };
         if closed_until > now {
             let until = self.arm(closed_until);
             self.met.push("a lock that is closed");
+            self.happen("closed", &name, None, said);
             self.closings.push(Closing { name: name.clone(), until });
         }
         self.settle(&[name], now, said);
@@ -192,6 +203,7 @@ impl Model {
     /// A closed lock opens.
     pub(super) fn open(&mut self, name: &str, now: u64, said: &mut Said) {
         self.closings.retain(|closing| closing.name != name);
+        self.happen("opened", name, None, said);
         if self.first_ready(name).is_some() {
             self.met.push("a closed lock that opens for a waiter");
         }

@@ -3,18 +3,20 @@
 use std::collections::VecDeque;
 
 use super::fit::Kind;
+use super::session::is_away;
 use super::text::answer;
-use super::{Hold, Model, Queue, Said, Target, Wait, Who, seconds};
+use super::{Hold, Model, Queue, Said, Target, Wait, Who, heard, seconds};
 
 impl Model {
     /// A turn begins. It may make grants again, and first makes those that earlier turns left over.
     pub fn begin_turn(&mut self, now: u64) -> Said {
         let mut said = Vec::new();
+        self.run_graces(now);
         self.grants_left = self.limits.turn_grants_max;
         let behind = std::mem::take(&mut self.behind).into_iter();
         self.settle_in_order(behind.map(|name| (name, false)).collect(), now, &mut said);
         self.forget();
-        said
+        heard(said)
     }
 
     /// Whether the next turn has grants to make.
@@ -29,7 +31,7 @@ impl Model {
     }
 
     /// Each lock with whether its next grant is free.
-    fn settle_in_order(&mut self, mut locks: VecDeque<(String, bool)>, now: u64, said: &mut Said) {
+    pub(super) fn settle_in_order(&mut self, mut locks: VecDeque<(String, bool)>, now: u64, said: &mut Said) {
         while let Some((name, mut is_free)) = locks.pop_front() {
             while let Some(number) = self.first_ready(&name) {
                 if !std::mem::take(&mut is_free) {
@@ -41,11 +43,16 @@ impl Model {
                 }
                 let wait = self.take(number);
                 self.note_wait(&wait);
+                if is_away(wait.who.seat) {
+                    self.met.push("a grant while nobody is there");
+                }
                 // Who gets one of several leaves the queues of the others.
                 let (granted, left): (Vec<String>, Vec<String>) =
                     wait.queues.iter().cloned().partition(|on| !wait.is_any || *on == name);
-                locks.extend(left.into_iter().map(|name| (name, false)));
+                let who = wait.who.clone();
                 self.grant(wait, granted, now, said);
+                left.iter().for_each(|name| self.happen("left", name, Some(&who), said));
+                locks.extend(left.into_iter().map(|name| (name, false)));
             }
         }
     }
@@ -76,7 +83,20 @@ impl Model {
             let until = wait.terms.lease.map(|lease| self.arm(now.saturating_add(lease)));
             let (name, who, terms) = (name.clone(), wait.who.clone(), wait.terms.clone());
             let asked = (wait.number, index);
-            self.holds.push(Hold { name, who, kind: wait.kind, token, since: now, terms, until, asked });
+            self.happen("granted", &name, Some(&who), said);
+            let (is_told, is_out_of_turn) = (false, false);
+            self.holds.push(Hold {
+                name,
+                who,
+                kind: wait.kind,
+                token,
+                since: now,
+                terms,
+                until,
+                asked,
+                is_told,
+                is_out_of_turn,
+            });
             self.counts.acquires += 1;
         }
         self.note_owner(&wait.who);
@@ -89,6 +109,8 @@ impl Model {
             keys += &format!(r#","waited":{}"#, seconds(now - wait.since));
         }
         said.push((wait.who.seat, wait.form(answer(&granted, "acquired", &keys))));
+        let wanted: Vec<String> = names.into_iter().filter(|name| !self.queue(name).is_empty()).collect();
+        self.tell_holders(&wanted, said);
     }
 
     /// A request takes its places in the queues.

@@ -48,17 +48,31 @@ impl Model {
             return None;
         }
         let timeout = lock.timeout.as_ref().map(|timeout| timeout.nanos);
-        if let Some(refusal) = self.no_room(&mut wait, timeout, lock.queue_max.as_ref().map(|most| most.value)) {
-            return Some(refusal);
+        let queue_max = lock.queue_max.as_ref().map(|most| most.value);
+        if let Some((refusal, is_turned_away)) = self.no_room(&mut wait, timeout, queue_max) {
+            if !is_turned_away {
+                return Some(refusal);
+            }
+            // The asker is answered first.
+            said.push((wait.who.seat, wait.form(refusal)));
+            self.tell_holders(wait.target.names(), said);
+            return None;
         }
         if lock.extra.refuses_deadlock
             && let Some(cycle) = self.cycle(&wait)
         {
+            self.counts.deadlocks += 1;
             return Some(answer(&wait.target, "deadlock", &format!(r#","cycle":{cycle}"#)));
         }
         wait.until = timeout.map(|timeout| self.arm(now.saturating_add(timeout)));
         self.enqueue(wait);
-        let wait = self.waits.last().expect("it was added");
+        let wait = self.waits.last().expect("it was added").clone();
+        if wait.terms.progress {
+            let keys = format!(r#","position":{}"#, self.position(&wait));
+            said.push((wait.who.seat, wait.form(answer(&wait.target, "queued", &keys))));
+        }
+        self.tell_holders(&wait.queues, said);
+        wait.queues.iter().for_each(|name| self.happen("queued", name, Some(&wait.who), said));
         // Nobody else will think of it: it waits for nobody, but for those that are left over.
         for name in wait.queues.clone() {
             if self.is_ready(self.waits.last().expect("it was added"), &name) {
@@ -151,8 +165,15 @@ impl Model {
         holds + waits + self.closings.len()
     }
 
-    /// It would have to wait, and does not. For one of several, the names that are full are left out.
-    fn no_room(&mut self, wait: &mut Wait, timeout: Option<u64>, queue_max: Option<u128>) -> Option<String> {
+    /// How many are before a request that waits, in the queue where these are most.
+    fn position(&self, wait: &Wait) -> usize {
+        let before = |name: &String| self.queue(name).iter().position(|number| *number == wait.number);
+        wait.queues.iter().filter_map(before).max().expect("it waits")
+    }
+
+    /// It would have to wait, and does not: the answer, and whether it is turned away by what it said itself. For one of
+    /// several, the names that are full are left out.
+    fn no_room(&mut self, wait: &mut Wait, timeout: Option<u64>, queue_max: Option<u128>) -> Option<(String, bool)> {
         let names = wait.target.names().to_vec();
         let places = |name: &String| (self.holders(name).count() + self.queue(name).len()) as u128;
         let is_maxed = |name: &&String| queue_max.is_some_and(|most| places(name) >= most);
@@ -163,16 +184,16 @@ impl Model {
         {
             let keys = format!(r#","queue":{}"#, self.shown_queue(maxed));
             self.counts.queue_maxed += 1;
-            return Some(answer(&Target::One(maxed.clone()), "queue_maxed", &keys));
+            return Some((answer(&Target::One(maxed.clone()), "queue_maxed", &keys), true));
         }
         if timeout == Some(0) {
             self.counts.timeouts += 1;
-            return Some(self.timed_out(&wait.target));
+            return Some((self.timed_out(&wait.target), true));
         }
         if let Some(full) = names.iter().find(is_full)
             && !(wait.is_any && has_room)
         {
-            return Some(error("too_many_waits", Some(full)));
+            return Some((error("too_many_waits", Some(full)), false));
         }
         wait.queues = names.iter().filter(|name| !is_maxed(name) && !is_full(name)).cloned().collect();
         if wait.queues.len() < names.len() {
@@ -199,7 +220,8 @@ impl Model {
 
 /// A request, as it would wait in the queues of all its names.
 pub(super) fn asked(number: u64, who: &Who, lock: &Lock, id: Option<&str>, now: u64) -> Wait {
-    let Extra { fence, mode, slots, lease, any, priority, min_hold, lost_delay, label, .. } = &lock.extra;
+    let Extra { fence, mode, slots, lease, any, priority, .. } = &lock.extra;
+    let Extra { min_hold, lost_delay, label, progress, hint, .. } = &lock.extra;
     let value = |whole: &Whole| whole.value;
     let nanos = |span: &Option<Span>| span.as_ref().map(|span| span.nanos);
     let kind = match (slots, mode) {
@@ -213,6 +235,8 @@ pub(super) fn asked(number: u64, who: &Who, lock: &Lock, id: Option<&str>, now: 
         min_hold: nanos(min_hold).unwrap_or(0),
         lost_delay: nanos(lost_delay).unwrap_or(0),
         label: label.clone(),
+        hint: *hint == Some(true),
+        progress: *progress == Some(true),
     };
     Wait {
         who: who.clone(),

@@ -17,6 +17,11 @@ impl Request {
                 let connection = field("connection", connection.as_ref().map(|connection| quoted(connection)));
                 command("revoke", &Target::One(name.clone())) + &field("token", token.as_ref()) + &connection
             }
+            Ask::Transfer { name, to, to_owner, token } => {
+                let to = field("to", to.as_ref().map(|to| quoted(to)));
+                let to_owner = field("to_owner", to_owner.as_ref().map(|owner| &owner.written));
+                command("transfer", &Target::One(name.clone())) + &to + &to_owner + &field("token", token.as_ref())
+            }
             Ask::Page { prefix, has_detail } => {
                 format!(r#"{{"command":"locks","prefix":{},"detail":{has_detail}"#, quoted(prefix))
             }
@@ -28,6 +33,7 @@ impl Request {
             Ask::Locks => r#"{"command":"locks""#.to_owned(),
             Ask::Connections => r#"{"command":"connections""#.to_owned(),
             Ask::MyLocks => r#"{"command":"my_locks""#.to_owned(),
+            Ask::MyLocksPage { has_detail } => format!(r#"{{"command":"my_locks","limit":1000,"detail":{has_detail}"#),
             Ask::KeepAlive => r#"{"command":"keep_alive""#.to_owned(),
             Ask::Ping => r#"{"command":"ping""#.to_owned(),
         };
@@ -39,8 +45,8 @@ impl Request {
 
 impl Lock {
     fn fields(&self) -> String {
-        let Extra { fence, mode, slots, lease, any, priority, refuses_deadlock, min_hold, lost_delay, label } =
-            &self.extra;
+        let Extra { fence, mode, slots, lease, any, priority, refuses_deadlock, .. } = &self.extra;
+        let Extra { min_hold, lost_delay, label, progress, hint, .. } = &self.extra;
         let mode = mode.map(|mode| if mode == Mode::Shared { "\"shared\"" } else { "\"exclusive\"" });
         [
             field("timeout", self.timeout.as_ref().map(|timeout| &timeout.written)),
@@ -55,6 +61,8 @@ impl Lock {
             field("min_hold", min_hold.as_ref().map(|min_hold| &min_hold.written)),
             field("lost_delay", lost_delay.as_ref().map(|lost_delay| &lost_delay.written)),
             field("label", label.as_ref().map(|label| quoted(label))),
+            field("progress", progress.as_ref()),
+            field("hint", hint.as_ref()),
         ]
         .concat()
     }

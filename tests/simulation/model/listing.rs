@@ -1,7 +1,8 @@
 //! Listings, and the model as a whole.
 
 use super::fit::Kind;
-use super::{Hold, Model, Seat, Terms, Wait, Who, array, error, object, seconds};
+use super::session::Session;
+use super::{Client, Hold, Model, Seat, Terms, Wait, Who, array, error, object, seconds};
 use crate::sizes::quoted;
 
 /// The most waiters of one lock in details.
@@ -99,6 +100,7 @@ impl Model {
         let leases = self.holds.iter().filter_map(|hold| hold.until);
         let mut armed: Vec<(u64, u64)> = leases.chain(self.closings.iter().map(|closing| closing.until)).collect();
         armed.extend(self.waits.iter().filter_map(|wait| wait.until));
+        armed.extend(self.graces().into_iter().map(|(_, until)| until));
         armed.sort_unstable();
         let left = |until: Option<(u64, u64)>| {
             let until = until?;
@@ -116,7 +118,7 @@ impl Model {
         };
         let terms = |terms: &Terms, since: u64| {
             let min_hold = (since + terms.min_hold).saturating_sub(now);
-            (terms.fence, terms.lease, min_hold, terms.may_close(), terms.lost_delay)
+            (terms.fence, terms.lease, min_hold, terms.may_close(), terms.lost_delay, terms.hint)
         };
         let mut holds: Vec<String> = Vec::new();
         for hold in &self.holds {
@@ -125,7 +127,11 @@ impl Model {
             let together: Vec<&String> = together.collect();
             let asked = (asked(&hold.who, hold.asked.0), hold.asked.1);
             let (terms, left) = (terms(&hold.terms, hold.since), left(hold.until));
-            holds.push(format!("{} {place:?} {:?} {left:?} {terms:?} {asked:?} {together:?}", hold.name, hold.kind));
+            let flags = (hold.is_told, hold.is_out_of_turn);
+            holds.push(format!(
+                "{} {place:?} {:?} {left:?} {terms:?} {asked:?} {together:?} {flags:?}",
+                hold.name, hold.kind
+            ));
         }
         let mut waits: Vec<String> = Vec::new();
         for wait in &self.waits {
@@ -141,8 +147,12 @@ impl Model {
         }
         let closings = self.closings.iter().map(|closing| (&closing.name, left(Some(closing.until))));
         let mut closings: Vec<_> = closings.collect();
-        let mut clients: Vec<_> =
-            self.clients.iter().map(|client| (client.seat, &client.owners, client.wants_notices)).collect();
+        let session = |session: &Session| (session.number, session.grace, left(session.away.map(|away| away.until)));
+        let client = |client: &'_ Client| {
+            let session = client.session.as_ref().map(session);
+            (client.seat, client.owners.clone(), client.wants_notices, session)
+        };
+        let mut clients: Vec<_> = self.clients.iter().map(client).collect();
         holds.sort();
         waits.sort();
         queues.sort();

@@ -5,29 +5,37 @@
 //! Nothing is remembered that can be worked out: whom a request waits for, who is left over, and what is due are functions
 //! of who is on which lock.
 
+mod ask;
 mod deadlock;
 mod due;
 mod end;
 mod fit;
 mod grant;
+mod hint;
 mod judge;
 mod line;
 mod listing;
+mod session;
 mod text;
+mod transfer;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::ask::{Ask, Extra, Lock, Mode, Request, Target};
 use self::end::End;
 use self::fit::Kind;
+use self::session::Session;
+pub use self::session::{Greeted, Greeting, secret};
 use self::text::result;
 pub use self::text::{WORDING, array, error, error_on, is_same, object, seconds, with_id, with_owner};
-use crate::sizes::{Id, Span, Whole};
+pub use self::watch::WATCHERS;
 
 /// A client's number, chosen by whoever uses the model.
 pub type Seat = usize;
 
-/// Replies without their `\n`, each with its receiver. The order counts for each receiver by itself.
+/// Replies without their `\n`, each with its receiver, or [`WATCHERS`]. The order counts for each receiver by itself.
 pub type Said = Vec<(Seat, String)>;
 
 /// The limits of the protocol.
@@ -38,127 +46,11 @@ pub struct Limits {
     pub reply_bytes_max: usize,
     /// Requests with `min_hold` or `lost_delay`, on the whole server.
     pub closing_locks_max: usize,
+    pub sessions_max: usize,
     /// Grants of one turn beyond those that are free.
     pub turn_grants_max: usize,
     /// The next grant has this token.
     pub first_token: u64,
-}
-
-/// A request. [`Request::line`] is what a client would send.
-#[derive(Clone, Debug)]
-pub struct Request {
-    pub ask: Ask,
-    pub owner: Option<Id>,
-    pub id: Option<Id>,
-}
-
-/// What is asked.
-#[derive(Clone, Debug)]
-pub enum Ask {
-    Lock(Box<Lock>),
-    Unlock {
-        target: Target,
-        token: Option<u64>,
-    },
-    Renew {
-        target: Target,
-        token: Option<u64>,
-        lease: Option<Span>,
-    },
-    /// Whether it is allowed is another's business.
-    Revoke {
-        name: String,
-        token: Option<u64>,
-        /// As listings show it.
-        connection: Option<String>,
-    },
-    Reset,
-    Locks,
-    /// A page that has room for all locks.
-    Page {
-        prefix: String,
-        has_detail: bool,
-    },
-    /// One lock.
-    One {
-        name: String,
-        has_detail: bool,
-    },
-    Connections,
-    MyLocks,
-    KeepAlive,
-    Ping,
-}
-
-/// `name`, or `names`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    One(String),
-    Several(Vec<String>),
-}
-
-/// The fields of `lock`. None: the field is absent.
-#[derive(Clone, Debug)]
-pub struct Lock {
-    pub target: Target,
-    pub timeout: Option<Span>,
-    pub queue_max: Option<Whole>,
-    pub extra: Extra,
-}
-
-/// Those of its fields that the original did not have.
-#[derive(Clone, Debug, Default)]
-pub struct Extra {
-    pub fence: Option<bool>,
-    pub mode: Option<Mode>,
-    pub slots: Option<Whole>,
-    pub lease: Option<Span>,
-    pub any: Option<bool>,
-    pub priority: Option<Whole>,
-    pub refuses_deadlock: bool,
-    pub min_hold: Option<Span>,
-    pub lost_delay: Option<Span>,
-    pub label: Option<String>,
-}
-
-/// The values of `mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Exclusive,
-    Shared,
-}
-
-impl Lock {
-    /// With the fields of the original.
-    pub fn plain(name: &str, timeout: Option<Span>, queue_max: Option<Whole>) -> Self {
-        Lock { target: Target::One(name.to_owned()), timeout, queue_max, extra: Extra::default() }
-    }
-}
-
-impl Target {
-    pub fn names(&self) -> &[String] {
-        match self {
-            Target::One(name) => std::slice::from_ref(name),
-            Target::Several(names) => names,
-        }
-    }
-}
-
-impl Extra {
-    /// Whether it has none of them.
-    pub fn is_empty(&self) -> bool {
-        let Extra { fence, mode, slots, lease, any, priority, refuses_deadlock, min_hold, lost_delay, label } = self;
-        fence.is_none()
-            && mode.is_none()
-            && slots.is_none()
-            && lease.is_none()
-            && any.is_none()
-            && priority.is_none()
-            && !refuses_deadlock
-            && min_hold.is_none()
-            && lost_delay.is_none()
-            && label.is_none()
-    }
 }
 
 /// All there is.
@@ -180,7 +72,12 @@ pub struct Model {
     next_number: u64,
     /// Leases, closings and timeouts that were set so far.
     armed: u64,
+    /// The number of the session that was made last.
+    last_session: u64,
+    /// When the last turn began.
+    turned_at: u64,
     pub counts: Counts,
+    has_watchers: bool,
     /// What is rare and happened since it was last taken, for counting.
     met: Vec<&'static str>,
 }
@@ -192,6 +89,12 @@ pub struct Counts {
     pub releases: u64,
     pub timeouts: u64,
     pub queue_maxed: u64,
+    pub expiries: u64,
+    pub revocations: u64,
+    pub transfers: u64,
+    pub deadlocks: u64,
+    pub resumptions: u64,
+    pub sessions_ended: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -204,6 +107,7 @@ struct Client {
     wants_notices: bool,
     /// Those that hold or wait for something, in the order in which they came.
     owners: Vec<String>,
+    session: Option<Session>,
 }
 
 /// Who holds and waits: a connection itself, or one of its owners, as replies have it.
@@ -226,6 +130,10 @@ struct Hold {
     until: Option<(u64, u64)>,
     /// The request's number, and the name's place in it: the order of asking.
     asked: (u64, usize),
+    /// The holder was told that somebody wants it, and has not renewed it since.
+    is_told: bool,
+    /// It was transferred past somebody who had waited for longer.
+    is_out_of_turn: bool,
 }
 
 /// A request that waits.
@@ -256,6 +164,8 @@ struct Terms {
     min_hold: u64,
     lost_delay: u64,
     label: Option<String>,
+    hint: bool,
+    progress: bool,
 }
 
 impl Terms {
@@ -294,7 +204,10 @@ impl Model {
             next_token: limits.first_token,
             next_number: 0,
             armed: 0,
+            last_session: 0,
+            turned_at: 0,
             counts: Counts::default(),
+            has_watchers: false,
             met: Vec::new(),
         }
     }
@@ -306,7 +219,7 @@ impl Model {
     pub fn connect(&mut self, seat: Seat, connection: String) {
         assert!(!self.is_connected(seat));
         let (label, owners) = (String::new(), Vec::new());
-        self.clients.push(Client { seat, connection, label, wants_notices: false, owners });
+        self.clients.push(Client { seat, connection, label, wants_notices: false, owners, session: None });
     }
 
     /// What the client calls itself.
@@ -334,6 +247,10 @@ impl Model {
                 let owner = who.owner.as_deref();
                 Some(self.revoke(name, *token, connection.as_deref(), owner, now, &mut said))
             }
+            Ask::Transfer { name, to, to_owner, token } => {
+                let to_owner = to_owner.as_ref().map(|owner| owner.returned.as_str());
+                Some(self.transfer(&who, name, (to.as_deref(), to_owner), *token, now, &mut said))
+            }
             Ask::Reset => {
                 self.end_places(seat, who.owner.as_deref(), End::Given, now, &mut said);
                 Some(result("reset_succeeded"))
@@ -352,29 +269,38 @@ impl Model {
                 let names = array(&self.names_of(seat, who.owner.as_deref()));
                 Some(self.listing("my_locks", &names))
             }
+            Ask::MyLocksPage { has_detail } => {
+                let mine = self.names_of(seat, who.owner.as_deref());
+                let mut pages = self.pages("", *has_detail, now);
+                pages.retain(|(name, _)| mine.contains(name));
+                Some(self.listing("my_locks", &object(pages)))
+            }
             Ask::KeepAlive => id.map(|_| result("kept_alive")),
             Ask::Ping => Some(result("pong")),
         };
         said.extend(answer.map(|answer| (seat, with_id(with_owner(answer, request.known_owner()), id))));
         self.forget();
-        said
+        heard(said)
     }
 
-    /// A client goes. Its waits end without a word.
+    /// A client goes, and its session with it. Its waits end without a word.
     pub fn disconnect(&mut self, seat: Seat, now: u64) -> Said {
         let mut said = Vec::new();
         self.end_places(seat, None, End::Lost, now, &mut said);
+        if self.shown(seat).session.is_some() {
+            self.counts.sessions_ended += 1;
+        }
         self.clients.retain(|client| client.seat != seat);
         // It is not there any more to hear of what its own end brought it for a moment.
         said.retain(|(to, _)| *to != seat);
-        said
+        heard(said)
     }
 
     /// What those who wait with an id are told when the server ends.
     pub fn shut_down(&self) -> Said {
         let with_ids = self.waits.iter().filter(|wait| wait.id.is_some());
         let told = |wait: &Wait| (wait.who.seat, wait.form(error_on("shutting_down", &wait.target)));
-        with_ids.map(told).collect()
+        heard(with_ids.map(told).collect())
     }
 
     /// How many holds there are now, and how many places in queues.
@@ -382,9 +308,11 @@ impl Model {
         (self.holds.len(), self.queues.iter().map(|queue| queue.waits.len()).sum())
     }
 
-    /// Whether nobody is on any lock, and none is closed.
+    /// Whether nobody is on any lock, none is closed, and no session waits for its client.
     pub fn is_empty(&self) -> bool {
-        self.holds.is_empty() && self.waits.is_empty() && self.closings.is_empty()
+        let is_away = |client: &Client| session::is_away(client.seat);
+        let is_free = self.holds.is_empty() && self.waits.is_empty() && self.closings.is_empty();
+        is_free && !self.clients.iter().any(is_away)
     }
 
     /// What is rare and happened since the last call.
@@ -450,6 +378,12 @@ impl Model {
     }
 }
 
+/// Nothing is sent to a session that has no connection.
+fn heard(mut said: Said) -> Said {
+    said.retain(|(to, _)| !session::is_away(*to));
+    said
+}
+
 impl Wait {
     /// A reply to this request.
     fn form(&self, reply: String) -> String {
@@ -458,29 +392,5 @@ impl Wait {
 
     fn is_several(&self) -> bool {
         matches!(self.target, Target::Several(_))
-    }
-}
-
-impl Request {
-    /// The owner, if the command knows that field.
-    pub fn known_owner(&self) -> Option<&str> {
-        let knows = match &self.ask {
-            Ask::Lock(_) | Ask::Unlock { .. } | Ask::Renew { .. } | Ask::Revoke { .. } | Ask::Reset | Ask::MyLocks => {
-                true
-            }
-            Ask::Locks | Ask::Page { .. } | Ask::One { .. } | Ask::Connections | Ask::KeepAlive | Ask::Ping => false,
-        };
-        self.owner.as_ref().filter(|_| knows).map(|owner| owner.returned.as_str())
-    }
-
-    /// The lock or locks that it names.
-    pub fn target(&self) -> Option<Target> {
-        match &self.ask {
-            Ask::Lock(lock) => Some(lock.target.clone()),
-            Ask::Unlock { target, .. } | Ask::Renew { target, .. } => Some(target.clone()),
-            Ask::Revoke { name, .. } | Ask::One { name, .. } => Some(Target::One(name.clone())),
-            Ask::Reset | Ask::Locks | Ask::Page { .. } | Ask::Connections | Ask::MyLocks => None,
-            Ask::KeepAlive | Ask::Ping => None,
-        }
     }
 }

@@ -3,6 +3,9 @@
 use serde_json::Value;
 
 use super::*;
+use crate::sizes::{Id, Span, Whole};
+
+mod sessions;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -23,6 +26,7 @@ impl Talk {
             lock_waits_max: 100,
             reply_bytes_max: 10_000,
             closing_locks_max: 100,
+            sessions_max: 100,
             turn_grants_max: 1000,
             first_token: 1,
         };
@@ -125,6 +129,8 @@ fn read(line: &str) -> Request {
                 min_hold: span("min_hold"),
                 lost_delay: span("lost_delay"),
                 label: text("label"),
+                progress: line["progress"].as_bool(),
+                hint: line["hint"].as_bool(),
             },
         })),
         "unlock" => Ask::Unlock { target: target(), token: number("token") },
@@ -132,6 +138,10 @@ fn read(line: &str) -> Request {
         "revoke" => {
             let name = text("name").expect("a name");
             Ask::Revoke { name, token: number("token"), connection: text("connection") }
+        }
+        "transfer" => {
+            let name = text("name").expect("a name");
+            Ask::Transfer { name, to: text("to"), to_owner: id("to_owner"), token: number("token") }
         }
         "locks" if line.get("name").is_some() => {
             Ask::One { name: text("name").expect("a name"), has_detail: line["detail"] == true }
