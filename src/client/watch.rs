@@ -132,6 +132,11 @@ impl Watch {
         }
     }
 
+    /// Whether there is a connection now. If not, [`Watch::next_within`] makes a new one.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_some()
+    }
+
     fn reconnect(&mut self) -> Result<(), Error> {
         match Link::watch(&self.options, &self.prefix) {
             Ok(link) => {
