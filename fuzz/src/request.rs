@@ -105,7 +105,7 @@ pub fn check_shortcut(mut lines: &str) {
             None => (lines, None),
         };
         let alone = recognise(line.as_bytes());
-        let in_lines = recognise_line(lines);
+        let in_lines = recognise_line(lines).map(|(plain, len)| (plain.into(), len));
         match end {
             Some(end) => assert_eq!(in_lines, alone.clone().map(|request| (request, end)), "{lines}"),
             None => assert_eq!(in_lines, None, "{lines}: its end is not there"),

@@ -13,7 +13,7 @@ use super::{Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::Owner;
 use crate::wire::reply::{Happening, Outcome, Reason, Subject};
-use crate::wire::request::{Fit, Lock, Terms};
+use crate::wire::request::{Fit, LockRef, Terms};
 
 /// What happens to a request that can't be granted at once.
 enum Verdict {
@@ -37,7 +37,7 @@ impl<S: BuildHasher> Engine<S> {
     #[inline(never)]
     pub(super) fn lock_with(
         &mut self,
-        request: &Lock<'_>,
+        request: &LockRef<'_>,
         terms: &Terms<'_>,
         context: &Context<'_>,
         replies: &mut impl Replies,
@@ -48,13 +48,13 @@ impl<S: BuildHasher> Engine<S> {
     #[inline(always)]
     pub(super) fn lock(
         &mut self,
-        request: &Lock<'_>,
+        request: &LockRef<'_>,
         terms: Option<&Terms<'_>>,
         context: &Context<'_>,
         replies: &mut impl Replies,
     ) {
         let who = self.who(context);
-        let name = request.name.as_str();
+        let name = request.name;
         let hash = self.table.hash(name);
         if let Some(lock) = self.table.find(hash, name) {
             return self.lock_taken(lock, who, request, terms, context, replies);
@@ -74,7 +74,7 @@ impl<S: BuildHasher> Engine<S> {
         &mut self,
         lock: LockKey,
         who: Who,
-        request: &Lock<'_>,
+        request: &LockRef<'_>,
         terms: Option<&Terms<'_>>,
         context: &Context<'_>,
         replies: &mut impl Replies,
@@ -84,7 +84,7 @@ impl<S: BuildHasher> Engine<S> {
         let key = self.hold(lock, asker, terms, token, context.now);
         self.happen(Happening::Granted, lock, Some(asker), replies);
         let outcome = Outcome::Acquired {
-            subject: Subject::Lock(request.name.as_str()),
+            subject: Subject::Lock(request.name),
             token: request.has_fence.then_some(token),
             waited: terms.and_then(|terms| terms.lease).map(|_| Span::ZERO),
         };
@@ -101,12 +101,12 @@ impl<S: BuildHasher> Engine<S> {
         &mut self,
         lock: LockKey,
         who: Who,
-        request: &Lock<'_>,
+        request: &LockRef<'_>,
         terms: Option<&Terms<'_>>,
         context: &Context<'_>,
         replies: &mut impl Replies,
     ) {
-        let name = request.name.as_str();
+        let name = request.name;
         if let Some(place) = who.asker.and_then(|asker| self.table.place_of(lock, asker)) {
             return self.lock_again(place, request, terms, context, replies);
         }
@@ -144,12 +144,12 @@ impl<S: BuildHasher> Engine<S> {
     fn lock_again(
         &mut self,
         key: PlaceKey,
-        request: &Lock<'_>,
+        request: &LockRef<'_>,
         terms: Option<&Terms<'_>>,
         context: &Context<'_>,
         replies: &mut impl Replies,
     ) {
-        let name = request.name.as_str();
+        let name = request.name;
         let place = self.table.place(key);
         let has_other_slots = || self.table.special(place.lock).is_some_and(|special| special.slots != slots(terms));
         let outcome = if place.kind != kind(terms) || (place.kind.is_unit() && has_other_slots()) {
@@ -191,7 +191,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Decides on a request that can't be granted at once, from an asker who is not on the lock.
-    fn judge(&self, lock: LockKey, request: &Lock<'_>) -> Verdict {
+    fn judge(&self, lock: LockKey, request: &LockRef<'_>) -> Verdict {
         let places = self.table.places_on(lock) as u64;
         if request.queue_max.is_some_and(|queue_max| places >= queue_max) {
             Verdict::QueueMaxed
@@ -224,12 +224,17 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
+    #[inline(always)]
     fn who_owns(&self, owner: Owner<&str>, context: &Context<'_>) -> Who {
-        // The owner that locks is often the one that unlocks next: then no hash is needed.
-        let last = self.askers.last_owner(context.session).filter(|last| self.askers.name(*last) == Some(owner));
-        if last.is_some() {
-            return Who { asker: last, hash: 0 };
+        // The owner that locks is often the one that unlocks next.
+        match self.askers.find_last_owner(context.session, owner) {
+            None => self.who_owns_by_hash(owner, context),
+            last => Who { asker: last, hash: 0 },
         }
+    }
+
+    #[inline(never)]
+    fn who_owns_by_hash(&self, owner: Owner<&str>, context: &Context<'_>) -> Who {
         let hash = self.table.hash_of_owner(context.session.slot(), owner);
         Who { asker: self.askers.find_owner(hash, context.session, owner), hash }
     }
@@ -274,10 +279,7 @@ impl<S: BuildHasher> Engine<S> {
     #[inline(always)]
     pub(super) fn join(&mut self, place: Place) -> PlaceKey {
         let (asker, is_wait) = (place.asker, !place.is_holding());
-        let party = self.askers.party_mut(asker);
-        party.waiting += u32::from(is_wait);
-        let key = self.table.join(place, &mut party.places);
-        self.askers.count_join(asker, is_wait);
+        let key = self.table.join(place, &mut self.askers.count_join(asker, is_wait).places);
         if is_wait {
             self.stats.on_wait();
             self.table.join_left_over(self.table.place(key).lock);
@@ -316,7 +318,7 @@ impl<S: BuildHasher> Engine<S> {
         &mut self,
         lock: LockKey,
         who: Who,
-        request: &Lock<'_>,
+        request: &LockRef<'_>,
         terms: Option<&Terms<'_>>,
         context: &Context<'_>,
         replies: &mut impl Replies,
@@ -336,25 +338,24 @@ impl<S: BuildHasher> Engine<S> {
             let circle = self.look_for_circle(asker, 1, Some(key));
             if circle != Circle::None {
                 self.take_back(key);
-                return self.refuse_circle(circle, request.name.as_str(), context, replies);
+                return self.refuse_circle(circle, request.name, context, replies);
             }
         }
         let deadline = request.timeout.map(|timeout| self.deadlines.arm(context.now.after(timeout), Due::Wait(key)));
         self.table.place_mut(key).deadline = deadline;
         self.happen(Happening::Queued, lock, Some(asker), replies);
         if terms.is_some_and(|terms| terms.has_progress) {
-            let (subject, position) = (Subject::Lock(request.name.as_str()), self.table.position(key));
+            let (subject, position) = (Subject::Lock(request.name), self.table.position(key));
             self.answer(context, Outcome::Queued { subject, position }, replies);
         }
         self.tell_wanted(lock, replies);
     }
 
     /// How many waiters the engine may have to look at for the position of a request.
-    pub fn waiters_for_position(&self, request: &Lock<'_>, terms: &Terms<'_>) -> usize {
+    pub fn waiters_for_position(&self, name: &str, terms: &Terms<'_>) -> usize {
         if !terms.has_progress || terms.priority == 0 {
             return 0;
         }
-        let name = request.name.as_str();
         self.table.find(self.table.hash(name), name).map_or(0, |lock| self.table.waiters_for_position(lock))
     }
 
@@ -362,10 +363,7 @@ impl<S: BuildHasher> Engine<S> {
     fn join_ahead(&mut self, place: Place) -> PlaceKey {
         let (lock, asker) = (place.lock, place.asker);
         let has_left_over = self.has_left_over(lock);
-        let party = self.askers.party_mut(asker);
-        party.waiting += 1;
-        let key = self.table.join_queue(place, has_left_over, &mut party.places);
-        self.askers.count_join(asker, true);
+        let key = self.table.join_queue(place, has_left_over, &mut self.askers.count_join(asker, true).places);
         self.stats.on_wait();
         if has_left_over {
             self.table.join_left_over(lock);

@@ -158,6 +158,15 @@ impl OwnerName {
         }
     }
 
+    #[inline(always)]
+    fn is(&self, owner: Owner<&str>) -> bool {
+        match (self, owner) {
+            (OwnerName::Number(number), Id::Number(other)) => *number == other,
+            (OwnerName::Text { bytes, len }, Id::Text(text)) => &bytes[..usize::from(*len)] == text.as_bytes(),
+            _ => false,
+        }
+    }
+
     fn get(&self) -> Owner<&str> {
         match self {
             OwnerName::Number(number) => Id::Number(*number),
@@ -247,14 +256,22 @@ impl Askers {
     pub(super) fn find_owner(&self, hash: u64, session: SessionKey, owner: Owner<&str>) -> Option<Asker> {
         let matches = |number: u32| {
             let record = &self.owners[number as usize];
-            record.session == session.slot() && record.name.get() == owner
+            record.session == session.slot() && record.name.is(owner)
         };
         self.by_owner.find(hash, matches).map(Asker::owner)
     }
 
     /// The owner that came last.
+    #[inline(always)]
     pub(super) fn last_owner(&self, session: SessionKey) -> Option<Asker> {
         self.session(session).extras.as_ref()?.last_owner.map(Asker::owner)
+    }
+
+    /// The owner that came last, if it is this one: then it is found without its hash.
+    #[inline(always)]
+    pub(super) fn find_last_owner(&self, session: SessionKey, owner: Owner<&str>) -> Option<Asker> {
+        let number = self.session(session).extras.as_ref()?.last_owner?;
+        self.owners[number as usize].name.is(owner).then_some(Asker::owner(number))
     }
 
     /// Makes a record of an owner who has none. The caller gives it a place at once.
@@ -277,14 +294,21 @@ impl Askers {
         Asker::owner(number)
     }
 
-    /// After a place was added to an asker's list: those of owners are counted for their session as well.
-    #[inline]
-    pub(super) fn count_join(&mut self, asker: Asker, is_wait: bool) {
-        if asker.to_owner().is_some() {
-            let session = self.session_of_mut(asker);
-            session.of_owners += 1;
-            session.of_owners_waiting += u32::from(is_wait);
-        }
+    /// Counts a place that is about to be added to an asker's list, for the session of an owner as well.
+    #[inline(always)]
+    pub(super) fn count_join(&mut self, asker: Asker, is_wait: bool) -> &mut Party {
+        let party = match asker.to_owner() {
+            None => &mut self.sessions.at_mut(asker.0).party,
+            Some(number) => {
+                let record = &mut self.owners[number as usize];
+                let session = self.sessions.at_mut(record.session);
+                session.of_owners += 1;
+                session.of_owners_waiting += u32::from(is_wait);
+                &mut record.party
+            }
+        };
+        party.waiting += u32::from(is_wait);
+        party
     }
 
     /// One of its waits has become a hold.
@@ -296,14 +320,22 @@ impl Askers {
         }
     }
 
-    /// After a place was taken out of an asker's list. The record of an owner stays for [`Askers::forget_if_idle`].
-    #[inline]
-    pub(super) fn count_leave(&mut self, asker: Asker, was_wait: bool) {
-        if asker.to_owner().is_some() {
-            let session = self.session_of_mut(asker);
-            session.of_owners -= 1;
-            session.of_owners_waiting -= u32::from(was_wait);
-        }
+    /// Counts a place that is about to be taken out of an asker's list, as [`Askers::count_join`] did. The record of an
+    /// owner stays for [`Askers::forget_if_idle`].
+    #[inline(always)]
+    pub(super) fn count_leave(&mut self, asker: Asker, was_wait: bool) -> &mut Party {
+        let party = match asker.to_owner() {
+            None => &mut self.sessions.at_mut(asker.0).party,
+            Some(number) => {
+                let record = &mut self.owners[number as usize];
+                let session = self.sessions.at_mut(record.session);
+                session.of_owners -= 1;
+                session.of_owners_waiting -= u32::from(was_wait);
+                &mut record.party
+            }
+        };
+        party.waiting -= u32::from(was_wait);
+        party
     }
 
     fn session_of_mut(&mut self, asker: Asker) -> &mut Session {

@@ -52,7 +52,7 @@ use crate::time::Moment;
 use crate::wire::items::Items;
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
-use crate::wire::request::Operation;
+use crate::wire::request::{Operation, PlainOperation};
 use crate::wire::{Id, Owner};
 
 pub use self::askers::SessionTag;
@@ -298,9 +298,22 @@ impl<S: BuildHasher> Engine<S> {
     #[inline]
     pub fn request(&mut self, operation: &Operation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         match operation {
-            Operation::Lock(lock) => self.lock(lock, None, context, replies),
+            Operation::Lock(lock) => self.lock(&lock.as_ref(), None, context, replies),
             Operation::Unlock { name, token } => self.unlock(name.as_str(), *token, context, replies),
             _ => self.request_other(operation, context, replies),
+        }
+    }
+
+    /// Executes one plain request, as [`Engine::request`] does.
+    ///
+    /// # Panics
+    /// If the session has ended.
+    #[inline]
+    pub fn request_plain(&mut self, operation: &PlainOperation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
+        match operation {
+            PlainOperation::Lock(lock) => self.lock(lock, None, context, replies),
+            PlainOperation::Unlock { name, token } => self.unlock(name, *token, context, replies),
+            PlainOperation::KeepAlive => self.request_other(&Operation::KeepAlive, context, replies),
         }
     }
 
@@ -309,7 +322,7 @@ impl<S: BuildHasher> Engine<S> {
     fn request_other(&mut self, operation: &Operation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         match operation {
             Operation::Lock(_) | Operation::Unlock { .. } => unreachable!("these are executed above"),
-            Operation::LockWith(lock, terms) => self.lock_with(lock, terms, context, replies),
+            Operation::LockWith(lock, terms) => self.lock_with(&lock.as_ref(), terms, context, replies),
             Operation::LockMany(request) => self.lock_many(request, context, replies),
             Operation::UnlockMany { names, token } => self.unlock_many(names, *token, context, replies),
             Operation::Renew(request) => self.renew(request, context, replies),

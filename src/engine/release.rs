@@ -192,12 +192,10 @@ impl<S: BuildHasher> Engine<S> {
     /// Removes a place and its deadline. Whoever calls this settles the lock.
     #[inline(always)]
     pub(super) fn take_off(&mut self, key: PlaceKey) -> Place {
-        let asker = self.table.place(key).asker;
-        let party = self.askers.party_mut(asker);
-        let place = self.table.leave(key, &mut party.places);
+        let place = self.table.place(key);
         let is_holding = place.is_holding();
-        party.waiting -= u32::from(!is_holding);
-        self.askers.count_leave(asker, !is_holding);
+        let party = self.askers.count_leave(place.asker, !is_holding);
+        let place = self.table.leave(key, &mut party.places);
         if let Some(deadline) = place.deadline {
             self.deadlines.cancel(deadline);
         }

@@ -13,7 +13,7 @@ use crate::wire::foreign::{Beginning, Foreign};
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Reason, Reply};
-use crate::wire::request::{self, Command, Hello, Operation, Request};
+use crate::wire::request::{self, Command, Hello, Operation, Plain, Request};
 use crate::wire::transcript::Event;
 
 /// Looking at more places or connections than this takes so long that it is not done for many requests in one turn. With
@@ -164,15 +164,15 @@ impl<S: Socket> Server<S> {
             let peer = connection.peer;
             let is_strict = connection.flags.is_strict;
             let rest = scanner.rest_of(text);
-            // Used where it is: a request is large, and most of it is empty in a plain one.
-            if let Some((request, len)) = &request::recognise_line(rest)
-                && *len <= line_bytes_max
+            if let Some((Plain { id, owner, operation }, len)) = request::recognise_line(rest)
+                && len <= line_bytes_max
             {
-                debug_assert!(!self.is_long(request), "what is plain is quick");
-                scanner.step_over(*len);
+                scanner.step_over(len);
                 self.lines += 1;
-                self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..*len]);
-                self.dispatch(key, session, request);
+                self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..len]);
+                self.connections.figures.on_plain(&operation);
+                let context = Context { session, id, owner, now };
+                self.engine.request_plain(&operation, &context, &mut self.connections);
                 continue;
             }
             let before = *scanner;
@@ -238,7 +238,8 @@ impl<S: Socket> Server<S> {
         }
     }
 
-    #[inline]
+    /// A function of its own, so that the compiler keeps that for plain lines small.
+    #[inline(never)]
     fn dispatch(&mut self, key: ConnectionKey, session: SessionKey, request: &Request<'_>) {
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
         let context = Context { session, id, owner, now: self.connections.now };
@@ -274,7 +275,7 @@ impl<S: Socket> Server<S> {
             Command::Kick { .. } => (self.connections.len() + self.sessions.len()) as u64 > LOOKED_AT_AT_ONCE,
             Command::Transfer(ref transfer) => self.engine.waiters_for_transfer(transfer) as u64 > LOOKED_AT_AT_ONCE,
             Command::Locks(Operation::LockWith(ref lock, ref terms)) => {
-                self.engine.waiters_for_position(lock, terms) as u64 > LOOKED_AT_AT_ONCE
+                self.engine.waiters_for_position(lock.name.as_str(), terms) as u64 > LOOKED_AT_AT_ONCE
             }
             Command::Locks(_)
             | Command::Hello(_)

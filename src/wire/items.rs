@@ -65,7 +65,6 @@ impl<'a> FromIterator<&'a str> for Items {
 }
 
 /// Appends an id or an owner.
-#[inline]
 pub(super) fn push_id(out: &mut Vec<u8>, id: Id<&str>) {
     match id {
         Id::Number(number) => push_u64(out, number),

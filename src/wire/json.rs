@@ -103,6 +103,26 @@ fn push_long(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(&(eight_digits(low) | ZEROS).to_le_bytes());
 }
 
+/// Appends a key, with what is in front of it and its colon, and a number. All of most is appended in one piece of a fixed
+/// length, of which the end is taken back: that costs less than two.
+#[inline(always)]
+pub fn push_member<const KEY: usize>(out: &mut Vec<u8>, key: &[u8; KEY], number: u64) {
+    const { assert!(KEY + 7 <= 16, "the key and seven digits are one piece") };
+    if number < 10_000_000 {
+        let digits = eight_digits(number);
+        let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
+        let digits = (digits | ZEROS) >> (8 * zeros);
+        let mut piece = [0; 16];
+        piece[..KEY].copy_from_slice(key);
+        let end = out.len() + KEY + 8 - zeros as usize;
+        out.extend_from_slice(&(u128::from_le_bytes(piece) | u128::from(digits) << (8 * KEY)).to_le_bytes());
+        out.truncate(end);
+    } else {
+        out.extend_from_slice(key);
+        push_u64(out, number);
+    }
+}
+
 /// The first number that has more than eight digits.
 const EIGHT_DIGITS: u64 = 100_000_000;
 
@@ -110,15 +130,16 @@ const EIGHT_DIGITS: u64 = 100_000_000;
 const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
 
 /// The digits of a number below [`EIGHT_DIGITS`] as the bytes of a word, the first one lowest. The number is split in two,
-/// then both parts at once, then all four.
+/// then both parts at once, then all four. `high | low << bits` is written as `all << bits - high * ((base << bits) - 1)`,
+/// which is the same in fewer steps.
 #[inline]
 fn eight_digits(number: u64) -> u64 {
-    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let fours = (number << 32) - number / 10_000 * ((10_000 << 32) - 1);
     // Below 10,000, a hundredth is 10,486 / 2^20; below 100, a tenth is 103 / 2^10.
     let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
-    let pairs = hundreds | ((fours - 100 * hundreds) << 16);
+    let pairs = (fours << 16) - hundreds * ((100 << 16) - 1);
     let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
-    tens | ((pairs - 10 * tens) << 8)
+    (pairs << 8) - tens * ((10 << 8) - 1)
 }
 
 /// Appends a span as a number of seconds, with milliseconds: `12.345`.

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::items::{Items, push_id};
-use super::json::{push_seconds, push_str, push_u64, push_unquoted};
+use super::items::Items;
+use super::json::{push_member, push_seconds, push_str, push_u64, push_unquoted};
 use super::listing::Listing;
 pub use super::notice::Happening;
 use super::notice::{push_event, push_notice};
@@ -272,12 +272,10 @@ impl<'a> Reply<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         self.outcome.encode(out);
         if let Some(owner) = self.owner {
-            out.extend_from_slice(b",\"owner\":");
-            push_id(out, owner);
+            push_id_member(out, b",\"owner\":", owner);
         }
         if let Some(id) = self.id {
-            out.extend_from_slice(b",\"id\":");
-            push_id(out, id);
+            push_id_member(out, b",\"id\":", id);
         }
         out.extend_from_slice(b"}\n");
     }
@@ -289,7 +287,7 @@ impl Outcome<'_> {
         match self {
             Outcome::Acquired { subject, token, waited } => {
                 push_subject(out, subject, b"\",\"result\":\"acquired\"");
-                push_count(out, ",\"token\":", *token);
+                token.iter().for_each(|token| push_member(out, b",\"token\":", *token));
                 if let Some(waited) = waited {
                     out.extend_from_slice(b",\"waited\":");
                     push_seconds(out, *waited);
@@ -297,11 +295,12 @@ impl Outcome<'_> {
             }
             Outcome::AlreadyAcquired { subject, token } => {
                 push_subject(out, subject, b"\",\"result\":\"already_acquired\"");
-                push_count(out, ",\"token\":", *token);
+                token.iter().for_each(|token| push_member(out, b",\"token\":", *token));
             }
             Outcome::Queued { subject, position } => {
                 push_subject(out, subject, b"\",\"result\":\"queued\"");
-                push_count(out, ",\"position\":", Some(*position));
+                out.extend_from_slice(b",\"position\":");
+                push_u64(out, *position);
             }
             Outcome::TimedOut { subject, queue } => {
                 push_subject(out, subject, b"\",\"result\":\"timed_out\"");
@@ -322,12 +321,13 @@ impl Outcome<'_> {
             Outcome::Cancelled { subject } => push_subject(out, subject, b"\",\"result\":\"cancelled\""),
             Outcome::Renewed { subject, waiters } => {
                 push_subject(out, subject, b"\",\"result\":\"renewed\"");
-                push_count(out, ",\"waiters\":", Some(*waiters));
+                out.extend_from_slice(b",\"waiters\":");
+                push_u64(out, *waiters);
             }
             Outcome::RenewFailed { subject } => push_subject(out, subject, b"\",\"result\":\"renew_failed\""),
             Outcome::Revoked { name, count } => {
                 push_subject(out, &Subject::Lock(name), b"\",\"result\":\"revoked\"");
-                push_count(out, ",\"count\":", Some(*count));
+                push_member(out, b",\"count\":", *count);
             }
             Outcome::RevokeFailed { name } => {
                 push_subject(out, &Subject::Lock(name), b"\",\"result\":\"revoke_failed\"")
@@ -345,7 +345,8 @@ impl Outcome<'_> {
             }
             Outcome::NoticeWanted { name, token, waiters } => {
                 push_notice(out, name, b",\"notice\":\"wanted\",\"token\":", *token);
-                push_count(out, ",\"waiters\":", Some(*waiters));
+                out.extend_from_slice(b",\"waiters\":");
+                push_u64(out, *waiters);
             }
             Outcome::NoticeEvent { event, name, party } => push_event(out, *event, name, party.as_ref()),
             Outcome::NoticeMissed { count } => {
@@ -425,12 +426,14 @@ fn push_error(out: &mut Vec<u8>, reason: Reason, message: &str, subject: Option<
     }
 }
 
-/// A key with its comma, and its value if there is one.
 #[inline(always)]
-fn push_count(out: &mut Vec<u8>, key: &str, count: Option<u64>) {
-    if let Some(count) = count {
-        out.extend_from_slice(key.as_bytes());
-        push_u64(out, count);
+fn push_id_member<const KEY: usize>(out: &mut Vec<u8>, key: &[u8; KEY], id: Id<&str>) {
+    match id {
+        Id::Number(number) => push_member(out, key, number),
+        Id::Text(text) => {
+            out.extend_from_slice(key);
+            push_str(out, text);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod values;
 
 use std::borrow::Cow;
 
-pub use self::fast::{recognise, recognise_line};
+pub use self::fast::{Plain, PlainOperation, recognise, recognise_line};
 pub use self::general::{parse_in_full, parse_strictly};
 pub use self::terms::{Fit, LockMany, Named, Names, Renewal, Revocation, Terms, Transfer};
 
@@ -175,6 +175,36 @@ pub struct Lock<'a> {
     pub has_fence: bool,
     /// Whether it has no other field than the name, the timeout and `queue_max`: a second one like it joins a wait.
     pub is_plain: bool,
+}
+
+/// A [`Lock`] with its name wherever that is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LockRef<'a> {
+    /// As in [`LockName`].
+    pub name: &'a str,
+    /// As in [`Lock`].
+    pub timeout: Option<Span>,
+    /// As in [`Lock`].
+    pub queue_max: Option<u64>,
+    /// As in [`Lock`].
+    pub has_fence: bool,
+    /// As in [`Lock`].
+    pub is_plain: bool,
+}
+
+impl Lock<'_> {
+    /// The same with its name borrowed.
+    #[inline]
+    pub fn as_ref(&self) -> LockRef<'_> {
+        let Lock { name, timeout, queue_max, has_fence, is_plain } = self;
+        LockRef {
+            name: name.as_str(),
+            timeout: *timeout,
+            queue_max: *queue_max,
+            has_fence: *has_fence,
+            is_plain: *is_plain,
+        }
+    }
 }
 
 /// The fields of `locks` and `my_locks`, if there are any.

@@ -8,10 +8,30 @@
 
 use std::borrow::Cow;
 
-use super::{Command, ID_BYTES_MAX, Lock, LockName, Operation, Request, WHOLE_NUMBER_MAX};
+use super::{Command, ID_BYTES_MAX, Lock, LockName, LockRef, NAME_BYTES_MAX, Operation, Request, WHOLE_NUMBER_MAX};
 use crate::time::Span;
 use crate::wire::json::special_bytes;
 use crate::wire::{Id, Owner};
+
+/// A plain request. It owns nothing, so it costs little to make, to look at and to drop: a [`Request`] costs more than a
+/// field of the line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plain<'a> {
+    /// As in [`Request`].
+    pub id: Option<Id<&'a str>>,
+    /// As in [`Request`].
+    pub owner: Option<Owner<&'a str>>,
+    /// What is asked for.
+    pub operation: PlainOperation<'a>,
+}
+
+/// What a plain request can ask for: the same as the [`Operation`] of this name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PlainOperation<'a> {
+    Lock(LockRef<'a>),
+    Unlock { name: &'a str, token: Option<u64> },
+    KeepAlive,
+}
 
 /// The request in the first line of `text`, and the length of that line with its `\n`, if the line is complete and
 /// plain. None says nothing about the line.
@@ -22,84 +42,51 @@ use crate::wire::{Id, Owner};
 ///
 /// If there are several lines in one buffer, the caller checks it for UTF-8 once, and need not search for line ends:
 /// for a single line, these two are a third of the cost of recognising it.
-pub fn recognise_line(text: &str) -> Option<(Request<'_>, usize)> {
+#[inline]
+pub fn recognise_line(text: &str) -> Option<(Plain<'_>, usize)> {
     let (plain, rest) = recognise_object(text)?;
-    if rest.first() != Some(&b'\n') {
-        return None;
-    }
-    Some((plain.request(), text.len() - rest.len() + 1))
+    let next = rest.strip_prefix('\n')?;
+    Some((plain, text.len() - next.len()))
 }
 
 /// The request in a line without its `\n`, if it is plain, as for [`recognise_line`].
 pub fn recognise(line: &[u8]) -> Option<Request<'_>> {
     let (plain, rest) = recognise_object(std::str::from_utf8(line).ok()?)?;
-    rest.is_empty().then(|| plain.request())
+    rest.is_empty().then(|| plain.into())
 }
 
 /// The request at the start of `text`, and what follows it.
 #[inline(always)]
-fn recognise_object(text: &str) -> Option<(Plain<'_>, &[u8])> {
-    let mut cursor = Cursor { text, rest: text.as_bytes() };
+fn recognise_object(text: &str) -> Option<(Plain<'_>, &str)> {
+    let mut cursor = Cursor { rest: text };
     // The beginning of nearly all lines is compared at once.
-    let command = if cursor.take(b"{\"command\":\"lock\",\"name\":\"").is_some() {
-        Some(Word::Lock)
+    let word = if cursor.take("{\"command\":\"lock\",\"name\":\"") {
+        Word::Lock
+    } else if cursor.take("{\"command\":\"unlock\",\"name\":\"") {
+        Word::Unlock
     } else {
-        cursor.take(b"{\"command\":\"unlock\",\"name\":\"").map(|()| Word::Unlock)
+        return cursor.object();
     };
-    let mut fields = Fields { command, ..Fields::default() };
-    if fields.command.is_some() {
-        let name = Some(cursor.rest_of_text()?);
-        // Most lines end here, and then the compiler knows that all other fields are absent.
-        if cursor.take(b"}").is_some() {
-            return Some((Fields { command: fields.command, name, ..Fields::default() }.plain()?, cursor.rest));
-        }
-        fields.name = name;
-    } else {
-        cursor.take(b"{")?;
-        cursor.field(&mut fields)?;
+    let name = cursor.rest_of_text()?;
+    // Most lines end here, and then the compiler knows that all other fields are absent.
+    if cursor.take("}") {
+        let fields = Fields { command: Some(word), name: Some(name), ..Fields::default() };
+        return Some((fields.plain()?, cursor.rest));
     }
-    while cursor.take(b"}").is_none() {
-        // So are the keys of what the next most frequent lines have after the name.
-        if fields.owner.is_none() && cursor.take(b",\"owner\":").is_some() {
-            fields.owner = Some(cursor.id()?);
-        } else if fields.fence.is_none() && cursor.take(b",\"fence\":true").is_some() {
-            fields.fence = Some(Some(true));
-        } else if fields.id.is_none() && cursor.take(b",\"id\":").is_some() {
-            fields.id = Some(cursor.id()?);
-        } else {
-            cursor.take(b",")?;
-            cursor.skip_space();
-            cursor.field(&mut fields)?;
-        }
-    }
-    Some((fields.plain()?, cursor.rest))
+    cursor.fields_after_name(word, name)
 }
 
-/// A plain request. It is smaller than [`Request`], which is made of it in the place where it stays: a copy of it takes
-/// longer than a field of the line.
-struct Plain<'a> {
-    id: Option<Id<&'a str>>,
-    owner: Option<Owner<&'a str>>,
-    operation: PlainOperation<'a>,
-}
-
-enum PlainOperation<'a> {
-    Lock(Lock<'a>),
-    Unlock { name: LockName<'a>, token: Option<u64> },
-    KeepAlive,
-}
-
-impl<'a> Plain<'a> {
-    #[inline]
-    fn request(self) -> Request<'a> {
-        let (id, owner) = (self.id.map(in_line), self.owner.map(in_line));
-        match self.operation {
-            PlainOperation::Lock(lock) => Request { id, owner, command: Command::Locks(Operation::Lock(lock)) },
-            PlainOperation::Unlock { name, token } => {
-                Request { id, owner, command: Command::Locks(Operation::Unlock { name, token }) }
+impl<'a> From<Plain<'a>> for Request<'a> {
+    fn from(plain: Plain<'a>) -> Self {
+        let named = |name| LockName(Cow::Borrowed(name));
+        let operation = match plain.operation {
+            PlainOperation::Lock(LockRef { name, timeout, queue_max, has_fence, is_plain }) => {
+                Operation::Lock(Lock { name: named(name), timeout, queue_max, has_fence, is_plain })
             }
-            PlainOperation::KeepAlive => Request { id, owner, command: Command::Locks(Operation::KeepAlive) },
-        }
+            PlainOperation::Unlock { name, token } => Operation::Unlock { name: named(name), token },
+            PlainOperation::KeepAlive => Operation::KeepAlive,
+        };
+        Request { id: plain.id.map(in_line), owner: plain.owner.map(in_line), command: Command::Locks(operation) }
     }
 }
 
@@ -132,78 +119,143 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Fields that the command does not have are ignored. None also if it lacks one.
-    #[inline]
+    #[inline(always)]
     fn plain(self) -> Option<Plain<'a>> {
         let Fields { command, name, timeout, queue_max, fence, token, owner, id } = self;
+        let named = || name.filter(|name| (1..=NAME_BYTES_MAX).contains(&name.len()));
         let fence = fence.flatten();
         let operation = match command? {
-            Word::Lock => PlainOperation::Lock(Lock {
-                name: LockName::new(name?).ok()?,
+            Word::Lock => PlainOperation::Lock(LockRef {
+                name: named()?,
                 timeout: timeout.flatten(),
                 queue_max: queue_max.flatten(),
                 has_fence: fence == Some(true),
                 is_plain: fence.is_none(),
             }),
-            Word::Unlock => PlainOperation::Unlock { name: LockName::new(name?).ok()?, token: token.flatten() },
+            Word::Unlock => PlainOperation::Unlock { name: named()?, token: token.flatten() },
             Word::KeepAlive => return Some(Plain { id, owner: None, operation: PlainOperation::KeepAlive }),
         };
         Some(Plain { id, owner, operation })
     }
 }
 
-/// Invariant: `rest` is the end of `text`.
+/// What of the text is not read yet.
 struct Cursor<'a> {
-    text: &'a str,
-    rest: &'a [u8],
+    rest: &'a str,
 }
 
 impl<'a> Cursor<'a> {
-    /// Skips `literal`, if it is next. Its length is known at compile time, so it is compared in a few words.
-    fn take<const N: usize>(&mut self, literal: &[u8; N]) -> Option<()> {
-        let (next, rest) = self.rest.split_first_chunk::<N>()?;
-        (next == literal).then(|| self.rest = rest)
+    /// Skips `literal`, if it is next. It is known at compile time, so it is compared in a few words.
+    #[inline(always)]
+    fn take(&mut self, literal: &str) -> bool {
+        match self.rest.strip_prefix(literal) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
     }
 
+    /// The same as a step that can fail.
+    #[inline(always)]
+    fn expect(&mut self, literal: &str) -> Option<()> {
+        self.take(literal).then_some(())
+    }
+
+    #[inline]
     fn skip_space(&mut self) {
-        let _ = self.take(b" ");
+        self.take(" ");
+    }
+
+    /// The fields after the name, with the rest of the object, and what follows it.
+    #[inline(always)]
+    fn fields_after_name(mut self, word: Word, name: &'a str) -> Option<(Plain<'a>, &'a str)> {
+        // This is what the next most frequent lines have, in this order.
+        let owner = self.short_number_of(",\"owner\":").map(Id::Number);
+        let fence = self.take(",\"fence\":true").then_some(Some(true));
+        let id = self.short_number_of(",\"id\":").map(Id::Number);
+        let fields = Fields { command: Some(word), name: Some(name), owner, fence, id, ..Fields::default() };
+        if self.take("}") {
+            return Some((fields.plain()?, self.rest));
+        }
+        self.fields(fields)
+    }
+
+    /// The value of a key, if both are next and it is a number of fewer than eight digits. Otherwise nothing is taken.
+    #[inline(always)]
+    fn short_number_of(&mut self, key: &str) -> Option<u64> {
+        let rest = self.rest.strip_prefix(key)?;
+        let word = match rest.as_bytes().first_chunk() {
+            Some(word) => u64::from_le_bytes(*word),
+            // The last eight bytes, of which the end of the key is shifted out.
+            None if rest.is_empty() => return None,
+            None => u64::from_le_bytes(*self.rest.as_bytes().last_chunk()?) >> (8 * (8 - rest.len())),
+        };
+        let digits = digits_in(word);
+        if !matches!(digits, 1..8) || word & 0xff == u64::from(b'0') {
+            return None;
+        }
+        self.rest = rest.get(digits..)?;
+        Some(number_in(word, digits))
+    }
+
+    /// An object, and what follows it.
+    #[inline(never)]
+    fn object(mut self) -> Option<(Plain<'a>, &'a str)> {
+        let mut fields = Fields::default();
+        self.expect("{")?;
+        self.field(&mut fields)?;
+        self.fields(fields)
+    }
+
+    /// The rest of an object, of which some fields were read, and what follows it.
+    #[inline(never)]
+    fn fields(mut self, mut fields: Fields<'a>) -> Option<(Plain<'a>, &'a str)> {
+        while !self.take("}") {
+            self.expect(",")?;
+            self.skip_space();
+            self.field(&mut fields)?;
+        }
+        Some((fields.plain()?, self.rest))
     }
 
     /// A key and its value. None also if the key occurred before.
     fn field(&mut self, fields: &mut Fields<'a>) -> Option<()> {
         // The first letter tells which key it can be; `replace` tells whether it occurred before.
-        let is_repeated = match self.rest.get(1)? {
+        let is_repeated = match self.rest.as_bytes().get(1)? {
             b'c' => {
-                self.take(b"\"command\":")?;
+                self.expect("\"command\":")?;
                 fields.command.replace(self.command()?).is_some()
             }
             b'n' => {
-                self.take(b"\"name\":")?;
+                self.expect("\"name\":")?;
                 fields.name.replace(self.text()?).is_some()
             }
             b't' => {
-                if self.take(b"\"token\":").is_some() {
+                if self.take("\"token\":") {
                     fields.token.replace(self.whole_number()?).is_some()
                 } else {
-                    self.take(b"\"timeout\":")?;
+                    self.expect("\"timeout\":")?;
                     fields.timeout.replace(self.timeout()?).is_some()
                 }
             }
             b'q' => {
-                self.take(b"\"queue_max\":")?;
+                self.expect("\"queue_max\":")?;
                 fields.queue_max.replace(self.whole_number()?).is_some()
             }
             b'i' => {
-                self.take(b"\"id\":")?;
+                self.expect("\"id\":")?;
                 self.skip_space();
                 fields.id.replace(self.id()?).is_some()
             }
             b'o' => {
-                self.take(b"\"owner\":")?;
+                self.expect("\"owner\":")?;
                 self.skip_space();
                 fields.owner.replace(self.id()?).is_some()
             }
             b'f' => {
-                self.take(b"\"fence\":")?;
+                self.expect("\"fence\":")?;
                 fields.fence.replace(self.truth()?).is_some()
             }
             _ => return None,
@@ -213,76 +265,63 @@ impl<'a> Cursor<'a> {
 
     fn command(&mut self) -> Option<Word> {
         self.skip_space();
-        if self.take(b"\"lock\"").is_some() {
+        if self.take("\"lock\"") {
             return Some(Word::Lock);
         }
-        if self.take(b"\"unlock\"").is_some() {
+        if self.take("\"unlock\"") {
             return Some(Word::Unlock);
         }
-        self.take(b"\"keep_alive\"").map(|()| Word::KeepAlive)
+        self.expect("\"keep_alive\"").map(|()| Word::KeepAlive)
     }
 
     /// A string that contains only ordinary bytes.
     fn text(&mut self) -> Option<&'a str> {
         self.skip_space();
-        self.take(b"\"")?;
+        self.expect("\"")?;
         self.rest_of_text()
     }
 
     /// The same, after its first quote has been taken.
-    #[inline]
+    #[inline(always)]
     fn rest_of_text(&mut self) -> Option<&'a str> {
-        let start = self.position();
-        let mut special = special_bytes(self.word());
-        while special == 0 {
-            self.rest = self.rest.get(8..)?;
-            special = special_bytes(self.word());
-        }
-        self.rest = self.rest.get(special.trailing_zeros() as usize / 8..)?;
-        let text = self.text.get(start..self.position())?;
-        self.take(b"\"")?;
+        let mut end = 0;
+        let special = loop {
+            let special = special_bytes(word(self.rest.as_bytes().get(end..)?));
+            if special != 0 {
+                break special;
+            }
+            end += 8;
+        };
+        end += special.trailing_zeros() as usize / 8;
+        let (text, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest;
+        self.expect("\"")?;
         Some(text)
-    }
-
-    fn position(&self) -> usize {
-        self.text.len() - self.rest.len()
-    }
-
-    /// The next eight bytes, the first of them lowest. Those after the end of the text are 0, which no string contains.
-    fn word(&self) -> u64 {
-        if let Some(word) = self.rest.first_chunk() {
-            return u64::from_le_bytes(*word);
-        }
-        // The last eight bytes of the text, with those before the position shifted out.
-        match self.text.as_bytes().last_chunk() {
-            Some(word) if !self.rest.is_empty() => u64::from_le_bytes(*word) >> (8 * (8 - self.rest.len())),
-            _ => 0,
-        }
     }
 
     fn timeout(&mut self) -> Option<Option<Span>> {
         self.skip_space();
-        if self.take(b"null").is_some() {
+        if self.take("null") {
             return Some(None);
         }
-        let start = self.position();
+        let start = self.rest;
         let whole = self.digits()?;
-        if self.take(b".").is_none() {
+        if !self.take(".") {
             #[expect(clippy::cast_precision_loss, reason = "it is at most WHOLE_NUMBER_MAX")]
             return Some(Some(Span::from_secs_f64(whole as f64)));
         }
-        let decimals = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let after = self.rest.trim_start_matches(|char: char| char.is_ascii_digit());
         // std would accept what JSON forbids.
-        if decimals == 0 {
+        if after.len() == self.rest.len() {
             return None;
         }
-        self.rest = &self.rest[decimals..];
-        self.text[start..self.position()].parse().ok().map(|seconds| Some(Span::from_secs_f64(seconds)))
+        self.rest = after;
+        start[..start.len() - after.len()].parse().ok().map(|seconds| Some(Span::from_secs_f64(seconds)))
     }
 
     fn whole_number(&mut self) -> Option<Option<u64>> {
         self.skip_space();
-        if self.take(b"null").is_some() {
+        if self.take("null") {
             return Some(None);
         }
         self.digits().map(Some)
@@ -290,70 +329,90 @@ impl<'a> Cursor<'a> {
 
     fn truth(&mut self) -> Option<Option<bool>> {
         self.skip_space();
-        if self.take(b"true").is_some() {
+        if self.take("true") {
             return Some(Some(true));
         }
-        if self.take(b"false").is_some() {
+        if self.take("false") {
             return Some(Some(false));
         }
-        self.take(b"null").map(|()| None)
+        self.expect("null").map(|()| None)
     }
 
     /// An id, or an owner.
-    #[inline]
     fn id(&mut self) -> Option<Id<&'a str>> {
-        match self.rest.first()? {
-            b'0'..=b'9' => self.digits().map(Id::Number),
-            _ => {
-                self.take(b"\"")?;
-                self.rest_of_text().filter(|text| text.len() <= ID_BYTES_MAX).map(Id::Text)
-            }
+        if !self.take("\"") {
+            return self.digits().map(Id::Number);
         }
+        self.rest_of_text().filter(|text| text.len() <= ID_BYTES_MAX).map(Id::Text)
     }
 
     /// A whole number as in JSON, without a leading zero, and at most [`WHOLE_NUMBER_MAX`]: the general parser, which reads
     /// a double, reads the same. The next byte is not a digit.
-    #[inline(always)]
     fn digits(&mut self) -> Option<u64> {
-        let word = self.word();
-        let (number, length) = digits_of(word);
-        self.rest = self.rest.get(length..)?;
+        let word = word(self.rest.as_bytes());
+        let length = digits_in(word);
         // The first byte is the lowest.
         if length == 0 || (length > 1 && word & 0xff == u64::from(b'0')) {
             return None;
         }
+        self.rest = self.rest.get(length..)?;
+        let number = number_in(word, length);
         if length == 8 { self.more_digits(number) } else { Some(number) }
     }
 
     /// The rest of a number that has eight digits or more.
     fn more_digits(&mut self, number: u64) -> Option<u64> {
-        let (rest, length) = digits_of(self.word());
-        let number = number * POWERS_OF_TEN[length] + rest;
+        let rest = word(self.rest.as_bytes());
+        let length = digits_in(rest);
+        if length == 0 {
+            return Some(number);
+        }
+        let number = number * POWERS_OF_TEN[length] + number_in(rest, length);
         self.rest = self.rest.get(length..)?;
-        let ends = !self.rest.first().is_some_and(u8::is_ascii_digit);
+        let ends = !self.rest.starts_with(|next: char| next.is_ascii_digit());
         (ends && number <= WHOLE_NUMBER_MAX).then_some(number)
     }
 }
 
+/// The first eight bytes, the first of them lowest. Those after the end are 0, which no string contains.
+#[inline(always)]
+fn word(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => last_word(bytes),
+    }
+}
+
+#[inline(never)]
+fn last_word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(word)
+}
+
 const POWERS_OF_TEN: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
-/// The number in the digits at the beginning of a word, of which the first byte is the lowest, and how many digits these
-/// are.
-#[inline]
-fn digits_of(word: u64) -> (u64, usize) {
-    let each = |byte: u8| u64::from_le_bytes([byte; 8]);
+/// How many digits are at the beginning of a word, of which the first byte is the lowest.
+#[inline(always)]
+fn digits_in(word: u64) -> usize {
     // Digits become 0 to 9. Adding 118 sets the highest bit of all that is more.
     let values = word ^ each(b'0');
     let others = (values | ((values & each(0x7f)) + each(118))) & each(0x80);
-    let length = others.trailing_zeros() as usize / 8;
-    if length == 0 {
-        return (0, 0);
-    }
+    others.trailing_zeros() as usize / 8
+}
+
+/// The number in the digits at the beginning of a word, of which there are 1 to 8.
+#[inline(always)]
+fn number_in(word: u64, digits: usize) -> u64 {
     // Leading zeros in place of what comes after the digits, then pairs of digits, pairs of pairs, and all.
-    let values = values << (8 * (8 - length));
-    let pairs = (values.wrapping_mul(10) + (values >> 8)) & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
-    ((fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff, length)
+    let values = (word ^ each(b'0')) << (8 * (8 - digits));
+    let pairs = (values.wrapping_mul((10 << 8) + 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul((100 << 16) + 1) >> 16) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul((10_000 << 32) + 1) >> 32
+}
+
+const fn each(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
 }
 
 #[cfg(test)]
@@ -371,7 +430,8 @@ mod tests {
             for next in ["", "}", "\n", text] {
                 let lines = format!("{text}\n{next}");
                 let alone = recognise(line).map(|request| (request, line.len() + 1));
-                assert_eq!(recognise_line(&lines), alone, "{lines}");
+                let in_lines = recognise_line(&lines).map(|(plain, len)| (plain.into(), len));
+                assert_eq!(in_lines, alone, "{lines}");
             }
         }
         match recognise(line) {
