@@ -82,6 +82,7 @@ impl Both {
                 lock_waits_max: 4,
                 reply_bytes_max: 100,
                 closing_locks_max: 2,
+                sessions_max: 0,
                 turn_grants_max: 1,
                 first_token: 1,
             }
@@ -91,6 +92,7 @@ impl Both {
                 lock_waits_max: 100,
                 reply_bytes_max: 1 << 20,
                 closing_locks_max: 100,
+                sessions_max: 0,
                 turn_grants_max: 100,
                 first_token: 1,
             }

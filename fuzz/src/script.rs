@@ -7,7 +7,7 @@
 //! l1ai7     … with the id 7; I7 is the id "id-7"
 //! l0an1n2   client 0 locks a and two more at once; l0an1y any of them
 //! l0af      … with a token; s shared, x exclusive, u2 a unit of 2, e3 a lease of TIMEOUTS[3], p7 a priority,
-//!           d refuses deadlocks, m4 min_hold and z4 lost_delay, g5 a label of 5 characters, o3 for the owner OWNERS[3]
+//!           d refuses deadlocks, w is told its position, h has a hint, m4 min_hold and z4 lost_delay, g5 a label of 5 characters, o3 for the owner OWNERS[3]
 //! u0a       unlock    r0 reset      d0 disconnect    c0 connect
 //! u0an1k9   unlock a and another with the token 9; o3 as the owner OWNERS[3]
 //! n0ae3     renew     v0a revoke; v0ak9o3x1 with the token 9, of an owner, of the connection of client 1
@@ -189,6 +189,8 @@ struct Fields {
     min_hold: Option<Span>,
     lost_delay: Option<Span>,
     label: Option<String>,
+    has_progress: bool,
+    has_hint: bool,
 }
 
 impl Fields {
@@ -206,7 +208,8 @@ impl Fields {
     fn extra(self, is_several: bool) -> Extra {
         let is_any = is_several && self.is_any;
         let slots = self.slots.filter(|_| !is_several && self.mode.is_none());
-        let may_close = !is_several && slots.is_none() && self.mode != Some(Mode::Shared);
+        let is_exclusive = slots.is_none() && self.mode != Some(Mode::Shared);
+        let may_close = !is_several && is_exclusive;
         Extra {
             fence: self.fence.then_some(true),
             mode: self.mode,
@@ -218,6 +221,8 @@ impl Fields {
             min_hold: self.min_hold.filter(|_| may_close),
             lost_delay: self.lost_delay.filter(|_| may_close),
             label: self.label,
+            progress: self.has_progress.then_some(true),
+            hint: (self.has_hint && is_exclusive).then_some(true),
         }
     }
 }
@@ -286,6 +291,8 @@ impl Bytes<'_> {
                 b'd' => fields.refuses_deadlock = true,
                 b'm' => fields.min_hold = Some(self.closing()),
                 b'z' => fields.lost_delay = Some(self.closing()),
+                b'w' => fields.has_progress = true,
+                b'h' => fields.has_hint = true,
                 b'g' => fields.label = Some("x".repeat(self.choice(9))),
                 _ => {
                     self.0 = rest;
