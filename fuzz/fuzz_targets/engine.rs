@@ -135,10 +135,10 @@ impl Both {
                 self.go_through_pages(seat, prefix, limit, has_detail);
             }
             Operation::Pass(nanos) => self.now = self.now.saturating_add(nanos).min(END_OF_TIME),
-            Operation::Revoke { seat, mut request, of } => {
+            Operation::Naming { seat, mut request, of } => {
                 self.connect(seat);
                 let of = of.and_then(|of| self.seats[of].as_ref()).map(|sitting| sitting.peer.to_string());
-                if let Ask::Revoke { connection, .. } = &mut request.ask {
+                if let Ask::Revoke { connection, .. } | Ask::Transfer { to: connection, .. } = &mut request.ask {
                     *connection = of;
                 }
                 let replies = self.say(seat, &request.line());
@@ -237,6 +237,10 @@ impl Both {
         };
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut replies),
+            Command::Transfer(transfer) => {
+                let to = transfer.to.as_ref().map(|name| name.parse().ok());
+                self.engine.transfer(transfer, to, &context, &mut replies);
+            }
             Command::Revoke(revocation) => {
                 let connection = revocation.connection.as_ref().map(|name| name.parse().ok());
                 self.engine.revoke(revocation, connection, &context, &mut replies);
