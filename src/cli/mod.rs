@@ -12,9 +12,12 @@ mod log_output;
 mod named;
 mod ping;
 mod print;
+mod reader;
 mod revoke;
 mod run;
 mod service;
+mod stats;
+mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::num::{IntErrorKind, ParseIntError};
@@ -66,6 +69,10 @@ enum Command {
     Connections(listing::connections::Options),
     /// Watch the locks of a server, full screen
     Top(top::Options),
+    /// Print what happens to the locks of a server, as it happens
+    Watch(watch::Options),
+    /// Show what a server counts: requests, grants, times
+    Stats(stats::Options),
     /// Close a connection, so that its locks pass on
     Kick(kick::Options),
     /// Take a lock away from its holders
@@ -114,6 +121,8 @@ fn dispatch(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Locks(options) => listing::locks::run(&options),
         Command::Connections(options) => listing::connections::run(&options),
         Command::Top(options) => return quiet_if_closed(top::run(&options)),
+        Command::Watch(options) => watch::run(&options),
+        Command::Stats(options) => stats::run(&options),
         Command::Kick(options) => kick::run(&options),
         Command::Revoke(options) => revoke::run(&options),
         Command::Ping(options) => ping::run(&options),
@@ -319,7 +328,7 @@ mod tests {
         for (line, expected) in [
             (
                 &[][..],
-                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, status, lock, locks, connections, top, kick, revoke, ping, bench, print, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, status, lock, locks, connections, top, watch, stats, kick, revoke, ping, bench, print, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),

@@ -273,11 +273,17 @@ impl Holds {
     }
 
     /// Somebody wants a lock. Returns what the program is to be told.
-    pub(super) fn wanted(&mut self, name: &str, owner: Option<&Owner>, waiters: u64) -> Option<Notice> {
+    pub(super) fn wanted(
+        &mut self,
+        name: &str,
+        owner: Option<&Owner>,
+        token: Option<u64>,
+        waiters: u64,
+    ) -> Option<Notice> {
         let number = self.granted_to(name, owner)?;
         let hold = self.all.get_mut(&number).expect("the hold was found");
         hold.is_wanted = true;
-        let (name, owner, token) = (name.to_owned(), owner.and_then(of_program), hold.token);
+        let (name, owner) = (name.to_owned(), owner.and_then(of_program));
         Some(Notice::Wanted(hold.on_wanted.clone()?, Wanted { name, owner, token, waiters }))
     }
 

@@ -78,8 +78,9 @@ pub use self::options::{Address, DEFAULT_PORT, Options};
 pub use self::revoke::RevokeOptions;
 pub use self::stats::{Histogram, Stats};
 pub use self::transfer::Recipient;
-pub use self::watch::{Happening, LockEvent, Watch, WatchEvent};
+pub use self::watch::{LockEvent, Watch, WatchEvent};
 pub use crate::wire::answer::{Asker, ConnectionDetail, LockDetail, NameListing, PlaceDetail};
+pub use crate::wire::happening::Happening;
 
 /// Who holds a lock, of the many parties that one client may act for: a whole number, or a text.
 pub type Owner = crate::wire::Owner<Box<str>>;

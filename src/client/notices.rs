@@ -22,7 +22,7 @@ pub struct Wanted {
     pub name: String,
     /// The [`owner`](super::LockOptions::owner) of the program that has it. None: a thread.
     pub owner: Option<Owner>,
-    /// The token of the hold, with [`LockOptions::fence`](super::LockOptions::fence).
+    /// The token of the hold.
     pub token: Option<u64>,
     /// How many wait for it. 0: somebody wanted it, and did not wait.
     pub waiters: u64,

@@ -180,36 +180,37 @@ impl Options {
     }
 
     /// The connection may be lost for so long, and the locks are not: the client connects again by itself, within this
-    /// `grace`, and goes on with its *session*, which is what holds the locks and waits for them. At most 300 s.
+    /// `grace`, and goes on with its *session*, which is what holds the locks and waits for them. At most 300 s; 0: none.
     ///
-    /// - **Guards** stay as they are. Nobody else gets their locks during the grace. If the session can't be resumed in time, the
-    ///   server was restarted, or somebody has ended the session, everything is lost as without a session: guards say
+    /// - **Guards** stay as they are: nobody else gets their locks. If the session can't be resumed within the grace, the
+    ///   server was restarted, or somebody has ended the session, everything is lost as it is without one. Guards say
     ///   [`is_lost`](super::Guard::is_lost), calls fail with [`Error::ConnectionLost`], and [`Options::on_lost`] is called. A
-    ///   guard that has said so never says otherwise later.
-    /// - **A lock that ended while the client was away**, because its lease ran out or somebody revoked it, is lost when the
-    ///   client is back, and the callbacks for that are called.
-    /// - **Calls** wait meanwhile, also new ones, and are executed once: what the server had not executed is sent again. If it had, and
-    ///   only the answer was lost, the answer follows from what the session holds now: see [`Error::AnswerLost`]. Timeouts
-    ///   count in the server, from when it gets the request.
+    ///   guard that has said so once is lost for good.
+    /// - **A lock that has ended** while the client was away, because its lease ran out or somebody revoked it, is lost when
+    ///   the client is back, and the callbacks for that are called.
+    /// - **Calls**, new ones too, wait while there is no connection, and are executed once. What the server had not executed
+    ///   is sent again. If only the answer was lost, it follows from what the session holds now, as shown below. Timeouts
+    ///   count from when the server gets the request.
     ///
-    /// | call, executed and not answered | result |
+    /// | executed, and the answer was lost | result |
     /// |---|---|
-    /// | `lock` that still waits | the answer when its wait ends |
-    /// | `lock` that was granted | the guard |
-    /// | `lock` otherwise: timed out, refused, granted and lost again | [`Error::AnswerLost`]; nothing is held or waited for |
-    /// | `release`, `unlock` | released; [`Error::AnswerLost`] if there was a lease that may have run out before |
-    /// | `transfer` | the guard if it is still held; handed over if not; with a lease as for `release` |
-    /// | `renew` | renewed if it is still held, otherwise [`Error::NotHeld`] |
-    /// | `reset` | done |
-    /// | `ping`, `keep_alive`, listings, `stats` | asked again |
-    /// | `kick`, `revoke` | [`Error::AnswerLost`] |
+    /// | a lock that still waits | the answer when that ends |
+    /// | a lock that was granted | the guard |
+    /// | a lock that timed out, was refused, or was granted and has ended | [`Error::AnswerLost`]; nothing is held or waited for |
+    /// | a release | released; [`Error::AnswerLost`] if a lease may have run out before |
+    /// | a transfer | refused if the lock is still held, otherwise done; with a lease as for a release |
+    /// | a renewal | renewed if the lock is still held, otherwise [`Error::NotHeld`] |
+    /// | a reset | done |
+    /// | `ping`, `keep_alive`, listings, figures | asked again |
+    /// | a kick, a revocation | [`Error::AnswerLost`] |
     ///
-    /// The price: the locks of a program that crashes, or whose machine fails, are free only after the grace. A program that ends in order,
-    /// or [disconnects](Client::disconnect) while it has a connection, gives its locks up at once.
+    /// The price: if the program crashes or its machine fails, its locks are free only after the grace. A program that ends
+    /// in order, or [disconnects](Client::disconnect), gives them up at once, if it has a connection then.
     ///
-    /// The loss is noticed within half of the grace, less [`Options::stop_within`], however long
-    /// [`Options::keep_alive`] is, so that the rest is left for a new connection. With [`Options::keep_alive_by_program`] a
-    /// connection that is lost between calls is made again with the next call.
+    /// The client relies on the session for the grace less [`Options::stop_within`], counted from the last request that the
+    /// server has answered. It looks for a lost connection twice as often, whatever [`Options::keep_alive`] says, so that half
+    /// of that is left for a new one. With [`Options::keep_alive_by_program`] a connection that was lost between calls is made
+    /// again by the next call.
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]
@@ -226,7 +227,7 @@ impl Options {
     /// [`Options::connect`] fails with [`Error::Unsupported`] if the server has no sessions.
     #[must_use]
     pub fn session(mut self, grace: Duration) -> Self {
-        self.session = Some(grace);
+        self.session = Some(grace).filter(|grace| !grace.is_zero());
         self
     }
 

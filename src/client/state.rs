@@ -272,7 +272,7 @@ impl State {
         match answer.notice.as_deref()? {
             "expired" => self.holds.lose(name, owner, Loss::Expired, answer.token).map(Notice::Expired),
             "revoked" => self.holds.lose(name, owner, Loss::Revoked, answer.token).map(Notice::Revoked),
-            "wanted" => self.holds.wanted(name, owner, answer.waiters),
+            "wanted" => self.holds.wanted(name, owner, answer.token, answer.waiters),
             _ => None,
         }
     }

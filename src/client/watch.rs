@@ -8,6 +8,7 @@ use super::link::Link;
 use super::options::{FOREVER, Options};
 use super::{Client, Owner};
 use crate::wire::answer::Answer;
+use crate::wire::happening::Happening;
 
 /// The pause after an attempt to connect that has failed. It doubles each time, up to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -43,44 +44,6 @@ pub struct LockEvent {
     pub connection: Option<String>,
     /// The owner. None: the connection itself.
     pub owner: Option<Owner>,
-}
-
-/// What happens to a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Happening {
-    /// It was granted.
-    Granted,
-    /// A hold has ended: by an unlock, a reset, a transfer, or with its connection or session.
-    Released,
-    /// A request has begun to wait.
-    Queued,
-    /// A wait has ended without the lock.
-    Left,
-    /// A hold has ended with its lease.
-    Expired,
-    /// A hold was revoked.
-    Revoked,
-    /// The lock is closed after the hold that has ended.
-    Closed,
-    /// The closed lock is open again.
-    Opened,
-}
-
-impl Happening {
-    fn read(word: &str) -> Option<Self> {
-        Some(match word {
-            "granted" => Happening::Granted,
-            "released" => Happening::Released,
-            "queued" => Happening::Queued,
-            "left" => Happening::Left,
-            "expired" => Happening::Expired,
-            "revoked" => Happening::Revoked,
-            "closed" => Happening::Closed,
-            "opened" => Happening::Opened,
-            _ => return None,
-        })
-    }
 }
 
 impl Client {
@@ -167,6 +130,11 @@ impl Watch {
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether there is a connection now. If not, [`Watch::next_within`] makes a new one.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_some()
     }
 
     fn reconnect(&mut self) -> Result<(), Error> {

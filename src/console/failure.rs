@@ -233,7 +233,7 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
             write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason.as_str()))?;
             f.write_str(match reason {
                 Reason::NotAllowed => "; run this on the server's own machine",
-                Reason::TooManyConnections | Reason::ShuttingDown => "; try again later",
+                Reason::TooManyConnections | Reason::TooManySessions | Reason::ShuttingDown => "; try again later",
                 Reason::SlotsMismatch => "; all who use a semaphore at a time give the same --slots",
                 _ => "",
             })

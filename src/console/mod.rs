@@ -6,6 +6,7 @@ pub(crate) mod failure;
 pub(crate) mod place;
 pub(crate) mod shown;
 pub(crate) mod signals;
+pub(crate) mod utc;
 pub(crate) mod values;
 
 use std::io::{self, Write};

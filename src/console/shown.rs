@@ -59,6 +59,23 @@ impl fmt::Display for Span {
     }
 }
 
+/// A number with thousands separators.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Count(pub(crate) u64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (index, digit) in digits.char_indices() {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +111,12 @@ mod tests {
             assert_eq!(Span(Duration::from_millis(millis)).to_string(), shown);
         }
         assert_eq!(Span::of_seconds(-1.0).to_string(), "0.0s");
+    }
+
+    #[test]
+    fn numbers_have_thousands_separators() {
+        for (number, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(Count(number).to_string(), shown);
+        }
     }
 }

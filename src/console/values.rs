@@ -40,6 +40,14 @@ pub(crate) fn seconds_above_zero(text: &str) -> Result<Seconds, &'static str> {
     }
 }
 
+/// The time between two queries to a server: not so little that they are a burden.
+pub(crate) fn interval(text: &str) -> Result<Seconds, &'static str> {
+    match text.parse()? {
+        Seconds(time) if time < Duration::from_millis(100) => Err("must be at least 0.1 seconds"),
+        seconds => Ok(seconds),
+    }
+}
+
 /// The permissions of a file, in octal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Mode(pub(crate) u32);

@@ -13,7 +13,7 @@ use super::{Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::Owner;
 use crate::wire::reply::{Happening, Outcome, Reason, Subject};
-use crate::wire::request::{Fit, Lock, LockRef, Terms};
+use crate::wire::request::{Fit, LockRef, Terms};
 
 /// What happens to a request that can't be granted at once.
 enum Verdict {
@@ -352,11 +352,10 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// How many waiters the engine may have to look at for the position of a request.
-    pub fn waiters_for_position(&self, lock: &Lock<'_>, terms: &Terms<'_>) -> usize {
+    pub fn waiters_for_position(&self, name: &str, terms: &Terms<'_>) -> usize {
         if !terms.has_progress || terms.priority == 0 {
             return 0;
         }
-        let name = lock.name.as_str();
         self.table.find(self.table.hash(name), name).map_or(0, |lock| self.table.waiters_for_position(lock))
     }
 

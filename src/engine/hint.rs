@@ -56,9 +56,7 @@ impl<S: BuildHasher> Engine<S> {
 
     fn tell_holder(&mut self, holder: PlaceKey, replies: &mut impl Replies) {
         let place = self.table.place(holder);
-        let is_due = place.extras.as_ref().is_some_and(|extras| extras.hint == Hint::Unused);
-        // Nothing reaches a session without a connection, so its hint stays unused.
-        if !is_due || self.askers.session_of(place.asker).grace().is_some() {
+        if place.extras.as_ref().is_none_or(|extras| extras.hint != Hint::Unused) {
             return;
         }
         let (asker, token) = (place.asker, place.token);
@@ -68,7 +66,8 @@ impl<S: BuildHasher> Engine<S> {
         self.table.place_mut(holder).extras.as_mut().expect("it has a hint").hint = Hint::Told;
     }
 
-    /// A session that has a connection again is told again: what it was told last may not have reached it.
+    /// A session that has a connection again is told again. What it was told last may not have reached it, and certainly has
+    /// not if it was told that while it had none.
     pub(super) fn renew_hints(&mut self, session: SessionKey) {
         for asker in self.askers.of_session(session) {
             let mut next = self.askers.party(asker).places.first();

@@ -27,20 +27,24 @@ const COMMANDS: [&str; 16] = [
     "ping",
 ];
 
+const LOCK: usize = 1;
+const UNLOCK: usize = 2;
+const KEEP_ALIVE: usize = 14;
+
 /// The position of a command in [`COMMANDS`].
 #[inline]
 fn number_of(command: &Command<'_>) -> usize {
     match command {
         Command::Hello(_) => 0,
         Command::Locks(operation) => match operation {
-            Operation::Lock(_) | Operation::LockWith(..) | Operation::LockMany(_) => 1,
-            Operation::Unlock { .. } | Operation::UnlockMany { .. } => 2,
+            Operation::Lock(_) | Operation::LockWith(..) | Operation::LockMany(_) => LOCK,
+            Operation::Unlock { .. } | Operation::UnlockMany { .. } => UNLOCK,
             Operation::Renew(_) => 3,
             Operation::Reset => 6,
             Operation::Locks | Operation::LocksPage(_) | Operation::OneLock { .. } => 7,
             Operation::MyLocks | Operation::MyLocksPage(_) => 8,
             Operation::Connections => 9,
-            Operation::KeepAlive => 14,
+            Operation::KeepAlive => KEEP_ALIVE,
             Operation::Ping => 15,
         },
         Command::Transfer(_) => 4,
@@ -97,13 +101,13 @@ impl Figures {
         self.requests[number_of(command)] += 1;
     }
 
-    /// A plain request is executed.
+    /// The same, for a plain line.
     #[inline(always)]
     pub(super) fn on_plain(&mut self, operation: &PlainOperation<'_>) {
         let number = match operation {
-            PlainOperation::Lock(_) => 1,
-            PlainOperation::Unlock { .. } => 2,
-            PlainOperation::KeepAlive => 14,
+            PlainOperation::Lock(_) => LOCK,
+            PlainOperation::Unlock { .. } => UNLOCK,
+            PlainOperation::KeepAlive => KEEP_ALIVE,
         };
         self.requests[number] += 1;
     }

@@ -275,7 +275,7 @@ impl<S: Socket> Server<S> {
             Command::Kick { .. } => (self.connections.len() + self.sessions.len()) as u64 > LOOKED_AT_AT_ONCE,
             Command::Transfer(ref transfer) => self.engine.waiters_for_transfer(transfer) as u64 > LOOKED_AT_AT_ONCE,
             Command::Locks(Operation::LockWith(ref lock, ref terms)) => {
-                self.engine.waiters_for_position(lock, terms) as u64 > LOOKED_AT_AT_ONCE
+                self.engine.waiters_for_position(lock.name.as_str(), terms) as u64 > LOOKED_AT_AT_ONCE
             }
             Command::Locks(_)
             | Command::Hello(_)

@@ -33,13 +33,13 @@ use self::model::Model;
 use self::poller::{Clock, News, Order, Poller};
 use self::row::{Column, Filter, Sort};
 use self::screen::Screen;
-use self::text::Count;
 use self::view::Theme;
 use crate::client::Client;
 use crate::console::Failure;
 use crate::console::address::ServerOptions;
 use crate::console::exit;
-use crate::console::values::Seconds;
+use crate::console::shown::Count;
+use crate::console::values::{Seconds, interval};
 
 /// Times on the screen advance, with or without news.
 const DRAW_EVERY: Duration = Duration::from_millis(500);
@@ -93,13 +93,6 @@ pub(super) struct Options {
 
     #[command(flatten)]
     server: ServerOptions,
-}
-
-fn interval(text: &str) -> Result<Seconds, &'static str> {
-    match text.parse()? {
-        Seconds(time) if time < Duration::from_millis(100) => Err("must be at least 0.1 seconds"),
-        seconds => Ok(seconds),
-    }
 }
 
 /// Everything that can happen.

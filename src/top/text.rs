@@ -1,7 +1,5 @@
 //! Text that fits into a number of columns of a terminal.
 
-use std::fmt;
-
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Marks omitted text. In ASCII: some terminals have no other characters, or show them wider.
@@ -72,23 +70,6 @@ pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// A number with thousands separators.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Count(pub(super) u64);
-
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        for (index, digit) in digits.char_indices() {
-            if index > 0 && (digits.len() - index).is_multiple_of(3) {
-                f.write_str(",")?;
-            }
-            write!(f, "{digit}")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,12 +111,5 @@ mod tests {
         assert_eq!(wrap("abcdefghij k", 5), ["ab~ij", "k"]);
         assert_eq!(wrap("", 5), [""]);
         assert_eq!(wrap("ab", 0), [""]);
-    }
-
-    #[test]
-    fn numbers_have_thousands_separators() {
-        for (number, shown) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
-            assert_eq!(Count(number).to_string(), shown);
-        }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub mod answer;
 #[cfg(feature = "server")]
 pub mod foreign;
+pub mod happening;
 #[cfg(feature = "server")]
 pub mod items;
 #[cfg(feature = "server")]

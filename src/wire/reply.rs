@@ -315,7 +315,8 @@ impl Outcome<'_> {
             }
             Outcome::Queued { subject, position } => {
                 push_subject(out, subject, b"\",\"result\":\"queued\"");
-                push_member(out, b",\"position\":", *position);
+                out.extend_from_slice(b",\"position\":");
+                push_u64(out, *position);
             }
             Outcome::TimedOut { subject, queue } => {
                 push_subject(out, subject, b"\",\"result\":\"timed_out\"");
@@ -336,7 +337,8 @@ impl Outcome<'_> {
             Outcome::Cancelled { subject } => push_subject(out, subject, b"\",\"result\":\"cancelled\""),
             Outcome::Renewed { subject, waiters } => {
                 push_subject(out, subject, b"\",\"result\":\"renewed\"");
-                push_member(out, b",\"waiters\":", *waiters);
+                out.extend_from_slice(b",\"waiters\":");
+                push_u64(out, *waiters);
             }
             Outcome::RenewFailed { subject } => push_subject(out, subject, b"\",\"result\":\"renew_failed\""),
             Outcome::Revoked { name, count } => {
@@ -359,7 +361,8 @@ impl Outcome<'_> {
             }
             Outcome::NoticeWanted { name, token, waiters } => {
                 push_notice(out, name, b",\"notice\":\"wanted\",\"token\":", *token);
-                push_member(out, b",\"waiters\":", *waiters);
+                out.extend_from_slice(b",\"waiters\":");
+                push_u64(out, *waiters);
             }
             Outcome::NoticeEvent { event, name, party } => push_event(out, *event, name, party.as_ref()),
             Outcome::NoticeMissed { count } => {

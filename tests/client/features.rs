@@ -34,6 +34,9 @@ fn options() -> Vec<(LockOptions, &'static str, Value)> {
         (new().min_hold(second / 2), "min_hold", json!({"min_hold": 0.5})),
         (new().lost_delay(second * 2), "lost_delay", json!({"lost_delay": 2.0})),
         (new().label("repair"), "label", json!({"label": "repair"})),
+        (new().hint(), "hint", json!({"hint": true})),
+        (new().on_wanted(|_| ()), "hint", json!({"hint": true})),
+        (new().on_queued(|_| ()), "progress", json!({"progress": true})),
         (LockOptions::no_wait().queue_max(1), "", json!({"timeout": 0.0, "queue_max": 1})),
     ]
 }

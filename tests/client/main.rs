@@ -5,6 +5,7 @@ mod calls;
 mod fake;
 mod features;
 mod guide;
+mod hints;
 mod kinds;
 mod leases;
 mod losses;
@@ -18,6 +19,7 @@ mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
+mod watching;
 
 use std::net::Ipv4Addr;
 use std::process;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::fake::{Fake, HELLO, Peer, SECRET};
 use super::support::patience::PATIENCE;
-use super::{Task, assert_lost, task};
+use super::{Call, Task, assert_lost, task};
 
 /// Far more than a test takes.
 const GRACE: Duration = Duration::from_secs(200);
@@ -281,7 +281,7 @@ fn a_call_that_was_not_executed_is_sent_again() {
 
 #[test]
 fn what_changes_nothing_is_asked_again() {
-    let calls: [fn(&Client) -> Result<(), Error>; 6] = [
+    let calls: [Call; 6] = [
         |client| client.ping().map(drop),
         |client| client.keep_alive(),
         |client| client.locks().map(drop),

@@ -1,5 +1,5 @@
-//! The commands that a person has in hand, as they are released: `officer lock`, `locks`, `connections`, `kick`,
-//! `revoke` and `ping`, each in a process of its own, against a server in another.
+//! The commands that a person has in hand, as they are released: `officer lock`, `locks`, `connections`, `watch`, `stats`,
+//! `kick`, `revoke` and `ping`, each in a process of its own, against a server in another.
 
 mod address;
 mod connections;
@@ -17,12 +17,14 @@ mod revoke;
 mod sessions;
 mod signals;
 mod silence;
+mod stats;
 mod stuck;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
 mod unreachable;
 mod waiting;
+mod watch;
 
 use officer::client::Client;
 

@@ -34,7 +34,6 @@ pub(crate) struct Mix {
 /// Owners that are easily taken for each other.
 const OWNERS: [&str; 5] = ["7", "\"7\"", "7.0", "\"player\"", "9007199254740991"];
 
-const GATE: bool = false;
 const UNITS: [u128; 8] = [1, 1, 2, 2, 3, 4, 1 << 31, 1 << 30];
 
 impl Mix {
@@ -157,10 +156,10 @@ impl Draw {
             extra.min_hold = self.often(self.mix.closing).then(|| self.closing());
             extra.lost_delay = self.often(self.mix.closing).then(|| self.closing());
         }
-        if GATE && self.often(self.mix.progress) {
+        if self.often(self.mix.progress) {
             extra.progress = Some(self.random.u8(0..8) > 0);
         }
-        if !has_units && extra.mode != Some(Mode::Shared) && GATE && self.often(self.mix.hint) {
+        if !has_units && extra.mode != Some(Mode::Shared) && self.often(self.mix.hint) {
             extra.hint = Some(self.random.u8(0..8) > 0);
         }
         if self.often(self.mix.label) {

@@ -145,10 +145,7 @@ impl Draw {
             (8, Draw::renew),
             (4, Draw::revoke),
             (6, Draw::transfer),
-            (2, |draw| {
-                let _ = draw;
-                Ask::MyLocks
-            }),
+            (2, |draw| draw.unless_plain(|draw| Ask::MyLocksPage { has_detail: draw.random.bool() })),
             (2, |draw| Ask::One { name: draw.name(), has_detail: draw.random.bool() }),
             (6, |_| Ask::Reset),
             (2, |_| Ask::Locks),

@@ -87,7 +87,7 @@ fn who_gets_ahead_of_waiters_is_told_at_once() {
 }
 
 #[test]
-fn who_was_not_asked_to_be_told_is_not() {
+fn who_did_not_ask_to_be_told_is_not() {
     for fields in ["", r#""hint":false"#, r#""hint":null,"lease":9"#] {
         let mut world = World::new();
         let [ann, bob] = world.connect();
@@ -95,6 +95,13 @@ fn who_was_not_asked_to_be_told_is_not() {
         assert_eq!(world.say(bob, &lock("db", "")), [], "{fields}");
         assert_eq!(world.say(ann, &unlock("db")).len(), 2);
     }
+    // Nor whoever comes after a holder that was told.
+    let (mut world, [ann, bob, carl]) = held("");
+    world.say(ann, &unlock("db"));
+    world.say(ann, &lock("db", ""));
+    world.say(bob, &lock("db", r#""id":1"#));
+    assert_eq!(world.say(ann, &unlock("db")).len(), 2);
+    assert_eq!(world.say(carl, &lock("db", "")), []);
 }
 
 #[test]

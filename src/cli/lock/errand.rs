@@ -44,6 +44,8 @@ pub(super) struct Errand {
     /// How long the command has from SIGTERM to SIGKILL when the lock is lost.
     kill_after: Duration,
     acquired_at: Option<Instant>,
+    /// With a session, which has to end with us.
+    client: Option<Client>,
     /// A signal came when there was no command any more, or it was being ended.
     is_hasty: bool,
 }
@@ -91,6 +93,7 @@ impl Errand {
             passed_on: 0,
             kill_after,
             acquired_at: None,
+            client: None,
             is_hasty: false,
         }
     }
@@ -123,6 +126,9 @@ impl Errand {
     /// Leaves stderr time to take what was said. Nothing is held any more, so an error is waited for until it is written,
     /// or a signal asks for haste.
     fn finish(&mut self, end: &End) {
+        if let Some(client) = self.client.take() {
+            client.disconnect();
+        }
         self.status.erase();
         if !matches!(end, End::Failed(_)) {
             self.status.is_written_within(PATIENCE);
@@ -161,11 +167,15 @@ impl Errand {
                 Event::Signal(signal) => return Ok(Acquired::Signal(signal)),
                 Event::Connected(connected) => {
                     self.fit_to_server(connected.silent_after());
+                    self.client = self.options.session().map(|_| connected.clone());
                     client = self.options.verbose.then_some(connected);
                     pause = PATIENCE;
                     self.status.wait();
                 }
                 Event::Ahead(who) => self.status.ahead(&who),
+                Event::Queued(ahead) => self.status.queued(ahead),
+                Event::Interrupted(reason) => self.status.interrupted(&reason),
+                Event::Resumed => self.status.resumed("waiting for"),
                 Event::InTheWay(what) => in_the_way = Some(what),
                 Event::Acquired(granted) => break granted,
                 // The answer to the request may still be on its way from the other thread.
@@ -184,6 +194,8 @@ impl Errand {
             match event {
                 Event::Signal(signal) if !signals::is_of_a_child(signal) => return Ok(Acquired::Signal(signal)),
                 Event::Lost(reason) => lost = Some(reason),
+                Event::Interrupted(reason) => self.status.interrupted(&reason),
+                Event::Resumed => self.status.resumed("still holding"),
                 _ => {}
             }
         }
@@ -195,13 +207,15 @@ impl Errand {
 
     /// The command should be killed before a server that hears nothing of us gives the lock to the next.
     fn fit_to_server(&mut self, silent_after: Option<Duration>) {
-        self.kill_after = self.options.kill_after(silent_after);
-        if let Some(silent_after) = silent_after.filter(|silent_after| *silent_after <= self.kill_after)
+        // What a server does that hears nothing of us is to keep the session.
+        let given_up_after = self.options.session().or(silent_after);
+        self.kill_after = self.options.kill_after(given_up_after);
+        if let Some(given_up_after) = given_up_after.filter(|given_up_after| *given_up_after <= self.kill_after)
             && self.options.verbose
         {
             let line = format!(
                 "if the network fails, the server gives the lock to the next after {}: before --kill-after is over",
-                Span(silent_after)
+                Span(given_up_after)
             );
             self.status.say(&line);
         }
@@ -263,6 +277,8 @@ impl Errand {
             match self.events.recv_timeout(rest.pause()) {
                 Ok(Event::Signal(signal)) => self.pass_on(signal, &mut command),
                 Ok(Event::Lost(reason)) => return self.end(command, reason),
+                Ok(Event::Interrupted(reason)) => self.status.interrupted(&reason),
+                Ok(Event::Resumed) => self.status.resumed("still holding"),
                 Ok(_) | Err(_) => {}
             }
             if let Some(status) = command.check()?
@@ -345,6 +361,8 @@ impl Errand {
                 Ok(Event::Over(Err(error))) => {
                     return Err(self.lost("about when the command ended, perhaps before", holder::reason(&error)));
                 }
+                Ok(Event::Interrupted(reason)) => self.status.interrupted(&reason),
+                Ok(Event::Resumed) => self.status.resumed("still holding"),
                 // It may be for the command, and late. Or the server does not answer, and somebody is tired of it.
                 Ok(Event::Signal(signal)) if !signals::is_of_a_child(signal) => {
                     self.is_hasty = true;

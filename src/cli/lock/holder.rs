@@ -35,14 +35,17 @@ fn hold(options: Options, wanted: &Wanted, events: &Sender<Event>, release: &Rec
         move |reason: String| drop(events.send(Event::Lost(reason)))
     };
     let (by_loss, by_expiry, by_revoke) = (lost(), lost(), lost());
+    let (interrupted, resumed) = (events.clone(), events.clone());
     let options = options
+        .on_interrupted(move |reason| drop(interrupted.send(Event::Interrupted(reason.to_owned()))))
+        .on_resumed(move || drop(resumed.send(Event::Resumed)))
         .on_lost(move |error| by_loss(reason(error)))
         .on_expired(move |hold| by_expiry(format!("the lease of '{}' has run out", Shown(&hold.name))))
         .on_revoked(move |hold| by_revoke(format!("somebody revoked '{}'", Shown(&hold.name))));
     let client = options.connect()?;
     let _ = events.send(Event::Connected(client.clone()));
-    let guard =
-        acquire(&client, wanted).inspect_err(|error| tell_what_is_in_the_way(&client, wanted, error, events))?;
+    let guard = acquire(&client, wanted, events)
+        .inspect_err(|error| tell_what_is_in_the_way(&client, wanted, error, events))?;
     let names = guard.names().map(str::to_owned).collect();
     let _ = events.send(Event::Acquired(Granted { names, token: guard.token() }));
     if wanted.options.lease.is_some() {
@@ -53,9 +56,21 @@ fn hold(options: Options, wanted: &Wanted, events: &Sender<Event>, release: &Rec
     guard.release()
 }
 
-fn acquire(client: &Client, wanted: &Wanted) -> Result<Guard, Error> {
-    let (names, options) = (&wanted.locks.names, wanted.options.clone());
-    if wanted.locks.is_any { client.lock_any(names, options) } else { client.lock_all(names, options) }
+fn acquire(client: &Client, wanted: &Wanted, events: &Sender<Event>) -> Result<Guard, Error> {
+    let (names, mut options) = (&wanted.locks.names, wanted.options.clone());
+    if client.has_feature("progress") {
+        let events = events.clone();
+        options = options.on_queued(move |ahead| drop(events.send(Event::Queued(ahead))));
+    }
+    let (timeout, asked_at) = (options.timeout, Instant::now());
+    let acquired = if wanted.locks.is_any { client.lock_any(names, options) } else { client.lock_all(names, options) };
+    match acquired {
+        // It was over when the session was resumed.
+        Err(Error::AnswerLost) if timeout.is_some_and(|timeout| asked_at.elapsed() >= timeout) => {
+            Err(Error::TimedOut { queue: Vec::new() })
+        }
+        acquired => acquired,
+    }
 }
 
 /// How a lock was lost, without the words that are said anyway.

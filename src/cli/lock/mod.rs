@@ -38,6 +38,12 @@ enum Event {
     Connected(Client),
     /// Who is in the way.
     Ahead(String),
+    /// The request has begun to wait, after so many others.
+    Queued(u64),
+    /// The connection is gone, and the session is not: it is being resumed. The text says how.
+    Interrupted(String),
+    /// The session goes on with a new connection.
+    Resumed,
     /// What is in the way of the locks, which are refused.
     InTheWay(InTheWay),
     /// The locks are held.

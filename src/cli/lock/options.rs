@@ -13,7 +13,7 @@ use crate::console::Failure;
 use crate::console::address::ServerOptions;
 use crate::console::failure::Locks;
 use crate::console::values::Seconds;
-use crate::wire::request::{CLIENT_BYTES_MAX, NAME_BYTES_MAX};
+use crate::wire::request::{CLIENT_BYTES_MAX, GRACE_SECONDS_MAX, NAME_BYTES_MAX};
 
 const USAGE: &str = "\
 officer lock [OPTIONS] <NAME>... -- <COMMAND> [ARG]...
@@ -39,6 +39,11 @@ kick' or 'officer revoke'), the command gets SIGTERM, and SIGKILL after --kill-a
 is killed with SIGKILL the lock is free; on Linux the command gets SIGTERM then, but not what it has started. After a loss \
 officer exits once the reason is written: if stderr is a full pipe, when somebody reads it or a signal comes.
 
+With --session the lock outlives its connection for a while: officer connects again, and the command runs on. If that fails \
+for so long that the server may soon give the lock to the next, the lock counts as lost. A server that is ended or started \
+again keeps nothing: officer notices that when it connects again, so until then, a second or more, the command may run \
+beside the next holder. The price: if officer is killed with SIGKILL, or its machine fails, the lock is free only after this time.
+
 If the network fails, officer notices that before the server gives it up, and the time for it is chosen so that the command is \
 killed before that too. A --kill-after as long as the server's patience with silent clients leaves no time for that: then \
 the command gets SIGTERM before the next holder starts, and SIGKILL perhaps after. --verbose says so.
@@ -55,6 +60,11 @@ Exit status: that of the command, or 128 + N if signal N ended it; or
 
 /// How long a command has from SIGTERM to SIGKILL, if nothing else is asked for.
 const KILL_AFTER: Duration = Duration::from_secs(5);
+
+/// How long --session keeps a lock without a connection, if nothing else is asked for.
+const GRACE: Duration = Duration::from_secs(30);
+/// Less is hardly enough to connect again.
+const GRACE_MIN: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, override_usage = USAGE, after_help = AFTER)]
@@ -83,8 +93,12 @@ pub(crate) struct Options {
     #[arg(short = 'E', long, value_name = "STATUS", default_value_t = 75)]
     pub(super) conflict_exit_code: u8,
 
+    /// Keep the lock while the connection is lost, for this long, and connect again: 1 to 300 seconds [default: 30]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = grace)]
+    session: Option<Option<Seconds>>,
+
     /// When the lock is lost: time that the command has to end, from SIGTERM to SIGKILL [default: 5, or less if the server
-    /// gives silent clients up soon, or the lease is short]
+    /// gives silent clients up soon, or the lease or --session is short]
     #[arg(short, long, value_name = "SECONDS")]
     kill_after: Option<Seconds>,
 
@@ -127,6 +141,20 @@ impl Options {
             names = command[..separator].iter().map(name).collect::<Result<_, _>>().map_err(usage)?;
             command.drain(..=separator);
         }
+        if let (Some(grace), Some(Seconds(kill_after))) = (self.session(), self.kill_after)
+            && kill_after > grace * 2 / 3
+        {
+            // Otherwise the command could not end while the session surely goes on.
+            let (grace, max) = (grace.as_secs_f64(), (grace * 2 / 3).as_secs_f64());
+            return Err(usage(format!("with a --session of {grace} seconds --kill-after is at most {max:.1}")));
+        }
+        // A time after a blank would be taken for the name of a lock.
+        if self.session == Some(None) && names.len() > 1 && names[0].parse::<Seconds>().is_ok() {
+            return Err(usage(format!(
+                "the time of --session comes after a '=', as in --session={0}; for a lock called '{0}', give a time",
+                names[0]
+            )));
+        }
         self.kind.check(&names).map_err(usage)?;
         let locks = Locks { names, is_any: self.kind.is_any };
         Ok((self, Task { locks, command }))
@@ -135,7 +163,18 @@ impl Options {
     /// How to reach the server, and what to be there.
     pub(super) fn client_options(&self, task: &Task) -> crate::client::Options {
         let client = self.client.clone().unwrap_or_else(|| client_name_default(&task.command[0]));
-        self.server.client_options().name(client).stop_within(self.kill_after(None))
+        let options = self.server.client_options().name(client);
+        let kill_after = self.kill_after(self.session());
+        match self.session() {
+            // A quarter of what is left is for a machine that is slow.
+            Some(grace) => options.session(grace).stop_within(kill_after + grace.saturating_sub(kill_after) / 4),
+            None => options.stop_within(kill_after),
+        }
+    }
+
+    /// For how long the lock outlives its connection.
+    pub(super) fn session(&self) -> Option<Duration> {
+        self.session.map(|grace| grace.unwrap_or(Seconds(GRACE)).0)
     }
 
     /// How to ask for the lock.
@@ -153,9 +192,10 @@ impl Options {
         self.kind.lease().map(|lease| lease / 3)
     }
 
-    /// How long the command has from SIGTERM to SIGKILL. None is known of the server, or it gives nobody up.
-    pub(super) fn kill_after(&self, silent_after: Option<Duration>) -> Duration {
-        let limits = [silent_after.map(|silent_after| silent_after / 2), self.lease_margin()];
+    /// How long the command has from SIGTERM to SIGKILL, if the lock passes on so long after the network has failed. None:
+    /// that is not known, or it never does.
+    pub(super) fn kill_after(&self, given_up_after: Option<Duration>) -> Duration {
+        let limits = [given_up_after.map(|given_up_after| given_up_after / 2), self.lease_margin()];
         match self.kill_after {
             Some(kill_after) => kill_after.0,
             None => limits.into_iter().flatten().fold(KILL_AFTER, Duration::min),
@@ -168,6 +208,15 @@ fn lock_name(name: &str) -> Result<String, String> {
         1..=NAME_BYTES_MAX => Ok(name.to_owned()),
         0 => Err("the name of a lock is not empty".to_owned()),
         bytes => Err(format!("the name of a lock has at most {NAME_BYTES_MAX} bytes, this has {bytes}")),
+    }
+}
+
+fn grace(text: &str) -> Result<Seconds, String> {
+    let seconds: Seconds = text.parse()?;
+    let max = Duration::from_secs(GRACE_SECONDS_MAX.into());
+    match (GRACE_MIN..=max).contains(&seconds.0) {
+        true => Ok(seconds),
+        false => Err(format!("must be from {} to {GRACE_SECONDS_MAX} seconds", GRACE_MIN.as_secs())),
     }
 }
 

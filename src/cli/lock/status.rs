@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::signals;
 use super::writer::Writer;
 use crate::console::failure::Locks;
-use crate::console::shown::{Shown, Span};
+use crate::console::shown::{Count, Shown, Span};
 
 /// What is said, and what is drawn. Nothing here waits for stderr, but for [`Status::is_written_within`].
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(super) struct Status {
     /// What takes its time, and since when.
     doing: String,
     since: Instant,
+    interrupted_at: Instant,
 }
 
 impl Status {
@@ -32,6 +33,7 @@ impl Status {
             writer: Writer::start()?,
             doing: format!("connecting to {}", Shown(address)),
             since: Instant::now(),
+            interrupted_at: Instant::now(),
         })
     }
 
@@ -44,6 +46,33 @@ impl Status {
     pub(super) fn wait(&mut self) {
         self.doing = format!("waiting for {}", self.locks);
         self.since = Instant::now();
+    }
+
+    /// So many others had been waiting when this began to wait. With --verbose a line tells more.
+    pub(super) fn queued(&mut self, ahead: u64) {
+        if !self.is_verbose && ahead > 0 {
+            let verb = if ahead == 1 { "was" } else { "were" };
+            self.doing = format!("waiting for {}, {} {verb} ahead,", self.locks, Count(ahead));
+        }
+    }
+
+    /// The connection is gone, and the session is not.
+    pub(super) fn interrupted(&mut self, reason: &str) {
+        self.interrupted_at = Instant::now();
+        if self.is_verbose {
+            self.say(&format_args!(
+                "the connection was lost: {}; connecting again while the session lasts",
+                Shown(reason)
+            ));
+        }
+    }
+
+    /// The session goes on.
+    pub(super) fn resumed(&self, does: &str) {
+        if self.is_verbose {
+            let after = Span(self.interrupted_at.elapsed());
+            self.say(&format_args!("connected again after {after}; {does} {}", self.locks));
+        }
     }
 
     pub(super) fn ahead(&self, who: &str) {

@@ -61,7 +61,7 @@ impl Holds {
                     Some(row) => {
                         lease_left = lease_left.into_iter().chain(row.lease_left).reduce(f64::min);
                         if row.waiters > 0 && !self.is_wanted(number) {
-                            notices.extend(self.wanted(&name, owner.as_ref(), row.waiters));
+                            notices.extend(self.wanted(&name, owner.as_ref(), row.token, row.waiters));
                         }
                     }
                     None => notices.extend(self.lose(&name, owner.as_ref(), because.clone(), None).map(|lost| {

@@ -6,11 +6,11 @@ use ratatui::style::{Color, Modifier, Style};
 
 use super::{Slot, Theme, mark};
 use crate::console::place::{closed, notes};
-use crate::console::shown::{Shown, Span};
+use crate::console::shown::{Count, Shown, Span};
 use crate::top::circles::Circle;
 use crate::top::model::Model;
 use crate::top::row::{Column, Moment, Row};
-use crate::top::text::{Count, width};
+use crate::top::text::width;
 
 /// Columns of numbers are as wide as their heads.
 const HEADS: [(Column, &str); 7] = [

@@ -8,12 +8,12 @@ use super::list::{CLIENT_WIDTH_MIN, HOLDER_WIDTH_MAX, HOLDER_WIDTH_MIN, TIME_WID
 use super::{Slot, Theme, mark};
 use crate::client::PlaceDetail;
 use crate::console::place::notes;
-use crate::console::shown::{Shown, Span};
+use crate::console::shown::{Count, Shown, Span};
 use crate::top::circles::Circle;
 use crate::top::life::Life;
 use crate::top::model::{Queue, Seen};
 use crate::top::row::Moment;
-use crate::top::text::{Count, width};
+use crate::top::text::width;
 
 const HEADS: [&str; 8] = ["PLACE", "CONNECTION", "FOR", "SILENT", "UNSENT", "AGE", "NOTES", "CLIENT"];
 const PLACE: usize = 0;

@@ -3,10 +3,9 @@
 use super::list::head_of;
 use crate::client::LockDetail;
 use crate::console::place::closed;
-use crate::console::shown::{Shown, Span};
+use crate::console::shown::{Count, Shown, Span};
 use crate::top::model::{Model, Seen, took};
 use crate::top::row::Moment;
-use crate::top::text::Count;
 
 /// The title: what is shown, and how much there is.
 pub(super) fn title(model: &Model, now: Moment) -> String {

@@ -27,7 +27,6 @@ pub struct Plain<'a> {
 
 /// What a plain request can ask for: the same as the [`Operation`] of this name.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(missing_docs, reason = "as in `Operation`")]
 pub enum PlainOperation<'a> {
     Lock(LockRef<'a>),
     Unlock { name: &'a str, token: Option<u64> },

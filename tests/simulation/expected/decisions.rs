@@ -44,6 +44,7 @@ impl Expected {
     }
 
     fn execute(&mut self, number: Number, asked: Asked) {
+        self.count_request(number, &asked);
         match asked {
             Asked::Locks(request) => {
                 self.coverage.count(command(&request.ask));
@@ -199,6 +200,7 @@ impl Expected {
         if to == WATCHERS {
             return self.spread(&reply);
         }
+        self.count_error(&reply);
         let connection = &mut self.connections[to];
         if connection.phase != Phase::Open {
             if reply.contains("\"acquired\"") {

@@ -1,37 +1,85 @@
-//! The figures of `stats`: those that follow from what clients see must be right.
+//! The figures of `stats`: those that follow from what clients see must be right, and the others only rise.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::connection::Phase;
-use super::{Expected, Number, Told, broken, ensure};
-use crate::model::{is_same, with_id};
+use super::{Asked, Expected, Number, Told, broken, ensure};
+use crate::model::{Ask, is_same, with_id};
+
+/// What is counted here, beside the model's own counters.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Figures {
+    requests: BTreeMap<&'static str, u64>,
+    errors: BTreeMap<String, u64>,
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) events_sent: u64,
+    pub(super) events_missed: u64,
+    pub(super) turns: u64,
+}
 
 impl Expected {
-    pub(super) fn stats(&mut self, number: Number, id: Option<&str>) {
-        self.coverage.count("command stats");
-        if self.connections[number].phase != Phase::Open {
+    pub(super) fn count_request(&mut self, number: Number, asked: &Asked) {
+        let command = match asked {
+            Asked::Locks(request) => of_locks(&request.ask),
+            Asked::Hello(_) => "hello",
+            Asked::Watch { .. } => "watch",
+            Asked::Unwatch { .. } => "unwatch",
+            Asked::Stats { .. } => "stats",
+            Asked::Kick { .. } => "kick",
+            Asked::Page(_) => "connections",
+            Asked::IfNotStrict { .. } if self.connections[number].is_strict => "unknown",
+            // What it asks is counted instead.
+            Asked::IfNotStrict { .. } | Asked::Foreign { .. } | Asked::Nothing => return,
+            Asked::Bad { .. } => "unknown",
+        };
+        *self.figures.requests.entry(command).or_default() += 1;
+    }
+
+    /// Counts a reply that is an error, also if nobody is there to get it.
+    pub(super) fn count_error(&mut self, reply: &str) {
+        if !reply.contains("\"result\":\"error\"") {
             return;
         }
+        let value: Value = serde_json::from_str(reply).expect("a reply is JSON");
+        let reason = value["reason"].as_str().expect("an error has a reason").to_owned();
+        *self.figures.errors.entry(reason).or_default() += 1;
+    }
+
+    pub(super) fn stats(&mut self, number: Number, id: Option<&str>) {
+        self.coverage.count("command stats");
         let Some(Told::Stats(text)) = self.next_told(number).cloned() else {
             broken(format!("{} is not sent the figures", self.name(number)));
         };
-        let told: Value = serde_json::from_str(&text).unwrap_or_else(|error| broken(format!("{text}: {error}")));
-        let value = &told["value"];
-        let reply = with_id(format!(r#"{{"result":"stats","value":{value}}}"#), id);
-        ensure!(is_same(&reply, &text), "this is no reply: {text}");
+        let mut told: Value = serde_json::from_str(&text).unwrap_or_else(|error| broken(format!("{text}: {error}")));
+        let value = told["value"].take();
+        let reply = with_id(r#"{"result":"stats","value":null}"#.to_owned(), id);
+        ensure!(is_same(&reply, &told.to_string()), "this is no reply: {text}");
         for (key, figure) in self.figures() {
             let told = value[key].as_u64();
             ensure!(told == Some(figure), "{key} is {told:?}, and should be {figure}: {text}");
+        }
+        check_each("requests", &value["requests"], |command| self.figures.requests.get(command).copied());
+        check_each("errors", &value["errors"], |reason| self.figures.errors.get(reason).copied());
+        let counts = &self.locks.counts;
+        for (key, count) in [("wait", counts.acquires), ("hold", counts.releases)] {
+            let told =
+                value[key]["counts"].as_array().map(|counts| counts.iter().filter_map(Value::as_u64).sum::<u64>());
+            ensure!(told == Some(count), "{told:?} were measured in {key}, and should be {count}: {text}");
         }
         self.push(number, text);
     }
 
     /// Those that are known.
     fn figures(&self) -> Vec<(&'static str, u64)> {
-        let here = self.there.iter().map(|number| &self.connections[*number]);
-        let watchers = here.filter(|connection| connection.phase == Phase::Open && connection.watch.is_some()).count();
+        let here = || self.there.iter().map(|number| &self.connections[*number]);
+        let watchers =
+            here().filter(|connection| connection.phase == Phase::Open && connection.watch.is_some()).count();
         let counts = &self.locks.counts;
         let mut figures = vec![
+            ("uptime", self.now / 1_000_000_000),
             ("grants", counts.acquires),
             ("releases", counts.releases),
             ("timeouts", counts.timeouts),
@@ -42,16 +90,51 @@ impl Expected {
             ("deadlocks", counts.deadlocks),
             ("resumptions", counts.resumptions),
             ("sessions_ended", counts.sessions_ended),
+            ("received_bytes", self.figures.received_bytes),
+            ("sent_bytes", self.figures.sent_bytes),
+            ("events_sent", self.figures.events_sent),
+            ("events_missed", self.figures.events_missed),
+            ("turns", self.figures.turns),
         ];
+        if !self.now.is_multiple_of(1_000_000_000) {
+            figures.remove(0);
+        }
         let gauges = [
-            ("connections", self.there.len()),
+            ("connections", here().filter(|connection| !connection.is_turned_away).count()),
             ("sessions", self.locks.sessions()),
             ("detached_sessions", self.locks.sessions_away().len()),
+            ("locks", self.locks.pages("", true, self.now).len()),
             ("holds", self.locks.held_and_waiting().0),
             ("waiters", self.locks.held_and_waiting().1),
+            ("closed_locks", self.locks.closed()),
             ("watchers", watchers),
         ];
         figures.extend(gauges.map(|(key, gauge)| (key, gauge as u64)));
         figures
+    }
+}
+
+/// All the counters of one kind.
+fn check_each(kind: &str, told: &Value, count: impl Fn(&str) -> Option<u64>) {
+    let Some(told) = told.as_object() else { broken(format!("there are no {kind}")) };
+    for (key, told) in told {
+        let count = count(key).unwrap_or(0);
+        ensure!(told.as_u64() == Some(count), "{told} {kind} were {key}, and should be {count}");
+    }
+}
+
+fn of_locks(ask: &Ask) -> &'static str {
+    match ask {
+        Ask::Lock(_) => "lock",
+        Ask::Unlock { .. } => "unlock",
+        Ask::Renew { .. } => "renew",
+        Ask::Transfer { .. } => "transfer",
+        Ask::Revoke { .. } => "revoke",
+        Ask::Reset => "reset",
+        Ask::Locks | Ask::Page { .. } | Ask::One { .. } => "locks",
+        Ask::Connections => "connections",
+        Ask::MyLocks | Ask::MyLocksPage { .. } => "my_locks",
+        Ask::KeepAlive => "keep_alive",
+        Ask::Ping => "ping",
     }
 }

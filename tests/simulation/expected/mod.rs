@@ -52,6 +52,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use self::connection::{Connection, Leave, Phase, Sent};
+use self::figures::Figures;
 pub(crate) use self::greeting::Hello;
 pub(crate) use self::pages::{Listing, Page};
 use self::watchers::Events;
@@ -166,6 +167,7 @@ pub(crate) struct Expected {
     told_events: Vec<(Number, String)>,
     /// Bytes of events that watchers were told in this turn.
     event_bytes: usize,
+    figures: Figures,
     /// The secrets of sessions, by their numbers, as far as a client has received them.
     secrets: BTreeMap<u64, String>,
     /// Of sessions that lost their connections, when these last sent something, and when they were lost.
@@ -227,6 +229,7 @@ impl Expected {
             unsent: 0,
             told_events: Vec::new(),
             event_bytes: 0,
+            figures: Figures::default(),
             secrets: BTreeMap::new(),
             lost: BTreeMap::new(),
             listing: None,

@@ -27,6 +27,7 @@ impl Expected {
                 let is_paused = connection.phase == Phase::Open && connection.unsent >= pause;
                 ensure!(!is_paused, "{name} is read from although its output is full");
                 connection.read += bytes as u64;
+                self.figures.received_bytes += bytes as u64;
                 connection.last_input = now;
                 if bytes == room && !connection.wire.borrow().to_server.is_empty() {
                     self.coverage.count("cut turn_read_bytes");
@@ -96,6 +97,7 @@ impl Expected {
         }
         connection.unsent -= bytes;
         self.unsent -= bytes;
+        self.figures.sent_bytes += bytes as u64;
         connection.last_progress = self.now;
         connection.is_blocked = false;
         let wire = connection.wire.borrow();

@@ -24,6 +24,7 @@ impl Expected {
     pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event], after: After) {
         self.now = now;
         self.hear(events);
+        self.figures.turns += 1;
         self.tell_missed();
         self.mark_watchers();
         let said = self.locks.begin_turn(now);

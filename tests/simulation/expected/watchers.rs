@@ -125,6 +125,7 @@ impl Expected {
             let has_room = connection.unsent < UNSENT_MAX && has_budget && watch.missed == 0;
             ensure!(!has_room, "{name} is not told {line}, but {:?}", told.map(|index| &self.told_events[index].1));
             watch.missed += 1;
+            self.figures.events_missed += 1;
             self.coverage.count("an event that is missed");
             return 0;
         }
@@ -132,6 +133,7 @@ impl Expected {
         let has_room = watch.unsent_before < UNSENT_MAX && has_budget;
         ensure!(has_room, "{name} is told {line}, and had no room for it");
         let (_, line) = self.told_events.remove(told.expect("it is told"));
+        self.figures.events_sent += 1;
         self.send_event(number, line)
     }
 

@@ -41,6 +41,11 @@ impl Model {
         format!(r#"{{"result":"{result}","value":{value}}}"#)
     }
 
+    /// How many locks are closed.
+    pub fn closed(&self) -> usize {
+        self.closings.len()
+    }
+
     fn detail(&self, name: &str, now: u64) -> String {
         let holders: Vec<String> = self.holders(name).map(|hold| self.holder(hold, now)).collect();
         let waiters: Vec<&Wait> = self.queue(name).iter().map(|number| self.wait(*number)).collect();

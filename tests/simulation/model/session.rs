@@ -135,6 +135,8 @@ impl Model {
         let connection = self.shown(to).connection.clone();
         self.clients.retain(|client| client.seat != to);
         self.reseat(from, to);
+        // What it was told last may not have arrived.
+        self.holds.iter_mut().filter(|hold| hold.who.seat == to).for_each(|hold| hold.is_told = false);
         let client = self.client(to);
         client.connection = connection;
         client.session.as_mut().expect("it has one").away = None;

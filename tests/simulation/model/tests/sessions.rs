@@ -168,11 +168,17 @@ fn at_the_grant_the_holder_hears_of_waiters_but_a_session_without_a_connection_k
     }
     talk.lose(1, &[]);
     talk.leave(0, &[]);
+    talk.model.connect(0, "unix:0".to_owned());
     keys(talk.greet(4, None, Some(1)));
     let wanted = |token, waiters| format!(r#"{{"name":"a","notice":"wanted","token":{token},"waiters":{waiters}}}"#);
     let timed_out = r#"{"name":"a","result":"timed_out","queue":["unix:4","unix:2","unix:3"]}"#;
     talk.say(5, "lock", r#","name":"a","timeout":0"#, &[(4, &wanted(2, 2)), (5, timed_out)]);
-    talk.leave(4, &[(2, &acquired("a")), (2, &wanted(3, 1))]);
+    // After another resumption it is told again, as it may not have heard of it.
+    talk.lose(4, &[]);
+    keys(talk.greet(0, None, Some(1)));
+    let timed_out = r#"{"name":"a","result":"timed_out","queue":["unix:0","unix:2","unix:3"]}"#;
+    talk.say(5, "lock", r#","name":"a","timeout":0"#, &[(0, &wanted(2, 2)), (5, timed_out)]);
+    talk.leave(0, &[(2, &acquired("a")), (2, &wanted(3, 1))]);
     talk.leave(2, &[(3, &acquired("a"))]);
     let maxed = r#"{"name":"a","result":"queue_maxed","queue":["unix:3"]}"#;
     talk.say(5, "lock", r#","name":"a","queue_max":1"#, &[(3, &wanted(4, 0)), (5, maxed)]);
