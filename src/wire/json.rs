@@ -107,8 +107,7 @@ fn push_long(out: &mut Vec<u8>, number: u64) {
 /// length, of which the end is taken back: that costs less than two.
 #[inline(always)]
 pub fn push_member<const KEY: usize>(out: &mut Vec<u8>, key: &[u8; KEY], number: u64) {
-    const { assert!(KEY + 7 <= 16, "the key and seven digits are one piece") };
-    if number < 10_000_000 {
+    if KEY + 7 <= 16 && number < 10_000_000 {
         let digits = eight_digits(number);
         let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
         let digits = (digits | ZEROS) >> (8 * zeros);

@@ -315,8 +315,7 @@ impl Outcome<'_> {
             }
             Outcome::Queued { subject, position } => {
                 push_subject(out, subject, b"\",\"result\":\"queued\"");
-                out.extend_from_slice(b",\"position\":");
-                push_u64(out, *position);
+                push_member(out, b",\"position\":", *position);
             }
             Outcome::TimedOut { subject, queue } => {
                 push_subject(out, subject, b"\",\"result\":\"timed_out\"");
@@ -337,8 +336,7 @@ impl Outcome<'_> {
             Outcome::Cancelled { subject } => push_subject(out, subject, b"\",\"result\":\"cancelled\""),
             Outcome::Renewed { subject, waiters } => {
                 push_subject(out, subject, b"\",\"result\":\"renewed\"");
-                out.extend_from_slice(b",\"waiters\":");
-                push_u64(out, *waiters);
+                push_member(out, b",\"waiters\":", *waiters);
             }
             Outcome::RenewFailed { subject } => push_subject(out, subject, b"\",\"result\":\"renew_failed\""),
             Outcome::Revoked { name, count } => {
@@ -361,8 +359,7 @@ impl Outcome<'_> {
             }
             Outcome::NoticeWanted { name, token, waiters } => {
                 push_notice(out, name, b",\"notice\":\"wanted\",\"token\":", *token);
-                out.extend_from_slice(b",\"waiters\":");
-                push_u64(out, *waiters);
+                push_member(out, b",\"waiters\":", *waiters);
             }
             Outcome::NoticeEvent { event, name, party } => push_event(out, *event, name, party.as_ref()),
             Outcome::NoticeMissed { count } => {
