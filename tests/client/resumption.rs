@@ -8,8 +8,8 @@ use std::time::Duration;
 use officer::client::{Client, Error, LockOptions, Loss, Options};
 use rustix::process::Signal;
 
-use super::proxy::{Direction, Proxy};
 use super::support::patience::{PATIENCE, eventually};
+use super::support::proxy::{Direction, Proxy};
 use super::support::server::Server;
 use super::{assert_lost, connections_on, lock_in_a_thread, own_host, task};
 
