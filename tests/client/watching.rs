@@ -7,8 +7,8 @@ use officer::client::{Client, Error, Guard, Happening, LockEvent, LockOptions, O
 use serde_json::json;
 
 use super::fake::{Fake, Peer};
-use super::proxy::Proxy;
 use super::support::patience::PATIENCE;
+use super::support::proxy::Proxy;
 use super::support::server::Server;
 use super::task;
 
