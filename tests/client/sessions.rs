@@ -678,6 +678,21 @@ fn a_session_is_relied_on_for_its_grace_after_the_last_keep_alive_that_was_answe
 }
 
 #[test]
+fn a_session_is_relied_on_for_its_grace_after_the_last_resumption() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect_session(fake.options().session(BRIEF_GRACE));
+    let guard = acquired(&client, &mut peer, "boss");
+    let mut peer = Some(peer);
+    steps(|| {
+        peer.take().expect("the last connection").close();
+        peer = Some(fake.resume(&format!(r#"{HELD},"executed":2"#)));
+        thread::sleep(BRIEF_GRACE / 20);
+    });
+    eventually("it is resumed", || client.is_connected());
+    assert!(!guard.is_lost());
+}
+
+#[test]
 fn a_session_is_relied_on_for_its_grace_after_the_last_call_that_was_answered() {
     for is_called in [true, false] {
         let fake = Fake::new();
