@@ -330,4 +330,7 @@ fn nobody_holds_a_lock_together_with_others_however_often_connections_are_cut() 
     threads.into_iter().for_each(super::Task::end);
     assert!(cuts > 20, "{cuts}");
     eventually("all is free", || observer.locks().expect("a listing").is_empty());
+    // The server knows of the breaks that it has noticed, and of both sessions.
+    let stats = observer.stats().expect("an answer");
+    assert!(stats.resumptions > 0 && stats.sessions == 2, "{stats:?}");
 }
