@@ -94,7 +94,7 @@ pub(crate) struct Options {
     #[arg(short = 'E', long, value_name = "STATUS", default_value_t = 75)]
     pub(super) conflict_exit_code: u8,
 
-    /// Keep the lock while the connection is lost, for this long, and connect again: 1 to 300 seconds [default: 30]
+    /// Keep the lock while the connection is lost, and connect again: for 1 to 300 seconds, or 30 if none are given
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = grace)]
     session: Option<Option<Seconds>>,
 
