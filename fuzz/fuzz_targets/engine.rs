@@ -82,6 +82,7 @@ impl Both {
                 lock_waits_max: 4,
                 reply_bytes_max: 100,
                 closing_locks_max: 2,
+                sessions_max: 0,
                 turn_grants_max: 1,
                 first_token: 1,
             }
@@ -91,6 +92,7 @@ impl Both {
                 lock_waits_max: 100,
                 reply_bytes_max: 1 << 20,
                 closing_locks_max: 100,
+                sessions_max: 0,
                 turn_grants_max: 100,
                 first_token: 1,
             }
@@ -133,10 +135,10 @@ impl Both {
                 self.go_through_pages(seat, prefix, limit, has_detail);
             }
             Operation::Pass(nanos) => self.now = self.now.saturating_add(nanos).min(END_OF_TIME),
-            Operation::Revoke { seat, mut request, of } => {
+            Operation::Naming { seat, mut request, of } => {
                 self.connect(seat);
                 let of = of.and_then(|of| self.seats[of].as_ref()).map(|sitting| sitting.peer.to_string());
-                if let Ask::Revoke { connection, .. } = &mut request.ask {
+                if let Ask::Revoke { connection, .. } | Ask::Transfer { to: connection, .. } = &mut request.ask {
                     *connection = of;
                 }
                 let replies = self.say(seat, &request.line());
@@ -235,6 +237,10 @@ impl Both {
         };
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut replies),
+            Command::Transfer(transfer) => {
+                let to = transfer.to.as_ref().map(|name| name.parse().ok());
+                self.engine.transfer(transfer, to, &context, &mut replies);
+            }
             Command::Revoke(revocation) => {
                 let connection = revocation.connection.as_ref().map(|name| name.parse().ok());
                 self.engine.revoke(revocation, connection, &context, &mut replies);

@@ -7,7 +7,7 @@ use std::iter;
 use fastrand::Rng;
 
 /// A line to begin with.
-const LINES: [&str; 10] = [
+const LINES: [&str; 11] = [
     "{\"command\":\"lock\",\"name\":\"boss:17\"}\n",
     "{\"command\":\"unlock\",\"name\":\"boss:17\"}\n",
     "{\"command\":\"lock\",\"name\":\"boss:17\",\"timeout\":0.25,\"queue_max\":3,\"id\":\"a-1\"}\n",
@@ -18,12 +18,13 @@ const LINES: [&str; 10] = [
     "{\"command\":\"unlock\",\"name\":\"boss:17\",\"owner\":\"ann\",\"token\":872654128374651}\n",
     "{\"command\":\"lock\",\"name\":\"a\",\"mode\":\"shared\",\"lease\":0.5,\"priority\":3,\"label\":\"x\"}\n",
     "{\"command\":\"lock\",\"names\":[\"a\",\"b\"],\"any\":true}\n",
+    "{\"command\":\"lock\",\"name\":\"player:4711\",\"owner\":7,\"fence\":true,\"hint\":true,\"progress\":true}\n",
 ];
 
 /// What may look like white space to one reader and not to another.
 const SPACES: [&str; 9] = [" ", "  ", "\n", "\t", "\r", "\u{b}", "\u{c}", "\u{a0}", "\u{feff}"];
 
-const STRINGS: [&str; 19] = [
+const STRINGS: [&str; 23] = [
     "\"command\"",
     "\"name\"",
     "\"timeout\"",
@@ -40,6 +41,10 @@ const STRINGS: [&str; 19] = [
     "\"unlock\"",
     "\"keep_alive\"",
     "\"ping\"",
+    "\"transfer\"",
+    "\"hint\"",
+    "\"progress\"",
+    "\"to\"",
     "\"prefix\"",
     "\"n\"",
     "\"\"",
@@ -72,7 +77,7 @@ const SCALARS: [&str; 24] = [
     "nul",
 ];
 
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 20] = [
     ",\"timeout\":0.5",
     ",\"timeout\":null",
     ",\"queue_max\":2",
@@ -89,6 +94,9 @@ const FIELDS: [&str; 17] = [
     ",\"names\":[\"x\",\"y\"]",
     ",\"mode\":\"exclusive\"",
     ",\"slots\":3",
+    ",\"hint\":true",
+    ",\"progress\":false",
+    ",\"to_owner\":7",
     ",\"x\":{\"y\":[1]}",
 ];
 

@@ -1,19 +1,23 @@
 //! Replies of every kind, and what each of them must contain.
 
+mod rest;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use officer::time::Span;
 use officer::wire::Id;
-use officer::wire::answer::{Answer, Asker, LockDetail, NameListing, PlaceDetail};
+use officer::wire::answer::{Answer, Asker, ConnectionDetail, LockDetail, NameListing, PlaceDetail};
 use officer::wire::items::Items;
 use officer::wire::listing::{Listing, ListingTooLarge, LockRow, PlaceRow, RowStanding};
 use officer::wire::peer::Peer;
-use officer::wire::reply::{HelloLimits, Outcome, Reason, Reply, Subject};
+use officer::wire::reply::{Happening, HelloLimits, Outcome, Reason, Reply, Subject};
 use officer::wire::request::Fit;
+use officer::wire::session::{HelloSession, Resumed};
 use serde_json::{Value, json};
 
+use self::rest::{Life, Rest};
 use crate::json::Json;
 
 /// Any reply, owned. A listing is also encoded with the limit `bytes_max`.
@@ -41,6 +45,7 @@ enum About {
 enum Kind {
     Acquired(About, Option<u64>, Option<u64>),
     AlreadyAcquired(About, Option<u64>),
+    Queued(About, u64),
     TimedOut(About, Option<Vec<Who>>),
     QueueMaxed(String, Vec<Who>),
     Deadlock(About, Vec<(Who, Option<SaidId>)>),
@@ -53,6 +58,13 @@ enum Kind {
     RevokeFailed(String),
     NoticeExpired(String, u64),
     NoticeRevoked(String, u64),
+    NoticeWanted(String, u64, u64),
+    NoticeEvent(u8, String, Option<(Who, Option<SaidId>)>),
+    NoticeMissed(u64),
+    Transferred(String),
+    TransferFailed(String, bool),
+    Watching,
+    Unwatched,
     ResetSucceeded,
     KeptAlive,
     Locks(BTreeMap<String, Vec<Who>>),
@@ -60,8 +72,11 @@ enum Kind {
     Details(BTreeMap<String, Detail>, Option<u32>),
     Connections(Vec<(Who, Vec<String>)>),
     MyLocks(Vec<String>),
+    MyLocksPage(BTreeMap<String, Vec<Who>>, Option<u32>),
+    Sessions(Vec<(Who, Life)>, Option<u32>),
     Pong,
     Hello(Who, [usize; 4], Option<u64>),
+    Session(Who, Option<(String, u64)>, Option<Rest>),
     Kicked,
     KickFailed,
     Error(u8, String, Option<About>),
@@ -79,6 +94,7 @@ struct Detail {
 enum Who {
     At(IpAddr, u16),
     Unix(u64),
+    Session(u64),
 }
 
 /// A holder or a waiter.
@@ -103,7 +119,7 @@ enum Mode {
     Unit(u32),
 }
 
-const REASONS: [(Reason, &str); 15] = [
+const REASONS: [(Reason, &str); 18] = [
     (Reason::InvalidJson, "invalid_json"),
     (Reason::InvalidRequest, "invalid_request"),
     (Reason::UnknownCommand, "unknown_command"),
@@ -119,6 +135,20 @@ const REASONS: [(Reason, &str); 15] = [
     (Reason::ModeConflict, "mode_conflict"),
     (Reason::SlotsMismatch, "slots_mismatch"),
     (Reason::AlreadyHeld, "already_held"),
+    (Reason::SessionTaken, "session_taken"),
+    (Reason::SessionUnknown, "session_unknown"),
+    (Reason::TooManySessions, "too_many_sessions"),
+];
+
+const EVENTS: [(Happening, &str); 8] = [
+    (Happening::Granted, "granted"),
+    (Happening::Released, "released"),
+    (Happening::Queued, "queued"),
+    (Happening::Left, "left"),
+    (Happening::Expired, "expired"),
+    (Happening::Revoked, "revoked"),
+    (Happening::Closed, "closed"),
+    (Happening::Opened, "opened"),
 ];
 
 impl Said {
@@ -167,9 +197,11 @@ impl Said {
         assert_eq!(answer.notice.as_deref(), expected["notice"].as_str());
         assert_eq!(answer.token, expected["token"].as_u64());
         assert_eq!(Some(answer.waited), expected.get("waited").map_or(Some(0.0), Value::as_f64));
-        for (key, count) in [("waiters", answer.waiters), ("count", answer.count)] {
+        for (key, count) in [("waiters", answer.waiters), ("count", answer.count), ("position", answer.position)] {
             assert_eq!(count, expected[key].as_u64().unwrap_or(0), "{key}");
         }
+        assert_eq!(answer.event.as_deref(), expected["event"].as_str());
+        assert_eq!(answer.is_held(), expected["held"] == json!(true));
         for (key, list) in [("names", &answer.names), ("features", &answer.features)] {
             assert_eq!(json!(list), expected.get(key).cloned().unwrap_or(json!([])), "{key}");
         }
@@ -182,7 +214,7 @@ impl Said {
         assert_eq!(answer.value.as_ref(), expected.get("value"));
         let value = answer.value.clone().unwrap_or_default();
         match &self.kind {
-            Kind::Locks(of) | Kind::Page(of, _) => {
+            Kind::Locks(of) | Kind::Page(of, _) | Kind::MyLocksPage(of, _) => {
                 let expected: NameListing = of.iter().map(|(name, who)| (name.clone(), names(who))).collect();
                 assert_eq!(serde_json::from_value::<NameListing>(value).expect("a listing"), expected);
             }
@@ -206,6 +238,11 @@ impl Said {
                     (name.clone(), detail)
                 });
                 assert_eq!(read, expected.collect());
+            }
+            Kind::Sessions(of, _) => {
+                let read: BTreeMap<String, ConnectionDetail> = serde_json::from_value(value).expect("a listing");
+                let of = by_name(of).into_iter();
+                assert_eq!(read, of.map(|(name, (_, life))| (name, life.detail())).collect());
             }
             Kind::Hello(_, counts, max_idle) => {
                 assert_eq!(answer.limits.line_bytes_max, Some(counts[0]));
@@ -283,6 +320,7 @@ struct Parts {
     queue: Vec<Peer>,
     names: Items,
     cycle: Items,
+    resumed: Option<Resumed>,
 }
 
 impl Kind {
@@ -303,6 +341,7 @@ impl Kind {
         match self {
             Kind::Acquired(about, ..)
             | Kind::AlreadyAcquired(about, _)
+            | Kind::Queued(about, _)
             | Kind::TimedOut(about, _)
             | Kind::Deadlock(about, _)
             | Kind::Released(about)
@@ -311,6 +350,7 @@ impl Kind {
             | Kind::Renewed(about, _)
             | Kind::RenewFailed(about)
             | Kind::Error(_, _, Some(about)) => parts.names = about.items(),
+            Kind::Session(_, _, Some(rest)) => parts.resumed = Some(rest.resumed()),
             _ => {}
         }
         parts
@@ -320,7 +360,7 @@ impl Kind {
     fn listing(&self, bytes_max: usize) -> Result<Listing, ListingTooLarge> {
         let mut listing = Listing::new(bytes_max);
         match self {
-            Kind::Locks(of) | Kind::Page(of, _) => {
+            Kind::Locks(of) | Kind::Page(of, _) | Kind::MyLocksPage(of, _) => {
                 listing
                     .object(of.iter(), |listing, (name, who)| listing.lock(name, who.iter().map(|who| who.peer())))?;
             }
@@ -328,6 +368,9 @@ impl Kind {
                 listing.connection(who.peer(), names.iter().map(String::as_str))
             })?,
             Kind::MyLocks(names) => listing.names(names.iter().map(String::as_str))?,
+            Kind::Sessions(of, _) => listing.object(by_name(of).values(), |listing, (who, life)| {
+                listing.connection_in_detail(who.peer(), &life.row())
+            })?,
             Kind::Details(of, _) => listing.object(of.iter(), |listing, (name, lock)| {
                 let closed_for = lock.closed_ns.map(Span::from_nanos);
                 let holders = lock.holders.iter().map(|stay| stay.row(true));
@@ -340,13 +383,14 @@ impl Kind {
     }
 
     fn outcome<'a>(&'a self, parts: &'a Parts, listing: &'a Listing) -> Outcome<'a> {
-        let Parts { queue, names, cycle } = parts;
+        let Parts { queue, names, cycle, resumed } = parts;
         let on = |about: &'a About| about.subject(names);
         match self {
             Kind::Acquired(about, token, waited_ns) => {
                 Outcome::Acquired { subject: on(about), token: *token, waited: waited_ns.map(Span::from_nanos) }
             }
             Kind::AlreadyAcquired(about, token) => Outcome::AlreadyAcquired { subject: on(about), token: *token },
+            Kind::Queued(about, position) => Outcome::Queued { subject: on(about), position: *position },
             Kind::TimedOut(about, some) => {
                 Outcome::TimedOut { subject: on(about), queue: some.as_ref().map(|_| queue.as_slice()) }
             }
@@ -361,23 +405,42 @@ impl Kind {
             Kind::RevokeFailed(name) => Outcome::RevokeFailed { name },
             Kind::NoticeExpired(name, token) => Outcome::NoticeExpired { name, token: *token },
             Kind::NoticeRevoked(name, token) => Outcome::NoticeRevoked { name, token: *token },
+            Kind::NoticeWanted(name, token, waiters) => {
+                Outcome::NoticeWanted { name, token: *token, waiters: *waiters }
+            }
+            Kind::NoticeEvent(event, name, party) => {
+                let event = EVENTS[usize::from(*event) % EVENTS.len()].0;
+                let party = party.as_ref();
+                let party = party.map(|(who, owner)| (who.peer(), owner.as_ref().map(SaidId::borrowed)));
+                Outcome::NoticeEvent { event, name, party }
+            }
+            Kind::NoticeMissed(count) => Outcome::NoticeMissed { count: *count },
+            Kind::Transferred(name) => Outcome::Transferred { name },
+            Kind::TransferFailed(name, held) => Outcome::TransferFailed { name, held: *held },
+            Kind::Watching => Outcome::Watching,
+            Kind::Unwatched => Outcome::Unwatched,
             Kind::ResetSucceeded => Outcome::ResetSucceeded,
             Kind::KeptAlive => Outcome::KeptAlive,
             Kind::Locks(_) => Outcome::Locks(listing),
             Kind::Page(_, next) | Kind::Details(_, next) => Outcome::LocksPage { value: listing, next: *next },
             Kind::Connections(_) => Outcome::Connections(listing),
             Kind::MyLocks(_) => Outcome::MyLocks(listing),
+            Kind::MyLocksPage(_, next) => Outcome::MyLocksPage { value: listing, next: *next },
+            Kind::Sessions(_, next) => Outcome::ConnectionsPage { value: listing, next: *next },
             Kind::Pong => Outcome::Pong,
             Kind::Hello(who, counts, max_idle_ns) => Outcome::Hello {
                 connection: who.peer(),
-                limits: HelloLimits {
-                    line_bytes_max: counts[0],
-                    connection_locks_max: counts[1],
-                    lock_waits_max: counts[2],
-                    reply_bytes_max: counts[3],
-                    max_idle: max_idle_ns.map(Span::from_nanos),
-                    silent_after: max_idle_ns.map(Span::from_nanos),
-                },
+                limits: limits(*counts, *max_idle_ns),
+                session: None,
+                resumed: None,
+            },
+            Kind::Session(who, session, _) => Outcome::Hello {
+                connection: who.peer(),
+                limits: limits([0; 4], None),
+                session: session
+                    .as_ref()
+                    .map(|(secret, grace_ns)| HelloSession { secret, grace: Span::from_nanos(*grace_ns) }),
+                resumed: resumed.as_ref(),
             },
             Kind::Kicked => Outcome::Kicked,
             Kind::KickFailed => Outcome::KickFailed,
@@ -391,9 +454,9 @@ impl Kind {
 
     /// As the protocol defines it, without the id.
     fn expected(&self) -> Value {
-        let with_next = |value: Value, next: &Option<u32>| match next {
-            Some(next) => json!({ "result": "locks", "value": value, "next": next.to_string() }),
-            None => json!({ "result": "locks", "value": value }),
+        let page = |result: &str, value: Value, next: &Option<u32>| {
+            let next = next.map(|next| next.to_string());
+            present(json!({ "result": result, "value": value, "next": next }))
         };
         let of_locks = |of: &BTreeMap<String, Vec<Who>>| {
             Value::Object(of.iter().map(|(name, who)| (name.clone(), json!(names(who)))).collect())
@@ -406,6 +469,7 @@ impl Kind {
             Kind::AlreadyAcquired(about, token) => {
                 about.with(present(json!({ "result": "already_acquired", "token": token })))
             }
+            Kind::Queued(about, position) => about.with(json!({ "result": "queued", "position": position })),
             Kind::TimedOut(about, queue) => {
                 let queue = queue.as_ref().map(|queue| names(queue));
                 about.with(present(json!({ "result": "timed_out", "queue": queue })))
@@ -428,10 +492,35 @@ impl Kind {
             Kind::RevokeFailed(name) => json!({ "result": "revoke_failed", "name": name }),
             Kind::NoticeExpired(name, token) => json!({ "notice": "expired", "name": name, "token": token }),
             Kind::NoticeRevoked(name, token) => json!({ "notice": "revoked", "name": name, "token": token }),
+            Kind::NoticeWanted(name, token, waiters) => {
+                json!({ "notice": "wanted", "name": name, "token": token, "waiters": waiters })
+            }
+            Kind::NoticeEvent(event, name, party) => {
+                let event = EVENTS[usize::from(*event) % EVENTS.len()].1;
+                let connection = party.as_ref().map(|(who, _)| who.name());
+                let owner = party.as_ref().and_then(|(_, owner)| owner.as_ref()).map(SaidId::json);
+                present(json!({
+                    "notice": "event",
+                    "event": event,
+                    "name": name,
+                    "connection": connection,
+                    "owner": owner,
+                }))
+            }
+            Kind::NoticeMissed(count) => json!({ "notice": "event", "event": "missed", "count": count }),
+            Kind::Transferred(name) => json!({ "result": "transferred", "name": name }),
+            Kind::TransferFailed(name, held) => json!({ "result": "transfer_failed", "name": name, "held": held }),
+            Kind::Watching => json!({ "result": "watching" }),
+            Kind::Unwatched => json!({ "result": "unwatched" }),
             Kind::ResetSucceeded => json!({ "result": "reset_succeeded" }),
             Kind::KeptAlive => json!({ "result": "kept_alive" }),
             Kind::Locks(of) => json!({ "result": "locks", "value": of_locks(of) }),
-            Kind::Page(of, next) => with_next(of_locks(of), next),
+            Kind::Page(of, next) => page("locks", of_locks(of), next),
+            Kind::MyLocksPage(of, next) => page("my_locks", of_locks(of), next),
+            Kind::Sessions(of, next) => {
+                let value = by_name(of).into_iter().map(|(name, (_, life))| (name, life.expected()));
+                page("connections", Value::Object(value.collect()), next)
+            }
             Kind::Details(of, next) => {
                 let detail = |(name, lock): (&String, &Detail)| {
                     let of = |stays: &[Stay], is| stays.iter().map(|stay| stay.expected(is)).collect::<Vec<_>>();
@@ -445,7 +534,7 @@ impl Kind {
                     }
                     (name.clone(), value)
                 };
-                with_next(Value::Object(of.iter().map(detail).collect()), next)
+                page("locks", Value::Object(of.iter().map(detail).collect()), next)
             }
             Kind::Connections(of) => {
                 let value = by_name(of).into_iter().map(|(name, (_, names))| (name, json!(names)));
@@ -453,22 +542,16 @@ impl Kind {
             }
             Kind::MyLocks(names) => json!({ "result": "my_locks", "value": names }),
             Kind::Pong => json!({ "result": "pong" }),
-            Kind::Hello(who, counts, max_idle) => json!({
-                "result": "hello",
-                "server": "officer",
-                "version": version(),
-                "connection": who.name(),
-                "limits": {
-                    "line_bytes_max": counts[0],
-                    "connection_locks_max": counts[1],
-                    "lock_waits_max": counts[2],
-                    "reply_bytes_max": counts[3],
-                    "max_idle": seconds(max_idle.unwrap_or(0)),
-                    "silent_after": seconds(max_idle.unwrap_or(0)),
-                },
-                "features": FEATURES,
-                "resumed": false,
-            }),
+            Kind::Hello(who, counts, max_idle) => greeting(*who, *counts, *max_idle),
+            Kind::Session(who, session, rest) => {
+                let mut greeting = greeting(*who, [0; 4], None);
+                greeting["resumed"] = json!(rest.is_some());
+                if let Some((secret, grace_ns)) = session {
+                    greeting["session"] = json!({ "secret": secret, "grace": seconds(*grace_ns) });
+                }
+                rest.iter().for_each(|rest| rest.add_to(&mut greeting));
+                greeting
+            }
             Kind::Kicked => json!({ "result": "kicked" }),
             Kind::KickFailed => json!({ "result": "kick_failed" }),
             Kind::Error(reason, message, about) => {
@@ -480,7 +563,7 @@ impl Kind {
     }
 }
 
-const FEATURES: [&str; 18] = [
+const FEATURES: [&str; 25] = [
     "owner",
     "fence",
     "mode",
@@ -497,9 +580,47 @@ const FEATURES: [&str; 18] = [
     "token",
     "revoke",
     "one_lock",
+    "my_locks_page",
     "notices",
+    "progress",
+    "hint",
+    "transfer",
+    "session",
+    "watch",
+    "stats",
     "strict",
 ];
+
+fn limits(counts: [usize; 4], max_idle_ns: Option<u64>) -> HelloLimits {
+    HelloLimits {
+        line_bytes_max: counts[0],
+        connection_locks_max: counts[1],
+        lock_waits_max: counts[2],
+        reply_bytes_max: counts[3],
+        max_idle: max_idle_ns.map(Span::from_nanos),
+        silent_after: max_idle_ns.map(Span::from_nanos),
+    }
+}
+
+/// The reply to a `hello` that is not about a session.
+fn greeting(who: Who, counts: [usize; 4], max_idle_ns: Option<u64>) -> Value {
+    json!({
+        "result": "hello",
+        "server": "officer",
+        "version": version(),
+        "connection": who.name(),
+        "limits": {
+            "line_bytes_max": counts[0],
+            "connection_locks_max": counts[1],
+            "lock_waits_max": counts[2],
+            "reply_bytes_max": counts[3],
+            "max_idle": seconds(max_idle_ns.unwrap_or(0)),
+            "silent_after": seconds(max_idle_ns.unwrap_or(0)),
+        },
+        "features": FEATURES,
+        "resumed": false,
+    })
+}
 
 /// Without the keys that have no value.
 fn present(value: Value) -> Value {
@@ -512,6 +633,7 @@ impl Who {
         match self {
             Who::At(ip, port) => SocketAddr::new(ip, port).into(),
             Who::Unix(number) => Peer::Unix(number),
+            Who::Session(number) => Peer::Session(number),
         }
     }
 
@@ -519,6 +641,7 @@ impl Who {
         match self {
             Who::At(ip, port) => SocketAddr::new(ip.to_canonical(), port).to_string(),
             Who::Unix(number) => format!("unix:{number}"),
+            Who::Session(number) => format!("session:{number}"),
         }
     }
 }
@@ -597,8 +720,8 @@ impl Stay {
 }
 
 /// No two connections have the same name, and an address has only one although there are two ways to store it.
-fn by_name(of: &[(Who, Vec<String>)]) -> BTreeMap<String, (Who, &[String])> {
-    of.iter().map(|(who, names)| (who.name(), (*who, names.as_slice()))).collect()
+fn by_name<T>(of: &[(Who, T)]) -> BTreeMap<String, (Who, &T)> {
+    of.iter().map(|(who, what)| (who.name(), (*who, what))).collect()
 }
 
 /// The first version in the server's manifest is its own.

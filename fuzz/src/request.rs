@@ -4,7 +4,7 @@ use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::request::{
     BadRequest, Command, ConnectionsPage, Fit, Hello, Lock, LockMany, LockName, Named, Names, Operation, Page, Renewal,
-    Request, Revocation, Terms, parse, parse_in_full, parse_strictly, recognise, recognise_line,
+    Request, Revocation, Terms, Transfer, parse, parse_in_full, parse_strictly, recognise, recognise_line,
 };
 
 use crate::json::Json;
@@ -25,6 +25,10 @@ enum Meaning {
     Unlock { locks: Locks, token: Option<u64> },
     Renew { locks: Locks, lease_ns: Option<u64>, token: Option<u64> },
     Revoke { name: String, token: Option<u64>, connection: Option<String>, owner: Option<String> },
+    Transfer { name: String, to: Option<String>, to_owner: Option<String>, token: Option<u64> },
+    Watch { prefix: String },
+    Unwatch,
+    Stats,
     Reset,
     Locks,
     Page { prefix: String, limit: usize, after: u32, has_detail: bool },
@@ -32,9 +36,10 @@ enum Meaning {
     Connections,
     ConnectionsPage { has_idle: bool, limit: usize, after: u32, has_detail: bool },
     MyLocks,
+    MyLocksPage { limit: usize, after: u32, has_detail: bool },
     KeepAlive,
     Ping,
-    Hello { client: Option<String>, max_idle_ns: Option<u64>, notices: Option<bool>, strict: Option<bool> },
+    Hello(Greeting),
     Kick { connection: String },
     Refused { reason: &'static str, locks: Option<Locks> },
 }
@@ -44,6 +49,17 @@ enum Meaning {
 enum Locks {
     One(String),
     Several(Vec<String>),
+}
+
+/// A `hello`.
+#[derive(Debug, PartialEq)]
+struct Greeting {
+    client: Option<String>,
+    max_idle_ns: Option<u64>,
+    notices: Option<bool>,
+    strict: Option<bool>,
+    grace_ns: Option<u64>,
+    resume: Option<String>,
 }
 
 /// A `lock`.
@@ -63,6 +79,8 @@ struct Asked {
     min_hold_ns: u64,
     lost_delay_ns: u64,
     label: Option<String>,
+    has_progress: bool,
+    has_hint: bool,
 }
 
 /// As the server reads it, with its shortcut for plain lines and without.
@@ -121,10 +139,23 @@ pub fn check_shortcut(mut lines: &str) {
 fn meaning_of(command: Command<'_>) -> Meaning {
     let operation = match command {
         Command::Locks(operation) => operation,
-        Command::Hello(Hello { client, max_idle, notices, strict }) => {
-            let max_idle_ns = max_idle.map(Span::as_nanos);
-            return Meaning::Hello { client: client.map(Into::into), max_idle_ns, notices, strict };
+        Command::Hello(Hello { client, max_idle, notices, strict, session, resume }) => {
+            return Meaning::Hello(Greeting {
+                client: client.map(Into::into),
+                max_idle_ns: max_idle.map(Span::as_nanos),
+                notices,
+                strict,
+                grace_ns: session.map(Span::as_nanos),
+                resume: resume.map(Into::into),
+            });
         }
+        Command::Transfer(Transfer { name, to, to_owner, token }) => {
+            let (to, to_owner) = (to.map(Into::into), text_of(to_owner.as_ref()));
+            return Meaning::Transfer { name: text(&name), to, to_owner, token };
+        }
+        Command::Watch { prefix } => return Meaning::Watch { prefix: prefix.into() },
+        Command::Unwatch => return Meaning::Unwatch,
+        Command::Stats => return Meaning::Stats,
         Command::ConnectionsPage(ConnectionsPage { has_idle, limit, after, has_detail }) => {
             return Meaning::ConnectionsPage { has_idle, limit, after, has_detail };
         }
@@ -162,13 +193,17 @@ fn meaning_of(command: Command<'_>) -> Meaning {
         Operation::OneLock { name, has_detail } => Meaning::OneLock { name: text(&name), has_detail },
         Operation::Connections => Meaning::Connections,
         Operation::MyLocks => Meaning::MyLocks,
+        Operation::MyLocksPage(Page { prefix, limit, after, has_detail }) => {
+            assert_eq!(prefix, "", "these pages have none");
+            Meaning::MyLocksPage { limit, after, has_detail }
+        }
         Operation::KeepAlive => Meaning::KeepAlive,
         Operation::Ping => Meaning::Ping,
     }
 }
 
 fn asked(lock: Lock<'_>, terms: Terms<'_>) -> Asked {
-    let Terms { fit, lease, priority, refuses_deadlock, min_hold, lost_delay, label } = terms;
+    let Terms { fit, lease, priority, refuses_deadlock, min_hold, lost_delay, label, has_progress, has_hint } = terms;
     Asked {
         locks: Locks::One(text(&lock.name)),
         is_any: false,
@@ -184,6 +219,8 @@ fn asked(lock: Lock<'_>, terms: Terms<'_>) -> Asked {
         min_hold_ns: min_hold.as_nanos(),
         lost_delay_ns: lost_delay.as_nanos(),
         label: label.map(Into::into),
+        has_progress,
+        has_hint,
     }
 }
 
@@ -276,11 +313,15 @@ fn read_fields(value: Option<&Json>, is_strict: bool) -> Read {
     Read { id, owner, meaning }
 }
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 16] = [
     "lock",
     "unlock",
     "renew",
     "revoke",
+    "transfer",
+    "watch",
+    "unwatch",
+    "stats",
     "reset",
     "locks",
     "connections",
@@ -313,23 +354,41 @@ fn fields_of(command: &str) -> Option<&'static [&'static str]> {
             "min_hold",
             "lost_delay",
             "label",
+            "progress",
+            "hint",
         ],
         "unlock" => &["owner", "name", "names", "token"],
         "renew" => &["owner", "name", "names", "token", "lease"],
         "revoke" => &["owner", "name", "token", "connection"],
         "locks" => &["name", "prefix", "limit", "after", "detail"],
         "connections" => &["all", "limit", "after", "detail"],
-        "hello" => &["client", "max_idle", "notices", "strict"],
+        "hello" => &["client", "max_idle", "notices", "strict", "session", "resume"],
         "kick" => &["connection"],
-        "reset" | "my_locks" => &["owner"],
-        "keep_alive" | "ping" => &[],
+        "transfer" => &["owner", "name", "token", "to", "to_owner"],
+        "watch" => &["prefix"],
+        "reset" => &["owner"],
+        "my_locks" => &["owner", "limit", "after", "detail"],
+        "keep_alive" | "ping" | "unwatch" | "stats" => &[],
         _ => return None,
     })
 }
 
 /// The fields of a `lock` that keep it from joining a wait, whatever their values are.
-const SPECIAL: [&str; 11] =
-    ["fence", "mode", "slots", "lease", "names", "any", "priority", "deadlock", "min_hold", "lost_delay", "label"];
+const SPECIAL: [&str; 13] = [
+    "fence",
+    "mode",
+    "slots",
+    "lease",
+    "names",
+    "any",
+    "priority",
+    "deadlock",
+    "min_hold",
+    "lost_delay",
+    "label",
+    "progress",
+    "hint",
+];
 
 /// Fields of a `lock` that can't be together.
 const CONFLICTS: [(&str, &str); 7] = [
@@ -455,9 +514,11 @@ impl Fields<'_> {
         let has = |key: &str| self.get(key).is_some();
         let is_any = self.truth("any")? == Some(true);
         let is_shared = self.word("mode", &["exclusive", "shared"])? == Some(1);
+        let has_hint = self.truth("hint")? == Some(true);
         let is_refused = CONFLICTS.iter().any(|(one, other)| has(one) && has(other))
             || is_any && (!has("names") || has("deadlock"))
-            || is_shared && (has("min_hold") || has("lost_delay"));
+            || is_shared && (has("min_hold") || has("lost_delay"))
+            || has_hint && (is_shared || has("slots"));
         if is_refused {
             return Err(Wrong);
         }
@@ -476,6 +537,8 @@ impl Fields<'_> {
             min_hold_ns: self.closing("min_hold")?,
             lost_delay_ns: self.closing("lost_delay")?,
             label: at_most(self.text("label")?, 128)?,
+            has_progress: self.truth("progress")? == Some(true),
+            has_hint,
         })
     }
 
@@ -491,10 +554,20 @@ impl Fields<'_> {
             "reset" => Meaning::Reset,
             "locks" => self.locks(locks)?,
             "connections" => self.connections()?,
-            "my_locks" => Meaning::MyLocks,
+            "transfer" => {
+                let Some(Locks::One(name)) = locks else { return Err(Wrong) };
+                Meaning::Transfer { name, to: self.text("to")?, to_owner: self.id("to_owner")?, token: self.token()? }
+            }
+            "watch" => Meaning::Watch { prefix: at_most(self.text("prefix")?, 1024)?.unwrap_or_default() },
+            "unwatch" => Meaning::Unwatch,
+            "stats" => Meaning::Stats,
+            "my_locks" => match self.page()? {
+                None => Meaning::MyLocks,
+                Some((limit, after, has_detail)) => Meaning::MyLocksPage { limit, after, has_detail },
+            },
             "keep_alive" => Meaning::KeepAlive,
             "ping" => Meaning::Ping,
-            "hello" => Meaning::Hello {
+            "hello" => Meaning::Hello(Greeting {
                 client: at_most(self.text("client")?, 128)?,
                 max_idle_ns: match self.number("max_idle")? {
                     Some(seconds) if seconds <= 0.0 => return Err(Wrong),
@@ -502,7 +575,9 @@ impl Fields<'_> {
                 },
                 notices: self.truth("notices")?,
                 strict: self.truth("strict")?,
-            },
+                grace_ns: self.grace()?,
+                resume: self.text("resume")?,
+            }),
             "kick" => Meaning::Kick { connection: self.text("connection")?.ok_or(Wrong)? },
             _ => unreachable!("only commands with known fields come here"),
         })
@@ -513,6 +588,18 @@ impl Fields<'_> {
             None => Ok(None),
             Some(Json::Bool(truth)) => Ok(Some(*truth)),
             Some(_) => Err(Wrong),
+        }
+    }
+
+    fn grace(&self) -> Result<Option<u64>, Wrong> {
+        let members = match self.get("session") {
+            None => return Ok(None),
+            Some(Json::Object(members)) => members,
+            Some(_) => return Err(Wrong),
+        };
+        match Fields(members).number("grace")? {
+            Some(seconds) if (0.0..=300.0).contains(&seconds) => Ok(Some(nanos(seconds))),
+            _ => Err(Wrong),
         }
     }
 

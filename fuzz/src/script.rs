@@ -7,12 +7,15 @@
 //! l1ai7     … with the id 7; I7 is the id "id-7"
 //! l0an1n2   client 0 locks a and two more at once; l0an1y any of them
 //! l0af      … with a token; s shared, x exclusive, u2 a unit of 2, e3 a lease of TIMEOUTS[3], p7 a priority,
-//!           d refuses deadlocks, m4 min_hold and z4 lost_delay, g5 a label of 5 characters, o3 for the owner OWNERS[3]
+//!           d refuses deadlocks, w is told its position, h has a hint, m4 min_hold and z4 lost_delay,
+//!           g5 a label of 5 characters, o3 for the owner OWNERS[3]
 //! u0a       unlock    r0 reset      d0 disconnect    c0 connect
 //! u0an1k9   unlock a and another with the token 9; o3 as the owner OWNERS[3]
 //! n0ae3     renew     v0a revoke; v0ak9o3x1 with the token 9, of an owner, of the connection of client 1
+//! t0ax1o3   transfer a to client 1, from an owner and to the same; k9 with the token 9
 //! o0a       lists a alone; O0a with details
 //! b         a turn begins, and may make grants again
+//! m0        a page of my_locks with details
 //! L0 C0 M0  locks, connections, my_locks             k0 keep_alive    g0 ping
 //! h0x       client 0 calls itself x; H0 it wants notices
 //! w0a3      client 0 lists the locks that start like the name a, 3 per page; W0a3 with details
@@ -51,8 +54,8 @@ pub enum Operation {
     ExpireNext,
     ExpireAll,
     ShutDown,
-    /// A revocation of what the client in this seat holds, if it names one.
-    Revoke {
+    /// A request that names the client in this seat, if any: whose holds it revokes, or to whom it transfers a lock.
+    Naming {
         seat: Seat,
         request: Request,
         of: Option<Seat>,
@@ -138,19 +141,19 @@ fn operation(mut line: Bytes<'_>) -> Option<Operation> {
             let ask = Ask::Lock(Box::new(Lock { target, timeout, queue_max, extra }));
             return Some(Operation::Request(seat, Request { ask, owner, id: line.id() }));
         }
-        b'u' | b'n' | b'v' => {
+        b'u' | b'n' | b'v' | b't' => {
             let name = line.name();
             let fields = line.fields();
             let (token, owner, lease, of) = (fields.token, fields.owner.clone(), fields.lease.clone(), fields.of);
             let ask = match kind {
                 b'u' => Ask::Unlock { target: fields.target(name), token },
                 b'n' => Ask::Renew { target: fields.target(name), token, lease },
+                b't' => Ask::Transfer { name, to: None, to_owner: owner.clone(), token },
                 _ => Ask::Revoke { name, token, connection: None },
             };
             let request = Request { ask, owner, id: line.id() };
-            let is_revocation = kind == b'v';
-            return Some(if is_revocation {
-                Operation::Revoke { seat, request, of }
+            return Some(if matches!(kind, b'v' | b't') {
+                Operation::Naming { seat, request, of }
             } else {
                 Operation::Request(seat, request)
             });
@@ -160,11 +163,12 @@ fn operation(mut line: Bytes<'_>) -> Option<Operation> {
         b'L' => Ask::Locks,
         b'C' => Ask::Connections,
         b'M' => Ask::MyLocks,
+        b'm' => Ask::MyLocksPage { has_detail: true },
         b'k' => Ask::KeepAlive,
         b'g' => Ask::Ping,
         _ => return None,
     };
-    let owner = if matches!(ask, Ask::Reset | Ask::MyLocks) { line.fields().owner } else { None };
+    let owner = if matches!(ask, Ask::Reset | Ask::MyLocks | Ask::MyLocksPage { .. }) { line.fields().owner } else { None };
     Some(Operation::Request(seat, Request { ask, owner, id: line.id() }))
 }
 
@@ -189,6 +193,8 @@ struct Fields {
     min_hold: Option<Span>,
     lost_delay: Option<Span>,
     label: Option<String>,
+    has_progress: bool,
+    has_hint: bool,
 }
 
 impl Fields {
@@ -206,7 +212,8 @@ impl Fields {
     fn extra(self, is_several: bool) -> Extra {
         let is_any = is_several && self.is_any;
         let slots = self.slots.filter(|_| !is_several && self.mode.is_none());
-        let may_close = !is_several && slots.is_none() && self.mode != Some(Mode::Shared);
+        let is_exclusive = slots.is_none() && self.mode != Some(Mode::Shared);
+        let may_close = !is_several && is_exclusive;
         Extra {
             fence: self.fence.then_some(true),
             mode: self.mode,
@@ -218,6 +225,8 @@ impl Fields {
             min_hold: self.min_hold.filter(|_| may_close),
             lost_delay: self.lost_delay.filter(|_| may_close),
             label: self.label,
+            progress: self.has_progress.then_some(true),
+            hint: (self.has_hint && is_exclusive).then_some(true),
         }
     }
 }
@@ -286,6 +295,8 @@ impl Bytes<'_> {
                 b'd' => fields.refuses_deadlock = true,
                 b'm' => fields.min_hold = Some(self.closing()),
                 b'z' => fields.lost_delay = Some(self.closing()),
+                b'w' => fields.has_progress = true,
+                b'h' => fields.has_hint = true,
                 b'g' => fields.label = Some("x".repeat(self.choice(9))),
                 _ => {
                     self.0 = rest;

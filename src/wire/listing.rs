@@ -362,4 +362,33 @@ mod tests {
         ];
         assert_eq!(String::from_utf8(listing.text().to_vec()).unwrap(), expected.concat());
     }
+
+    #[test]
+    fn a_connection_in_detail_names_its_session_and_a_session_without_one_its_grace() {
+        let seconds = |seconds: u64| Span::from_nanos(seconds * 1_000_000_000);
+        let bare = ConnectionRow {
+            client: None,
+            holds: 1,
+            waits: 2,
+            unsent: 3,
+            age: seconds(4),
+            silent_for: seconds(5),
+            session: None,
+            grace_left: None,
+        };
+        let session = Some(Peer::Session(7));
+        let mut listing = Listing::new(10_000);
+        let rows = [
+            (Peer::Unix(1), bare),
+            (Peer::Unix(2), ConnectionRow { client: Some("c"), session, ..bare }),
+            (Peer::Session(7), ConnectionRow { session, grace_left: Some(Span::ZERO), ..bare }),
+        ];
+        listing.object(rows.iter(), |listing, (name, row)| listing.connection_in_detail(*name, row)).unwrap();
+        let expected = [
+            r#"{"unix:1":{"holds":1,"waits":2,"unsent":3,"age":4,"silent_for":5},"#,
+            r#""unix:2":{"client":"c","holds":1,"waits":2,"unsent":3,"age":4,"silent_for":5,"session":"session:7"},"#,
+            r#""session:7":{"holds":1,"waits":2,"unsent":3,"age":4,"silent_for":5,"session":"session:7","grace_left":0}}"#,
+        ];
+        assert_eq!(String::from_utf8(listing.text().to_vec()).unwrap(), expected.concat());
+    }
 }

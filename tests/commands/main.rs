@@ -14,9 +14,6 @@ mod locks;
 mod losses;
 mod outlasting;
 mod ping;
-#[path = "../client/proxy.rs"]
-#[allow(dead_code)] // Its other methods are for the tests of the client.
-mod proxy;
 mod revoke;
 mod sessions;
 mod signals;

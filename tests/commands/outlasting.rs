@@ -8,10 +8,10 @@ use std::process::Command;
 use officer::client::Client;
 use rustix::process::Signal;
 
-use crate::proxy::Proxy;
 use crate::support::lines::LineReader;
 use crate::support::patience::eventually;
 use crate::support::program::{Program, is_alive, run};
+use crate::support::proxy::Proxy;
 use crate::support::server::{Server, officer};
 use crate::{count_on, wait_for_count};
 

@@ -86,6 +86,102 @@ fn a_notice_has_no_result() {
 }
 
 #[test]
+fn a_holder_hears_how_many_want_its_lock() {
+    assert_bare(
+        Outcome::NoticeWanted { name: "a\nb", token: 42, waiters: 0 },
+        r#"{"name":"a\nb","notice":"wanted","token":42,"waiters":0}"#,
+    );
+    assert_encoded(
+        None,
+        Some(Id::Text("7")),
+        Outcome::NoticeWanted { name: "boss:17", token: 42, waiters: 3 },
+        r#"{"name":"boss:17","notice":"wanted","token":42,"waiters":3,"owner":"7"}"#,
+    );
+}
+
+#[test]
+fn an_event_says_what_happened_to_a_lock_and_whose_it_is() {
+    let next = |event| match event {
+        Happening::Granted => Some(Happening::Released),
+        Happening::Released => Some(Happening::Queued),
+        Happening::Queued => Some(Happening::Left),
+        Happening::Left => Some(Happening::Expired),
+        Happening::Expired => Some(Happening::Revoked),
+        Happening::Revoked => Some(Happening::Closed),
+        Happening::Closed => Some(Happening::Opened),
+        Happening::Opened => None,
+    };
+    let all = std::iter::successors(Some(Happening::Granted), |event| next(*event));
+    let words = ["granted", "released", "queued", "left", "expired", "revoked", "closed", "opened"];
+    assert_eq!(all.clone().map(Happening::as_str).collect::<Vec<_>>(), words);
+    for event in all {
+        let word = event.as_str();
+        for (party, rest) in [
+            (None, ""),
+            (Some((Peer::Session(3), None)), r#","connection":"session:3""#),
+            (Some((Peer::Unix(1), Some(Id::Text("a\"b")))), r#","connection":"unix:1","owner":"a\"b""#),
+            (Some((Peer::Unix(1), Some(Id::Number(7)))), r#","connection":"unix:1","owner":7"#),
+        ] {
+            let line = format!(r#"{{"name":"a\nb","notice":"event","event":"{word}"{rest}}}"#);
+            assert_bare(Outcome::NoticeEvent { event, name: "a\nb", party }, &line);
+        }
+    }
+    assert_bare(Outcome::NoticeMissed { count: 7 }, r#"{"notice":"event","event":"missed","count":7}"#);
+    assert_bare(Outcome::Watching, r#"{"result":"watching"}"#);
+    assert_bare(Outcome::Unwatched, r#"{"result":"unwatched"}"#);
+}
+
+#[test]
+fn a_transfer_that_fails_says_whether_the_asker_still_holds_the_lock() {
+    assert_bare(Outcome::Transferred { name: "boss:17" }, r#"{"name":"boss:17","result":"transferred"}"#);
+    for held in [true, false] {
+        let line = format!(r#"{{"name":"boss:17","result":"transfer_failed","held":{held}}}"#);
+        assert_bare(Outcome::TransferFailed { name: "boss:17", held }, &line);
+    }
+}
+
+#[test]
+fn a_page_of_my_locks_says_where_the_next_begins() {
+    let mut value = Listing::new(100);
+    value.object(0..1, |value, _| value.lock("a", std::iter::once(Peer::Unix(1)))).unwrap();
+    let page = |next| Outcome::MyLocksPage { value: &value, next };
+    assert_bare(page(None), r#"{"result":"my_locks","value":{"a":["unix:1"]}}"#);
+    assert_bare(page(Some(7)), r#"{"result":"my_locks","value":{"a":["unix:1"]},"next":"7"}"#);
+}
+
+#[test]
+fn a_resumed_session_says_what_it_still_has() {
+    let limits = HelloLimits {
+        line_bytes_max: 1,
+        connection_locks_max: 2,
+        lock_waits_max: 3,
+        reply_bytes_max: 4,
+        max_idle: None,
+        silent_after: None,
+    };
+    let mut rows = Resumed::new(100);
+    rows.executed = 5;
+    let own = HelloSession { secret: "0f", grace: Span::from_nanos(2_500_000_000) };
+    for (session, resumed, end) in [
+        (None, None, r#""resumed":false}"#),
+        (Some(own), None, r#""resumed":false,"session":{"secret":"0f","grace":2.500}}"#),
+        (None, Some(&rows), r#""resumed":true,"held":[],"waiting":[],"executed":5}"#),
+        (
+            Some(own),
+            Some(&rows),
+            r#""resumed":true,"session":{"secret":"0f","grace":2.500},"held":[],"waiting":[],"executed":5}"#,
+        ),
+    ] {
+        let mut out = Vec::new();
+        let outcome = Outcome::Hello { connection: Peer::Unix(1), limits, session, resumed };
+        Reply { id: None, owner: None, outcome }.encode(&mut out);
+        let line = String::from_utf8(out).unwrap();
+        let (_, found) = line.split_once(r#""strict"],"#).unwrap();
+        assert_eq!(found, format!("{end}\n"));
+    }
+}
+
+#[test]
 fn a_reply_about_several_locks_has_their_names() {
     let names = Items::from_iter(["boss:17", "a\"b"]);
     let subject = Subject::Locks(&names);
@@ -93,6 +189,7 @@ fn a_reply_about_several_locks_has_their_names() {
     for (outcome, rest) in [
         (Outcome::Acquired { subject, token: Some(42), waited: None }, r#""result":"acquired","token":42"#),
         (Outcome::AlreadyAcquired { subject, token: None }, r#""result":"already_acquired""#),
+        (Outcome::Queued { subject, position: 3 }, r#""result":"queued","position":3"#),
         (Outcome::TimedOut { subject, queue: None }, r#""result":"timed_out""#),
         (Outcome::Released { subject }, r#""result":"released""#),
         (Outcome::ReleaseFailed { subject }, r#""result":"release_failed""#),

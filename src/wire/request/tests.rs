@@ -1,5 +1,6 @@
 use super::*;
 
+mod connections;
 mod locking;
 
 fn lock(name: &str) -> Lock<'_> {
@@ -24,6 +25,23 @@ fn assert_bad(line: impl AsRef<[u8]>, reason: Reason, message: &str, name: Optio
     assert!(bad.message.contains(message), "{line} says {:?}", bad.message);
     let name = name.map(|name| Named::One(LockName::new(name).unwrap()));
     assert_eq!((bad.reason, bad.named, bad.id.as_ref().map(Id::as_ref)), (reason, name, id), "{line}");
+}
+
+#[track_caller]
+fn parsed(line: &str) -> Command<'_> {
+    match parse(line.as_bytes()) {
+        Ok(request) => request.command,
+        Err(bad) => panic!("{line}: {bad:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_parsed(line: &str, expected: Command<'_>) {
+    assert_eq!(parsed(line), expected, "{line}");
+}
+
+fn seconds(seconds: u64) -> Span {
+    Span::from_nanos(seconds * 1_000_000_000)
 }
 
 #[test]

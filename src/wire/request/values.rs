@@ -83,13 +83,13 @@ impl<'a> Fields<'a> {
     pub(super) fn session(&self) -> Value<Span> {
         let Some(raw) = present(self.get(Field::Session)) else { return Ok(None) };
         let mut grace = None;
-        let is_object = each_member(raw, |key, value| {
+        each_member(raw, |key, value| {
             if matches!(Text::read(Some(key)), Text::Is(key) if key == "grace") {
                 grace = number(value);
             }
         });
         let range = 0.0..=f64::from(GRACE_SECONDS_MAX);
-        let grace = grace.filter(|seconds| is_object && range.contains(seconds));
+        let grace = grace.filter(|seconds| range.contains(seconds));
         let message = "must be an object with a grace of 0 to 300 seconds";
         grace.map(|seconds| Some(Span::from_secs_f64(seconds))).ok_or_else(|| wrong(Field::Session, message))
     }
@@ -169,9 +169,9 @@ impl<'a, F: FnMut(&'a RawValue)> Visitor<'a> for Elements<F> {
     }
 }
 
-/// False if the value is not an object.
-fn each_member<'a>(raw: &'a RawValue, use_member: impl FnMut(&'a RawValue, &'a RawValue)) -> bool {
-    serde_json::Deserializer::from_str(raw.get()).deserialize_map(Members(use_member)).is_ok()
+/// A value that is not an object has none.
+fn each_member<'a>(raw: &'a RawValue, use_member: impl FnMut(&'a RawValue, &'a RawValue)) {
+    let _ = serde_json::Deserializer::from_str(raw.get()).deserialize_map(Members(use_member));
 }
 
 struct Members<F>(F);

@@ -94,18 +94,27 @@ impl Expected {
         }
     }
 
-    /// Something happened, for whoever watches. Returns how many bytes that adds to their output.
+    /// Something happened, for whoever watches: in the order in which the server tells them, which is its choice. Returns
+    /// how many bytes that adds to their output.
     pub(super) fn spread(&mut self, line: &str) -> usize {
-        let mut name = None;
+        if self.there.iter().all(|number| self.connections[*number].watch.is_none()) {
+            return 0;
+        }
+        let value: Value = serde_json::from_str(line).expect("an event is JSON");
+        let name = value["name"].as_str().expect("it has a name");
+        let is_for = |number: &Number| {
+            let connection = &self.connections[*number];
+            let watch = connection.watch.as_ref().filter(|_| connection.phase == Phase::Open);
+            watch.is_some_and(|watch| name.starts_with(&watch.prefix))
+        };
+        let mut watchers: Vec<Number> = self.there.iter().copied().filter(is_for).collect();
+        let told = |watcher: &Number| self.told_events.iter().position(|(to, _)| to == watcher).unwrap_or(usize::MAX);
+        watchers.sort_by_key(told);
+        // Whoever is told too much ends, and another may for it.
+        let is_open = |expected: &Expected, number: &Number| expected.connections[*number].phase == Phase::Open;
         let mut bytes = 0;
-        for number in self.there.clone() {
-            let connection = &self.connections[number];
-            let Some(watch) = connection.watch.as_ref().filter(|_| connection.phase == Phase::Open) else { continue };
-            let name = name.get_or_insert_with(|| {
-                let value: Value = serde_json::from_str(line).expect("an event is JSON");
-                value["name"].as_str().expect("it has a name").to_owned()
-            });
-            if name.starts_with(&watch.prefix) {
+        for number in watchers {
+            if is_open(self, &number) {
                 bytes += self.tell_watcher(number, line);
             }
         }

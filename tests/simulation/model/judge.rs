@@ -67,12 +67,12 @@ impl Model {
         wait.until = timeout.map(|timeout| self.arm(now.saturating_add(timeout)));
         self.enqueue(wait);
         let wait = self.waits.last().expect("it was added").clone();
+        wait.queues.iter().for_each(|name| self.happen("queued", name, Some(&wait.who), said));
         if wait.terms.progress {
             let keys = format!(r#","position":{}"#, self.position(&wait));
             said.push((wait.who.seat, wait.form(answer(&wait.target, "queued", &keys))));
         }
-        self.tell_holders(&wait.queues, said);
-        wait.queues.iter().for_each(|name| self.happen("queued", name, Some(&wait.who), said));
+        self.tell_holders(wait.target.names(), said);
         // Nobody else will think of it: it waits for nobody, but for those that are left over.
         for name in wait.queues.clone() {
             if self.is_ready(self.waits.last().expect("it was added"), &name) {

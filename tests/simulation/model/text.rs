@@ -97,7 +97,7 @@ fn comparable(mut reply: Value) -> Value {
         *cycle = Value::Null;
     }
     match (fields.get("result").and_then(Value::as_str).map(str::to_owned).as_deref(), fields.get_mut("value")) {
-        (Some("my_locks"), Some(value)) => sort(value),
+        (Some("my_locks"), Some(value)) if value.is_array() => sort(value),
         (Some("connections"), Some(Value::Object(connections))) => {
             connections.values_mut().filter(|row| row.is_array()).for_each(sort)
         }

@@ -11,19 +11,6 @@ fn one(name: &str) -> Names<'_> {
     Names::one(LockName::new(name).unwrap())
 }
 
-#[track_caller]
-fn parsed(line: &str) -> Command<'_> {
-    match parse(line.as_bytes()) {
-        Ok(request) => request.command,
-        Err(bad) => panic!("{line}: {bad:?}"),
-    }
-}
-
-#[track_caller]
-fn assert_parsed(line: &str, expected: Command<'_>) {
-    assert_eq!(parsed(line), expected, "{line}");
-}
-
 /// What a `lock` of `a` with these fields asks for beyond a plain one.
 #[track_caller]
 fn assert_terms(fields: &str, terms: Terms<'_>) {
@@ -36,10 +23,6 @@ fn assert_terms(fields: &str, terms: Terms<'_>) {
 fn assert_bad_lock(fields: &str, message: &str) {
     let line = format!(r#"{{"command":"lock","name":"a",{fields}}}"#);
     assert_bad(line, Reason::InvalidRequest, message, Some("a"), None);
-}
-
-fn seconds(seconds: u64) -> Span {
-    Span::from_nanos(seconds * 1_000_000_000)
 }
 
 #[test]
@@ -60,13 +43,14 @@ fn an_owner_has_the_form_of_an_id() {
             r#""command":"unlock","names":["a","b"]"#,
             r#""command":"renew","name":"a""#,
             r#""command":"revoke","name":"a""#,
+            r#""command":"transfer","name":"a""#,
             r#""command":"reset""#,
             r#""command":"my_locks""#,
         ] {
             let line = format!(r#"{{{rest},"owner":{written}}}"#);
             assert_eq!(parse(line.as_bytes()).unwrap().owner.as_ref().map(Id::as_ref), Some(owner), "{line}");
         }
-        for command in ["locks", "connections", "keep_alive", "ping", "hello"] {
+        for command in ["locks", "connections", "keep_alive", "ping", "hello", "watch", "unwatch", "stats"] {
             let line = format!(r#"{{"command":"{command}","owner":{written}}}"#);
             assert_eq!(parse(line.as_bytes()).unwrap().owner, None, "{line}");
         }
@@ -129,9 +113,14 @@ fn a_lock_is_plain_without_any_further_field_whatever_its_value() {
     assert_terms(r#""any":false"#, Terms::default());
     assert_terms(r#""priority":0"#, Terms::default());
     assert_terms(r#""min_hold":0,"lost_delay":-0"#, Terms::default());
+    assert_terms(r#""progress":false,"hint":false"#, Terms::default());
+    assert_terms(r#""progress":true"#, Terms { has_progress: true, ..Terms::default() });
+    assert_terms(r#""hint":true,"mode":"exclusive""#, Terms { has_hint: true, ..Terms::default() });
     for written in ["1", "\"true\"", "[]"] {
         assert_bad_lock(&format!(r#""fence":{written}"#), "fence must be true or false");
-        assert_bad_lock(&format!(r#""any":{written}"#), "any must be true or false");
+        for field in ["any", "progress", "hint"] {
+            assert_bad_lock(&format!(r#""{field}":{written}"#), &format!("{field} must be true or false"));
+        }
     }
 }
 
@@ -178,9 +167,12 @@ fn fields_that_exclude_each_other_are_refused_together() {
         r#""slots":2,"lost_delay":1"#,
         r#""mode":"shared","min_hold":0"#,
         r#""mode":"shared","lost_delay":1"#,
+        r#""mode":"shared","hint":true"#,
+        r#""slots":1,"hint":true"#,
     ] {
         assert_bad_lock(fields, "is not possible with");
     }
+    assert_terms(r#""hint":false,"mode":"shared""#, Terms { fit: Fit::Shared, ..Terms::default() });
     assert_bad_lock(r#""any":true"#, "any needs names");
     for fields in [
         r#""slots":2"#,
@@ -188,6 +180,7 @@ fn fields_that_exclude_each_other_are_refused_together() {
         r#""min_hold":0"#,
         r#""lost_delay":0"#,
         r#""any":true,"deadlock":"refuse""#,
+        r#""mode":"shared","hint":true"#,
         r#""name":"a""#,
     ] {
         let bad = format!(r#"{{"command":"lock","names":["a","b"],{fields}}}"#);
@@ -222,6 +215,14 @@ fn a_lock_of_several_names_takes_all_or_any() {
                     refuses_deadlock: true,
                     ..Terms::default()
                 },
+                ..many.clone()
+            },
+        ),
+        (
+            r#","any":true,"hint":true,"progress":true"#,
+            LockMany {
+                is_any: true,
+                terms: Terms { has_hint: true, has_progress: true, ..Terms::default() },
                 ..many.clone()
             },
         ),
@@ -295,13 +296,14 @@ fn a_token_is_a_whole_number_that_a_double_holds() {
                 r#""revoke","name":"a""#,
                 Command::Revoke(Revocation { name: name(), token, connection: None, owner: None }),
             ),
+            (r#""transfer","name":"a""#, Command::Transfer(Transfer { name: name(), to: None, to_owner: None, token })),
         ] {
             let line = format!(r#"{{"command":{command},"token":{written}}}"#);
             assert_parsed(&line, expected);
         }
     }
     for written in ["-1", "1.5", "9007199254740992", "\"7\"", "true", "[]"] {
-        for command in ["unlock", "renew", "revoke"] {
+        for command in ["unlock", "renew", "revoke", "transfer"] {
             let line = format!(r#"{{"command":"{command}","name":"a","token":{written}}}"#);
             assert_bad(line, Reason::InvalidRequest, "token must be a whole number from 0", Some("a"), None);
         }
@@ -367,18 +369,33 @@ fn one_lock_is_listed_by_its_name() {
     assert_bad(r#"{"command":"locks","name":""}"#, Reason::InvalidRequest, "name must not be empty", None, None);
 }
 
-/// A hello that changes nothing.
-fn no_hello() -> Hello<'static> {
-    Hello { client: None, max_idle: None, notices: None, strict: None, session: None, resume: None }
-}
-
 #[test]
-fn a_hello_says_whether_the_client_takes_notices() {
-    for (written, notices) in [("true", Some(true)), ("false", Some(false)), ("null", None)] {
-        let line = format!(r#"{{"command":"hello","notices":{written}}}"#);
-        let expected = Hello { notices, ..no_hello() };
-        assert_parsed(&line, Command::Hello(expected));
+fn a_transfer_names_a_connection_and_an_owner() {
+    let name = || LockName::new("a").unwrap();
+    let nobody = Transfer { name: name(), to: None, to_owner: None, token: None };
+    for (fields, expected) in [
+        ("", nobody.clone()),
+        (r#","to":null,"to_owner":null"#, nobody.clone()),
+        (
+            r#","to":"x","to_owner":7"#,
+            Transfer { to: Some("x".into()), to_owner: Some(Id::Number(7)), ..nobody.clone() },
+        ),
+        (r#","to_owner":"""#, Transfer { to_owner: Some(Id::Text("".into())), ..nobody }),
+    ] {
+        assert_parsed(&format!(r#"{{"command":"transfer","name":"a"{fields}}}"#), Command::Transfer(expected));
     }
-    let line = r#"{"command":"hello","notices":1}"#;
-    assert_bad(line, Reason::InvalidRequest, "notices must be true or false", None, None);
+    let too_long = format!(r#""to_owner":"{}""#, "x".repeat(ID_BYTES_MAX + 1));
+    for (field, message) in [
+        (r#""to":7"#, "to must be a string"),
+        (r#""to_owner":[]"#, "to_owner must"),
+        (r#""to_owner":-1"#, "to_owner must"),
+        (r#""to_owner":9007199254740992"#, "to_owner must"),
+        (&too_long, "to_owner must have at most 64 bytes"),
+    ] {
+        let line = format!(r#"{{"command":"transfer","name":"a",{field}}}"#);
+        assert_bad(line, Reason::InvalidRequest, message, Some("a"), None);
+    }
+    for line in [r#"{"command":"transfer"}"#, r#"{"command":"transfer","names":["a","b"]}"#] {
+        assert_bad(line, Reason::InvalidRequest, "name is missing", None, None);
+    }
 }
