@@ -219,9 +219,9 @@ fn fish_completes_shells_and_the_command_that_runs_with_the_lock() {
         Some(said.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect::<Vec<_>>())
     };
     let Some(commands) = complete("officer sta") else { return };
-    assert_eq!(commands, ["start", "status", "stats"]);
+    assert_eq!(commands, ["start", "stats", "status"]);
     assert_eq!(complete("officer print completions z").unwrap(), ["zsh"]);
-    assert_eq!(complete("officer print man sta").unwrap(), ["start", "status", "stats"]);
+    assert_eq!(complete("officer print man sta").unwrap(), ["start", "stats", "status"]);
     assert_eq!(complete("officer print man bench sto").unwrap(), ["storm"]);
     assert_eq!(complete("officer print man bench floor ").unwrap(), ["echo", "ring"]);
     assert_eq!(complete("officer print man run ").unwrap(), [""; 0]);
