@@ -13,6 +13,7 @@ mod hostile;
 mod hosts;
 mod names;
 mod network;
+mod outlasting;
 mod peers;
 mod process;
 mod processes;
