@@ -11,6 +11,7 @@ mod ends;
 mod history;
 mod hostile;
 mod hosts;
+mod lost;
 mod names;
 mod network;
 mod outlasting;
