@@ -247,6 +247,14 @@ fn what_few_requests_have_allocates_nothing_either() {
             desk.say(ann, &renew, 1);
             desk.say(ann, &unlock, 1);
         });
+        let hint = format!("{of_owner},\"hint\":true,\"progress\":true,\"priority\":3");
+        let lock = request("lock", "db", &hint);
+        assert_steady("a hint, and a position", || {
+            desk.say(ann, &lock, 1);
+            desk.say(bob, &lock, 2);
+            desk.say(ann, &unlock, 2);
+            desk.say(bob, &unlock, 1);
+        });
         desk.engine.check_all();
     }
 }

@@ -34,6 +34,15 @@ pub fn check_answer(line: &[u8]) {
         assert_eq!(read, text(key).unwrap_or_default(), "{key} of {shown}");
     }
     assert_eq!((&answer.name, &answer.next), (&text("name"), &text("next")), "{shown}");
+    for (key, read) in [("notice", answer.notice.as_deref()), ("event", answer.event.as_deref())] {
+        assert_eq!(read, text(key).as_deref(), "{key} of {shown}");
+    }
+    for (key, read) in [("waiters", answer.waiters), ("position", answer.position), ("count", answer.count)] {
+        #[expect(clippy::cast_precision_loss, reason = "the other side is rounded in the same way")]
+        let read = Json::Number(read as f64);
+        assert_eq!(&read, field(key).unwrap_or(&Json::Number(0.0)), "{key} of {shown}");
+    }
+    assert_eq!(answer.is_held(), field("held") == Some(&Json::Bool(true)), "{shown}");
     #[expect(clippy::cast_precision_loss, reason = "the other side is rounded in the same way")]
     let id = answer.id.map(|id| Json::Number(id as f64));
     assert_eq!(id.as_ref(), field("id"), "{shown}");

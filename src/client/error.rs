@@ -15,7 +15,8 @@ pub enum Error {
     /// The wait ended without the lock.
     TimedOut {
         /// The connections on the lock, holders first; one that is several parties is listed for each. It may be empty: for
-        /// several locks, or if a [`min_hold`](super::LockOptions::min_hold) keeps the lock closed.
+        /// several locks, if a [`min_hold`](super::LockOptions::min_hold) keeps the lock closed, or if there was no
+        /// connection when the time was over.
         queue: Vec<String>,
     },
     /// The lock's queue was full, so the call did not wait.

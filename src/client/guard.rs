@@ -71,7 +71,17 @@ impl Guard {
         self.lost_because().is_some()
     }
 
-    /// Why [`Guard::is_lost`], if it is.
+    /// Why the lock is perhaps not held any more, if [`Guard::is_lost`].
+    ///
+    #[cfg_attr(feature = "server", doc = "```")]
+    #[cfg_attr(not(feature = "server"), doc = "```ignore")]
+    #[doc = include_str!("example.txt")]
+    /// let guard = client.lock("boss:17")?;
+    /// assert_eq!(guard.lost_because(), None);
+    /// client.reset()?;
+    /// assert_eq!(guard.lost_because(), Some(Loss::GivenUp));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn lost_because(&self) -> Option<Loss> {
         let state = self.client.shared().state();
         match state.check_link(self.epoch) {

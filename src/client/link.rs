@@ -125,6 +125,8 @@ pub(super) enum NotResumed {
     Over(String),
     /// Perhaps the next attempt succeeds.
     NotYet,
+    /// The same, but the server may get the request that was not answered, even after that of the next attempt.
+    Unanswered,
 }
 
 /// How soon a server gives up a client of which it hears nothing: because the network says so, or because it is idle.
@@ -231,7 +233,7 @@ impl Link {
         let resume = Request { resume: Some(secret), ..Request::default() };
         let line = link.hello(resume, options, give_up).map_err(|error| match error {
             Error::Server { message, .. } => NotResumed::Over(message),
-            _ => NotResumed::NotYet,
+            _ => NotResumed::Unanswered,
         })?;
         let answer = read_session(&line).map_err(|_| NotResumed::NotYet)?;
         if !answer.resumed {
@@ -263,12 +265,12 @@ impl Link {
             self.lines.set_wait(until(give_up).min(self.pulse.tick)).map_err(failed)?;
             let heard = self.lines.next().map_err(failed)?;
             self.beat.heard(&heard);
-            if let Heard::Line(line) = heard {
-                return read_answer(&line).map(Some);
-            }
             if self.beat.is_due(&self.pulse, || true)? {
                 let keep_alive = Request { command: "keep_alive", ..Request::default() };
                 self.lines.stream.write_all(&keep_alive.line()).map_err(failed)?;
+            }
+            if let Heard::Line(line) = heard {
+                return read_answer(&line).map(Some);
             }
             if Instant::now() >= give_up {
                 return Ok(None);
@@ -457,6 +459,14 @@ mod tests {
         {
             let pulse = Pulse::of_interval(after(10_000, 5_000, Some(silent_after)));
             assert_eq!(pulse.answer_within.as_millis(), answer_within, "{silent_after}");
+        }
+        // A session has to be resumed in what is left of its grace.
+        for (grace, stop_within, silent_after) in [(30, 5, Some(60)), (4, 0, None), (10, 20, Some(30))] {
+            let (grace, stop_within) = (Duration::from_secs(grace), Duration::from_secs(stop_within));
+            let options = Options::new("x").session(grace).stop_within(stop_within);
+            let room = Session::room(grace, stop_within);
+            assert!(room <= grace && (room + stop_within <= grace || stop_within > grace / 2), "{room:?}");
+            assert!(interval(&options, silent_after.map(Duration::from_secs)) <= room / 2, "{grace:?}");
         }
         // What is asked for is kept if it does, or nobody is given up.
         assert_eq!(after(10_000, 5_000, Some(30_000)), Duration::from_secs(10));

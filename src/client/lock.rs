@@ -55,8 +55,10 @@ impl Client {
             Asked::New(hold, owner) => (hold, owner),
         };
         let request = Request { any: is_any.then_some(true), ..Request::about("lock", &names, owner.as_ref()) };
+        // A time too long to be represented is no limit.
+        let give_up = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let answer = shared.send(turn, CallKind::Lock(hold), options.request(request))?;
-        let answer = shared.wait(&answer)?;
+        let answer = shared.wait_for_lock(&answer, epoch, hold, give_up)?;
         match answer.result.as_str() {
             "acquired" | "already_acquired" => self.guard(hold, epoch, is_scoped),
             "timed_out" => Err(Error::TimedOut { queue: answer.queue }),

@@ -183,14 +183,15 @@ impl Options {
     /// `grace`, and goes on with its *session*, which is what holds the locks and waits for them. At most 300 s; 0: none.
     ///
     /// - **Guards** stay as they are: nobody else gets their locks. If the session can't be resumed within the grace, the
-    ///   server was restarted, or somebody has ended the session, everything is lost as it is without one. Guards say
+    ///   server was restarted, somebody has ended the session, or it holds more than the server can list in one reply (4 MiB
+    ///   unless configured), everything is lost as it is without a session. Guards say
     ///   [`is_lost`](super::Guard::is_lost), calls fail with [`Error::ConnectionLost`], and [`Options::on_lost`] is called. A
     ///   guard that has said so once is lost for good.
     /// - **A lock that has ended** while the client was away, because its lease ran out or somebody revoked it, is lost when
     ///   the client is back, and the callbacks for that are called.
     /// - **Calls**, new ones too, wait while there is no connection, and are executed once. What the server had not executed
-    ///   is sent again. If only the answer was lost, it follows from what the session holds now, as shown below. Timeouts
-    ///   count from when the server gets the request.
+    ///   is sent again. If only the answer was lost, it follows from what the session holds now, as shown below. A lock whose
+    ///   time is over while there is no connection has timed out.
     ///
     /// | executed, and the answer was lost | result |
     /// |---|---|

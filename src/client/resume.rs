@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::error::Error;
 use super::link::{Link, LinkUser, NotResumed};
-use super::session::Resumption;
+use super::session::{Resumption, Session};
 use super::shared::Shared;
 use super::state::{LinkState, Notice};
 
@@ -38,8 +38,12 @@ impl Shared {
             match outcome {
                 Ok(link) => return link,
                 Err(NotResumed::Over(over)) => self.lose_session(epoch, &format!("{reason}; {over}")),
-                Err(NotResumed::NotYet) => next_at = Instant::now() + pause,
+                Err(NotResumed::NotYet) => {}
+                Err(NotResumed::Unanswered) => {
+                    self.state().session.iter_mut().for_each(Session::asked_in_vain);
+                }
             }
+            next_at = Instant::now() + pause;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
@@ -48,9 +52,10 @@ impl Shared {
     fn away_because(&self, epoch: u64) -> Option<String> {
         let state = self.state();
         match &state.link {
-            LinkState::Away { error: Error::ConnectionLost { reason }, .. } if state.epoch == epoch => {
-                Some(reason.clone())
-            }
+            LinkState::Away { error, .. } if state.epoch == epoch => Some(match error {
+                Error::ConnectionLost { reason } => reason.clone(),
+                other => other.to_string(),
+            }),
             _ => None,
         }
     }
@@ -126,6 +131,20 @@ impl Shared {
         self.tell_lost(&error);
     }
 
+    /// Somebody has resumed the session. It is not taken back, or two clients would take it from each other forever.
+    fn session_taken(&self, epoch: u64) {
+        let mut state = self.state();
+        let is_own = state.session.as_mut().is_some_and(Session::is_taken_by_itself);
+        let reason = if is_own {
+            "an earlier attempt to resume the session has overtaken this one"
+        } else {
+            state.session = None;
+            "another client has resumed the session"
+        };
+        drop(state);
+        self.lose(epoch, Error::ConnectionLost { reason: reason.to_owned() });
+    }
+
     /// Tells the program.
     pub(super) fn tell(&self, epoch: u64, notice: Notice) {
         let named = |name: &mut String| {
@@ -141,11 +160,7 @@ impl Shared {
                 return callback.call(&wanted);
             }
             Notice::Queued(callback, position) => return callback.call(&position),
-            Notice::SessionTaken => {
-                self.state().session = None;
-                let reason = "another client has resumed the session".to_owned();
-                return self.lose(epoch, Error::ConnectionLost { reason });
-            }
+            Notice::SessionTaken => return self.session_taken(epoch),
         };
         if let Some(callback) = callback {
             named(&mut lost.name);

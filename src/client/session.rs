@@ -26,12 +26,14 @@ pub(super) struct Session {
     sent: u64,
     /// When the keep-alives without an answer were sent.
     keep_alives: VecDeque<Instant>,
+    /// How many requests to resume it had no answer.
+    unanswered: u32,
 }
 
 impl Session {
     /// Its first line is the `hello` that has made it, which was sent at `asked_at`.
     pub(super) fn new(secret: Box<str>, room: Duration, asked_at: Instant) -> Self {
-        Session { secret, room, proven_at: asked_at, sent: 1, keep_alives: VecDeque::new() }
+        Session { secret, room, proven_at: asked_at, sent: 1, keep_alives: VecDeque::new(), unanswered: 0 }
     }
 
     /// How long a client relies on a session: for the grace, less the time that the program takes to stop.
@@ -61,6 +63,19 @@ impl Session {
     /// The server has answered what was sent at this moment.
     pub(super) fn proven(&mut self, asked_at: Instant) {
         self.proven_at = self.proven_at.max(asked_at);
+    }
+
+    /// A request to resume it was perhaps sent, and had no answer.
+    pub(super) fn asked_in_vain(&mut self) {
+        self.unanswered += 1;
+    }
+
+    /// The server says that somebody has resumed it. Says whether that may have been one of the requests that had no answer:
+    /// the network can deliver them late.
+    pub(super) fn is_taken_by_itself(&mut self) -> bool {
+        let is_possible = self.unanswered > 0;
+        self.unanswered = self.unanswered.saturating_sub(1);
+        is_possible
     }
 
     /// Until when it is certain that the session is there, whatever has become of the connection.

@@ -1,9 +1,9 @@
 //! What all clones of a client, their guards and the reading thread share.
 
 use std::io::ErrorKind;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::{Error, Reason};
 use super::holds::Subject;
@@ -11,9 +11,12 @@ use super::link::{Link, LinkUser};
 use super::options::Options;
 use super::request::Request;
 use super::session::{ANSWER_LOST, NOT_HELD};
-use super::state::{CallKind, LinkState, State};
+use super::state::{Abandoned, CallKind, LinkState, State};
 use super::stream::Stream;
 use crate::wire::answer::Answer;
+
+/// How often a `lock` whose time is over looks for whether the connection is lost.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The one connection of a client, and everything about it.
 pub(super) struct Shared {
@@ -223,12 +226,40 @@ impl Shared {
 
     /// Waits for the answer to a request. Errors that the server answers are errors here.
     pub(super) fn wait(&self, receiver: &Receiver<Answer>) -> Result<Answer, Error> {
-        let answer = receiver.recv().map_err(|_| self.state().loss())?;
-        match answer.result.as_str() {
-            "error" => Err(Error::Server { reason: answer.reason, message: answer.message }),
-            ANSWER_LOST => Err(Error::AnswerLost),
-            NOT_HELD => Err(Error::NotHeld),
-            _ => Ok(answer),
+        receiver.recv().map_err(|_| self.state().loss()).and_then(without_error)
+    }
+
+    /// Waits for the answer to a `lock`. While there is no connection to the server its timeout counts here.
+    pub(super) fn wait_for_lock(
+        &self,
+        receiver: &Receiver<Answer>,
+        epoch: u64,
+        hold: u64,
+        give_up: Option<Instant>,
+    ) -> Result<Answer, Error> {
+        let Some(give_up) = give_up.filter(|_| self.options.session.is_some()) else { return self.wait(receiver) };
+        let mut wait = give_up.saturating_duration_since(Instant::now());
+        loop {
+            match receiver.recv_timeout(wait) {
+                Ok(answer) => return without_error(answer),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.state().loss()),
+                Err(RecvTimeoutError::Timeout) if self.abandon(epoch, hold)? => {
+                    return Err(Error::TimedOut { queue: Vec::new() });
+                }
+                // The server is about to answer, or the connection about to be found lost.
+                Err(RecvTimeoutError::Timeout) => wait = LOOK_AGAIN,
+            }
+        }
+    }
+
+    /// Gives up a `lock` without an answer, if there is no connection. What the server may have executed of it is taken
+    /// back with the next one.
+    fn abandon(&self, epoch: u64, hold: u64) -> Result<bool, Error> {
+        let mut turn = self.turn(epoch)?;
+        match turn.state.abandon(hold) {
+            Abandoned::No => Ok(false),
+            Abandoned::Unsent => Ok(true),
+            Abandoned::Sent(subject) => self.unlock(turn, &subject).map(|_| true),
         }
     }
 
@@ -260,6 +291,15 @@ impl Shared {
             self.lose_with_writer(writer, epoch, &error);
             error
         })
+    }
+}
+
+fn without_error(answer: Answer) -> Result<Answer, Error> {
+    match answer.result.as_str() {
+        "error" => Err(Error::Server { reason: answer.reason, message: answer.message }),
+        ANSWER_LOST => Err(Error::AnswerLost),
+        NOT_HELD => Err(Error::NotHeld),
+        _ => Ok(answer),
     }
 }
 

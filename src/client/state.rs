@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::callback::Callback;
 use super::error::{Error, Reason};
-use super::holds::Holds;
+use super::holds::{Holds, Subject};
 use super::link::Link;
 use super::session::Session;
 use super::{Loss, LostHold, Owner, Wanted};
@@ -95,6 +95,17 @@ pub(super) enum Notice {
     Queued(Callback<u64>, u64),
     /// Another client has resumed the session.
     SessionTaken,
+}
+
+/// What has become of a `lock` whose time is over.
+#[derive(Debug)]
+pub(super) enum Abandoned {
+    /// There is a connection, or an answer: nothing was done.
+    No,
+    /// The server has not executed it, and does not get it any more.
+    Unsent,
+    /// The server may have executed it, and is to be told.
+    Sent(Subject),
 }
 
 impl State {
@@ -237,6 +248,21 @@ impl State {
             lines.extend_from_slice(&call.line);
         }
         lines
+    }
+
+    /// The time of a `lock` is over. Without a connection it ends here.
+    pub(super) fn abandon(&mut self, hold: u64) -> Abandoned {
+        if !matches!(self.link, LinkState::Away { .. }) {
+            return Abandoned::No;
+        }
+        let own = self.calls.iter().find(|(_, call)| matches!(call.kind, CallKind::Lock(of) if of == hold));
+        let (Some(id), Some(subject)) = (own.map(|(id, _)| *id), self.holds.subject(hold)) else {
+            return Abandoned::No;
+        };
+        let call = self.calls.remove(&id).expect("it was found");
+        self.backlog.retain(|of| *of != id);
+        self.holds.end(hold);
+        if call.number.is_some() { Abandoned::Sent(subject) } else { Abandoned::Unsent }
     }
 
     /// Applies what the server says and passes answers on. Nothing happens for an id that nobody waits for. Returns what

@@ -66,9 +66,17 @@ impl Histogram {
     #[inline(always)]
     pub(super) fn add(&mut self, span: Span) {
         let nanos = span.as_nanos();
+        self.sum += u128::from(nanos);
+        if nanos <= NANOS[0] {
+            self.counts[0] += 1;
+        } else {
+            self.count_long(nanos);
+        }
+    }
+
+    fn count_long(&mut self, nanos: u64) {
         let first = usize::from(FIRST[(u64::BITS - nanos.leading_zeros()) as usize]);
         self.counts[first + usize::from(nanos > LIMITS[first])] += 1;
-        self.sum += u128::from(nanos);
     }
 
     /// Counts some that took no time.

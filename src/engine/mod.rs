@@ -81,6 +81,9 @@ pub trait Replies {
     /// Takes one reply for a connection. It may be one that is about to end, or none at all, and then the reply is dropped.
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>);
 
+    /// Something else has happened to a lock: the events that are taken from here on are about that.
+    fn begin_event(&mut self) {}
+
     /// Takes what has happened to a lock for a connection that watches it. Returns whether it was taken: if not, the connection
     /// is not told of further events until [`Engine::catch_up`].
     fn event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {

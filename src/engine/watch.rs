@@ -288,6 +288,7 @@ impl<S: BuildHasher> Engine<S> {
         let name = self.table.name(lock);
         let party = asker.map(|asker| (self.askers.session_of(asker).peer, self.askers.name(asker)));
         let notice = Reply { id: None, owner: None, outcome: Outcome::NoticeEvent { event, name, party } };
+        replies.begin_event();
         self.watches.offer(name.as_bytes(), |connection| replies.event(connection, &notice));
     }
 }

@@ -27,12 +27,12 @@ const COMMANDS: [&str; 16] = [
     "ping",
 ];
 
+/// The positions in [`COMMANDS`] of those that can be plain.
 const LOCK: usize = 1;
 const UNLOCK: usize = 2;
 const KEEP_ALIVE: usize = 14;
 
 /// The position of a command in [`COMMANDS`].
-#[inline]
 fn number_of(command: &Command<'_>) -> usize {
     match command {
         Command::Hello(_) => 0,
@@ -95,8 +95,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// A request is executed.
-    #[inline(always)]
+    /// Any request is executed.
     pub(super) fn on_request(&mut self, command: &Command<'_>) {
         self.requests[number_of(command)] += 1;
     }
@@ -143,6 +142,11 @@ impl Figures {
     #[inline(always)]
     pub(super) fn on_sent(&mut self, bytes: usize) {
         self.sent_bytes += bytes as u64;
+    }
+
+    /// Bytes received since the start.
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.received_bytes
     }
 
     pub(super) fn on_turn(&mut self) {

@@ -12,11 +12,17 @@ use crate::wire::session::HelloSession;
 use crate::wire::transcript::Event;
 
 impl<S: Socket> Replies for Connections<S> {
+    // Where a reply is known not to be an error, nothing is left of the check.
+    #[inline(always)]
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>) {
         if let Outcome::Error { reason, .. } = &reply.outcome {
             self.figures.on_error(*reason);
         }
-        self.push_with(to, reply, |out| reply.encode(out));
+        self.push_reply(to, reply);
+    }
+
+    fn begin_event(&mut self) {
+        self.watchers.begin_event();
     }
 
     fn event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
@@ -25,6 +31,10 @@ impl<S: Socket> Replies for Connections<S> {
 }
 
 impl<S: Socket> Connections<S> {
+    fn push_reply(&mut self, to: ConnectionKey, reply: &Reply<'_>) {
+        self.push_with(to, reply, |out| reply.encode(out));
+    }
+
     /// Appends a reply to what a connection is sent, by `write`, unless it is about to end.
     #[inline(always)]
     pub(super) fn push_with(&mut self, to: ConnectionKey, reply: &Reply<'_>, write: impl FnOnce(&mut Vec<u8>)) {

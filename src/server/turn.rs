@@ -7,9 +7,8 @@ use super::{Server, Socket};
 use crate::engine::ConnectionKey;
 use crate::time::Moment;
 
-/// A turn that serves as many connections, or writes as many bytes, may be long.
-const TIMED_CONNECTIONS: usize = 8;
-const TIMED_BYTES: u64 = 4 << 10;
+/// A turn that reads and writes this many bytes may be long.
+const TIMED_WORK: u64 = 4 << 10;
 
 impl<S: Socket> Server<S> {
     /// One turn. The order decides what clients see of things that come together: a release that was read grants a
@@ -18,23 +17,25 @@ impl<S: Socket> Server<S> {
     pub fn turn(&mut self, now: Moment) {
         self.connections.now = now;
         self.connections.figures.on_turn();
-        let bytes_before = self.connections.bytes_pushed;
-        self.is_worth_timing = self.connections.listed.len() >= TIMED_CONNECTIONS;
         if !self.is_shutting_down {
-            self.begin_events();
+            self.connections.watchers.begin_turn();
+            if self.connections.watchers.has_work() {
+                self.tell_missed();
+            }
             self.engine.begin_turn(now, &mut self.connections);
             self.read_ready();
             self.expire();
             self.close_doomed();
         }
         self.connections.flush_dirty(&mut self.spare);
-        self.is_worth_timing |= self.connections.bytes_pushed - bytes_before >= TIMED_BYTES;
     }
 
-    /// Whether the last turn did so much that its length is worth a look at the clock. If so, [`Server::ended`] is to be called.
+    /// Whether so much was done since this was last asked that the length of the turn is worth a look at the clock. If so,
+    /// [`Server::ended`] is to be called.
     #[inline]
-    pub fn is_worth_timing(&self) -> bool {
-        self.is_worth_timing
+    pub fn is_worth_timing(&mut self) -> bool {
+        let work = self.connections.bytes_pushed + self.connections.figures.received_bytes() + self.long_work;
+        work - std::mem::replace(&mut self.work_timed, work) >= TIMED_WORK
     }
 
     /// The last turn has ended now.
@@ -57,7 +58,7 @@ impl<S: Socket> Server<S> {
         self.spare = listed;
         // Requeue last, or their next long requests and walks starve the others that wait with theirs.
         for key in [self.long_request_from.take(), self.last_walk_from.take()].into_iter().flatten() {
-            self.is_worth_timing = true;
+            self.long_work += TIMED_WORK;
             self.connections.resume(key);
         }
     }
@@ -104,7 +105,7 @@ impl<S: Socket> Server<S> {
     /// What follows for the session of a connection that ends: it ends too, unless it can be resumed.
     pub(super) fn end_session(&mut self, key: ConnectionKey, why: &Why) {
         let connection = self.connections.known(key);
-        self.is_worth_timing = true;
+        self.long_work += TIMED_WORK;
         self.engine.unwatch(key);
         let (peer, last_input) = (connection.peer, connection.last_input);
         let Some(session) = connection.session.take() else { return };
@@ -131,7 +132,7 @@ impl<S: Socket> Server<S> {
 
     /// Ends a session that has no connection.
     pub(super) fn end_detached(&mut self, record: RecordKey, why: &str) {
-        self.is_worth_timing = true;
+        self.long_work += TIMED_WORK;
         let record = self.sessions.end(record);
         let why = Why { text: why.to_owned(), is_ordinary: false, ends_session: true };
         if log::log_enabled!(log::Level::Info) {

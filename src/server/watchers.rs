@@ -27,11 +27,21 @@ pub(super) struct Watchers {
     behind: VecDeque<ConnectionKey>,
     /// Events that were sent since the start.
     sent: u64,
-    /// The event that is being sent, kept for its memory.
+    /// The event that is being sent. Empty: it was not encoded yet.
     line: Vec<u8>,
 }
 
 impl Watchers {
+    /// Begins the budget of a turn.
+    pub(super) fn begin_turn(&mut self) {
+        self.bytes_left = TURN_BYTES_MAX;
+    }
+
+    /// The next event is another one.
+    pub(super) fn begin_event(&mut self) {
+        self.line.clear();
+    }
+
     /// Whether somebody may be told at once that it has missed events.
     pub(super) fn has_work(&self) -> bool {
         !self.behind.is_empty()
@@ -58,9 +68,9 @@ impl<S: Socket> Server<S> {
         self.answer(key, Outcome::Unwatched, context);
     }
 
-    /// Begins the budget of a turn. Those that have missed events are told so first, before anything else happens.
-    pub(super) fn begin_events(&mut self) {
-        self.connections.watchers.bytes_left = TURN_BYTES_MAX;
+    /// Tells those that have missed events, before anything else happens in a turn.
+    #[cold]
+    pub(super) fn tell_missed(&mut self) {
         for _ in 0..self.connections.watchers.behind.len() {
             if self.connections.watchers.bytes_left < MISSED_BYTES_MAX {
                 return;
@@ -73,6 +83,7 @@ impl<S: Socket> Server<S> {
                 continue;
             }
             if let Some(count) = self.engine.catch_up(key) {
+                self.connections.watchers.begin_event();
                 let notice = Reply { id: None, owner: None, outcome: Outcome::NoticeMissed { count } };
                 let is_sent = self.connections.push_event(key, &notice);
                 assert!(is_sent, "there is room for the notice");
@@ -100,8 +111,9 @@ impl<S: Socket> Connections<S> {
 
     fn push_event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
         let mut line = std::mem::take(&mut self.watchers.line);
-        line.clear();
-        event.encode(&mut line);
+        if line.is_empty() {
+            event.encode(&mut line);
+        }
         let is_sent = line.len() <= self.watchers.bytes_left;
         if is_sent {
             self.watchers.bytes_left -= line.len();

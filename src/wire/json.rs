@@ -10,7 +10,7 @@ pub fn push_str(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Like [`push_str`], without the quotes.
-#[inline]
+#[inline(always)]
 pub fn push_unquoted(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     if is_plain(bytes) {
@@ -107,8 +107,7 @@ fn push_long(out: &mut Vec<u8>, number: u64) {
 /// length, of which the end is taken back: that costs less than two.
 #[inline(always)]
 pub fn push_member<const KEY: usize>(out: &mut Vec<u8>, key: &[u8; KEY], number: u64) {
-    const { assert!(KEY + 7 <= 16, "the key and seven digits are one piece") };
-    if number < 10_000_000 {
+    if KEY + 7 <= 16 && number < 10_000_000 {
         let digits = eight_digits(number);
         let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
         let digits = (digits | ZEROS) >> (8 * zeros);

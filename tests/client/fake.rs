@@ -149,21 +149,22 @@ impl Peer {
 
     /// The next request that is not a keep-alive.
     pub(crate) fn request(&mut self) -> Value {
-        loop {
-            let request = self.line().expect("the client has closed the connection");
-            if request["command"] != "keep_alive" {
-                return request;
-            }
-        }
+        self.request_that(|request| request["command"] != "keep_alive")
     }
 
     /// The next request, which may be a keep-alive of the program.
     pub(crate) fn request_of_any_kind(&mut self) -> Value {
+        self.request_that(|request| request["id"] != 0)
+    }
+
+    fn request_that(&mut self, is_meant: impl Fn(&Value) -> bool) -> Value {
+        let start = Instant::now();
         loop {
             let request = self.line().expect("the client has closed the connection");
-            if request["id"] != 0 {
+            if is_meant(&request) {
                 return request;
             }
+            assert!(start.elapsed() < PATIENCE, "nothing but keep-alives");
         }
     }
 

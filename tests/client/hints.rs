@@ -7,8 +7,8 @@ use std::time::Duration;
 use officer::client::{Client, Error, Guard, LockCache, LockOptions, Owner, Wanted};
 
 use super::fake::Fake;
-use super::proxy::Proxy;
 use super::support::patience::{PATIENCE, eventually};
+use super::support::proxy::Proxy;
 use super::support::server::Server;
 use super::{connections_on, lock_in_a_thread, task};
 

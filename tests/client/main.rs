@@ -13,7 +13,6 @@ mod misfits;
 mod namespaces;
 mod notices;
 mod owners;
-mod proxy;
 mod resumption;
 mod sessions;
 #[path = "../support/mod.rs"]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use officer::client::{Client, Error, LockOptions, Loss, Options};
 use rustix::process::Signal;
 
-use super::proxy::{Direction, Proxy};
 use super::support::patience::{PATIENCE, eventually};
+use super::support::proxy::{Direction, Proxy};
 use super::support::server::Server;
 use super::{assert_lost, connections_on, lock_in_a_thread, own_host, task};
 
@@ -75,7 +75,7 @@ fn a_connection_can_be_cut_at_any_byte() {
             }
             assert_eq!(resumed.load(Ordering::Relaxed), 1, "cut after {at} bytes {direction:?}");
             // Every byte takes its time. Over several runs of the tests all of them get their turn.
-            at += 9;
+            at += 17;
         }
         assert!(at > 500, "the conversation has {at} bytes {direction:?}");
         proxy.cut_after(direction, usize::MAX);
@@ -93,7 +93,7 @@ fn a_resumption_can_be_cut_at_any_byte() {
     eventually("it waits", || connections_on(&observer, "loot").len() == 2);
     let mut rounds = 0;
     for direction in [Direction::ToServer, Direction::ToClient] {
-        for at in (1..110).step_by(3) {
+        for at in (1..110).step_by(5) {
             let before = proxy.cuts();
             proxy.cut_now_and_after(direction, at);
             rounds += 1;
@@ -191,7 +191,8 @@ fn leases_are_renewed_as_soon_as_the_client_is_back() {
 fn a_loss_longer_than_the_grace_loses_everything() {
     let (_server, proxy, observer) = network();
     let (sender, lost) = channel();
-    let options = proxy.options().session(Duration::from_secs(1)).on_lost(move |error| _ = sender.send(error.clone()));
+    let options = proxy.options().session(Duration::from_secs(2)).stop_within(Duration::from_secs(1));
+    let options = options.on_lost(move |error| _ = sender.send(error.clone()));
     let client = options.connect().expect("a connection");
     let guard = client.lock("boss").expect("the lock");
     let other = observer.lock("loot").expect("the lock");
@@ -201,7 +202,7 @@ fn a_loss_longer_than_the_grace_loses_everything() {
     let next = lock_in_a_thread(&observer, "boss", LockOptions::default());
     assert_lost(waiter.end());
     assert!(guard.is_lost() && client.is_lost());
-    // The client gives up before the server does.
+    // The client gives up before the server does, as long as the program takes to stop.
     assert_eq!(connections_on(&observer, "boss").len(), 2);
     lost.recv_timeout(PATIENCE).expect("the program is told");
     next.end().expect("the lock");
@@ -235,6 +236,27 @@ fn a_restarted_server_knows_nothing_of_the_session() {
     assert!(guard.is_lost() && kept.is_lost());
     client.reconnect().expect("the server is there");
     client.lock("boss").expect("the lock").release().expect("held");
+}
+
+#[test]
+fn a_server_that_stands_still_for_a_while_costs_no_lock() {
+    let (server, proxy, observer) = network();
+    let options = proxy.options().session(GRACE).keep_alive(Duration::from_millis(200));
+    let client = options.connect().expect("a connection");
+    let guard = client.lock("boss").expect("the lock");
+    let other = observer.lock("loot").expect("the lock");
+    let waiter = lock_in_a_thread(&client, "loot", LockOptions::default());
+    eventually("it waits", || connections_on(&observer, "loot").len() == 2);
+    server.signal(Signal::STOP);
+    eventually("it is noticed", || !client.is_connected());
+    let caller = client.clone();
+    let call = task(move || caller.ping());
+    server.signal(Signal::CONT);
+    call.end().expect("an answer");
+    assert!(!guard.is_lost());
+    other.release().expect("held");
+    waiter.end().expect("the lock");
+    guard.release().expect("held");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use officer::client::{Client, Error, Guard, LockOptions, Loss, Options, Reason, 
 use serde_json::{Value, json};
 
 use super::fake::{Fake, HELLO, Peer, SECRET};
-use super::support::patience::PATIENCE;
+use super::support::patience::{PATIENCE, eventually};
 use super::{Call, Task, assert_lost, task};
 
 /// Far more than a test takes.
@@ -265,6 +265,25 @@ fn a_call_that_was_executed_is_answered_once_by_what_the_session_has() {
 }
 
 #[test]
+fn a_release_is_not_taken_for_done_if_the_lease_may_have_run_out_before() {
+    let ends: [fn(Guard) -> Result<(), Error>; 2] = [Guard::release, |guard| guard.transfer("somebody").map(drop)];
+    for end in ends {
+        let fake = Fake::new();
+        let (client, mut peer) = session(&fake);
+        let brief = LockOptions::default().lease(Duration::from_millis(50)).renewed_by_program();
+        let guard = held(&client, &mut peer, "boss", brief, r#"{"result":"acquired"}"#);
+        let until = guard.held_until().expect("it has a lease");
+        let call = task(move || end(guard));
+        peer.request();
+        peer.close();
+        // It runs out before the client is back.
+        eventually("it may have run out", || std::time::Instant::now() > until);
+        let _peer = fake.resume(&format!(r#"{NOTHING},"executed":3"#));
+        assert_eq!(call.end(), Err(Error::AnswerLost));
+    }
+}
+
+#[test]
 fn a_call_that_was_not_executed_is_sent_again() {
     for (number, cut) in answered().into_iter().enumerate() {
         let fake = Fake::new();
@@ -334,7 +353,7 @@ fn calls_that_are_made_without_a_connection_are_sent_in_order_after_those_before
     let caller = client.clone();
     let after = task(move || caller.lock_with("boss", LockOptions::default().owner(2)).map(std::mem::forget));
     // The third request is in the backlog.
-    super::support::patience::eventually("it is asked for", || client_waits(&client));
+    eventually("it is asked for", || client_waits(&client));
     let mut peer = fake.resume(r#""held":[{"name":"boss","token":1}],"waiting":[],"executed":2"#);
     assert_eq!(peer.request(), lost);
     let unlock = peer.request();
@@ -346,6 +365,37 @@ fn calls_that_are_made_without_a_connection_are_sent_in_order_after_those_before
     }
     before.end().expect("the lock");
     after.end().expect("the lock");
+}
+
+#[test]
+fn a_lock_whose_time_is_over_without_a_connection_has_timed_out_and_is_not_left_waiting() {
+    let fake = Fake::new();
+    let (options, told) = telling(fake.options().session(GRACE));
+    let (client, mut peer) = fake.connect_session(options);
+    let timed = |name: &'static str, timeout| {
+        let client = client.clone();
+        let options = LockOptions::timeout(timeout).owner("ann");
+        task(move || client.lock_with(name, options).map(std::mem::forget))
+    };
+    let sent = timed("sent", Duration::from_millis(50));
+    let request = peer.request();
+    let patient = timed("patient", PATIENCE);
+    let waiting = peer.request();
+    peer.close();
+    assert_eq!(next(&told), Told::Interrupted);
+    let unsent = timed("unsent", Duration::ZERO);
+    for call in [sent, unsent] {
+        assert_eq!(call.end(), Err(Error::TimedOut { queue: Vec::new() }));
+    }
+    let rows = [&request, &waiting].map(|request| format!(r#"{{"name":{},"id":{}}}"#, request["name"], request["id"]));
+    let mut peer = fake.resume(&format!(r#""held":[],"waiting":[{}],"executed":3"#, rows.join(",")));
+    let unlock = peer.answer("unlock", r#"{"result":"released"}"#);
+    assert_eq!((&unlock["name"], &unlock["owner"]), (&json!("sent"), &json!("ann")));
+    peer.answer_to(&waiting, r#"{"result":"acquired"}"#);
+    patient.end().expect("the lock");
+    let call = task(move || client.ping());
+    peer.answer("ping", r#"{"result":"pong"}"#);
+    call.end().expect("an answer");
 }
 
 /// Whether owner 2 asks for the lock, which shows in that it can't ask for it again.
@@ -381,6 +431,7 @@ fn lines_are_counted_whatever_they_are() {
             if line["command"] == "kick" {
                 break line;
             }
+            assert!(executed < 1_000, "nothing but keep-alives");
             peer.answer_to(&line, r#"{"result":"kept_alive"}"#);
         };
         peer.close();
@@ -464,6 +515,29 @@ fn a_resumption_that_is_cut_itself_is_tried_again() {
     let _peer = fake.resume(&format!(r#"{HELD},"executed":3"#));
     assert_eq!(call.end(), Err(Error::AnswerLost));
     assert!(!guard.is_lost());
+}
+
+#[test]
+fn a_session_that_was_taken_by_a_late_request_of_the_client_itself_is_taken_back() {
+    let fake = Fake::new();
+    let (client, mut peer) = session(&fake);
+    let guard = acquired(&client, &mut peer, "boss");
+    peer.close();
+    let mut late = fake.welcome();
+    assert_eq!(late.request()["resume"], SECRET);
+    late.close();
+    let lists = format!(r#"{HELD},"executed":2"#);
+    let mut peer = fake.resume(&lists);
+    let taken = r#"{"result":"error","reason":"session_taken","message":"taken by 127.0.0.1:7"}"#;
+    peer.say(taken);
+    peer.close();
+    let mut peer = fake.resume(&lists);
+    eventually("it is resumed", || client.is_connected());
+    assert!(!guard.is_lost());
+    // There is no other such request.
+    peer.say(taken);
+    eventually("it is lost", || client.is_lost());
+    assert!(guard.is_lost());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What happens to locks, as a program is told of it.
 
+use std::thread;
 use std::time::Duration;
 
 use officer::client::{Client, Error, Happening, LockEvent, LockOptions, Owner, Watch, WatchEvent};
@@ -115,6 +116,26 @@ fn a_watch_keeps_its_connection_alive_and_notices_when_it_is_not() {
     let (event, lost) = events.end();
     lock(event);
     assert_eq!(lost, WatchEvent::Interrupted { reason: "the server does not answer keep-alives".to_owned() });
+}
+
+#[test]
+fn a_watch_with_many_events_is_kept_alive_too() {
+    const COUNT: usize = 60;
+    let fake = Fake::new();
+    let options = fake.options().namespace("red").keep_alive(Duration::from_millis(200));
+    let (client, _first) = fake.connect_with(options);
+    let (mut watch, mut peer) = watching(&fake, &client, "");
+    let events = task(move || {
+        (0..COUNT).for_each(|_| _ = lock(next(&mut watch)));
+        watch
+    });
+    for _ in 0..COUNT {
+        peer.say(r#"{"notice":"event","event":"granted","name":"red:boss","connection":"127.0.0.1:7"}"#);
+        thread::sleep(Duration::from_millis(10));
+    }
+    // Nothing is sent when nobody asks for events any more, so it was sent before.
+    let _watch = events.end();
+    assert_eq!(peer.line().expect("a keep-alive")["command"], "keep_alive");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod lease;
 mod lock;
 mod locks;
 mod losses;
+mod outlasting;
 mod ping;
 mod revoke;
 mod sessions;

@@ -23,6 +23,22 @@ fn a_line_shows_how_long_it_waits_and_is_erased() {
 }
 
 #[test]
+fn the_line_tells_how_many_were_ahead() {
+    let server = Server::tcp(&[]);
+    let holder = server.client();
+    let guard = holder.lock("x").unwrap();
+    let first = Program::start(&mut server.lock(&["x"], &["true"]));
+    wait_for_count(&holder, "x", 2);
+    let line = format!("exec {PROGRAM} lock {} x -- echo ran", server.options().join(" "));
+    let Some(mut command) = on_a_terminal(&line) else { return };
+    let program = Program::start(&mut command);
+    assert_eq!(program.line(), "officer: waiting for 'x', 1 was ahead, for 1s\x1b[K");
+    guard.release().unwrap();
+    first.end().expect_success();
+    program.end().expect_success();
+}
+
+#[test]
 fn ctrl_c_reaches_a_command_once() {
     let server = Server::tcp(&[]);
     let script = "trap \"echo got INT\" INT; echo ready; read line; echo read $line";

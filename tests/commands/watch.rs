@@ -91,14 +91,18 @@ fn for_programs_every_event_is_the_line_that_the_server_sends() {
 fn it_ends_when_nobody_reads_any_more_even_if_nothing_happens() {
     let server = Server::tcp(&[]);
     let options = server.options().join(" ");
-    for args in ["", "--json"] {
+    let start = |args: &str| {
         let line = format!("officer watch {options} {args} | head -n 1 > /dev/null; echo over");
-        let program = Program::start(&mut shell(&line));
-        wait_for_watchers(&server, 1);
-        server.client().lock("x").unwrap().release().unwrap();
-        assert_eq!(program.end().expect_success(), ["over"]);
-        wait_for_watchers(&server, 0);
-    }
+        Program::start(&mut shell(&line))
+    };
+    let watch = start("");
+    wait_for_watchers(&server, 1);
+    let client = server.client();
+    let _guard = client.lock("x").unwrap();
+    assert_eq!(watch.end().expect_success(), ["over"]);
+    // For programs there is a line before the first event.
+    assert_eq!(start("--json").end().expect_success(), ["over"]);
+    wait_for_watchers(&server, 0);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod soak;
 #[path = "../support/mod.rs"]
 mod support;
 mod trades;
+mod zones;
 
 use std::net::SocketAddr;
 use std::time::Duration;

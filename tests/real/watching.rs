@@ -110,6 +110,8 @@ fn ten_thousand_watchers_of_other_locks_and_one_that_stalls_slow_nobody() {
     let stats = ann.ask(r#"{"command":"stats"}"#);
     let value = &stats["value"];
     assert_eq!((&value["watchers"], &value["connections"]), (&json!(all + 2), &json!(all + 3)));
+    let longest = value["longest_turn"].as_f64().unwrap();
+    assert!(longest > 0.0 && longest < 60.0, "{stats}");
     let events = value["events_sent"].as_u64().unwrap() + value["events_missed"].as_u64().unwrap();
     // Those of two measurements for the one that stalled, of one for the other, and the last for both.
     assert_eq!(events, 6 * PAIRS + 2, "{stats}");

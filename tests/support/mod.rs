@@ -6,6 +6,7 @@ pub(crate) mod directory;
 pub(crate) mod lines;
 pub(crate) mod patience;
 pub(crate) mod program;
+pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod signals;
 pub(crate) mod skip;

@@ -192,6 +192,25 @@ fn a_holder_is_kicked_after_a_confirmation() {
 }
 
 #[test]
+fn a_session_without_a_connection_is_kicked_by_its_name() {
+    let server = Server::tcp(&[]);
+    let mut ann = holder(&server, "boss:17", "ann");
+    assert_eq!(ann.ask(r#"{"command":"hello","session":{"grace":300}}"#)["result"], "hello");
+    let mut bob = waiter(&server, "boss:17");
+    drop(ann);
+    let Some(terminal) = top(&server, (120, 24), &[]) else { return };
+    terminal.wait_for("disconnected, 4m");
+    terminal.press(&["Enter"]);
+    terminal.wait_for("'boss:17': 1 waiter");
+    terminal.wait_for("disconnected, 4m");
+    terminal.press(&["k"]);
+    terminal.wait_for("Kick session:1 (ann), which holds 'boss:17' for ");
+    terminal.press(&["y"]);
+    terminal.wait_for("session:1 was kicked: its locks have passed on");
+    bob.expect_acquired("boss:17");
+}
+
+#[test]
 fn the_selected_waiter_is_kicked_out_of_a_queue() {
     let server = Server::tcp(&[]);
     // Another lock's name starts with this one, and comes later when the queue is fetched.

@@ -150,6 +150,53 @@ fn figures_of_leases_closed_locks_revocations_and_deadlocks() {
 }
 
 #[test]
+fn figures_of_sessions_and_transfers() {
+    let mut seen = Seen::new(limits());
+    let [ann, bob] = seen.world.connect();
+    seen.moved();
+    let hello = r#"{"command":"hello","session":{"grace":30}}"#;
+    let received = seen.world.say(ann, hello);
+    let reply: Value = serde_json::from_str(&received[0].1).expect("JSON");
+    let secret = reply["session"]["secret"].as_str().expect("a session has a secret");
+    seen.assert_moved(&[("requests.hello", 1), ("sessions", 1)]);
+    seen.say(ann, &lock("db", ""), &[("grants", 1), ("holds", 1), ("locks", 1), ("requests.lock", 1)]);
+    seen.world.vanish(ann);
+    seen.assert_moved(&[("connections", -1), ("detached_sessions", 1), ("disconnects.socket_error", 1)]);
+    let [again] = seen.world.connect();
+    seen.assert_moved(&[("connections", 1)]);
+    let resumed = [("detached_sessions", -1), ("requests.hello", 1), ("resumptions", 1)];
+    seen.say(again, &format!(r#"{{"command":"hello","resume":"{secret}"}}"#), &resumed);
+    // Taken over from a connection that looks alive.
+    let [third] = seen.world.connect();
+    seen.moved();
+    seen.world.say(third, &format!(r#"{{"command":"hello","resume":"{secret}"}}"#));
+    let taken = [
+        ("connections", -1),
+        ("disconnects.session_taken", 1),
+        ("errors.session_taken", 1),
+        ("requests.hello", 1),
+        ("resumptions", 1),
+    ];
+    seen.world.pass(SECOND);
+    seen.assert_moved(&taken);
+    seen.world.say(bob, &lock("db", ""));
+    seen.moved();
+    let line = request("transfer", "db", &format!(r#""to":"{}""#, seen.world.name(bob)));
+    let moved =
+        [("grants", 1), ("hold.sum", 1), ("releases", 1), ("requests.transfer", 1), ("transfers", 1), ("waiters", -1)];
+    seen.say(third, &line, &moved);
+    seen.say(third, &line, &[("requests.transfer", 1)]);
+    seen.world.vanish(third);
+    seen.moved();
+    let half = SECOND * 15;
+    seen.world.pass(half);
+    seen.world.say(seen.asker, r#"{"command":"keep_alive"}"#);
+    seen.moved();
+    seen.world.pass(half);
+    seen.assert_moved(&[("detached_sessions", -1), ("sessions", -1), ("sessions_ended", 1)]);
+}
+
+#[test]
 fn each_command_and_each_line_that_is_none_is_counted_as_what_it_is() {
     let mut seen = Seen::new(limits());
     let [ann] = seen.world.connect();
@@ -306,11 +353,13 @@ fn the_longest_turn_is_that_of_the_last_half_minute_to_minute() {
     let longest = |world: &mut World| stats(world, clients[0])["longest_turn"].as_f64().unwrap();
     assert_eq!(longest(&mut world), 0.0);
     // A turn with little to do is not worth a look at the clock.
+    world.server.is_worth_timing();
     world.put(clients[1], b"{\"command\":\"ping\"}\n");
     world.turn();
     assert!(!world.server.is_worth_timing());
+    let lines = "{\"command\":\"ping\"}\n".repeat(10);
     let busy = |world: &mut World, millis: u64| {
-        clients.iter().for_each(|client| world.put(*client, b"{\"command\":\"ping\"}\n"));
+        clients.iter().for_each(|client| world.put(*client, lines.as_bytes()));
         world.turn();
         assert!(world.server.is_worth_timing());
         let span = Span::from_nanos(millis * 1_000_000);

@@ -50,7 +50,8 @@ fn told(watcher: Client, received: Vec<Received>) -> Vec<String> {
 fn words_of(line: &str) -> Option<String> {
     let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
     let text = |key: &str| event[key].as_str().unwrap_or_default();
-    let by = text("connection").trim_start_matches("10.0.0.").trim_end_matches(":1");
+    let by = text("connection");
+    let by = by.strip_prefix("10.0.0.").and_then(|by| by.strip_suffix(":1")).unwrap_or(by);
     let words = format!("{} {} {by} {}", text("event"), text("name"), text("owner"));
     (event["notice"] == "event").then(|| words.trim_end().to_owned())
 }
@@ -154,6 +155,54 @@ fn a_request_that_is_refused_for_a_deadlock_is_not_told() {
     assert_eq!(told(watcher, received), [""; 0]);
     let received = world.say(ann, r#"{"command":"lock","names":["b","c"],"deadlock":"refuse"}"#);
     assert_eq!(told(watcher, received), [""; 0]);
+}
+
+#[test]
+fn a_transfer_is_told_as_an_end_and_a_grant() {
+    let (mut world, watcher, [ann, bob, carl]) = watched();
+    world.say(ann, &lock("db", r#""owner":"x""#));
+    world.say(bob, &lock("db", ""));
+    world.say(carl, &lock("db", ""));
+    let line = request("transfer", "db", r#""owner":"x","to":"10.0.0.4:1""#);
+    let received = world.say(ann, &line);
+    assert_eq!(told(watcher, received), ["released db 2 x", "granted db 4"]);
+    let received = world.say(ann, &line);
+    assert_eq!(told(watcher, received), [""; 0], "it fails");
+}
+
+#[test]
+fn a_session_without_a_connection_is_told_by_its_name_and_a_watch_stays_with_its_connection() {
+    let (mut world, watcher, [ann, bob, carl]) = watched();
+    let hello = |world: &mut World, client: Client| {
+        let received = world.say(client, r#"{"command":"hello","session":{"grace":20}}"#);
+        let reply: serde_json::Value = serde_json::from_str(&received[0].1).expect("JSON");
+        reply["session"]["secret"].as_str().expect("a session has a secret").to_owned()
+    };
+    let secret = hello(&mut world, ann);
+    world.say(ann, WATCH);
+    world.say(ann, &lock("db", ""));
+    world.say(ann, &lock("other", r#""lease":10"#));
+    let received = world.vanish(ann);
+    assert_eq!(told(watcher, received), [""; 0], "nothing has ended yet");
+    world.say(bob, &lock("db", ""));
+    let received = world.pass(SECOND * 10);
+    assert_eq!(told(watcher, received), ["expired other session:1"]);
+    // The new connection has the watch that it had before, which is none.
+    assert_eq!(world.say(carl, &format!(r#"{{"command":"hello","resume":"{secret}"}}"#)).len(), 1);
+    let received = world.say(carl, &lock("other", ""));
+    assert_eq!(told(watcher, received.clone()), ["granted other 4"]);
+    assert_eq!(told(carl, received), [""; 0]);
+    world.vanish(carl);
+    let received = world.pass(SECOND * 20);
+    assert_eq!(told(watcher, received), ["released db session:1", "granted db 3", "released other session:1"]);
+    // One that watches and resumes goes on watching.
+    let [dora, emil] = world.connect();
+    let secret = hello(&mut world, dora);
+    world.vanish(dora);
+    world.say(emil, WATCH);
+    world.say(emil, &format!(r#"{{"command":"hello","resume":"{secret}"}}"#));
+    let received = world.say(emil, &lock("new", ""));
+    assert_eq!(told(emil, received), ["granted new 6"]);
 }
 
 #[test]

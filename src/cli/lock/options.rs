@@ -39,10 +39,11 @@ kick' or 'officer revoke'), the command gets SIGTERM, and SIGKILL after --kill-a
 is killed with SIGKILL the lock is free; on Linux the command gets SIGTERM then, but not what it has started. After a loss \
 officer exits once the reason is written: if stderr is a full pipe, when somebody reads it or a signal comes.
 
-With --session the lock outlives its connection for a while: officer connects again, and the command runs on. If that fails \
-for so long that the server may soon give the lock to the next, the lock counts as lost. A server that is ended or started \
-again keeps nothing: officer notices that when it connects again, so until then, a second or more, the command may run \
-beside the next holder. The price: if officer is killed with SIGKILL, or its machine fails, the lock is free only after this time.
+With --session the lock outlives its connection: officer connects again, and the command runs on meanwhile. If that takes so \
+long that the server may give the lock to the next, the lock counts as lost, early enough for the command to end. A server that \
+ends keeps no session: officer tries at least once a second to reach the next one, and ends the command when it does; until \
+then the command may run beside a new holder. The price: if officer is killed with SIGKILL, or its machine fails, the lock is \
+free only after this time.
 
 If the network fails, officer notices that before the server gives it up, and the time for it is chosen so that the command is \
 killed before that too. A --kill-after as long as the server's patience with silent clients leaves no time for that: then \

@@ -96,6 +96,7 @@ fn row(text: &mut String, name: &str, value: &str, rate: Option<String>) {
     text.push('\n');
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a rate is a positive number that counters have room for")]
 fn rate(value: u64, before: u64, seconds: Option<f64>) -> Option<String> {
     let difference = value.saturating_sub(before) as f64;
     seconds.map(|seconds| match difference / seconds {
@@ -134,6 +135,7 @@ fn cells(histogram: &Histogram) -> Vec<String> {
 }
 
 /// The bound that so large a share of them does not exceed.
+#[expect(clippy::cast_possible_truncation, reason = "it is a part of the count")]
 fn percentile(histogram: &Histogram, count: u64, share: f64) -> String {
     let wanted = ((count as f64 * share).ceil() as u64).max(1);
     let mut so_far = 0;

@@ -113,7 +113,12 @@ impl Proxy {
     }
 
     pub(crate) fn options(&self) -> Options {
-        Options::new(self.address.as_str())
+        Options::new(self.address())
+    }
+
+    /// Where clients reach the server through it.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// The address of the server.
