@@ -225,16 +225,16 @@ impl<S: Socket> Server<S> {
         let (now, recorder) = (self.connections.now, &mut self.connections.recorder);
         let secret = match request {
             Some(Request { command: Command::Hello(Hello { resume: Some(secret), .. }), .. }) => Some(secret.as_ref()),
-            Some(_) => None,
-            // What it was meant to be is unknown.
-            None => may_have_secret(line).then_some(""),
+            _ => None,
         };
-        match secret {
-            None => recorder.log(now, peer, Event::Received, line),
-            Some(secret) => {
-                recorder.blank(peer, Event::Received);
-                recorder.log(now, peer, Event::Received, &masked(line, secret));
-            }
+        // What a line without a request was meant to be is unknown.
+        if secret.is_some() || (request.is_none() && may_have_secret(line)) {
+            recorder.blank(peer, Event::Received);
+        }
+        if recorder.is_logged() {
+            let has_secret = secret.is_some() || request.is_none() || may_have_secret(line);
+            let line = if has_secret { &masked(line, secret) } else { line };
+            recorder.log(now, peer, Event::Received, line);
         }
     }
 

@@ -483,6 +483,16 @@ fn a_secret_is_in_no_transcript() {
     world.say(dora, &line.replace("}", ""));
     world.say(dora, &line.replace("hello", "helo").replace("resume", "resume\":5,\"resume"));
     assert!(!shown(&world), "what was no request");
+    for line in [
+        format!(r#"{{"command":"ping","resume":"{secret}"}}"#),
+        format!(r#"{{"command":"hello","resume":"{secret}","resume":"other"}}"#),
+        format!(r#"{{"command":"hello","session":{{"grace":30,"secret":"{secret}"}}}}"#),
+        format!(r#"{{"command":"hello","session":"{secret}"}}"#),
+    ] {
+        let [fritz] = world.connect();
+        world.say(fritz, &line);
+        assert!(!shown(&world), "{line}");
+    }
     world.send(emil, line.as_bytes());
     world.vanish(emil);
     assert!(!shown(&world), "what was not a whole line");
