@@ -224,4 +224,17 @@ mod tests {
             assert!(Answer::read(line.as_bytes()).is_none(), "{line}");
         }
     }
+    #[test]
+    fn held_is_true_or_false_for_a_transfer_and_a_list_for_a_session() {
+        let read = |rest: &str| Answer::read(format!(r#"{{"result":"x"{rest}}}"#).as_bytes()).expect("an answer");
+        assert!(read(r#","held":true"#).is_held());
+        for rest in [r#","held":false"#, "", r#","held":[{"name":"a","token":1,"waiters":0}]"#, r#","held":1"#] {
+            assert!(!read(rest).is_held(), "{rest}");
+        }
+        let wanted = read(r#","notice":"wanted","waiters":3"#);
+        assert_eq!((wanted.notice.as_deref(), wanted.waiters, wanted.position), (Some("wanted"), 3, 0));
+        assert_eq!(read(r#","position":7"#).position, 7);
+        let missed = read(r#","notice":"event","event":"missed","count":7"#);
+        assert_eq!((missed.event.as_deref(), missed.count), (Some("missed"), 7));
+    }
 }
