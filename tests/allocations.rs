@@ -439,6 +439,34 @@ fn the_server_locks_and_unlocks_without_an_allocation() {
 }
 
 #[test]
+fn events_allocate_nothing_for_watchers_that_read_and_for_one_that_does_not() {
+    for name in names() {
+        let mut world = World::new();
+        let [ann, keen, stalled] = [1, 2, 3].map(|number| world.connect(number));
+        for watcher in [keen, stalled] {
+            world.send(watcher, "{\"command\":\"watch\"}\n");
+            world.assert_received(watcher, "watching", 1);
+        }
+        let (lock, unlock) = (request("lock", &name, ""), request("unlock", &name, ""));
+        let round = |world: &mut World| {
+            world.send(ann, &lock);
+            world.send(ann, &unlock);
+            world.assert_received(ann, "", 2);
+            world.assert_received(keen, "event", 2);
+        };
+        assert_steady("events", || {
+            round(&mut world);
+            world.assert_received(stalled, "event", 2);
+        });
+        // Until it gets no more.
+        world.server.socket_mut(stalled).expect("it is connected").0.borrow_mut().room = Some(0);
+        (0..500).for_each(|_| round(&mut world));
+        assert_steady("events that somebody misses", || round(&mut world));
+        world.server.check_all();
+    }
+}
+
+#[test]
 fn lines_that_arrive_in_pieces_allocate_nothing() {
     let mut world = World::new();
     let [ann, bob] = [1, 2].map(|number| world.connect(number));

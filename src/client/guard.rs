@@ -18,7 +18,7 @@ use super::{Client, Loss};
 pub struct Guard {
     pub(super) client: Client,
     /// With the namespace; never empty.
-    pub(super) names: Vec<String>,
+    names: Vec<String>,
     token: Option<u64>,
     pub(super) hold: u64,
     pub(super) epoch: u64,

@@ -1,6 +1,6 @@
 //! Acquiring locks.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::{Error, Reason};
 use super::holds::{Asked, Wish};
@@ -8,6 +8,10 @@ use super::lock_options::{Mode, check_owner};
 use super::request::Request;
 use super::state::CallKind;
 use super::{Client, Guard, LockOptions};
+
+/// A break of the connection may be so much longer than the timeout of a lock: most are over by then, also for who does not
+/// want to wait.
+const BREAK: Duration = Duration::from_secs(1);
 
 /// Which of several locks are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,7 @@ impl Client {
         };
         let request = Request { any: is_any.then_some(true), ..Request::about("lock", &names, owner.as_ref()) };
         // A time too long to be represented is no limit.
-        let give_up = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let give_up = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout)?.checked_add(BREAK));
         let answer = shared.send(turn, CallKind::Lock(hold), options.request(request))?;
         let answer = shared.wait_for_lock(&answer, epoch, hold, give_up)?;
         match answer.result.as_str() {
@@ -99,7 +103,7 @@ impl LockOptions {
         };
         // A time too long to be represented is no limit.
         let timeout = self.timeout.filter(|timeout| Instant::now().checked_add(*timeout).is_some());
-        let seconds = |time: std::time::Duration| time.as_secs_f64();
+        let seconds = |time: Duration| time.as_secs_f64();
         Request {
             timeout: timeout.map(seconds),
             queue_max: self.queue_max,

@@ -191,7 +191,7 @@ impl Options {
     ///   the client is back, and the callbacks for that are called.
     /// - **Calls**, new ones too, wait while there is no connection, and are executed once. What the server had not executed
     ///   is sent again. If only the answer was lost, it follows from what the session holds now, as shown below. A lock whose
-    ///   time is over while there is no connection has timed out.
+    ///   time has been over for a second while there is no connection has timed out.
     ///
     /// | executed, and the answer was lost | result |
     /// |---|---|

@@ -250,7 +250,7 @@ impl State {
         lines
     }
 
-    /// The time of a `lock` is over. Without a connection it ends here.
+    /// The time of a `lock` is over. Without a connection it ends here. (The backlog is made of the calls when there is one.)
     pub(super) fn abandon(&mut self, hold: u64) -> Abandoned {
         if !matches!(self.link, LinkState::Away { .. }) {
             return Abandoned::No;
@@ -260,7 +260,6 @@ impl State {
             return Abandoned::No;
         };
         let call = self.calls.remove(&id).expect("it was found");
-        self.backlog.retain(|of| *of != id);
         self.holds.end(hold);
         if call.number.is_some() { Abandoned::Sent(subject) } else { Abandoned::Unsent }
     }

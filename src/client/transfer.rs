@@ -1,6 +1,6 @@
 //! Handing a lock on without a gap.
 
-use super::error::{Error, Reason};
+use super::error::Error;
 use super::request::Request;
 use super::state::CallKind;
 use super::{Asker, Guard, Owner, PlaceDetail};
@@ -84,10 +84,6 @@ impl Guard {
         let turn = shared.turn(self.epoch)?;
         turn.state.check_features(["transfer"])?;
         let subject = turn.state.holds.subject(self.hold).ok_or(Error::NotHeld)?;
-        if self.names.len() > 1 {
-            let message = "a guard of several locks can't be transferred".to_owned();
-            return Err(Error::Server { reason: Reason::InvalidRequest, message });
-        }
         let request = Request {
             token: self.token(),
             to: connection.as_deref(),

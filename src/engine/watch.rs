@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use slab::Slab;
+use smallvec::SmallVec;
 
 use super::askers::Asker;
 use super::table::LockKey;
@@ -18,7 +19,7 @@ use crate::wire::reply::{Happening, Outcome, Reply};
 /// children.
 #[derive(Debug, Default)]
 struct Node {
-    part: Vec<u8>,
+    part: Part,
     parent: usize,
     /// With the first byte of the part of each, in the order of these.
     children: Vec<(u8, usize)>,
@@ -29,6 +30,9 @@ struct Node {
     /// What has happened to locks with its prefix while it had watchers.
     events: u64,
 }
+
+/// The part of a prefix that a node has for itself. Most are short, and are compared for every event.
+type Part = SmallVec<[u8; 16]>;
 
 /// One connection's watch.
 #[derive(Debug)]
@@ -94,7 +98,7 @@ impl Watches {
     }
 
     fn add_child(&mut self, parent: usize, index: usize, part: &[u8]) -> usize {
-        let number = self.nodes.insert(Node { part: part.to_vec(), parent, ..Node::default() });
+        let number = self.nodes.insert(Node { part: Part::from_slice(part), parent, ..Node::default() });
         self.nodes[parent].children.insert(index, (part[0], number));
         number
     }
@@ -102,7 +106,8 @@ impl Watches {
     /// Puts a node between one and its parent: it has the first `len` bytes of the part.
     fn split(&mut self, lower: usize, len: usize) -> usize {
         let Node { part, parent, .. } = &mut self.nodes[lower];
-        let rest = part.split_off(len);
+        let rest = Part::from_slice(&part[len..]);
+        part.truncate(len);
         let (upper_part, above) = (std::mem::replace(part, rest), *parent);
         let (first, lower_first) = (upper_part[0], part[0]);
         let upper = Node { part: upper_part, parent: above, children: vec![(lower_first, lower)], ..Node::default() };
@@ -152,7 +157,7 @@ impl Watches {
                 let Node { mut part, parent, .. } = self.nodes.remove(number);
                 let index = self.nodes[parent].child(part[0]).expect("a parent has its child");
                 self.nodes[parent].children[index].1 = child;
-                part.append(&mut self.nodes[child].part);
+                part.extend_from_slice(&self.nodes[child].part);
                 (self.nodes[child].part, self.nodes[child].parent) = (part, parent);
             }
             _ => {}
@@ -163,7 +168,9 @@ impl Watches {
     fn offer(&mut self, name: &[u8], mut take: impl FnMut(ConnectionKey) -> bool) {
         let (mut number, mut rest) = (ROOT, name);
         loop {
-            self.offer_at(number, &mut take);
+            if self.nodes[number].has_watchers() {
+                self.offer_at(number, &mut take);
+            }
             let node = &self.nodes[number];
             let Some(index) = rest.first().and_then(|first| node.child(*first).ok()) else { return };
             number = node.children[index].1;
@@ -176,9 +183,6 @@ impl Watches {
 
     fn offer_at(&mut self, number: usize, take: &mut impl FnMut(ConnectionKey) -> bool) {
         let node = &mut self.nodes[number];
-        if !node.has_watchers() {
-            return;
-        }
         let known = node.events;
         node.events += 1;
         self.missed += node.behind;

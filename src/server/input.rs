@@ -225,16 +225,16 @@ impl<S: Socket> Server<S> {
         let (now, recorder) = (self.connections.now, &mut self.connections.recorder);
         let secret = match request {
             Some(Request { command: Command::Hello(Hello { resume: Some(secret), .. }), .. }) => Some(secret.as_ref()),
-            Some(_) => None,
-            // What it was meant to be is unknown.
-            None => may_have_secret(line).then_some(""),
+            _ => None,
         };
-        match secret {
-            None => recorder.log(now, peer, Event::Received, line),
-            Some(secret) => {
-                recorder.blank(peer, Event::Received);
-                recorder.log(now, peer, Event::Received, &masked(line, secret));
-            }
+        // What a line without a request was meant to be is unknown.
+        if secret.is_some() || (request.is_none() && may_have_secret(line)) {
+            recorder.blank(peer, Event::Received);
+        }
+        if recorder.is_logged() {
+            let has_secret = secret.is_some() || request.is_none() || may_have_secret(line);
+            let line = if has_secret { &masked(line, secret) } else { line };
+            recorder.log(now, peer, Event::Received, line);
         }
     }
 
@@ -276,6 +276,11 @@ impl<S: Socket> Server<S> {
             Command::Transfer(ref transfer) => self.engine.waiters_for_transfer(transfer) as u64 > LOOKED_AT_AT_ONCE,
             Command::Locks(Operation::LockWith(ref lock, ref terms)) => {
                 self.engine.waiters_for_position(lock.name.as_str(), terms) as u64 > LOOKED_AT_AT_ONCE
+            }
+            Command::Hello(Hello { resume: Some(ref secret), .. }) => {
+                let record = self.sessions.with_secret(secret).map(|record| self.sessions.get(record));
+                let summary = record.map(|record| self.engine.summary(record.session));
+                summary.is_some_and(|summary| (summary.holds + summary.waits) as u64 > LOOKED_AT_AT_ONCE)
             }
             Command::Locks(_)
             | Command::Hello(_)

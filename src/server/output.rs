@@ -53,7 +53,7 @@ impl<S: Socket> Connections<S> {
             let line = &outbox.bytes[start..];
             match &reply.outcome {
                 Outcome::Hello { session: Some(HelloSession { secret, .. }), .. } => {
-                    self.recorder.log(self.now, connection.peer, Event::Sent, &masked(line, secret));
+                    self.recorder.log(self.now, connection.peer, Event::Sent, &masked(line, Some(secret)));
                 }
                 _ => self.recorder.log(self.now, connection.peer, Event::Sent, line),
             }

@@ -29,20 +29,30 @@ const PIECE_BYTES_MAX: usize = 4 << 10;
 /// Stands for the bytes of a secret, and of what is around it.
 const BLANK: u8 = b'*';
 
-/// Whether a line, or a part of one, may have the secret of a session in it.
+/// Digits of the secret of a session.
+const SECRET_DIGITS: usize = 32;
+
+/// Whether a line, or a part of one, may have the secret of a session in it: in its place, or where a client has put it by
+/// mistake.
 pub(super) fn may_have_secret(bytes: &[u8]) -> bool {
-    memchr::memmem::find(bytes, b"resume").is_some()
+    [&b"resume"[..], b"secret", b"session"].iter().any(|word| memchr::memmem::find(bytes, word).is_some())
 }
 
-/// A line without the secret that it has in it. Without any secret that could be found there, nothing of it is left.
-pub(super) fn masked(line: &[u8], secret: &str) -> Vec<u8> {
+/// A line without the secret that it has in it, and without anything else that looks like one.
+pub(super) fn masked(line: &[u8], secret: Option<&str>) -> Vec<u8> {
     let mut masked = line.to_vec();
-    let found = memchr::memmem::find_iter(line, secret).filter(|_| !secret.is_empty());
-    let found: Vec<usize> = found.collect();
-    found.iter().for_each(|start| masked[*start..start + secret.len()].fill(BLANK));
-    if found.is_empty() {
-        // It may be written with escapes.
-        masked.fill(BLANK);
+    for run in masked.chunk_by_mut(|one, next| one.is_ascii_hexdigit() && next.is_ascii_hexdigit()) {
+        if run.len() >= SECRET_DIGITS {
+            run.fill(BLANK);
+        }
+    }
+    if let Some(secret) = secret.filter(|secret| !secret.is_empty()) {
+        let found: Vec<usize> = memchr::memmem::find_iter(line, secret).collect();
+        found.iter().for_each(|start| masked[*start..start + secret.len()].fill(BLANK));
+        if found.is_empty() {
+            // It is written with escapes.
+            masked.fill(BLANK);
+        }
     }
     masked
 }
@@ -106,7 +116,11 @@ impl Recorder {
         for &Piece { at, peer, event, len } in &self.pieces {
             let rest = bytes.split_off(len);
             let piece = std::mem::replace(&mut bytes, rest);
-            let show = |bytes: &[u8]| Record { at, peer, event, bytes }.to_string();
+            let show = |bytes: &[u8]| {
+                // What was no `hello` may have one by mistake.
+                let bytes = if may_have_secret(bytes) { &masked(bytes, None) } else { bytes };
+                Record { at, peer, event, bytes }.to_string()
+            };
             match event {
                 Event::Opened | Event::Closed => lines.push(show(&piece)),
                 Event::Received | Event::Sent => {
@@ -139,6 +153,24 @@ impl fmt::Debug for Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_masked_wherever_it_stands_and_however_it_is_written() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let blank = "*".repeat(32);
+        for line in
+            [r#"{"resume":"S"}"#, r#"{"resume":"S","resume":"S"}"#, r#"{"session":{"secret":"S"}}"#, r#"{"x":"S"#]
+        {
+            let shown = masked(line.replace('S', secret).as_bytes(), None);
+            assert_eq!(String::from_utf8(shown).unwrap(), line.replace('S', &blank));
+        }
+        // One that is none, as people would choose it.
+        assert_eq!(masked(br#"{"resume":"swordfish"}"#, Some("swordfish")), br#"{"resume":"*********"}"#);
+        let escaped = br#"{"resume":"s\u0077ordfish"}"#;
+        assert_eq!(masked(escaped, Some("swordfish")), vec![b'*'; escaped.len()]);
+        let short = r#"{"resume":"","id":"0123456789abcdef"}"#;
+        assert_eq!(masked(short.as_bytes(), Some("")), short.as_bytes());
+    }
 
     const ANN: Peer = Peer::Unix(1);
 

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use officer::client::{Client, Error, Guard, LockCache, LockOptions, Owner, Wanted};
@@ -180,6 +181,21 @@ fn threads_exclude_each_other_in_a_cache_and_give_up_in_time() {
     });
     assert_eq!(result.end(), [Err(Error::TimedOut { queue: vec![] }), Err(Error::TimedOut { queue: vec![] })]);
     drop(guard);
+
+    // Whoever waits here is woken. Most of the time it does wait by then.
+    for _ in 0..20 {
+        let guard = cache.lock("boss").expect("the lock");
+        let here = cache.clone();
+        let (sender, begun) = channel();
+        let waiter = task(move || {
+            sender.send(()).expect("the test waits");
+            here.lock("boss").map(drop)
+        });
+        begun.recv_timeout(PATIENCE).expect("it begins");
+        thread::sleep(Duration::from_millis(2));
+        drop(guard);
+        waiter.end().expect("the lock");
+    }
 
     let (users, most) = (Arc::new(Mutex::new(0)), 4);
     let threads = (0..most).map(|_| {

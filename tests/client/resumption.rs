@@ -32,22 +32,22 @@ fn counting(options: Options) -> (Options, Arc<AtomicU32>) {
 
 /// Some of everything; each result is what it would be if nothing was cut.
 fn conversation(client: &Client) -> Result<(), Error> {
-    let boss = client.lock_with("boss", LockOptions::no_wait().fence())?;
+    let boss = client.lock_with("boss", LockOptions::timeout(PATIENCE).fence())?;
     let token = boss.token();
-    let mine = LockOptions::no_wait().owner("ann").fence();
+    let mine = LockOptions::timeout(PATIENCE).owner("ann").fence();
     let sword = client.lock_with("sword", mine.clone().lease(PATIENCE))?;
     assert!(sword.token() > token, "{:?} {token:?}", sword.token());
     assert_eq!(sword.renew()?, 0);
     let trade = client.lock_all(["a", "b"], mine.clone())?;
     assert_eq!(client.my_locks()?.len(), 4);
     boss.release()?;
-    let any = client.lock_any(["a", "boss"], LockOptions::no_wait())?;
+    let any = client.lock_any(["a", "boss"], LockOptions::timeout(PATIENCE))?;
     assert_eq!(any.name(), "boss");
     trade.release()?;
     assert_eq!(sword.transfer(officer::client::Recipient::own("bob")), Ok(false));
     client.reset_owner("ann")?;
     assert!(sword.is_lost());
-    client.with_lock("sword", LockOptions::no_wait(), || ())?;
+    client.with_lock("sword", LockOptions::timeout(PATIENCE), || ())?;
     assert!(client.lock_status("boss")?.is_some());
     assert!(client.unlock("boss")?);
     assert!(any.is_lost());
@@ -73,7 +73,8 @@ fn a_connection_can_be_cut_at_any_byte() {
             if !is_cut {
                 break;
             }
-            assert_eq!(resumed.load(Ordering::Relaxed), 1, "cut after {at} bytes {direction:?}");
+            // The last answer may have come before.
+            eventually("it is resumed", || resumed.load(Ordering::Relaxed) == 1);
             // Every byte takes its time. Over several runs of the tests all of them get their turn.
             at += 17;
         }
@@ -330,4 +331,7 @@ fn nobody_holds_a_lock_together_with_others_however_often_connections_are_cut() 
     threads.into_iter().for_each(super::Task::end);
     assert!(cuts > 20, "{cuts}");
     eventually("all is free", || observer.locks().expect("a listing").is_empty());
+    // The server knows of the breaks that it has noticed, and of both sessions.
+    let stats = observer.stats().expect("an answer");
+    assert!(stats.resumptions > 0 && stats.sessions == 2, "{stats:?}");
 }

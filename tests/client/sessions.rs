@@ -2,7 +2,8 @@
 
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use officer::client::{Client, Error, Guard, LockOptions, Loss, Options, Reason, Recipient, RevokeOptions};
 use serde_json::{Value, json};
@@ -139,9 +140,10 @@ fn what_was_lost_meanwhile_is_lost_and_the_rest_is_not() {
     let revoked = held(&client, &mut peer, "revoked", ann(), r#"{"result":"acquired"}"#);
     let kept = held(&client, &mut peer, "kept", fence.clone(), r#"{"result":"acquired","token":5}"#);
     let other = held(&client, &mut peer, "other", fence, r#"{"result":"acquired","token":6}"#);
+    eventually("its lease may have run out", || brief.is_lost());
     peer.close();
     assert_eq!(next(&told), Told::Interrupted);
-    let asked_at = std::time::Instant::now();
+    let asked_at = Instant::now();
     let _peer = fake.resume(
         r#""held":[{"name":"kept","owner":"ann","token":5},{"name":"leased","owner":"ann","lease_left":7.5,"token":9},{"name":"other","owner":"ann","token":7},{"name":"revoked","token":8}],"waiting":[],"executed":6"#,
     );
@@ -277,7 +279,7 @@ fn a_release_is_not_taken_for_done_if_the_lease_may_have_run_out_before() {
         peer.request();
         peer.close();
         // It runs out before the client is back.
-        eventually("it may have run out", || std::time::Instant::now() > until);
+        eventually("it may have run out", || Instant::now() > until);
         let _peer = fake.resume(&format!(r#"{NOTHING},"executed":3"#));
         assert_eq!(call.end(), Err(Error::AnswerLost));
     }
@@ -403,7 +405,7 @@ fn client_waits(client: &Client) -> bool {
     let again = LockOptions::no_wait().owner(2).queue_max(0);
     let probe = client.clone();
     let (sender, result) = channel();
-    std::thread::spawn(move || sender.send(probe.lock_with("boss", again).map(std::mem::forget)));
+    thread::spawn(move || sender.send(probe.lock_with("boss", again).map(std::mem::forget)));
     matches!(
         result.recv_timeout(Duration::from_millis(50)),
         Ok(Err(Error::Server { reason: Reason::AlreadyQueued, .. }))
@@ -518,6 +520,34 @@ fn a_resumption_that_is_cut_itself_is_tried_again() {
 }
 
 #[test]
+fn an_attempt_that_nobody_answers_leaves_time_for_the_next() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect_session(fake.options().session(Duration::from_secs(8)));
+    let guard = acquired(&client, &mut peer, "boss");
+    peer.close();
+    let _silent = fake.accept();
+    let _peer = fake.resume(&format!(r#"{HELD},"executed":2"#));
+    eventually("it is resumed", || client.is_connected());
+    assert!(!guard.is_lost());
+}
+
+#[test]
+fn a_lease_counts_from_when_the_lock_was_sent_again() {
+    let fake = Fake::new();
+    let (client, mut peer) = session(&fake);
+    let lease = Duration::from_secs(60);
+    let call = task(move || client.lock_with("boss", LockOptions::default().lease(lease)));
+    let request = peer.request();
+    peer.close();
+    let resumed_at = Instant::now();
+    let mut peer = fake.resume(&format!(r#"{NOTHING},"executed":1"#));
+    assert_eq!(peer.request(), request);
+    peer.answer_to(&request, r#"{"result":"acquired","waited":0}"#);
+    let guard = call.end().expect("the lock");
+    assert!(guard.held_until().expect("it has a lease") >= resumed_at + lease);
+}
+
+#[test]
 fn a_session_that_was_taken_by_a_late_request_of_the_client_itself_is_taken_back() {
     let fake = Fake::new();
     let (client, mut peer) = session(&fake);
@@ -607,7 +637,7 @@ fn a_program_that_keeps_itself_alive_resumes_with_its_next_call() {
     peer.close();
     assert_eq!(next(&told), Told::Interrupted);
     // A program that is stuck does not come back.
-    std::thread::sleep(Duration::from_millis(50));
+    thread::sleep(Duration::from_millis(50));
     assert!(fake.try_accept().is_none());
     let caller = client.clone();
     let call = task(move || caller.keep_alive());
@@ -617,6 +647,84 @@ fn a_program_that_keeps_itself_alive_resumes_with_its_next_call() {
     peer.answer_to(&request, r#"{"result":"kept_alive"}"#);
     call.end().expect("an answer");
     assert!(!guard.is_lost());
+}
+
+/// Longer than the session of these tests is relied on without an answer, in steps in each of which there is one.
+fn steps(mut step: impl FnMut()) {
+    let start = Instant::now();
+    while start.elapsed() < BRIEF_GRACE * 3 / 2 {
+        step();
+    }
+}
+
+const BRIEF_GRACE: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_session_is_relied_on_for_its_grace_after_the_last_keep_alive_that_was_answered() {
+    let fake = Fake::new();
+    let options = fake.options().session(BRIEF_GRACE).keep_alive(Duration::from_millis(100));
+    let (client, mut peer) = fake.connect_session(options);
+    let guard = acquired(&client, &mut peer, "boss");
+    let mut count = 2;
+    steps(|| {
+        let keep_alive = peer.line().expect("a keep-alive");
+        peer.answer_to(&keep_alive, r#"{"result":"kept_alive"}"#);
+        count += 1;
+    });
+    peer.close();
+    let _peer = fake.resume(&format!(r#"{HELD},"executed":{count}"#));
+    eventually("it is resumed", || client.is_connected());
+    assert!(!guard.is_lost());
+}
+
+#[test]
+fn a_session_is_relied_on_for_its_grace_after_the_last_resumption() {
+    let fake = Fake::new();
+    let (client, mut peer) = fake.connect_session(fake.options().session(BRIEF_GRACE));
+    let guard = acquired(&client, &mut peer, "boss");
+    let mut peer = Some(peer);
+    steps(|| {
+        peer.take().expect("the last connection").close();
+        peer = Some(fake.resume(&format!(r#"{HELD},"executed":2"#)));
+        thread::sleep(BRIEF_GRACE / 20);
+    });
+    eventually("it is resumed", || client.is_connected());
+    assert!(!guard.is_lost());
+}
+
+#[test]
+fn a_session_is_relied_on_for_its_grace_after_the_last_call_that_was_answered() {
+    for is_called in [true, false] {
+        let fake = Fake::new();
+        let (options, told) = telling(fake.options().session(BRIEF_GRACE).keep_alive_by_program());
+        let (client, mut peer) = fake.connect_session(options);
+        let guard = acquired(&client, &mut peer, "boss");
+        let mut count = 2;
+        steps(|| {
+            thread::sleep(Duration::from_millis(50));
+            if is_called {
+                let caller = client.clone();
+                let call = task(move || caller.ping());
+                peer.answer("ping", r#"{"result":"pong"}"#);
+                call.end().expect("an answer");
+                count += 1;
+            }
+        });
+        peer.close();
+        if !is_called {
+            // The server may have given the connection up so long ago.
+            assert!(matches!(next(&told), Told::Lost(_)));
+            assert!(guard.is_lost());
+            continue;
+        }
+        assert_eq!(next(&told), Told::Interrupted);
+        let caller = client.clone();
+        let call = task(move || caller.ping());
+        let mut peer = fake.resume(&format!(r#"{HELD},"executed":{count}"#));
+        peer.answer("ping", r#"{"result":"pong"}"#);
+        call.end().expect("an answer");
+        assert!(!guard.is_lost());
+    }
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use std::thread;
 use std::time::Duration;
 
-use officer::client::{Client, Error, Happening, LockEvent, LockOptions, Owner, Watch, WatchEvent};
+use officer::client::{Client, Error, Guard, Happening, LockEvent, LockOptions, Owner, Watch, WatchEvent};
 use serde_json::json;
 
 use super::fake::{Fake, Peer};
 use super::support::patience::PATIENCE;
+use super::support::proxy::Proxy;
+use super::support::server::Server;
 use super::task;
 
 /// A client, and its watch with the connection that this has of its own.
@@ -136,6 +138,28 @@ fn a_watch_with_many_events_is_kept_alive_too() {
     // Nothing is sent when nobody asks for events any more, so it was sent before.
     let _watch = events.end();
     assert_eq!(peer.line().expect("a keep-alive")["command"], "keep_alive");
+}
+
+#[test]
+fn a_watch_of_a_real_server_goes_on_after_a_cut() {
+    let server = Server::tcp(&[]);
+    let proxy = Proxy::new(&server.client_address());
+    let watcher = proxy.options().namespace("red").connect().expect("a connection");
+    let ann = server.client_options().namespace("red").connect().expect("a connection");
+    let mut watch = watcher.watch("boss").expect("a watch");
+    for round in 0..3 {
+        let guard = ann.lock_with("boss", LockOptions::default().owner(round)).expect("the lock");
+        ann.lock("other").and_then(Guard::release).expect("the lock");
+        let granted = lock(next(&mut watch));
+        assert_eq!((granted.happening, &*granted.name), (Happening::Granted, "boss"));
+        assert_eq!((granted.connection, granted.owner), (Some(ann.connection_name()), Some(Owner::from(round))));
+        guard.release().expect("held");
+        assert_eq!(lock(next(&mut watch)).happening, Happening::Released);
+        proxy.cut();
+        assert!(matches!(next(&mut watch), WatchEvent::Interrupted { .. }));
+        // It watches again when this returns.
+        assert_eq!(watch.next_within(Duration::from_millis(10)), Ok(None));
+    }
 }
 
 #[test]

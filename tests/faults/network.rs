@@ -22,7 +22,7 @@ pub(crate) fn server_on(host: &Host, shell: &str, args: &[&str]) -> Server {
 }
 
 /// The same program, but on a host.
-fn on(host: &Host, plain: &Command) -> Command {
+pub(crate) fn on(host: &Host, plain: &Command) -> Command {
     let mut command = host.command(plain.get_program());
     plain.get_envs().for_each(|(name, _)| _ = command.env_remove(name));
     command.args(plain.get_args());
@@ -30,10 +30,10 @@ fn on(host: &Host, plain: &Command) -> Command {
 }
 
 /// On all addresses of the host.
-const RUN: [&str; 5] = ["run", "-h", "0.0.0.0", "-p", "0"];
+pub(crate) const RUN: [&str; 5] = ["run", "-h", "0.0.0.0", "-p", "0"];
 
 /// Short times, for a test that everybody runs: a silent peer is gone after 3 s.
-const SHORT: [&str; 6] =
+pub(crate) const SHORT: [&str; 6] =
     ["--keepalive-idle-seconds", "1", "--keepalive-interval-seconds", "1", "--keepalive-probes", "2"];
 
 /// A holder vanishes silently; then so does a waiter, which is granted the lock before this is detected. Returns how

@@ -94,6 +94,8 @@ fn the_log_tells_what_became_of_a_session_and_never_its_secret() {
         let line = resume_line(&secret);
         let escaped = line.replace(&secret, &format!("\\u{:04x}{}", secret.as_bytes()[0], &secret[1..]));
         anew.ask(line.replace(":", ";"));
+        anew.ask(json!({"command": "ping", "resume": secret}));
+        anew.ask(json!({"command": "hello", "session": {"secret": secret, "grace": 0}}));
         anew.write(&line.as_bytes()[..30]);
         ann.ask(json!({"command": "ping"}));
         anew.write(&line.as_bytes()[30..]);

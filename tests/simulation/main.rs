@@ -19,6 +19,7 @@ mod coverage;
 mod expected;
 mod limits;
 mod lines;
+mod links;
 mod locks;
 #[path = "../support/memory.rs"]
 mod memory;

@@ -8,14 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use fastrand::Rng;
-use officer::engine::{ConnectionKey, TokenBlock};
+use officer::engine::TokenBlock;
 use officer::server::{Readiness, Server};
 use officer::time::Moment;
-use officer::wire::peer::Peer;
 
 use crate::coverage::{Coverage, Event as Happening};
 use crate::expected::{After, Asked, Broken, Event, Expected, Number};
 use crate::lines::{Known, written};
+use crate::links::{ALL, Link, NAMES, Sitting, peer, slot};
 use crate::memory::{Call, MemorySocket, Wire};
 use crate::scenario::{From, Line, Scenario, Seat, Step, Whom};
 use crate::{counting, watch};
@@ -85,27 +85,6 @@ fn message(panic: &(dyn Any + Send)) -> (String, bool) {
     (text.unwrap_or("a panic without a message").to_owned(), true)
 }
 
-/// The first connection's number in names. They all have five digits, so that a second round has names as long.
-const FIRST_NAME: usize = 10_000;
-/// How many names there are: the port is part of them.
-const NAMES: usize = u16::MAX as usize - FIRST_NAME;
-
-/// Where a connection comes from, as the server is told, and how replies have to name it.
-fn peer(number: Number, from: From) -> (Peer, String) {
-    let name = FIRST_NAME + number;
-    let port = u16::try_from(name).expect("few connections");
-    match from {
-        From::Unix => (Peer::Unix(name as u64), format!("unix:{name}")),
-        From::Loopback => (Peer::V4 { ip: [127, 0, 0, 1], port }, format!("127.0.0.1:{name}")),
-        From::Elsewhere => (Peer::V4 { ip: [10, 0, 0, 1], port }, format!("10.0.0.1:{name}")),
-    }
-}
-
-pub(crate) fn number_of(name: &str) -> Number {
-    let (_, number) = name.rsplit_once(':').expect("a name ends with a number");
-    number.parse::<usize>().expect("a number") - FIRST_NAME
-}
-
 /// The clock stops here, 292 years after the server's start.
 const END_OF_TIME: u64 = 1 << 63;
 
@@ -132,25 +111,6 @@ struct World {
     step: usize,
     /// Slots that became free since the last turn began.
     freed_slots: HashSet<u32>,
-}
-
-/// Who sits in a seat, and who did before.
-#[derive(Clone, Copy, Default)]
-struct Sitting {
-    now: Option<Number>,
-    before: Option<Number>,
-}
-
-/// The network's part of a connection.
-struct Link {
-    key: Option<ConnectionKey>,
-    wire: Rc<RefCell<Wire>>,
-    /// Sent, and not arrived.
-    under_way: Vec<u8>,
-    edge: Readiness,
-    /// When the first thing happened that no poll has reported.
-    happened_at: u64,
-    is_closed: bool,
 }
 
 impl World {
@@ -509,12 +469,4 @@ impl World {
         self.now = end;
         self.settle(0);
     }
-}
-
-const ALL: Readiness = Readiness { is_readable: true, is_writable: true, is_read_closed: true };
-
-fn slot(key: ConnectionKey) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the slot is the lower half of a key")]
-    let slot = key.to_bits() as u32;
-    slot
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Once;
 
 use crate::counting;
-use crate::expected::{Event, TIMELY};
-use crate::run::number_of;
+use crate::expected::{Broken, Event, TIMELY};
+use crate::links::number_of;
 
 thread_local! {
     /// Where the server's transcript goes on this thread.
@@ -66,6 +66,9 @@ fn read(line: &str) -> Option<Event> {
     assert!(time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'), "seconds: {time}");
     let (name, sign) = (parts.next().expect("a name"), parts.next().expect("what happened"));
     let text = parts.next().unwrap_or("");
+    if text.contains("\"secret\":\"") && !text.contains("\"secret\":\"****") {
+        std::panic::panic_any(Broken(format!("the secret of a session is told: {text}")));
+    }
     match sign {
         "<" => Some(Event::Received(number_of(name), unescaped(text))),
         ">" if text.contains("\"notice\":\"event\"") => Some(Event::Happened(number_of(name), unescaped(text))),

@@ -118,3 +118,27 @@ fn those_left_over_for_the_next_turn_are_counted_whatever_their_priority() {
     world.step();
     assert_queued(&mut world, ann, r#""priority":3"#, 2);
 }
+
+#[test]
+fn a_position_that_has_to_be_counted_in_a_long_queue_is_counted_once_in_a_turn() {
+    let mut world = World::with_limits(Limits { turn_grants_max: 1, ..Limits::default() });
+    let [ann, bob, carl, dora] = world.connect();
+    world.say(ann, &lock("db", ""));
+    let shared: String =
+        (0..1100).map(|owner| lock("db", &format!(r#""mode":"shared","owner":{owner}"#)) + "\n").collect();
+    world.send(bob, shared.as_bytes());
+    // From now on some are left over, turn after turn.
+    world.put(ann, format!("{}\n", unlock("db")).as_bytes());
+    world.turn();
+    world.receive();
+    let mut answered = Vec::new();
+    for client in [carl, dora] {
+        world.put(client, format!("{}\n", lock("db", r#""progress":true,"priority":3"#)).as_bytes());
+    }
+    for _ in 0..2 {
+        let received = world.step_once();
+        answered.push(received.into_iter().filter(|(client, _)| *client != bob).collect::<Vec<_>>());
+    }
+    // Two were granted at first, and one in each turn before the requests.
+    assert_eq!(answered, [[(carl, queued("db", 1097))], [(dora, queued("db", 1097))]]);
+}

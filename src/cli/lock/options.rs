@@ -42,8 +42,8 @@ officer exits once the reason is written: if stderr is a full pipe, when somebod
 With --session the lock outlives its connection: officer connects again, and the command runs on meanwhile. If that takes so \
 long that the server may give the lock to the next, the lock counts as lost, early enough for the command to end. A server that \
 ends keeps no session: officer tries at least once a second to reach the next one, and ends the command when it does; until \
-then the command may run beside a new holder. The price: if officer is killed with SIGKILL, or its machine fails, the lock is \
-free only after this time.
+then the command may run beside a new holder. The price: if officer is killed with SIGKILL, its machine fails, or it ends \
+while there is no connection, the lock is free only after this time, and so is a place in the queue.
 
 If the network fails, officer notices that before the server gives it up, and the time for it is chosen so that the command is \
 killed before that too. A --kill-after as long as the server's patience with silent clients leaves no time for that: then \
@@ -94,7 +94,7 @@ pub(crate) struct Options {
     #[arg(short = 'E', long, value_name = "STATUS", default_value_t = 75)]
     pub(super) conflict_exit_code: u8,
 
-    /// Keep the lock while the connection is lost, for this long, and connect again: 1 to 300 seconds [default: 30]
+    /// Keep the lock while the connection is lost, and connect again: for 1 to 300 seconds, or 30 if none are given
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = grace)]
     session: Option<Option<Seconds>>,
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::client::{Histogram, Stats};
 use crate::console::shown::{Count, Shown, Span};
 
-/// The percentiles that are shown, and their heads.
-const PERCENTILES: [(f64, &str); 4] = [(0.5, "50%"), (0.9, "90%"), (0.99, "99%"), (0.999, "99.9%")];
+/// The percentiles that are shown, in thousandths, and their heads.
+const PERCENTILES: [(u64, &str); 4] = [(500, "50%"), (900, "90%"), (990, "99%"), (999, "99.9%")];
 
 /// The table, and how much changed since an earlier one.
 pub(super) fn table(stats: &Stats, before: Option<&Stats>) -> String {
@@ -19,18 +20,18 @@ pub(super) fn table(stats: &Stats, before: Option<&Stats>) -> String {
     text.push('\n');
     // After a restart it counts from 0 again.
     let before = before.map(|before| if before.uptime < stats.uptime { before.clone() } else { Stats::default() });
-    let seconds = before.as_ref().map(|before| stats.uptime - before.uptime);
+    let elapsed = before.as_ref().map(|before| elapsed(before.uptime, stats.uptime));
     row(&mut text, "", "TOTAL", before.as_ref().map(|_| "PER SECOND".to_owned()));
     let then = before.clone().unwrap_or_default();
     for ((name, value), (_, earlier)) in counted(stats).into_iter().zip(counted(&then)) {
-        row(&mut text, name, &Count(value).to_string(), rate(value, earlier, seconds));
+        row(&mut text, name, &Count(value).to_string(), rate(value, earlier, elapsed));
     }
     for (group, counts, earlier) in [
         ("requests", &stats.requests, &then.requests),
         ("errors", &stats.errors, &then.errors),
         ("disconnects", &stats.disconnects, &then.disconnects),
     ] {
-        rows_of(&mut text, group, counts, earlier, seconds);
+        rows_of(&mut text, group, counts, earlier, elapsed);
     }
     text.push('\n');
     let heads = ["COUNT", "MEAN"].into_iter().chain(PERCENTILES.map(|(_, head)| head));
@@ -79,12 +80,12 @@ fn rows_of(
     group: &str,
     counts: &BTreeMap<String, u64>,
     before: &BTreeMap<String, u64>,
-    seconds: Option<f64>,
+    elapsed: Option<Duration>,
 ) {
     for (name, value) in counts.iter().filter(|(_, value)| **value > 0) {
         let earlier = before.get(name).copied().unwrap_or(0);
         let label = format!("{group} {}", Shown(name));
-        row(text, &label, &Count(*value).to_string(), rate(*value, earlier, seconds));
+        row(text, &label, &Count(*value).to_string(), rate(*value, earlier, elapsed));
     }
 }
 
@@ -96,12 +97,18 @@ fn row(text: &mut String, name: &str, value: &str, rate: Option<String>) {
     text.push('\n');
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a rate is a positive number that counters have room for")]
-fn rate(value: u64, before: u64, seconds: Option<f64>) -> Option<String> {
-    let difference = value.saturating_sub(before) as f64;
-    seconds.map(|seconds| match difference / seconds {
-        rate @ ..100.0 => format!("{rate:.1}"),
-        rate => Count(rate.round() as u64).to_string(),
+/// The time between two points of a server's uptime.
+fn elapsed(before: f64, now: f64) -> Duration {
+    Duration::try_from_secs_f64(now - before).unwrap_or_default().max(Duration::from_millis(1))
+}
+
+/// Per second.
+fn rate(value: u64, before: u64, elapsed: Option<Duration>) -> Option<String> {
+    let added = u128::from(value.saturating_sub(before));
+    let tenths = |elapsed: Duration| u64::try_from(added * 10_000 / elapsed.as_millis()).unwrap_or(u64::MAX);
+    Some(match tenths(elapsed?) {
+        tenths @ ..1000 => format!("{}.{}", tenths / 10, tenths % 10),
+        tenths => Count(tenths / 10).to_string(),
     })
 }
 
@@ -130,14 +137,13 @@ fn since(histogram: &Histogram, before: &Histogram) -> Histogram {
 fn cells(histogram: &Histogram) -> Vec<String> {
     let count: u64 = histogram.counts.iter().sum();
     let mean = if count > 0 { short(histogram.sum / count as f64) } else { "-".to_owned() };
-    let percentiles = PERCENTILES.iter().map(|(share, _)| percentile(histogram, count, *share));
+    let percentiles = PERCENTILES.iter().map(|(thousandths, _)| percentile(histogram, count, *thousandths));
     [Count(count).to_string(), mean].into_iter().chain(percentiles).collect()
 }
 
 /// The bound that so large a share of them does not exceed.
-#[expect(clippy::cast_possible_truncation, reason = "it is a part of the count")]
-fn percentile(histogram: &Histogram, count: u64, share: f64) -> String {
-    let wanted = ((count as f64 * share).ceil() as u64).max(1);
+fn percentile(histogram: &Histogram, count: u64, thousandths: u64) -> String {
+    let wanted = count.saturating_mul(thousandths).div_ceil(1000).max(1);
     let mut so_far = 0;
     let found = histogram.counts.iter().position(|count| {
         so_far += count;

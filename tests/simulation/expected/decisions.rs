@@ -29,6 +29,8 @@ impl Expected {
         let Some(line) = connection.lines.pop_front() else { broken(format!("{name} did not send {text}")) };
         let is_told = line.text == text || line.asked.is_resumption() && is_masked(text, &line.text);
         ensure!(is_told, "{name} sent {}, not {text}", line.text);
+        let has_secret = line.asked.is_resumption() && self.secrets.values().any(|secret| text.contains(secret));
+        ensure!(!has_secret, "the secret of a session is told: {text}");
         ensure!(line.end <= connection.read, "the end of this line was not read from {name}: {text}");
         ensure!(text.len() <= self.limits.line_bytes_max, "{name} sent a line over the limit");
         self.tell(number, '<', text);
@@ -183,6 +185,7 @@ impl Expected {
     }
 
     pub(super) fn end_session(&mut self, number: Number) {
+        self.connections[number].watch = None;
         if std::mem::take(&mut self.connections[number].has_session) {
             let said = self.locks.disconnect(number, self.now);
             self.push_all(said);

@@ -17,13 +17,17 @@
 //!   reason and its other fields are checked.
 //! - Which connections are on a page that does not list all. Each row is checked, and that nobody is on two pages
 //!   of a listing, or on none.
+//! - The secrets of sessions, which are random. The client keeps what it was sent; that it has 32 hex digits, is the same
+//!   each time, is nobody else's and is masked in the transcript is checked.
+//! - Of what watchers are told: between which other replies, and in which order several watchers are. That nothing is left
+//!   out but for want of room, and how much was, is checked.
+//! - The figures of `stats` that nobody can see: times, and why connections ended. The others are checked.
 //! - Where several connections have sent most, which of them the server closed. Where several owe most, in which slots of
 //!   the server they are: it closes the one in the last.
 //!
 //! What follows from that is the protocol: the grants that earlier turns left over, the requests of a turn, what is due, in
-//! the order of the moments, then
-//! the ends of sessions in the order in which they were decided, then what is written. Where that leaves the server free,
-//! and what is taken from it for that reason:
+//! the order of the moments, then the ends of connections in the order in which they were decided, then what is written.
+//! Where that leaves the server free, and what is taken from it for that reason:
 //!
 //! 1. The order in which connections with input are served within a turn: any.
 //! 2. A connection is closed for its silence at its moment, or in one of the turns that then follow at once. Had it
@@ -34,6 +38,7 @@
 //!    may be the last try before the timeouts or an ordinary one after them: one of both has to fit.
 //! 5. Whether a connection beyond the limit is told so or closed without a word, unless it is the only one.
 //! 6. Whether a blank line that was read is still kept, where the next line has to wait, counts either way.
+//! 7. Since when a session without a connection has been silent: since that connection last sent something, or was lost.
 //!
 //! Nothing else is free: replies are compared byte by byte, or else as JSON, where lists without an order are.
 
