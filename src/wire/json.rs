@@ -205,4 +205,17 @@ mod tests {
             assert_eq!(out, number.to_string().into_bytes());
         }
     }
+
+    #[test]
+    fn a_number_follows_its_key_however_long_it_is() {
+        for digits in 1..=20_u32 {
+            let number: u64 = "12345678901234567890"[..digits as usize].parse().unwrap();
+            for number in [number, 10_u64.pow(digits - 1), 10_u64.pow(digits - 1) - 1] {
+                let mut out = b"{".to_vec();
+                push_member(&mut out, b"\"a\":", number);
+                push_member(&mut out, b",\"owner\":", number);
+                assert_eq!(String::from_utf8(out).unwrap(), format!(r#"{{"a":{number},"owner":{number}"#));
+            }
+        }
+    }
 }

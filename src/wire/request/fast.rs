@@ -554,6 +554,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn numbers_of_every_length_are_read_after_the_name_and_at_the_end_of_the_text() {
+        let all = "1234567890123456";
+        for digits in 1..=all.len() {
+            let number = &all[..digits];
+            for fields in [
+                format!(r#","owner":{number}"#),
+                format!(r#","id":{number}"#),
+                format!(r#","owner":{number},"id":{number}"#),
+                format!(r#","owner":{number},"fence":true,"id":{number}"#),
+                format!(r#","id":{number},"owner":{number},"timeout":1"#),
+            ] {
+                for command in ["lock", "unlock"] {
+                    let line = format!(r#"{{"command":"{command}","name":"a"{fields}}}"#);
+                    assert!(is_recognised(&line), "{line}");
+                    // A number that ends with the text ends no line.
+                    assert!(!is_recognised(line.strip_suffix('}').unwrap()), "{line}");
+                }
+            }
+        }
+        for number in ["0", "01", "00000001", "0123456789", "", "-1", "1.0", "9007199254740992"] {
+            let line = format!(r#"{{"command":"lock","name":"a","owner":{number},"id":{number}}}"#);
+            assert_eq!(is_recognised(&line), number == "0", "{line}");
+        }
+    }
+
     /// Lines made of pieces that mostly fit together, some of them changed in one byte or truncated.
     #[test]
     fn random_lines_are_read_as_the_general_parser_reads_them() {
