@@ -168,7 +168,8 @@ fn operation(mut line: Bytes<'_>) -> Option<Operation> {
         b'g' => Ask::Ping,
         _ => return None,
     };
-    let owner = if matches!(ask, Ask::Reset | Ask::MyLocks | Ask::MyLocksPage { .. }) { line.fields().owner } else { None };
+    let owner =
+        if matches!(ask, Ask::Reset | Ask::MyLocks | Ask::MyLocksPage { .. }) { line.fields().owner } else { None };
     Some(Operation::Request(seat, Request { ask, owner, id: line.id() }))
 }
 

@@ -277,6 +277,11 @@ impl<S: Socket> Server<S> {
             Command::Locks(Operation::LockWith(ref lock, ref terms)) => {
                 self.engine.waiters_for_position(lock.name.as_str(), terms) as u64 > LOOKED_AT_AT_ONCE
             }
+            Command::Hello(Hello { resume: Some(ref secret), .. }) => {
+                let record = self.sessions.with_secret(secret).map(|record| self.sessions.get(record));
+                let summary = record.map(|record| self.engine.summary(record.session));
+                summary.is_some_and(|summary| (summary.holds + summary.waits) as u64 > LOOKED_AT_AT_ONCE)
+            }
             Command::Locks(_)
             | Command::Hello(_)
             | Command::Revoke(_)

@@ -89,7 +89,7 @@ fn ten_thousand_sessions_lose_their_connections_and_are_resumed_in_a_storm_while
 }
 
 /// What a pair costs the server while connections make as many as they can.
-fn time_of_a_pair(server: &Server) -> (Duration, u64) {
+fn time_of_a_pair(server: &Server) -> (Duration, f64) {
     let address = tcp_address(server);
     let (is_over, pairs) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
@@ -105,7 +105,7 @@ fn time_of_a_pair(server: &Server) -> (Duration, u64) {
         let (time, count) = (processor_time(server) - time, pairs.load(Relaxed) - count);
         let rate = count as f64 / start.elapsed().as_secs_f64();
         is_over.store(true, Relaxed);
-        (time / u32::try_from(count).unwrap(), rate as u64)
+        (time / u32::try_from(count).unwrap(), rate)
     })
 }
 
@@ -130,7 +130,7 @@ fn a_watcher_of_everything_that_never_reads_costs_the_others_little() {
     let ratio = with[1].as_secs_f64() / without[1].as_secs_f64();
     println!(
         "a pair of 50 connections takes {:.2?}, and next to a watcher that never reads {:.2?}, {ratio:.2} times that, at \
-         {rates:?} pairs per second; {} events sent, {} missed",
+         {rates:.0?} pairs per second; {} events sent, {} missed",
         without[1], with[1], figures.events_sent, figures.events_missed
     );
     assert!(figures.events_missed > 100_000, "{figures:?}");

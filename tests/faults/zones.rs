@@ -155,7 +155,9 @@ fn a_thousand_players_wander_between_twenty_zones_and_each_is_in_one_although_co
         assert!(is_in_order, "player {number} was owned by {:?}", player.owners);
     }
     assert_eq!((stats.holds, stats.waiters), (0, 0));
-    assert!(figures.of("transfers") == stats.transfers, "{figures:?}");
+    // That may have been the last that a session did, without an answer.
+    let unanswered = stats.transfers - figures.of("transfers");
+    assert!(unanswered <= figures.of("sessions ended"), "{unanswered} {figures:?}");
     for (what, least) in [("transfers", 1_000), ("cuts", 200), ("sessions ended", 10), ("refused", 20), ("audits", 20)]
     {
         assert!(figures.of(what) >= least, "{what}: {figures:?}");

@@ -183,7 +183,7 @@ impl Draw {
         }
     }
 
-    fn closing(&mut self) -> Span {
+    pub(crate) fn closing(&mut self) -> Span {
         const LONGEST: (&str, u64) = ("86400", 86_400 * SECOND);
         let (written, nanos) = match self.random.u8(0..12) {
             0 => LONGEST,

@@ -181,14 +181,15 @@ impl Draw {
 
     /// Two hand a lock to each other while others wait, and somebody leaves the queue just then.
     pub(crate) fn plan_passing(&mut self) {
+        if self.random.u8(0..3) == 0 {
+            return self.plan_handing_to_nobody();
+        }
         let name = self.name();
         let seats: Vec<Seat> = (0..3).map(|_| self.seat()).collect();
         let owner = |number: usize| Some(Id::number(number as u64));
         let plain = |draw: &mut Draw| {
             let mut extra = if draw.random.u8(0..3) == 0 { draw.extra(false) } else { Extra::default() };
-            if draw.random.u8(0..8) > 0 {
-                extra.min_hold = None;
-            }
+            extra.min_hold = (draw.random.u8(0..4) == 0).then(|| draw.closing()).filter(|_| extra.is_exclusive());
             Ask::Lock(Box::new(Lock { extra, ..Lock::plain(&name, None, None) }))
         };
         let mut steps = Vec::new();
@@ -206,13 +207,7 @@ impl Draw {
                 steps.push(self.tell(seats[to], Ask::Unlock { target, token: None }, owner(to)));
             }
             let ask = Ask::Transfer { name: name.clone(), to: None, to_owner: owner(to), token: None };
-            let Step::Say { seat, mut line, arrives } = self.tell(seats[from], ask, owner(from)) else {
-                unreachable!("it says something")
-            };
-            if let Line::Request { picks, .. } = &mut *line {
-                picks.connection = Some(Whom::Seat(seats[to]));
-            }
-            steps.push(Step::Say { seat, line, arrives });
+            steps.push(self.hand_on(seats[from], Whom::Seat(seats[to]), ask, owner(from)));
             let ask = plain(self);
             steps.push(self.tell(seats[from], ask, owner(from)));
             if self.random.bool() {
@@ -223,6 +218,40 @@ impl Draw {
         steps.push(Step::Settle(self.random.u64(..)));
         steps.reverse();
         self.planned = steps;
+    }
+
+    /// A lock is handed to a session that waits for it, and has no connection.
+    fn plan_handing_to_nobody(&mut self) {
+        let name = self.name();
+        let (holder, waiter) = (self.seat(), self.seat());
+        let lock = || Ask::Lock(Box::new(Lock::plain(&name, None, None)));
+        let grace = Some(Span { written: "30".to_owned(), nanos: 30 * SECOND });
+        let mut steps = vec![self.arrive(holder), self.arrive(waiter), self.tell(holder, lock(), Some(Id::number(1)))];
+        steps.push(self.say_hello(waiter, grace, None));
+        steps.push(self.tell(waiter, lock(), None));
+        steps.push(Step::Settle(self.random.u64(..)));
+        if waiter != holder {
+            steps.push(Step::Reset { seat: waiter, is_announced: true });
+        }
+        if self.random.u8(0..4) > 0 {
+            steps.push(Step::Settle(self.random.u64(..)));
+        }
+        let ask = Ask::Transfer { name: name.clone(), to: None, to_owner: None, token: None };
+        steps.push(self.hand_on(holder, Whom::Session(0), ask, Some(Id::number(1))));
+        steps.push(Step::Settle(self.random.u64(..)));
+        steps.reverse();
+        self.planned = steps;
+    }
+
+    /// A holder hands a lock on.
+    fn hand_on(&mut self, from: Seat, to: Whom, ask: Ask, owner: Option<Id>) -> Step {
+        let Step::Say { seat, mut line, arrives } = self.tell(from, ask, owner) else {
+            unreachable!("it says something")
+        };
+        if let Line::Request { picks, .. } = &mut *line {
+            picks.connection = Some(to);
+        }
+        Step::Say { seat, line, arrives }
     }
 
     /// More happens at once than a watcher is told that takes nothing, and in between it watches something else.

@@ -426,6 +426,24 @@ fn a_turn_ends_a_limited_number_of_sessions() {
 }
 
 #[test]
+fn a_turn_resumes_one_session_that_has_very_much() {
+    let mut world = patient_world();
+    let [ann, bob, carl, dora] = world.connect();
+    let secrets = [begin(&mut world, ann, "30"), begin(&mut world, bob, "30")];
+    for (client, count) in [(ann, 1001), (bob, 1001)] {
+        for number in 0..count {
+            world.say(client, &lock(&format!("{} {number}", client.0), ""));
+        }
+    }
+    world.vanish(ann);
+    world.vanish(bob);
+    world.put(carl, format!("{}\n", resume_line(&secrets[0])).as_bytes());
+    world.put(dora, format!("{}\n", resume_line(&secrets[1])).as_bytes());
+    let turns: [Vec<Client>; 3] = std::array::from_fn(|_| world.step_once().iter().map(|(to, _)| *to).collect());
+    assert_eq!(turns, [vec![carl], vec![dora], vec![]]);
+}
+
+#[test]
 fn listings_name_sessions_without_a_connection() {
     let mut world = patient_world();
     let [ann, bob, carl] = world.connect();

@@ -185,6 +185,7 @@ impl Expected {
     }
 
     pub(super) fn end_session(&mut self, number: Number) {
+        self.connections[number].watch = None;
         if std::mem::take(&mut self.connections[number].has_session) {
             let said = self.locks.disconnect(number, self.now);
             self.push_all(said);

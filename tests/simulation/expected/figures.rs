@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::connection::Phase;
 use super::{Asked, Expected, Number, Told, broken, ensure};
 use crate::model::{Ask, is_same, with_id};
 
@@ -75,8 +74,8 @@ impl Expected {
     /// Those that are known.
     fn figures(&self) -> Vec<(&'static str, u64)> {
         let here = || self.there.iter().map(|number| &self.connections[*number]);
-        let watchers =
-            here().filter(|connection| connection.phase == Phase::Open && connection.watch.is_some()).count();
+        // One that ends counts until its part is over.
+        let watchers = here().filter(|connection| connection.watch.is_some()).count();
         let counts = &self.locks.counts;
         let mut figures = vec![
             ("uptime", self.now / 1_000_000_000),

@@ -75,7 +75,6 @@ impl Expected {
     fn lose_to_another(&mut self, old: Number) {
         let connection = &mut self.connections[old];
         connection.has_session = false;
-        connection.watch = None;
         let kinds = [
             (connection.phase != Phase::Open, "a session taken from a connection that ends"),
             (connection.unsent > 0, "a session taken from a connection with unsent output"),

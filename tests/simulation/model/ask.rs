@@ -116,6 +116,11 @@ impl Target {
 }
 
 impl Extra {
+    /// Whether it is for a hold that nobody shares.
+    pub fn is_exclusive(&self) -> bool {
+        self.mode != Some(Mode::Shared) && self.slots.is_none()
+    }
+
     /// Whether it has none of them.
     pub fn is_empty(&self) -> bool {
         let Extra { fence, mode, slots, lease, any, priority, refuses_deadlock, .. } = self;
