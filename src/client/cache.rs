@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use super::error::Error;
 use super::{Client, Guard, LockOptions};
 
-/// Locks that stay with this program after use, and are given up the moment that somebody else wants them and nobody here uses
-/// them. Who uses the same locks again and again, as a game server does with the players in its zone, mostly has them
-/// without asking the server.
+/// Locks that this program keeps after use, and gives up when somebody else wants them and nobody here uses them. A program
+/// that uses the same locks again and again, such as a game server with the players in its zone, mostly gets them without
+/// asking the server.
 ///
 #[cfg_attr(feature = "server", doc = "```")]
 #[cfg_attr(not(feature = "server"), doc = "```ignore")]
@@ -26,12 +26,12 @@ use super::{Client, Guard, LockOptions};
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// Within the program a lock is used by one at a time. A lock that is wanted elsewhere is given up as soon as its use ends; whoever waits for it
-/// here then asks the server, after those who have asked before. Clones share the locks. When the last clone and the last
-/// guard are gone, they are given up.
+/// Within the program, one thread at a time uses a lock. If it is wanted elsewhere meanwhile, it is given up as soon as that
+/// use ends, and threads that wait for it here then queue for it at the server like everybody else. Clones share the
+/// locks, which are given up when the last clone and the last guard are gone.
 ///
-/// A lock that is lost while nobody uses it is asked for again the next time: its lease has run out, somebody revoked it, or the
-/// connection was lost. With a [session](super::Options::session) the locks outlast short breaks of the network.
+/// A lock that is lost while nobody uses it, because its lease ran out, somebody revoked it or the connection was lost, is
+/// asked for again the next time. With a [session](super::Options::session) the locks survive short breaks of the network.
 #[derive(Clone, Debug)]
 pub struct LockCache {
     client: Client,
@@ -68,7 +68,7 @@ impl LockCache {
     /// The lock, without asking the server if it is here.
     ///
     /// # Errors
-    /// Those of [`Client::lock_with`]. If it was in use here all the while, the queue of [`Error::TimedOut`] is empty.
+    /// Those of [`Client::lock_with`]. [`Error::TimedOut`] has an empty queue if the lock was in use here all the while.
     pub fn lock(&self, name: &str) -> Result<CachedGuard, Error> {
         self.lock_for(name, self.options.timeout)
     }
@@ -186,11 +186,10 @@ impl Drop for InUse {
     }
 }
 
-/// A lock of a [`LockCache`] while it is used. When this is dropped the lock stays in the cache, or is given up if somebody else
-/// wants it.
+/// A lock of a [`LockCache`] in use. When this is dropped, the lock stays in the cache, or is given up if somebody else wants
+/// it.
 ///
-/// It is a [`Guard`] to look at. [`Guard::transfer`] works as well; [`CachedGuard::take`] makes one of it that is
-/// independent of the cache.
+/// It dereferences to a [`Guard`]. [`CachedGuard::take`] turns it into one that is independent of the cache.
 #[derive(Debug)]
 #[must_use = "the lock is given back to the cache when the guard is dropped"]
 pub struct CachedGuard(InUse);

@@ -179,39 +179,37 @@ impl Options {
         self
     }
 
-    /// The connection may be lost for so long, and the locks are not: the client connects again by itself, within this
-    /// `grace`, and goes on with its *session*, which is what holds the locks and waits for them. At most 300 s; 0: none.
+    /// Keeps the locks when the connection is lost for no longer than `grace`. They belong to a *session*, and so do the
+    /// waits: the client connects again by itself and resumes it. At most 300 s; 0 means no session.
     ///
-    /// - **Guards** stay as they are: nobody else gets their locks. If the session can't be resumed within the grace, the
-    ///   server was restarted, somebody has ended the session, or it holds more than the server can list in one reply (4 MiB
-    ///   unless configured), everything is lost as it is without a session. Guards say
-    ///   [`is_lost`](super::Guard::is_lost), calls fail with [`Error::ConnectionLost`], and [`Options::on_lost`] is called. A
-    ///   guard that has said so once is lost for good.
-    /// - **A lock that has ended** while the client was away, because its lease ran out or somebody revoked it, is lost when
-    ///   the client is back, and the callbacks for that are called.
-    /// - **Calls**, new ones too, wait while there is no connection, and are executed once. What the server had not executed
-    ///   is sent again. If only the answer was lost, it follows from what the session holds now, as shown below. A lock whose
-    ///   time has been over for a second while there is no connection has timed out.
+    /// - **Guards** stay valid: nobody else gets their locks. Everything is lost, as without a session, if the session can't
+    ///   be resumed within the grace, if the server was restarted, if somebody ended the session, or if it holds more than
+    ///   the server can list in one reply (4 MiB unless configured). Then guards say [`is_lost`](super::Guard::is_lost) and
+    ///   never take it back, calls fail with [`Error::ConnectionLost`], and [`Options::on_lost`] is called.
+    /// - **A hold that ended meanwhile**, because its lease ran out or somebody revoked it, is found lost when the session is
+    ///   resumed, and the callbacks for that are called.
+    /// - **Calls**, new ones too, wait while there is no connection, and are executed once. What the server has not executed
+    ///   is sent again. If only the answer was lost, it follows from what the session holds now, as shown below. A lock with a
+    ///   timeout times out without a connection too, one second late so that a short break does not matter.
     ///
     /// | executed, and the answer was lost | result |
     /// |---|---|
     /// | a lock that still waits | the answer when that ends |
     /// | a lock that was granted | the guard |
     /// | a lock that timed out, was refused, or was granted and has ended | [`Error::AnswerLost`]; nothing is held or waited for |
-    /// | a release | released; [`Error::AnswerLost`] if a lease may have run out before |
-    /// | a transfer | refused if the lock is still held, otherwise done; with a lease as for a release |
+    /// | a release | released, even if somebody revoked it just before; [`Error::AnswerLost`] if a lease may have run out |
+    /// | a transfer | not done if the lock is still held, otherwise as for a release |
     /// | a renewal | renewed if the lock is still held, otherwise [`Error::NotHeld`] |
     /// | a reset | done |
     /// | `ping`, `keep_alive`, listings, figures | asked again |
     /// | a kick, a revocation | [`Error::AnswerLost`] |
     ///
-    /// The price: if the program crashes or its machine fails, its locks are free only after the grace. A program that ends
-    /// in order, or [disconnects](Client::disconnect), gives them up at once, if it has a connection then.
+    /// The price: if the program crashes or its machine fails, its locks are free only after the grace. When the client is
+    /// dropped or [disconnects](Client::disconnect) while it has a connection, they are free at once.
     ///
     /// The client relies on the session for the grace less [`Options::stop_within`], counted from the last request that the
-    /// server has answered. It looks for a lost connection twice as often, whatever [`Options::keep_alive`] says, so that half
-    /// of that is left for a new one. With [`Options::keep_alive_by_program`] a connection that was lost between calls is made
-    /// again by the next call.
+    /// server answered. It notices a lost connection within half of that, whatever [`Options::keep_alive`] says. With
+    /// [`Options::keep_alive_by_program`], a connection that was lost between calls is made again by the next call.
     ///
     #[cfg_attr(feature = "server", doc = "```")]
     #[cfg_attr(not(feature = "server"), doc = "```ignore")]

@@ -16,9 +16,9 @@ use crate::wire::answer::Answer;
 
 /// The session of a connection.
 pub(super) struct Session {
-    /// Whoever has it is the session, so it is shown nowhere.
+    /// Whoever has it can take the session, so it is shown nowhere.
     pub(super) secret: Box<str>,
-    /// The client relies on the session for so long after it was certainly there.
+    /// How long the client relies on the session after it was certainly there.
     room: Duration,
     /// The server had the connection at this moment, or later.
     proven_at: Instant,

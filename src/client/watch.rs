@@ -75,12 +75,12 @@ impl Client {
     }
 }
 
-/// What happens to locks, event by event. It never ends by itself. If the connection is lost it says
-/// [`WatchEvent::Interrupted`], and the next call makes a new one; each attempt that fails is an error, after which the call
-/// may be repeated: it waits a little before it tries again.
+/// What happens to locks, event by event. It never ends by itself. If the connection is lost, the next event is
+/// [`WatchEvent::Interrupted`], and the call after that connects again. An attempt that fails is an error; call again to try
+/// again, after a short pause.
 ///
-/// Call it often enough: the server leaves out events for whoever does not read them, and closes a connection from which nothing has
-/// come for a minute unless configured otherwise (keep-alives are sent by these calls).
+/// Keep calling it. The server leaves out events for a watcher that does not read them, and closes a connection that has sent
+/// nothing for 60 s unless configured otherwise. Keep-alives are sent only during these calls.
 #[derive(Debug)]
 pub struct Watch {
     options: Options,
