@@ -121,6 +121,8 @@ fn a_watcher_of_everything_that_never_reads_costs_the_others_little() {
         let (time, rate) = time_of_a_pair(&server);
         with.push(time);
         rates.push(rate);
+        // It has been sent too little to be given up.
+        assert_eq!(observer.stats().unwrap().watchers, 1);
         drop(watcher);
         eventually("it is gone", || observer.stats().unwrap().watchers == 0);
     }
