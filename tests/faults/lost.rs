@@ -111,7 +111,7 @@ fn time_of_a_pair(server: &Server) -> (Duration, f64) {
 
 #[test]
 fn a_watcher_of_everything_that_never_reads_costs_the_others_little() {
-    let server = Server::tcp(&["--outbox-stall-seconds", "600"]);
+    let server = Server::tcp(&["--outbox-stall-seconds", "600", "--outbox-bytes-max", "2000000"]);
     let observer = server.client();
     let (mut without, mut with, mut rates) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..3 {
