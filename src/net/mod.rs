@@ -232,9 +232,7 @@ impl Net {
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
             self.accept(now);
             self.server.turn(now);
-            if self.server.is_worth_timing() {
-                self.server.ended(self.now());
-            }
+            self.server.ended(self.now());
             if self.server.wants_tokens()
                 && let Err(error) = self.renew_tokens(now)
             {

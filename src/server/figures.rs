@@ -144,11 +144,6 @@ impl Figures {
         self.sent_bytes += bytes as u64;
     }
 
-    /// Bytes received since the start.
-    pub(super) fn received_bytes(&self) -> u64 {
-        self.received_bytes
-    }
-
     pub(super) fn on_turn(&mut self) {
         self.turns += 1;
     }

@@ -88,10 +88,6 @@ pub struct Server<S> {
     /// Lines that were taken since the start, and how many of them are counted in a session, or need not be.
     lines: u64,
     lines_counted: u64,
-    /// What takes long without many bytes, as bytes that take as long.
-    long_work: u64,
-    /// What was done when it was last asked whether that is worth a look at the clock.
-    work_timed: u64,
     is_shutting_down: bool,
 }
 
@@ -118,8 +114,6 @@ impl<S: Socket> Server<S> {
             foreign_lines: Throttle::default(),
             lines: 0,
             lines_counted: 0,
-            long_work: 0,
-            work_timed: 0,
             is_shutting_down: false,
         }
     }

@@ -7,9 +7,6 @@ use super::{Server, Socket};
 use crate::engine::ConnectionKey;
 use crate::time::Moment;
 
-/// A turn that reads and writes this many bytes may be long.
-const TIMED_WORK: u64 = 4 << 10;
-
 impl<S: Socket> Server<S> {
     /// One turn. The order decides what clients see of things that come together: a release that was read grants a
     /// waiter before that one's timeout is looked at, and all that is decided is written at the end, once per connection.
@@ -28,14 +25,6 @@ impl<S: Socket> Server<S> {
             self.close_doomed();
         }
         self.connections.flush_dirty(&mut self.spare);
-    }
-
-    /// Whether so much was done since this was last asked that the length of the turn is worth a look at the clock. If so,
-    /// [`Server::ended`] is to be called.
-    #[inline]
-    pub fn is_worth_timing(&mut self) -> bool {
-        let work = self.connections.bytes_pushed + self.connections.figures.received_bytes() + self.long_work;
-        work - std::mem::replace(&mut self.work_timed, work) >= TIMED_WORK
     }
 
     /// The last turn has ended now.
@@ -58,7 +47,6 @@ impl<S: Socket> Server<S> {
         self.spare = listed;
         // Requeue last, or their next long requests and walks starve the others that wait with theirs.
         for key in [self.long_request_from.take(), self.last_walk_from.take()].into_iter().flatten() {
-            self.long_work += TIMED_WORK;
             self.connections.resume(key);
         }
     }
@@ -105,7 +93,6 @@ impl<S: Socket> Server<S> {
     /// What follows for the session of a connection that ends: it ends too, unless it can be resumed.
     pub(super) fn end_session(&mut self, key: ConnectionKey, why: &Why) {
         let connection = self.connections.known(key);
-        self.long_work += TIMED_WORK;
         self.engine.unwatch(key);
         let (peer, last_input) = (connection.peer, connection.last_input);
         let Some(session) = connection.session.take() else { return };
@@ -132,7 +119,6 @@ impl<S: Socket> Server<S> {
 
     /// Ends a session that has no connection.
     pub(super) fn end_detached(&mut self, record: RecordKey, why: &str) {
-        self.long_work += TIMED_WORK;
         let record = self.sessions.end(record);
         let why = Why { text: why.to_owned(), is_ordinary: false, ends_session: true };
         if log::log_enabled!(log::Level::Info) {
