@@ -1,6 +1,6 @@
 //! Sessions that are made, lost and resumed, hints, transfers, and those who watch, drawn by the seed's own mixture.
 
-use crate::model::{Ask, Extra, Lock, Target};
+use crate::model::{Ask, Extra, Lock, Mode, Target};
 use crate::scenario::{Draw, From, Line, SECOND, Seat, Secret, Step, Whom};
 use crate::sizes::{Id, Span};
 
@@ -187,14 +187,20 @@ impl Draw {
         let name = self.name();
         let seats: Vec<Seat> = (0..3).map(|_| self.seat()).collect();
         let owner = |number: usize| Some(Id::number(number as u64));
-        let plain = |draw: &mut Draw| {
+        // Some wait in a way in which others may hold with them.
+        let has_shared = self.random.u8(0..3) == 0;
+        let plain = |draw: &mut Draw, number: usize| {
+            if number > 0 && has_shared {
+                let extra = Extra { mode: Some(Mode::Shared), ..Extra::default() };
+                return Ask::Lock(Box::new(Lock { extra, ..Lock::plain(&name, None, None) }));
+            }
             let mut extra = if draw.random.u8(0..3) == 0 { draw.extra(false) } else { Extra::default() };
             extra.min_hold = (draw.random.u8(0..4) == 0).then(|| draw.closing()).filter(|_| extra.is_exclusive());
             Ask::Lock(Box::new(Lock { extra, ..Lock::plain(&name, None, None) }))
         };
         let mut steps = Vec::new();
         for (number, seat) in seats.iter().enumerate() {
-            let ask = plain(self);
+            let ask = plain(self, number);
             steps.push(self.tell(*seat, ask, owner(number)));
             steps.push(Step::Settle(self.random.u64(..)));
         }
@@ -208,7 +214,7 @@ impl Draw {
             }
             let ask = Ask::Transfer { name: name.clone(), to: None, to_owner: owner(to), token: None };
             steps.push(self.hand_on(seats[from], Whom::Seat(seats[to]), ask, owner(from)));
-            let ask = plain(self);
+            let ask = plain(self, from);
             steps.push(self.tell(seats[from], ask, owner(from)));
             if self.random.bool() {
                 steps.push(Step::Settle(self.random.u64(..)));

@@ -1,4 +1,5 @@
-//! The figures of `stats`: those that follow from what clients see must be right, and the others only rise.
+//! The figures of `stats`: those that follow from what clients see must be right. Others are how long turns take, for how
+//! long locks are held and waited for, and why each connection ended.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub(super) struct Figures {
     pub(super) events_sent: u64,
     pub(super) events_missed: u64,
     pub(super) turns: u64,
+    pub(super) ends: u64,
 }
 
 impl Expected {
@@ -62,6 +64,8 @@ impl Expected {
         }
         check_each("requests", &value["requests"], |command| self.figures.requests.get(command).copied());
         check_each("errors", &value["errors"], |reason| self.figures.errors.get(reason).copied());
+        let ends = value["disconnects"].as_object().map(|ends| ends.values().filter_map(Value::as_u64).sum::<u64>());
+        ensure!(ends == Some(self.figures.ends), "{ends:?} ended, and should be {}: {text}", self.figures.ends);
         let counts = &self.locks.counts;
         for (key, count) in [("wait", counts.acquires), ("hold", counts.releases)] {
             let told =
