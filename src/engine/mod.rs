@@ -14,6 +14,7 @@ mod check;
 mod crowd;
 pub mod deadline;
 mod deadlock;
+mod due;
 mod extras;
 mod fit;
 mod graces;
@@ -37,12 +38,12 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
 use self::askers::{Asker, Askers, Session};
-use self::bundle::{Bundle, BundleKey, Wanted};
+use self::bundle::{Bundle, Wanted};
 use self::deadline::Deadlines;
 use self::deadlock::Walk;
+use self::due::Due;
 use self::extras::Pool;
 use self::graces::Graces;
-use self::place::PlaceKey;
 use self::stats::Spans;
 use self::table::{LockKey, Table};
 use self::token::Tokens;
@@ -171,19 +172,6 @@ pub struct Engine<S = RandomState> {
     pool: Pool,
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare_bundles: Vec<Box<Bundle>>,
-}
-
-/// What a deadline is of.
-#[derive(Clone, Copy, Debug)]
-enum Due {
-    /// A wait times out.
-    Wait(PlaceKey),
-    /// A wait for several times out.
-    WaitForMany(BundleKey),
-    /// A lease runs out.
-    Lease(PlaceKey),
-    /// A closed lock opens.
-    Opening(LockKey),
 }
 
 impl Engine {
@@ -374,35 +362,6 @@ impl<S: BuildHasher> Engine<S> {
         self.drop_grace(session);
         self.lose_all(session, now, replies);
         self.askers.remove(session);
-    }
-
-    /// Executes the next deadline, if there is one at or before `due_by`, at the moment `now`. Says whether there was.
-    pub fn expire_next(&mut self, due_by: Moment, now: Moment, replies: &mut impl Replies) -> bool {
-        let Some(due) = self.deadlines.pop_due(due_by) else { return false };
-        // It is no longer armed, so what follows must not cancel it.
-        match due {
-            Due::Wait(place) => {
-                self.table.place_mut(place).deadline = None;
-                if !self.is_left_over(place) {
-                    self.time_out(place, now, replies);
-                }
-            }
-            Due::WaitForMany(bundle) => {
-                self.bundle_mut(bundle).deadline = None;
-                if !self.is_bundle_left_over(bundle) {
-                    self.time_out_many(bundle, now, replies);
-                }
-            }
-            Due::Lease(place) => self.expire(place, now, replies),
-            Due::Opening(lock) => self.open(lock, now, replies),
-        }
-        true
-    }
-
-    /// When [`Engine::next_over`] or [`Engine::expire_next`] has something to do next, or a turn is needed to see that time
-    /// passes.
-    pub fn next_deadline(&self) -> Option<Moment> {
-        [self.graces.next_turn(), self.deadlines.next()].into_iter().flatten().min()
     }
 
     /// Tells those who wait with an id that their wait ends with the server. Nothing else changes.

@@ -1,0 +1,53 @@
+//! What is due at a moment, and what follows then.
+
+use std::hash::BuildHasher;
+
+use super::bundle::BundleKey;
+use super::place::PlaceKey;
+use super::table::LockKey;
+use super::{Engine, Replies};
+use crate::time::Moment;
+
+/// What a deadline is of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Due {
+    /// A wait times out.
+    Wait(PlaceKey),
+    /// A wait for several times out.
+    WaitForMany(BundleKey),
+    /// A lease runs out.
+    Lease(PlaceKey),
+    /// A closed lock opens.
+    Opening(LockKey),
+}
+
+impl<S: BuildHasher> Engine<S> {
+    /// Executes the next deadline, if there is one at or before `due_by`, at the moment `now`. Says whether there was.
+    pub fn expire_next(&mut self, due_by: Moment, now: Moment, replies: &mut impl Replies) -> bool {
+        let Some(due) = self.deadlines.pop_due(due_by) else { return false };
+        // It is no longer armed, so what follows must not cancel it.
+        match due {
+            Due::Wait(place) => {
+                self.table.place_mut(place).deadline = None;
+                if !self.is_left_over(place) {
+                    self.time_out(place, now, replies);
+                }
+            }
+            Due::WaitForMany(bundle) => {
+                self.bundle_mut(bundle).deadline = None;
+                if !self.is_bundle_left_over(bundle) {
+                    self.time_out_many(bundle, now, replies);
+                }
+            }
+            Due::Lease(place) => self.expire(place, now, replies),
+            Due::Opening(lock) => self.open(lock, now, replies),
+        }
+        true
+    }
+
+    /// When [`Engine::next_over`] or [`Engine::expire_next`] has something to do next, or a turn is needed to see that time
+    /// passes.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        [self.graces.next_turn(), self.deadlines.next()].into_iter().flatten().min()
+    }
+}
