@@ -169,8 +169,8 @@ impl World {
         let mut bytes = vec![self.server_live];
         while bytes.len() < ROUNDS_MAX && self.links.len() < NAMES / 2 {
             self.round(steps);
-            // Where the clock stops no grace ends, and each round leaves its sessions behind.
-            if bytes.last() == Some(&self.server_live) || self.now == END_OF_TIME {
+            // Where the clock stops a session may be there for ever.
+            if bytes.last() == Some(&self.server_live) || self.now >= END_OF_TIME {
                 return;
             }
             bytes.push(self.server_live);
