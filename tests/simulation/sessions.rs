@@ -184,7 +184,8 @@ impl Draw {
         if self.random.u8(0..3) == 0 {
             return self.plan_handing_to_nobody();
         }
-        let name = self.name();
+        // Often one that nobody else has.
+        let name = if self.random.u8(0..4) > 0 { "handed on".to_owned() } else { self.name() };
         let seats: Vec<Seat> = (0..3).map(|_| self.seat()).collect();
         let owner = |number: usize| Some(Id::number(number as u64));
         // Some wait in a way in which others may hold with them.
@@ -194,11 +195,16 @@ impl Draw {
                 let extra = Extra { mode: Some(Mode::Shared), ..Extra::default() };
                 return Ask::Lock(Box::new(Lock { extra, ..Lock::plain(&name, None, None) }));
             }
+            let other = draw.name();
+            if number > 0 && other != name && draw.random.u8(0..6) == 0 {
+                let target = Target::Several(vec![name.clone(), other]);
+                return Ask::Lock(Box::new(Lock { target, ..Lock::plain("", None, None) }));
+            }
             let mut extra = if draw.random.u8(0..3) == 0 { draw.extra(false) } else { Extra::default() };
             extra.min_hold = (draw.random.u8(0..4) == 0).then(|| draw.closing()).filter(|_| extra.is_exclusive());
             Ask::Lock(Box::new(Lock { extra, ..Lock::plain(&name, None, None) }))
         };
-        let mut steps = Vec::new();
+        let mut steps: Vec<Step> = seats.iter().map(|seat| self.arrive(*seat)).collect();
         for (number, seat) in seats.iter().enumerate() {
             let ask = plain(self, number);
             steps.push(self.tell(*seat, ask, owner(number)));

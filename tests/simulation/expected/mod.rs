@@ -186,6 +186,8 @@ pub(crate) struct Expected {
     polls: Vec<u64>,
     /// The last poll has reported everything.
     is_all_known: bool,
+    /// What the server wants its next turn for counts as well.
+    is_picky: bool,
     pub(crate) coverage: Coverage,
     /// What should happen, in the transcript's form, if somebody wants it.
     pub(crate) transcript: Option<Vec<String>>,
@@ -242,6 +244,7 @@ impl Expected {
             horizon: 0,
             polls: Vec::new(),
             is_all_known: false,
+            is_picky: false,
             coverage: Coverage::default(),
             transcript: None,
         }

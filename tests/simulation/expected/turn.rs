@@ -39,16 +39,22 @@ impl Expected {
             ways.extend(self.looks(others).into_iter().map(|looks| (horizon, looks)));
         }
         let (first, all_but_first) = ways.split_first().expect("there is one at least");
-        for (horizon, looks) in all_but_first.iter().rev() {
-            let mut other = self.clone();
-            other.horizon = *horizon;
-            match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..*looks], &others[*looks..], after))) {
-                Ok(()) => {
-                    *self = other;
-                    return self.end_turn();
+        // Nobody may see that a grace has ended. That the server wants a turn for it tells that it has not.
+        for is_picky in [true, false] {
+            let ways = if is_picky { &ways[..] } else { all_but_first };
+            for (horizon, looks) in ways.iter().rev().filter(|_| !all_but_first.is_empty()) {
+                let mut other = self.clone();
+                (other.horizon, other.is_picky) = (*horizon, is_picky);
+                match catch_unwind(AssertUnwindSafe(|| other.rest_of_turn(&others[..*looks], &others[*looks..], after)))
+                {
+                    Ok(()) => {
+                        *self = other;
+                        self.is_picky = false;
+                        return self.end_turn();
+                    }
+                    Err(panic) if panic.is::<Broken>() => {}
+                    Err(panic) => resume_unwind(panic),
                 }
-                Err(panic) if panic.is::<Broken>() => {}
-                Err(panic) => resume_unwind(panic),
             }
         }
         self.horizon = first.0;
@@ -71,7 +77,10 @@ impl Expected {
 
     fn rest_of_turn(&mut self, looks: &[Event], writes: &[Event], after: After) {
         self.on_events(looks);
+        let grace = self.locks.next_due().filter(|_| self.is_picky && self.locks.is_grace_next());
         self.time_out();
+        let is_over = grace.is_some_and(|grace| grace <= self.horizon);
+        ensure!(!is_over || after.next_turn != grace, "a grace has ended, and a turn is wanted for it");
         self.end_sessions();
         self.on_events(writes);
         for connection in self.there.iter().map(|number| &self.connections[*number]) {
