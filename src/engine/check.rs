@@ -127,7 +127,6 @@ impl<S: BuildHasher> Engine<S> {
             && self.table.places().is_empty()
             && self.table.locks().next().is_none()
             && self.deadlines.is_empty()
-            && self.graces.is_empty()
             && self.watchers() == 0
     }
 }

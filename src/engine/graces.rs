@@ -58,11 +58,6 @@ impl Graces {
     }
 
     #[cfg(feature = "unstable")]
-    pub(super) fn is_empty(&self) -> bool {
-        self.deadlines.next().is_none()
-    }
-
-    #[cfg(feature = "unstable")]
     pub(super) fn len(&self) -> usize {
         self.deadlines.check_all();
         self.deadlines.len()
