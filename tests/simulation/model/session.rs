@@ -30,7 +30,7 @@ pub struct Greeting {
     /// In nanoseconds. None: it says nothing of it.
     pub grace: Option<u64>,
     /// The number of the session that it resumes. None: the secret is nobody's.
-    #[expect(clippy::option_option, reason = "whether it resumes, and whose secret it has")]
+    #[allow(clippy::option_option, reason = "whether it resumes, and whose secret it has")]
     pub resume: Option<Option<u64>>,
 }
 
