@@ -1,5 +1,7 @@
 //! Requests about locks of every kind, drawn by the seed's own mixture.
 
+use std::collections::HashSet;
+
 use fastrand::Rng;
 
 use crate::model::{Ask, Extra, Lock, Mode, Request, Target};
@@ -108,7 +110,8 @@ impl Draw {
             return Target::Several((0..64).map(|number| format!("n{number}")).collect());
         }
         let mut names = self.names.clone();
-        names.dedup();
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
         self.random.shuffle(&mut names);
         if names.len() < 2 {
             return Target::One(self.name());
