@@ -14,11 +14,11 @@ use crate::console::address::ServerOptions;
 use crate::console::shown::{Shown, Span};
 use crate::console::values::{Seconds, interval};
 
-const AFTER: &str = r#"The numbers have the names that they have in the protocol. The first ones are what there is now; the others count since the server was started, and of requests, errors and disconnects only those are shown that there were.
+const AFTER: &str = r#"The names are those of the protocol. The first numbers are the current state; the others count since the server was started. Requests, errors and disconnects of which there were none are left out.
 
-wait is how long each grant was waited for, which is no time if it was made at once; hold is how long each hold that has ended lasted. COUNT tells how many there were, MEAN their mean. The other columns are upper bounds: half of them took no longer than 50%, all but one in a thousand no longer than 99.9%.
+wait is how long each grant was waited for, 0 if it was made at once; hold is how long each hold lasted, once it has ended. COUNT is their number, MEAN their mean. The other columns are upper bounds: half of them took no longer than 50%, all but one in a thousand no longer than 99.9%.
 
-With --every the output is repeated. From the second on, PER SECOND and the table of times are about the time since the one before.
+With --every the output is repeated. From the second on, PER SECOND and the table of times cover the time since the one before.
 
 With --json every output is one line, the value of the reply to 'stats' in the protocol. Rates are left to the reader: the difference of two lines, by that of "uptime".
 
@@ -28,7 +28,7 @@ Exit status:
   2   the command line is wrong
   69  there is no connection to a server, or it is lost, or the server does not count"#;
 
-/// How often it is looked whether anybody still reads.
+/// How often to check whether anybody still reads.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Args, Debug)]

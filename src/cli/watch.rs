@@ -20,24 +20,24 @@ const AFTER: &str = r#"A line has the time, the event, the lock, the connection 
   2026-11-28T10:36:41.950Z released boss:17  127.0.0.1:40312  owner ann
   2026-11-28T10:36:41.950Z granted  boss:17  127.0.0.1:40314
 
-granted: the lock is held. queued: a request waits for it. left: that wait has ended without it. released: the hold has ended; expired: with its lease; revoked: by 'officer revoke'. closed: the lock stays closed after the hold (--min-hold, --lost-delay). opened: no longer. missed: the server has left out so many events, because they came faster than they were read. Events tell what happens from now on: 'officer locks' lists what there is.
+granted: the lock was granted. queued: a request began to wait. left: a wait ended without the lock. released: a hold ended. expired: its lease ran out. revoked: 'officer revoke' ended it. closed: the lock stays closed after the hold (--min-hold, --lost-delay). opened: it is no longer closed. missed: the server left out this many events, because they came faster than they were read. Events tell what happens from now on: 'officer locks' lists the current state.
 
-If the connection is lost, that is said on stderr, and a new one is made as soon as possible. What happens in between is not shown.
+If the connection is lost, a line on stderr says so, and a new one is made as soon as possible. What happens in between is not shown.
 
 With --json every event is one line, as the server sends it:
   {"name":"boss:17","notice":"event","event":"granted","connection":"127.0.0.1:40312","owner":"ann"}
   {"notice":"event","event":"missed","count":17}
-Two more tell between which lines events may be missing:
+Two more lines enclose the time in which events may be missing:
   {"notice":"interrupted","reason":"the server closed the connection"}
   {"result":"watching"}
 
 Exit status:
-  0   whoever read the output has closed it
+  0   the reader of the output has closed it
   1   the output could not be written
   2   the command line is wrong
   69  there is no connection to a server at the start, or it can't be watched"#;
 
-/// How often it is looked whether anybody still reads.
+/// How often to check whether anybody still reads.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Args, Debug)]

@@ -65,8 +65,9 @@ impl Guard {
     }
 
     /// Whether the lock is perhaps not held any more, although the guard is there: the connection was lost (with a
-    /// [session](super::Options::session), that is over too), the lease has run out, somebody [revoked](super::Options::on_revoked) it, or this client has given up everything by a `reset`. Of
-    /// several locks: whether that is so for any of them.
+    /// [session](super::Options::session), that is over too), the lease has run out, somebody
+    /// [revoked](super::Options::on_revoked) it, or this client has given up everything by a `reset`. Of several locks:
+    /// whether that is so for any of them.
     pub fn is_lost(&self) -> bool {
         self.lost_because().is_some()
     }

@@ -121,7 +121,7 @@ impl Hold {
         Subject { names: self.names.clone(), owner: self.who.owner(), is_broken: self.is_broken(), certain_until }
     }
 
-    /// Whether it is what is wish.
+    /// Whether it is what `wish` asks for.
     fn serves(&self, wish: &Wish) -> bool {
         let has_names = if wish.is_any {
             matches!(&self.names[..], [name] if wish.names.contains(name))
@@ -156,7 +156,7 @@ impl Holds {
         *self = Holds { last: self.last, ..Holds::default() };
     }
 
-    /// Begins a request, unless the asker holds what is wish. It asks for nothing that it waits for or holds otherwise:
+    /// Begins a request, unless the asker holds what `wish` asks for. It asks for nothing that it waits for or holds otherwise:
     /// the answer could be about a hold that is being released.
     pub(super) fn ask(&mut self, wish: Wish, has_owners: bool) -> Result<Asked, Error> {
         let thread = thread::current().id();

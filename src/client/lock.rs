@@ -9,8 +9,8 @@ use super::request::Request;
 use super::state::CallKind;
 use super::{Client, Guard, LockOptions};
 
-/// A break of the connection may be so much longer than the timeout of a lock: most are over by then, also for who does not
-/// want to wait.
+/// How much longer than the timeout of a lock the connection may be broken before the lock times out. Most breaks are over by
+/// then, even for a lock that is not to wait.
 const BREAK: Duration = Duration::from_secs(1);
 
 /// Which of several locks are wanted.

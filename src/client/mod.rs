@@ -31,11 +31,12 @@
 //! parties are not threads, but players or tasks, says who asks: [`LockOptions::owner`]. A [`Guard`] may be sent to another
 //! thread.
 //!
-//! **A lost connection means lost locks,** unless there is a [session](Options::session). The server releases everything the moment that the connection goes. Calls in
-//! progress then fail with [`Error::ConnectionLost`], and every guard says [`is_lost`](Guard::is_lost). A client that held
-//! or waited for something stays without a connection until the program says [`reconnect`](Client::reconnect); one on
-//! which nothing hung makes a new connection with the next call. A thread of the client's own sends keep-alives, also
-//! while locks wait and while the program computes, and notices a connection that has died without a word.
+//! **A lost connection means lost locks,** unless there is a [session](Options::session). The server releases everything
+//! the moment that the connection goes. Calls in progress then fail with [`Error::ConnectionLost`], and every guard says
+//! [`is_lost`](Guard::is_lost). A client that held or waited for something stays without a connection until the program
+//! says [`reconnect`](Client::reconnect); one on which nothing hung makes a new connection with the next call. A thread of
+//! the client's own sends keep-alives, also while locks wait and while the program computes, and notices a connection that
+//! has died without a word.
 
 mod cache;
 mod callback;
@@ -333,7 +334,7 @@ impl Client {
         matches!(self.shared().state().link, state::LinkState::Up)
     }
 
-    /// Waits until the connection that there is now is lost, and its session, for so long at most. Says whether it is.
+    /// Waits until the current connection is lost, and its session with it, for at most this long. Says whether it is.
     pub fn wait_until_lost(&self, timeout: Duration) -> bool {
         let shared = self.shared();
         let state = shared.state();

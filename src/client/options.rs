@@ -248,8 +248,9 @@ impl Options {
     }
 
     /// Called once for each connection at the moment that it is found lost, with the [`Error::ConnectionLost`] that all
-    /// calls get; not if the program itself ends it. With a [session](Options::session) only when that is lost too. The thread is the one that finds it so: the client's own, or one
-    /// whose request can't be sent. It must not call the client.
+    /// calls get; not if the program itself ends it. With a [session](Options::session) only when that is lost too. The
+    /// thread is the one that finds it so: the client's own, or one whose request can't be sent. It must not call the
+    /// client.
     #[must_use]
     pub fn on_lost(mut self, callback: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.on_lost = Some(Arc::new(callback));

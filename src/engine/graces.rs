@@ -22,7 +22,7 @@ const TURN_GAP: Span = Span::from_nanos(900_000_000);
 #[derive(Debug, Default)]
 pub(super) struct Graces {
     deadlines: Deadlines<SessionKey>,
-    /// How far the running time is behind the clock.
+    /// By how much the running time lags the clock.
     paused: Span,
     last_turn: Moment,
 }

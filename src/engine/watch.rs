@@ -232,7 +232,11 @@ impl Watches {
                 assert!(matches!(watch.standing, Standing::Live(at) if at == index) && watch.node == number);
             }
         }
-        assert_eq!(live + usize::try_from(behind).expect("not so many"), self.of.len(), "every watch is at its node");
+        assert_eq!(
+            live + usize::try_from(behind).expect("fewer than 2^64"),
+            self.of.len(),
+            "every watch is at its node"
+        );
         assert_eq!(children + usize::from(!self.is_empty()), self.nodes.len(), "every node has its parent");
         assert_eq!(self.of.is_empty(), self.is_empty(), "without watches there is no tree");
     }

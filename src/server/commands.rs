@@ -13,7 +13,7 @@ use crate::wire::request::{ConnectionsPage, Revocation, Transfer};
 
 /// Names in one row of a page: the locks of one connection alone could fill several pages.
 const ROW_NAMES_MAX: usize = 1000;
-/// Where the sessions without a connection begin in the pages of `connections`. There are never so many connections.
+/// Where the sessions without a connection begin in the pages of `connections`. There are always fewer connections than that.
 const FIRST_SESSION: u32 = 1 << 31;
 
 /// What has a row in the pages of `connections`.

@@ -75,7 +75,7 @@ pub(super) struct Record {
     pub(super) connection: Option<ConnectionKey>,
     /// When it began.
     pub(super) since: Moment,
-    /// When its last connection sent something for the last time; of no account while it has one.
+    /// When its last connection last sent something. Only means something while it has none.
     pub(super) last_input: Moment,
 }
 

@@ -24,7 +24,7 @@ fn lock_through(proxy: &Proxy, args: &[&str], command: &[&str]) -> Command {
     officer(&[&["lock", "-p", port], args, &["--"], command].concat())
 }
 
-/// Waits until so many sessions are there, and so many of them without a connection.
+/// Waits until there are this many sessions, and this many of them have no connection.
 #[track_caller]
 fn wait_for_sessions(observer: &Client, all: u64, detached: u64) {
     eventually("there are as many sessions", || {

@@ -25,7 +25,7 @@ fn connect(address: SocketAddr, lines: &str) -> TcpStream {
     stream
 }
 
-/// The next answers, so many, and no more.
+/// The next `count` answers.
 fn answers(stream: &TcpStream, count: usize) -> Vec<Value> {
     let mut lines = BufReader::new(stream).lines();
     (0..count).map(|_| serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap()).collect()

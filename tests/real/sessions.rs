@@ -10,7 +10,7 @@ use crate::support::client::{Client, lock};
 use crate::support::patience::eventually;
 use crate::support::server::Server;
 
-/// Begins a session of so many seconds, and returns its secret.
+/// Begins a session with this grace in seconds, and returns its secret.
 fn begin(client: &mut Client, grace: f64) -> String {
     let reply = client.ask(json!({"command": "hello", "session": {"grace": grace}}));
     reply["session"]["secret"].as_str().unwrap_or_else(|| panic!("no secret in {reply}")).to_owned()
@@ -40,15 +40,15 @@ fn a_client_that_loses_its_connection_keeps_its_locks_and_its_place() {
             holders(&mut observer, "player:1")[0].as_str() == Some("session:1")
         });
         bob.expect_nothing_before_now();
-        let mut anew = server.connect();
-        let reply = anew.ask(resume_line(&secret));
+        let mut resumed = server.connect();
+        let reply = resumed.ask(resume_line(&secret));
         assert_eq!(reply["resumed"], true, "{reply}");
         assert_eq!(reply["held"], json!([{"name": "player:1", "token": reply["held"][0]["token"], "waiters": 1}]));
         assert_eq!(reply["waiting"], json!([{"name": "player:2", "id": "wait"}]));
         assert_eq!(reply["executed"], 4);
         bob.release("player:2");
-        assert_eq!(anew.receive(), json!({"name": "player:2", "result": "acquired", "id": "wait"}));
-        anew.release("player:1");
+        assert_eq!(resumed.receive(), json!({"name": "player:2", "result": "acquired", "id": "wait"}));
+        resumed.release("player:1");
         bob.expect_acquired("player:1");
     }
 }
@@ -69,10 +69,10 @@ fn a_grace_ends_in_time_and_not_while_the_server_stands_still() {
         thread::sleep(Duration::from_millis(50));
     }
     server.signal(Signal::CONT);
-    let mut anew = server.connect();
-    assert_eq!(anew.ask(resume_line(&secret))["resumed"], true, "twice its grace has passed by the clock");
+    let mut resumed = server.connect();
+    assert_eq!(resumed.ask(resume_line(&secret))["resumed"], true, "twice its grace has passed by the clock");
     let lost = Instant::now();
-    drop(anew);
+    drop(resumed);
     bob.expect_acquired("kept");
     let waited = lost.elapsed();
     assert!(waited >= Duration::from_secs(2) && waited < Duration::from_secs(10), "{waited:?}");
@@ -89,24 +89,24 @@ fn the_log_tells_what_became_of_a_session_and_never_its_secret() {
         let mut bob = server.connect();
         bob.send(lock("player:1"));
         let old = ann.tcp_name();
-        let mut anew = server.connect();
+        let mut resumed = server.connect();
         // In two pieces, after a line that is no request although it has the secret in it, and one with an escape.
         let line = resume_line(&secret);
         let escaped = line.replace(&secret, &format!("\\u{:04x}{}", secret.as_bytes()[0], &secret[1..]));
-        anew.ask(line.replace(":", ";"));
-        anew.ask(json!({"command": "ping", "resume": secret}));
-        anew.ask(json!({"command": "hello", "session": {"secret": secret, "grace": 0}}));
-        anew.write(&line.as_bytes()[..30]);
+        resumed.ask(line.replace(":", ";"));
+        resumed.ask(json!({"command": "ping", "resume": secret}));
+        resumed.ask(json!({"command": "hello", "session": {"secret": secret, "grace": 0}}));
+        resumed.write(&line.as_bytes()[..30]);
         ann.ask(json!({"command": "ping"}));
-        anew.write(&line.as_bytes()[30..]);
-        assert_eq!(anew.ask("")["resumed"], true);
+        resumed.write(&line.as_bytes()[30..]);
+        assert_eq!(resumed.ask("")["resumed"], true);
         assert_eq!(ann.receive()["reason"], "session_taken");
         ann.expect_end();
         let mut third = server.connect();
         assert_eq!(third.ask(escaped)["resumed"], true);
-        let (second_name, third_name) = (anew.tcp_name(), third.tcp_name());
+        let (second_name, third_name) = (resumed.tcp_name(), third.tcp_name());
         assert_eq!(third.ask(json!({"command": "hello", "session": {"grace": 0.25}}))["session"]["grace"], 0.25);
-        drop((anew, third));
+        drop((resumed, third));
         bob.expect_acquired("player:1");
         let log = server.end();
         for line in &log {

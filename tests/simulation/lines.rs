@@ -11,7 +11,7 @@ pub(crate) struct Known<'a> {
     pub(crate) listing: Option<&'a Listing>,
     /// The name of a connection or a session.
     pub(crate) name_of: &'a dyn Fn(Whom) -> String,
-    /// Of the sessions whose secrets clients were sent, the number and secret of the one so many before the newest.
+    /// Of the sessions whose secrets clients were sent, the number and secret of the one this many before the newest.
     pub(crate) secret_of: &'a dyn Fn(usize) -> Option<(u64, String)>,
     /// The token of the newest hold on a lock, or the last one.
     pub(crate) token_of: &'a dyn Fn(&str) -> u64,

@@ -163,14 +163,14 @@ pub(crate) struct Picks {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whom {
     Seat(Seat),
-    /// The session that was made so many before the newest, whether it has a connection or not.
+    /// The session that was made this many before the newest, whether it has a connection or not.
     Session(u64),
 }
 
 /// The secret with which a session is resumed.
 #[derive(Clone, Debug)]
 pub(crate) enum Secret {
-    /// Of those that clients were sent, the one so many before the newest.
+    /// Of those that clients were sent, the one this many before the newest.
     Known(usize),
     Wrong(String),
 }

@@ -23,7 +23,7 @@ struct State {
     /// New connections are closed at once.
     is_down: bool,
     sockets: Vec<TcpStream>,
-    /// When so many bytes more have passed in a direction everything is cut. Once.
+    /// After this many more bytes in a direction everything is cut, once.
     cut_after: Option<(Direction, usize)>,
     cuts: u32,
 }
@@ -139,7 +139,7 @@ impl Proxy {
         }
     }
 
-    /// Cuts all connections as soon as so many bytes more have passed in this direction; at least one.
+    /// Cuts all connections after this many more bytes in this direction; at least one.
     pub(crate) fn cut_after(&self, direction: Direction, bytes: usize) {
         self.network.state().cut_after = Some((direction, bytes));
     }

@@ -156,8 +156,8 @@ fn whoever_resumes_gets_everything_and_the_answers_of_its_waits() {
     world.say(carl, &lock("a", ""));
     world.vanish(ann);
     world.pass(SECOND * 10);
-    let [anew] = world.connect();
-    let reply = resume(&mut world, anew, &secret);
+    let [resumed] = world.connect();
+    let reply = resume(&mut world, resumed, &secret);
     assert_eq!(reply["session"], json!({"secret": secret, "grace": 30}));
     assert_eq!(
         reply["held"],
@@ -173,17 +173,17 @@ fn whoever_resumes_gets_everything_and_the_answers_of_its_waits() {
     assert_eq!(reply["executed"], 6, "hello, four locks and an error; no blank lines");
     assert_eq!(
         world.say(bob, &unlock("c")),
-        [(bob, released("c")), (anew, r#"{"name":"c","result":"acquired","id":2}"#.to_owned())]
+        [(bob, released("c")), (resumed, r#"{"name":"c","result":"acquired","id":2}"#.to_owned())]
     );
     assert_eq!(
         world.say(bob, &unlock("b")),
-        [(bob, released("b")), (anew, r#"{"name":"b","result":"acquired","owner":7,"id":"wait"}"#.to_owned())]
+        [(bob, released("b")), (resumed, r#"{"name":"b","result":"acquired","owner":7,"id":"wait"}"#.to_owned())]
     );
     // The lines of both connections are counted, but for the one that resumed.
-    world.say(anew, r#"{"command":"ping"}"#);
-    world.vanish(anew);
-    let [again] = world.connect();
-    assert_eq!(resume(&mut world, again, &secret)["executed"], 7);
+    world.say(resumed, r#"{"command":"ping"}"#);
+    world.vanish(resumed);
+    let [resumed] = world.connect();
+    assert_eq!(resume(&mut world, resumed, &secret)["executed"], 7);
 }
 
 #[test]
@@ -201,8 +201,8 @@ fn what_happens_without_a_connection_happens_and_is_told_to_nobody() {
     assert_eq!(world.say(bob, &unlock("a")), [(bob, released("a"))]);
     assert_eq!(world.pass(SECOND * 5), []);
     assert_eq!(world.pass(SECOND), [(carl, acquired("c"))]);
-    let [anew] = world.connect();
-    let reply = resume(&mut world, anew, &secret);
+    let [resumed] = world.connect();
+    let reply = resume(&mut world, resumed, &secret);
     assert_eq!(reply["held"], json!([{"name": "a", "token": 4, "waiters": 0}]), "and nothing else came before it");
     assert_eq!(reply["waiting"], json!([]));
 }

@@ -14,7 +14,7 @@ use crate::console::address::ServerOptions;
 use crate::console::place::detached;
 use crate::console::shown::{Shown, Span};
 
-const AFTER: &str = r#"A session that has lost its connection is listed as session:N until it is resumed, or its time to resume is over. 'officer kick session:N' ends it at once. NOTES tell that time, and the session of a connection that has one.
+const AFTER: &str = r#"A session that has lost its connection is listed as session:N until it is resumed or its time to resume is over. 'officer kick session:N' ends it at once. NOTES show that time, and the session of a connection that has one.
 
 With --json every connection is one JSON object on one line. Times are in seconds:
   {"connection":"127.0.0.1:40312","client":"4711@web1 deploy.sh",

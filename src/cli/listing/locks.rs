@@ -14,7 +14,7 @@ use crate::console::{Failure, one_lock};
 
 use std::io::Write;
 
-const AFTER: &str = r#"NOTES, if there are any, tell what is not plain: shared locks, units, owners, priorities, leases, labels. A holder or waiter called session:N has lost its connection: NOTES tell for how long it can resume, and 'officer kick session:N' ends it. A lock that --min-hold or --lost-delay keeps closed has '-' for a holder.
+const AFTER: &str = r#"NOTES, if there are any, show what is not plain: shared locks, units, owners, priorities, leases, labels. A holder or waiter called session:N has lost its connection: NOTES show for how long it can be resumed, and 'officer kick session:N' ends it. A lock that --min-hold or --lost-delay keeps closed has '-' for a holder.
 
 With --json every lock is one JSON object on one line. Times are in seconds:
   {"name":"boss:17",

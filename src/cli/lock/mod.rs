@@ -38,7 +38,7 @@ enum Event {
     Connected(Client),
     /// Who is in the way.
     Ahead(String),
-    /// The request has begun to wait, after so many others.
+    /// The request has begun to wait, after this many others.
     Queued(u64),
     /// The connection is gone, and the session is not: it is being resumed. The text says how.
     Interrupted(String),

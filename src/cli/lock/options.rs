@@ -62,9 +62,9 @@ Exit status: that of the command, or 128 + N if signal N ended it; or
 /// How long a command has from SIGTERM to SIGKILL, if nothing else is asked for.
 const KILL_AFTER: Duration = Duration::from_secs(5);
 
-/// How long --session keeps a lock without a connection, if nothing else is asked for.
+/// How long --session keeps a lock without a connection by default.
 const GRACE: Duration = Duration::from_secs(30);
-/// Less is hardly enough to connect again.
+/// Less is rarely enough to connect again.
 const GRACE_MIN: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]

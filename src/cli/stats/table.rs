@@ -141,7 +141,7 @@ fn cells(histogram: &Histogram) -> Vec<String> {
     [Count(count).to_string(), mean].into_iter().chain(percentiles).collect()
 }
 
-/// The bound that so large a share of them does not exceed.
+/// The bound that this share of them does not exceed.
 fn percentile(histogram: &Histogram, count: u64, thousandths: u64) -> String {
     let wanted = count.saturating_mul(thousandths).div_ceil(1000).max(1);
     let mut so_far = 0;

@@ -36,7 +36,7 @@ impl Holds {
         self.renewals.extend(lease.renew_at.map(|at| (at, number)));
     }
 
-    /// The lease has so long left, counted from a moment at which that was asked for. It is renewed at once: after a
+    /// The lease has this long left, counted from the moment at which that was asked for. It is renewed at once: after a
     /// break the next renewal may be late.
     pub(super) fn lease_left(&mut self, number: u64, from: Instant, left: Duration) {
         let Some(lease) = self.all.get_mut(&number).and_then(|hold| hold.lease.as_mut()) else { return };

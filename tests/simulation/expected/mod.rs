@@ -347,7 +347,7 @@ impl Expected {
         self.secrets.iter().rev().map(|(number, secret)| (*number, secret.as_str()))
     }
 
-    /// The name of the session that was made so many before the newest.
+    /// The name of the session that was made this many before the newest.
     pub(crate) fn session(&self, before: u64) -> String {
         format!("session:{}", self.locks.last_session().saturating_sub(before))
     }
