@@ -35,6 +35,11 @@ impl<S: Socket> Server<S> {
         assert_eq!(self.lines, self.lines_counted, "all lines are counted");
     }
 
+    /// Sessions that can be resumed, with a connection or without.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Whether nothing is left of any connection.
     pub fn is_empty(&self) -> bool {
         self.engine.is_empty() && self.connections.is_empty() && self.sessions.len() == 0

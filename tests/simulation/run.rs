@@ -410,7 +410,12 @@ impl World {
         let events = self.take_events();
         let happened_at = |number: &Number| self.links[*number].happened_at;
         let unknown_since = self.edges.iter().map(happened_at).min().unwrap_or(u64::MAX);
-        let after = After { next_token: TOKENS_END - self.server.tokens_left(), next_turn: self.next_turn() };
+        let stats = self.server.stats();
+        let after = After {
+            next_token: TOKENS_END - self.server.tokens_left(),
+            next_turn: self.next_turn(),
+            gauges: [stats.held, stats.waiting, stats.closed, self.server.sessions() as u64],
+        };
         self.expected.turn(now, unknown_since, &events, after);
         self.give_back(events);
         if self.options.check_all {

@@ -214,13 +214,12 @@ impl Draw {
         }
         if self.random.u8(0..100) == 0 {
             self.plan_simultaneous_timeouts();
-        } else if !self.is_plain() && self.random.u8(0..64) == 0 {
-            match self.random.u8(0..6) {
-                0 => self.plan_crowd(),
-                1 => self.plan_lease(),
-                2 => self.plan_passing(),
-
-                3 => self.plan_burst(),
+        } else if !self.is_plain() && self.random.u8(0..55) == 0 {
+            match self.random.u8(0..7) {
+                0 | 1 => self.plan_crowd(),
+                2 => self.plan_lease(),
+                3 => self.plan_passing(),
+                4 => self.plan_burst(),
                 _ => self.plan_loss(),
             }
         }

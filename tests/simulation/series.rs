@@ -9,7 +9,7 @@ use crate::say;
 /// An odd number, so that one is in the middle.
 const SERIES: usize = 9;
 /// Seeds of a series. No seed is in two of them.
-const SEEDS_MAX: u64 = 3_000;
+const SEEDS_MAX: u64 = 2_000;
 
 /// How many seeds of a series it takes until the clients see that something is wrong, and what they see. That the server
 /// stops itself does not count.

@@ -100,6 +100,8 @@ pub(crate) struct After {
     pub(crate) next_token: u64,
     /// When it wants its next turn.
     pub(crate) next_turn: Option<u64>,
+    /// What there is now: holds, waits, closed locks and sessions, as `stats` would answer.
+    pub(crate) gauges: [u64; 4],
 }
 
 /// Names a connection. None is used twice.
