@@ -1,7 +1,7 @@
 //! An accepted connection, of either kind.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 
 use mio::event::Source;
 use mio::net::UnixStream;
@@ -32,6 +32,13 @@ impl crate::server::Socket for Socket {
         match self {
             Socket::Tcp(socket) => socket.stream().shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    fn own_ip(&self) -> Option<IpAddr> {
+        match self {
+            Socket::Tcp(socket) => socket.own_ip(),
+            Socket::Unix(_) => None,
         }
     }
 }

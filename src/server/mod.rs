@@ -28,6 +28,7 @@ mod turn;
 mod watchers;
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 
 pub use self::disconnect::Disconnect;
 pub use self::limits::Limits;
@@ -49,6 +50,12 @@ pub trait Socket: Read + Write {
     /// # Errors
     /// Those of the system; the connection is then simply closed.
     fn close_write(&mut self) -> io::Result<()>;
+
+    /// The address that its listener listens on, unless that is a socket file or all addresses. Whoever comes from it is on
+    /// this machine, as are those with a loopback address.
+    fn own_ip(&self) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// What is known of a socket since the last turn.
