@@ -1,5 +1,6 @@
 //! One connection: its socket, its buffers, and how far its life has come. Knows no commands.
 
+use super::Socket;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
 use crate::engine::SessionKey;
@@ -89,7 +90,7 @@ pub(super) struct Flags {
     pub(super) is_behind: bool,
 }
 
-impl<S> Connection<S> {
+impl<S: Socket> Connection<S> {
     pub(super) fn new(socket: S, peer: Peer, max_idle: Span, now: Moment) -> Self {
         Connection {
             socket,
@@ -110,7 +111,7 @@ impl<S> Connection<S> {
     /// A TCP socket that gives less than was asked for is empty, and an event follows when it is not. A UNIX socket may
     /// give what was sent in one piece and have more.
     pub(super) fn is_drained_by_short_read(&self) -> bool {
-        !matches!(self.peer, Peer::Unix(_)) && !self.flags.is_read_closed
+        !matches!(self.peer, Peer::Unix(_)) && !self.flags.is_read_closed && self.socket.is_drained_by_short_read()
     }
 
     pub(super) fn unsent(&self) -> usize {

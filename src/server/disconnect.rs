@@ -39,11 +39,13 @@ pub enum Disconnect {
     Stalled,
     /// The socket failed.
     Io(io::Error),
+    /// It and the server did not agree on how to encrypt, or one did not accept the other's certificate.
+    HandshakeFailed(io::Error),
 }
 
 impl Disconnect {
     /// What each is counted as.
-    pub(super) const WORDS: [&str; 12] = [
+    pub(super) const WORDS: [&str; 13] = [
         "peer_closed",
         "line_too_long",
         "wrong_protocol",
@@ -56,6 +58,7 @@ impl Disconnect {
         "outboxes_full",
         "stalled",
         "socket_error",
+        "handshake_failed",
     ];
 
     /// One of [`Disconnect::WORDS`].
@@ -73,6 +76,7 @@ impl Disconnect {
             Disconnect::OutboxesFull => "outboxes_full",
             Disconnect::Stalled => "stalled",
             Disconnect::Io(_) => "socket_error",
+            Disconnect::HandshakeFailed(_) => "handshake_failed",
         }
     }
 
@@ -82,7 +86,8 @@ impl Disconnect {
             Disconnect::LineTooLong
             | Disconnect::WrongProtocol(_)
             | Disconnect::TooManyConnections
-            | Disconnect::SessionTaken { .. } => Leave::Read,
+            | Disconnect::SessionTaken { .. }
+            | Disconnect::HandshakeFailed(_) => Leave::Read,
             Disconnect::InboxesFull
             | Disconnect::Idle
             | Disconnect::OutboxFull
@@ -108,6 +113,7 @@ impl fmt::Display for Disconnect {
             Disconnect::OutboxesFull => f.write_str("total output limit exceeded; this connection held the most"),
             Disconnect::Stalled => f.write_str("output stalled: the peer read nothing for the stall limit"),
             Disconnect::Io(error) => write!(f, "socket error: {error}"),
+            Disconnect::HandshakeFailed(error) => write!(f, "handshake failed: {error}"),
         }
     }
 }

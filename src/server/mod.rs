@@ -22,16 +22,17 @@ mod outbox;
 mod output;
 mod recorder;
 mod sessions;
+mod socket;
 mod throttle;
 mod timers;
 mod turn;
 mod watchers;
 
-use std::io::{self, Read, Write};
-use std::net::IpAddr;
+use std::io;
 
 pub use self::disconnect::Disconnect;
 pub use self::limits::Limits;
+pub use self::socket::{Credentials, Handshake, Socket};
 
 use self::connections::Connections;
 use self::horizon::Horizon;
@@ -41,22 +42,6 @@ use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats, TokenBlock};
 use crate::time::Moment;
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Reason, Reply};
-
-/// What the server needs of a socket. Reading and writing never wait: they fail with
-/// [`WouldBlock`](io::ErrorKind::WouldBlock), and [`Server::ready`] is called when they may succeed.
-pub trait Socket: Read + Write {
-    /// Says to the peer that nothing more comes, while what it sends can still be read.
-    ///
-    /// # Errors
-    /// Those of the system; the connection is then simply closed.
-    fn close_write(&mut self) -> io::Result<()>;
-
-    /// The address that its listener listens on, unless that is a socket file or all addresses. Whoever comes from it is on
-    /// this machine, as are those with a loopback address.
-    fn own_ip(&self) -> Option<IpAddr> {
-        None
-    }
-}
 
 /// What is known of a socket since the last turn.
 #[derive(Clone, Copy, Debug, Default)]
