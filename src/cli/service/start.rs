@@ -140,7 +140,7 @@ pub(in crate::cli) fn run_daemon(args: &[OsString]) -> Result<(), Failure> {
         own.announce(addresses);
         let mut stdout = io::stdout().lock();
         let (listening, pid, log) = (announced(addresses), process::id(), log_file.display());
-        let _ = write!(stdout, "{listening}officer: process {pid}, log in {log}\n");
+        let _ = writeln!(stdout, "{listening}officer: process {pid}, log in {log}");
         let _ = stdout.flush();
         // The end of the pipe is what `officer start` waits for.
         if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
