@@ -34,6 +34,14 @@ pub(super) struct Options {
     #[command(flatten)]
     listen: ListenOptions,
 
+    /// Allow everybody on other machines to take locks; without it, and without users, only this machine can be listened to
+    #[arg(long, env = "OFFICER_OPEN", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    open: bool,
+
+    /// Allow clients on other machines to send secrets without TLS
+    #[arg(long, env = "OFFICER_PLAIN_SECRETS", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    plain_secrets: bool,
+
     /// What is logged
     #[arg(short, long, value_name = "LEVEL", env = "OFFICER_LOG_LEVEL", hide_env_values = true)]
     #[arg(ignore_case = true, default_value = "error")]
@@ -126,6 +134,8 @@ impl Options {
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
+            is_open: self.open,
+            has_plain_secrets: self.plain_secrets,
             listen: self.listen.listen(),
         }
     }
@@ -154,7 +164,7 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[Str
     let addresses = net.addresses();
     announce(&addresses);
     let warn = || {
-        for address in net.addresses_on_networks() {
+        for address in net.open_addresses() {
             log::warn!(
                 target: START,
                 "anybody who reaches {address} can take locks; keep strangers away with a firewall, or listen on 127.0.0.1",

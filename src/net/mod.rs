@@ -9,6 +9,7 @@ mod error;
 mod listen;
 mod listeners;
 mod manager;
+mod protection;
 mod signals;
 mod silence;
 mod socket;
@@ -35,6 +36,7 @@ pub(crate) use self::socket::Socket;
 use self::alarm::Alarm;
 use self::listeners::Listeners;
 use self::manager::Manager;
+use self::protection::Protection;
 use self::signals::Signals;
 use self::tokens::{TokenSource, Tokens};
 use crate::engine::{ConnectionKey, Stats};
@@ -48,6 +50,11 @@ use crate::time::{Moment, Span};
 pub struct Config {
     /// Where to listen: in one place at least.
     pub listen: Vec<Listen>,
+    /// Whether other machines may reach listeners where anybody can lock something. Without it such a listener is refused.
+    pub is_open: bool,
+    /// Whether other machines may reach listeners without TLS where clients can send secrets. Without it such a listener is
+    /// refused.
+    pub has_plain_secrets: bool,
     /// How TCP sockets are set up.
     pub tcp: TcpOptions,
     /// What clients may use.
@@ -66,8 +73,16 @@ impl Config {
     /// many descriptors needs a lower one, see [`descriptors`].
     pub fn new(listen: Listen) -> Self {
         let (tcp, limits) = (TcpOptions::default(), Limits::default());
-        let listen = vec![listen];
-        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false, state_dir: None }
+        Config {
+            listen: vec![listen],
+            is_open: false,
+            has_plain_secrets: false,
+            tcp,
+            limits,
+            turn_accepts_max: TURN_ACCEPTS_MAX,
+            stats: false,
+            state_dir: None,
+        }
     }
 
     /// Whether sockets that are passed need a name that says what they are for.
@@ -104,6 +119,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 pub struct Net {
     poll: Poll,
     listeners: Listeners,
+    protection: Protection,
     signals: Signals,
     alarm: Alarm,
     manager: Manager,
@@ -141,7 +157,9 @@ impl Net {
         open_source: impl FnOnce(Option<&Path>) -> Result<Box<dyn TokenSource>, TokensError>,
         tokens_left_min: u64,
     ) -> Result<Self, BindError> {
+        let protection = Protection::of(&config);
         let mut listeners = Listeners::bind(&config)?;
+        protection.check(listeners.places())?;
         let limits = Limits { silent_after: Some(config.tcp.silent_after()), ..config.limits };
         let poll = Poll::new()?;
         listeners.register(poll.registry())?;
@@ -155,6 +173,7 @@ impl Net {
         Ok(Net {
             poll,
             listeners,
+            protection,
             signals,
             alarm,
             manager: Manager::of_environment(),
@@ -174,7 +193,7 @@ impl Net {
         if let Some(directory) = &config.state_dir {
             tokens::check(directory)?;
         }
-        Listeners::check(config, old).map(|_| ())
+        Protection::of(config).check(Listeners::check(config, old)?.into_iter())
     }
 
     /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket. Listeners
@@ -187,10 +206,11 @@ impl Net {
         }
     }
 
-    /// Those of its addresses that other machines can reach, as URLs.
+    /// Those of its addresses where anybody on other machines can take locks, as URLs.
     #[cfg(feature = "cli")]
-    pub(crate) fn addresses_on_networks(&self) -> Vec<String> {
-        self.listeners.places().filter(|place| !place.is_loopback()).map(|place| place.to_string()).collect()
+    pub(crate) fn open_addresses(&self) -> Vec<String> {
+        let places = self.listeners.places().filter(|place| self.protection.is_open_to_all() && !place.is_loopback());
+        places.map(|place| place.to_string()).collect()
     }
 
     /// Serves clients until SIGTERM or SIGINT, or until `on_hangup`, which is called at each SIGHUP, breaks. A service
