@@ -21,7 +21,7 @@ use super::log_output::LogOutput;
 use crate::console::Failure;
 use crate::console::announce;
 use crate::console::values::Seconds;
-use crate::net::{BindError, Config, Limits, Net, descriptors};
+use crate::net::{BindError, Config, Limits, Net, Reload, descriptors};
 
 /// The target of warnings about how the server was started, which are shown at every log level.
 const START: &str = "officer::start";
@@ -141,15 +141,47 @@ impl Options {
     }
 }
 
-/// Runs the server until a signal ends it. `args` are those that the options were made of.
-pub(super) fn run(options: Options, args: &[OsString]) -> Result<(), Failure> {
-    let changed = changed::in_arguments(args);
-    serve(options, &changed, announce)
+/// Where a server runs: who is told what happens to it.
+pub(super) trait Host {
+    /// It listens on these.
+    fn listening(&mut self, addresses: &[String]);
+
+    /// A reload begins, or is over.
+    fn reload(&mut self, _: Reload<'_>) {}
 }
 
-/// Runs the server, and tells whoever started it where it listens by `announce`. `changed` are the options that don't have
-/// their defaults.
-pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[String])) -> Result<(), Failure> {
+/// A process in the foreground.
+struct Foreground;
+
+impl Host for Foreground {
+    fn listening(&mut self, addresses: &[String]) {
+        announce(addresses);
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
+pub(super) struct RunOptions {
+    #[command(flatten)]
+    pub(super) server: Options,
+
+    /// Check options, files and addresses, and exit: with 0 if the server could start. An address in use is taken for that of
+    /// the server that this one would replace
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs the server until a signal ends it. `args` are those that the options were made of.
+pub(super) fn run(options: RunOptions, args: &[OsString]) -> Result<(), Failure> {
+    if options.check {
+        return options.server.check(None);
+    }
+    let changed = changed::in_arguments(args);
+    serve(options.server, &changed, &mut Foreground)
+}
+
+/// Runs the server, and tells its host about it. `changed` are the options that don't have their defaults.
+pub(super) fn serve(options: Options, changed: &str, host: &mut impl Host) -> Result<(), Failure> {
     allocator::return_what_is_free();
     let log_level = options.log_level.into();
     log_to_stderr(log_level);
@@ -162,7 +194,7 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[Str
     let contradictions = contradictions(&config, log_level, descriptors);
     let mut net = Net::bind(config).map_err(failed)?;
     let addresses = net.addresses();
-    announce(&addresses);
+    host.listening(&addresses);
     let warn = || {
         for address in net.open_addresses() {
             log::warn!(
@@ -178,22 +210,25 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[Str
         log_file.take_stderr()?;
     }
     let options = if changed.is_empty() { "the defaults" } else { changed };
-    log::info!("officer {} listens on {}; options: {options}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
+    let version = env!("CARGO_PKG_VERSION");
+    log::info!("officer {version} listens on {}; options: {options}", addresses.join(", "));
     warn();
     // Asked now: later the terminal may be closed.
     let has_terminal = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
-    net.run(|| on_hangup(log_file.as_mut(), has_terminal)).map_err(Failure::Run)
-}
-
-/// SIGHUP asks to reopen the log file, if there is one. Otherwise it means that the terminal is closed, and ends a server
-/// that has one, as it always did; a server without a terminal, as under a service manager, goes on.
-fn on_hangup(log_file: Option<&mut LogFile>, has_terminal: bool) -> ControlFlow<()> {
-    match log_file {
-        Some(log_file) => log_file.reopen(),
-        None if has_terminal => return ControlFlow::Break(()),
-        None => log::info!("SIGHUP has no effect: there is no log file to reopen"),
-    }
-    ControlFlow::Continue(())
+    let ends_on_hangup = has_terminal && log_file.is_none() && !net.has_something_to_reload();
+    let has_effect = log_file.is_some() || net.has_something_to_reload();
+    let on_reload = |reload: Reload<'_>| {
+        match reload {
+            Reload::Begins if ends_on_hangup => return ControlFlow::Break(()),
+            Reload::Begins if !has_effect => log::info!("SIGHUP has no effect: there is no file to read or open again"),
+            // First, so that the log of the reload is in the new file.
+            Reload::Begins => log_file.iter_mut().for_each(LogFile::reopen),
+            Reload::Over(_) => {}
+        }
+        host.reload(reload);
+        ControlFlow::Continue(())
+    };
+    net.run(on_reload).map_err(Failure::Run)
 }
 
 fn log_to_stderr(level: LevelFilter) {

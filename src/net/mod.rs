@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-pub use self::error::RunError;
+pub use self::error::{ReloadError, RunError};
 pub use self::listen::{BindError, Listen, TcpOptions};
 pub use self::tokens::TokensError;
 pub use crate::server::Limits;
@@ -113,6 +113,15 @@ const EVENTS_MAX: usize = 256;
 
 /// How long replies that are already decided may take to be written at the end.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
+
+/// What happens at SIGHUP.
+#[derive(Clone, Copy, Debug)]
+pub enum Reload<'a> {
+    /// Nothing is read yet.
+    Begins,
+    /// Everything was read and is used from now on, or nothing has changed for this reason.
+    Over(Result<(), &'a ReloadError>),
+}
 
 /// A server that listens.
 #[derive(Debug)]
@@ -213,12 +222,18 @@ impl Net {
         places.map(|place| place.to_string()).collect()
     }
 
-    /// Serves clients until SIGTERM or SIGINT, or until `on_hangup`, which is called at each SIGHUP, breaks. A service
-    /// manager that started this process is told that it is ready, that it is alive, and when it ends.
+    /// Whether a reload does something.
+    pub fn has_something_to_reload(&self) -> bool {
+        false
+    }
+
+    /// Serves clients until SIGTERM or SIGINT, or until `on_reload` breaks, which is called when a reload begins, at SIGHUP,
+    /// and when it is over. A service manager that started this process is told that it is ready, that it is alive, and when
+    /// it ends.
     ///
     /// # Errors
     /// [`RunError`], after which all locks are free.
-    pub fn run(&mut self, mut on_hangup: impl FnMut() -> ControlFlow<()>) -> Result<(), RunError> {
+    pub fn run(&mut self, mut on_reload: impl FnMut(Reload<'_>) -> ControlFlow<()>) -> Result<(), RunError> {
         self.tokens.log_source();
         self.manager.ready(&self.addresses().join(", "));
         let mut events = Events::with_capacity(EVENTS_MAX);
@@ -230,7 +245,7 @@ impl Net {
             for event in &events {
                 reported += 1;
                 match event.token() {
-                    SIGNALS => is_told_to_end |= self.take_signals(&mut on_hangup).is_break(),
+                    SIGNALS => is_told_to_end |= self.take_signals(&mut on_reload).is_break(),
                     ALARM => self.alarm.went_off(),
                     // The end of the turn has a look.
                     TOKENS => {}
@@ -302,17 +317,24 @@ impl Net {
     }
 
     /// Breaks when a signal came that asks us to end.
-    fn take_signals(&mut self, on_hangup: &mut impl FnMut() -> ControlFlow<()>) -> ControlFlow<()> {
+    fn take_signals(&mut self, on_reload: &mut impl FnMut(Reload<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
         let asked = self.signals.take();
         if asked.end {
             return ControlFlow::Break(());
         }
         if asked.hangup {
             self.manager.reloading();
-            on_hangup()?;
-            self.manager.ready(&self.addresses().join(", "));
+            on_reload(Reload::Begins)?;
+            let result = self.reload();
+            on_reload(Reload::Over(result.as_ref().map(|()| ())))?;
+            self.manager.reloaded(&self.addresses().join(", "), result.is_ok());
         }
         ControlFlow::Continue(())
+    }
+
+    /// Reads again what can be read again. After an error everything is as before.
+    fn reload(&mut self) -> Result<(), ReloadError> {
+        Ok(())
     }
 
     /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.
