@@ -26,7 +26,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 pub use self::error::RunError;
 pub use self::listen::{BindError, Listen, TcpOptions};
 pub use self::tokens::TokensError;
-pub use crate::server::Limits;
+pub use crate::server::{Access, BadUsers, Limits};
 
 pub(crate) use self::listen::Listener;
 pub(crate) use self::socket::Socket;
