@@ -28,7 +28,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 pub use self::error::{ReloadError, RunError};
 pub use self::listen::{BindError, Listen, TcpOptions};
 pub use self::tokens::TokensError;
-pub use crate::server::Limits;
+pub use crate::server::{Access, BadUsers, Limits};
 
 pub(crate) use self::listen::Listener;
 pub(crate) use self::socket::Socket;
@@ -119,8 +119,8 @@ const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 pub enum Reload<'a> {
     /// Nothing is read yet.
     Begins,
-    /// Everything was read and is used from now on, or nothing has changed for this reason.
-    Over(Result<(), &'a ReloadError>),
+    /// Everything was read and is used from now on; or nothing has changed, for this reason.
+    Over(Option<&'a ReloadError>),
 }
 
 /// A server that listens.
@@ -326,7 +326,7 @@ impl Net {
             self.manager.reloading();
             on_reload(Reload::Begins)?;
             let result = self.reload();
-            on_reload(Reload::Over(result.as_ref().map(|()| ())))?;
+            on_reload(Reload::Over(result.as_ref().err()))?;
             self.manager.reloaded(&self.addresses().join(", "), result.is_ok());
         }
         ControlFlow::Continue(())

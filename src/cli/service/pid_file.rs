@@ -172,9 +172,9 @@ impl PidFile {
         let Some((info, _)) = &mut self.info else { return };
         match reload {
             Reload::Begins => info.reloads_begun += 1,
-            Reload::Over(result) => {
+            Reload::Over(error) => {
                 info.reloads = info.reloads_begun;
-                info.refused = result.err().map(ToString::to_string);
+                info.refused = error.map(ToString::to_string);
             }
         }
         self.write_info();
