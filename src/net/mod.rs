@@ -16,6 +16,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod users;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
@@ -28,7 +29,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 pub use self::error::{ReloadError, RunError};
 pub use self::listen::{BindError, Listen, TcpOptions};
 pub use self::tokens::TokensError;
-pub use crate::server::{Access, BadUsers, Limits};
+pub use self::users::UsersError;
+pub use crate::server::{BadUsers, Limits};
 
 pub(crate) use self::listen::Listener;
 pub(crate) use self::socket::Socket;
@@ -40,7 +42,7 @@ use self::protection::Protection;
 use self::signals::Signals;
 use self::tokens::{TokenSource, Tokens};
 use crate::engine::{ConnectionKey, Stats};
-use crate::server::{Readiness, Server};
+use crate::server::{Access, LOG_TARGET, Readiness, Server};
 use crate::slots::Key;
 use crate::time::{Moment, Span};
 
@@ -50,6 +52,8 @@ use crate::time::{Moment, Span};
 pub struct Config {
     /// Where to listen: in one place at least.
     pub listen: Vec<Listen>,
+    /// The file of users. None: everybody may lock everything.
+    pub users: Option<PathBuf>,
     /// Whether other machines may reach listeners where anybody can lock something. Without it such a listener is refused.
     pub is_open: bool,
     /// Whether other machines may reach listeners without TLS where clients can send secrets. Without it such a listener is
@@ -75,6 +79,7 @@ impl Config {
         let (tcp, limits) = (TcpOptions::default(), Limits::default());
         Config {
             listen: vec![listen],
+            users: None,
             is_open: false,
             has_plain_secrets: false,
             tcp,
@@ -87,7 +92,20 @@ impl Config {
 
     /// Whether sockets that are passed need a name that says what they are for.
     fn must_be_named(&self) -> bool {
-        false
+        self.users.is_some()
+    }
+
+    /// Fails if something in it contradicts the rest.
+    fn check(&self) -> Result<(), BindError> {
+        match self.users.is_some() && self.limits.kick_from_anywhere {
+            true => Err(BindError::KickFromAnywhere),
+            false => Ok(()),
+        }
+    }
+
+    /// Reads the users. Without a file there are none.
+    fn access(&self) -> Result<Access, UsersError> {
+        self.users.as_deref().map_or_else(|| Ok(Access::default()), users::read)
     }
 }
 
@@ -137,8 +155,9 @@ pub struct Net {
     start: Instant,
     /// The time of the last turn.
     last_turn: Moment,
-    turn_accepts_max: usize,
     stats: Option<StatsLine>,
+    /// As it was at the start, for reloads.
+    config: Config,
 }
 
 /// What is known of a poll that has returned, but for its events.
@@ -166,10 +185,12 @@ impl Net {
         open_source: impl FnOnce(Option<&Path>) -> Result<Box<dyn TokenSource>, TokensError>,
         tokens_left_min: u64,
     ) -> Result<Self, BindError> {
-        let protection = Protection::of(&config);
+        config.check()?;
+        let access = config.access()?;
+        let protection = Protection::of(&config, &access);
         let mut listeners = Listeners::bind(&config)?;
         protection.check(listeners.places())?;
-        let limits = Limits { silent_after: Some(config.tcp.silent_after()), ..config.limits };
+        let limits = Limits { silent_after: Some(config.tcp.silent_after()), ..config.limits.clone() };
         let poll = Poll::new()?;
         listeners.register(poll.registry())?;
         let mut signals = Signals::listen()?;
@@ -179,6 +200,8 @@ impl Net {
         let source = open_source(config.state_dir.as_deref())?;
         let waker = Waker::new(poll.registry(), TOKENS)?;
         let (tokens, block) = Tokens::begin(source, waker, tokens_left_min)?;
+        let mut server = Server::new(limits, block);
+        server.set_access(access);
         Ok(Net {
             poll,
             listeners,
@@ -187,11 +210,11 @@ impl Net {
             alarm,
             manager: Manager::of_environment(),
             tokens,
-            server: Server::new(limits, block),
+            server,
             start: Instant::now(),
             last_turn: Moment::START,
-            turn_accepts_max: config.turn_accepts_max,
             stats: config.stats.then(StatsLine::default),
+            config,
         })
     }
 
@@ -202,7 +225,9 @@ impl Net {
         if let Some(directory) = &config.state_dir {
             tokens::check(directory)?;
         }
-        Protection::of(config).check(Listeners::check(config, old)?.into_iter())
+        config.check()?;
+        let protection = Protection::of(config, &config.access()?);
+        protection.check(Listeners::check(config, old)?.into_iter())
     }
 
     /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket. Listeners
@@ -224,7 +249,7 @@ impl Net {
 
     /// Whether a reload does something.
     pub fn has_something_to_reload(&self) -> bool {
-        false
+        self.config.users.is_some()
     }
 
     /// Serves clients until SIGTERM or SIGINT, or until `on_reload` breaks, which is called when a reload begins, at SIGHUP,
@@ -258,7 +283,7 @@ impl Net {
             }
             // With as many events as there is room for, others may be left.
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
-            self.listeners.accept(&mut self.server, self.poll.registry(), self.turn_accepts_max, now);
+            self.listeners.accept(&mut self.server, self.poll.registry(), self.config.turn_accepts_max, now);
             self.server.turn(now);
             self.server.ended(self.now());
             if self.server.wants_tokens()
@@ -334,7 +359,26 @@ impl Net {
 
     /// Reads again what can be read again. After an error everything is as before.
     fn reload(&mut self) -> Result<(), ReloadError> {
-        Ok(())
+        if !self.has_something_to_reload() {
+            return Ok(());
+        }
+        let reloaded = self.reload_users();
+        match &reloaded {
+            Ok(users) => log::info!(target: LOG_TARGET, "reloaded: {users} users"),
+            Err(error) => log::error!(target: LOG_TARGET, "not reloaded, the server goes on as before: {error}"),
+        }
+        reloaded.map(|_| ())
+    }
+
+    /// Returns how many there are.
+    fn reload_users(&mut self) -> Result<usize, ReloadError> {
+        let access = self.config.access()?;
+        let protection = Protection::of(&self.config, &access);
+        protection.check(self.listeners.places())?;
+        self.protection = protection;
+        let users = access.users();
+        self.server.set_access(access);
+        Ok(users)
     }
 
     /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.

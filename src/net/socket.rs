@@ -7,6 +7,7 @@ use mio::event::Source;
 use mio::net::UnixStream;
 
 use super::silence::TcpSocket;
+use crate::server::Credentials;
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -35,12 +36,35 @@ impl crate::server::Socket for Socket {
         }
     }
 
+    fn credentials(&self) -> Credentials {
+        match self {
+            Socket::Tcp(_) => Credentials::default(),
+            Socket::Unix(stream) => of_peer(stream),
+        }
+    }
+
     fn own_ip(&self) -> Option<IpAddr> {
         match self {
             Socket::Tcp(socket) => socket.own_ip(),
             Socket::Unix(_) => None,
         }
     }
+}
+
+/// The user and the group of the process at the other end when it connected. A peer that the system says nothing about is
+/// nobody.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn of_peer(stream: &UnixStream) -> Credentials {
+    let peer = rustix::net::sockopt::socket_peercred(stream);
+    peer.map_or_else(
+        |_| Credentials::default(),
+        |peer| Credentials { uid: Some(peer.uid.as_raw()), gid: Some(peer.gid.as_raw()), names: Vec::new() },
+    )
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn of_peer(_: &UnixStream) -> Credentials {
+    Credentials::default()
 }
 
 impl Read for Socket {
