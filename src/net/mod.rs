@@ -13,6 +13,11 @@ mod silence;
 mod socket;
 #[cfg(test)]
 mod tests;
+#[cfg(not(feature = "unstable"))]
+mod tls;
+#[cfg(feature = "unstable")]
+#[doc(hidden)]
+pub mod tls;
 mod tokens;
 
 use std::io::{self, ErrorKind};
@@ -25,6 +30,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use self::error::RunError;
 pub use self::listen::{BindError, Listen, TcpOptions};
+pub use self::tls::{ClientAuth, TlsError, TlsOptions};
 pub use self::tokens::TokensError;
 pub use crate::server::Limits;
 

@@ -74,6 +74,8 @@ pub(super) struct Flags {
     pub(super) is_listed: bool,
     /// It is on the list of those to be flushed.
     pub(super) is_dirty: bool,
+    /// It is not known yet that its handshake is done, if it has one.
+    pub(super) is_handshaking: bool,
     /// It was refused for lack of room, and stays only until its error is sent.
     pub(super) is_turned_away: bool,
     /// It has sent a line that does not belong to another protocol.
@@ -104,7 +106,7 @@ impl<S: Socket> Connection<S> {
             max_idle,
             deadline: None,
             phase: Phase::Open,
-            flags: Flags::default(),
+            flags: Flags { is_handshaking: true, ..Flags::default() },
         }
     }
 
