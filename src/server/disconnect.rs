@@ -86,8 +86,8 @@ impl Disconnect {
             Disconnect::LineTooLong
             | Disconnect::WrongProtocol(_)
             | Disconnect::TooManyConnections
-            | Disconnect::SessionTaken { .. }
-            | Disconnect::HandshakeFailed(_) => Leave::Read,
+            | Disconnect::HandshakeFailed(_)
+            | Disconnect::SessionTaken { .. } => Leave::Read,
             Disconnect::InboxesFull
             | Disconnect::Idle
             | Disconnect::OutboxFull
