@@ -1,7 +1,7 @@
 //! An accepted connection, of any kind.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 
 use mio::event::Source;
 use mio::net::UnixStream;
@@ -35,6 +35,10 @@ impl Socket {
 impl crate::server::Socket for TcpSocket {
     fn close_write(&mut self) -> io::Result<()> {
         self.stream().shutdown(Shutdown::Write)
+    }
+
+    fn own_ip(&self) -> Option<IpAddr> {
+        self.inherited_ip()
     }
 }
 
@@ -73,6 +77,14 @@ impl crate::server::Socket for Socket {
         match self {
             Socket::Tcp(_) | Socket::Unix(_) => 0,
             Socket::Tls(socket) => socket.unsent(),
+        }
+    }
+
+    fn own_ip(&self) -> Option<IpAddr> {
+        match self {
+            Socket::Tcp(socket) => socket.own_ip(),
+            Socket::Unix(_) => None,
+            Socket::Tls(socket) => socket.own_ip(),
         }
     }
 }

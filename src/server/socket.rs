@@ -1,6 +1,7 @@
 //! What the server needs of a socket.
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 
 /// What the server needs of a socket. Reading and writing never wait: they fail with
 /// [`WouldBlock`](io::ErrorKind::WouldBlock), and [`Server::ready`](super::Server::ready) is called when they may succeed.
@@ -38,6 +39,12 @@ pub trait Socket: Read + Write {
     /// Bytes of its own that the system has not taken, in addition to what was written: of the handshake, for example.
     fn unsent(&self) -> usize {
         0
+    }
+
+    /// The address that its listener listens on, unless that is a socket file or all addresses. Whoever comes from it is on
+    /// this machine, as are those with a loopback address.
+    fn own_ip(&self) -> Option<IpAddr> {
+        None
     }
 }
 

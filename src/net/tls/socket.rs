@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
@@ -333,6 +334,10 @@ impl<S: Socket> Socket for TlsSocket<S> {
             State::Failed | State::Clear => self.raw.is_drained_by_short_read(),
             State::Handshaking | State::Open | State::WriteClosed => self.is_drained,
         }
+    }
+
+    fn own_ip(&self) -> Option<IpAddr> {
+        self.raw.own_ip()
     }
 
     fn unsent(&self) -> usize {
