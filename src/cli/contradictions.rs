@@ -91,6 +91,7 @@ mod tests {
             turn_accepts_max: 1,
             stats: false,
             state_dir: None,
+            tls: None,
         }
     }
 

@@ -18,6 +18,7 @@ use super::limits::LimitOptions;
 use super::listen::ListenOptions;
 use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
+use super::tls::TlsFlags;
 use crate::console::Failure;
 use crate::console::announce;
 use crate::console::values::Seconds;
@@ -61,6 +62,9 @@ pub(super) struct Options {
 
     #[command(flatten)]
     limits: LimitOptions,
+
+    #[command(flatten)]
+    tls: TlsFlags,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -90,6 +94,7 @@ impl Options {
         for path in [&mut self.log_file, &mut self.state_dir].into_iter().flatten() {
             *path = path::absolute(&*path)?;
         }
+        self.tls.make_absolute()?;
         self.listen.make_absolute()
     }
 
@@ -126,6 +131,7 @@ impl Options {
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
+            tls: self.tls.options(),
             listen: self.listen.listen(),
         }
     }
@@ -150,6 +156,7 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[Str
     let failed = options.failed();
     let config = options.config(descriptors);
     let contradictions = contradictions(&config, log_level, descriptors);
+    let has_tls = config.tls.is_some();
     let mut net = Net::bind(config).map_err(failed)?;
     let addresses = net.addresses();
     announce(&addresses);
@@ -160,6 +167,7 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[Str
                 "anybody who reaches {address} can take locks; keep strangers away with a firewall, or listen on 127.0.0.1",
             );
         }
+        net.tls_warnings().iter().for_each(|warning| log::warn!(target: START, "{warning}"));
         contradictions.iter().for_each(|contradiction| log::warn!(target: START, "{contradiction}"));
     };
     if let Some(log_file) = &mut log_file {
@@ -172,14 +180,15 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[Str
     warn();
     // Asked now: later the terminal may be closed.
     let has_terminal = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
-    net.run(|| on_hangup(log_file.as_mut(), has_terminal)).map_err(Failure::Run)
+    net.run(|| on_hangup(log_file.as_mut(), has_tls, has_terminal)).map_err(Failure::Run)
 }
 
-/// SIGHUP asks to reopen the log file, if there is one. Otherwise it means that the terminal is closed, and ends a server
+/// SIGHUP asks to reopen the log file, if there is one, and to read the files for TLS again. Otherwise it means that the terminal is closed, and ends a server
 /// that has one, as it always did; a server without a terminal, as under a service manager, goes on.
-fn on_hangup(log_file: Option<&mut LogFile>, has_terminal: bool) -> ControlFlow<()> {
+fn on_hangup(log_file: Option<&mut LogFile>, has_tls: bool, has_terminal: bool) -> ControlFlow<()> {
     match log_file {
         Some(log_file) => log_file.reopen(),
+        None if has_tls => {}
         None if has_terminal => return ControlFlow::Break(()),
         None => log::info!("SIGHUP has no effect: there is no log file to reopen"),
     }

@@ -65,6 +65,8 @@ pub struct Config {
     /// The directory of the file that tokens are reserved in, which must exist. None: they come from the clock, and can
     /// repeat if it is set back before a restart.
     pub state_dir: Option<PathBuf>,
+    /// The certificate and key for listeners with TLS.
+    pub tls: Option<TlsOptions>,
 }
 
 impl Config {
@@ -73,12 +75,12 @@ impl Config {
     pub fn new(listen: Listen) -> Self {
         let (tcp, limits) = (TcpOptions::default(), Limits::default());
         let listen = vec![listen];
-        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false, state_dir: None }
+        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false, state_dir: None, tls: None }
     }
 
     /// Whether sockets that are passed need a name that says what they are for.
     fn must_be_named(&self) -> bool {
-        false
+        self.tls.is_some()
     }
 }
 
@@ -119,6 +121,7 @@ pub struct Net {
     /// The time of the last turn.
     last_turn: Moment,
     turn_accepts_max: usize,
+    tls: Option<TlsOptions>,
     stats: Option<StatsLine>,
 }
 
@@ -169,6 +172,7 @@ impl Net {
             start: Instant::now(),
             last_turn: Moment::START,
             turn_accepts_max: config.turn_accepts_max,
+            tls: config.tls,
             stats: config.stats.then(StatsLine::default),
         })
     }
@@ -229,6 +233,7 @@ impl Net {
             }
             // With as many events as there is room for, others may be left.
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
+            self.listeners.begin_turn();
             self.listeners.accept(&mut self.server, self.poll.registry(), self.turn_accepts_max, now);
             self.server.turn(now);
             self.server.ended(self.now());
@@ -296,9 +301,29 @@ impl Net {
         if asked.hangup {
             self.manager.reloading();
             on_hangup()?;
+            self.reload_tls();
             self.manager.ready(&self.addresses().join(", "));
         }
         ControlFlow::Continue(())
+    }
+
+    /// Reads the files for TLS again. If they are not good, what was read before stays.
+    fn reload_tls(&mut self) {
+        match self.tls.as_ref().map(TlsOptions::load) {
+            None => {}
+            Some(Ok(tls)) => {
+                tls.warnings().iter().for_each(|warning| log::warn!("{warning}"));
+                self.listeners.set_tls(tls);
+                log::info!("the certificate and key for TLS are reloaded");
+            }
+            Some(Err(error)) => log::error!("the certificate and key for TLS stay as they were: {error}"),
+        }
+    }
+
+    /// What an operator should know about the certificate and key for TLS, each a line.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tls_warnings(&self) -> Vec<String> {
+        self.listeners.tls().map(|tls| tls.warnings().to_vec()).unwrap_or_default()
     }
 
     /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.
@@ -316,6 +341,7 @@ impl Net {
                     self.server.ready(connection_key(token), readiness(event));
                 }
             }
+            self.listeners.begin_turn();
             self.server.turn(self.now());
         }
         Ok(())
