@@ -9,6 +9,7 @@ mod error;
 mod listen;
 mod listeners;
 mod manager;
+mod protection;
 mod signals;
 mod silence;
 mod socket;
@@ -29,11 +30,11 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-pub use self::error::RunError;
+pub use self::error::{ReloadError, RunError};
 pub use self::listen::{BindError, Listen, TcpOptions};
 pub use self::tls::{ClientAuth, TlsError, TlsOptions};
 pub use self::tokens::TokensError;
-pub use crate::server::Limits;
+pub use crate::server::{Access, BadUsers, Limits};
 
 pub(crate) use self::listen::Listener;
 pub(crate) use self::socket::Socket;
@@ -41,6 +42,7 @@ pub(crate) use self::socket::Socket;
 use self::alarm::Alarm;
 use self::listeners::Listeners;
 use self::manager::Manager;
+use self::protection::Protection;
 use self::signals::Signals;
 use self::tokens::{TokenSource, Tokens};
 use crate::engine::{ConnectionKey, Stats};
@@ -54,6 +56,11 @@ use crate::time::{Moment, Span};
 pub struct Config {
     /// Where to listen: in one place at least.
     pub listen: Vec<Listen>,
+    /// Whether other machines may reach listeners where anybody can lock something. Without it such a listener is refused.
+    pub is_open: bool,
+    /// Whether other machines may reach listeners without TLS where clients can send secrets. Without it such a listener is
+    /// refused.
+    pub has_plain_secrets: bool,
     /// How TCP sockets are set up.
     pub tcp: TcpOptions,
     /// What clients may use.
@@ -74,8 +81,17 @@ impl Config {
     /// many descriptors needs a lower one, see [`descriptors`].
     pub fn new(listen: Listen) -> Self {
         let (tcp, limits) = (TcpOptions::default(), Limits::default());
-        let listen = vec![listen];
-        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false, state_dir: None, tls: None }
+        Config {
+            listen: vec![listen],
+            is_open: false,
+            has_plain_secrets: false,
+            tcp,
+            limits,
+            turn_accepts_max: TURN_ACCEPTS_MAX,
+            stats: false,
+            state_dir: None,
+            tls: None,
+        }
     }
 
     /// Whether sockets that are passed need a name that says what they are for.
@@ -107,11 +123,21 @@ const EVENTS_MAX: usize = 256;
 /// How long replies that are already decided may take to be written at the end.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
+/// What happens at SIGHUP.
+#[derive(Clone, Copy, Debug)]
+pub enum Reload<'a> {
+    /// Nothing is read yet.
+    Begins,
+    /// Everything was read and is used from now on; or nothing has changed, for this reason.
+    Over(Option<&'a ReloadError>),
+}
+
 /// A server that listens.
 #[derive(Debug)]
 pub struct Net {
     poll: Poll,
     listeners: Listeners,
+    protection: Protection,
     signals: Signals,
     alarm: Alarm,
     manager: Manager,
@@ -150,7 +176,9 @@ impl Net {
         open_source: impl FnOnce(Option<&Path>) -> Result<Box<dyn TokenSource>, TokensError>,
         tokens_left_min: u64,
     ) -> Result<Self, BindError> {
+        let protection = Protection::of(&config);
         let mut listeners = Listeners::bind(&config)?;
+        protection.check(listeners.places())?;
         let limits = Limits { silent_after: Some(config.tcp.silent_after()), ..config.limits };
         let poll = Poll::new()?;
         listeners.register(poll.registry())?;
@@ -164,6 +192,7 @@ impl Net {
         Ok(Net {
             poll,
             listeners,
+            protection,
             signals,
             alarm,
             manager: Manager::of_environment(),
@@ -184,7 +213,7 @@ impl Net {
         if let Some(directory) = &config.state_dir {
             tokens::check(directory)?;
         }
-        Listeners::check(config, old).map(|_| ())
+        Protection::of(config).check(Listeners::check(config, old)?.into_iter())
     }
 
     /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket. Listeners
@@ -197,18 +226,25 @@ impl Net {
         }
     }
 
-    /// Those of its addresses that other machines can reach, as URLs.
+    /// Those of its addresses where anybody on other machines can take locks, as URLs.
     #[cfg(feature = "cli")]
-    pub(crate) fn addresses_on_networks(&self) -> Vec<String> {
-        self.listeners.places().filter(|place| !place.is_loopback()).map(|place| place.to_string()).collect()
+    pub(crate) fn open_addresses(&self) -> Vec<String> {
+        let places = self.listeners.places().filter(|place| self.protection.is_open_to_all() && !place.is_loopback());
+        places.map(|place| place.to_string()).collect()
     }
 
-    /// Serves clients until SIGTERM or SIGINT, or until `on_hangup`, which is called at each SIGHUP, breaks. A service
-    /// manager that started this process is told that it is ready, that it is alive, and when it ends.
+    /// Whether a reload does something.
+    pub fn has_something_to_reload(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Serves clients until SIGTERM or SIGINT, or until `on_reload` breaks, which is called when a reload begins, at SIGHUP,
+    /// and when it is over. A service manager that started this process is told that it is ready, that it is alive, and when
+    /// it ends.
     ///
     /// # Errors
     /// [`RunError`], after which all locks are free.
-    pub fn run(&mut self, mut on_hangup: impl FnMut() -> ControlFlow<()>) -> Result<(), RunError> {
+    pub fn run(&mut self, mut on_reload: impl FnMut(Reload<'_>) -> ControlFlow<()>) -> Result<(), RunError> {
         self.tokens.log_source();
         self.manager.ready(&self.addresses().join(", "));
         let mut events = Events::with_capacity(EVENTS_MAX);
@@ -220,7 +256,7 @@ impl Net {
             for event in &events {
                 reported += 1;
                 match event.token() {
-                    SIGNALS => is_told_to_end |= self.take_signals(&mut on_hangup).is_break(),
+                    SIGNALS => is_told_to_end |= self.take_signals(&mut on_reload).is_break(),
                     ALARM => self.alarm.went_off(),
                     // The end of the turn has a look.
                     TOKENS => {}
@@ -293,31 +329,34 @@ impl Net {
     }
 
     /// Breaks when a signal came that asks us to end.
-    fn take_signals(&mut self, on_hangup: &mut impl FnMut() -> ControlFlow<()>) -> ControlFlow<()> {
+    fn take_signals(&mut self, on_reload: &mut impl FnMut(Reload<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
         let asked = self.signals.take();
         if asked.end {
             return ControlFlow::Break(());
         }
         if asked.hangup {
             self.manager.reloading();
-            on_hangup()?;
-            self.reload_tls();
-            self.manager.ready(&self.addresses().join(", "));
+            on_reload(Reload::Begins)?;
+            let result = self.reload();
+            match &result {
+                Ok(()) if self.has_something_to_reload() => log::info!("reloaded"),
+                Ok(()) => {}
+                Err(error) => log::error!("reload refused, everything stays as it was: {error}"),
+            }
+            on_reload(Reload::Over(result.as_ref().err()))?;
+            self.manager.reloaded(&self.addresses().join(", "), result.is_ok());
         }
         ControlFlow::Continue(())
     }
 
-    /// Reads the files for TLS again. If they are not good, what was read before stays.
-    fn reload_tls(&mut self) {
-        match self.tls.as_ref().map(TlsOptions::load) {
-            None => {}
-            Some(Ok(tls)) => {
-                tls.warnings().iter().for_each(|warning| log::warn!("{warning}"));
-                self.listeners.set_tls(tls);
-                log::info!("the certificate and key for TLS are reloaded");
-            }
-            Some(Err(error)) => log::error!("the certificate and key for TLS stay as they were: {error}"),
+    /// Reads again what can be read again. After an error everything is as before.
+    fn reload(&mut self) -> Result<(), ReloadError> {
+        let tls = self.tls.as_ref().map(TlsOptions::load).transpose().map_err(ReloadError::Tls)?;
+        if let Some(tls) = tls {
+            tls.warnings().iter().for_each(|warning| log::warn!("{warning}"));
+            self.listeners.set_tls(tls);
         }
+        Ok(())
     }
 
     /// What an operator should know about the certificate and key for TLS, each a line.

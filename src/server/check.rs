@@ -14,7 +14,21 @@ impl<S: Socket> Server<S> {
         self.engine.check_all();
         self.connections.check_all();
         self.check_sessions();
+        self.check_roles();
         assert!(self.spare.is_empty(), "the spare list is only memory");
+    }
+
+    fn check_roles(&self) {
+        self.connections.roles.check(|role| {
+            let connections = self.connections.iter().filter(|(_, connection)| connection.role == Some(role)).count();
+            (connections, self.sessions.iter().filter(|(_, record)| record.role == role).count())
+        });
+        let strangers = self.connections.iter().filter(|(_, connection)| connection.role.is_none()).count();
+        assert_eq!(strangers, self.connections.strangers, "the number of those who have not said who they are");
+        for (_, connection) in self.connections.iter() {
+            let is_restricted = connection.role.is_some_and(|role| self.connections.roles.is_restricted(role));
+            assert_eq!(is_restricted, connection.flags.is_restricted, "a connection knows whether it is restricted");
+        }
     }
 
     fn check_sessions(&self) {

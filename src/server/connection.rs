@@ -1,6 +1,7 @@
 //! One connection: its socket, its buffers, and how far its life has come. Knows no commands.
 
 use super::Socket;
+use super::access::RoleKey;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
 use crate::engine::SessionKey;
@@ -31,6 +32,8 @@ pub(super) struct Connection<S> {
     pub(super) deadline: Option<DeadlineKey>,
     pub(super) phase: Phase,
     pub(super) flags: Flags,
+    /// Who it is. None: a stranger, who has not said so yet.
+    pub(super) role: Option<RoleKey>,
 }
 
 /// The way of a connection, in this order.
@@ -82,6 +85,8 @@ pub(super) struct Flags {
     pub(super) is_ours: bool,
     /// It wants fields that a command does not have to be errors.
     pub(super) is_strict: bool,
+    /// Some of its requests may have to be refused.
+    pub(super) is_restricted: bool,
     /// Its session can be resumed on another connection.
     pub(super) has_session: bool,
     /// The secret of its session is among what is not sent yet.
@@ -107,6 +112,7 @@ impl<S: Socket> Connection<S> {
             deadline: None,
             phase: Phase::Open,
             flags: Flags { is_handshaking: true, ..Flags::default() },
+            role: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::access::Roles;
 use super::buffers::Pool;
 use super::connection::{Connection, Leave, Phase};
 use super::farewell::Why;
@@ -44,6 +45,10 @@ pub(super) struct Connections<S> {
     pub(super) bytes_pushed: u64,
     /// Connections that were refused for lack of room, and stay only until their error is sent.
     pub(super) turned_away: usize,
+    /// Who may do what.
+    pub(super) roles: Roles,
+    /// Connections that have not said yet who they are.
+    pub(super) strangers: usize,
     /// The time of this turn.
     pub(super) now: Moment,
     pub(super) recorder: Recorder,
@@ -66,6 +71,8 @@ impl<S: Socket> Connections<S> {
             unsent: 0,
             bytes_pushed: 0,
             turned_away: 0,
+            roles: Roles::default(),
+            strangers: 0,
             now: Moment::START,
             recorder: Recorder::new(),
         }
@@ -74,6 +81,7 @@ impl<S: Socket> Connections<S> {
     pub(super) fn insert(&mut self, socket: S, peer: Peer) -> ConnectionKey {
         self.record(peer, Event::Opened, b"");
         let max_idle = self.max_idle();
+        self.strangers += 1;
         self.slots.insert(Connection::new(socket, peer, max_idle, self.now))
     }
 
@@ -97,6 +105,11 @@ impl<S: Socket> Connections<S> {
     /// Those that count against the limit: all but the refused ones.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.turned_away
+    }
+
+    /// Those of which it is known who they are.
+    pub(super) fn known_users(&self) -> usize {
+        self.slots.len() - self.strangers
     }
 
     /// All of them: as many as a poll can report.
@@ -171,7 +184,7 @@ impl<S: Socket> Connections<S> {
         let why = Why {
             text: why.to_string(),
             is_ordinary: matches!(why, Disconnect::PeerClosed),
-            ends_session: matches!(why, Disconnect::Kicked { .. }),
+            ends_session: Why::ends_session(&why),
         };
         self.record(peer, Event::Closed, why.text.as_bytes());
         self.doomed.push_back((key, why));
@@ -216,6 +229,10 @@ impl<S: Socket> Connections<S> {
         }
         if connection.flags.is_turned_away {
             self.turned_away -= 1;
+        }
+        match connection.role {
+            Some(role) => self.roles.on_connection_end(role),
+            None => self.strangers -= 1,
         }
     }
 }

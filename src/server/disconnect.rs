@@ -31,6 +31,12 @@ pub enum Disconnect {
         /// That connection.
         by: Peer,
     },
+    /// It did not prove who it says it is.
+    AuthFailed,
+    /// It asked for something before it said who it is.
+    NotAuthenticated,
+    /// Its user is no longer in the users file.
+    UserGone,
     /// It has too much unsent output.
     OutboxFull,
     /// All together have too much unsent output, and this one most.
@@ -45,7 +51,7 @@ pub enum Disconnect {
 
 impl Disconnect {
     /// What each is counted as.
-    pub(super) const WORDS: [&str; 13] = [
+    pub(super) const WORDS: [&str; 16] = [
         "peer_closed",
         "line_too_long",
         "wrong_protocol",
@@ -54,6 +60,9 @@ impl Disconnect {
         "idle",
         "kicked",
         "session_taken",
+        "auth_failed",
+        "not_authenticated",
+        "user_gone",
         "outbox_full",
         "outboxes_full",
         "stalled",
@@ -72,6 +81,9 @@ impl Disconnect {
             Disconnect::Idle => "idle",
             Disconnect::Kicked { .. } => "kicked",
             Disconnect::SessionTaken { .. } => "session_taken",
+            Disconnect::AuthFailed => "auth_failed",
+            Disconnect::NotAuthenticated => "not_authenticated",
+            Disconnect::UserGone => "user_gone",
             Disconnect::OutboxFull => "outbox_full",
             Disconnect::OutboxesFull => "outboxes_full",
             Disconnect::Stalled => "stalled",
@@ -82,10 +94,12 @@ impl Disconnect {
 
     pub(super) fn leave(&self) -> Leave {
         match self {
-            Disconnect::PeerClosed | Disconnect::Kicked { .. } => Leave::Sent,
+            Disconnect::PeerClosed | Disconnect::Kicked { .. } | Disconnect::UserGone => Leave::Sent,
             Disconnect::LineTooLong
             | Disconnect::WrongProtocol(_)
             | Disconnect::TooManyConnections
+            | Disconnect::AuthFailed
+            | Disconnect::NotAuthenticated
             | Disconnect::HandshakeFailed(_)
             | Disconnect::SessionTaken { .. } => Leave::Read,
             Disconnect::InboxesFull
@@ -109,6 +123,9 @@ impl fmt::Display for Disconnect {
             Disconnect::Idle => f.write_str("idle limit reached"),
             Disconnect::Kicked { by } => write!(f, "kicked by {by}"),
             Disconnect::SessionTaken { by } => write!(f, "its session was resumed by {by}"),
+            Disconnect::AuthFailed => f.write_str("authentication failed"),
+            Disconnect::NotAuthenticated => f.write_str("it did not say who it is"),
+            Disconnect::UserGone => f.write_str("its user is gone"),
             Disconnect::OutboxFull => f.write_str("output limit exceeded"),
             Disconnect::OutboxesFull => f.write_str("total output limit exceeded; this connection held the most"),
             Disconnect::Stalled => f.write_str("output stalled: the peer read nothing for the stall limit"),

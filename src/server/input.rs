@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use super::access::RoleKey;
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
 use super::inbox::Inbox;
@@ -19,6 +20,9 @@ use crate::wire::transcript::Event;
 /// Looking at more places or connections than this takes so long that it is not done for many requests in one turn. With
 /// very many, once takes milliseconds.
 const LOOKED_AT_AT_ONCE: u64 = 1000;
+
+/// The longest line of a connection that has not said yet who it is.
+const STRANGER_LINE_BYTES_MAX: usize = 1024;
 
 /// What one read gave.
 enum Input {
@@ -141,7 +145,10 @@ impl<S: Socket> Server<S> {
     /// Executes the whole lines in `bytes`, until the connection is to end or has too much unsent. The last `new` of the
     /// bytes were not there before.
     fn execute_lines(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
-        self.execute_each_line(key, bytes, new, scanner);
+        match self.connections.known(key).flags.is_restricted {
+            false => self.execute_each_line::<false>(key, bytes, new, scanner),
+            true => self.execute_each_line::<true>(key, bytes, new, scanner),
+        }
         self.count_lines(key);
     }
 
@@ -156,16 +163,28 @@ impl<S: Socket> Server<S> {
         }
     }
 
-    fn execute_each_line(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
+    /// `RESTRICTED`: some of the plain requests may have to be refused. A parameter, so that others pay nothing for it.
+    fn execute_each_line<const RESTRICTED: bool>(
+        &mut self,
+        key: ConnectionKey,
+        bytes: &[u8],
+        new: usize,
+        scanner: &mut LineScanner,
+    ) {
         let now = self.connections.now;
-        let is_strict = self.connections.known(key).flags.is_strict;
+        let connection = self.connections.known(key);
+        // A stranger's lines are never plain.
+        let is_strict = connection.flags.is_strict || connection.role.is_none();
         // In one go for all lines, but not again and again for one that drips in. The shortcut does not look for stray
         // fields, so nothing is left to it while the connection is strict.
         let mut text = if bytes.len() <= 2 * new && !is_strict { valid_prefix(bytes) } else { "" };
-        let line_bytes_max = self.connections.limits.line_bytes_max;
+        let all_bytes_max = self.connections.limits.line_bytes_max;
         loop {
             let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
             let Some(session) = connection.session else { return };
+            let role = connection.role;
+            let is_stranger = role.is_none();
+            let line_bytes_max = if is_stranger { all_bytes_max.min(STRANGER_LINE_BYTES_MAX) } else { all_bytes_max };
             if connection.phase != Phase::Open || self.connections.is_paused(connection) {
                 return;
             }
@@ -180,6 +199,9 @@ impl<S: Socket> Server<S> {
                 self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..len]);
                 self.connections.figures.on_plain(&operation);
                 let context = Context { session, id, owner, now };
+                if RESTRICTED && self.refuse_plain(key, &operation, &context) {
+                    continue;
+                }
                 self.engine.request_plain(&operation, &context, &mut self.connections);
                 continue;
             }
@@ -205,7 +227,7 @@ impl<S: Socket> Server<S> {
                 *scanner = before;
                 return;
             }
-            if parsed.as_ref().is_ok_and(|request| self.is_long(request)) {
+            if parsed.as_ref().is_ok_and(|request| self.is_long(request, role)) {
                 if self.long_request_from.is_some() {
                     *scanner = before;
                     return;
@@ -219,10 +241,14 @@ impl<S: Socket> Server<S> {
                 Err(bad) => {
                     self.connections.figures.on_unknown();
                     bad.reply(|reply| self.connections.push(key, reply));
+                    if is_stranger {
+                        self.connections.doom(key, Disconnect::NotAuthenticated);
+                    }
                 }
             }
             // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
-            if self.connections.known(key).flags.is_strict {
+            let flags = &self.connections.known(key).flags;
+            if flags.is_strict || flags.is_restricted != RESTRICTED {
                 text = "";
             }
         }
@@ -231,17 +257,20 @@ impl<S: Socket> Server<S> {
     /// Writes a line to the log. Secrets are left out, there and in what is remembered.
     fn record(&mut self, peer: Peer, line: &[u8], request: Option<&Request<'_>>) {
         let (now, recorder) = (self.connections.now, &mut self.connections.recorder);
-        let secret = match request {
-            Some(Request { command: Command::Hello(Hello { resume: Some(secret), .. }), .. }) => Some(secret.as_ref()),
+        let hello = match request {
+            Some(Request { command: Command::Hello(hello), .. }) => Some(hello),
             _ => None,
         };
+        let resume = hello.and_then(|hello| hello.resume.as_deref());
+        let login = hello.and_then(|hello| hello.login.as_ref()).map(|login| &*login.secret);
+        let has_secret = resume.is_some() || login.is_some();
         // What a line without a request was meant to be is unknown.
-        if secret.is_some() || (request.is_none() && may_have_secret(line)) {
+        if has_secret || (request.is_none() && may_have_secret(line)) {
             recorder.blank(peer, Event::Received);
         }
         if recorder.is_logged() {
-            let has_secret = secret.is_some() || request.is_none() || may_have_secret(line);
-            let line = if has_secret { &masked(line, secret) } else { line };
+            let has_secret = has_secret || request.is_none() || may_have_secret(line);
+            let line = if has_secret { &masked(&masked(line, resume), login) } else { line };
             recorder.log(now, peer, Event::Received, line);
         }
     }
@@ -252,15 +281,27 @@ impl<S: Socket> Server<S> {
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
         let context = Context { session, id, owner, now: self.connections.now };
         self.connections.figures.on_request(&request.command);
+        let connection = self.connections.known(key);
+        if connection.role.is_none() && !Self::is_for_strangers(request) {
+            return self.refuse_stranger(key, &context);
+        }
+        if connection.flags.is_restricted
+            && let Command::Locks(operation) = &request.command
+            && self.refuse_operation(key, operation, &context)
+        {
+            return;
+        }
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut self.connections),
             Command::Hello(hello) => self.hello(key, hello, &context),
             Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
             Command::Kick { connection } => self.kick(key, connection, &context),
+            Command::KickUser { user } => self.kick_user(key, user, &context),
             Command::Revoke(revocation) => self.revoke(key, revocation, &context),
             Command::Transfer(transfer) => self.transfer(transfer, &context),
             Command::Watch { prefix } => self.watch(key, prefix, &context),
             Command::Unwatch => self.unwatch(key, &context),
+            Command::Stats if self.lacks_admin(key) => self.refuse_without_admin(key, "stats", &context),
             Command::Stats => self.tell_stats(key, &context),
         }
     }
@@ -270,7 +311,7 @@ impl<S: Socket> Server<S> {
     }
 
     /// Whether it may take long, however short the answer is.
-    fn is_long(&self, request: &Request<'_>) -> bool {
+    fn is_long(&self, request: &Request<'_>, role: Option<RoleKey>) -> bool {
         match request.command {
             Command::Locks(
                 Operation::Locks | Operation::Connections | Operation::MyLocks | Operation::MyLocksPage(_),
@@ -280,13 +321,15 @@ impl<S: Socket> Server<S> {
             }
             // It looks at slots, and there are as many as there ever were locks at a time.
             Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
-            Command::Kick { .. } => (self.connections.len() + self.sessions.len()) as u64 > LOOKED_AT_AT_ONCE,
+            Command::Kick { .. } | Command::KickUser { .. } => {
+                (self.connections.len() + self.sessions.len()) as u64 > LOOKED_AT_AT_ONCE
+            }
             Command::Transfer(ref transfer) => self.engine.waiters_for_transfer(transfer) as u64 > LOOKED_AT_AT_ONCE,
             Command::Locks(Operation::LockWith(ref lock, ref terms)) => {
                 self.engine.waiters_for_position(lock.name.as_str(), terms) as u64 > LOOKED_AT_AT_ONCE
             }
             Command::Hello(Hello { resume: Some(ref secret), .. }) => {
-                let record = self.sessions.with_secret(secret).map(|record| self.sessions.get(record));
+                let record = self.sessions.with_secret(secret, role).map(|record| self.sessions.get(record));
                 let summary = record.map(|record| self.engine.summary(record.session));
                 summary.is_some_and(|summary| (summary.holds + summary.waits) as u64 > LOOKED_AT_AT_ONCE)
             }

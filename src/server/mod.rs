@@ -4,6 +4,7 @@
 //! [`turn`] is the order of one turn; [`input`] reads, frames and executes; [`output`] takes the replies and writes them;
 //! [`timers`] has the limits on time; [`connections`] keeps the connections and the lists of who has work.
 
+mod access;
 mod buffers;
 #[cfg(feature = "unstable")]
 mod check;
@@ -27,17 +28,20 @@ mod socket;
 mod throttle;
 mod timers;
 mod turn;
+mod users;
 mod watchers;
 
+use std::collections::VecDeque;
 use std::io;
 
+pub use self::access::{Access, BadUsers, FILE_BYTES_MAX};
 pub use self::disconnect::Disconnect;
 pub use self::limits::Limits;
 pub use self::socket::{Credentials, Handshake, Socket};
 
 use self::connections::Connections;
 use self::horizon::Horizon;
-use self::sessions::Sessions;
+use self::sessions::{RecordKey, Sessions};
 use self::throttle::Throttle;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats, TokenBlock};
 use crate::time::Moment;
@@ -54,6 +58,12 @@ pub struct Readiness {
     /// The peer has closed its side; the end comes after whatever is still to be read.
     pub is_read_closed: bool,
 }
+
+/// The target of lines in the log about who gets in and who does not, which are shown at every log level.
+pub const LOG_TARGET: &str = "officer::access";
+/// How many of these are written in a second, and of those about connections that speak another protocol.
+const ACCESS_LINES_MAX: u32 = 10;
+const FOREIGN_LINES_MAX: u32 = 5;
 
 /// Refused connections that are sent an error, at a time. Further ones are closed without one.
 const TURNED_AWAY_MAX: usize = 64;
@@ -78,6 +88,10 @@ pub struct Server<S> {
     last_walk_from: Option<ConnectionKey>,
     /// Lines in the log about connections that speak another protocol.
     foreign_lines: Throttle,
+    /// Lines in the log about who gets in and who does not.
+    access_lines: Throttle,
+    /// Sessions without a connection that are to end, and why.
+    ending: VecDeque<(RecordKey, &'static str)>,
     /// Lines that were taken since the start, and how many of them are counted in a session, or need not be.
     lines: u64,
     lines_counted: u64,
@@ -104,7 +118,9 @@ impl<S: Socket> Server<S> {
             spare: Vec::new(),
             long_request_from: None,
             last_walk_from: None,
-            foreign_lines: Throttle::default(),
+            foreign_lines: Throttle::new(FOREIGN_LINES_MAX),
+            access_lines: Throttle::new(ACCESS_LINES_MAX),
+            ending: VecDeque::new(),
             lines: 0,
             lines_counted: 0,
             is_shutting_down: false,
@@ -123,6 +139,7 @@ impl<S: Socket> Server<S> {
         if has_room {
             self.connections.known(key).session = Some(self.engine.connect(key, peer));
             self.connections.arm(key);
+            self.identify(key);
         } else {
             self.connections.turn_away(key, &Reply::error(Reason::TooManyConnections, "connection limit reached"));
         }
@@ -173,7 +190,7 @@ impl<S: Socket> Server<S> {
 
     /// When the next turn has something to do if no event comes before. The past means at once; none: never.
     pub fn next_turn(&self) -> Option<Moment> {
-        if self.connections.has_work() || self.engine.has_left_over_work() {
+        if self.connections.has_work() || self.engine.has_left_over_work() || !self.ending.is_empty() {
             return Some(Moment::START);
         }
         [self.connections.deadlines.next(), self.engine.next_deadline()].into_iter().flatten().min()

@@ -28,6 +28,14 @@ impl<S: Socket> Replies for Connections<S> {
     fn event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
         self.offer_event(to, event)
     }
+
+    fn may_see(&self, to: ConnectionKey, name: &str) -> bool {
+        self.get(to).and_then(|connection| connection.role).is_some_and(|role| self.roles.may_see(role, name))
+    }
+
+    fn may_see_all(&self, to: ConnectionKey) -> bool {
+        self.get(to).and_then(|connection| connection.role).is_some_and(|role| self.roles.may_see_all(role))
+    }
 }
 
 impl<S: Socket> Connections<S> {

@@ -9,6 +9,7 @@ mod others;
 mod passed;
 mod pid_file;
 mod print;
+mod reload;
 mod restart;
 mod start;
 mod status;

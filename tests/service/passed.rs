@@ -122,6 +122,13 @@ fn several_passed_sockets_are_used_whatever_their_names_unless_these_are_for_oth
 }
 
 #[test]
+fn a_passed_socket_that_other_machines_can_reach_needs_a_permission_too() {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    End::of(&mut with(listener.try_clone().unwrap(), &[])).expect_failure(1, "or allow it with --open");
+    drop(Server::start(&mut with(listener, &["--open"])));
+}
+
+#[test]
 fn unusable_passed_sockets_are_reported_in_one_line() {
     let directory = Directory::new();
     let file = directory.file("file");

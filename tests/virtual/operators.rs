@@ -64,7 +64,7 @@ fn hello_reports_the_server_the_connection_and_its_limits() {
                 "max_idle": 60,
                 "silent_after": 60
             },
-            "features": ["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","my_locks_page","notices","progress","hint","transfer","session","watch","stats","strict"]
+            "features": ["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","my_locks_page","notices","progress","hint","transfer","session","watch","stats","users","strict"]
         })
     );
 }

@@ -95,6 +95,18 @@ pub enum BindError {
         /// That of the other listener.
         other: String,
     },
+    /// Other machines can reach the place, and anybody there could take locks.
+    Unprotected {
+        /// The place, as a URL.
+        place: String,
+        /// Whether that is so because of what the file of users says.
+        has_users: bool,
+    },
+    /// Other machines can reach the place, and would send secrets in clear.
+    PlainSecrets {
+        /// The place, as a URL.
+        place: String,
+    },
     /// There is no place to listen on.
     NoListener,
     /// A listener is for TLS, and there is no certificate.
@@ -214,6 +226,17 @@ impl BindError {
             BindError::Twice { place, other } => {
                 write!(f, "{} is listened on twice, because of {}; ", place.escape_debug(), other.escape_debug())?;
                 f.write_str("leave out one of the two")
+            }
+            BindError::Unprotected { place, has_users } => {
+                write!(f, "other machines can reach {place}, and anybody there could take locks; ")?;
+                f.write_str(match has_users {
+                    true => "change [anonymous] in the file of users, or allow it with --open",
+                    false => "name the users in a file with --users, or allow it with --open",
+                })
+            }
+            BindError::PlainSecrets { place } => {
+                write!(f, "other machines can reach {place}, and would send secrets there in clear; ")?;
+                f.write_str("use tls:// there, or allow it with --plain-secrets")
             }
             BindError::NoListener => f.write_str("there is no address to listen on; add one with --listen"),
             BindError::NoCertificate => {
