@@ -16,7 +16,7 @@ pub(super) fn contradictions(config: &Config, log_level: LevelFilter, descriptor
         ));
     }
     lines.extend(of_connections(&config.limits, descriptors));
-    if matches!(config.listen, Listen::Tcp { .. }) {
+    if config.listen.iter().any(|listen| !matches!(listen, Listen::Unix { .. })) {
         lines.extend(of_times(&config.limits, &config.tcp));
     }
     lines
@@ -85,7 +85,7 @@ mod tests {
 
     fn config() -> Config {
         Config {
-            listen: Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 },
+            listen: vec![Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }],
             tcp: TcpOptions::default(),
             limits: Limits { connections_max: 896, ..Limits::default() },
             turn_accepts_max: 1,
@@ -162,7 +162,7 @@ mod tests {
         expect(
             |config| {
                 set(6.0)(config);
-                config.listen = Listen::Unix { path: "officer.sock".into(), mode: 0o600 };
+                config.listen = vec![Listen::Unix { path: "officer.sock".into(), mode: 0o600 }];
             },
             &[],
         );

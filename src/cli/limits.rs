@@ -176,8 +176,7 @@ impl LimitOptions {
             reply_bytes_max: self.reply_bytes_max,
             linger: self.linger_seconds.0,
             kick_from_anywhere: self.kick_from_anywhere,
-            // Known once the listener is bound.
-            own_ip: None,
+            // Follows from the options of TCP.
             silent_after: None,
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,

@@ -5,6 +5,7 @@ mod changed;
 mod contradictions;
 mod kick;
 mod limits;
+mod listen;
 mod listing;
 mod lock;
 mod log_file;

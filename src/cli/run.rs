@@ -15,13 +15,13 @@ use super::allocator;
 use super::changed;
 use super::contradictions::contradictions;
 use super::limits::LimitOptions;
+use super::listen::ListenOptions;
 use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
 use crate::console::Failure;
-use crate::console::address::AddressOptions;
 use crate::console::announce;
-use crate::console::values::{Mode, Seconds};
-use crate::net::{Config, Limits, Net, descriptors};
+use crate::console::values::Seconds;
+use crate::net::{BindError, Config, Limits, Net, descriptors};
 
 /// The target of warnings about how the server was started, which are shown at every log level.
 const START: &str = "officer::start";
@@ -32,12 +32,7 @@ const START: &str = "officer::start";
 #[group(skip)]
 pub(super) struct Options {
     #[command(flatten)]
-    address: AddressOptions,
-
-    /// Permissions of the socket file, in octal; who may write to it may connect
-    #[arg(long, value_name = "MODE", env = "OFFICER_SOCKET_MODE", hide_env_values = true)]
-    #[arg(default_value_t = Mode(0o600))]
-    socket_mode: Mode,
+    listen: ListenOptions,
 
     /// What is logged
     #[arg(short, long, value_name = "LEVEL", env = "OFFICER_LOG_LEVEL", hide_env_values = true)]
@@ -95,7 +90,7 @@ impl Options {
         for path in [&mut self.log_file, &mut self.state_dir].into_iter().flatten() {
             *path = path::absolute(&*path)?;
         }
-        self.address.make_absolute()
+        self.listen.make_absolute()
     }
 
     /// Logs to this file if no other was chosen. Returns the file that it logs to.
@@ -107,12 +102,19 @@ impl Options {
     }
 
     /// Fails as a start would, as far as that can be told while the server that this one replaces still runs. That one
-    /// listens on `old_address`, if it is known.
-    pub(super) fn check(self, old_address: Option<&str>) -> Result<(), Failure> {
+    /// listens on `old` addresses, if they are known.
+    pub(super) fn check(self, old: Option<&[String]>) -> Result<(), Failure> {
         if let Some(path) = &self.log_file {
             LogFile::open(path, self.log_file_choice)?;
         }
-        Net::check(&self.config(descriptors::raise_limit()), old_address).map_err(Failure::Listen)
+        let failed = self.failed();
+        Net::check(&self.config(descriptors::raise_limit()), old).map_err(failed)
+    }
+
+    /// What becomes of an error of the listeners.
+    fn failed(&self) -> impl FnOnce(BindError) -> Failure + use<> {
+        let is_list = self.listen.is_list();
+        move |error| Failure::Listen(if is_list { BindError::Listed(Box::new(error)) } else { error })
     }
 
     /// `descriptors` is the limit on them that is in force.
@@ -124,7 +126,7 @@ impl Options {
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
-            listen: self.address.listen(self.socket_mode),
+            listen: self.listen.listen(),
         }
     }
 }
@@ -137,7 +139,7 @@ pub(super) fn run(options: Options, args: &[OsString]) -> Result<(), Failure> {
 
 /// Runs the server, and tells whoever started it where it listens by `announce`. `changed` are the options that don't have
 /// their defaults.
-pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)) -> Result<(), Failure> {
+pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[String])) -> Result<(), Failure> {
     allocator::return_what_is_free();
     let log_level = options.log_level.into();
     log_to_stderr(log_level);
@@ -145,13 +147,14 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)
     let open = |path| LogFile::open(path, options.log_file_choice);
     let mut log_file = options.log_file.as_deref().map(open).transpose()?;
     let descriptors = descriptors::raise_limit();
+    let failed = options.failed();
     let config = options.config(descriptors);
     let contradictions = contradictions(&config, log_level, descriptors);
-    let mut net = Net::bind(config).map_err(Failure::Listen)?;
-    let address = net.address();
-    announce(&address);
+    let mut net = Net::bind(config).map_err(failed)?;
+    let addresses = net.addresses();
+    announce(&addresses);
     let warn = || {
-        if !net.is_loopback() {
+        for address in net.addresses_on_networks() {
             log::warn!(
                 target: START,
                 "anybody who reaches {address} can take locks; keep strangers away with a firewall, or listen on 127.0.0.1",
@@ -165,7 +168,7 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)
         log_file.take_stderr()?;
     }
     let options = if changed.is_empty() { "the defaults" } else { changed };
-    log::info!("officer {} listens on {address}; options: {options}", env!("CARGO_PKG_VERSION"));
+    log::info!("officer {} listens on {}; options: {options}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
     warn();
     // Asked now: later the terminal may be closed.
     let has_terminal = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
@@ -222,7 +225,7 @@ mod tests {
     #[test]
     fn without_options_everything_has_its_default() {
         let config = config(&[]);
-        assert_eq!(config.listen, Listen::Tcp { host: "127.0.0.1".to_owned(), port: 11500 });
+        assert_eq!(config.listen, [Listen::Tcp { host: "127.0.0.1".to_owned(), port: 11500 }]);
         assert_eq!(config.tcp, TcpOptions::default());
         assert_eq!(config.limits, Limits { connections_max: 896, ..Limits::default() });
         assert_eq!(config.turn_accepts_max, 64);
@@ -232,15 +235,15 @@ mod tests {
     #[test]
     fn the_options_of_the_original_keep_their_letters() {
         let tcp = config(&["-h", "::1", "-p", "0", "-o", "TCP", "-l", "debug", "-s", "-m", "1.5"]);
-        assert_eq!(tcp.listen, Listen::Tcp { host: "::1".to_owned(), port: 0 });
+        assert_eq!(tcp.listen, [Listen::Tcp { host: "::1".to_owned(), port: 0 }]);
         assert_eq!(tcp.limits.max_idle, Some(Duration::from_millis(1500)));
         assert!(tcp.stats);
 
         let unix = config(&["-o", "UNIX", "-f", "/run/officer", "--socket-mode", "0660"]);
-        assert_eq!(unix.listen, Listen::Unix { path: "/run/officer".into(), mode: 0o660 });
+        assert_eq!(unix.listen, [Listen::Unix { path: "/run/officer".into(), mode: 0o660 }]);
         assert_eq!(
             config(&["--socket-type", "unix"]).listen,
-            Listen::Unix { path: "/tmp/officer.sock".into(), mode: 0o600 }
+            [Listen::Unix { path: "/tmp/officer.sock".into(), mode: 0o600 }]
         );
         for never in ["0", "0.0"] {
             assert_eq!(config(&["--max-idle", never]).limits.max_idle, None);
@@ -249,7 +252,22 @@ mod tests {
 
     #[test]
     fn the_last_of_several_flags_counts() {
-        assert_eq!(config(&["-p", "1", "--port", "2"]).listen, Listen::Tcp { host: "127.0.0.1".to_owned(), port: 2 });
+        assert_eq!(config(&["-p", "1", "--port", "2"]).listen, [Listen::Tcp { host: "127.0.0.1".to_owned(), port: 2 }]);
+    }
+
+    #[test]
+    fn a_list_of_urls_takes_the_place_of_one_address() {
+        let urls = ["--listen", "tcp://db1:7,tls://[::]:8", "--listen=unix:officer.sock", "--socket-mode", "0660"];
+        let listen = [
+            Listen::TcpAll { host: "db1".to_owned(), port: 7 },
+            Listen::Tls { host: "::".to_owned(), port: 8 },
+            Listen::Unix { path: "officer.sock".into(), mode: 0o660 },
+        ];
+        assert_eq!(config(&urls).listen, listen);
+        for option in [["-h", "db1"], ["-p", "7"], ["-o", "TCP"], ["-f", "officer.sock"]] {
+            let error = parse(&[&urls[..], &option[..]].concat()).expect_err("an error");
+            assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict, "{error}");
+        }
     }
 
     #[test]
@@ -299,7 +317,6 @@ mod tests {
                 reply_bytes_max: 10,
                 linger: Duration::ZERO,
                 kick_from_anywhere: true,
-                own_ip: None,
                 silent_after: None,
                 turn_read_bytes: 12,
                 turn_expiries_max: 13,

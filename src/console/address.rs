@@ -134,7 +134,8 @@ impl FromArgMatches for AddressOptions {
     }
 }
 
-fn conflict(what: &str) -> clap::Error {
+/// Options that contradict each other.
+pub(crate) fn conflict(what: &str) -> clap::Error {
     clap::Error::raw(ErrorKind::ArgumentConflict, format!("{what}; leave one of them out"))
 }
 
@@ -157,6 +158,16 @@ impl AddressOptions {
             *path = path::absolute(&*path)?;
         }
         Ok(())
+    }
+
+    /// Whether it is a UNIX socket.
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.address, Address::Unix(_))
+    }
+
+    /// Whether `OFFICER_PORT` is what Kubernetes sets, and not meant for us.
+    pub(crate) fn has_service_link(&self) -> bool {
+        self.service_link.is_some()
     }
 
     /// For the server. `mode` is that of the socket file.

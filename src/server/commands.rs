@@ -48,28 +48,30 @@ impl<S: Socket> Server<S> {
     /// Ends holds of others.
     pub(super) fn revoke(&mut self, key: ConnectionKey, request: &Revocation<'_>, context: &Context<'_>) {
         let name = request.name.as_str();
-        let by = self.connections.known(key).peer;
         if self.lacks_admin(key) {
             return self.refuse_without_admin(key, "revoke", context);
         }
-        if let Some(message) = self.refuse_to_end("revoke", by) {
+        if let Some(message) = self.refuse_to_end("revoke", key) {
             let (message, subject) = (message.into(), Some(Subject::Lock(name)));
             return self.answer(key, Outcome::Error { reason: Reason::NotAllowed, message, subject }, context);
         }
+        let by = self.connections.known(key).peer;
         self.note_access(format_args!("{by} revokes {}", Escaped(name.as_bytes())));
         let connection = request.connection.as_ref().map(|name| name.parse().ok());
         self.engine.revoke(request, connection, context, &mut self.connections);
     }
 
     /// Why a connection may not end others, or what they hold.
-    fn refuse_to_end(&self, command: &str, by: Peer) -> Option<String> {
-        let limits = &self.connections.limits;
+    fn refuse_to_end(&mut self, command: &str, key: ConnectionKey) -> Option<String> {
+        let connection = self.connections.known(key);
+        let (by, own_ip) = (connection.peer, connection.socket.own_ip());
         // With users, the right of an admin decides.
-        if self.connections.roles.has_users() || by.is_local(limits.own_ip) || limits.kick_from_anywhere {
+        let has_users = self.connections.roles.has_users();
+        if has_users || by.is_local(own_ip) || self.connections.limits.kick_from_anywhere {
             return None;
         }
         // Another address of the server's own machine is no proof of being there: it may be routed.
-        let from = limits.own_ip.map_or("127.0.0.1 or [::1]".to_owned(), |ip| ip.to_string());
+        let from = own_ip.map_or("127.0.0.1 or [::1]".to_owned(), |ip| ip.to_string());
         Some(format!(
             "{command} is only allowed from the server's own machine, by a connection that comes from {from}; \
              this one comes from {by}"
@@ -83,7 +85,7 @@ impl<S: Socket> Server<S> {
         if self.lacks_admin(key) {
             return self.refuse_without_admin(key, "kick", context);
         }
-        if let Some(message) = self.refuse_to_end("kick", by) {
+        if let Some(message) = self.refuse_to_end("kick", key) {
             let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), subject: None };
             return self.answer(key, outcome, context);
         }

@@ -1,5 +1,6 @@
 //! One connection: its socket, its buffers, and how far its life has come. Knows no commands.
 
+use super::Socket;
 use super::access::RoleKey;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
@@ -76,6 +77,8 @@ pub(super) struct Flags {
     pub(super) is_listed: bool,
     /// It is on the list of those to be flushed.
     pub(super) is_dirty: bool,
+    /// Its handshake is not done yet.
+    pub(super) is_handshaking: bool,
     /// It was refused for lack of room, and stays only until its error is sent.
     pub(super) is_turned_away: bool,
     /// It has sent a line that does not belong to another protocol.
@@ -94,8 +97,9 @@ pub(super) struct Flags {
     pub(super) is_behind: bool,
 }
 
-impl<S> Connection<S> {
+impl<S: Socket> Connection<S> {
     pub(super) fn new(socket: S, peer: Peer, max_idle: Span, now: Moment) -> Self {
+        let is_handshaking = socket.has_handshake();
         Connection {
             socket,
             peer,
@@ -108,7 +112,7 @@ impl<S> Connection<S> {
             max_idle,
             deadline: None,
             phase: Phase::Open,
-            flags: Flags::default(),
+            flags: Flags { is_handshaking, ..Flags::default() },
             role: None,
         }
     }
@@ -116,7 +120,7 @@ impl<S> Connection<S> {
     /// A TCP socket that gives less than was asked for is empty, and an event follows when it is not. A UNIX socket may
     /// give what was sent in one piece and have more.
     pub(super) fn is_drained_by_short_read(&self) -> bool {
-        !matches!(self.peer, Peer::Unix(_)) && !self.flags.is_read_closed
+        !matches!(self.peer, Peer::Unix(_)) && !self.flags.is_read_closed && self.socket.is_drained_by_short_read()
     }
 
     pub(super) fn unsent(&self) -> usize {

@@ -45,11 +45,13 @@ pub enum Disconnect {
     Stalled,
     /// The socket failed.
     Io(io::Error),
+    /// It and the server did not agree on how to encrypt, or one did not accept the other's certificate.
+    HandshakeFailed(io::Error),
 }
 
 impl Disconnect {
     /// What each is counted as.
-    pub(super) const WORDS: [&str; 15] = [
+    pub(super) const WORDS: [&str; 16] = [
         "peer_closed",
         "line_too_long",
         "wrong_protocol",
@@ -65,6 +67,7 @@ impl Disconnect {
         "outboxes_full",
         "stalled",
         "socket_error",
+        "handshake_failed",
     ];
 
     /// One of [`Disconnect::WORDS`].
@@ -85,6 +88,7 @@ impl Disconnect {
             Disconnect::OutboxesFull => "outboxes_full",
             Disconnect::Stalled => "stalled",
             Disconnect::Io(_) => "socket_error",
+            Disconnect::HandshakeFailed(_) => "handshake_failed",
         }
     }
 
@@ -94,6 +98,7 @@ impl Disconnect {
             Disconnect::LineTooLong
             | Disconnect::WrongProtocol(_)
             | Disconnect::TooManyConnections
+            | Disconnect::HandshakeFailed(_)
             | Disconnect::SessionTaken { .. }
             | Disconnect::AuthFailed
             | Disconnect::NotAuthenticated => Leave::Read,
@@ -125,6 +130,7 @@ impl fmt::Display for Disconnect {
             Disconnect::OutboxesFull => f.write_str("total output limit exceeded; this connection held the most"),
             Disconnect::Stalled => f.write_str("output stalled: the peer read nothing for the stall limit"),
             Disconnect::Io(error) => write!(f, "socket error: {error}"),
+            Disconnect::HandshakeFailed(error) => write!(f, "handshake failed: {error}"),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Every limit of the server, with its unit in its name.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// What a connection, a lock and the server as a whole may use. The defaults are those of the command line.
@@ -41,9 +40,6 @@ pub struct Limits {
     pub linger: Duration,
     /// Whether connections from other machines may end others.
     pub kick_from_anywhere: bool,
-    /// The address that the server listens on, unless it is a socket file or all addresses. Whoever comes from it is on
-    /// this machine, as are those with a loopback address.
-    pub own_ip: Option<IpAddr>,
     /// Bytes read from one connection in one turn.
     pub turn_read_bytes: usize,
     /// Deadlines executed in one turn.
@@ -79,7 +75,6 @@ impl Default for Limits {
             reply_bytes_max: 4 << 20,
             linger: Duration::from_secs(1),
             kick_from_anywhere: false,
-            own_ip: None,
             turn_read_bytes: 16 << 10,
             turn_expiries_max: 256,
             turn_expiry_bytes: 1 << 20,

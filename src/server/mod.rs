@@ -14,6 +14,7 @@ mod connections;
 mod disconnect;
 mod farewell;
 mod figures;
+mod handshake;
 mod hello;
 mod horizon;
 mod inbox;
@@ -23,19 +24,20 @@ mod outbox;
 mod output;
 mod recorder;
 mod sessions;
+mod socket;
 mod throttle;
 mod timers;
 mod turn;
 mod users;
-
 mod watchers;
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 
-pub use self::access::{Access, BadUsers, Credentials, FILE_BYTES_MAX};
+pub use self::access::{Access, BadUsers, FILE_BYTES_MAX};
 pub use self::disconnect::Disconnect;
 pub use self::limits::Limits;
+pub use self::socket::{Credentials, Handshake, Socket};
 
 use self::connections::Connections;
 use self::horizon::Horizon;
@@ -45,21 +47,6 @@ use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats, TokenBlock};
 use crate::time::Moment;
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Reason, Reply};
-
-/// What the server needs of a socket. Reading and writing never wait: they fail with
-/// [`WouldBlock`](io::ErrorKind::WouldBlock), and [`Server::ready`] is called when they may succeed.
-pub trait Socket: Read + Write {
-    /// Says to the peer that nothing more comes, while what it sends can still be read.
-    ///
-    /// # Errors
-    /// Those of the system; the connection is then simply closed.
-    fn close_write(&mut self) -> io::Result<()>;
-
-    /// What it proves about its peer. Asked once, before anything is read.
-    fn credentials(&self) -> Credentials {
-        Credentials::default()
-    }
-}
 
 /// What is known of a socket since the last turn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -152,7 +139,9 @@ impl<S: Socket> Server<S> {
         if has_room {
             self.connections.known(key).session = Some(self.engine.connect(key, peer));
             self.connections.arm(key);
-            self.identify(key);
+            if !self.connections.known(key).flags.is_handshaking {
+                self.identify(key);
+            }
         } else {
             self.connections.turn_away(key, &Reply::error(Reason::TooManyConnections, "connection limit reached"));
         }
@@ -171,7 +160,9 @@ impl<S: Socket> Server<S> {
         let flags = &mut connection.flags;
         let is_unblocked = readiness.is_writable && std::mem::take(&mut flags.is_blocked);
         flags.is_read_closed |= readiness.is_read_closed;
-        let is_readable = readiness.is_readable || readiness.is_read_closed;
+        // A handshake waits for either.
+        let is_awaited = is_unblocked && flags.is_handshaking;
+        let is_readable = readiness.is_readable || readiness.is_read_closed || is_awaited;
         flags.is_readable |= is_readable;
         flags.has_unread |= is_readable;
         if is_readable && !std::mem::replace(&mut flags.is_listed, true) {

@@ -2,6 +2,7 @@
 //! print`.
 
 mod background;
+mod listeners;
 mod log;
 mod manager;
 mod others;

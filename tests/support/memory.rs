@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use officer::server::Socket;
@@ -53,6 +54,8 @@ pub(crate) struct Wire {
     pub(crate) was_interrupted: bool,
     pub(crate) takes_nothing_for_ever: bool,
     pub(crate) refuses_half_close: bool,
+    /// The address of the listener, if it has only one.
+    pub(crate) own_ip: Option<IpAddr>,
     pub(crate) server_has_closed_write: bool,
     pub(crate) server_has_dropped: bool,
     /// Where calls are recorded, and under which number, if requested.
@@ -176,6 +179,10 @@ impl Socket for MemorySocket {
         wire.note(Call::ClosedWrite);
         wire.set_aside(false);
         Ok(())
+    }
+
+    fn own_ip(&self) -> Option<IpAddr> {
+        self.0.borrow().own_ip
     }
 }
 

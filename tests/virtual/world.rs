@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -75,7 +76,12 @@ impl World {
 
     /// A client is accepted, but the server has not had its turn.
     pub(crate) fn arrive(&mut self, peer: Peer) -> Client {
-        let wire = Rc::new(RefCell::new(Wire::default()));
+        self.arrive_at(None, peer)
+    }
+
+    /// The same through a listener on one address.
+    pub(crate) fn arrive_at(&mut self, own_ip: Option<IpAddr>, peer: Peer) -> Client {
+        let wire = Rc::new(RefCell::new(Wire { own_ip, ..Wire::default() }));
         let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.moment());
         // As the poll does, to watch it.
         assert_eq!(key.is_some(), key.is_some_and(|key| self.server.socket_mut(key).is_some()));

@@ -22,17 +22,18 @@ const BYTES_MAX: u64 = 64 << 10;
 pub(super) struct Info {
     pub(super) process: u32,
     pub(super) version: String,
-    pub(super) address: String,
+    /// As [`Net::addresses`](crate::net::Net::addresses) has them.
+    pub(super) addresses: Vec<String>,
     /// In seconds of the UNIX time.
     pub(super) started: u64,
 }
 
 impl Info {
     /// That of this process.
-    pub(super) fn own(address: &str) -> Info {
+    pub(super) fn own(addresses: &[String]) -> Info {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Info { process: process::id(), version, address: address.to_owned(), started }
+        Info { process: process::id(), version, addresses: addresses.to_vec(), started }
     }
 
     /// That of this process, if a file beside its pid file has it.
@@ -41,6 +42,15 @@ impl Info {
         pid_file::options().open(path(pid_file)).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
         let info: Info = serde_json::from_slice(&bytes).ok()?;
         (i32::try_from(info.process) == Ok(pid.as_raw_pid())).then_some(info)
+    }
+
+    /// Its addresses without their schemes.
+    pub(super) fn bare_addresses(&self) -> Vec<String> {
+        let bare = |address: &String| {
+            let bare = ["tcp://", "tls://", "unix:"].iter().find_map(|scheme| address.strip_prefix(scheme));
+            bare.unwrap_or(address).to_owned()
+        };
+        self.addresses.iter().map(bare).collect()
     }
 
     /// Writes it beside the pid file, whole or not at all, in the place of what a server before left. The file has to stay
@@ -70,8 +80,8 @@ pub(super) fn path(pid_file: &Path) -> PathBuf {
 /// When it started, what it is and where it listens.
 impl fmt::Display for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (address, version) = (self.address.escape_debug(), self.version.escape_debug());
-        write!(f, "since {}: version {version}, listening on {address}", Utc(self.started))
+        let (addresses, version) = (self.addresses.join(", "), self.version.escape_debug());
+        write!(f, "since {}: version {version}, listening on {}", Utc(self.started), addresses.escape_debug())
     }
 }
 
@@ -81,7 +91,8 @@ mod tests {
 
     #[test]
     fn whatever_stands_in_the_file_what_is_told_is_one_line() {
-        let info = Info { process: 1, version: "0.1\n".to_owned(), address: "/tmp/a\x1b[2J".to_owned(), started: 0 };
+        let info =
+            Info { process: 1, version: "0.1\n".to_owned(), addresses: vec!["/tmp/a\x1b[2J".to_owned()], started: 0 };
         let line = info.to_string();
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }

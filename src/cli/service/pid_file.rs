@@ -161,8 +161,8 @@ impl PidFile {
     }
 
     /// Writes down where the server listens, for `officer status`.
-    pub(super) fn announce(&mut self, address: &str) {
-        match Info::own(address).write(&self.path) {
+    pub(super) fn announce(&mut self, addresses: &[String]) {
+        match Info::own(addresses).write(&self.path) {
             Ok(file) => self.info = Some(file),
             Err(error) => log::warn!("{:?} can't be written: {error}", info::path(&self.path)),
         }

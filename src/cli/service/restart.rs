@@ -42,7 +42,7 @@ pub(in crate::cli) fn run(options: &Options, args: &[OsString]) -> Result<ExitCo
     // Without a server nothing can be lost, and the start itself says what is wrong.
     if let State::Running(Some(pid)) | State::Removed(pid) = look(&plan.pid_file)? {
         let old = Info::of(pid, &plan.pid_file);
-        plan.check(old.as_ref().map(|old| old.address.as_str()))?;
+        plan.check(old.map(|old| old.bare_addresses()).as_deref())?;
     }
     let ended = stop::stop(&options.start.pid, &options.timeout)?;
     let started = start::run(args);

@@ -56,14 +56,3 @@ impl Access {
         self.file.iter().flat_map(|file| &file.users).any(|user| !user.digests.is_empty())
     }
 }
-
-/// What a socket proves about its peer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user of the process at the other end of a UNIX socket.
-    pub uid: Option<u32>,
-    /// Its group.
-    pub gid: Option<u32>,
-    /// The subject alternative names of a client certificate that was verified, written `dns:…` and `uri:…`.
-    pub names: Vec<String>,
-}

@@ -7,9 +7,10 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
 
+use super::Access;
 use super::file::{Digest, Origin};
 use super::rights::{Pace, Rights};
-use super::{Access, Credentials};
+use crate::server::Credentials;
 use crate::time::{Moment, Span};
 use crate::wire::peer::Peer;
 use crate::wire::reply::Reason;
