@@ -51,6 +51,10 @@ impl crate::server::Socket for Socket {
         }
     }
 
+    fn has_handshake(&self) -> bool {
+        matches!(self, Socket::Tls(_))
+    }
+
     fn handshake(&mut self) -> io::Result<Handshake> {
         match self {
             Socket::Tcp(_) | Socket::Unix(_) => Ok(Handshake::Done),

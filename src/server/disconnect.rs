@@ -98,10 +98,10 @@ impl Disconnect {
             Disconnect::LineTooLong
             | Disconnect::WrongProtocol(_)
             | Disconnect::TooManyConnections
-            | Disconnect::AuthFailed
-            | Disconnect::NotAuthenticated
             | Disconnect::HandshakeFailed(_)
-            | Disconnect::SessionTaken { .. } => Leave::Read,
+            | Disconnect::SessionTaken { .. }
+            | Disconnect::AuthFailed
+            | Disconnect::NotAuthenticated => Leave::Read,
             Disconnect::InboxesFull
             | Disconnect::Idle
             | Disconnect::OutboxFull

@@ -16,6 +16,7 @@ impl<S: Socket> Server<S> {
                 connection.flags.is_blocked = false;
                 // The first request may have come with the last message.
                 connection.flags.is_readable = true;
+                self.identify(key);
                 return true;
             }
             Ok(Handshake::Waiting) => {

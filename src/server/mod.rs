@@ -139,7 +139,9 @@ impl<S: Socket> Server<S> {
         if has_room {
             self.connections.known(key).session = Some(self.engine.connect(key, peer));
             self.connections.arm(key);
-            self.identify(key);
+            if !self.connections.known(key).flags.is_handshaking {
+                self.identify(key);
+            }
         } else {
             self.connections.turn_away(key, &Reply::error(Reason::TooManyConnections, "connection limit reached"));
         }

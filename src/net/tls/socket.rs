@@ -309,6 +309,10 @@ impl<S: Socket> Socket for TlsSocket<S> {
         self.raw.close_write()
     }
 
+    fn has_handshake(&self) -> bool {
+        true
+    }
+
     fn handshake(&mut self) -> io::Result<Handshake> {
         match self.state {
             State::Handshaking if self.budget.is_used_up() => return Ok(Handshake::Later),
