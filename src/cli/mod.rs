@@ -18,6 +18,7 @@ mod revoke;
 mod run;
 mod service;
 mod stats;
+mod tls;
 mod watch;
 
 use std::ffi::{OsStr, OsString};

@@ -15,6 +15,11 @@ mod silence;
 mod socket;
 #[cfg(test)]
 mod tests;
+#[cfg(not(feature = "unstable"))]
+mod tls;
+#[cfg(feature = "unstable")]
+#[doc(hidden)]
+pub mod tls;
 mod tokens;
 mod users;
 
@@ -28,6 +33,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use self::error::{ReloadError, RunError};
 pub use self::listen::{BindError, Listen, TcpOptions};
+pub use self::tls::{ClientAuth, TlsError, TlsOptions};
 pub use self::tokens::TokensError;
 pub use self::users::UsersError;
 pub use crate::server::{BadUsers, Limits};
@@ -70,6 +76,8 @@ pub struct Config {
     /// The directory of the file that tokens are reserved in, which must exist. None: they come from the clock, and can
     /// repeat if it is set back before a restart.
     pub state_dir: Option<PathBuf>,
+    /// The certificate and key for listeners with TLS.
+    pub tls: Option<TlsOptions>,
 }
 
 impl Config {
@@ -87,12 +95,13 @@ impl Config {
             turn_accepts_max: TURN_ACCEPTS_MAX,
             stats: false,
             state_dir: None,
+            tls: None,
         }
     }
 
     /// Whether sockets that are passed need a name that says what they are for.
     fn must_be_named(&self) -> bool {
-        self.users.is_some()
+        self.users.is_some() || self.tls.is_some()
     }
 
     /// Fails if something in it contradicts the rest.
@@ -243,13 +252,13 @@ impl Net {
     /// Those of its addresses where anybody on other machines can take locks, as URLs.
     #[cfg(feature = "cli")]
     pub(crate) fn open_addresses(&self) -> Vec<String> {
-        let places = self.listeners.places().filter(|place| self.protection.is_open_to_all() && !place.is_loopback());
+        let places = self.listeners.places().filter(|place| self.protection.is_open_to_all_at(place));
         places.map(|place| place.to_string()).collect()
     }
 
     /// Whether a reload does something.
     pub fn has_something_to_reload(&self) -> bool {
-        self.config.users.is_some()
+        self.config.users.is_some() || self.config.tls.is_some()
     }
 
     /// Serves clients until SIGTERM or SIGINT, or until `on_reload` breaks, which is called when a reload begins, at SIGHUP,
@@ -283,6 +292,7 @@ impl Net {
             }
             // With as many events as there is room for, others may be left.
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
+            self.listeners.begin_turn();
             self.listeners.accept(&mut self.server, self.poll.registry(), self.config.turn_accepts_max, now);
             self.server.turn(now);
             self.server.ended(self.now());
@@ -351,6 +361,11 @@ impl Net {
             self.manager.reloading();
             on_reload(Reload::Begins)?;
             let result = self.reload();
+            match &result {
+                Ok(()) if self.has_something_to_reload() => log::info!("reloaded"),
+                Ok(()) => {}
+                Err(error) => log::error!("reload refused, everything stays as it was: {error}"),
+            }
             on_reload(Reload::Over(result.as_ref().err()))?;
             self.manager.reloaded(&self.addresses().join(", "), result.is_ok());
         }
@@ -362,23 +377,38 @@ impl Net {
         if !self.has_something_to_reload() {
             return Ok(());
         }
-        let reloaded = self.reload_users();
+        let reloaded = self.reload_files();
         match &reloaded {
-            Ok(users) => log::info!(target: LOG_TARGET, "reloaded: {users} users"),
+            Ok(done) => log::info!(target: LOG_TARGET, "reloaded: {done}"),
             Err(error) => log::error!(target: LOG_TARGET, "not reloaded, the server goes on as before: {error}"),
         }
         reloaded.map(|_| ())
     }
 
-    /// Returns how many there are.
-    fn reload_users(&mut self) -> Result<usize, ReloadError> {
+    /// Returns what there is now.
+    fn reload_files(&mut self) -> Result<String, ReloadError> {
+        // Everything is read before anything is changed.
         let access = self.config.access()?;
         let protection = Protection::of(&self.config, &access);
         protection.check(self.listeners.places())?;
+        let tls = self.config.tls.as_ref().map(TlsOptions::load).transpose().map_err(ReloadError::Tls)?;
+        let users = self.config.users.as_ref().map(|_| format!("{} users", access.users()));
+        let certificate = tls.as_ref().map(|_| "the certificate".to_owned());
         self.protection = protection;
-        let users = access.users();
-        self.server.set_access(access);
-        Ok(users)
+        if users.is_some() {
+            self.server.set_access(access);
+        }
+        if let Some(tls) = tls {
+            tls.warnings().iter().for_each(|warning| log::warn!(target: LOG_TARGET, "{warning}"));
+            self.listeners.set_tls(tls);
+        }
+        Ok([users, certificate].into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+
+    /// What an operator should know about the certificate and key for TLS, each a line.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tls_warnings(&self) -> Vec<String> {
+        self.listeners.tls().map(|tls| tls.warnings().to_vec()).unwrap_or_default()
     }
 
     /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.
@@ -396,6 +426,7 @@ impl Net {
                     self.server.ready(connection_key(token), readiness(event));
                 }
             }
+            self.listeners.begin_turn();
             self.server.turn(self.now());
         }
         Ok(())

@@ -32,7 +32,7 @@ impl TcpSocket {
     }
 
     /// The address of this machine that its listener listens on, if that is one.
-    pub(super) fn own_ip(&self) -> Option<IpAddr> {
+    pub(super) fn inherited_ip(&self) -> Option<IpAddr> {
         self.inherited.as_ref()?.own_ip
     }
 

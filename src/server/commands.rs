@@ -48,7 +48,6 @@ impl<S: Socket> Server<S> {
     /// Ends holds of others.
     pub(super) fn revoke(&mut self, key: ConnectionKey, request: &Revocation<'_>, context: &Context<'_>) {
         let name = request.name.as_str();
-        let by = self.connections.known(key).peer;
         if self.lacks_admin(key) {
             return self.refuse_without_admin(key, "revoke", context);
         }
@@ -56,6 +55,7 @@ impl<S: Socket> Server<S> {
             let (message, subject) = (message.into(), Some(Subject::Lock(name)));
             return self.answer(key, Outcome::Error { reason: Reason::NotAllowed, message, subject }, context);
         }
+        let by = self.connections.known(key).peer;
         self.note_access(format_args!("{by} revokes {}", Escaped(name.as_bytes())));
         let connection = request.connection.as_ref().map(|name| name.parse().ok());
         self.engine.revoke(request, connection, context, &mut self.connections);

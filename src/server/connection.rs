@@ -77,6 +77,8 @@ pub(super) struct Flags {
     pub(super) is_listed: bool,
     /// It is on the list of those to be flushed.
     pub(super) is_dirty: bool,
+    /// Its handshake is not done yet.
+    pub(super) is_handshaking: bool,
     /// It was refused for lack of room, and stays only until its error is sent.
     pub(super) is_turned_away: bool,
     /// It has sent a line that does not belong to another protocol.
@@ -97,6 +99,7 @@ pub(super) struct Flags {
 
 impl<S: Socket> Connection<S> {
     pub(super) fn new(socket: S, peer: Peer, max_idle: Span, now: Moment) -> Self {
+        let is_handshaking = socket.has_handshake();
         Connection {
             socket,
             peer,
@@ -109,7 +112,7 @@ impl<S: Socket> Connection<S> {
             max_idle,
             deadline: None,
             phase: Phase::Open,
-            flags: Flags::default(),
+            flags: Flags { is_handshaking, ..Flags::default() },
             role: None,
         }
     }

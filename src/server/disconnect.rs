@@ -98,10 +98,10 @@ impl Disconnect {
             Disconnect::LineTooLong
             | Disconnect::WrongProtocol(_)
             | Disconnect::TooManyConnections
+            | Disconnect::HandshakeFailed(_)
             | Disconnect::SessionTaken { .. }
             | Disconnect::AuthFailed
-            | Disconnect::NotAuthenticated
-            | Disconnect::HandshakeFailed(_) => Leave::Read,
+            | Disconnect::NotAuthenticated => Leave::Read,
             Disconnect::InboxesFull
             | Disconnect::Idle
             | Disconnect::OutboxFull

@@ -48,6 +48,10 @@ impl<S: Socket> Server<S> {
     /// Executes what a connection has sent: the lines that were left from before, then those of one read.
     pub(super) fn serve(&mut self, key: ConnectionKey) {
         let connection = self.connections.get(key).expect("a connection on the list exists");
+        if connection.flags.is_handshaking && !self.go_on_with_handshake(key) {
+            return;
+        }
+        let connection = self.connections.get(key).expect("a connection on the list exists");
         let mut may_read = self.may_read(connection);
         let could_walk = self.engine.can_walk();
         if connection.has_unscanned() && !self.connections.is_paused(connection) {
@@ -125,13 +129,17 @@ impl<S: Socket> Server<S> {
     fn refuse_protocol(&mut self, key: ConnectionKey, foreign: Foreign) {
         let message = format!("this port speaks the protocol of Officer (lines of JSON), not {foreign}");
         self.connections.push(key, &Reply::error(Reason::WrongProtocol, message));
+        self.log_foreign(key, foreign);
+        self.connections.doom(key, Disconnect::WrongProtocol(foreign));
+    }
+
+    pub(super) fn log_foreign(&mut self, key: ConnectionKey, foreign: Foreign) {
         if let Some(left_out) = self.foreign_lines.take(self.connections.now) {
             let peer = self.connections.known(key).peer;
             let rest =
                 if left_out > 0 { format!(" (and {left_out} more that speak other protocols)") } else { String::new() };
             log::warn!("{peer} speaks {foreign}; closing its connection{rest}");
         }
-        self.connections.doom(key, Disconnect::WrongProtocol(foreign));
     }
 
     /// Executes the whole lines in `bytes`, until the connection is to end or has too much unsent. The last `new` of the

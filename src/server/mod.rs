@@ -14,6 +14,7 @@ mod connections;
 mod disconnect;
 mod farewell;
 mod figures;
+mod handshake;
 mod hello;
 mod horizon;
 mod inbox;
@@ -138,7 +139,9 @@ impl<S: Socket> Server<S> {
         if has_room {
             self.connections.known(key).session = Some(self.engine.connect(key, peer));
             self.connections.arm(key);
-            self.identify(key);
+            if !self.connections.known(key).flags.is_handshaking {
+                self.identify(key);
+            }
         } else {
             self.connections.turn_away(key, &Reply::error(Reason::TooManyConnections, "connection limit reached"));
         }
@@ -157,7 +160,9 @@ impl<S: Socket> Server<S> {
         let flags = &mut connection.flags;
         let is_unblocked = readiness.is_writable && std::mem::take(&mut flags.is_blocked);
         flags.is_read_closed |= readiness.is_read_closed;
-        let is_readable = readiness.is_readable || readiness.is_read_closed;
+        // A handshake waits for either.
+        let is_awaited = is_unblocked && flags.is_handshaking;
+        let is_readable = readiness.is_readable || readiness.is_read_closed || is_awaited;
         flags.is_readable |= is_readable;
         flags.has_unread |= is_readable;
         if is_readable && !std::mem::replace(&mut flags.is_listed, true) {

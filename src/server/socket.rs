@@ -15,6 +15,11 @@ pub trait Socket: Read + Write {
     /// Those of the system; the connection is then simply closed.
     fn close_write(&mut self) -> io::Result<()>;
 
+    /// Whether it begins with a handshake.
+    fn has_handshake(&self) -> bool {
+        false
+    }
+
     /// Goes on with what both sides have to agree on before anything is read or written. To be called until it is
     /// [`Handshake::Done`].
     ///

@@ -27,6 +27,8 @@ pub enum Foreign {
     Stun,
     /// The protocol of Redis.
     Redis,
+    /// Anything that is not encrypted, where it has to be.
+    Clear,
 }
 
 impl fmt::Display for Foreign {
@@ -40,6 +42,7 @@ impl fmt::Display for Foreign {
             Foreign::Ssh => "SSH",
             Foreign::Stun => "STUN",
             Foreign::Redis => "the protocol of Redis",
+            Foreign::Clear => "without TLS",
         })
     }
 }

@@ -2,10 +2,14 @@
 
 mod bad_requests;
 mod budgets;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod closings;
 mod conversations;
 mod crowds;
 mod departures;
+#[path = "../support/directory.rs"]
+mod directory;
 mod document;
 mod figures;
 mod framing;
@@ -25,6 +29,7 @@ mod protocols;
 mod queues;
 mod sessions;
 mod sockets;
+mod tls;
 mod transcript;
 mod transfers;
 mod walks;
