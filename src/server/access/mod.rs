@@ -7,6 +7,8 @@ mod file;
 mod prefixes;
 mod rights;
 mod roles;
+#[cfg(test)]
+mod tests;
 
 pub use self::file::{BadUsers, FILE_BYTES_MAX};
 pub(in crate::server) use self::roles::{Identity, LoginFailed, RoleKey, Roles};
