@@ -31,7 +31,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use crate::console::Failure;
 
-use self::service::{restart, start, status, stop};
+use self::service::{reload, restart, start, status, stop};
 use crate::console::shown::Shown;
 
 use crate::{bench, top};
@@ -54,13 +54,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server in the foreground
-    Run(run::Options),
+    Run(run::RunOptions),
     /// Start the server in the background
     Start(start::Options),
     /// Stop the server in the background
     Stop(stop::Options),
     /// Stop the server in the background, and start it again
     Restart(restart::Options),
+    /// Have the server in the background read its files again
+    Reload(reload::Options),
     /// Show whether a server is running in the background, and where it listens
     Status(status::Options),
     /// Run a command while holding a lock
@@ -120,6 +122,7 @@ fn dispatch(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Start(_) => return start::run(args),
         Command::Stop(options) => stop::run(&options),
         Command::Restart(options) => return restart::run(&options, args),
+        Command::Reload(options) => reload::run(&options),
         Command::Status(options) => return status::run(&options),
         Command::Lock(options) => return lock::run(options),
         Command::Locks(options) => listing::locks::run(&options),
@@ -302,7 +305,8 @@ mod tests {
     fn every_option_can_come_from_the_environment_under_its_own_name() {
         let mut command = Cli::command();
         let run = command.find_subcommand_mut("run").unwrap();
-        let options = run.get_arguments().filter(|option| !["help", "version"].contains(&option.get_id().as_str()));
+        let options =
+            run.get_arguments().filter(|option| !["help", "version", "check"].contains(&option.get_id().as_str()));
         let mut seen = 0;
         for option in options {
             let variable = variable_name(option.get_long().unwrap());
@@ -318,7 +322,7 @@ mod tests {
             [&["run", "--", "-p", "7", "-s"][..], &["run", "-p", "7", "--", "-s"], &["run", "-p", "7", "-s", "--"]]
         {
             let Command::Run(options) = parse(line).unwrap().command else { panic!("{line:?}") };
-            let config = options.config(1024);
+            let config = options.server.config(1024);
             assert!(config.stats, "{line:?}");
         }
         assert!(fault(&["run", "--", "--", "-s"]).starts_with("unexpected argument '-s' found"));
@@ -333,7 +337,7 @@ mod tests {
         for (line, expected) in [
             (
                 &[][..],
-                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, status, lock, locks, connections, top, watch, stats, kick, revoke, ping, bench, print, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, reload, status, lock, locks, connections, top, watch, stats, kick, revoke, ping, bench, print, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),
