@@ -19,6 +19,7 @@ mod run;
 mod secret;
 mod service;
 mod stats;
+mod tls;
 mod watch;
 
 use std::ffi::{OsStr, OsString};

@@ -18,6 +18,7 @@ use super::limits::LimitOptions;
 use super::listen::ListenOptions;
 use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
+use super::tls::TlsFlags;
 use crate::console::Failure;
 use crate::console::announce;
 use crate::console::values::Seconds;
@@ -75,6 +76,9 @@ pub(super) struct Options {
 
     #[command(flatten)]
     limits: LimitOptions,
+
+    #[command(flatten)]
+    tls: TlsFlags,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -104,6 +108,7 @@ impl Options {
         for path in [&mut self.log_file, &mut self.state_dir, &mut self.users].into_iter().flatten() {
             *path = path::absolute(&*path)?;
         }
+        self.tls.make_absolute()?;
         self.listen.make_absolute()
     }
 
@@ -141,6 +146,7 @@ impl Options {
             stats: self.stats,
             state_dir: self.state_dir,
             users: self.users,
+            tls: self.tls.options(),
             is_open: self.open,
             has_plain_secrets: self.plain_secrets,
             listen: self.listen.listen(),
@@ -209,6 +215,7 @@ pub(super) fn serve(options: Options, changed: &str, host: &mut impl Host) -> Re
                 "anybody who reaches {address} can take locks; keep strangers away with a firewall, or listen on 127.0.0.1",
             );
         }
+        net.tls_warnings().iter().for_each(|warning| log::warn!(target: START, "{warning}"));
         contradictions.iter().for_each(|contradiction| log::warn!(target: START, "{contradiction}"));
     };
     if let Some(log_file) = &mut log_file {

@@ -61,6 +61,8 @@ mod shared;
 mod state;
 mod stats;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod transfer;
 mod watch;
 
@@ -78,6 +80,8 @@ pub use self::notices::{Loss, LostHold, Wanted};
 pub use self::options::{Address, DEFAULT_PORT, Options};
 pub use self::revoke::RevokeOptions;
 pub use self::stats::{Histogram, Stats};
+#[cfg(feature = "tls")]
+pub use self::tls::TlsConfig;
 pub use self::transfer::Recipient;
 pub use self::watch::{LockEvent, Watch, WatchEvent};
 pub use crate::wire::answer::{Asker, ConnectionDetail, LockDetail, NameListing, PlaceDetail};

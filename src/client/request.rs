@@ -50,9 +50,11 @@ pub(super) struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) to_owner: Option<&'a Owner>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client: Option<&'a str>,
+    pub(super) secret: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) notices: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use super::{BindError, TokensError, UsersError};
+use super::{BindError, TlsError, TokensError, UsersError};
 
 /// Why a server that was running has ended. Each is one line that says what to do. All locks are free then.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ pub enum ReloadError {
     Users(UsersError),
     /// With what was read, a listener would need more protection.
     Listener(BindError),
+    /// The files for TLS are not good.
+    Tls(TlsError),
 }
 
 impl From<UsersError> for ReloadError {
@@ -75,6 +77,7 @@ impl fmt::Display for ReloadError {
         match self {
             ReloadError::Users(error) => error.fmt(f),
             ReloadError::Listener(error) => error.fmt(f),
+            ReloadError::Tls(error) => error.fmt(f),
         }
     }
 }
@@ -84,6 +87,7 @@ impl std::error::Error for ReloadError {
         match self {
             ReloadError::Users(error) => error.source(),
             ReloadError::Listener(error) => error.source(),
+            ReloadError::Tls(error) => error.source(),
         }
     }
 }

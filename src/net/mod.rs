@@ -76,6 +76,8 @@ pub struct Config {
     /// The directory of the file that tokens are reserved in, which must exist. None: they come from the clock, and can
     /// repeat if it is set back before a restart.
     pub state_dir: Option<PathBuf>,
+    /// The certificate and key for listeners with TLS.
+    pub tls: Option<TlsOptions>,
 }
 
 impl Config {
@@ -93,12 +95,13 @@ impl Config {
             turn_accepts_max: TURN_ACCEPTS_MAX,
             stats: false,
             state_dir: None,
+            tls: None,
         }
     }
 
     /// Whether sockets that are passed need a name that says what they are for.
     fn must_be_named(&self) -> bool {
-        self.users.is_some()
+        self.users.is_some() || self.tls.is_some()
     }
 
     /// Fails if something in it contradicts the rest.
@@ -255,7 +258,7 @@ impl Net {
 
     /// Whether a reload does something.
     pub fn has_something_to_reload(&self) -> bool {
-        self.config.users.is_some()
+        self.config.users.is_some() || self.config.tls.is_some()
     }
 
     /// Serves clients until SIGTERM or SIGINT, or until `on_reload` breaks, which is called when a reload begins, at SIGHUP,
@@ -289,6 +292,7 @@ impl Net {
             }
             // With as many events as there is room for, others may be left.
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
+            self.listeners.begin_turn();
             self.listeners.accept(&mut self.server, self.poll.registry(), self.config.turn_accepts_max, now);
             self.server.turn(now);
             self.server.ended(self.now());
@@ -357,6 +361,11 @@ impl Net {
             self.manager.reloading();
             on_reload(Reload::Begins)?;
             let result = self.reload();
+            match &result {
+                Ok(()) if self.has_something_to_reload() => log::info!("reloaded"),
+                Ok(()) => {}
+                Err(error) => log::error!("reload refused, everything stays as it was: {error}"),
+            }
             on_reload(Reload::Over(result.as_ref().err()))?;
             self.manager.reloaded(&self.addresses().join(", "), result.is_ok());
         }
@@ -368,23 +377,38 @@ impl Net {
         if !self.has_something_to_reload() {
             return Ok(());
         }
-        let reloaded = self.reload_users();
+        let reloaded = self.reload_files();
         match &reloaded {
-            Ok(users) => log::info!(target: LOG_TARGET, "reloaded: {users} users"),
+            Ok(done) => log::info!(target: LOG_TARGET, "reloaded: {done}"),
             Err(error) => log::error!(target: LOG_TARGET, "not reloaded, the server goes on as before: {error}"),
         }
         reloaded.map(|_| ())
     }
 
-    /// Returns how many there are.
-    fn reload_users(&mut self) -> Result<usize, ReloadError> {
+    /// Nothing is changed unless all files are good. Returns what was reloaded.
+    fn reload_files(&mut self) -> Result<String, ReloadError> {
         let access = self.config.access()?;
         let protection = Protection::of(&self.config, &access);
         protection.check(self.listeners.places())?;
+        let tls = self.config.tls.as_ref().map(TlsOptions::load).transpose().map_err(ReloadError::Tls)?;
+        let mut done = Vec::new();
+        if access.has_users() {
+            done.push(format!("{} users", access.users()));
+        }
         self.protection = protection;
-        let users = access.users();
         self.server.set_access(access);
-        Ok(users)
+        if let Some(tls) = tls {
+            tls.warnings().iter().for_each(|warning| log::warn!(target: LOG_TARGET, "{warning}"));
+            self.listeners.set_tls(tls);
+            done.push("the certificate and key for TLS".to_owned());
+        }
+        Ok(done.join(", "))
+    }
+
+    /// What an operator should know about the certificate and key for TLS, each a line.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tls_warnings(&self) -> Vec<String> {
+        self.listeners.tls().map(|tls| tls.warnings().to_vec()).unwrap_or_default()
     }
 
     /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.
@@ -402,6 +426,7 @@ impl Net {
                     self.server.ready(connection_key(token), readiness(event));
                 }
             }
+            self.listeners.begin_turn();
             self.server.turn(self.now());
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::{fmt, io};
 use super::place::Place;
 use super::tcp::is_elsewhere;
 use super::unix::DIRECTORY_LOCK_TIMEOUT;
-use crate::net::{TokensError, UsersError};
+use crate::net::{TlsError, TokensError, UsersError};
 
 /// Why the server can't start. Each is one line that says what is wrong and what to do.
 #[derive(Debug)]
@@ -109,8 +109,10 @@ pub enum BindError {
     },
     /// There is no place to listen on.
     NoListener,
-    /// TLS is not there.
-    NoTls,
+    /// A listener is for TLS, and there is no certificate.
+    NoCertificate,
+    /// The files for TLS are not good.
+    Tls(TlsError),
     /// One of the others, about a listener that is one of a list: `--listen` is what has to change.
     Listed(Box<BindError>),
     /// The service manager has passed too many sockets.
@@ -247,7 +249,10 @@ impl BindError {
                 f.write_str("use tls:// there, or allow it with --plain-secrets")
             }
             BindError::NoListener => f.write_str("there is no address to listen on; add one with --listen"),
-            BindError::NoTls => f.write_str("tls:// is not possible yet; use tcp:// or unix:"),
+            BindError::NoCertificate => {
+                f.write_str("TLS needs a certificate and its key; add them with --tls-cert and --tls-key")
+            }
+            BindError::Tls(error) => fmt::Display::fmt(error, f),
             BindError::Listed(error) => error.describe(options, f),
             BindError::PassedTooMany { .. }
             | BindError::PassedName { .. }

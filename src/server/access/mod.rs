@@ -48,11 +48,6 @@ impl Access {
         rules.is_some_and(|rules| !rules.rights.locks.is_empty())
     }
 
-    /// Whether the user or the group of a UNIX peer may prove who it is.
-    pub fn wants_peer_ids(&self) -> bool {
-        self.file.iter().flat_map(|file| &file.users).any(|user| !user.uids.is_empty() || !user.gids.is_empty())
-    }
-
     /// Whether some user has a secret.
     pub fn has_secrets(&self) -> bool {
         self.file.iter().flat_map(|file| &file.users).any(|user| !user.digests.is_empty())

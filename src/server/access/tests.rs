@@ -62,7 +62,7 @@ fn a_whole_file_is_read() {
         "#
     );
     let access = Access::parse(&text).expect("it is well-formed");
-    assert!(access.has_users() && access.is_open_to_all() && access.wants_peer_ids() && access.has_secrets());
+    assert!(access.has_users() && access.is_open_to_all() && access.has_secrets());
     assert_eq!(access.users(), 3);
     let roles = roles(&text);
     let [game, ops, prometheus] = ["game", "ops", "prometheus"].map(|user| roles.of_user(user).expect("it is there"));
