@@ -361,11 +361,6 @@ impl Net {
             self.manager.reloading();
             on_reload(Reload::Begins)?;
             let result = self.reload();
-            match &result {
-                Ok(()) if self.has_something_to_reload() => log::info!("reloaded"),
-                Ok(()) => {}
-                Err(error) => log::error!("reload refused, everything stays as it was: {error}"),
-            }
             on_reload(Reload::Over(result.as_ref().err()))?;
             self.manager.reloaded(&self.addresses().join(", "), result.is_ok());
         }
@@ -385,24 +380,24 @@ impl Net {
         reloaded.map(|_| ())
     }
 
-    /// Returns what there is now.
+    /// Nothing is changed unless all files are good. Returns what was reloaded.
     fn reload_files(&mut self) -> Result<String, ReloadError> {
-        // Everything is read before anything is changed.
         let access = self.config.access()?;
         let protection = Protection::of(&self.config, &access);
         protection.check(self.listeners.places())?;
         let tls = self.config.tls.as_ref().map(TlsOptions::load).transpose().map_err(ReloadError::Tls)?;
-        let users = self.config.users.as_ref().map(|_| format!("{} users", access.users()));
-        let certificate = tls.as_ref().map(|_| "the certificate".to_owned());
-        self.protection = protection;
-        if users.is_some() {
+        let mut done = Vec::new();
+        if access.has_users() {
+            done.push(format!("{} users", access.users()));
             self.server.set_access(access);
         }
+        self.protection = protection;
         if let Some(tls) = tls {
             tls.warnings().iter().for_each(|warning| log::warn!(target: LOG_TARGET, "{warning}"));
             self.listeners.set_tls(tls);
+            done.push("the certificate and key for TLS".to_owned());
         }
-        Ok([users, certificate].into_iter().flatten().collect::<Vec<_>>().join(", "))
+        Ok(done.join(", "))
     }
 
     /// What an operator should know about the certificate and key for TLS, each a line.
