@@ -36,12 +36,12 @@ pub(super) struct Options {
     #[command(flatten)]
     listen: ListenOptions,
 
-    /// File that says who may connect, and what each of them may do; SIGHUP and 'officer reload' read it again [default:
-    /// everybody may lock everything]
+    /// File of the users: who they are, and what each may do; SIGHUP and 'officer reload' read it again [default: everybody
+    /// may lock everything]
     #[arg(long, value_name = "FILE", env = "OFFICER_USERS", hide_env_values = true)]
     users: Option<PathBuf>,
 
-    /// Allow everybody on other machines to take locks; without it, and without users, only this machine can be listened to
+    /// Let anybody on other machines take locks; without it, listening on a network needs users
     #[arg(long, env = "OFFICER_OPEN", hide_env_values = true, value_parser = BoolishValueParser::new())]
     open: bool,
 
