@@ -16,19 +16,43 @@ pub(crate) struct Stage {
     target: &'static str,
     arguments: &'static [&'static str],
     environment: &'static [(&'static str, &'static str)],
+    /// How the names of the files start whose code it is about.
+    files: &'static [&'static str],
 }
 
 const SEEDS: &str = "what_clients_see_is_what_the_model_says_for_all_seeds";
+const ALL: &[&str] = &[""];
 
-/// A few seeds and short sequences find what all of them find, or nearly, in a second or two. More seeds are for what is
-/// left then.
-pub(crate) const STAGES: [Stage; 5] = [
-    Stage { target: "simulation", arguments: &["--exact", SEEDS], environment: &[("OFFICER_SEEDS", "20")] },
-    // Those of net wait for seconds, and net is not mutated.
-    Stage { target: "officer", arguments: &["--skip", "net::"], environment: &[] },
-    Stage { target: "virtual", arguments: &[], environment: &[] },
-    Stage { target: "simulation", arguments: &["--skip", SEEDS], environment: &[("OFFICER_DEPTH", "4")] },
-    Stage { target: "simulation", arguments: &["--exact", SEEDS], environment: &[("OFFICER_SEEDS", "500")] },
+/// A few seeds find most mutants in a fraction of a second, so these are first; what takes long or finds little is last.
+/// Without the unit tests of net, which wait for seconds: net is not mutated.
+pub(crate) const STAGES: [Stage; 7] = [
+    Stage { target: "simulation", arguments: &["--exact", SEEDS], environment: &[("OFFICER_SEEDS", "20")], files: ALL },
+    Stage {
+        target: "officer",
+        arguments: &["--skip", "net::", "--skip", "engine::deadline::", "--skip", "wire::request::fast::"],
+        environment: &[],
+        files: ALL,
+    },
+    Stage {
+        target: "officer",
+        arguments: &["engine::deadline::"],
+        environment: &[],
+        files: &["src/engine/deadline.rs"],
+    },
+    Stage { target: "officer", arguments: &["wire::request::fast::"], environment: &[], files: &["src/wire/"] },
+    Stage { target: "virtual", arguments: &[], environment: &[], files: ALL },
+    Stage {
+        target: "simulation",
+        arguments: &["--exact", SEEDS],
+        environment: &[("OFFICER_SEEDS", "200")],
+        files: ALL,
+    },
+    Stage {
+        target: "simulation",
+        arguments: &["--skip", SEEDS],
+        environment: &[("OFFICER_DEPTH", "4")],
+        files: &["src/engine/", "src/slots"],
+    },
 ];
 
 /// What a stage may use, so that a mutant that loops or grows forever ends: bytes, and this many times the time that it
@@ -57,7 +81,10 @@ impl Stage {
         let start = Instant::now();
         match self.run(binaries, 0, WAIT_MAX.as_secs())? {
             Ended::Passed => Ok(start.elapsed()),
-            _ => Err(format!("without a mutant, the tests '{}' fail {:?}", self.target, self.environment)),
+            _ => Err(format!(
+                "without a mutant, the tests '{}' fail {:?} {:?}",
+                self.target, self.arguments, self.environment
+            )),
         }
     }
 
@@ -67,8 +94,10 @@ impl Stage {
     /// When it can't be run.
     pub(crate) fn run_all(&self, time: Duration, mutants: &mut [Mutant], binaries: &Binaries) -> Result<()> {
         let seconds_max = time.as_secs() * TIMES_MAX + SECONDS_MORE;
-        let missed = mutants.iter_mut().enumerate().filter(|(_, mutant)| mutant.outcome == Outcome::Missed);
-        let queue = Mutex::new(missed);
+        let is_wanted = |mutant: &Mutant| {
+            mutant.outcome == Outcome::Missed && self.files.iter().any(|start| mutant.file.starts_with(start))
+        };
+        let queue = Mutex::new(mutants.iter_mut().enumerate().filter(|(_, mutant)| is_wanted(mutant)));
         let work = || -> Result<()> {
             loop {
                 let next = queue.lock().expect("no other thread has panicked").next();
@@ -86,7 +115,7 @@ impl Stage {
             workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
         })?;
         let left = mutants.iter().filter(|mutant| mutant.outcome == Outcome::Missed).count();
-        println!("{left} are left after the tests '{}' {:?}", self.target, self.environment);
+        println!("{left} are left after the tests '{}' {:?} {:?}", self.target, self.arguments, self.environment);
         Ok(())
     }
 

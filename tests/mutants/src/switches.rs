@@ -318,3 +318,48 @@ fn is_chain(binary: &syn::ExprBinary) -> bool {
     };
     matches!(binary.op, BinOp::And(_)) && (is_let(&binary.left) || is_let(&binary.right))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        "fn f(a: u8) -> bool {\n    match a {\n        1 if !g(a) => a + 1 > 2,\n        _ => false,\n    }\n}\n";
+
+    /// As cargo-mutants lists it.
+    fn mutant(genre: &str, line: usize, columns: Range<usize>, replacement: &str) -> Mutant {
+        let position = |column| format!(r#"{{"line":{line},"column":{column}}}"#);
+        let span = format!(r#"{{"start":{},"end":{}}}"#, position(columns.start), position(columns.end));
+        let text = format!(
+            r#"{{"name":"","file":"f.rs","genre":"{genre}","span":{span},"replacement":"{replacement}","function":null,"diff":""}}"#
+        );
+        serde_json::from_str(&text).expect("a mutant")
+    }
+
+    #[test]
+    fn a_mutant_is_alone_in_its_branch_and_all_others_are_in_the_last_one() {
+        let mutants = [
+            mutant("FnValue", 2, 5..10, "true"),
+            mutant("MatchArm", 3, 9..32, ""),
+            mutant("MatchArmGuard", 3, 14..19, "true"),
+            mutant("UnaryOperator", 3, 14..15, ""),
+            mutant("BinaryOperator", 3, 25..26, "-"),
+            mutant("BinaryOperator", 3, 29..30, "<"),
+            mutant("BinaryOperator", 3, 29..30, ">="),
+            mutant("BinaryOperator", 4, 14..15, "<"),
+        ];
+        let source = Source::new(TEXT.to_owned(), "f.rs", &mutants).expect("it is Rust");
+        let switched = source.switched(&mutants, |_| true);
+        let is = |number| format!("crate::mutant::is({number})");
+        let guard = format!("!{} && ({} || ((if {} {{ g(a) }} else {{ !g(a) }})))", is(2), is(3), is(4));
+        let sum = format!("(if {} {{ a - 1 }} else {{ a + 1 }})", is(5));
+        let value = format!("(if {} {{ a + 1 < 2 }} else if {} {{ a + 1 >= 2 }} else {{ {sum} > 2 }})", is(6), is(7));
+        let expected = TEXT.replace("!g(a)", &guard).replace("a + 1 > 2", &value);
+        let expected = expected.replacen('{', &format!("{{ if {} {{ return true; }} ", is(1)), 1);
+        assert_eq!(switched.text, expected);
+        let at = switched.text.find("a - 1").expect("it is there");
+        assert_eq!(switched.mutants_at(&(at..at + 1)), Some([4].as_slice()));
+        assert!(source.mutants().all(|number| number < 7), "the last has no place");
+        assert_eq!(source.switched(&mutants, |_| false).text, TEXT);
+    }
+}
