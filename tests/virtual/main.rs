@@ -24,6 +24,7 @@ mod progress;
 mod protocols;
 mod queues;
 mod sessions;
+mod several;
 mod sockets;
 mod transcript;
 mod transfers;

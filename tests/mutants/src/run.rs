@@ -60,7 +60,7 @@ pub(crate) const STAGES: [Stage; 7] = [
 /// waits forever.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 const TIMES_MAX: u64 = 5;
-const SECONDS_MORE: u64 = 5;
+const SECONDS_MORE: u64 = 2;
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// How a line ends that says that a test has failed. The second comes from the simulation, before it has finished.
