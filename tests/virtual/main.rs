@@ -26,6 +26,7 @@ mod queues;
 mod sessions;
 mod several;
 mod sockets;
+mod tokens;
 mod transcript;
 mod transfers;
 mod walks;
