@@ -5,6 +5,7 @@ mod budgets;
 mod closings;
 mod conversations;
 mod crowds;
+mod deadlocks;
 mod departures;
 mod document;
 mod figures;
