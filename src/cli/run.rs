@@ -122,7 +122,7 @@ impl Options {
         let max_idle = Some(self.max_idle.0).filter(|time| *time > Duration::ZERO);
         Config {
             tcp: self.limits.tcp(),
-            limits: self.limits.limits(max_idle, descriptors),
+            limits: self.limits.limits(max_idle, descriptors, false),
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
