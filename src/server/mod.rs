@@ -138,7 +138,7 @@ impl<S: Socket> Server<S> {
         } else if socket.has_handshake() {
             Welcome::Stranger
         } else {
-            self.welcome(peer, &socket.credentials())
+            self.welcome(peer, || socket.credentials())
         };
         match welcome {
             Welcome::Known(_) => {}

@@ -57,9 +57,11 @@ impl<S: Socket> Server<S> {
     }
 
     /// Who comes there, as far as its socket tells, and whether there is a place for it.
-    pub(super) fn welcome(&self, peer: Peer, credentials: &Credentials) -> Welcome {
+    pub(super) fn welcome(&self, peer: Peer, credentials: impl FnOnce() -> Credentials) -> Welcome {
         let roles = &self.connections.roles;
-        let role = match roles.identify(peer, credentials) {
+        // Without users they prove nothing, and asking may take a call.
+        let credentials = if roles.has_users() { credentials() } else { Credentials::default() };
+        let role = match roles.identify(peer, &credentials) {
             Identity::Known(role) => role,
             Identity::Stranger => return Welcome::Stranger,
             Identity::Several => return Welcome::Several,
@@ -92,9 +94,8 @@ impl<S: Socket> Server<S> {
 
     /// Looks at who a connection is after its handshake. If nobody, it stays a stranger until it says so.
     pub(super) fn identify(&mut self, key: ConnectionKey) {
-        let connection = self.connections.known(key);
-        let (peer, credentials) = (connection.peer, connection.socket.credentials());
-        let welcome = self.welcome(peer, &credentials);
+        let connection = self.connections.get(key).expect("its handshake is done");
+        let welcome = self.welcome(connection.peer, || connection.socket.credentials());
         if matches!(welcome, Welcome::Known(_)) {
             self.connections.leave_strangers(key);
         }
