@@ -288,11 +288,10 @@ impl<S: Socket> Server<S> {
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
         let context = Context { session, id, owner, now: self.connections.now };
         self.connections.figures.on_request(&request.command);
-        let connection = self.connections.known(key);
-        if connection.role.is_none() && !Self::is_for_strangers(request) {
+        if self.connections.known(key).role.is_none() && !self.is_for_strangers(key, request) {
             return self.refuse_stranger(key, &context);
         }
-        if connection.flags.is_restricted
+        if self.connections.known(key).flags.is_restricted
             && let Command::Locks(operation) = &request.command
             && self.refuse_operation(key, operation, &context)
         {
