@@ -17,6 +17,7 @@ mod hints;
 mod ids;
 mod input;
 mod limits;
+mod logged;
 #[path = "../support/memory.rs"]
 mod memory;
 mod operators;
@@ -32,6 +33,7 @@ mod sockets;
 mod tls;
 mod transcript;
 mod transfers;
+mod users;
 mod walks;
 mod watching;
 mod words;
