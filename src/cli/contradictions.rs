@@ -84,14 +84,8 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        Config {
-            listen: vec![Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }],
-            tcp: TcpOptions::default(),
-            limits: Limits { connections_max: 896, ..Limits::default() },
-            turn_accepts_max: 1,
-            stats: false,
-            state_dir: None,
-        }
+        let listen = Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
+        Config { limits: Limits { connections_max: 896, ..Limits::default() }, ..Config::new(listen) }
     }
 
     #[track_caller]

@@ -18,10 +18,12 @@ use super::limits::LimitOptions;
 use super::listen::ListenOptions;
 use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
+use super::tls::TlsFlags;
 use crate::console::Failure;
 use crate::console::announce;
 use crate::console::values::Seconds;
-use crate::net::{BindError, Config, Limits, Net, descriptors};
+use crate::net::{BindError, Config, Limits, Net, Reload, descriptors};
+use crate::server::LOG_TARGET;
 
 /// The target of warnings about how the server was started, which are shown at every log level.
 const START: &str = "officer::start";
@@ -33,6 +35,19 @@ const START: &str = "officer::start";
 pub(super) struct Options {
     #[command(flatten)]
     listen: ListenOptions,
+
+    /// File that says who may connect, and what each of them may do; SIGHUP and 'officer reload' read it again [default:
+    /// everybody may lock everything]
+    #[arg(long, value_name = "FILE", env = "OFFICER_USERS", hide_env_values = true)]
+    users: Option<PathBuf>,
+
+    /// Allow everybody on other machines to take locks; without it, and without users, only this machine can be listened to
+    #[arg(long, env = "OFFICER_OPEN", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    open: bool,
+
+    /// Allow clients on other machines to send secrets without TLS
+    #[arg(long, env = "OFFICER_PLAIN_SECRETS", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    plain_secrets: bool,
 
     /// What is logged
     #[arg(short, long, value_name = "LEVEL", env = "OFFICER_LOG_LEVEL", hide_env_values = true)]
@@ -61,6 +76,9 @@ pub(super) struct Options {
 
     #[command(flatten)]
     limits: LimitOptions,
+
+    #[command(flatten)]
+    tls: TlsFlags,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -87,9 +105,10 @@ impl From<LogLevel> for LevelFilter {
 impl Options {
     /// Makes its paths independent of the current directory.
     pub(super) fn make_absolute(&mut self) -> io::Result<()> {
-        for path in [&mut self.log_file, &mut self.state_dir].into_iter().flatten() {
+        for path in [&mut self.log_file, &mut self.state_dir, &mut self.users].into_iter().flatten() {
             *path = path::absolute(&*path)?;
         }
+        self.tls.make_absolute()?;
         self.listen.make_absolute()
     }
 
@@ -126,20 +145,56 @@ impl Options {
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
+            users: self.users,
+            tls: self.tls.options(),
+            is_open: self.open,
+            has_plain_secrets: self.plain_secrets,
             listen: self.listen.listen(),
         }
     }
 }
 
-/// Runs the server until a signal ends it. `args` are those that the options were made of.
-pub(super) fn run(options: Options, args: &[OsString]) -> Result<(), Failure> {
-    let changed = changed::in_arguments(args);
-    serve(options, &changed, announce)
+/// Where a server runs: who is told what happens to it.
+pub(super) trait Host {
+    /// It listens on these.
+    fn listening(&mut self, addresses: &[String]);
+
+    /// A reload begins, or is over.
+    fn reload(&mut self, _: Reload<'_>) {}
 }
 
-/// Runs the server, and tells whoever started it where it listens by `announce`. `changed` are the options that don't have
-/// their defaults.
-pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[String])) -> Result<(), Failure> {
+/// A process in the foreground.
+struct Foreground;
+
+impl Host for Foreground {
+    fn listening(&mut self, addresses: &[String]) {
+        announce(addresses);
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
+pub(super) struct RunOptions {
+    #[command(flatten)]
+    pub(super) server: Options,
+
+    /// Check options, files and addresses, and exit: with 0 if the server could start. An address in use is taken for that of
+    /// the server that this one would replace
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs the server until a signal ends it. `args` are those that the options were made of.
+pub(super) fn run(options: RunOptions, args: &[OsString]) -> Result<(), Failure> {
+    if options.check {
+        return options.server.check(None);
+    }
+    let changed = changed::in_arguments(args);
+    serve(options.server, &changed, &mut Foreground)
+}
+
+/// Runs the server, and tells its host about it. `changed` are the options that don't have their defaults.
+pub(super) fn serve(options: Options, changed: &str, host: &mut impl Host) -> Result<(), Failure> {
     allocator::return_what_is_free();
     let log_level = options.log_level.into();
     log_to_stderr(log_level);
@@ -152,14 +207,15 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[Str
     let contradictions = contradictions(&config, log_level, descriptors);
     let mut net = Net::bind(config).map_err(failed)?;
     let addresses = net.addresses();
-    announce(&addresses);
+    host.listening(&addresses);
     let warn = || {
-        for address in net.addresses_on_networks() {
+        for address in net.open_addresses() {
             log::warn!(
                 target: START,
                 "anybody who reaches {address} can take locks; keep strangers away with a firewall, or listen on 127.0.0.1",
             );
         }
+        net.tls_warnings().iter().for_each(|warning| log::warn!(target: START, "{warning}"));
         contradictions.iter().for_each(|contradiction| log::warn!(target: START, "{contradiction}"));
     };
     if let Some(log_file) = &mut log_file {
@@ -168,22 +224,25 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&[Str
         log_file.take_stderr()?;
     }
     let options = if changed.is_empty() { "the defaults" } else { changed };
-    log::info!("officer {} listens on {}; options: {options}", env!("CARGO_PKG_VERSION"), addresses.join(", "));
+    let version = env!("CARGO_PKG_VERSION");
+    log::info!("officer {version} listens on {}; options: {options}", addresses.join(", "));
     warn();
     // Asked now: later the terminal may be closed.
     let has_terminal = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
-    net.run(|| on_hangup(log_file.as_mut(), has_terminal)).map_err(Failure::Run)
-}
-
-/// SIGHUP asks to reopen the log file, if there is one. Otherwise it means that the terminal is closed, and ends a server
-/// that has one, as it always did; a server without a terminal, as under a service manager, goes on.
-fn on_hangup(log_file: Option<&mut LogFile>, has_terminal: bool) -> ControlFlow<()> {
-    match log_file {
-        Some(log_file) => log_file.reopen(),
-        None if has_terminal => return ControlFlow::Break(()),
-        None => log::info!("SIGHUP has no effect: there is no log file to reopen"),
-    }
-    ControlFlow::Continue(())
+    let ends_on_hangup = has_terminal && log_file.is_none() && !net.has_something_to_reload();
+    let has_effect = log_file.is_some() || net.has_something_to_reload();
+    let on_reload = |reload: Reload<'_>| {
+        match reload {
+            Reload::Begins if ends_on_hangup => return ControlFlow::Break(()),
+            Reload::Begins if !has_effect => log::info!("SIGHUP has no effect: there is no file to read or open again"),
+            // First, so that the log of the reload is in the new file.
+            Reload::Begins => log_file.iter_mut().for_each(LogFile::reopen),
+            Reload::Over(_) => {}
+        }
+        host.reload(reload);
+        ControlFlow::Continue(())
+    };
+    net.run(on_reload).map_err(Failure::Run)
 }
 
 fn log_to_stderr(level: LevelFilter) {
@@ -192,6 +251,7 @@ fn log_to_stderr(level: LevelFilter) {
         .filter_level(level.min(LevelFilter::Warn))
         .filter_module("officer", level)
         .filter_module(START, level.max(LevelFilter::Warn))
+        .filter_module(LOG_TARGET, level.max(LevelFilter::Info))
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(LogOutput::default())))
         .try_init();

@@ -1,5 +1,6 @@
 //! What the commands of the program share: common options, how they show names and times, and how they exit.
 
+pub(crate) mod access;
 pub(crate) mod address;
 pub(crate) mod exit;
 pub(crate) mod failure;

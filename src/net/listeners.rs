@@ -1,19 +1,25 @@
 //! All listeners: whose clients are accepted when, and what happens when there are no descriptors for them.
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Interest, Registry, Token};
 
 use super::listen::{BindError, Listener, Place};
+use super::silence::TcpSocket;
 use super::socket::Socket;
-use super::{Config, FIRST_LISTENER};
+use super::tls::{HandshakeBudget, TlsServer, TlsSocket};
+use super::{Config, FIRST_LISTENER, Listen, TlsOptions};
 use crate::engine::ConnectionKey;
 use crate::server::Server;
 use crate::time::Moment;
 
 /// After descriptors ran out, accepting is tried again after this time, or when a connection ends.
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
+
+/// What handshakes may take of a turn. They are hundreds of times as dear as a lock.
+const TURN_HANDSHAKES_MAX: Duration = Duration::from_millis(2);
 
 /// What a server listens on; never empty.
 #[derive(Debug)]
@@ -22,6 +28,9 @@ pub(super) struct Listeners {
     /// Whose turn it is to be first, so that none has to do with what the others leave of the last descriptors.
     first: usize,
     shortage: Option<Shortage>,
+    /// None: no listener is for TLS.
+    tls: Option<TlsServer>,
+    handshakes: Arc<HandshakeBudget>,
 }
 
 #[derive(Debug)]
@@ -52,8 +61,13 @@ impl Listeners {
         if listeners.is_empty() {
             return Err(BindError::NoListener);
         }
+        let tls = config.tls.as_ref().map(TlsOptions::load).transpose().map_err(BindError::Tls)?;
+        if tls.is_none() && listeners.iter().any(Listener::is_tls) {
+            return Err(BindError::NoCertificate);
+        }
         let list = listeners.into_iter().map(|listener| Queue { listener, is_pending: true }).collect();
-        Ok(Listeners { list, first: 0, shortage: None })
+        let handshakes = Arc::new(HandshakeBudget::new(TURN_HANDSHAKES_MAX));
+        Ok(Listeners { list, first: 0, shortage: None, tls, handshakes })
     }
 
     /// Fails as [`Listeners::bind`] would, as [`Listener::check`] has it. Returns where it would listen.
@@ -67,6 +81,13 @@ impl Listeners {
                 }
                 places.push(place);
             }
+        }
+        match &config.tls {
+            Some(tls) => _ = tls.load().map_err(BindError::Tls)?,
+            None if config.listen.iter().any(|listen| matches!(listen, Listen::Tls { .. })) => {
+                return Err(BindError::NoCertificate);
+            }
+            None => {}
         }
         Ok(places)
     }
@@ -105,6 +126,21 @@ impl Listeners {
         }
     }
 
+    /// What encrypts connections from now on, if there are listeners for TLS. Those that there are stay as they are.
+    pub(super) fn set_tls(&mut self, tls: TlsServer) {
+        self.tls = Some(tls);
+    }
+
+    /// What encrypts connections.
+    pub(super) fn tls(&self) -> Option<&TlsServer> {
+        self.tls.as_ref()
+    }
+
+    /// A turn begins, and there is time for handshakes again.
+    pub(super) fn begin_turn(&self) {
+        self.handshakes.begin_turn();
+    }
+
     /// Accepts those that have come, up to `turn_max` at each listener: a flood at one does not keep out those of another.
     pub(super) fn accept(&mut self, server: &mut Server<Socket>, registry: &Registry, turn_max: usize, now: Moment) {
         if self.due(server.connections()).is_none_or(|due| due > now) {
@@ -114,7 +150,11 @@ impl Listeners {
         self.first = (self.first + 1) % count;
         for index in 0..count {
             let queue = &mut self.list[(self.first + index) % count];
-            if let Err(error) = queue.accept(server, registry, turn_max, now) {
+            let encrypt = |socket| {
+                let tls = self.tls.as_ref().expect("a listener for TLS has a certificate");
+                tls.accept(socket, &self.handshakes)
+            };
+            if let Err(error) = queue.accept(server, registry, turn_max, encrypt, now) {
                 if self.shortage.is_none() {
                     log::error!(
                         "cannot accept more connections: {error}; trying again when one ends and every {ACCEPT_RETRY:?}"
@@ -139,11 +179,16 @@ impl Queue {
         server: &mut Server<Socket>,
         registry: &Registry,
         turn_max: usize,
+        encrypt: impl Fn(TcpSocket) -> TlsSocket<TcpSocket>,
         now: Moment,
     ) -> io::Result<()> {
         for _ in 0..if self.is_pending { turn_max } else { 0 } {
             match self.listener.accept() {
                 Ok((socket, peer)) => {
+                    let socket = match socket {
+                        Socket::Tcp(socket) if self.listener.is_tls() => Socket::Tls(Box::new(encrypt(socket))),
+                        socket => socket,
+                    };
                     if let Some(key) = server.accept(socket, peer, now) {
                         register(server, registry, key);
                     }

@@ -9,6 +9,7 @@ mod error;
 mod listen;
 mod listeners;
 mod manager;
+mod protection;
 mod signals;
 mod silence;
 mod socket;
@@ -20,6 +21,7 @@ mod tls;
 #[doc(hidden)]
 pub mod tls;
 mod tokens;
+mod users;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
@@ -29,11 +31,12 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-pub use self::error::RunError;
+pub use self::error::{ReloadError, RunError};
 pub use self::listen::{BindError, Listen, TcpOptions};
 pub use self::tls::{ClientAuth, TlsError, TlsOptions};
 pub use self::tokens::TokensError;
-pub use crate::server::{Access, BadUsers, Limits};
+pub use self::users::UsersError;
+pub use crate::server::{BadUsers, Limits};
 
 pub(crate) use self::listen::Listener;
 pub(crate) use self::socket::Socket;
@@ -41,10 +44,11 @@ pub(crate) use self::socket::Socket;
 use self::alarm::Alarm;
 use self::listeners::Listeners;
 use self::manager::Manager;
+use self::protection::Protection;
 use self::signals::Signals;
 use self::tokens::{TokenSource, Tokens};
 use crate::engine::{ConnectionKey, Stats};
-use crate::server::{Readiness, Server};
+use crate::server::{Access, LOG_TARGET, Readiness, Server};
 use crate::slots::Key;
 use crate::time::{Moment, Span};
 
@@ -54,6 +58,13 @@ use crate::time::{Moment, Span};
 pub struct Config {
     /// Where to listen: in one place at least.
     pub listen: Vec<Listen>,
+    /// The file of users. None: everybody may lock everything.
+    pub users: Option<PathBuf>,
+    /// Whether other machines may reach listeners where anybody can lock something. Without it such a listener is refused.
+    pub is_open: bool,
+    /// Whether other machines may reach listeners without TLS where clients can send secrets. Without it such a listener is
+    /// refused.
+    pub has_plain_secrets: bool,
     /// How TCP sockets are set up.
     pub tcp: TcpOptions,
     /// What clients may use.
@@ -65,6 +76,8 @@ pub struct Config {
     /// The directory of the file that tokens are reserved in, which must exist. None: they come from the clock, and can
     /// repeat if it is set back before a restart.
     pub state_dir: Option<PathBuf>,
+    /// The certificate and key for listeners with TLS.
+    pub tls: Option<TlsOptions>,
 }
 
 impl Config {
@@ -72,13 +85,36 @@ impl Config {
     /// many descriptors needs a lower one, see [`descriptors`].
     pub fn new(listen: Listen) -> Self {
         let (tcp, limits) = (TcpOptions::default(), Limits::default());
-        let listen = vec![listen];
-        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false, state_dir: None }
+        Config {
+            listen: vec![listen],
+            users: None,
+            is_open: false,
+            has_plain_secrets: false,
+            tcp,
+            limits,
+            turn_accepts_max: TURN_ACCEPTS_MAX,
+            stats: false,
+            state_dir: None,
+            tls: None,
+        }
     }
 
     /// Whether sockets that are passed need a name that says what they are for.
     fn must_be_named(&self) -> bool {
-        false
+        self.users.is_some() || self.tls.is_some()
+    }
+
+    /// Fails if something in it contradicts the rest.
+    fn check(&self) -> Result<(), BindError> {
+        match self.users.is_some() && self.limits.kick_from_anywhere {
+            true => Err(BindError::KickFromAnywhere),
+            false => Ok(()),
+        }
+    }
+
+    /// Reads the users. Without a file there are none.
+    fn access(&self) -> Result<Access, UsersError> {
+        self.users.as_deref().map_or_else(|| Ok(Access::default()), users::read)
     }
 }
 
@@ -105,11 +141,21 @@ const EVENTS_MAX: usize = 256;
 /// How long replies that are already decided may take to be written at the end.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
 
+/// What happens at SIGHUP.
+#[derive(Clone, Copy, Debug)]
+pub enum Reload<'a> {
+    /// Nothing is read yet.
+    Begins,
+    /// Everything was read and is used from now on; or nothing has changed, for this reason.
+    Over(Option<&'a ReloadError>),
+}
+
 /// A server that listens.
 #[derive(Debug)]
 pub struct Net {
     poll: Poll,
     listeners: Listeners,
+    protection: Protection,
     signals: Signals,
     alarm: Alarm,
     manager: Manager,
@@ -118,8 +164,9 @@ pub struct Net {
     start: Instant,
     /// The time of the last turn.
     last_turn: Moment,
-    turn_accepts_max: usize,
     stats: Option<StatsLine>,
+    /// As it was at the start, for reloads.
+    config: Config,
 }
 
 /// What is known of a poll that has returned, but for its events.
@@ -147,8 +194,12 @@ impl Net {
         open_source: impl FnOnce(Option<&Path>) -> Result<Box<dyn TokenSource>, TokensError>,
         tokens_left_min: u64,
     ) -> Result<Self, BindError> {
+        config.check()?;
+        let access = config.access()?;
+        let protection = Protection::of(&config, &access);
         let mut listeners = Listeners::bind(&config)?;
-        let limits = Limits { silent_after: Some(config.tcp.silent_after()), ..config.limits };
+        protection.check(listeners.places())?;
+        let limits = Limits { silent_after: Some(config.tcp.silent_after()), ..config.limits.clone() };
         let poll = Poll::new()?;
         listeners.register(poll.registry())?;
         let mut signals = Signals::listen()?;
@@ -158,18 +209,21 @@ impl Net {
         let source = open_source(config.state_dir.as_deref())?;
         let waker = Waker::new(poll.registry(), TOKENS)?;
         let (tokens, block) = Tokens::begin(source, waker, tokens_left_min)?;
+        let mut server = Server::new(limits, block);
+        server.set_access(access);
         Ok(Net {
             poll,
             listeners,
+            protection,
             signals,
             alarm,
             manager: Manager::of_environment(),
             tokens,
-            server: Server::new(limits, block),
+            server,
             start: Instant::now(),
             last_turn: Moment::START,
-            turn_accepts_max: config.turn_accepts_max,
             stats: config.stats.then(StatsLine::default),
+            config,
         })
     }
 
@@ -180,7 +234,9 @@ impl Net {
         if let Some(directory) = &config.state_dir {
             tokens::check(directory)?;
         }
-        Listeners::check(config, old).map(|_| ())
+        config.check()?;
+        let protection = Protection::of(config, &config.access()?);
+        protection.check(Listeners::check(config, old)?.into_iter())
     }
 
     /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket. Listeners
@@ -193,18 +249,25 @@ impl Net {
         }
     }
 
-    /// Those of its addresses that other machines can reach, as URLs.
+    /// Those of its addresses where anybody on other machines can take locks, as URLs.
     #[cfg(feature = "cli")]
-    pub(crate) fn addresses_on_networks(&self) -> Vec<String> {
-        self.listeners.places().filter(|place| !place.is_loopback()).map(|place| place.to_string()).collect()
+    pub(crate) fn open_addresses(&self) -> Vec<String> {
+        let places = self.listeners.places().filter(|place| self.protection.is_open_to_all() && !place.is_loopback());
+        places.map(|place| place.to_string()).collect()
     }
 
-    /// Serves clients until SIGTERM or SIGINT, or until `on_hangup`, which is called at each SIGHUP, breaks. A service
-    /// manager that started this process is told that it is ready, that it is alive, and when it ends.
+    /// Whether a reload does something.
+    pub fn has_something_to_reload(&self) -> bool {
+        self.config.users.is_some() || self.config.tls.is_some()
+    }
+
+    /// Serves clients until SIGTERM or SIGINT, or until `on_reload` breaks, which is called when a reload begins, at SIGHUP,
+    /// and when it is over. A service manager that started this process is told that it is ready, that it is alive, and when
+    /// it ends.
     ///
     /// # Errors
     /// [`RunError`], after which all locks are free.
-    pub fn run(&mut self, mut on_hangup: impl FnMut() -> ControlFlow<()>) -> Result<(), RunError> {
+    pub fn run(&mut self, mut on_reload: impl FnMut(Reload<'_>) -> ControlFlow<()>) -> Result<(), RunError> {
         self.tokens.log_source();
         self.manager.ready(&self.addresses().join(", "));
         let mut events = Events::with_capacity(EVENTS_MAX);
@@ -216,7 +279,7 @@ impl Net {
             for event in &events {
                 reported += 1;
                 match event.token() {
-                    SIGNALS => is_told_to_end |= self.take_signals(&mut on_hangup).is_break(),
+                    SIGNALS => is_told_to_end |= self.take_signals(&mut on_reload).is_break(),
                     ALARM => self.alarm.went_off(),
                     // The end of the turn has a look.
                     TOKENS => {}
@@ -229,7 +292,8 @@ impl Net {
             }
             // With as many events as there is room for, others may be left.
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
-            self.listeners.accept(&mut self.server, self.poll.registry(), self.turn_accepts_max, now);
+            self.listeners.begin_turn();
+            self.listeners.accept(&mut self.server, self.poll.registry(), self.config.turn_accepts_max, now);
             self.server.turn(now);
             self.server.ended(self.now());
             if self.server.wants_tokens()
@@ -288,17 +352,63 @@ impl Net {
     }
 
     /// Breaks when a signal came that asks us to end.
-    fn take_signals(&mut self, on_hangup: &mut impl FnMut() -> ControlFlow<()>) -> ControlFlow<()> {
+    fn take_signals(&mut self, on_reload: &mut impl FnMut(Reload<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
         let asked = self.signals.take();
         if asked.end {
             return ControlFlow::Break(());
         }
         if asked.hangup {
             self.manager.reloading();
-            on_hangup()?;
-            self.manager.ready(&self.addresses().join(", "));
+            on_reload(Reload::Begins)?;
+            let result = self.reload();
+            match &result {
+                Ok(()) if self.has_something_to_reload() => log::info!("reloaded"),
+                Ok(()) => {}
+                Err(error) => log::error!("reload refused, everything stays as it was: {error}"),
+            }
+            on_reload(Reload::Over(result.as_ref().err()))?;
+            self.manager.reloaded(&self.addresses().join(", "), result.is_ok());
         }
         ControlFlow::Continue(())
+    }
+
+    /// Reads again what can be read again. After an error everything is as before.
+    fn reload(&mut self) -> Result<(), ReloadError> {
+        if !self.has_something_to_reload() {
+            return Ok(());
+        }
+        let reloaded = self.reload_files();
+        match &reloaded {
+            Ok(done) => log::info!(target: LOG_TARGET, "reloaded: {done}"),
+            Err(error) => log::error!(target: LOG_TARGET, "not reloaded, the server goes on as before: {error}"),
+        }
+        reloaded.map(|_| ())
+    }
+
+    /// Nothing is changed unless all files are good. Returns what was reloaded.
+    fn reload_files(&mut self) -> Result<String, ReloadError> {
+        let access = self.config.access()?;
+        let protection = Protection::of(&self.config, &access);
+        protection.check(self.listeners.places())?;
+        let tls = self.config.tls.as_ref().map(TlsOptions::load).transpose().map_err(ReloadError::Tls)?;
+        let mut done = Vec::new();
+        if access.has_users() {
+            done.push(format!("{} users", access.users()));
+        }
+        self.protection = protection;
+        self.server.set_access(access);
+        if let Some(tls) = tls {
+            tls.warnings().iter().for_each(|warning| log::warn!(target: LOG_TARGET, "{warning}"));
+            self.listeners.set_tls(tls);
+            done.push("the certificate and key for TLS".to_owned());
+        }
+        Ok(done.join(", "))
+    }
+
+    /// What an operator should know about the certificate and key for TLS, each a line.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tls_warnings(&self) -> Vec<String> {
+        self.listeners.tls().map(|tls| tls.warnings().to_vec()).unwrap_or_default()
     }
 
     /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.
@@ -316,6 +426,7 @@ impl Net {
                     self.server.ready(connection_key(token), readiness(event));
                 }
             }
+            self.listeners.begin_turn();
             self.server.turn(self.now());
         }
         Ok(())

@@ -8,7 +8,7 @@ use mio::net::UnixStream;
 
 use super::silence::TcpSocket;
 use super::tls::TlsSocket;
-use crate::server::{Credentials, Handshake, Socket as _};
+use crate::server::{Credentials, Handshake};
 
 /// An accepted connection.
 #[derive(Debug)]

@@ -19,5 +19,6 @@ mod start;
 mod story;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod tokens;
 mod watching;

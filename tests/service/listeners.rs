@@ -173,3 +173,31 @@ fn a_server_in_the_background_tells_all_of_its_addresses() {
     drop(TcpStream::connect(tcp).unwrap());
     connect(&Address::Unix(file)).acquire("db");
 }
+
+#[test]
+fn other_machines_are_kept_out_unless_the_operator_lets_them_in() {
+    let said = "officer: other machines can reach tcp://0.0.0.0:";
+    let remedy = "anybody there could take locks; name the users in a file with --users, or allow it with --open";
+    let directory = Directory::new();
+    let file = format!("unix:{}", directory.file("officer.sock").display());
+    let list = format!("tcp://127.0.0.1:0,{file},tcp://0.0.0.0:0");
+    let background = Background::new();
+    for end in [
+        End::of(&mut officer(&["run", "-h", "0.0.0.0", "-p", "0"])),
+        End::of(&mut officer(&["run", "--listen", &list])),
+        End::of(officer(&["run", "-p", "0", "-h", "0.0.0.0"]).env("OFFICER_OPEN", "false")),
+        background.run("start", &["--listen", &list]),
+    ] {
+        end.expect_failure(1, remedy);
+        assert!(end.stderr.starts_with(said), "{end:?}");
+    }
+    assert!(!directory.file("officer.sock").exists());
+    // Before the old one makes way.
+    background.start(&[]);
+    let pid = background.pid();
+    background.run("restart", &["-h", "0.0.0.0", "-p", "0"]).expect_failure(1, remedy);
+    assert_eq!(background.pid(), pid);
+
+    let server = Server::start(officer(&["run", "-h", "0.0.0.0", "-p", "0"]).env("OFFICER_OPEN", "true"));
+    assert!(server.log().wait_for("can take locks").contains("anybody who reaches tcp://0.0.0.0:"));
+}

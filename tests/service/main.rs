@@ -9,6 +9,7 @@ mod others;
 mod passed;
 mod pid_file;
 mod print;
+mod reload;
 mod restart;
 mod start;
 mod status;
@@ -16,3 +17,4 @@ mod stop;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod users;

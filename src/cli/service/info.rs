@@ -26,6 +26,15 @@ pub(super) struct Info {
     pub(super) addresses: Vec<String>,
     /// In seconds of the UNIX time.
     pub(super) started: u64,
+    /// How many reloads have begun. What is changed before this is read will be read by the next one.
+    #[serde(default)]
+    pub(super) reloads_begun: u64,
+    /// How many are over: one less while one goes on.
+    #[serde(default)]
+    pub(super) reloads: u64,
+    /// Why the last one was refused, if it was.
+    #[serde(default)]
+    pub(super) refused: Option<String>,
 }
 
 impl Info {
@@ -33,7 +42,8 @@ impl Info {
     pub(super) fn own(addresses: &[String]) -> Info {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Info { process: process::id(), version, addresses: addresses.to_vec(), started }
+        let (process, addresses) = (process::id(), addresses.to_vec());
+        Info { process, version, addresses, started, reloads_begun: 0, reloads: 0, refused: None }
     }
 
     /// That of this process, if a file beside its pid file has it.
@@ -91,8 +101,7 @@ mod tests {
 
     #[test]
     fn whatever_stands_in_the_file_what_is_told_is_one_line() {
-        let info =
-            Info { process: 1, version: "0.1\n".to_owned(), addresses: vec!["/tmp/a\x1b[2J".to_owned()], started: 0 };
+        let info = Info { version: "0.1\n".to_owned(), ..Info::own(&["/tmp/a\x1b[2J".to_owned()]) };
         let line = info.to_string();
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }

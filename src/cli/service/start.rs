@@ -16,8 +16,10 @@ use super::pid_file::PidFile;
 use super::{PidOptions, ServiceError, default_log_file, restart};
 use crate::cli::changed::changed_options;
 use crate::cli::log_file::LogFileError;
+use crate::cli::run::Host;
 use crate::cli::{Failure, named, run as foreground};
 use crate::console::announced;
+use crate::net::Reload;
 
 pub(in crate::cli) const AFTER: &str = "\
 Returns once the server listens, or says why it doesn't. The server belongs to no terminal, its current directory is /, \
@@ -129,24 +131,38 @@ pub(in crate::cli) fn run_daemon(args: &[OsString]) -> Result<(), Failure> {
     env::set_current_dir("/").map_err(Failure::System)?;
 
     // Released after everything else that the server has.
-    let (mut own, stale) = PidFile::take(&pid_file)?;
+    let (own, stale) = PidFile::take(&pid_file)?;
     check_log_file(&log_file, own.is_at(&log_file))?;
     if let Some(stale) = stale {
         let stale = stale.escape_debug();
         let _ =
             writeln!(io::stderr(), "officer: the server before this one, process {stale}, ended without cleaning up");
     }
-    foreground::serve(run, &changed, |addresses| {
-        own.announce(addresses);
+    foreground::serve(run, &changed, &mut Background { own, log_file })
+}
+
+/// A process in the background.
+struct Background {
+    own: PidFile,
+    log_file: PathBuf,
+}
+
+impl Host for Background {
+    fn listening(&mut self, addresses: &[String]) {
+        self.own.announce(addresses);
         let mut stdout = io::stdout().lock();
-        let (listening, pid, log) = (announced(addresses), process::id(), log_file.display());
+        let (listening, pid, log) = (announced(addresses), process::id(), self.log_file.display());
         let _ = writeln!(stdout, "{listening}officer: process {pid}, log in {log}");
         let _ = stdout.flush();
         // The end of the pipe is what `officer start` waits for.
         if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stdout(null);
         }
-    })
+    }
+
+    fn reload(&mut self, reload: Reload<'_>) {
+        self.own.note(reload);
+    }
 }
 
 /// A file that this process has open for another purpose can't be its log.

@@ -7,7 +7,7 @@ use std::{fmt, io};
 use super::place::Place;
 use super::tcp::is_elsewhere;
 use super::unix::DIRECTORY_LOCK_TIMEOUT;
-use crate::net::TokensError;
+use crate::net::{TlsError, TokensError, UsersError};
 
 /// Why the server can't start. Each is one line that says what is wrong and what to do.
 #[derive(Debug)]
@@ -95,10 +95,24 @@ pub enum BindError {
         /// That of the other listener.
         other: String,
     },
+    /// Other machines can reach the place, and anybody there could take locks.
+    Unprotected {
+        /// The place, as a URL.
+        place: String,
+        /// Whether that is so because of what the file of users says.
+        has_users: bool,
+    },
+    /// Other machines can reach the place, and would send secrets in clear.
+    PlainSecrets {
+        /// The place, as a URL.
+        place: String,
+    },
     /// There is no place to listen on.
     NoListener,
-    /// TLS is not there.
-    NoTls,
+    /// A listener is for TLS, and there is no certificate.
+    NoCertificate,
+    /// The files for TLS are not good.
+    Tls(TlsError),
     /// One of the others, about a listener that is one of a list: `--listen` is what has to change.
     Listed(Box<BindError>),
     /// The service manager has passed too many sockets.
@@ -117,6 +131,10 @@ pub enum BindError {
     PassedUnusable,
     /// The socket that the service manager has passed can't be set up.
     Passed(io::Error),
+    /// The users can't be read.
+    Users(UsersError),
+    /// Who may end others is decided by the address and by the users.
+    KickFromAnywhere,
     /// There are no tokens for grants.
     Tokens(TokensError),
     /// What the server needs besides its listener (the poll, the signals) can't be set up.
@@ -159,6 +177,12 @@ impl BindError {
 impl From<TokensError> for BindError {
     fn from(error: TokensError) -> Self {
         BindError::Tokens(error)
+    }
+}
+
+impl From<UsersError> for BindError {
+    fn from(error: UsersError) -> Self {
+        BindError::Users(error)
     }
 }
 
@@ -213,13 +237,32 @@ impl BindError {
                 write!(f, "{} is listened on twice, because of {}; ", place.escape_debug(), other.escape_debug())?;
                 f.write_str("leave out one of the two")
             }
+            BindError::Unprotected { place, has_users } => {
+                write!(f, "other machines can reach {place}, and anybody there could take locks; ")?;
+                f.write_str(match has_users {
+                    true => "change [anonymous] in the file of users, or allow it with --open",
+                    false => "name the users in a file with --users, or allow it with --open",
+                })
+            }
+            BindError::PlainSecrets { place } => {
+                write!(f, "other machines can reach {place}, and would send secrets there in clear; ")?;
+                f.write_str("use tls:// there, or allow it with --plain-secrets")
+            }
             BindError::NoListener => f.write_str("there is no address to listen on; add one with --listen"),
-            BindError::NoTls => f.write_str("tls:// is not possible yet; use tcp:// or unix:"),
+            BindError::NoCertificate => {
+                f.write_str("TLS needs a certificate and its key; add them with --tls-cert and --tls-key")
+            }
+            BindError::Tls(error) => fmt::Display::fmt(error, f),
             BindError::Listed(error) => error.describe(options, f),
             BindError::PassedTooMany { .. }
             | BindError::PassedName { .. }
             | BindError::PassedUnusable
             | BindError::Passed(_) => self.describe_passed(f),
+            BindError::Users(error) => fmt::Display::fmt(error, f),
+            BindError::KickFromAnywhere => {
+                f.write_str("--kick-from-anywhere lets everybody end others, and --users says who may; ")?;
+                f.write_str("leave the first out, and give users the right with admin = true")
+            }
             BindError::Tokens(error) => fmt::Display::fmt(error, f),
             BindError::Setup(error) => {
                 write!(f, "can't set up the poll loop ({error}); give the process more room, such as with ulimit -n")
@@ -288,6 +331,7 @@ impl std::error::Error for BindError {
             | BindError::Path { error, .. }
             | BindError::Passed(error)
             | BindError::Setup(error) => Some(error),
+            BindError::Users(error) => Some(error),
             BindError::Tokens(error) => Some(error),
             BindError::Listed(error) => error.source(),
             _ => None,

@@ -71,7 +71,6 @@ pub(crate) enum Scheme {
     /// The protocol as it is.
     Plain,
     /// The protocol within TLS.
-    #[expect(dead_code, reason = "comes with TLS")]
     Tls,
 }
 
@@ -119,7 +118,10 @@ impl Listener {
         match listen {
             Listen::Tcp { host, port } => tcp::bind(host, *port, 1, options),
             Listen::TcpAll { host, port } => tcp::bind(host, *port, usize::MAX, options),
-            Listen::Tls { .. } => Err(BindError::NoTls),
+            Listen::Tls { host, port } => {
+                let listeners = tcp::bind(host, *port, usize::MAX, options)?.into_iter();
+                Ok(listeners.map(|listener| Listener { scheme: Scheme::Tls, ..listener }).collect())
+            }
             Listen::Unix { path, mode } => Ok(vec![unix::bind(path, *mode)?]),
         }
     }
@@ -139,7 +141,10 @@ impl Listener {
         match listen {
             Listen::Tcp { host, port } => tcp::check(host, *port, 1, options, old),
             Listen::TcpAll { host, port } => tcp::check(host, *port, usize::MAX, options, old),
-            Listen::Tls { .. } => Err(BindError::NoTls),
+            Listen::Tls { host, port } => {
+                let places = tcp::check(host, *port, usize::MAX, options, old)?.into_iter();
+                Ok(places.map(|place| Place { scheme: Scheme::Tls, ..place }).collect())
+            }
             Listen::Unix { path, .. } => unix::check(path, old).map(|()| vec![Place::unix(path)]),
         }
     }
@@ -154,7 +159,12 @@ impl Listener {
         passed::take(options, must_be_named)
     }
 
-    /// Accepts a connection, nonblocking as well.
+    /// Whether its clients speak TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.scheme == Scheme::Tls
+    }
+
+    /// Accepts a connection, nonblocking as well, and not encrypted yet.
     ///
     /// # Errors
     /// `WouldBlock` when there is none; otherwise what the system says, which may concern only this one connection.

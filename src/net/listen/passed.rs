@@ -23,18 +23,24 @@ pub(super) fn take(options: &TcpOptions, must_be_named: bool) -> Result<Vec<List
     let mut passed = ListenFd::from_env();
     (0..passed.len())
         .map(|index| {
-            check_name(names.next().unwrap_or_default(), must_be_named)?;
-            listener(&mut passed, index, options)
+            let name = names.next().unwrap_or_default();
+            let listener = listener(&mut passed, index, options)?;
+            match scheme(name, must_be_named)? {
+                Scheme::Tls if matches!(listener.kind, Kind::Unix { .. }) => {
+                    Err(BindError::PassedName { name: name.to_owned() })
+                }
+                scheme => Ok(Listener { scheme, ..listener }),
+            }
         })
         .collect()
 }
 
 /// What the name of a socket says about its use. Without users, any other name is plain: systemd gives a socket its unit's
 /// name unless it is told one.
-fn check_name(name: &str, must_be_named: bool) -> Result<Scheme, BindError> {
+fn scheme(name: &str, must_be_named: bool) -> Result<Scheme, BindError> {
     match name {
         "plain" => Ok(Scheme::Plain),
-        "tls" => Err(BindError::NoTls),
+        "tls" => Ok(Scheme::Tls),
         "http" | "https" => Err(BindError::PassedName { name: name.to_owned() }),
         _ if must_be_named => Err(BindError::PassedName { name: name.to_owned() }),
         _ => Ok(Scheme::Plain),

@@ -24,7 +24,7 @@ pub(super) enum At {
 
 impl Place {
     /// An address, without TLS.
-    pub(super) fn tcp(address: SocketAddr) -> Place {
+    pub(in crate::net) fn tcp(address: SocketAddr) -> Place {
         Place { scheme: Scheme::Plain, at: At::Tcp(address) }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use officer::net::{ClientAuth, TlsOptions};
-use officer::server::{Readiness, Socket as _};
+use officer::server::{Access, Readiness, Socket as _};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ALL_VERSIONS, AlertDescription, CertificateError, Error, HandshakeKind};
 
@@ -192,5 +192,36 @@ fn a_client_that_comes_again_resumes_its_session_unless_the_files_were_loaded_ag
         host.tls = options.load().unwrap();
         let client = host.greeted(&config);
         assert_eq!(client.session.handshake_kind(), Some(HandshakeKind::Full), "{version:?}");
+    }
+}
+
+#[test]
+fn a_certificate_makes_its_client_a_user() {
+    let directory = Directory::new();
+    let authority = Authority::new(&directory, "authority");
+    let server = authority.issue("server", &["dns:localhost"], Valid::Now);
+    let mut options = TlsOptions::new(server.cert, server.key);
+    options.client_ca = Some(authority.pem());
+    options.client_auth = ClientAuth::Optional;
+    let mut host = Host::new(&options, AMPLE);
+    let users = "[users.zone]\ncertificate = \"uri:spiffe://game/zone-7\"\nlocks = [\"zone:\"]\n";
+    host.server.set_access(Access::parse(users).unwrap());
+    let identities = [
+        (Some(authority.issue("zone", &["uri:spiffe://game/zone-7"], Valid::Now)), true),
+        (Some(authority.issue("other", &["uri:spiffe://game/zone-70"], Valid::Now)), false),
+        (None, false),
+    ];
+    for (identity, is_zone) in identities {
+        let mut client = host.greeted(&config(&authority, identity.as_ref(), ALL_VERSIONS));
+        let heard = host.say(&mut client, &(lock("zone:a", "") + "\n"));
+        if is_zone {
+            assert_eq!(heard, acquired("zone:a") + "\n");
+            let heard = host.say(&mut client, &(lock("a", "") + "\n"));
+            assert!(heard.contains("not_allowed"), "{heard}");
+        } else {
+            assert!(heard.contains("not_authenticated"), "{heard}");
+            host.pass(Duration::from_secs(1));
+            assert!(client.is_closed());
+        }
     }
 }
