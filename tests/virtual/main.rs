@@ -18,6 +18,7 @@ mod hints;
 mod ids;
 mod input;
 mod limits;
+mod logged;
 #[path = "../support/memory.rs"]
 mod memory;
 mod operators;
@@ -36,6 +37,7 @@ mod tls;
 mod tokens;
 mod transcript;
 mod transfers;
+mod users;
 mod walks;
 mod watching;
 mod words;
