@@ -24,8 +24,9 @@ pub(super) fn take(options: &TcpOptions, must_be_named: bool) -> Result<Vec<List
     (0..passed.len())
         .map(|index| {
             let name = names.next().unwrap_or_default();
+            let scheme = scheme(name, must_be_named)?;
             let listener = listener(&mut passed, index, options)?;
-            match scheme(name, must_be_named)? {
+            match scheme {
                 Scheme::Tls if matches!(listener.kind, Kind::Unix { .. }) => {
                     Err(BindError::PassedName { name: name.to_owned() })
                 }
