@@ -16,6 +16,7 @@ mod print;
 mod reader;
 mod revoke;
 mod run;
+mod secret;
 mod service;
 mod stats;
 mod tls;
@@ -81,6 +82,8 @@ enum Command {
     Kick(kick::Options),
     /// Take a lock away from its holders
     Revoke(revoke::Options),
+    /// Print a new secret, and the table of its user
+    Secret(secret::Options),
     /// Check that the server answers
     Ping(ping::Options),
     /// Measure what a server can do, and what it costs
@@ -130,6 +133,7 @@ fn dispatch(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Stats(options) => stats::run(&options),
         Command::Kick(options) => kick::run(&options),
         Command::Revoke(options) => revoke::run(&options),
+        Command::Secret(options) => secret::run(&options),
         Command::Ping(options) => ping::run(&options),
         Command::Bench(options) => bench::run(options),
         Command::Print(options) => print::run(&options),

@@ -23,6 +23,7 @@ use crate::console::Failure;
 use crate::console::announce;
 use crate::console::values::Seconds;
 use crate::net::{BindError, Config, Limits, Net, Reload, descriptors};
+use crate::server::LOG_TARGET;
 
 /// The target of warnings about how the server was started, which are shown at every log level.
 const START: &str = "officer::start";
@@ -34,6 +35,11 @@ const START: &str = "officer::start";
 pub(super) struct Options {
     #[command(flatten)]
     listen: ListenOptions,
+
+    /// File that says who may connect, and what each of them may do; SIGHUP and 'officer reload' read it again [default:
+    /// everybody may lock everything]
+    #[arg(long, value_name = "FILE", env = "OFFICER_USERS", hide_env_values = true)]
+    users: Option<PathBuf>,
 
     /// Allow everybody on other machines to take locks; without it, and without users, only this machine can be listened to
     #[arg(long, env = "OFFICER_OPEN", hide_env_values = true, value_parser = BoolishValueParser::new())]
@@ -99,7 +105,7 @@ impl From<LogLevel> for LevelFilter {
 impl Options {
     /// Makes its paths independent of the current directory.
     pub(super) fn make_absolute(&mut self) -> io::Result<()> {
-        for path in [&mut self.log_file, &mut self.state_dir].into_iter().flatten() {
+        for path in [&mut self.log_file, &mut self.state_dir, &mut self.users].into_iter().flatten() {
             *path = path::absolute(&*path)?;
         }
         self.tls.make_absolute()?;
@@ -139,6 +145,7 @@ impl Options {
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
+            users: self.users,
             tls: self.tls.options(),
             is_open: self.open,
             has_plain_secrets: self.plain_secrets,
@@ -244,6 +251,7 @@ fn log_to_stderr(level: LevelFilter) {
         .filter_level(level.min(LevelFilter::Warn))
         .filter_module("officer", level)
         .filter_module(START, level.max(LevelFilter::Warn))
+        .filter_module(LOG_TARGET, level.max(LevelFilter::Info))
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(LogOutput::default())))
         .try_init();

@@ -297,6 +297,22 @@ impl Client {
         }
     }
 
+    /// Ends all connections and sessions of a user of the server. Returns how many there were; none: the user has none, or
+    /// there is no such user.
+    ///
+    /// # Errors
+    /// [`Error::Server`] with `Reason::NotAllowed` unless this client is a user with `admin = true`;
+    /// [`Error::ConnectionLost`].
+    pub fn kick_user(&self, user: &str) -> Result<Option<u64>, Error> {
+        let request = Request { command: "kick", user: Some(user), ..Request::default() };
+        let answer = self.shared().ask(CallKind::Change, &[], request)?;
+        match answer.result.as_str() {
+            "kicked" => Ok(Some(answer.count)),
+            "kick_failed" => Ok(None),
+            _ => Err(Error::unexpected(&format!("{answer:?}"))),
+        }
+    }
+
     /// Whether the server has a feature, by its name in [the protocol](crate::docs::protocol): `shared` locks take `mode`.
     pub fn has_feature(&self, feature: &str) -> bool {
         self.shared().state().has_feature(feature)

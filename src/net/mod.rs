@@ -21,6 +21,7 @@ mod tls;
 #[doc(hidden)]
 pub mod tls;
 mod tokens;
+mod users;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
@@ -34,7 +35,8 @@ pub use self::error::{ReloadError, RunError};
 pub use self::listen::{BindError, Listen, TcpOptions};
 pub use self::tls::{ClientAuth, TlsError, TlsOptions};
 pub use self::tokens::TokensError;
-pub use crate::server::{Access, BadUsers, Limits};
+pub use self::users::UsersError;
+pub use crate::server::{BadUsers, Limits};
 
 pub(crate) use self::listen::Listener;
 pub(crate) use self::socket::Socket;
@@ -46,7 +48,7 @@ use self::protection::Protection;
 use self::signals::Signals;
 use self::tokens::{TokenSource, Tokens};
 use crate::engine::{ConnectionKey, Stats};
-use crate::server::{Readiness, Server};
+use crate::server::{Access, LOG_TARGET, Readiness, Server};
 use crate::slots::Key;
 use crate::time::{Moment, Span};
 
@@ -56,6 +58,8 @@ use crate::time::{Moment, Span};
 pub struct Config {
     /// Where to listen: in one place at least.
     pub listen: Vec<Listen>,
+    /// The file of users. None: everybody may lock everything.
+    pub users: Option<PathBuf>,
     /// Whether other machines may reach listeners where anybody can lock something. Without it such a listener is refused.
     pub is_open: bool,
     /// Whether other machines may reach listeners without TLS where clients can send secrets. Without it such a listener is
@@ -83,6 +87,7 @@ impl Config {
         let (tcp, limits) = (TcpOptions::default(), Limits::default());
         Config {
             listen: vec![listen],
+            users: None,
             is_open: false,
             has_plain_secrets: false,
             tcp,
@@ -96,7 +101,20 @@ impl Config {
 
     /// Whether sockets that are passed need a name that says what they are for.
     fn must_be_named(&self) -> bool {
-        self.tls.is_some()
+        self.users.is_some() || self.tls.is_some()
+    }
+
+    /// Fails if something in it contradicts the rest.
+    fn check(&self) -> Result<(), BindError> {
+        match self.users.is_some() && self.limits.kick_from_anywhere {
+            true => Err(BindError::KickFromAnywhere),
+            false => Ok(()),
+        }
+    }
+
+    /// Reads the users. Without a file there are none.
+    fn access(&self) -> Result<Access, UsersError> {
+        self.users.as_deref().map_or_else(|| Ok(Access::default()), users::read)
     }
 }
 
@@ -146,9 +164,9 @@ pub struct Net {
     start: Instant,
     /// The time of the last turn.
     last_turn: Moment,
-    turn_accepts_max: usize,
-    tls: Option<TlsOptions>,
     stats: Option<StatsLine>,
+    /// As it was at the start, for reloads.
+    config: Config,
 }
 
 /// What is known of a poll that has returned, but for its events.
@@ -176,10 +194,12 @@ impl Net {
         open_source: impl FnOnce(Option<&Path>) -> Result<Box<dyn TokenSource>, TokensError>,
         tokens_left_min: u64,
     ) -> Result<Self, BindError> {
-        let protection = Protection::of(&config);
+        config.check()?;
+        let access = config.access()?;
+        let protection = Protection::of(&config, &access);
         let mut listeners = Listeners::bind(&config)?;
         protection.check(listeners.places())?;
-        let limits = Limits { silent_after: Some(config.tcp.silent_after()), ..config.limits };
+        let limits = Limits { silent_after: Some(config.tcp.silent_after()), ..config.limits.clone() };
         let poll = Poll::new()?;
         listeners.register(poll.registry())?;
         let mut signals = Signals::listen()?;
@@ -189,6 +209,8 @@ impl Net {
         let source = open_source(config.state_dir.as_deref())?;
         let waker = Waker::new(poll.registry(), TOKENS)?;
         let (tokens, block) = Tokens::begin(source, waker, tokens_left_min)?;
+        let mut server = Server::new(limits, block);
+        server.set_access(access);
         Ok(Net {
             poll,
             listeners,
@@ -197,12 +219,11 @@ impl Net {
             alarm,
             manager: Manager::of_environment(),
             tokens,
-            server: Server::new(limits, block),
+            server,
             start: Instant::now(),
             last_turn: Moment::START,
-            turn_accepts_max: config.turn_accepts_max,
-            tls: config.tls,
             stats: config.stats.then(StatsLine::default),
+            config,
         })
     }
 
@@ -213,7 +234,9 @@ impl Net {
         if let Some(directory) = &config.state_dir {
             tokens::check(directory)?;
         }
-        Protection::of(config).check(Listeners::check(config, old)?.into_iter())
+        config.check()?;
+        let protection = Protection::of(config, &config.access()?);
+        protection.check(Listeners::check(config, old)?.into_iter())
     }
 
     /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket. Listeners
@@ -235,7 +258,7 @@ impl Net {
 
     /// Whether a reload does something.
     pub fn has_something_to_reload(&self) -> bool {
-        self.tls.is_some()
+        self.config.users.is_some() || self.config.tls.is_some()
     }
 
     /// Serves clients until SIGTERM or SIGINT, or until `on_reload` breaks, which is called when a reload begins, at SIGHUP,
@@ -270,7 +293,7 @@ impl Net {
             // With as many events as there is room for, others may be left.
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
             self.listeners.begin_turn();
-            self.listeners.accept(&mut self.server, self.poll.registry(), self.turn_accepts_max, now);
+            self.listeners.accept(&mut self.server, self.poll.registry(), self.config.turn_accepts_max, now);
             self.server.turn(now);
             self.server.ended(self.now());
             if self.server.wants_tokens()
@@ -351,12 +374,35 @@ impl Net {
 
     /// Reads again what can be read again. After an error everything is as before.
     fn reload(&mut self) -> Result<(), ReloadError> {
-        let tls = self.tls.as_ref().map(TlsOptions::load).transpose().map_err(ReloadError::Tls)?;
-        if let Some(tls) = tls {
-            tls.warnings().iter().for_each(|warning| log::warn!("{warning}"));
-            self.listeners.set_tls(tls);
+        if !self.has_something_to_reload() {
+            return Ok(());
         }
-        Ok(())
+        let reloaded = self.reload_files();
+        match &reloaded {
+            Ok(done) => log::info!(target: LOG_TARGET, "reloaded: {done}"),
+            Err(error) => log::error!(target: LOG_TARGET, "not reloaded, the server goes on as before: {error}"),
+        }
+        reloaded.map(|_| ())
+    }
+
+    /// Nothing is changed unless all files are good. Returns what was reloaded.
+    fn reload_files(&mut self) -> Result<String, ReloadError> {
+        let access = self.config.access()?;
+        let protection = Protection::of(&self.config, &access);
+        protection.check(self.listeners.places())?;
+        let tls = self.config.tls.as_ref().map(TlsOptions::load).transpose().map_err(ReloadError::Tls)?;
+        let mut done = Vec::new();
+        if access.has_users() {
+            done.push(format!("{} users", access.users()));
+        }
+        self.protection = protection;
+        self.server.set_access(access);
+        if let Some(tls) = tls {
+            tls.warnings().iter().for_each(|warning| log::warn!(target: LOG_TARGET, "{warning}"));
+            self.listeners.set_tls(tls);
+            done.push("the certificate and key for TLS".to_owned());
+        }
+        Ok(done.join(", "))
     }
 
     /// What an operator should know about the certificate and key for TLS, each a line.

@@ -3,6 +3,7 @@
 
 use super::Config;
 use super::listen::{BindError, Place};
+use crate::server::Access;
 
 /// What decides about listeners that other machines can reach.
 #[derive(Clone, Copy, Debug)]
@@ -20,11 +21,11 @@ pub(super) struct Protection {
 }
 
 impl Protection {
-    pub(super) fn of(config: &Config) -> Self {
+    pub(super) fn of(config: &Config, access: &Access) -> Self {
         Protection {
-            is_open_to_all: true,
-            has_users: false,
-            has_secrets: false,
+            is_open_to_all: access.is_open_to_all(),
+            has_users: access.has_users(),
+            has_secrets: access.has_secrets(),
             is_open: config.is_open,
             has_plain_secrets: config.has_plain_secrets,
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::access::{Access, Identity, LoginFailed, RoleKey};
 use super::connection::{Connection, Phase};
 use super::farewell::Why;
-use super::{Disconnect, LOG_TARGET, Server, Socket};
+use super::{Credentials, Disconnect, LOG_TARGET, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
 use crate::wire::request::{Command, Login, Operation, PlainOperation, Request};
@@ -46,8 +46,11 @@ impl<S: Socket> Server<S> {
 
     /// Looks at who a new connection is, as far as its socket tells. If nobody, it is a stranger until it says so.
     pub(super) fn identify(&mut self, key: ConnectionKey) {
+        let has_users = self.connections.roles.has_users();
         let connection = self.connections.known(key);
-        let (peer, credentials) = (connection.peer, connection.socket.credentials());
+        let peer = connection.peer;
+        // Without users they prove nothing, and asking may take a call.
+        let credentials = if has_users { connection.socket.credentials() } else { Credentials::default() };
         match self.connections.roles.identify(peer, &credentials) {
             Identity::Known(role) => {
                 if let Err(message) = self.admit(key, role) {

@@ -17,3 +17,4 @@ mod stop;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod users;

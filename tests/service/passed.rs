@@ -129,6 +129,31 @@ fn a_passed_socket_that_other_machines_can_reach_needs_a_permission_too() {
 }
 
 #[test]
+fn with_users_the_name_of_a_passed_socket_has_to_say_what_it_is_for() {
+    let directory = Directory::new();
+    let users = directory.file("users.toml");
+    fs::write(&users, "[anonymous]\nlocks = [\"\"]\n").unwrap();
+    fs::set_permissions(&users, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let options = ["--users", users.to_str().unwrap()];
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (name, fault) in [
+        ("plain", None),
+        ("plian", Some("\"plian\"")),
+        ("officer.socket", Some("\"officer.socket\"")),
+        ("", Some("\"\"")),
+    ] {
+        let mut command = with(listener.try_clone().unwrap(), &options);
+        command.env("LISTEN_FDNAMES", name);
+        match fault {
+            None => Server::start(&mut command).connect().acquire("db"),
+            Some(fault) => {
+                End::of(&mut command).expect_failure(1, &format!("a socket was passed with the name {fault}; "))
+            }
+        }
+    }
+}
+
+#[test]
 fn unusable_passed_sockets_are_reported_in_one_line() {
     let directory = Directory::new();
     let file = directory.file("file");

@@ -484,6 +484,7 @@ fn a_strict_connection_is_told_of_fields_that_a_command_does_not_have() {
             "session",
             "watch",
             "stats",
+            "users",
             "strict"
         ])
     );

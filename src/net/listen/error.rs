@@ -7,7 +7,7 @@ use std::{fmt, io};
 use super::place::Place;
 use super::tcp::is_elsewhere;
 use super::unix::DIRECTORY_LOCK_TIMEOUT;
-use crate::net::{TlsError, TokensError};
+use crate::net::{TlsError, TokensError, UsersError};
 
 /// Why the server can't start. Each is one line that says what is wrong and what to do.
 #[derive(Debug)]
@@ -131,6 +131,10 @@ pub enum BindError {
     PassedUnusable,
     /// The socket that the service manager has passed can't be set up.
     Passed(io::Error),
+    /// The users can't be read.
+    Users(UsersError),
+    /// Who may end others is decided by the address and by the users.
+    KickFromAnywhere,
     /// There are no tokens for grants.
     Tokens(TokensError),
     /// What the server needs besides its listener (the poll, the signals) can't be set up.
@@ -173,6 +177,12 @@ impl BindError {
 impl From<TokensError> for BindError {
     fn from(error: TokensError) -> Self {
         BindError::Tokens(error)
+    }
+}
+
+impl From<UsersError> for BindError {
+    fn from(error: UsersError) -> Self {
+        BindError::Users(error)
     }
 }
 
@@ -248,6 +258,11 @@ impl BindError {
             | BindError::PassedName { .. }
             | BindError::PassedUnusable
             | BindError::Passed(_) => self.describe_passed(f),
+            BindError::Users(error) => fmt::Display::fmt(error, f),
+            BindError::KickFromAnywhere => {
+                f.write_str("--kick-from-anywhere lets everybody end others, and --users says who may; ")?;
+                f.write_str("leave the first out, and give users the right with admin = true")
+            }
             BindError::Tokens(error) => fmt::Display::fmt(error, f),
             BindError::Setup(error) => {
                 write!(f, "can't set up the poll loop ({error}); give the process more room, such as with ulimit -n")
@@ -316,6 +331,7 @@ impl std::error::Error for BindError {
             | BindError::Path { error, .. }
             | BindError::Passed(error)
             | BindError::Setup(error) => Some(error),
+            BindError::Users(error) => Some(error),
             BindError::Tokens(error) => Some(error),
             BindError::Listed(error) => error.source(),
             _ => None,

@@ -7,6 +7,8 @@ mod file;
 mod prefixes;
 mod rights;
 mod roles;
+#[cfg(test)]
+mod tests;
 
 pub use self::file::{BadUsers, FILE_BYTES_MAX};
 pub(in crate::server) use self::roles::{Identity, LoginFailed, RoleKey, Roles};
@@ -44,11 +46,6 @@ impl Access {
         let Some(file) = &self.file else { return true };
         let rules = file.anonymous.as_ref().filter(|rules| rules.from.contains(&Origin::Anywhere));
         rules.is_some_and(|rules| !rules.rights.locks.is_empty())
-    }
-
-    /// Whether the user or the group of a UNIX peer may prove who it is.
-    pub fn wants_peer_ids(&self) -> bool {
-        self.file.iter().flat_map(|file| &file.users).any(|user| !user.uids.is_empty() || !user.gids.is_empty())
     }
 
     /// Whether some user has a secret.
