@@ -36,7 +36,7 @@ pub use self::listen::{BindError, Listen, TcpOptions};
 pub use self::tls::{ClientAuth, TlsError, TlsOptions};
 pub use self::tokens::TokensError;
 pub use self::users::UsersError;
-pub use crate::server::{BadUsers, Limits};
+pub use crate::server::{ADMIN_PLACES, BadUsers, Limits};
 
 pub(crate) use self::listen::Listener;
 pub(crate) use self::socket::Socket;
@@ -315,7 +315,7 @@ impl Net {
 
     /// Sleeps until something happens, or something is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<Polled> {
-        let accept_at = self.listeners.due(self.server.connections());
+        let accept_at = self.listeners.due(self.server.sockets());
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
         let next = [accept_at, stats_at, self.manager.due(), self.tokens.due()]
             .into_iter()

@@ -25,12 +25,11 @@ pub(super) fn take(options: &TcpOptions, must_be_named: bool) -> Result<Vec<List
         .map(|index| {
             let name = names.next().unwrap_or_default();
             let scheme = scheme(name, must_be_named)?;
-            let listener = listener(&mut passed, index, options)?;
-            match scheme {
-                Scheme::Tls if matches!(listener.kind, Kind::Unix { .. }) => {
+            match listener(&mut passed, index, options)? {
+                Listener { kind: Kind::Unix { .. }, .. } if scheme == Scheme::Tls => {
                     Err(BindError::PassedName { name: name.to_owned() })
                 }
-                scheme => Ok(Listener { scheme, ..listener }),
+                listener => Ok(Listener { scheme, ..listener }),
             }
         })
         .collect()
