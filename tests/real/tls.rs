@@ -123,12 +123,12 @@ fn a_reload_takes_new_files_if_they_are_good() {
 
     fs::write(&identity.cert, "nothing").unwrap();
     server.signal(Signal::HUP);
-    server.log().wait_for("reload refused, everything stays as it was: ");
+    server.log().wait_for("not reloaded, the server goes on as before: ");
     connect(&old).unwrap().ping().unwrap();
 
     new.issue("server", &["ip:127.0.0.1"], Valid::Now);
     server.signal(Signal::HUP);
-    server.log().wait_for("reloaded");
+    server.log().wait_for("reloaded: the certificate and key for TLS");
     connect(&new).unwrap().ping().unwrap();
     assert!(matches!(connect(&old), Err(Error::Connect { message, .. }) if message.contains("not trusted")));
     // Whoever is connected stays.
