@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use officer::server::Socket;
+use officer::server::{Credentials, Socket};
 
 /// What a server did to a socket, and the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub(crate) struct Wire {
     pub(crate) refuses_half_close: bool,
     /// The address of the listener, if it has only one.
     pub(crate) own_ip: Option<IpAddr>,
+    /// What the socket proves of the client.
+    pub(crate) credentials: Credentials,
     pub(crate) server_has_closed_write: bool,
     pub(crate) server_has_dropped: bool,
     /// Where calls are recorded, and under which number, if requested.
@@ -179,6 +181,10 @@ impl Socket for MemorySocket {
         wire.note(Call::ClosedWrite);
         wire.set_aside(false);
         Ok(())
+    }
+
+    fn credentials(&self) -> Credentials {
+        self.0.borrow().credentials.clone()
     }
 
     fn own_ip(&self) -> Option<IpAddr> {
