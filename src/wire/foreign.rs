@@ -42,7 +42,7 @@ impl fmt::Display for Foreign {
             Foreign::Ssh => "SSH",
             Foreign::Stun => "STUN",
             Foreign::Redis => "the protocol of Redis",
-            Foreign::Clear => "without TLS",
+            Foreign::Clear => "in clear, without TLS",
         })
     }
 }

@@ -128,7 +128,7 @@ fn a_reload_takes_new_files_if_they_are_good() {
 
     new.issue("server", &["ip:127.0.0.1"], Valid::Now);
     server.signal(Signal::HUP);
-    server.log().wait_for("reloaded: ");
+    server.log().wait_for("reloaded: the certificate and key for TLS");
     connect(&new).unwrap().ping().unwrap();
     assert!(matches!(connect(&old), Err(Error::Connect { message, .. }) if message.contains("not trusted")));
     // Whoever is connected stays.
