@@ -103,7 +103,7 @@ mod tests {
         // Where there are few descriptors, the default follows them.
         for descriptors in [16, 64, 1 << 20] {
             let mut config = config();
-            config.limits.connections_max = descriptors::connections_max_default(descriptors);
+            config.limits.connections_max = descriptors::connections_max_default(descriptors, 0);
             assert_eq!(contradictions(&config, LevelFilter::Error, descriptors), [""; 0]);
         }
     }

@@ -139,14 +139,16 @@ impl Options {
     /// `descriptors` is the limit on them that is in force.
     pub(super) fn config(self, descriptors: u64) -> Config {
         let max_idle = Some(self.max_idle.0).filter(|time| *time > Duration::ZERO);
+        let tls = self.tls.options();
+        let has_strangers = self.users.is_some() || tls.is_some();
         Config {
             tcp: self.limits.tcp(),
-            limits: self.limits.limits(max_idle, descriptors),
+            limits: self.limits.limits(max_idle, descriptors, has_strangers),
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
             users: self.users,
-            tls: self.tls.options(),
+            tls,
             is_open: self.open,
             has_plain_secrets: self.plain_secrets,
             listen: self.listen.listen(),

@@ -143,7 +143,7 @@ impl Listeners {
 
     /// Accepts those that have come, up to `turn_max` at each listener: a flood at one does not keep out those of another.
     pub(super) fn accept(&mut self, server: &mut Server<Socket>, registry: &Registry, turn_max: usize, now: Moment) {
-        if self.due(server.connections()).is_none_or(|due| due > now) {
+        if self.due(server.sockets()).is_none_or(|due| due > now) {
             return;
         }
         let count = self.list.len();
@@ -160,7 +160,7 @@ impl Listeners {
                         "cannot accept more connections: {error}; trying again when one ends and every {ACCEPT_RETRY:?}"
                     );
                 }
-                let (retry_at, connections) = (now.after(ACCEPT_RETRY.into()), server.connections());
+                let (retry_at, connections) = (now.after(ACCEPT_RETRY.into()), server.sockets());
                 self.shortage = Some(Shortage { retry_at, connections });
                 return;
             }

@@ -144,7 +144,10 @@ impl<S: Socket> Server<S> {
         let (sessions, sessions_end) = self.sessions.between(page.after.saturating_sub(FIRST_SESSION), slots_left);
         let sessions = sessions.map(|(slot, record)| (slot + FIRST_SESSION, Named::Session(record)));
         let is_meant = |named: &Named<'_, S>| match named {
-            Named::Connection(connection) => connection.session.is_some_and(|session| self.is_listed(session, page)),
+            Named::Connection(connection) => {
+                let is_somebody = connection.role.is_some();
+                is_somebody && connection.session.is_some_and(|session| self.is_listed(session, page))
+            }
             Named::Session(record) => record.connection.is_none() && self.is_listed(record.session, page),
         };
         // To find what may be shown of a connection, all that it has is looked at.

@@ -20,11 +20,12 @@ pub(super) struct Connection<S> {
     pub(super) inbox: Option<Box<Inbox>>,
     /// What was decided and not sent.
     pub(super) outbox: Option<Box<Outbox>>,
-    /// When it was accepted.
+    /// When it was accepted, or later by the time that its handshake waited for us.
     pub(super) since: Moment,
     /// When something was last received.
     pub(super) last_input: Moment,
-    /// When the peer last took output, or when there was output again after there had been none.
+    /// When the peer last took output, or when there was output again after there had been none. During the handshake: when
+    /// it began to wait for the peer, but for the times that it waited for us.
     pub(super) last_progress: Moment,
     /// How long it may send nothing.
     pub(super) max_idle: Span,
@@ -79,6 +80,8 @@ pub(super) struct Flags {
     pub(super) is_dirty: bool,
     /// Its handshake is not done yet.
     pub(super) is_handshaking: bool,
+    /// Its handshake waits for us: this turn had no time left for it.
+    pub(super) is_held_up: bool,
     /// It was refused for lack of room, and stays only until its error is sent.
     pub(super) is_turned_away: bool,
     /// It has sent a line that does not belong to another protocol.

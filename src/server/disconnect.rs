@@ -35,6 +35,12 @@ pub enum Disconnect {
     AuthFailed,
     /// It asked for something before it said who it is.
     NotAuthenticated,
+    /// It did not say in time who it is.
+    AuthTimeout,
+    /// Its handshake waited for the peer for too long.
+    HandshakeTimeout,
+    /// It had not said who it is, and made way for another.
+    StrangerEvicted,
     /// Its user is no longer in the users file.
     UserGone,
     /// It has too much unsent output.
@@ -51,7 +57,7 @@ pub enum Disconnect {
 
 impl Disconnect {
     /// What each is counted as.
-    pub(super) const WORDS: [&str; 16] = [
+    pub(super) const WORDS: [&str; 19] = [
         "peer_closed",
         "line_too_long",
         "wrong_protocol",
@@ -62,6 +68,9 @@ impl Disconnect {
         "session_taken",
         "auth_failed",
         "not_authenticated",
+        "auth_timeout",
+        "handshake_timeout",
+        "stranger_evicted",
         "user_gone",
         "outbox_full",
         "outboxes_full",
@@ -83,6 +92,9 @@ impl Disconnect {
             Disconnect::SessionTaken { .. } => "session_taken",
             Disconnect::AuthFailed => "auth_failed",
             Disconnect::NotAuthenticated => "not_authenticated",
+            Disconnect::AuthTimeout => "auth_timeout",
+            Disconnect::HandshakeTimeout => "handshake_timeout",
+            Disconnect::StrangerEvicted => "stranger_evicted",
             Disconnect::UserGone => "user_gone",
             Disconnect::OutboxFull => "outbox_full",
             Disconnect::OutboxesFull => "outboxes_full",
@@ -103,6 +115,9 @@ impl Disconnect {
             | Disconnect::AuthFailed
             | Disconnect::NotAuthenticated => Leave::Read,
             Disconnect::InboxesFull
+            | Disconnect::AuthTimeout
+            | Disconnect::HandshakeTimeout
+            | Disconnect::StrangerEvicted
             | Disconnect::Idle
             | Disconnect::OutboxFull
             | Disconnect::OutboxesFull
@@ -125,6 +140,9 @@ impl fmt::Display for Disconnect {
             Disconnect::SessionTaken { by } => write!(f, "its session was resumed by {by}"),
             Disconnect::AuthFailed => f.write_str("authentication failed"),
             Disconnect::NotAuthenticated => f.write_str("it did not say who it is"),
+            Disconnect::AuthTimeout => f.write_str("it did not say in time who it is"),
+            Disconnect::HandshakeTimeout => f.write_str("the handshake took too long"),
+            Disconnect::StrangerEvicted => f.write_str("it had not said who it is, and made way for another"),
             Disconnect::UserGone => f.write_str("its user is gone"),
             Disconnect::OutboxFull => f.write_str("output limit exceeded"),
             Disconnect::OutboxesFull => f.write_str("total output limit exceeded; this connection held the most"),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Disconnect;
 use crate::engine::{Engine, SessionKey};
 use crate::time::Span;
 use crate::wire::peer::Peer;
@@ -15,10 +16,24 @@ const NAMES_MAX: usize = 10;
 #[derive(Debug)]
 pub(super) struct Why {
     pub(super) text: String,
-    /// The client closed it: nothing that anybody has to know of.
+    /// The client closed it, or nobody knows who it was: nothing that anybody has to know of.
     pub(super) is_ordinary: bool,
     /// Its session ends as well, although it could be resumed.
     pub(super) ends_session: bool,
+}
+
+impl Why {
+    pub(super) fn of(why: &Disconnect) -> Self {
+        let is_ordinary = matches!(
+            why,
+            Disconnect::PeerClosed
+                | Disconnect::AuthTimeout
+                | Disconnect::HandshakeTimeout
+                | Disconnect::StrangerEvicted
+        );
+        let ends_session = matches!(why, Disconnect::Kicked { .. } | Disconnect::UserGone);
+        Why { text: why.to_string(), is_ordinary, ends_session }
+    }
 }
 
 /// What is said of a session that is about to end. `Display` writes the line.

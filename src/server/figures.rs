@@ -202,6 +202,7 @@ impl<S: Socket> Server<S> {
         value.seconds("uptime", now.since(Moment::START));
         for (name, count) in [
             ("connections", connections.len() as u64),
+            ("strangers", connections.strangers.len() as u64),
             ("sessions", self.sessions.len() as u64),
             ("detached_sessions", self.engine.detached() as u64),
             ("locks", self.engine.locks() as u64),

@@ -25,6 +25,7 @@ mod output;
 mod recorder;
 mod sessions;
 mod socket;
+mod strangers;
 mod throttle;
 mod timers;
 mod turn;
@@ -38,15 +39,16 @@ pub use self::access::{Access, BadUsers, FILE_BYTES_MAX};
 pub use self::disconnect::Disconnect;
 pub use self::limits::Limits;
 pub use self::socket::{Credentials, Handshake, Socket};
+pub use self::users::ADMIN_PLACES;
 
 use self::connections::Connections;
 use self::horizon::Horizon;
 use self::sessions::{RecordKey, Sessions};
 use self::throttle::Throttle;
+use self::users::Welcome;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats, TokenBlock};
 use crate::time::Moment;
 use crate::wire::peer::Peer;
-use crate::wire::reply::{Reason, Reply};
 
 /// What is known of a socket since the last turn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,20 +133,32 @@ impl<S: Socket> Server<S> {
     /// without an error and has no key.
     pub fn accept(&mut self, socket: S, peer: Peer, now: Moment) -> Option<ConnectionKey> {
         self.connections.now = now;
-        let has_room = self.connections.len() < self.connections.limits.connections_max;
-        if !has_room && self.connections.turned_away() >= TURNED_AWAY_MAX {
-            return None;
+        let welcome = if self.connections.is_crowded(peer) {
+            Welcome::NoRoom("connection limit of the address reached")
+        } else if socket.has_handshake() {
+            Welcome::Stranger
+        } else {
+            self.welcome(peer, || socket.credentials())
+        };
+        match welcome {
+            Welcome::Known(_) => {}
+            Welcome::Stranger | Welcome::Several => self.make_way(),
+            Welcome::NoRoom(message) => {
+                let is_told = self.connections.turned_away() < TURNED_AWAY_MAX;
+                return is_told.then(|| {
+                    let key = self.connections.insert(socket, peer);
+                    self.connections.turn_away(key, message);
+                    key
+                });
+            }
         }
         let key = self.connections.insert(socket, peer);
-        if has_room {
-            self.connections.known(key).session = Some(self.engine.connect(key, peer));
-            self.connections.arm(key);
-            if !self.connections.known(key).flags.is_handshaking {
-                self.identify(key);
-            }
-        } else {
-            self.connections.turn_away(key, &Reply::error(Reason::TooManyConnections, "connection limit reached"));
+        self.connections.known(key).session = Some(self.engine.connect(key, peer));
+        if !matches!(welcome, Welcome::Known(_)) {
+            self.connections.join_strangers(key);
         }
+        self.follow(key, welcome);
+        self.connections.arm(key);
         Some(key)
     }
 
@@ -209,9 +223,19 @@ impl<S: Socket> Server<S> {
         self.connections.unsent()
     }
 
-    /// Open connections, without those that were refused for lack of room.
+    /// Connections of which it is known who they are.
     pub fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Connections of which that is not known yet: of those whose handshake is not done, and if there are users.
+    pub fn strangers(&self) -> usize {
+        self.connections.strangers.len()
+    }
+
+    /// All sockets, with those of connections that are refused or on their way out.
+    pub fn sockets(&self) -> usize {
+        self.connections.sockets()
     }
 
     /// Takes a block of tokens for when those that it has are used up.

@@ -88,6 +88,10 @@ impl<S: Socket> Server<S> {
         }
         for _ in 0..self.connections.limits.turn_ends_max {
             let Some((key, why)) = self.connections.next_doomed() else { break };
+            if self.connections.get(key).is_none() {
+                // It had to make way meanwhile.
+                continue;
+            }
             self.end_session(key, &why);
             self.connections.begin_drain(key);
         }
@@ -98,7 +102,7 @@ impl<S: Socket> Server<S> {
         self.engine.unwatch(key);
         self.connections.forget_missed(key);
         let connection = self.connections.known(key);
-        let (peer, last_input) = (connection.peer, connection.last_input);
+        let (peer, last_input, is_nobody) = (connection.peer, connection.last_input, connection.is_nobody());
         let Some(session) = connection.session.take() else { return };
         let record = std::mem::take(&mut connection.flags.has_session)
             .then(|| self.sessions.of(session).expect("the flag says so"));
@@ -107,7 +111,7 @@ impl<S: Socket> Server<S> {
             (record.connection, record.last_input) = (None, last_input);
             (record.name(), record.grace)
         });
-        if log::log_enabled!(log::Level::Info) {
+        if log::log_enabled!(log::Level::Info) && !is_nobody {
             let farewell = Farewell::of(peer, why, kept, &self.engine, session);
             log::log!(farewell.level(), "{farewell}");
         }

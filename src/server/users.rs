@@ -4,14 +4,26 @@ use std::fmt;
 
 use super::access::{Access, Identity, LoginFailed, RoleKey};
 use super::connection::{Connection, Phase};
-use super::farewell::Why;
 use super::{Credentials, Disconnect, LOG_TARGET, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
+use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
 use crate::wire::request::{Command, Login, Operation, PlainOperation, Request};
 
+/// Who comes, and whether there is a place for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Welcome {
+    Known(RoleKey),
+    /// Nobody yet: it has to say.
+    Stranger,
+    /// It proves that it is several users at once.
+    Several,
+    /// There is no place for it; the message says why.
+    NoRoom(&'static str),
+}
+
 /// Places that are kept for admins when there is none left for others.
-const ADMIN_PLACES: usize = 10;
+pub const ADMIN_PLACES: usize = 10;
 
 impl<S: Socket> Server<S> {
     /// Takes new rules. Who is connected as a user that is gone ends within the next turns, and so do that user's sessions;
@@ -44,21 +56,32 @@ impl<S: Socket> Server<S> {
         );
     }
 
-    /// Looks at who a new connection is, as far as its socket tells. If nobody, it is a stranger until it says so.
-    pub(super) fn identify(&mut self, key: ConnectionKey) {
-        let has_users = self.connections.roles.has_users();
-        let connection = self.connections.known(key);
-        let peer = connection.peer;
+    /// Who comes there, as far as its socket tells, and whether there is a place for it.
+    pub(super) fn welcome(&self, peer: Peer, credentials: impl FnOnce() -> Credentials) -> Welcome {
+        let roles = &self.connections.roles;
         // Without users they prove nothing, and asking may take a call.
-        let credentials = if has_users { connection.socket.credentials() } else { Credentials::default() };
-        match self.connections.roles.identify(peer, &credentials) {
-            Identity::Known(role) => {
-                if let Err(message) = self.admit(key, role) {
-                    self.connections.turn_away(key, &Reply::error(Reason::TooManyConnections, message));
-                }
-            }
-            Identity::Stranger => {}
-            Identity::Several => {
+        let credentials = if roles.has_users() { credentials() } else { Credentials::default() };
+        let role = match roles.identify(peer, &credentials) {
+            Identity::Known(role) => role,
+            Identity::Stranger => return Welcome::Stranger,
+            Identity::Several => return Welcome::Several,
+        };
+        match self.room_for(role) {
+            Ok(()) => Welcome::Known(role),
+            // There may be a place for the user that it says it is.
+            Err(_) if roles.has_users() && roles.user(role).is_none() => Welcome::Stranger,
+            Err(message) => Welcome::NoRoom(message),
+        }
+    }
+
+    /// Gives a stranger the role that it has, or closes it.
+    pub(super) fn follow(&mut self, key: ConnectionKey, welcome: Welcome) {
+        match welcome {
+            Welcome::Known(role) => self.give_role(key, role),
+            Welcome::Stranger => {}
+            Welcome::NoRoom(message) => self.connections.refuse_for_lack_of_room(key, message),
+            Welcome::Several => {
+                let peer = self.connections.known(key).peer;
                 self.note_access(format_args!(
                     "{peer} proves that it is several users at once; closing its connection"
                 ));
@@ -69,17 +92,42 @@ impl<S: Socket> Server<S> {
         }
     }
 
-    /// Gives a connection its role, if there is a place for it.
-    fn admit(&mut self, key: ConnectionKey, role: RoleKey) -> Result<(), &'static str> {
-        let connections = &mut self.connections;
-        let all = connections.limits.connections_max;
-        let kept = if connections.roles.has_users() && connections.roles.is_admin(role) { ADMIN_PLACES } else { 0 };
-        if connections.known_users() >= all + kept {
+    /// Looks at who a connection is after its handshake. If nobody, it stays a stranger until it says so.
+    pub(super) fn identify(&mut self, key: ConnectionKey) {
+        let connection = self.connections.get(key).expect("its handshake is done");
+        let welcome = self.welcome(connection.peer, || connection.socket.credentials());
+        if matches!(welcome, Welcome::Known(_)) {
+            self.connections.leave_strangers(key);
+        }
+        self.follow(key, welcome);
+    }
+
+    /// Whether there is a place for one more connection with a role. If not, the error says which limit is reached.
+    fn room_for(&self, role: RoleKey) -> Result<(), &'static str> {
+        let (all, roles) = (self.connections.limits.connections_max, &self.connections.roles);
+        let kept = if roles.has_users() && roles.is_admin(role) { ADMIN_PLACES } else { 0 };
+        if self.connections.len() >= all + kept {
             return Err("connection limit reached");
         }
-        if connections.roles.connections(role) >= connections.roles.connections_max(role, all) {
+        if roles.connections(role) >= roles.connections_max(role, all) {
             return Err("connection limit of the user reached");
         }
+        Ok(())
+    }
+
+    /// Gives a connection its role, if there is a place for it.
+    fn admit(&mut self, key: ConnectionKey, role: RoleKey) -> Result<(), &'static str> {
+        self.room_for(role)?;
+        if self.connections.known(key).role.is_none() {
+            self.connections.leave_strangers(key);
+        }
+        self.give_role(key, role);
+        Ok(())
+    }
+
+    /// Gives a connection that is no stranger any more its role.
+    fn give_role(&mut self, key: ConnectionKey, role: RoleKey) {
+        let connections = &mut self.connections;
         connections.roles.on_connection(role);
         let is_restricted = connections.roles.is_restricted(role);
         let connection = connections.known(key);
@@ -88,10 +136,15 @@ impl<S: Socket> Server<S> {
         let session = connection.session.expect("only a connection that is open is admitted");
         match before {
             Some(before) => connections.roles.on_connection_end(before),
-            None => connections.strangers -= 1,
+            None => connections.with_role += 1,
         }
         self.set_group(session, role);
-        Ok(())
+    }
+
+    /// Gives a stranger the role of those who don't say who they are, if it may have it and there is a place by now.
+    pub(super) fn admit_silent(&mut self, key: ConnectionKey) -> bool {
+        let peer = self.connections.known(key).peer;
+        self.connections.roles.anonymous(peer).is_some_and(|role| self.admit(key, role).is_ok())
     }
 
     /// Counts what a session holds and awaits with what others of its role do, if there is a limit.
@@ -136,18 +189,28 @@ impl<S: Socket> Server<S> {
             .map_err(|message| (Reason::TooManyConnections, message, Some(Disconnect::TooManyConnections)))
     }
 
-    /// Whether a connection that is nobody yet may ask for that.
-    pub(super) fn is_for_strangers(request: &Request<'_>) -> bool {
-        matches!(&request.command, Command::Hello(_) | Command::Locks(Operation::Ping | Operation::KeepAlive))
+    /// Whether a connection that was nobody yet may ask for that.
+    #[cold]
+    pub(super) fn is_for_strangers(&mut self, key: ConnectionKey, request: &Request<'_>) -> bool {
+        let says_who = matches!(&request.command, Command::Hello(hello) if hello.login.is_some());
+        let is_harmless =
+            matches!(&request.command, Command::Hello(_) | Command::Locks(Operation::Ping | Operation::KeepAlive));
+        says_who || self.admit_silent(key) || is_harmless
     }
 
     /// Answers a stranger that it has to say who it is, and closes its connection.
     #[cold]
     pub(super) fn refuse_stranger(&mut self, key: ConnectionKey, context: &Context<'_>) {
-        let message = "this server has users: say who you are, by hello with user and secret";
-        let outcome = Outcome::Error { reason: Reason::NotAuthenticated, message: message.into(), subject: None };
-        self.answer(key, outcome, context);
-        self.connections.doom(key, Disconnect::NotAuthenticated);
+        let peer = self.connections.known(key).peer;
+        let (reason, message, disconnect) = match self.connections.roles.anonymous(peer) {
+            Some(_) => (Reason::TooManyConnections, "connection limit reached", Disconnect::TooManyConnections),
+            None => {
+                let message = "this server has users: say who you are, by hello with user and secret";
+                (Reason::NotAuthenticated, message, Disconnect::NotAuthenticated)
+            }
+        };
+        self.answer(key, Outcome::Error { reason, message: message.into(), subject: None }, context);
+        self.connections.doom(key, disconnect);
     }
 
     /// Answers a plain request that the user may not make. Returns whether it did.
@@ -270,12 +333,5 @@ impl<S: Socket> Server<S> {
             Some(left_out) => log::warn!(target: LOG_TARGET, "{line} (and {left_out} more of such lines)"),
             None => {}
         }
-    }
-}
-
-impl Why {
-    /// A reason that ends the session as well.
-    pub(super) fn ends_session(why: &Disconnect) -> bool {
-        matches!(why, Disconnect::Kicked { .. } | Disconnect::UserGone)
     }
 }

@@ -206,11 +206,13 @@ impl Roles {
         match known.next() {
             Some(first) if known.all(|other| other == first) => Identity::Known(*first),
             Some(_) => Identity::Several,
-            None if self.is_anonymous(peer) => {
-                Identity::Known(self.anonymous.as_ref().expect("its origin is one of these").0)
-            }
-            None => Identity::Stranger,
+            None => self.anonymous(peer).map_or(Identity::Stranger, Identity::Known),
         }
+    }
+
+    /// The role of those who don't say who they are, if there is one for this peer.
+    pub(in crate::server) fn anonymous(&self, peer: Peer) -> Option<RoleKey> {
+        self.anonymous.as_ref().filter(|_| self.is_anonymous(peer)).map(|(role, _)| *role)
     }
 
     fn is_anonymous(&self, peer: Peer) -> bool {
