@@ -29,6 +29,7 @@ mod protocols;
 mod queues;
 mod sessions;
 mod sockets;
+mod strangers;
 mod tls;
 mod transcript;
 mod transfers;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use officer::engine::{ConnectionKey, TokenBlock};
-use officer::server::{Limits, Readiness, Server};
+use officer::server::{Handshake, Limits, Readiness, Server};
 use officer::time::Moment;
 use officer::wire::peer::Peer;
 
@@ -81,7 +81,12 @@ impl World {
 
     /// The same through a listener on one address.
     pub(crate) fn arrive_at(&mut self, own_ip: Option<IpAddr>, peer: Peer) -> Client {
-        let wire = Rc::new(RefCell::new(Wire { own_ip, ..Wire::default() }));
+        self.arrive_with(Wire { own_ip, ..Wire::default() }, peer)
+    }
+
+    /// The same with a socket of which some things are known.
+    pub(crate) fn arrive_with(&mut self, wire: Wire, peer: Peer) -> Client {
+        let wire = Rc::new(RefCell::new(wire));
         let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.moment());
         // As the poll does, to watch it.
         assert_eq!(key.is_some(), key.is_some_and(|key| self.server.socket_mut(key).is_some()));
@@ -93,6 +98,11 @@ impl World {
     pub(crate) fn next_peer(&self) -> Peer {
         let [_, high, middle, low] = u32::try_from(self.clients.len() + 1).expect("few clients").to_be_bytes();
         Peer::V4 { ip: [10, high, middle, low], port: 1 }
+    }
+
+    /// What the server calls the client's connection.
+    pub(crate) fn key(&self, client: Client) -> ConnectionKey {
+        self.clients[client.0].key.expect("it was accepted")
     }
 
     /// The client's name in replies.
@@ -161,6 +171,12 @@ impl World {
         self.clients[client.0].wire.borrow_mut().interruptions = times;
     }
 
+    /// From now on a step of the client's handshake leads to that.
+    pub(crate) fn put_handshake(&mut self, client: Client, handshake: Handshake) {
+        self.clients[client.0].wire.borrow_mut().handshake = Some(handshake);
+        self.event(client, Readiness { is_readable: true, ..Readiness::default() });
+    }
+
     /// From now on a write to the client succeeds with no bytes at all.
     pub(crate) fn take_nothing_for_ever(&mut self, client: Client) {
         self.clients[client.0].wire.borrow_mut().takes_nothing_for_ever = true;
@@ -173,7 +189,7 @@ impl World {
 
     /// The socket fails outside of reading and writing.
     pub(crate) fn fail(&mut self, client: Client, error: ErrorKind) -> Vec<Received> {
-        let key = self.clients[client.0].key.expect("it was accepted");
+        let key = self.key(client);
         self.server.fail(key, error.into());
         self.step()
     }
