@@ -63,7 +63,7 @@ impl<S: BuildHasher> Engine<S> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
         let lock = self.table.find(self.table.hash(name), name).filter(|lock| self.is_listed(*lock, has_detail));
         let lock = lock.filter(|_| sees(name));
-        listing.object(lock.into_iter(), |listing, lock| self.list_lock(listing, lock, has_detail, now))?;
+        listing.object(lock.into_iter(), |listing, lock| self.list_lock(listing, lock, has_detail, now, None))?;
         Ok(listing)
     }
 
@@ -84,7 +84,7 @@ impl<S: BuildHasher> Engine<S> {
         };
         let mut found = locks.filter(is_meant).filter(|lock| self.is_listed(*lock, page.has_detail));
         let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, lock| {
-            self.list_lock(listing, lock, page.has_detail, now)
+            self.list_lock(listing, lock, page.has_detail, now, None)
         })?;
         // The first that found no room, else the first over the limit, else the first slot that was not looked at.
         let next = left.or_else(|| found.next()).map(LockKey::slot).or(end);
@@ -92,7 +92,12 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// The same, of the locks of one owner, or of the whole connection. What a page costs is bounded by what that has.
-    pub(super) fn list_page_of(&self, page: &Page<'_>, context: &Context<'_>) -> Written<(Listing, Option<u32>)> {
+    pub(super) fn list_page_of(
+        &self,
+        page: &Page<'_>,
+        context: &Context<'_>,
+        sees: &impl Fn(&str) -> bool,
+    ) -> Written<(Listing, Option<u32>)> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
         let owner = context.owner.map(|_| self.who(context).asker);
         let all = self.askers.of_session(context.session).filter(|_| owner.is_none());
@@ -105,7 +110,8 @@ impl<S: BuildHasher> Engine<S> {
         locks.dedup();
         let mut found = locks.into_iter();
         let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, lock| {
-            self.list_lock(listing, lock, page.has_detail, context.now)
+            let sees = sees(self.table.name(lock));
+            self.list_lock(listing, lock, page.has_detail, context.now, (!sees).then_some(context.session))
         })?;
         let next = left.or_else(|| found.next()).map(LockKey::slot);
         Ok((listing, next))
@@ -117,13 +123,26 @@ impl<S: BuildHasher> Engine<S> {
             || (has_detail && self.table.special(lock).is_some_and(|special| special.closing.is_some()))
     }
 
-    fn list_lock(&self, listing: &mut Listing, lock: LockKey, has_detail: bool, now: Moment) -> Written {
+    /// Who is on a lock: everybody, or only one session.
+    fn list_lock(
+        &self,
+        listing: &mut Listing,
+        lock: LockKey,
+        has_detail: bool,
+        now: Moment,
+        only: Option<SessionKey>,
+    ) -> Written {
         let name = self.table.name(lock);
+        let connection = only.map(|session| self.askers.session(session).connection);
+        let is_shown = move |place: &Place| {
+            connection.is_none_or(|connection| self.askers.session_of(place.asker).connection == connection)
+        };
+        let on = move || self.table.on(lock).filter(move |(_, place)| is_shown(place));
         if !has_detail {
-            return listing.lock(name, self.peers_on(lock));
+            return listing.lock(name, on().map(|(_, place)| self.askers.session_of(place.asker).peer));
         }
         let rows = |is_holding| {
-            let places = self.table.on(lock).filter(move |(_, place)| place.is_holding() == is_holding);
+            let places = on().filter(move |(_, place)| place.is_holding() == is_holding);
             places.map(move |(_, place)| self.row(place, now))
         };
         let closing = self.table.special(lock).and_then(|special| special.closing);

@@ -364,7 +364,7 @@ impl<S: BuildHasher> Engine<S> {
                 self.answer(context, listing::outcome(&listing, Outcome::Connections), replies);
             }
             Operation::MyLocksPage(page) => {
-                let page = self.list_page_of(page, context);
+                let page = self.list_page_of(page, context, &self.sight(context, replies));
                 let outcome = listing::outcome(&page, |(value, next)| Outcome::MyLocksPage { value, next: *next });
                 self.answer(context, outcome, replies);
             }

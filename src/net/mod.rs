@@ -252,7 +252,7 @@ impl Net {
     /// Those of its addresses where anybody on other machines can take locks, as URLs.
     #[cfg(feature = "cli")]
     pub(crate) fn open_addresses(&self) -> Vec<String> {
-        let places = self.listeners.places().filter(|place| self.protection.is_open_to_all() && !place.is_loopback());
+        let places = self.listeners.places().filter(|place| self.protection.is_open_to_all_at(place));
         places.map(|place| place.to_string()).collect()
     }
 
@@ -361,11 +361,6 @@ impl Net {
             self.manager.reloading();
             on_reload(Reload::Begins)?;
             let result = self.reload();
-            match &result {
-                Ok(()) if self.has_something_to_reload() => log::info!("reloaded"),
-                Ok(()) => {}
-                Err(error) => log::error!("reload refused, everything stays as it was: {error}"),
-            }
             on_reload(Reload::Over(result.as_ref().err()))?;
             self.manager.reloaded(&self.addresses().join(", "), result.is_ok());
         }
@@ -394,9 +389,9 @@ impl Net {
         let mut done = Vec::new();
         if access.has_users() {
             done.push(format!("{} users", access.users()));
+            self.server.set_access(access);
         }
         self.protection = protection;
-        self.server.set_access(access);
         if let Some(tls) = tls {
             tls.warnings().iter().for_each(|warning| log::warn!(target: LOG_TARGET, "{warning}"));
             self.listeners.set_tls(tls);

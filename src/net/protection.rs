@@ -1,8 +1,8 @@
 //! Which listeners may be reached from other machines: those where a client has to say who it is, and does not do so in
 //! clear.
 
-use super::Config;
 use super::listen::{BindError, Place};
+use super::{Config, TlsOptions};
 use crate::server::Access;
 
 /// What decides about listeners that other machines can reach.
@@ -14,6 +14,8 @@ pub(super) struct Protection {
     has_users: bool,
     /// Clients may send secrets.
     has_secrets: bool,
+    /// Over TLS every client has to have a certificate.
+    has_certificates: bool,
     /// The operator allows what nobody is kept from.
     is_open: bool,
     /// The operator allows secrets in clear.
@@ -26,6 +28,7 @@ impl Protection {
             is_open_to_all: access.is_open_to_all(),
             has_users: access.has_users(),
             has_secrets: access.has_secrets(),
+            has_certificates: config.tls.as_ref().is_some_and(TlsOptions::requires_certificates),
             is_open: config.is_open,
             has_plain_secrets: config.has_plain_secrets,
         }
@@ -34,7 +37,7 @@ impl Protection {
     /// Fails if one of these listeners needs more protection.
     pub(super) fn check(&self, listeners: impl Iterator<Item = Place>) -> Result<(), BindError> {
         for place in listeners.filter(|place| !place.is_loopback()) {
-            if self.is_open_to_all && !self.is_open {
+            if self.is_open_to_all_at(&place) && !self.is_open {
                 return Err(BindError::Unprotected { place: place.to_string(), has_users: self.has_users });
             }
             if self.has_secrets && place.is_plain() && !self.has_plain_secrets {
@@ -44,9 +47,9 @@ impl Protection {
         Ok(())
     }
 
-    /// Whether anybody who reaches a listener can take locks there.
-    pub(super) fn is_open_to_all(&self) -> bool {
-        self.is_open_to_all
+    /// Whether anybody on another machine can take locks at a listener.
+    pub(super) fn is_open_to_all_at(&self, place: &Place) -> bool {
+        self.is_open_to_all && !place.is_loopback() && (place.is_plain() || !self.has_certificates)
     }
 }
 
@@ -59,13 +62,18 @@ mod tests {
         is_open_to_all: false,
         has_users: true,
         has_secrets: true,
+        has_certificates: false,
         is_open: false,
         has_plain_secrets: false,
     };
 
     #[track_caller]
     fn expect(protection: Protection, address: &str, fault: Option<&str>) {
-        let place = Place::tcp(address.parse().unwrap());
+        expect_at(Place::tcp(address.parse().unwrap()), protection, fault);
+    }
+
+    #[track_caller]
+    fn expect_at(place: Place, protection: Protection, fault: Option<&str>) {
         let said = protection.check([place].into_iter()).err().map(|error| error.to_string());
         match fault {
             None => assert_eq!(said, None),
@@ -89,6 +97,16 @@ mod tests {
         for address in ["127.0.0.1:1", "127.3.2.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
             expect(open, address, None);
         }
+    }
+
+    #[test]
+    fn certificates_and_encryption_count_only_with_tls() {
+        let open = Protection { is_open_to_all: true, has_users: false, has_secrets: false, ..CLOSED };
+        let tls = Place::tls("192.0.2.1:1".parse().unwrap());
+        expect_at(tls.clone(), open, Some("--open"));
+        expect_at(tls.clone(), Protection { has_certificates: true, ..open }, None);
+        expect(Protection { has_certificates: true, ..open }, "192.0.2.1:1", Some("--open"));
+        expect_at(tls, CLOSED, None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::access::RoleKey;
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
 use super::inbox::Inbox;
-use super::recorder::{masked, may_have_secret};
+use super::recorder::{blanked, has_escaped_text, has_secret_field, masked, may_have_secret};
 use super::{Disconnect, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
 use crate::wire::Id;
@@ -262,15 +262,22 @@ impl<S: Socket> Server<S> {
             _ => None,
         };
         let resume = hello.and_then(|hello| hello.resume.as_deref());
-        let login = hello.and_then(|hello| hello.login.as_ref()).map(|login| &*login.secret);
-        let has_secret = resume.is_some() || login.is_some();
         // What a line without a request was meant to be is unknown.
-        if has_secret || (request.is_none() && may_have_secret(line)) {
+        let has_login = hello.is_some_and(|hello| hello.login.is_some())
+            || has_secret_field(line)
+            || (request.is_none() && has_escaped_text(line));
+        if has_login || resume.is_some() || (request.is_none() && may_have_secret(line)) {
             recorder.blank(peer, Event::Received);
         }
-        if recorder.is_logged() {
-            let has_secret = has_secret || request.is_none() || may_have_secret(line);
-            let line = if has_secret { &masked(&masked(line, resume), login) } else { line };
+        if !recorder.is_logged() {
+            return;
+        }
+        if has_login {
+            // The user's name as well: people paste secrets there.
+            recorder.log(now, peer, Event::Received, &blanked(line));
+        } else if resume.is_some() || request.is_none() || may_have_secret(line) {
+            recorder.log(now, peer, Event::Received, &masked(line, resume));
+        } else {
             recorder.log(now, peer, Event::Received, line);
         }
     }

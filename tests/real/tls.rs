@@ -123,7 +123,7 @@ fn a_reload_takes_new_files_if_they_are_good() {
 
     fs::write(&identity.cert, "nothing").unwrap();
     server.signal(Signal::HUP);
-    server.log().wait_for("reload refused, everything stays as it was: ");
+    server.log().wait_for("not reloaded, the server goes on as before: ");
     connect(&old).unwrap().ping().unwrap();
 
     new.issue("server", &["ip:127.0.0.1"], Valid::Now);

@@ -78,6 +78,8 @@ fn what_clients_see_is_what_the_model_says_for_all_seeds() {
     let start = Instant::now();
     let (coverage, failure) = run_all(seeds);
     if let Some((seed, failure)) = failure {
+        // Before it is made smaller, which takes a while: .ci/mutants waits for no more than this.
+        say(&format!("seed {seed} fails, and is made smaller"));
         panic!("{}", shrink::report(seed, &failure, options(seed), SHRINK));
     }
     say(&format!(

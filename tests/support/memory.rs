@@ -56,10 +56,10 @@ pub(crate) struct Wire {
     pub(crate) refuses_half_close: bool,
     /// What a step of its handshake leads to, if it begins with one.
     pub(crate) handshake: Option<Handshake>,
-    /// The user of the process at the other end.
-    pub(crate) uid: Option<u32>,
     /// The address of the listener, if it has only one.
     pub(crate) own_ip: Option<IpAddr>,
+    /// What the socket proves of the client.
+    pub(crate) credentials: Credentials,
     pub(crate) server_has_closed_write: bool,
     pub(crate) server_has_dropped: bool,
     /// Where calls are recorded, and under which number, if requested.
@@ -181,10 +181,6 @@ impl Socket for MemorySocket {
         Ok(self.0.borrow().handshake.expect("it begins with one"))
     }
 
-    fn credentials(&self) -> Credentials {
-        Credentials { uid: self.0.borrow().uid, ..Credentials::default() }
-    }
-
     fn close_write(&mut self) -> io::Result<()> {
         let mut wire = self.0.borrow_mut();
         if wire.refuses_half_close {
@@ -195,6 +191,10 @@ impl Socket for MemorySocket {
         wire.note(Call::ClosedWrite);
         wire.set_aside(false);
         Ok(())
+    }
+
+    fn credentials(&self) -> Credentials {
+        self.0.borrow().credentials.clone()
     }
 
     fn own_ip(&self) -> Option<IpAddr> {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use officer::server::{Access, Handshake, Limits};
+use officer::server::{Credentials, Handshake, Limits};
 use officer::wire::peer::Peer;
 use ring::digest::{SHA256, digest};
 
@@ -34,7 +34,7 @@ fn with_users(limits: Limits, more: &str) -> World {
         hash("ops"),
     );
     let mut world = World::with_limits(limits);
-    world.server.set_access(Access::parse(&users).expect("the file is good"));
+    world.set_users(&users);
     world
 }
 
@@ -211,7 +211,7 @@ fn a_handshake_has_its_time_whatever_drips_in() {
     let mut world = with_users(limits, "");
     let begun = |world: &mut World| {
         let peer = world.next_peer();
-        world.arrive_with(Wire { handshake: Some(Handshake::Waiting), ..Wire::default() }, peer)
+        world.accept(peer, Wire { handshake: Some(Handshake::Waiting), ..Wire::default() })
     };
     let [says_nothing, drips] = std::array::from_fn(|_| begun(&mut world));
     for _ in 0..3 {
@@ -230,7 +230,7 @@ fn the_time_that_a_handshake_waits_for_us_counts_nowhere() {
     for is_done in [false, true] {
         let mut world = with_users(limits.clone(), "");
         let peer = world.next_peer();
-        let client = world.arrive_with(Wire { handshake: Some(Handshake::Waiting), ..Wire::default() }, peer);
+        let client = world.accept(peer, Wire { handshake: Some(Handshake::Waiting), ..Wire::default() });
         world.pass(3 * SECOND);
         world.put_handshake(client, Handshake::Later);
         for _ in 0..20 {
@@ -251,7 +251,7 @@ fn handshakes_are_strangers_without_users_too() {
     let mut world = World::with_limits(Limits { strangers_max: 2, connections_max: 1, ..Limits::default() });
     let handshake = |world: &mut World| {
         let peer = world.next_peer();
-        world.arrive_with(Wire { handshake: Some(Handshake::Waiting), ..Wire::default() }, peer)
+        world.accept(peer, Wire { handshake: Some(Handshake::Waiting), ..Wire::default() })
     };
     let [first, second, third] = std::array::from_fn(|_| handshake(&mut world));
     assert!(world.is_closed(first));
@@ -277,8 +277,8 @@ fn when_there_is_no_room_newcomers_may_still_say_who_they_are_and_admins_have_te
     let [ops] = world.connect();
     assert_eq!(log_in(&mut world, ops, "ops"), no_room());
     // Whoever is known at once is told at once.
-    let peer = Peer::Unix(1);
-    let known = world.arrive_with(Wire { uid: Some(7), ..Wire::default() }, peer);
+    let credentials = Credentials { uid: Some(7), ..Credentials::default() };
+    let known = world.accept(Peer::Unix(1), Wire { credentials, ..Wire::default() });
     assert_eq!(world.step(), [(known, no_room())]);
 }
 

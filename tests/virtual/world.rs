@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use officer::engine::{ConnectionKey, TokenBlock};
-use officer::server::{Handshake, Limits, Readiness, Server};
+use officer::server::{Access, Credentials, Handshake, Limits, Readiness, Server};
 use officer::time::Moment;
 use officer::wire::peer::Peer;
 
@@ -81,11 +81,24 @@ impl World {
 
     /// The same through a listener on one address.
     pub(crate) fn arrive_at(&mut self, own_ip: Option<IpAddr>, peer: Peer) -> Client {
-        self.arrive_with(Wire { own_ip, ..Wire::default() }, peer)
+        self.accept(peer, Wire { own_ip, ..Wire::default() })
     }
 
-    /// The same with a socket of which some things are known.
-    pub(crate) fn arrive_with(&mut self, wire: Wire, peer: Peer) -> Client {
+    /// A client whose socket proves something of it.
+    pub(crate) fn connect_proving(&mut self, peer: Peer, credentials: Credentials) -> Client {
+        let client = self.accept(peer, Wire { credentials, ..Wire::default() });
+        self.settle();
+        client
+    }
+
+    /// From now on these are the users.
+    pub(crate) fn set_users(&mut self, text: &str) -> Vec<Received> {
+        self.server.set_access(Access::parse(text).unwrap_or_else(|bad| panic!("{bad}: {text}")));
+        self.step()
+    }
+
+    /// A client is accepted on a socket of which some things are known, but the server has not had its turn.
+    pub(crate) fn accept(&mut self, peer: Peer, wire: Wire) -> Client {
         let wire = Rc::new(RefCell::new(wire));
         let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.moment());
         // As the poll does, to watch it.

@@ -24,12 +24,12 @@ pub(super) fn take(options: &TcpOptions, must_be_named: bool) -> Result<Vec<List
     (0..passed.len())
         .map(|index| {
             let name = names.next().unwrap_or_default();
-            let listener = listener(&mut passed, index, options)?;
-            match scheme(name, must_be_named)? {
-                Scheme::Tls if matches!(listener.kind, Kind::Unix { .. }) => {
+            let scheme = scheme(name, must_be_named)?;
+            match listener(&mut passed, index, options)? {
+                Listener { kind: Kind::Unix { .. }, .. } if scheme == Scheme::Tls => {
                     Err(BindError::PassedName { name: name.to_owned() })
                 }
-                scheme => Ok(Listener { scheme, ..listener }),
+                listener => Ok(Listener { scheme, ..listener }),
             }
         })
         .collect()

@@ -28,6 +28,12 @@ impl Place {
         Place { scheme: Scheme::Plain, at: At::Tcp(address) }
     }
 
+    /// An address, with TLS.
+    #[cfg(test)]
+    pub(in crate::net) fn tls(address: SocketAddr) -> Place {
+        Place { scheme: Scheme::Tls, at: At::Tcp(address) }
+    }
+
     /// A socket file, without TLS.
     pub(super) fn unix(path: &Path) -> Place {
         Place { scheme: Scheme::Plain, at: At::Unix(path.display().to_string()) }

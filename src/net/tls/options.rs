@@ -37,6 +37,13 @@ pub struct TlsOptions {
     pub client_auth: ClientAuth,
 }
 
+impl TlsOptions {
+    /// Whether every client has to have a certificate.
+    pub(in crate::net) fn requires_certificates(&self) -> bool {
+        self.client_ca.is_some() && self.client_auth == ClientAuth::Required
+    }
+}
+
 /// Whether a client has to have a certificate, if the server knows who issues them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
