@@ -33,6 +33,7 @@ mod revoking;
 mod sessions;
 mod several;
 mod sockets;
+mod strangers;
 mod tls;
 mod tokens;
 mod transcript;
