@@ -289,7 +289,7 @@ mod tests {
         let config = config(&[]);
         assert_eq!(config.listen, [Listen::Tcp { host: "127.0.0.1".to_owned(), port: 11500 }]);
         assert_eq!(config.tcp, TcpOptions::default());
-        assert_eq!(config.limits, Limits { connections_max: 896, ..Limits::default() });
+        assert_eq!(config.limits, Limits { connections_max: 896, strangers_max: 256, ..Limits::default() });
         assert_eq!(config.turn_accepts_max, 64);
         assert!(!config.stats);
     }
@@ -357,6 +357,10 @@ mod tests {
             "--turn-grants-max=22",
             "--turn-walk-max=23",
             "--sessions-max=24",
+            "--strangers-max=25",
+            "--auth-seconds=26",
+            "--handshake-seconds=27",
+            "--address-connections-max=28",
             "--keepalive-idle-seconds=17",
             "--keepalive-interval-seconds=18",
             "--keepalive-probes=19",
@@ -369,6 +373,10 @@ mod tests {
                 inboxes_bytes_max: 18,
                 connections_max: 2,
                 sessions_max: 24,
+                strangers_max: 25,
+                auth: Duration::from_secs(26),
+                handshake: Duration::from_secs(27),
+                address_connections_max: Some(28),
                 connection_locks_max: 3,
                 lock_waits_max: 4,
                 max_idle: Some(Duration::from_secs(5)),
