@@ -10,7 +10,7 @@ use super::listen::{BindError, Listener, Place};
 use super::silence::TcpSocket;
 use super::socket::Socket;
 use super::tls::{HandshakeBudget, TlsServer, TlsSocket};
-use super::{Config, FIRST_LISTENER, Listen, TlsOptions};
+use super::{Config, FIRST_LISTENER, TlsOptions};
 use crate::engine::ConnectionKey;
 use crate::server::Server;
 use crate::time::Moment;
@@ -84,7 +84,7 @@ impl Listeners {
         }
         match &config.tls {
             Some(tls) => _ = tls.load().map_err(BindError::Tls)?,
-            None if config.listen.iter().any(|listen| matches!(listen, Listen::Tls { .. })) => {
+            None if config.listen.iter().any(|listen| matches!(listen, super::Listen::Tls { .. })) => {
                 return Err(BindError::NoCertificate);
             }
             None => {}
@@ -132,6 +132,7 @@ impl Listeners {
     }
 
     /// What encrypts connections.
+    #[cfg(feature = "cli")]
     pub(super) fn tls(&self) -> Option<&TlsServer> {
         self.tls.as_ref()
     }

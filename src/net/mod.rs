@@ -38,6 +38,7 @@ pub use self::tokens::TokensError;
 pub use self::users::UsersError;
 pub use crate::server::{ADMIN_PLACES, BadUsers, Limits};
 
+#[cfg(feature = "cli")]
 pub(crate) use self::listen::Listener;
 pub(crate) use self::socket::Socket;
 
