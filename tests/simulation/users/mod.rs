@@ -2,6 +2,7 @@
 //! is answered before the next comes; what happens at once is the matter of the other worlds.
 
 mod draw;
+mod leak;
 mod model;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
