@@ -24,6 +24,7 @@ mod pauses;
 mod progress;
 mod protocols;
 mod queues;
+mod revoking;
 mod sessions;
 mod several;
 mod sockets;

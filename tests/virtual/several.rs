@@ -96,3 +96,25 @@ fn of_any_the_first_that_is_held_is_already_acquired() {
     assert_told(&mut world, ann, &any(r#"["c","b"]"#, ""), already_acquired("b"));
     assert_told(&mut world, ann, &any(r#"["d","c"]"#, ""), already_held("c"));
 }
+
+#[test]
+fn a_renewal_of_several_counts_the_waiters_of_all_and_renews_all_or_nothing() {
+    let mut world = World::new();
+    let [ann, bob, carl] = world.connect();
+    let renew = |names: &str, fields: &str| format!(r#"{{"command":"renew","names":{names}{fields}}}"#);
+    world.say(ann, &several(r#"["a","b"]"#, r#","lease":9"#));
+    world.say(ann, &lock("c", ""));
+    for (client, name) in [(bob, "a"), (carl, "a"), (bob, "b"), (carl, "c")] {
+        assert_eq!(world.say(client, &lock(name, "")), []);
+    }
+    let both = r#"["a","b"]"#;
+    assert_told(&mut world, ann, &renew(r#"["a","x","b"]"#, ""), answer(both, "renewed", r#","waiters":3"#));
+    // `c` has no lease, and the request has none for it, wherever it is among the others.
+    for names in [r#"["c","a"]"#, r#"["a","c"]"#] {
+        let refused = error("invalid_request", "lease is missing, and there is none to renew");
+        assert_told(&mut world, ann, &renew(names, ""), with(&refused, &format!(r#""names":{names}"#)));
+    }
+    let with_one = renew(r#"["a","c"]"#, r#","lease":9"#);
+    assert_told(&mut world, ann, &with_one, answer(r#"["a","c"]"#, "renewed", r#","waiters":3"#));
+    assert_told(&mut world, ann, &renew(r#"["x","y"]"#, ""), answer(r#"["x","y"]"#, "renew_failed", ""));
+}
