@@ -295,7 +295,7 @@ impl<S: BuildHasher> Engine<S> {
         place.is_plain = false;
         if let Fit::Unit(slots) = terms.fit {
             self.table.count_unit(place.lock, slots);
-        } else if terms.fit == Fit::Shared || priority > Some(0) {
+        } else if terms.fit == Fit::Shared {
             self.table.special_mut(place.lock);
         }
         let label = terms.label.as_deref().unwrap_or_default();
