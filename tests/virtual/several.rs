@@ -1,6 +1,6 @@
 //! Requests for several locks whose asker has some of them already.
 
-use crate::words::{acquired, already_acquired, error, lock, with};
+use crate::words::{acquired, already_acquired, error, lock, released, unlock, with};
 use crate::world::{Client, World};
 
 const FENCE: &str = r#","fence":true"#;
@@ -95,6 +95,18 @@ fn of_any_the_first_that_is_held_is_already_acquired() {
     assert_eq!(world.say(ann, &lock("c", "")), []);
     assert_told(&mut world, ann, &any(r#"["c","b"]"#, ""), already_acquired("b"));
     assert_told(&mut world, ann, &any(r#"["d","c"]"#, ""), already_held("c"));
+}
+
+#[test]
+fn a_request_for_all_waits_for_none_whom_it_fits() {
+    let mut world = World::new();
+    let [ann, bob, carl] = world.connect();
+    let both = r#"["a","b"]"#;
+    world.say(ann, &lock("a", r#""mode":"shared""#));
+    world.say(bob, &lock("b", ""));
+    assert_eq!(world.say(carl, &several(both, r#","mode":"shared""#)), []);
+    let received = world.say(bob, &unlock("b"));
+    assert_eq!(received, [(bob, released("b")), (carl, answer(both, "acquired", ""))]);
 }
 
 #[test]
