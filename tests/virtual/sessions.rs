@@ -489,8 +489,15 @@ fn a_secret_is_in_no_transcript() {
     let mut world = patient_world();
     let [ann, bob, carl] = world.connect();
     let secret = begin(&mut world, ann, "30");
-    let shown = |world: &World| world.transcript().contains(&secret);
+    // Nor is a part of it, as pieces of a line have.
+    let parts: Vec<&str> = (0..=secret.len() - 8).map(|start| &secret[start..start + 8]).collect();
+    let shown = |world: &World| parts.iter().any(|part| world.transcript().contains(part));
     assert!(!shown(&world), "what was sent");
+    world.take_only(ann, 0);
+    world.say(ann, r#"{"command":"hello","session":{"grace":30}}"#);
+    while world.take(ann, Some(16)).is_empty() {}
+    assert!(!shown(&world), "what was sent in pieces");
+    world.take(ann, None);
     world.say(bob, &resume_line(&secret));
     assert!(!shown(&world), "what was received");
     // In pieces, in a line that is no request, in one that never ends, and written with escapes.
@@ -514,4 +521,6 @@ fn a_secret_is_in_no_transcript() {
     world.send(emil, line.as_bytes());
     world.vanish(emil);
     assert!(!shown(&world), "what was not a whole line");
+    world.say(carl, r#"{"command":"nonsense"}"#);
+    assert!(world.transcript().contains("nonsense"), "what has no secret");
 }
