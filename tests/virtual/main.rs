@@ -25,6 +25,7 @@ mod operators;
 mod original;
 mod output;
 mod own_pages;
+mod pages;
 mod pauses;
 mod progress;
 mod protocols;
