@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use officer::time::Span;
-use officer::wire::Id;
+use officer::wire::digits::Digits;
+use officer::wire::{Id, IdRef};
 use officer::wire::answer::{Answer, Asker, ConnectionDetail, LockDetail, NameListing, PlaceDetail};
 use officer::wire::items::Items;
 use officer::wire::listing::{Listing, ListingTooLarge, LockRow, PlaceRow, RowStanding};
@@ -265,9 +266,9 @@ impl Said {
 }
 
 impl SaidId {
-    fn borrowed(&self) -> Id<&str> {
+    fn borrowed(&self) -> IdRef<'_> {
         match self {
-            SaidId::Number(number) => Id::Number(*number),
+            SaidId::Number(number) => Id::Number((*number).into()),
             SaidId::Text(text) => Id::Text(text),
         }
     }
@@ -389,9 +390,9 @@ impl Kind {
         let on = |about: &'a About| about.subject(names);
         match self {
             Kind::Acquired(about, token, waited_ns) => {
-                Outcome::Acquired { subject: on(about), token: *token, waited: waited_ns.map(Span::from_nanos) }
+                Outcome::Acquired { subject: on(about), token: token.map(Digits::from), waited: waited_ns.map(Span::from_nanos) }
             }
-            Kind::AlreadyAcquired(about, token) => Outcome::AlreadyAcquired { subject: on(about), token: *token },
+            Kind::AlreadyAcquired(about, token) => Outcome::AlreadyAcquired { subject: on(about), token: token.map(Digits::from) },
             Kind::Queued(about, position) => Outcome::Queued { subject: on(about), position: *position },
             Kind::TimedOut(about, some) => {
                 Outcome::TimedOut { subject: on(about), queue: some.as_ref().map(|_| queue.as_slice()) }

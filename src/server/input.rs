@@ -164,15 +164,16 @@ impl<S: Socket> Server<S> {
             let peer = connection.peer;
             let is_strict = connection.flags.is_strict;
             let rest = scanner.rest_of(text);
-            if let Some((Plain { id, owner, operation }, len)) = request::recognise_line(rest)
-                && len <= line_bytes_max
+            // By reference: moved out, it would be copied once more.
+            if let Some((Plain { id, owner, operation }, len)) = &request::recognise_line(rest)
+                && *len <= line_bytes_max
             {
-                scanner.step_over(len);
+                scanner.step_over(*len);
                 self.lines += 1;
-                self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..len]);
-                self.connections.figures.on_plain(&operation);
-                let context = Context { session, id, owner, now };
-                self.engine.request_plain(&operation, &context, &mut self.connections);
+                self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..*len]);
+                self.connections.figures.on_plain(operation);
+                let context = Context { session, id: *id, owner: *owner, now };
+                self.engine.request_plain(operation, &context, &mut self.connections);
                 continue;
             }
             let before = *scanner;
