@@ -118,7 +118,7 @@ fn encode_replies(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     let mut out = Vec::new();
     for (kind, id, outcome) in replies {
-        let reply = Reply { id, owner: None, outcome };
+        let reply = Reply { id: id.as_ref(), owner: None, outcome };
         out.clear();
         reply.encode(&mut out);
         group.throughput(Throughput::Bytes(out.len() as u64));

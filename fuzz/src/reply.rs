@@ -159,9 +159,10 @@ impl Said {
         let of_request = self.owner.as_ref().filter(|_| !matches!(self.kind, Kind::NoticeEvent(..)));
         let parts = self.kind.parts();
         let listing = self.kind.listing(usize::MAX).expect("a listing without a limit is never too large");
+        let (id, owner) = (self.id.as_ref().map(SaidId::borrowed), of_request.map(SaidId::borrowed));
         let reply = Reply {
-            id: self.id.as_ref().map(SaidId::borrowed),
-            owner: of_request.map(SaidId::borrowed),
+            id: id.as_ref(),
+            owner: owner.as_ref(),
             outcome: self.kind.outcome(&parts, &listing),
         };
         let mut line = b"before".to_vec();

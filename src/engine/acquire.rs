@@ -220,7 +220,7 @@ impl<S: BuildHasher> Engine<S> {
     /// Finds the asker of a request.
     #[inline(always)]
     pub(super) fn who(&self, context: &Context<'_>) -> Who {
-        match &context.owner {
+        match context.owner {
             None => Who { asker: Some(Asker::session(context.session)), hash: 0, is_listed: true },
             Some(owner) => self.who_owns(owner, context),
         }
@@ -245,7 +245,7 @@ impl<S: BuildHasher> Engine<S> {
     /// at once.
     #[inline]
     pub(super) fn known(&mut self, who: Who, context: &Context<'_>) -> Asker {
-        match (who.asker, &context.owner) {
+        match (who.asker, context.owner) {
             (Some(asker), _) => {
                 if !who.is_listed {
                     self.askers.list(asker);

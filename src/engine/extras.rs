@@ -67,7 +67,7 @@ enum Form {
 }
 
 impl StoredId {
-    pub(super) fn set(&mut self, id: Option<IdRef<'_>>) {
+    pub(super) fn set(&mut self, id: Option<&IdRef<'_>>) {
         self.clear();
         self.form = match id {
             None => Form::None,

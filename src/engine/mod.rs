@@ -100,9 +100,9 @@ pub struct Context<'a> {
     /// Who asks.
     pub session: SessionKey,
     /// Comes back with every reply to the request.
-    pub id: Option<IdRef<'a>>,
+    pub id: Option<&'a IdRef<'a>>,
     /// The owner, one of the parties that share the session. None: the session itself.
-    pub owner: Option<OwnerRef<'a>>,
+    pub owner: Option<&'a OwnerRef<'a>>,
     /// The time of the turn.
     pub now: Moment,
 }
@@ -440,7 +440,8 @@ impl<S: BuildHasher> Engine<S> {
     #[inline]
     fn tell(&self, asker: Asker, id: Option<IdRef<'_>>, outcome: Outcome<'_>, replies: &mut impl Replies) {
         let to = self.askers.session_of(asker).connection;
-        replies.push(to, &Reply { id, owner: self.askers.name(asker), outcome });
+        let owner = self.askers.name(asker);
+        replies.push(to, &Reply { id: id.as_ref(), owner: owner.as_ref(), outcome });
     }
 }
 

@@ -51,7 +51,7 @@ impl<S: BuildHasher> Engine<S> {
 
     /// The place of an owner of the asker's own connection.
     fn waiter_of(&self, lock: LockKey, owner: Option<OwnerRef<'_>>, context: &Context<'_>) -> Option<PlaceKey> {
-        let asker = self.who(&Context { owner, ..*context }).asker?;
+        let asker = self.who(&Context { owner: owner.as_ref(), ..*context }).asker?;
         self.table.place_of(lock, asker)
     }
 

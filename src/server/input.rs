@@ -172,7 +172,7 @@ impl<S: Socket> Server<S> {
                 self.lines += 1;
                 self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..*len]);
                 self.connections.figures.on_plain(operation);
-                let context = Context { session, id: *id, owner: *owner, now };
+                let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now };
                 self.engine.request_plain(operation, &context, &mut self.connections);
                 continue;
             }
@@ -243,7 +243,7 @@ impl<S: Socket> Server<S> {
     #[inline(never)]
     fn dispatch(&mut self, key: ConnectionKey, session: SessionKey, request: &Request<'_>) {
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
-        let context = Context { session, id, owner, now: self.connections.now };
+        let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now: self.connections.now };
         self.connections.figures.on_request(&request.command);
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut self.connections),

@@ -18,10 +18,11 @@ use crate::time::Span;
 /// One reply: what happened, and the id and the owner of the request that it answers.
 #[derive(Clone, Debug)]
 pub struct Reply<'a> {
-    /// The request's id, if it had one.
-    pub id: Option<IdRef<'a>>,
+    /// The request's id, if it had one. Borrowed, as the owner: both pass through several functions, and copying them again and
+    /// again costs more than reading them.
+    pub id: Option<&'a IdRef<'a>>,
     /// The request's owner, if it had one.
-    pub owner: Option<OwnerRef<'a>>,
+    pub owner: Option<&'a OwnerRef<'a>>,
     /// What happened.
     pub outcome: Outcome<'a>,
 }
@@ -444,7 +445,7 @@ fn push_error(out: &mut Vec<u8>, reason: Reason, message: &str, subject: Option<
 }
 
 #[inline(always)]
-fn push_id_member<const KEY: usize>(out: &mut Vec<u8>, key: &[u8; KEY], id: IdRef<'_>) {
+fn push_id_member<const KEY: usize>(out: &mut Vec<u8>, key: &[u8; KEY], id: &IdRef<'_>) {
     match id {
         Id::Number(number) => number.push_member(out, key),
         Id::Text(text) => {

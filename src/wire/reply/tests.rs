@@ -3,7 +3,7 @@ use super::*;
 #[track_caller]
 fn assert_encoded(id: Option<IdRef<'_>>, owner: Option<OwnerRef<'_>>, outcome: Outcome<'_>, line: &str) {
     let mut out = Vec::new();
-    Reply { id, owner, outcome }.encode(&mut out);
+    Reply { id: id.as_ref(), owner: owner.as_ref(), outcome }.encode(&mut out);
     assert_eq!(String::from_utf8(out).unwrap(), format!("{line}\n"));
 }
 
