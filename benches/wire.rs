@@ -104,7 +104,7 @@ fn encode_replies(criterion: &mut Criterion) {
     let message = "timeout must be a number of seconds";
     let replies = [
         ("acquired", None, acquired(subject)),
-        ("acquired_id", Some(Id::Number(123_456)), acquired(subject)),
+        ("acquired_id", Some(Id::Number(123_456.into())), acquired(subject)),
         ("acquired_escaped_name", None, acquired(Subject::Lock("a \"boss\"\n"))),
         ("released", None, Outcome::Released { subject }),
         ("timed_out_queue_of_10", None, Outcome::TimedOut { subject, queue: Some(&peers) }),
@@ -118,7 +118,7 @@ fn encode_replies(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     let mut out = Vec::new();
     for (kind, id, outcome) in replies {
-        let reply = Reply { id, owner: None, outcome };
+        let reply = Reply { id: id.as_ref(), owner: None, outcome };
         out.clear();
         reply.encode(&mut out);
         group.throughput(Throughput::Bytes(out.len() as u64));

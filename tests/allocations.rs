@@ -159,12 +159,8 @@ impl Desk {
         let request = parse(line.trim_ascii_end().as_bytes()).expect("a request");
         let Command::Locks(operation) = &request.command else { unreachable!("the engine executes only operations") };
         self.replies.count = 0;
-        let context = Context {
-            session,
-            id: request.id.as_ref().map(Id::as_ref),
-            owner: request.owner.as_ref().map(Id::as_ref),
-            now: Moment::from_nanos(self.now),
-        };
+        let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
+        let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now: Moment::from_nanos(self.now) };
         self.engine.request(operation, &context, &mut self.replies);
         assert_eq!(self.replies.count, replies, "{line}");
     }

@@ -1,13 +1,13 @@
 //! The forms of a pair whose instructions are counted, as their lines.
 
-/// A lock and its unlock. `NAME` stands for the lock's name.
+/// A lock and its unlock. `NAME` stands for the lock's name, `OWNER` for an owner that only this pair has.
 pub(crate) struct Form {
     pub(crate) name: &'static str,
     pub(crate) lock: &'static str,
     pub(crate) unlock: &'static str,
 }
 
-pub(crate) const FORMS: [Form; 3] = [
+pub(crate) const FORMS: [Form; 5] = [
     Form {
         name: "plain",
         lock: r#"{"command":"lock","name":"NAME"}"#,
@@ -23,6 +23,16 @@ pub(crate) const FORMS: [Form; 3] = [
         lock: r#"{"command":"lock","name":"NAME","owner":4711,"fence":true,"id":123456}"#,
         unlock: r#"{"command":"unlock","name":"NAME","owner":4711,"id":123457}"#,
     },
+    Form {
+        name: "owners",
+        lock: r#"{"command":"lock","name":"NAME","owner":OWNER,"fence":true,"id":123456}"#,
+        unlock: r#"{"command":"unlock","name":"NAME","owner":OWNER,"id":123457}"#,
+    },
+    Form {
+        name: "long",
+        lock: r#"{"command":"lock","name":"NAME","owner":1234OWNER,"fence":true,"id":12345678}"#,
+        unlock: r#"{"command":"unlock","name":"NAME","owner":1234OWNER,"id":12345679}"#,
+    },
 ];
 
 impl Form {
@@ -33,8 +43,11 @@ impl Form {
     /// The lines of a number of pairs, each with a name of its own; all names have the same length.
     pub(crate) fn lines(&self, pairs: usize) -> String {
         assert!(pairs <= 100, "a name has two digits");
-        let names = (0..pairs).map(|number| format!("boss:{number:02}"));
-        names.map(|name| format!("{}\n{}\n", self.lock, self.unlock).replace("NAME", &name)).collect()
+        let pair = |number| {
+            let (name, owner) = (format!("boss:{number:02}"), format!("{}", 4711 + number));
+            format!("{}\n{}\n", self.lock, self.unlock).replace("NAME", &name).replace("OWNER", &owner)
+        };
+        (0..pairs).map(pair).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, TokenBlock};
+use officer::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, TOKEN_END, TokenBlock};
 use officer::server::{Limits, Readiness, Server, Socket};
 use officer::time::Moment;
 use officer::wire::Id;
@@ -34,6 +34,11 @@ impl Replies for Encoded {
     }
 }
 
+/// Tokens as those of a real server, which have 16 digits.
+fn tokens() -> TokenBlock {
+    TokenBlock::new(1_800_000_000_000_000, TOKEN_END)
+}
+
 /// Requests that are parsed already, executed and answered.
 pub(crate) fn engine(form: &Form, batch: usize, batches: usize) {
     let Limits { connection_locks_max, lock_waits_max, reply_bytes_max, .. } = Limits::default();
@@ -46,7 +51,7 @@ pub(crate) fn engine(form: &Form, batch: usize, batches: usize) {
             turn_walk_max: 50_000,
             reply_bytes_max,
         },
-        TokenBlock::all(),
+        tokens(),
     );
     let session = engine.connect(ConnectionKey::from_bits(1), PEER);
     let lines = form.lines(batch);
@@ -56,12 +61,8 @@ pub(crate) fn engine(form: &Form, batch: usize, batches: usize) {
         replies.0.clear();
         for request in &requests {
             let Command::Locks(operation) = &request.command else { panic!("not a request for the engine") };
-            let context = Context {
-                session,
-                id: request.id.as_ref().map(Id::as_ref),
-                owner: request.owner.as_ref().map(Id::as_ref),
-                now: Moment::START,
-            };
+            let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
+            let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now: Moment::START };
             engine.request(operation, &context, &mut replies);
         }
     }
@@ -107,7 +108,7 @@ impl Socket for MemorySocket {
 
 /// Each batch arrives at once, and has a turn to itself.
 pub(crate) fn server(form: &Form, batch: usize, batches: usize) {
-    let mut server = Server::new(Limits::default(), TokenBlock::all());
+    let mut server = Server::new(Limits::default(), tokens());
     let socket = MemorySocket { input: form.lines(batch).into_bytes(), read: 0, output: Vec::new() };
     let key = server.accept(socket, PEER, Moment::START).expect("there is room");
     for number in 0..batches {

@@ -229,10 +229,11 @@ impl Both {
         transcript::record(self.now, &peer.to_string(), Event::Received, line.as_bytes());
         let request = parse(line.as_bytes()).expect("the model's requests are in order");
         let mut replies = Recorded::default();
+        let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
         let context = Context {
             session,
-            id: request.id.as_ref().map(Id::as_ref),
-            owner: request.owner.as_ref().map(Id::as_ref),
+            id: id.as_ref(),
+            owner: owner.as_ref(),
             now: Moment::from_nanos(self.now),
         };
         match &request.command {

@@ -7,7 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use officer::time::Span;
-use officer::wire::Id;
+use officer::wire::digits::Digits;
+use officer::wire::{Id, IdRef};
 use officer::wire::answer::{Answer, Asker, ConnectionDetail, LockDetail, NameListing, PlaceDetail};
 use officer::wire::items::Items;
 use officer::wire::listing::{Listing, ListingTooLarge, LockRow, PlaceRow, RowStanding};
@@ -158,9 +159,10 @@ impl Said {
         let of_request = self.owner.as_ref().filter(|_| !matches!(self.kind, Kind::NoticeEvent(..)));
         let parts = self.kind.parts();
         let listing = self.kind.listing(usize::MAX).expect("a listing without a limit is never too large");
+        let (id, owner) = (self.id.as_ref().map(SaidId::borrowed), of_request.map(SaidId::borrowed));
         let reply = Reply {
-            id: self.id.as_ref().map(SaidId::borrowed),
-            owner: of_request.map(SaidId::borrowed),
+            id: id.as_ref(),
+            owner: owner.as_ref(),
             outcome: self.kind.outcome(&parts, &listing),
         };
         let mut line = b"before".to_vec();
@@ -265,9 +267,9 @@ impl Said {
 }
 
 impl SaidId {
-    fn borrowed(&self) -> Id<&str> {
+    fn borrowed(&self) -> IdRef<'_> {
         match self {
-            SaidId::Number(number) => Id::Number(*number),
+            SaidId::Number(number) => Id::Number((*number).into()),
             SaidId::Text(text) => Id::Text(text),
         }
     }
@@ -389,9 +391,9 @@ impl Kind {
         let on = |about: &'a About| about.subject(names);
         match self {
             Kind::Acquired(about, token, waited_ns) => {
-                Outcome::Acquired { subject: on(about), token: *token, waited: waited_ns.map(Span::from_nanos) }
+                Outcome::Acquired { subject: on(about), token: token.map(Digits::from), waited: waited_ns.map(Span::from_nanos) }
             }
-            Kind::AlreadyAcquired(about, token) => Outcome::AlreadyAcquired { subject: on(about), token: *token },
+            Kind::AlreadyAcquired(about, token) => Outcome::AlreadyAcquired { subject: on(about), token: token.map(Digits::from) },
             Kind::Queued(about, position) => Outcome::Queued { subject: on(about), position: *position },
             Kind::TimedOut(about, some) => {
                 Outcome::TimedOut { subject: on(about), queue: some.as_ref().map(|_| queue.as_slice()) }

@@ -239,7 +239,7 @@ fn text(name: &LockName<'_>) -> String {
 
 fn text_of<T: AsRef<str>>(id: Option<&Id<T>>) -> Option<String> {
     id.map(|id| match id.as_ref() {
-        Id::Number(number) => format!("#{number}"),
+        Id::Number(number) => format!("#{}", number.value()),
         Id::Text(text) => text.to_owned(),
     })
 }

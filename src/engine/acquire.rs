@@ -11,7 +11,7 @@ use super::place::{Place, PlaceKey, Standing};
 use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
-use crate::wire::Owner;
+use crate::wire::OwnerRef;
 use crate::wire::reply::{Happening, Outcome, Reason, Subject};
 use crate::wire::request::{Fit, LockRef, Terms};
 
@@ -30,6 +30,8 @@ pub(super) struct Who {
     pub(super) asker: Option<Asker>,
     /// The hash of the owner, if it was needed to find the asker.
     hash: u64,
+    /// Whether the asker is a session or an owner in its session's list.
+    is_listed: bool,
 }
 
 impl<S: BuildHasher> Engine<S> {
@@ -85,7 +87,7 @@ impl<S: BuildHasher> Engine<S> {
         self.happen(Happening::Granted, lock, Some(asker), replies);
         let outcome = Outcome::Acquired {
             subject: Subject::Lock(request.name),
-            token: request.has_fence.then_some(token),
+            token: request.has_fence.then(|| self.tokens.digits(token)),
             waited: terms.and_then(|terms| terms.lease).map(|_| Span::ZERO),
         };
         self.answer(context, outcome, replies);
@@ -163,7 +165,7 @@ impl<S: BuildHasher> Engine<S> {
         let outcome = if place.kind != kind(terms) || (place.kind.is_unit() && has_other_slots()) {
             mode_conflict(name)
         } else if place.is_holding() {
-            let token = request.has_fence.then_some(place.token);
+            let token = request.has_fence.then(|| place.token.into());
             Outcome::AlreadyAcquired { subject: Subject::Lock(name), token }
         } else if self.bundle_of(key).is_some() {
             refusal(Reason::AlreadyHeld, "the asker already waits for this lock and others", name)
@@ -227,31 +229,37 @@ impl<S: BuildHasher> Engine<S> {
     #[inline(always)]
     pub(super) fn who(&self, context: &Context<'_>) -> Who {
         match context.owner {
-            None => Who { asker: Some(Asker::session(context.session)), hash: 0 },
+            None => Who { asker: Some(Asker::session(context.session)), hash: 0, is_listed: true },
             Some(owner) => self.who_owns(owner, context),
         }
     }
 
     #[inline(always)]
-    fn who_owns(&self, owner: Owner<&str>, context: &Context<'_>) -> Who {
-        // The owner that locks is often the one that unlocks next.
-        match self.askers.find_last_owner(context.session, owner) {
+    fn who_owns(&self, owner: &OwnerRef<'_>, context: &Context<'_>) -> Who {
+        match self.askers.find_recent(context.session, owner) {
             None => self.who_owns_by_hash(owner, context),
-            last => Who { asker: last, hash: 0 },
+            Some((asker, is_listed)) => Who { asker: Some(asker), hash: 0, is_listed },
         }
     }
 
     #[inline(never)]
-    fn who_owns_by_hash(&self, owner: Owner<&str>, context: &Context<'_>) -> Who {
+    fn who_owns_by_hash(&self, owner: &OwnerRef<'_>, context: &Context<'_>) -> Who {
         let hash = self.table.hash_of_owner(context.session.slot(), owner);
-        Who { asker: self.askers.find_owner(hash, context.session, owner), hash }
+        // Whoever is not recent is listed.
+        Who { asker: self.askers.find_owner(hash, context.session, owner), hash, is_listed: true }
     }
 
-    /// The asker, with a new record if it is an owner that had none. The caller adds a place at once.
+    /// The asker, with a new record if it is an owner that had none, and in the list of its session. The caller adds a place
+    /// at once.
     #[inline]
     pub(super) fn known(&mut self, who: Who, context: &Context<'_>) -> Asker {
         match (who.asker, context.owner) {
-            (Some(asker), _) => asker,
+            (Some(asker), _) => {
+                if !who.is_listed {
+                    self.askers.list(asker);
+                }
+                asker
+            }
             (None, Some(owner)) => self.askers.add_owner(who.hash, context.session, owner),
             (None, None) => unreachable!("a session is always found"),
         }

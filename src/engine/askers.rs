@@ -3,11 +3,13 @@
 use super::deadline::DeadlineKey;
 use super::index::Index;
 use super::list::{List, OfAsker};
+use super::recent::{Recent, Spot};
 use super::{ConnectionKey, SessionKey};
 use crate::slots::{Chunks, Slots};
+use crate::wire::digits::Digits;
 use crate::wire::peer::Peer;
 use crate::wire::request::ID_BYTES_MAX;
-use crate::wire::{Id, Owner};
+use crate::wire::{Id, OwnerRef};
 
 /// Keeps keys of sessions apart from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,28 +138,38 @@ impl Session {
     }
 }
 
-/// One of the owners that share a session, while it holds a lock or waits for one.
+/// One of the owners that share a session, while it holds a lock or waits for one, and perhaps for longer: see [`Recent`].
 #[derive(Debug)]
 struct OwnerRecord {
     session: u32,
     hash: u64,
     name: OwnerName,
     party: Party,
+    spot: Spot,
+    /// Whether it is in its session's list. If not, it has no places and is recent.
+    is_listed: bool,
     previous: Option<u32>,
     next: Option<u32>,
+}
+
+impl OwnerRecord {
+    #[inline(always)]
+    fn is(&self, session: u32, owner: &OwnerRef<'_>) -> bool {
+        self.session == session && self.name.is(owner)
+    }
 }
 
 /// Stored inline, whatever its length, because owners come and go with every lock.
 #[derive(Debug)]
 enum OwnerName {
-    Number(u64),
+    Number(Digits),
     Text { bytes: [u8; ID_BYTES_MAX], len: u8 },
 }
 
 impl OwnerName {
-    fn new(owner: Owner<&str>) -> Self {
+    fn new(owner: &OwnerRef<'_>) -> Self {
         match owner {
-            Id::Number(number) => OwnerName::Number(number),
+            Id::Number(number) => OwnerName::Number(*number),
             Id::Text(text) => {
                 let mut bytes = [0; ID_BYTES_MAX];
                 bytes[..text.len()].copy_from_slice(text.as_bytes());
@@ -167,15 +179,15 @@ impl OwnerName {
     }
 
     #[inline(always)]
-    fn is(&self, owner: Owner<&str>) -> bool {
+    fn is(&self, owner: &OwnerRef<'_>) -> bool {
         match (self, owner) {
-            (OwnerName::Number(number), Id::Number(other)) => *number == other,
+            (OwnerName::Number(number), Id::Number(other)) => number == other,
             (OwnerName::Text { bytes, len }, Id::Text(text)) => &bytes[..usize::from(*len)] == text.as_bytes(),
             _ => false,
         }
     }
 
-    fn get(&self) -> Owner<&str> {
+    fn get(&self) -> OwnerRef<'_> {
         match self {
             OwnerName::Number(number) => Id::Number(*number),
             OwnerName::Text { bytes, len } => {
@@ -201,6 +213,7 @@ pub(super) struct Askers {
     owners: Chunks<OwnerRecord>,
     /// From the hash of session and owner to the record.
     by_owner: Index,
+    recent: Recent,
 }
 
 impl Askers {
@@ -257,8 +270,9 @@ impl Askers {
     }
 
     pub(super) fn remove(&mut self, key: SessionKey) {
-        if let Some(last) = self.last_owner(key) {
-            self.forget_owner_if_idle(last.to_owner().expect("it is an owner"));
+        let last = self.session(key).extras.as_ref().and_then(|extras| extras.last_owner);
+        if let Some(last) = last.filter(|last| self.owners[*last as usize].party.places.is_empty()) {
+            self.unlist(last);
         }
         let session = self.sessions.remove(key).expect("a session ends once");
         assert!(session.places() == 0, "a session that ends has left everything");
@@ -297,7 +311,7 @@ impl Askers {
 
     /// Which owner it is. None: the connection itself.
     #[inline]
-    pub(super) fn name(&self, asker: Asker) -> Option<Owner<&str>> {
+    pub(super) fn name(&self, asker: Asker) -> Option<OwnerRef<'_>> {
         asker.to_owner().map(|number| self.owners[number as usize].name.get())
     }
 
@@ -318,45 +332,39 @@ impl Askers {
     }
 
     /// An owner who has places.
-    pub(super) fn find_owner(&self, hash: u64, session: SessionKey, owner: Owner<&str>) -> Option<Asker> {
-        let matches = |number: u32| {
-            let record = &self.owners[number as usize];
-            record.session == session.slot() && record.name.is(owner)
-        };
+    pub(super) fn find_owner(&self, hash: u64, session: SessionKey, owner: &OwnerRef<'_>) -> Option<Asker> {
+        let matches = |number: u32| self.owners[number as usize].is(session.slot(), owner);
         self.by_owner.find(hash, matches).map(Asker::owner)
     }
 
-    /// The owner that came last.
+    /// A recent owner, found without its hash, and whether it is in the list of its session.
     #[inline(always)]
-    pub(super) fn last_owner(&self, session: SessionKey) -> Option<Asker> {
-        self.session(session).extras.as_ref()?.last_owner.map(Asker::owner)
+    pub(super) fn find_recent(&self, session: SessionKey, owner: &OwnerRef<'_>) -> Option<(Asker, bool)> {
+        let number = self.recent.get(Spot::of(session.slot(), owner));
+        let record = self.owners.get(number as usize)?;
+        record.is(session.slot(), owner).then_some((Asker::owner(number), record.is_listed))
     }
 
-    /// The owner that came last, if it is this one: then it is found without its hash.
-    #[inline(always)]
-    pub(super) fn find_last_owner(&self, session: SessionKey, owner: Owner<&str>) -> Option<Asker> {
-        let number = self.session(session).extras.as_ref()?.last_owner?;
-        self.owners[number as usize].name.is(owner).then_some(Asker::owner(number))
-    }
-
-    /// Makes a record of an owner who has none. The caller gives it a place at once.
-    pub(super) fn add_owner(&mut self, hash: u64, session: SessionKey, owner: Owner<&str>) -> Asker {
-        // The one that was kept goes.
-        if let Some(last) = self.last_owner(session) {
-            self.forget_owner_if_idle(last.to_owner().expect("it is an owner"));
+    /// Makes a record of an owner who has none, and lists it.
+    pub(super) fn add_owner(&mut self, hash: u64, session: SessionKey, owner: &OwnerRef<'_>) -> Asker {
+        let session = session.slot();
+        let spot = Spot::of(session, owner);
+        let before = self.recent.take(spot);
+        if self.owners.get(before as usize).is_some_and(|record| !record.is_listed) {
+            self.remove_owner(before);
         }
-        let extras = self.sessions.get_mut(session).expect("the session lives").extras.get_or_insert_default();
-        let previous = extras.last_owner;
-        let (session, name) = (session.slot(), OwnerName::new(owner));
-        let record = OwnerRecord { session, hash, name, party: Party::default(), previous, next: None };
+        let (name, party) = (OwnerName::new(owner), Party::default());
+        let record = OwnerRecord { session, hash, name, party, spot, is_listed: false, previous: None, next: None };
         let number = u32::try_from(self.owners.insert(record)).expect("fewer than 2^31 owners");
-        extras.last_owner = Some(number);
-        match previous {
-            Some(previous) => self.owners[previous as usize].next = Some(number),
-            None => extras.first_owner = Some(number),
-        }
         self.by_owner.insert(hash, number);
+        self.recent.put(spot, number);
+        self.list(Asker::owner(number));
         Asker::owner(number)
+    }
+
+    fn remove_owner(&mut self, number: u32) {
+        let record = self.owners.remove(number as usize);
+        self.by_owner.remove(record.hash, number);
     }
 
     /// Counts a place that is about to be added to an asker's list, for the session of an owner as well.
@@ -426,23 +434,51 @@ impl Askers {
         self.sessions.at_mut(slot)
     }
 
-    /// Forgets an owner who has no places, unless it is the last that came: it often comes again at once, and is kept
-    /// until another comes.
+    /// Takes an owner who has no places off its session's list, unless it is the last there: it often comes again at once,
+    /// and stays until another comes.
     #[inline]
     pub(super) fn forget_if_idle(&mut self, asker: Asker) {
         if let Some(number) = asker.to_owner()
             && self.owners[number as usize].next.is_some()
+            && self.owners[number as usize].party.places.is_empty()
         {
-            self.forget_owner_if_idle(number);
+            self.unlist(number);
         }
     }
 
-    fn forget_owner_if_idle(&mut self, number: u32) {
-        if !self.owners[number as usize].party.places.is_empty() {
-            return;
+    /// Puts an owner at the end of its session's list. The caller gives it a place at once. If the one that was last there has
+    /// no places, its position is taken: owners that take turns, as they often do, cost half of what the general way would.
+    #[inline(never)]
+    pub(super) fn list(&mut self, asker: Asker) {
+        let number = asker.to_owner().expect("it is an owner");
+        let session = self.owners[number as usize].session;
+        let extras = self.sessions.at_mut(session).extras.get_or_insert_default();
+        let mut previous = extras.last_owner.replace(number);
+        let mut idle = None;
+        if let Some(last) = previous {
+            let record = &mut self.owners[last as usize];
+            if record.party.places.is_empty() {
+                record.is_listed = false;
+                (previous, idle) = (record.previous.take(), Some((last, record.spot)));
+            }
         }
-        let OwnerRecord { session, hash, previous, next, .. } = self.owners.remove(number as usize);
-        self.by_owner.remove(hash, number);
+        match previous {
+            Some(previous) => self.owners[previous as usize].next = Some(number),
+            None => extras.first_owner = Some(number),
+        }
+        let record = &mut self.owners[number as usize];
+        (record.is_listed, record.previous) = (true, previous);
+        if let Some((idle, spot)) = idle {
+            self.forget_unless_recent(idle, spot);
+        }
+    }
+
+    /// Takes an owner who has no places off its session's list.
+    fn unlist(&mut self, number: u32) {
+        let record = &mut self.owners[number as usize];
+        record.is_listed = false;
+        let (session, spot) = (record.session, record.spot);
+        let (previous, next) = (record.previous.take(), record.next.take());
         let extras = self.sessions.at_mut(session).extras.as_mut().expect("it has an owner");
         match previous {
             Some(previous) => self.owners[previous as usize].next = next,
@@ -451,6 +487,14 @@ impl Askers {
         match next {
             Some(next) => self.owners[next as usize].previous = previous,
             None => extras.last_owner = previous,
+        }
+        self.forget_unless_recent(number, spot);
+    }
+
+    #[inline]
+    fn forget_unless_recent(&mut self, number: u32, spot: Spot) {
+        if self.recent.get(spot) != number {
+            self.remove_owner(number);
         }
     }
 
@@ -466,10 +510,24 @@ impl Askers {
         std::iter::once(Asker::session(key)).chain(owners.map(Asker::owner))
     }
 
-    /// How many owners have records.
+    /// How many owners are in the lists of sessions. The others have no places.
     #[cfg(feature = "unstable")]
-    pub(super) fn owners(&self) -> usize {
+    pub(super) fn listed_owners(&self) -> usize {
         assert_eq!(self.by_owner.len(), self.owners.len(), "the index has every owner once");
-        self.owners.len()
+        let mut listed = 0;
+        for (number, record) in self.owners.iter() {
+            assert_eq!(record.spot, Spot::of(record.session, &record.name.get()), "an owner knows its spot");
+            let is_recent = self.recent.get(record.spot) as usize == number;
+            assert!(record.is_listed || is_recent, "only a recent owner is kept");
+            assert!(record.is_listed || record.party.places.is_empty(), "an owner who has places is listed");
+            listed += usize::from(record.is_listed);
+        }
+        listed
+    }
+
+    /// The owner at the end of a session's list: the only one there that may have no places.
+    #[cfg(feature = "unstable")]
+    pub(super) fn last_owner(&self, session: SessionKey) -> Option<Asker> {
+        self.session(session).extras.as_ref()?.last_owner.map(Asker::owner)
     }
 }

@@ -89,7 +89,7 @@ impl<S: BuildHasher> Engine<S> {
     ) {
         let kind = Kind::of(request.terms.fit);
         if let Some(place) = self.held_together(kind, wanted) {
-            let token = request.has_fence.then(|| self.table.place(place).token);
+            let token = request.has_fence.then(|| self.table.place(place).token.into());
             let names = self.take_names(&request.names);
             self.answer(context, Outcome::AlreadyAcquired { subject: Subject::Locks(&names), token }, replies);
             return self.keep_names(names);
@@ -127,7 +127,7 @@ impl<S: BuildHasher> Engine<S> {
     ) {
         let kind = Kind::of(request.terms.fit);
         if let Some((token, name)) = self.held_of(kind, wanted, request) {
-            let (subject, token) = (Subject::Lock(name), request.has_fence.then_some(token));
+            let (subject, token) = (Subject::Lock(name), request.has_fence.then(|| token.into()));
             return self.answer(context, Outcome::AlreadyAcquired { subject, token }, replies);
         }
         if self.refuse_for_own_places(request, wanted, context, replies) {
@@ -138,7 +138,7 @@ impl<S: BuildHasher> Engine<S> {
             let token = self.tokens.take();
             let asker = self.known(self.who(context), context);
             self.hold_one_of_many(request, (wanted, name), (asker, token), context, replies);
-            let (subject, token) = (Subject::Lock(name.as_str()), request.has_fence.then_some(token));
+            let (subject, token) = (Subject::Lock(name.as_str()), request.has_fence.then(|| token.into()));
             let waited = request.terms.lease.map(|_| Span::ZERO);
             return self.answer(context, Outcome::Acquired { subject, token, waited }, replies);
         }
@@ -303,7 +303,7 @@ impl<S: BuildHasher> Engine<S> {
         for one in wanted.iter().zip(request.names.iter()) {
             self.hold_one_of_many(request, one, (asker, token), context, replies);
         }
-        let token = request.has_fence.then_some(token);
+        let token = request.has_fence.then(|| token.into());
         let waited = request.terms.lease.map(|_| Span::ZERO);
         let names = self.take_names(&request.names);
         self.answer(context, Outcome::Acquired { subject: Subject::Locks(&names), token, waited }, replies);

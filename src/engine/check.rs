@@ -108,7 +108,7 @@ impl<S: BuildHasher> Engine<S> {
                 assert_eq!(waits, party.waiting, "an asker counts its waits");
                 let is_owner = asker != Asker::session(key);
                 let is_kept = !is_owner || Some(asker) == self.askers.last_owner(key);
-                assert!(is_kept || !party.places.is_empty(), "an owner without places is forgotten, but for the last");
+                assert!(is_kept || !party.places.is_empty(), "an owner without places is not listed, but for the last");
                 owners += usize::from(is_owner);
                 places += party.places.len();
                 all_waits += waits as usize;
@@ -118,7 +118,7 @@ impl<S: BuildHasher> Engine<S> {
             listed += places;
         }
         self.askers.check_groups();
-        assert_eq!(owners, self.askers.owners(), "every owner is one of a session's");
+        assert_eq!(owners, self.askers.listed_owners(), "every owner who has places is one of a session's");
         assert_eq!(listed, self.table.places().len(), "every place is in an asker's list");
     }
 

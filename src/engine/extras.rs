@@ -3,7 +3,7 @@
 use super::bundle::BundleKey;
 use super::hint::Hint;
 use crate::time::Span;
-use crate::wire::Id;
+use crate::wire::{Id, IdRef};
 
 /// What a place has beside the usual.
 #[derive(Debug, Default)]
@@ -67,11 +67,11 @@ enum Form {
 }
 
 impl StoredId {
-    pub(super) fn set(&mut self, id: Option<Id<&str>>) {
+    pub(super) fn set(&mut self, id: Option<&IdRef<'_>>) {
         self.clear();
         self.form = match id {
             None => Form::None,
-            Some(Id::Number(number)) => Form::Number(number),
+            Some(Id::Number(number)) => Form::Number(number.value()),
             Some(Id::Text(text)) => {
                 self.text.push_str(text);
                 Form::Text
@@ -79,10 +79,10 @@ impl StoredId {
         };
     }
 
-    pub(super) fn get(&self) -> Option<Id<&str>> {
+    pub(super) fn get(&self) -> Option<IdRef<'_>> {
         match self.form {
             Form::None => None,
-            Form::Number(number) => Some(Id::Number(number)),
+            Form::Number(number) => Some(Id::Number(number.into())),
             Form::Text => Some(Id::Text(&self.text)),
         }
     }

@@ -10,7 +10,7 @@ use crate::time::{Moment, Span};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Subject};
 use crate::wire::request::{LockName, Renewal, Revocation};
-use crate::wire::{Id, Owner};
+use crate::wire::{Id, OwnerRef};
 
 /// The message for a renewal without a lease, of a hold that has none.
 const NO_LEASE: &str = "lease is missing, and there is none to renew";
@@ -138,7 +138,7 @@ impl<S: BuildHasher> Engine<S> {
         self.answer(context, outcome, replies);
     }
 
-    fn is_owner(&self, asker: Asker, owner: Option<Owner<&str>>) -> bool {
+    fn is_owner(&self, asker: Asker, owner: Option<OwnerRef<'_>>) -> bool {
         owner.is_none() || self.askers.name(asker) == owner
     }
 

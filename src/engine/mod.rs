@@ -25,6 +25,7 @@ mod lease;
 mod list;
 mod listing;
 mod place;
+mod recent;
 mod release;
 mod settle;
 mod special;
@@ -54,7 +55,7 @@ use crate::wire::items::Items;
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
 use crate::wire::request::{Operation, PlainOperation};
-use crate::wire::{Id, Owner};
+use crate::wire::{IdRef, OwnerRef};
 
 pub use self::askers::SessionTag;
 pub use self::histogram::Histogram;
@@ -109,9 +110,9 @@ pub struct Context<'a> {
     /// Who asks.
     pub session: SessionKey,
     /// Comes back with every reply to the request.
-    pub id: Option<Id<&'a str>>,
+    pub id: Option<&'a IdRef<'a>>,
     /// The owner, one of the parties that share the session. None: the session itself.
-    pub owner: Option<Owner<&'a str>>,
+    pub owner: Option<&'a OwnerRef<'a>>,
     /// The time of the turn.
     pub now: Moment,
 }
@@ -468,9 +469,10 @@ impl<S: BuildHasher> Engine<S> {
 
     /// The one way out for everything that the engine tells holders and waiters.
     #[inline]
-    fn tell(&self, asker: Asker, id: Option<Id<&str>>, outcome: Outcome<'_>, replies: &mut impl Replies) {
+    fn tell(&self, asker: Asker, id: Option<IdRef<'_>>, outcome: Outcome<'_>, replies: &mut impl Replies) {
         let to = self.askers.session_of(asker).connection;
-        replies.push(to, &Reply { id, owner: self.askers.name(asker), outcome });
+        let owner = self.askers.name(asker);
+        replies.push(to, &Reply { id: id.as_ref(), owner: owner.as_ref(), outcome });
     }
 }
 

@@ -17,10 +17,12 @@ use crate::time::Moment;
 pub(super) struct PlaceKey(NonZeroU32);
 
 impl PlaceKey {
+    #[inline]
     pub(super) fn new(index: u32) -> Self {
         PlaceKey(NonZeroU32::new(index + 1).expect("one more than an index is not 0"))
     }
 
+    #[inline]
     pub(super) fn index(self) -> u32 {
         self.0.get() - 1
     }

@@ -178,7 +178,7 @@ impl<S: BuildHasher> Engine<S> {
         let extras = place.extras.as_ref();
         let outcome = Outcome::Acquired {
             subject: Subject::Lock(self.table.name(place.lock)),
-            token: place.has_fence.then_some(token),
+            token: place.has_fence.then(|| token.into()),
             waited: extras.and_then(|extras| extras.lease).map(|_| now.since(since)),
         };
         self.tell(place.asker, extras.and_then(|extras| extras.id.get()), outcome, replies);
@@ -202,7 +202,7 @@ impl<S: BuildHasher> Engine<S> {
                 true => Subject::Lock(self.table.name(place.lock)),
                 false => Subject::Locks(&bundle.names),
             },
-            token: place.has_fence.then_some(token),
+            token: place.has_fence.then(|| token.into()),
             waited: place.extras.as_ref().and_then(|extras| extras.lease).map(|_| now.since(since)),
         };
         self.tell(place.asker, bundle.id.get(), outcome, replies);

@@ -12,7 +12,7 @@ use super::place::{Place, PlaceKey, Places, Standing, at, at_mut};
 use super::special::{Special, SpecialKey};
 use crate::slots::Chunks;
 use crate::time::Moment;
-use crate::wire::{Id, Owner};
+use crate::wire::{Id, OwnerRef};
 
 /// Names a lock while it has an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -287,13 +287,17 @@ impl<S: BuildHasher> Table<S> {
         assert!(is_alone || self.fits_a_holder(lock, kind), "holders fit each other");
     }
 
-    pub(super) fn hash_of_owner(&self, session: u32, owner: Owner<&str>) -> u64 {
+    pub(super) fn hash_of_owner(&self, session: u32, owner: &OwnerRef<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         match owner {
             Id::Number(number) => {
                 // In one piece, which costs half of two.
-                let both = u128::from(session) << 64 | u128::from(number);
+                let [first, rest] = number.words();
+                let both = u128::from(session) << 64 | u128::from(first);
                 hasher.write(&both.to_ne_bytes()[..12]);
+                if rest != 0 {
+                    hasher.write_u64(rest);
+                }
             }
             Id::Text(text) => {
                 hasher.write_u32(session);

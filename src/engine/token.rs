@@ -1,6 +1,8 @@
 //! Tokens: every grant takes the next number. They come in blocks, and the source of the blocks makes sure that they
 //! rise across restarts too.
 
+use crate::wire::digits::{Digits, Rising};
+
 /// The first number that is not a token: up to here every number is exact in the floating point of other languages.
 pub const TOKEN_END: u64 = 1 << 53;
 
@@ -41,6 +43,8 @@ impl TokenBlock {
 /// The tokens that are left.
 #[derive(Debug)]
 pub(super) struct Tokens {
+    /// For those that are sent.
+    rising: Rising,
     next: u64,
     /// From here on, half of the present block is used up.
     half: u64,
@@ -51,7 +55,7 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Begins with this block.
     pub(super) fn new(TokenBlock { first, end }: TokenBlock) -> Self {
-        Tokens { next: first, half: first + (end - first) / 2, end, reserve: None }
+        Tokens { rising: Rising::default(), next: first, half: first + (end - first) / 2, end, reserve: None }
     }
 
     /// The next token.
@@ -66,6 +70,12 @@ impl Tokens {
         let token = self.next;
         self.next += 1;
         token
+    }
+
+    /// A token as it is sent. Most were taken just now.
+    #[inline(always)]
+    pub(super) fn digits(&mut self, token: u64) -> Digits {
+        self.rising.next(token)
     }
 
     #[cold]

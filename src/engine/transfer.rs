@@ -12,7 +12,7 @@ use crate::time::Moment;
 use crate::wire::peer::Peer;
 use crate::wire::reply::Outcome;
 use crate::wire::request::Transfer;
-use crate::wire::{Id, Owner};
+use crate::wire::{Id, OwnerRef};
 
 impl<S: BuildHasher> Engine<S> {
     /// Hands a lock on. `to` is the connection that the request names, if it names any; the inner `None` stands for a text
@@ -50,13 +50,13 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// The place of an owner of the asker's own connection.
-    fn waiter_of(&self, lock: LockKey, owner: Option<Owner<&str>>, context: &Context<'_>) -> Option<PlaceKey> {
-        let asker = self.who(&Context { owner, ..*context }).asker?;
+    fn waiter_of(&self, lock: LockKey, owner: Option<OwnerRef<'_>>, context: &Context<'_>) -> Option<PlaceKey> {
+        let asker = self.who(&Context { owner: owner.as_ref(), ..*context }).asker?;
         self.table.place_of(lock, asker)
     }
 
     /// The place of an owner of another connection, or of that connection itself.
-    fn waiter_named(&self, lock: LockKey, peer: Peer, owner: Option<Owner<&str>>) -> Option<PlaceKey> {
+    fn waiter_named(&self, lock: LockKey, peer: Peer, owner: Option<OwnerRef<'_>>) -> Option<PlaceKey> {
         let is_meant = |asker: Asker| self.askers.session_of(asker).peer == peer && self.askers.name(asker) == owner;
         let mut waiters = self.table.entry(lock).waiters.iter(self.table.places());
         waiters.find(|(_, place)| is_meant(place.asker)).map(|(key, _)| key)

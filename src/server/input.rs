@@ -179,18 +179,19 @@ impl<S: Socket> Server<S> {
             let peer = connection.peer;
             let is_strict = connection.flags.is_strict;
             let rest = scanner.rest_of(text);
-            if let Some((Plain { id, owner, operation }, len)) = request::recognise_line(rest)
-                && len <= all_bytes_max
+            // By reference: moved out, it would be copied once more.
+            if let Some((Plain { id, owner, operation }, len)) = &request::recognise_line(rest)
+                && *len <= all_bytes_max
             {
-                scanner.step_over(len);
+                scanner.step_over(*len);
                 self.lines += 1;
-                self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..len]);
-                self.connections.figures.on_plain(&operation);
-                let context = Context { session, id, owner, now };
-                if is_restricted && self.refuse_plain(key, &operation, &context) {
+                self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..*len]);
+                self.connections.figures.on_plain(operation);
+                let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now };
+                if is_restricted && self.refuse_plain(key, operation, &context) {
                     continue;
                 }
-                self.engine.request_plain(&operation, &context, &mut self.connections);
+                self.engine.request_plain(operation, &context, &mut self.connections);
                 continue;
             }
             let before = *scanner;
@@ -278,7 +279,7 @@ impl<S: Socket> Server<S> {
     #[inline(never)]
     fn dispatch(&mut self, key: ConnectionKey, session: SessionKey, request: &Request<'_>) {
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
-        let context = Context { session, id, owner, now: self.connections.now };
+        let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now: self.connections.now };
         self.connections.figures.on_request(&request.command);
         if self.connections.known(key).role.is_none() && !self.is_for_strangers(key, request) {
             return self.refuse_stranger(key, &context);

@@ -118,10 +118,10 @@ impl Recorder {
     }
 
     /// Writes one line, without or with its `\n`, or something that happened, to the log if that takes it.
+    #[inline]
     pub(super) fn log(&self, at: Moment, peer: Peer, event: Event, line: &[u8]) {
         if self.is_logged {
-            let bytes = line.strip_suffix(b"\n").unwrap_or(line);
-            log::debug!(target: "officer::transcript", "{}", Record { at, peer, event, bytes });
+            log_line(at, peer, event, line);
         }
     }
 
@@ -164,6 +164,13 @@ impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.last_lines()).finish()
     }
+}
+
+/// A function of its own, so that the check in front of it is all that a line costs that is not logged.
+#[cold]
+fn log_line(at: Moment, peer: Peer, event: Event, line: &[u8]) {
+    let bytes = line.strip_suffix(b"\n").unwrap_or(line);
+    log::debug!(target: "officer::transcript", "{}", Record { at, peer, event, bytes });
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Arrays of names and of parties, as text that a reply takes as it is.
 
-use super::json::{push_str, push_u64};
+use super::json::push_str;
 use super::peer::Peer;
-use super::{Id, Owner};
+use super::{Id, IdRef, OwnerRef};
 
 /// The elements of an array, written as they are added. Kept for its memory between replies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Items {
     }
 
     /// Adds an owner. None: the connection itself.
-    pub fn push_party(&mut self, connection: Peer, owner: Option<Owner<&str>>) {
+    pub fn push_party(&mut self, connection: Peer, owner: Option<OwnerRef<'_>>) {
         self.begin();
         if let Some(owner) = owner {
             self.text.extend_from_slice(b"{\"connection\":\"");
@@ -65,9 +65,9 @@ impl<'a> FromIterator<&'a str> for Items {
 }
 
 /// Appends an id or an owner.
-pub(super) fn push_id(out: &mut Vec<u8>, id: Id<&str>) {
+pub(super) fn push_id(out: &mut Vec<u8>, id: IdRef<'_>) {
     match id {
-        Id::Number(number) => push_u64(out, number),
+        Id::Number(number) => number.push_to(out),
         Id::Text(text) => push_str(out, text),
     }
 }

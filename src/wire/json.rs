@@ -1,5 +1,6 @@
 //! The few pieces of JSON that the server writes itself, directly into an existing buffer.
 
+use super::digits::push_u64;
 use crate::time::Span;
 
 /// Appends `text` as a JSON string: quoted, with `"`, `\` and the control characters escaped, everything else as it is.
@@ -72,75 +73,6 @@ fn push_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends a whole number in decimal.
-#[inline(always)]
-pub fn push_u64(out: &mut Vec<u8>, number: u64) {
-    if number < EIGHT_DIGITS {
-        push_up_to_eight(out, number);
-    } else {
-        push_long(out, number);
-    }
-}
-
-#[inline(always)]
-fn push_up_to_eight(out: &mut Vec<u8>, number: u64) {
-    let digits = eight_digits(number);
-    // Appending a fixed eight bytes costs less than appending a variable number.
-    let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
-    let end = out.len() + 8 - zeros as usize;
-    out.extend_from_slice(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes());
-    out.truncate(end);
-}
-
-#[inline(never)]
-fn push_long(out: &mut Vec<u8>, number: u64) {
-    let (high, low) = (number / EIGHT_DIGITS, number % EIGHT_DIGITS);
-    if high < EIGHT_DIGITS {
-        push_up_to_eight(out, high);
-    } else {
-        push_long(out, high);
-    }
-    out.extend_from_slice(&(eight_digits(low) | ZEROS).to_le_bytes());
-}
-
-/// Appends a key, with what is in front of it and its colon, and a number. All of most is appended in one piece of a fixed
-/// length, of which the end is taken back: that costs less than two.
-#[inline(always)]
-pub fn push_member<const KEY: usize>(out: &mut Vec<u8>, key: &[u8; KEY], number: u64) {
-    if KEY + 7 <= 16 && number < 10_000_000 {
-        let digits = eight_digits(number);
-        let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
-        let digits = (digits | ZEROS) >> (8 * zeros);
-        let mut piece = [0; 16];
-        piece[..KEY].copy_from_slice(key);
-        let end = out.len() + KEY + 8 - zeros as usize;
-        out.extend_from_slice(&(u128::from_le_bytes(piece) | u128::from(digits) << (8 * KEY)).to_le_bytes());
-        out.truncate(end);
-    } else {
-        out.extend_from_slice(key);
-        push_u64(out, number);
-    }
-}
-
-/// The first number that has more than eight digits.
-const EIGHT_DIGITS: u64 = 100_000_000;
-
-/// The digit 0, eight times.
-const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
-
-/// The digits of a number below [`EIGHT_DIGITS`] as the bytes of a word, the first one lowest. The number is split in two,
-/// then both parts at once, then all four. `high | low << bits` is written as `all << bits - high * ((base << bits) - 1)`,
-/// which is the same in fewer steps.
-#[inline]
-fn eight_digits(number: u64) -> u64 {
-    let fours = (number << 32) - number / 10_000 * ((10_000 << 32) - 1);
-    // Below 10,000, a hundredth is 10,486 / 2^20; below 100, a tenth is 103 / 2^10.
-    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
-    let pairs = (fours << 16) - hundreds * ((100 << 16) - 1);
-    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
-    (pairs << 8) - tens * ((10 << 8) - 1)
-}
-
 /// Appends a span as a number of seconds, with milliseconds: `12.345`.
 pub fn push_seconds(out: &mut Vec<u8>, span: Span) {
     let milliseconds = span.as_nanos() / 1_000_000;
@@ -192,30 +124,6 @@ mod tests {
             let mut out = Vec::new();
             push_seconds(&mut out, Span::from_nanos(nanos));
             assert_eq!(String::from_utf8(out).unwrap(), written);
-        }
-    }
-
-    #[test]
-    fn numbers_are_written_as_by_std() {
-        let powers = (1..20).map(|exponent| 10_u64.pow(exponent));
-        let edges = powers.flat_map(|power| [power - 1, power, power + 1, power / 2 * 3]);
-        for number in (0..20_000).chain(edges).chain([12_345_678, 87_654_321, (1 << 53) - 1, u64::MAX]) {
-            let mut out = Vec::new();
-            push_u64(&mut out, number);
-            assert_eq!(out, number.to_string().into_bytes());
-        }
-    }
-
-    #[test]
-    fn a_number_follows_its_key_however_long_it_is() {
-        for digits in 1..=20_u32 {
-            let number: u64 = "12345678901234567890"[..digits as usize].parse().unwrap();
-            for number in [number, 10_u64.pow(digits - 1), 10_u64.pow(digits - 1) - 1] {
-                let mut out = b"{".to_vec();
-                push_member(&mut out, b"\"a\":", number);
-                push_member(&mut out, b",\"owner\":", number);
-                assert_eq!(String::from_utf8(out).unwrap(), format!(r#"{{"a":{number},"owner":{number}"#));
-            }
         }
     }
 }

@@ -46,6 +46,7 @@ impl LineScanner {
     }
 
     /// The same for a text that the bytes start with; empty if it ends earlier.
+    #[inline]
     pub fn rest_of<'a>(&self, text: &'a str) -> &'a str {
         text.get(self.consumed..).unwrap_or("")
     }

@@ -1,8 +1,9 @@
 //! Listings: rows of the lock table as JSON, written row by row and abandoned when they get too large.
 
-use super::Owner;
+use super::OwnerRef;
+use super::digits::push_u64;
 use super::items::push_id;
-use super::json::{push_seconds, push_str, push_u64};
+use super::json::{push_seconds, push_str};
 use super::peer::Peer;
 use super::request::Fit;
 use crate::time::Span;
@@ -31,7 +32,7 @@ pub struct PlaceRow<'a> {
     /// The name that the client gave itself.
     pub client: Option<&'a str>,
     /// The owner. None: the connection itself.
-    pub owner: Option<Owner<&'a str>>,
+    pub owner: Option<OwnerRef<'a>>,
     /// Whom it shares the lock with.
     pub fit: Fit,
     /// What the lock is for.
@@ -338,12 +339,12 @@ mod tests {
             standing: RowStanding::Holder { token: 0, held_for: Span::ZERO, lease_left: None },
         };
         let seconds = |seconds: u64| Span::from_nanos(seconds * 1_000_000_000);
-        let rich = PlaceRow { client: Some("c"), owner: Some(Owner::Number(7)), label: Some("l\n"), ..row };
+        let rich = PlaceRow { client: Some("c"), owner: Some(OwnerRef::Number(7.into())), label: Some("l\n"), ..row };
         let held = RowStanding::Holder { token: 5, held_for: seconds(1), lease_left: Some(seconds(2)) };
         let waits = |priority, timeout_left| RowStanding::Waiter { priority, waited_for: seconds(3), timeout_left };
         let holders = [row, PlaceRow { fit: Fit::Shared, standing: held, ..rich }];
         let waiters = [
-            PlaceRow { fit: Fit::Unit(3), owner: Some(Owner::Text("7")), standing: waits(0, None), ..row },
+            PlaceRow { fit: Fit::Unit(3), owner: Some(OwnerRef::Text("7")), standing: waits(0, None), ..row },
             PlaceRow { standing: waits(1, Some(seconds(4))), ..rich },
         ];
         let mut listing = Listing::new(10_000);

@@ -7,8 +7,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "server")]
+use self::digits::Digits;
+
 #[cfg(feature = "client")]
 pub mod answer;
+#[cfg(feature = "server")]
+pub mod digits;
 #[cfg(feature = "server")]
 pub mod foreign;
 pub mod happening;
@@ -38,12 +43,12 @@ pub mod transcript;
 
 /// What a client can add to a request to recognise its replies: a whole number below 2^53 or a short string.
 ///
-/// `T` is the type of the string: borrowed from the line, or owned while a request waits.
+/// `T` is the type of the string: borrowed from the line, or owned while a request waits. `N` is that of the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Id<T> {
+pub enum Id<T, N = u64> {
     /// A whole number from 0 to 2^53 - 1; `2.0` is the number 2 and is returned as `2`.
-    Number(u64),
+    Number(N),
     /// A string of at most 64 bytes.
     Text(T),
 }
@@ -51,6 +56,14 @@ pub enum Id<T> {
 /// One of the parties that share a connection: a player, a task, a thread. It has the form of an id, and `7` and
 /// `"7"` are different.
 pub type Owner<T> = Id<T>;
+
+/// An id as a request brings it and a reply returns it.
+#[cfg(feature = "server")]
+pub type IdRef<'a> = Id<&'a str, Digits>;
+
+/// An owner as a request brings it and a reply returns it.
+#[cfg(feature = "server")]
+pub type OwnerRef<'a> = IdRef<'a>;
 
 impl From<u64> for Id<Box<str>> {
     fn from(number: u64) -> Self {
@@ -82,9 +95,9 @@ impl fmt::Display for Id<Box<str>> {
 #[cfg(feature = "server")]
 impl<T: AsRef<str>> Id<T> {
     /// The same id, borrowed.
-    pub fn as_ref(&self) -> Id<&str> {
+    pub fn as_ref(&self) -> IdRef<'_> {
         match self {
-            Id::Number(number) => Id::Number(*number),
+            Id::Number(number) => Id::Number((*number).into()),
             Id::Text(text) => Id::Text(text.as_ref()),
         }
     }

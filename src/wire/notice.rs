@@ -1,9 +1,10 @@
 //! What the server says without being asked at that moment.
 
-use super::Owner;
+use super::OwnerRef;
+use super::digits::push_u64;
 pub use super::happening::Happening;
 use super::items::push_id;
-use super::json::{push_str, push_u64};
+use super::json::push_str;
 use super::peer::Peer;
 
 /// A notice about a hold, without the end of the object. `notice` is the text from the name to the token.
@@ -15,7 +16,12 @@ pub(super) fn push_notice(out: &mut Vec<u8>, name: &str, notice: &[u8], token: u
 }
 
 /// An event, without the end of the object.
-pub(super) fn push_event(out: &mut Vec<u8>, event: Happening, name: &str, party: Option<&(Peer, Option<Owner<&str>>)>) {
+pub(super) fn push_event(
+    out: &mut Vec<u8>,
+    event: Happening,
+    name: &str,
+    party: Option<&(Peer, Option<OwnerRef<'_>>)>,
+) {
     out.extend_from_slice(b"{\"name\":");
     push_str(out, name);
     out.extend_from_slice(b",\"notice\":\"event\",\"event\":\"");

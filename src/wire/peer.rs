@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
-use super::json::push_u64;
+use super::digits::push_u64;
 
 /// The other end of a connection. Kept for every session, so it is small; `Display` gives the name on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::digits::{Digits, push_member, push_u64};
 use super::items::Items;
-use super::json::{push_member, push_seconds, push_str, push_u64, push_unquoted};
+use super::json::{push_seconds, push_str, push_unquoted};
 use super::listing::Listing;
 pub use super::notice::Happening;
 use super::notice::{push_event, push_notice};
@@ -11,16 +12,17 @@ use super::peer::Peer;
 pub use super::reason::Reason;
 use super::session::{HelloSession, Resumed};
 use super::stats::StatsValue;
-use super::{Id, Owner};
+use super::{Id, IdRef, OwnerRef};
 use crate::time::Span;
 
 /// One reply: what happened, and the id and the owner of the request that it answers.
 #[derive(Clone, Debug)]
 pub struct Reply<'a> {
-    /// The request's id, if it had one.
-    pub id: Option<Id<&'a str>>,
+    /// The request's id, if it had one. Borrowed, as the owner: both pass through several functions, and copying them again and
+    /// again costs more than reading them.
+    pub id: Option<&'a IdRef<'a>>,
     /// The request's owner, if it had one.
-    pub owner: Option<Owner<&'a str>>,
+    pub owner: Option<&'a OwnerRef<'a>>,
     /// What happened.
     pub outcome: Outcome<'a>,
 }
@@ -42,7 +44,7 @@ pub enum Outcome<'a> {
         /// The lock.
         subject: Subject<'a>,
         /// The token of the hold, if it was asked for.
-        token: Option<u64>,
+        token: Option<Digits>,
         /// How long it was waited for, if the hold has a lease.
         waited: Option<Span>,
     },
@@ -51,7 +53,7 @@ pub enum Outcome<'a> {
         /// The lock.
         subject: Subject<'a>,
         /// The token of the hold, if it was asked for.
-        token: Option<u64>,
+        token: Option<Digits>,
     },
     /// The request waits from now on. Sent only if it asked for it.
     Queued {
@@ -162,7 +164,7 @@ pub enum Outcome<'a> {
         /// The lock.
         name: &'a str,
         /// Who holds it or waits for it, or did until then. None: it closed or opened.
-        party: Option<(Peer, Option<Owner<&'a str>>)>,
+        party: Option<(Peer, Option<OwnerRef<'a>>)>,
     },
     /// A notice: events that the connection was not told.
     NoticeMissed {
@@ -294,7 +296,7 @@ impl Outcome<'_> {
         match self {
             Outcome::Acquired { subject: Subject::Lock(name), token, waited: None } => {
                 push_named(out, name, b"\",\"result\":\"acquired\"");
-                token.iter().for_each(|token| push_member(out, b",\"token\":", *token));
+                token.iter().for_each(|token| token.push_long_member(out, b",\"token\":"));
             }
             Outcome::Released { subject: Subject::Lock(name) } => {
                 push_named(out, name, b"\",\"result\":\"released\"");
@@ -308,7 +310,7 @@ impl Outcome<'_> {
         match self {
             Outcome::Acquired { subject, token, waited } => {
                 push_subject(out, subject, b"\",\"result\":\"acquired\"");
-                token.iter().for_each(|token| push_member(out, b",\"token\":", *token));
+                token.iter().for_each(|token| token.push_long_member(out, b",\"token\":"));
                 if let Some(waited) = waited {
                     out.extend_from_slice(b",\"waited\":");
                     push_seconds(out, *waited);
@@ -316,7 +318,7 @@ impl Outcome<'_> {
             }
             Outcome::AlreadyAcquired { subject, token } => {
                 push_subject(out, subject, b"\",\"result\":\"already_acquired\"");
-                token.iter().for_each(|token| push_member(out, b",\"token\":", *token));
+                token.iter().for_each(|token| token.push_long_member(out, b",\"token\":"));
             }
             Outcome::Queued { subject, position } => {
                 push_subject(out, subject, b"\",\"result\":\"queued\"");
@@ -455,9 +457,9 @@ fn push_error(out: &mut Vec<u8>, reason: Reason, message: &str, subject: Option<
 }
 
 #[inline(always)]
-fn push_id_member<const KEY: usize>(out: &mut Vec<u8>, key: &[u8; KEY], id: Id<&str>) {
+fn push_id_member<const KEY: usize>(out: &mut Vec<u8>, key: &[u8; KEY], id: &IdRef<'_>) {
     match id {
-        Id::Number(number) => push_member(out, key, number),
+        Id::Number(number) => number.push_member(out, key),
         Id::Text(text) => {
             out.extend_from_slice(key);
             push_str(out, text);

@@ -304,9 +304,10 @@ impl BadRequest<'_> {
                 Some(Subject::Locks(&names))
             }
         };
+        let (id, owner) = (self.id.as_ref().map(Id::as_ref), self.owner.as_ref().map(Id::as_ref));
         send(&Reply {
-            id: self.id.as_ref().map(Id::as_ref),
-            owner: self.owner.as_ref().map(Id::as_ref),
+            id: id.as_ref(),
+            owner: owner.as_ref(),
             outcome: Outcome::Error { reason: self.reason, message: Cow::Borrowed(&self.message), subject },
         })
     }

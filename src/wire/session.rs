@@ -1,9 +1,10 @@
 //! What `hello` answers about a session, and about what it still has when it is resumed.
 
+use super::digits::push_u64;
 use super::items::push_id;
-use super::json::{push_seconds, push_str, push_u64};
+use super::json::{push_seconds, push_str};
 use super::reply::Subject;
-use super::{Id, Owner};
+use super::{IdRef, OwnerRef};
 use crate::time::Span;
 
 /// The session of a connection, as its client learns of it.
@@ -38,7 +39,7 @@ pub struct HeldRow<'a> {
     /// The lock.
     pub name: &'a str,
     /// The owner that holds it. None: the session itself.
-    pub owner: Option<Owner<&'a str>>,
+    pub owner: Option<OwnerRef<'a>>,
     /// The token of the hold.
     pub token: u64,
     /// How many wait for the lock.
@@ -55,9 +56,9 @@ pub struct WaitRow<'a> {
     /// Whether one of the locks is enough.
     pub is_any: bool,
     /// The owner that waits. None: the session itself.
-    pub owner: Option<Owner<&'a str>>,
+    pub owner: Option<OwnerRef<'a>>,
     /// The id of the request, if it had one.
-    pub id: Option<Id<&'a str>>,
+    pub id: Option<IdRef<'a>>,
 }
 
 /// What a resumed session still has, row by row. Rows that would make it larger than a reply may be are counted only.
@@ -164,7 +165,7 @@ fn begin(text: &mut Vec<u8>) {
     }
 }
 
-fn push_owner(text: &mut Vec<u8>, owner: Option<Owner<&str>>) {
+fn push_owner(text: &mut Vec<u8>, owner: Option<OwnerRef<'_>>) {
     if let Some(owner) = owner {
         text.extend_from_slice(b",\"owner\":");
         push_id(text, owner);
@@ -174,6 +175,7 @@ fn push_owner(text: &mut Vec<u8>, owner: Option<Owner<&str>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Id;
     use crate::wire::items::Items;
 
     fn written(resumed: &Resumed) -> String {
@@ -190,7 +192,7 @@ mod tests {
         resumed.hold(&HeldRow { name: "b", owner: Some(Id::Text("7")), token: 6, waiters: 2, lease_left });
         resumed.wait(&WaitRow { subject: Subject::Lock("c"), is_any: false, owner: None, id: None });
         let names = Items::from_iter(["d", "e"]);
-        let (owner, id) = (Some(Id::Number(7)), Some(Id::Text("x")));
+        let (owner, id) = (Some(Id::Number(7.into())), Some(Id::Text("x")));
         resumed.wait(&WaitRow { subject: Subject::Locks(&names), is_any: true, owner, id });
         resumed.executed = 9;
         resumed

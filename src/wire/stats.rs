@@ -1,6 +1,7 @@
 //! The figures of the server, as `stats` answers them.
 
-use super::json::{push_str, push_u64};
+use super::digits::push_u64;
+use super::json::push_str;
 use crate::time::Span;
 
 /// The value of the reply to `stats`, written as it is put together.

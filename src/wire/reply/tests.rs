@@ -1,9 +1,9 @@
 use super::*;
 
 #[track_caller]
-fn assert_encoded(id: Option<Id<&str>>, owner: Option<Owner<&str>>, outcome: Outcome<'_>, line: &str) {
+fn assert_encoded(id: Option<IdRef<'_>>, owner: Option<OwnerRef<'_>>, outcome: Outcome<'_>, line: &str) {
     let mut out = Vec::new();
-    Reply { id, owner, outcome }.encode(&mut out);
+    Reply { id: id.as_ref(), owner: owner.as_ref(), outcome }.encode(&mut out);
     assert_eq!(String::from_utf8(out).unwrap(), format!("{line}\n"));
 }
 
@@ -21,7 +21,7 @@ fn a_reply_is_one_line_of_json() {
         r#"{"name":"boss:17","result":"acquired"}"#,
     );
     assert_encoded(
-        Some(Id::Number(7)),
+        Some(Id::Number(7.into())),
         None,
         Outcome::TimedOut { subject: Subject::Lock("a\nb"), queue: Some(&[Peer::Unix(1), Peer::Unix(2)]) },
         r#"{"name":"a\nb","result":"timed_out","queue":["unix:1","unix:2"],"id":7}"#,
@@ -43,15 +43,15 @@ fn a_reply_is_one_line_of_json() {
 fn the_owner_comes_before_the_id_in_every_reply() {
     let released = Outcome::Released { subject: BOSS };
     let line = r#"{"name":"boss:17","result":"released","owner":"a\"b","id":7}"#;
-    assert_encoded(Some(Id::Number(7)), Some(Id::Text("a\"b")), released, line);
+    assert_encoded(Some(Id::Number(7.into())), Some(Id::Text("a\"b")), released, line);
     let error = Outcome::Error { reason: Reason::AlreadyHeld, message: "no".into(), subject: Some(BOSS) };
     let line = r#"{"result":"error","reason":"already_held","message":"no","name":"boss:17","owner":9007199254740991}"#;
-    assert_encoded(None, Some(Id::Number(9_007_199_254_740_991)), error, line);
+    assert_encoded(None, Some(Id::Number(9_007_199_254_740_991.into())), error, line);
 }
 
 #[test]
 fn what_a_hold_has_beyond_its_name_is_told_where_it_was_asked_for() {
-    let (token, waited) = (Some(42), Some(Span::from_nanos(1_500_999_999)));
+    let (token, waited) = (Some(42.into()), Some(Span::from_nanos(1_500_999_999)));
     assert_bare(
         Outcome::Acquired { subject: BOSS, token, waited },
         r#"{"name":"boss:17","result":"acquired","token":42,"waited":1.500}"#,
@@ -79,7 +79,7 @@ fn a_notice_has_no_result() {
     assert_bare(Outcome::NoticeExpired { name: "a\nb", token: 42 }, r#"{"name":"a\nb","notice":"expired","token":42}"#);
     assert_encoded(
         None,
-        Some(Id::Number(7)),
+        Some(Id::Number(7.into())),
         Outcome::NoticeRevoked { name: "boss:17", token: 0 },
         r#"{"name":"boss:17","notice":"revoked","token":0,"owner":7}"#,
     );
@@ -120,7 +120,7 @@ fn an_event_says_what_happened_to_a_lock_and_whose_it_is() {
             (None, ""),
             (Some((Peer::Session(3), None)), r#","connection":"session:3""#),
             (Some((Peer::Unix(1), Some(Id::Text("a\"b")))), r#","connection":"unix:1","owner":"a\"b""#),
-            (Some((Peer::Unix(1), Some(Id::Number(7)))), r#","connection":"unix:1","owner":7"#),
+            (Some((Peer::Unix(1), Some(Id::Number(7.into())))), r#","connection":"unix:1","owner":7"#),
         ] {
             let line = format!(r#"{{"name":"a\nb","notice":"event","event":"{word}"{rest}}}"#);
             assert_bare(Outcome::NoticeEvent { event, name: "a\nb", party }, &line);
@@ -187,7 +187,7 @@ fn a_reply_about_several_locks_has_their_names() {
     let subject = Subject::Locks(&names);
     let with = |rest: &str| format!(r#"{{"names":["boss:17","a\"b"],{rest}}}"#);
     for (outcome, rest) in [
-        (Outcome::Acquired { subject, token: Some(42), waited: None }, r#""result":"acquired","token":42"#),
+        (Outcome::Acquired { subject, token: Some(42.into()), waited: None }, r#""result":"acquired","token":42"#),
         (Outcome::AlreadyAcquired { subject, token: None }, r#""result":"already_acquired""#),
         (Outcome::Queued { subject, position: 3 }, r#""result":"queued","position":3"#),
         (Outcome::TimedOut { subject, queue: None }, r#""result":"timed_out""#),
@@ -209,7 +209,7 @@ fn a_reply_about_several_locks_has_their_names() {
 fn a_cycle_names_connections_and_their_parties() {
     let mut cycle = Items::default();
     cycle.push_party(Peer::Unix(1), None);
-    cycle.push_party(Peer::V4 { ip: [127, 0, 0, 1], port: 80 }, Some(Id::Number(7)));
+    cycle.push_party(Peer::V4 { ip: [127, 0, 0, 1], port: 80 }, Some(Id::Number(7.into())));
     cycle.push_party(Peer::Unix(2), Some(Id::Text("7")));
     let deadlock = Outcome::Deadlock { subject: BOSS, cycle: &cycle };
     assert_bare(

@@ -10,17 +10,18 @@ use std::borrow::Cow;
 
 use super::{Command, ID_BYTES_MAX, Lock, LockName, LockRef, NAME_BYTES_MAX, Operation, Request, WHOLE_NUMBER_MAX};
 use crate::time::Span;
+use crate::wire::digits::{Digits, digits_in};
 use crate::wire::json::special_bytes;
-use crate::wire::{Id, Owner};
+use crate::wire::{Id, IdRef, OwnerRef};
 
 /// A plain request. It owns nothing, so it costs little to make, to look at and to drop: a [`Request`] costs more than a
 /// field of the line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plain<'a> {
     /// As in [`Request`].
-    pub id: Option<Id<&'a str>>,
+    pub id: Option<IdRef<'a>>,
     /// As in [`Request`].
-    pub owner: Option<Owner<&'a str>>,
+    pub owner: Option<OwnerRef<'a>>,
     /// What is asked for.
     pub operation: PlainOperation<'a>,
 }
@@ -42,22 +43,11 @@ pub enum PlainOperation<'a> {
 ///
 /// If there are several lines in one buffer, the caller checks it for UTF-8 once, and need not search for line ends:
 /// for a single line, these two are a third of the cost of recognising it.
-#[inline]
-pub fn recognise_line(text: &str) -> Option<(Plain<'_>, usize)> {
-    let (plain, rest) = recognise_object(text)?;
-    let next = rest.strip_prefix('\n')?;
-    Some((plain, text.len() - next.len()))
-}
-
-/// The request in a line without its `\n`, if it is plain, as for [`recognise_line`].
-pub fn recognise(line: &[u8]) -> Option<Request<'_>> {
-    let (plain, rest) = recognise_object(std::str::from_utf8(line).ok()?)?;
-    rest.is_empty().then(|| plain.into())
-}
-
-/// The request at the start of `text`, and what follows it.
+///
+/// All of it is here, and nothing of what it returns was something else before: the compiler copies a [`Plain`] that passes
+/// from one result into another, once for each of them.
 #[inline(always)]
-fn recognise_object(text: &str) -> Option<(Plain<'_>, &str)> {
+pub fn recognise_line(text: &str) -> Option<(Plain<'_>, usize)> {
     let mut cursor = Cursor { rest: text };
     // The beginning of nearly all lines is compared at once.
     let word = if cursor.take("{\"command\":\"lock\",\"name\":\"") {
@@ -65,15 +55,53 @@ fn recognise_object(text: &str) -> Option<(Plain<'_>, &str)> {
     } else if cursor.take("{\"command\":\"unlock\",\"name\":\"") {
         Word::Unlock
     } else {
-        return cursor.object();
+        return cursor.object_of_line(text);
     };
-    let name = cursor.rest_of_text()?;
+    let name = cursor.rest_of_text().filter(|name| is_name(name))?;
     // Most lines end here, and then the compiler knows that all other fields are absent.
-    if cursor.take("}") {
-        let fields = Fields { command: Some(word), name: Some(name), ..Fields::default() };
-        return Some((fields.plain()?, cursor.rest));
+    if cursor.take("}\n") {
+        return Some((word.plain(name, None, None, None), text.len() - cursor.rest.len()));
     }
-    cursor.fields_after_name(word, name)
+    // This is what the next most frequent lines have, in this order. As bytes: a text may not be cut just anywhere, and that
+    // is checked.
+    let mut rest = cursor.rest.as_bytes();
+    let owner = number_of(b",\"owner\":", &mut rest).map(Id::Number);
+    let fence = rest.strip_prefix(b",\"fence\":true").map(|after| rest = after);
+    let id = number_of(b",\"id\":", &mut rest).map(Id::Number);
+    if let Some(next) = rest.strip_prefix(b"}\n") {
+        return Some((word.plain(name, owner, fence.map(|()| true), id), text.len() - next.len()));
+    }
+    cursor.fields_of_line(Fields { command: Some(word), name: Some(name), ..Fields::default() }, text)
+}
+
+/// The value of a key, if both are next and it is a number of up to 15 digits, other than 0. Otherwise nothing is taken.
+#[inline(always)]
+fn number_of<const KEY: usize>(key: &[u8; KEY], rest: &mut &[u8]) -> Option<Digits> {
+    let value = rest.strip_prefix(key)?;
+    let word = match value.first_chunk() {
+        Some(word) => u64::from_le_bytes(*word),
+        // The last eight bytes, of which the end of the key is shifted out.
+        None if value.is_empty() => return None,
+        None => u64::from_le_bytes(*rest.last_chunk()?) >> (8 * (8 - value.len())),
+    };
+    let (number, digits) = match Digits::short_in(word) {
+        Some(short) => short,
+        // The last word of a text would do, but for that a line is worth the general way.
+        None => Digits::long_in(word, u64::from_le_bytes(*value.get(8..)?.first_chunk()?))?,
+    };
+    *rest = value.get(digits..)?;
+    Some(number)
+}
+
+/// The request in a line without its `\n`, if it is plain, as for [`recognise_line`].
+pub fn recognise(line: &[u8]) -> Option<Request<'_>> {
+    let (plain, rest) = Cursor { rest: std::str::from_utf8(line).ok()? }.object()?;
+    rest.is_empty().then(|| plain.into())
+}
+
+#[inline(always)]
+fn is_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
 }
 
 impl<'a> From<Plain<'a>> for Request<'a> {
@@ -90,18 +118,39 @@ impl<'a> From<Plain<'a>> for Request<'a> {
     }
 }
 
-fn in_line(id: Id<&str>) -> Id<Cow<'_, str>> {
+fn in_line(id: IdRef<'_>) -> Id<Cow<'_, str>> {
     match id {
-        Id::Number(number) => Id::Number(number),
+        Id::Number(number) => Id::Number(number.value()),
         Id::Text(text) => Id::Text(Cow::Borrowed(text)),
     }
 }
 
 /// The frequent commands.
+#[derive(Clone, Copy)]
 enum Word {
     Lock,
     Unlock,
     KeepAlive,
+}
+
+impl Word {
+    /// A request with a name, and of the other fields only these.
+    #[inline(always)]
+    fn plain<'a>(
+        self,
+        name: &'a str,
+        owner: Option<OwnerRef<'a>>,
+        fence: Option<bool>,
+        id: Option<IdRef<'a>>,
+    ) -> Plain<'a> {
+        let (has_fence, is_plain) = (fence == Some(true), fence.is_none());
+        let lock = LockRef { name, timeout: None, queue_max: None, has_fence, is_plain };
+        match self {
+            Word::Lock => Plain { id, owner, operation: PlainOperation::Lock(lock) },
+            Word::Unlock => Plain { id, owner, operation: PlainOperation::Unlock { name, token: None } },
+            Word::KeepAlive => Plain { id, owner: None, operation: PlainOperation::KeepAlive },
+        }
+    }
 }
 
 /// What has been read so far.
@@ -113,16 +162,15 @@ struct Fields<'a> {
     queue_max: Option<Option<u64>>,
     fence: Option<Option<bool>>,
     token: Option<Option<u64>>,
-    owner: Option<Owner<&'a str>>,
-    id: Option<Id<&'a str>>,
+    owner: Option<OwnerRef<'a>>,
+    id: Option<IdRef<'a>>,
 }
 
 impl<'a> Fields<'a> {
     /// Fields that the command does not have are ignored. None also if it lacks one.
-    #[inline(always)]
     fn plain(self) -> Option<Plain<'a>> {
         let Fields { command, name, timeout, queue_max, fence, token, owner, id } = self;
-        let named = || name.filter(|name| (1..=NAME_BYTES_MAX).contains(&name.len()));
+        let named = || name.filter(|name| is_name(name));
         let fence = fence.flatten();
         let operation = match command? {
             Word::Lock => PlainOperation::Lock(LockRef {
@@ -168,49 +216,15 @@ impl<'a> Cursor<'a> {
         self.take(" ");
     }
 
-    /// The fields after the name, with the rest of the object, and what follows it.
-    #[inline(always)]
-    fn fields_after_name(mut self, word: Word, name: &'a str) -> Option<(Plain<'a>, &'a str)> {
-        // This is what the next most frequent lines have, in this order.
-        let owner = self.short_number_of(",\"owner\":").map(Id::Number);
-        let fence = self.take(",\"fence\":true").then_some(Some(true));
-        let id = self.short_number_of(",\"id\":").map(Id::Number);
-        let fields = Fields { command: Some(word), name: Some(name), owner, fence, id, ..Fields::default() };
-        if self.take("}") {
-            return Some((fields.plain()?, self.rest));
-        }
-        self.fields(fields)
-    }
-
-    /// The value of a key, if both are next and it is a number of fewer than eight digits. Otherwise nothing is taken.
-    #[inline(always)]
-    fn short_number_of(&mut self, key: &str) -> Option<u64> {
-        let rest = self.rest.strip_prefix(key)?;
-        let word = match rest.as_bytes().first_chunk() {
-            Some(word) => u64::from_le_bytes(*word),
-            // The last eight bytes, of which the end of the key is shifted out.
-            None if rest.is_empty() => return None,
-            None => u64::from_le_bytes(*self.rest.as_bytes().last_chunk()?) >> (8 * (8 - rest.len())),
-        };
-        let digits = digits_in(word);
-        if !matches!(digits, 1..8) || word & 0xff == u64::from(b'0') {
-            return None;
-        }
-        self.rest = rest.get(digits..)?;
-        Some(number_in(word, digits))
-    }
-
     /// An object, and what follows it.
-    #[inline(never)]
     fn object(mut self) -> Option<(Plain<'a>, &'a str)> {
-        let mut fields = Fields::default();
         self.expect("{")?;
+        let mut fields = Fields::default();
         self.field(&mut fields)?;
         self.fields(fields)
     }
 
     /// The rest of an object, of which some fields were read, and what follows it.
-    #[inline(never)]
     fn fields(mut self, mut fields: Fields<'a>) -> Option<(Plain<'a>, &'a str)> {
         while !self.take("}") {
             self.expect(",")?;
@@ -218,6 +232,20 @@ impl<'a> Cursor<'a> {
             self.field(&mut fields)?;
         }
         Some((fields.plain()?, self.rest))
+    }
+
+    /// An object that is a line of its own, and the length of that line.
+    #[inline(never)]
+    fn object_of_line(self, text: &str) -> Option<(Plain<'a>, usize)> {
+        let (plain, rest) = self.object()?;
+        Some((plain, text.len() - rest.strip_prefix('\n')?.len()))
+    }
+
+    /// The same for the rest of an object.
+    #[inline(never)]
+    fn fields_of_line(self, fields: Fields<'a>, text: &str) -> Option<(Plain<'a>, usize)> {
+        let (plain, rest) = self.fields(fields)?;
+        Some((plain, text.len() - rest.strip_prefix('\n')?.len()))
     }
 
     /// A key and its value. None also if the key occurred before.
@@ -305,7 +333,7 @@ impl<'a> Cursor<'a> {
             return Some(None);
         }
         let start = self.rest;
-        let whole = self.digits()?;
+        let whole = self.digits()?.value();
         if !self.take(".") {
             #[expect(clippy::cast_precision_loss, reason = "it is at most WHOLE_NUMBER_MAX")]
             return Some(Some(Span::from_secs_f64(whole as f64)));
@@ -324,7 +352,7 @@ impl<'a> Cursor<'a> {
         if self.take("null") {
             return Some(None);
         }
-        self.digits().map(Some)
+        self.digits().map(|number| Some(number.value()))
     }
 
     fn truth(&mut self) -> Option<Option<bool>> {
@@ -339,7 +367,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// An id, or an owner.
-    fn id(&mut self) -> Option<Id<&'a str>> {
+    fn id(&mut self) -> Option<IdRef<'a>> {
         if !self.take("\"") {
             return self.digits().map(Id::Number);
         }
@@ -348,7 +376,7 @@ impl<'a> Cursor<'a> {
 
     /// A whole number as in JSON, without a leading zero, and at most [`WHOLE_NUMBER_MAX`]: the general parser, which reads
     /// a double, reads the same. The next byte is not a digit.
-    fn digits(&mut self) -> Option<u64> {
+    fn digits(&mut self) -> Option<Digits> {
         let word = word(self.rest.as_bytes());
         let length = digits_in(word);
         // The first byte is the lowest.
@@ -356,21 +384,20 @@ impl<'a> Cursor<'a> {
             return None;
         }
         self.rest = self.rest.get(length..)?;
-        let number = number_in(word, length);
-        if length == 8 { self.more_digits(number) } else { Some(number) }
+        if length == 8 { self.more_digits(word) } else { Some(Digits::short(word, length)) }
     }
 
     /// The rest of a number that has eight digits or more.
-    fn more_digits(&mut self, number: u64) -> Option<u64> {
+    fn more_digits(&mut self, first: u64) -> Option<Digits> {
         let rest = word(self.rest.as_bytes());
         let length = digits_in(rest);
-        if length == 0 {
+        self.rest = self.rest.get(length..)?;
+        let number = Digits::long(first, rest, length);
+        if length < 8 {
             return Some(number);
         }
-        let number = number * POWERS_OF_TEN[length] + number_in(rest, length);
-        self.rest = self.rest.get(length..)?;
         let ends = !self.rest.starts_with(|next: char| next.is_ascii_digit());
-        (ends && number <= WHOLE_NUMBER_MAX).then_some(number)
+        (ends && number.value() <= WHOLE_NUMBER_MAX).then_some(number)
     }
 }
 
@@ -388,31 +415,6 @@ fn last_word(bytes: &[u8]) -> u64 {
     let mut word = [0; 8];
     word[..bytes.len()].copy_from_slice(bytes);
     u64::from_le_bytes(word)
-}
-
-const POWERS_OF_TEN: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
-
-/// How many digits are at the beginning of a word, of which the first byte is the lowest.
-#[inline(always)]
-fn digits_in(word: u64) -> usize {
-    // Digits become 0 to 9. Adding 118 sets the highest bit of all that is more.
-    let values = word ^ each(b'0');
-    let others = (values | ((values & each(0x7f)) + each(118))) & each(0x80);
-    others.trailing_zeros() as usize / 8
-}
-
-/// The number in the digits at the beginning of a word, of which there are 1 to 8.
-#[inline(always)]
-fn number_in(word: u64, digits: usize) -> u64 {
-    // Leading zeros in place of what comes after the digits, then pairs of digits, pairs of pairs, and all.
-    let values = (word ^ each(b'0')) << (8 * (8 - digits));
-    let pairs = (values.wrapping_mul((10 << 8) + 1) >> 8) & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs.wrapping_mul((100 << 16) + 1) >> 16) & 0x0000_ffff_0000_ffff;
-    fours.wrapping_mul((10_000 << 32) + 1) >> 32
-}
-
-const fn each(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; 8])
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::wire::IdRef;
 
 mod connections;
 mod locking;
@@ -19,7 +20,7 @@ fn assert_lock(line: &str, expected: Lock<'_>) {
 
 /// The reason and the message, with the name and the id that the error carries.
 #[track_caller]
-fn assert_bad(line: impl AsRef<[u8]>, reason: Reason, message: &str, name: Option<&str>, id: Option<Id<&str>>) {
+fn assert_bad(line: impl AsRef<[u8]>, reason: Reason, message: &str, name: Option<&str>, id: Option<IdRef<'_>>) {
     let bad = parse(line.as_ref()).expect_err("a fault");
     let line = String::from_utf8_lossy(line.as_ref());
     assert!(bad.message.contains(message), "{line} says {:?}", bad.message);
@@ -122,7 +123,7 @@ fn a_timeout_is_any_number_of_seconds() {
     }
     for written in ["\"0.1\"", "true", "[]", "{}"] {
         let line = format!(r#"{{"command":"lock","name":"a","timeout":{written},"queue_max":-1,"id":4}}"#);
-        assert_bad(line, Reason::InvalidRequest, "timeout must be", Some("a"), Some(Id::Number(4)));
+        assert_bad(line, Reason::InvalidRequest, "timeout must be", Some("a"), Some(Id::Number(4.into())));
     }
 }
 
@@ -130,9 +131,9 @@ fn a_timeout_is_any_number_of_seconds() {
 fn an_id_is_a_short_string_or_a_whole_number_that_a_double_holds() {
     let longest = "é".repeat(ID_BYTES_MAX / 2);
     for (written, id) in [
-        ("0".to_owned(), Id::Number(0)),
-        ("7.0".to_owned(), Id::Number(7)),
-        ("9007199254740991".to_owned(), Id::Number(WHOLE_NUMBER_MAX)),
+        ("0".to_owned(), Id::Number(0.into())),
+        ("7.0".to_owned(), Id::Number(7.into())),
+        ("9007199254740991".to_owned(), Id::Number(WHOLE_NUMBER_MAX.into())),
         ("\"\"".to_owned(), Id::Text("")),
         (r#""\u0041""#.to_owned(), Id::Text("A")),
         (format!("\"{longest}\""), Id::Text(&longest)),
@@ -186,7 +187,7 @@ fn an_unpaired_surrogate_is_invalid_only_in_a_field_that_counts() {
             Reason::InvalidJson,
             "surrogate",
             None,
-            Some(Id::Number(1)),
+            Some(Id::Number(1.into())),
         );
         assert_bad(format!(r#"{{"command":{half},"id":-1}}"#), Reason::InvalidJson, "surrogate", None, None);
         assert_bad(

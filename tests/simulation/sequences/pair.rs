@@ -159,12 +159,9 @@ impl Pair {
         let request = parse(line.as_bytes()).expect("the model's requests are in order");
         let session = self.sessions[seat].expect("it is connected");
         let mut replies = Recorded::default();
-        let context = Context {
-            session,
-            id: request.id.as_ref().map(officer::wire::Id::as_ref),
-            owner: request.owner.as_ref().map(officer::wire::Id::as_ref),
-            now: Moment::from_nanos(self.now),
-        };
+        let (id, owner) =
+            (request.id.as_ref().map(officer::wire::Id::as_ref), request.owner.as_ref().map(officer::wire::Id::as_ref));
+        let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now: Moment::from_nanos(self.now) };
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut replies),
             Command::Transfer(transfer) => {

@@ -51,7 +51,7 @@ fn a_hello_asks_for_a_session_or_takes_one_over() {
     ] {
         let line = format!(r#"{{"command":"hello","session":{written},"id":1}}"#);
         let message = "session must be an object with a grace of 0 to 300 seconds";
-        assert_bad(line, Reason::InvalidRequest, message, None, Some(Id::Number(1)));
+        assert_bad(line, Reason::InvalidRequest, message, None, Some(Id::Number(1.into())));
     }
     let half_pair = r#"{"command":"hello","session":{"grace":3,"x":"\ud800"}}"#;
     assert_bad(half_pair, Reason::InvalidJson, "surrogate", None, None);

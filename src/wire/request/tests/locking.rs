@@ -29,9 +29,9 @@ fn assert_bad_lock(fields: &str, message: &str) {
 fn an_owner_has_the_form_of_an_id() {
     let longest = "é".repeat(ID_BYTES_MAX / 2);
     for (written, owner) in [
-        ("0".to_owned(), Id::Number(0)),
-        ("7.0".to_owned(), Id::Number(7)),
-        ("9007199254740991".to_owned(), Id::Number(WHOLE_NUMBER_MAX)),
+        ("0".to_owned(), Id::Number(0.into())),
+        ("7.0".to_owned(), Id::Number(7.into())),
+        ("9007199254740991".to_owned(), Id::Number(WHOLE_NUMBER_MAX.into())),
         (r#""7""#.to_owned(), Id::Text("7")),
         (r#""""#.to_owned(), Id::Text("")),
         (r#""\u0041""#.to_owned(), Id::Text("A")),
@@ -264,7 +264,7 @@ fn names_are_2_to_64_different_names() {
     ] {
         for command in ["lock", "unlock", "renew"] {
             let line = format!(r#"{{"command":"{command}","names":{names},"id":1}}"#);
-            assert_bad(line, Reason::InvalidRequest, message, None, Some(Id::Number(1)));
+            assert_bad(line, Reason::InvalidRequest, message, None, Some(Id::Number(1.into())));
         }
     }
     for names in [r#"["a","\ud800"]"#, r#"[{"\udc00":1}]"#] {
