@@ -177,12 +177,15 @@ impl<S: Socket> Connections<S> {
     /// said who they are count as one user. A scan, but each one frees its share of the whole.
     #[cold]
     pub(super) fn doom_largest(&mut self, bytes: impl Fn(&Connection<S>) -> usize, why: Disconnect) {
+        // Without users all are one, those that are refused included.
+        let has_users = self.roles.has_users();
+        let group = |connection: &Connection<S>| connection.role.filter(|_| has_users);
         let mut sums: BTreeMap<Option<RoleKey>, usize> = BTreeMap::new();
         for (_, connection) in self.slots.iter() {
-            *sums.entry(connection.role).or_default() += bytes(connection);
+            *sums.entry(group(connection)).or_default() += bytes(connection);
         }
         let most = sums.into_iter().max_by_key(|(_, sum)| *sum).map(|(role, _)| role);
-        let theirs = self.slots.iter().filter(|(_, connection)| Some(connection.role) == most);
+        let theirs = self.slots.iter().filter(|(_, connection)| Some(group(connection)) == most);
         let largest = theirs.max_by_key(|(_, connection)| bytes(connection));
         let (key, _) = largest.expect("somebody has a part of it");
         self.doom(key, why);
