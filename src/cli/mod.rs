@@ -338,7 +338,7 @@ mod tests {
         for (line, expected) in [
             (
                 &[][..],
-                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, reload, status, lock, locks, connections, top, watch, stats, kick, revoke, ping, bench, print, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, reload, status, lock, locks, connections, top, watch, stats, kick, revoke, secret, ping, bench, print, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),

@@ -36,12 +36,12 @@ pub(super) struct Options {
     #[command(flatten)]
     listen: ListenOptions,
 
-    /// File that says who may connect, and what each of them may do; SIGHUP and 'officer reload' read it again [default:
-    /// everybody may lock everything]
+    /// File of the users: who they are, and what each may do; SIGHUP and 'officer reload' read it again [default: everybody
+    /// may lock everything]
     #[arg(long, value_name = "FILE", env = "OFFICER_USERS", hide_env_values = true)]
     users: Option<PathBuf>,
 
-    /// Allow everybody on other machines to take locks; without it, and without users, only this machine can be listened to
+    /// Let anybody on other machines take locks; without it, listening on a network needs users
     #[arg(long, env = "OFFICER_OPEN", hide_env_values = true, value_parser = BoolishValueParser::new())]
     open: bool,
 
@@ -289,7 +289,7 @@ mod tests {
         let config = config(&[]);
         assert_eq!(config.listen, [Listen::Tcp { host: "127.0.0.1".to_owned(), port: 11500 }]);
         assert_eq!(config.tcp, TcpOptions::default());
-        assert_eq!(config.limits, Limits { connections_max: 896, ..Limits::default() });
+        assert_eq!(config.limits, Limits { connections_max: 896, strangers_max: 256, ..Limits::default() });
         assert_eq!(config.turn_accepts_max, 64);
         assert!(!config.stats);
     }
@@ -357,6 +357,10 @@ mod tests {
             "--turn-grants-max=22",
             "--turn-walk-max=23",
             "--sessions-max=24",
+            "--strangers-max=25",
+            "--auth-seconds=26",
+            "--handshake-seconds=0.5",
+            "--address-connections-max=27",
             "--keepalive-idle-seconds=17",
             "--keepalive-interval-seconds=18",
             "--keepalive-probes=19",
@@ -368,6 +372,10 @@ mod tests {
                 line_bytes_max: 1,
                 inboxes_bytes_max: 18,
                 connections_max: 2,
+                strangers_max: 25,
+                auth: Duration::from_secs(26),
+                handshake: Duration::from_millis(500),
+                address_connections_max: Some(27),
                 sessions_max: 24,
                 connection_locks_max: 3,
                 lock_waits_max: 4,

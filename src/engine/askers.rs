@@ -226,16 +226,6 @@ impl Askers {
         }
     }
 
-    /// Counts one place more or less in the group of a session, if it is in one.
-    #[inline(always)]
-    fn count_in_group(&mut self, slot: u32, is_more: bool) {
-        let group = self.sessions.at(slot).group();
-        if let Some(group) = group {
-            let places = &mut self.groups[group].places;
-            *places = if is_more { *places + 1 } else { *places - 1 };
-        }
-    }
-
     /// Whether a session may have more places, by its own limit and by that of its group.
     #[inline(always)]
     pub(super) fn has_room(&self, key: SessionKey, more: usize, session_locks_max: usize) -> bool {
@@ -372,12 +362,20 @@ impl Askers {
     /// Counts a place that is about to be added to an asker's list, for the session of an owner as well.
     #[inline(always)]
     pub(super) fn count_join(&mut self, asker: Asker, is_wait: bool) -> &mut Party {
-        self.count_in_group(self.slot(asker), true);
         let party = match asker.to_owner() {
-            None => &mut self.sessions.at_mut(asker.0).party,
+            None => {
+                let session = self.sessions.at_mut(asker.0);
+                if let Some(group) = session.group() {
+                    self.groups[group].places += 1;
+                }
+                &mut session.party
+            }
             Some(number) => {
                 let record = &mut self.owners[number as usize];
                 let session = self.sessions.at_mut(record.session);
+                if let Some(group) = session.group() {
+                    self.groups[group].places += 1;
+                }
                 session.of_owners += 1;
                 session.of_owners_waiting += u32::from(is_wait);
                 &mut record.party
@@ -400,12 +398,20 @@ impl Askers {
     /// owner stays for [`Askers::forget_if_idle`].
     #[inline(always)]
     pub(super) fn count_leave(&mut self, asker: Asker, was_wait: bool) -> &mut Party {
-        self.count_in_group(self.slot(asker), false);
         let party = match asker.to_owner() {
-            None => &mut self.sessions.at_mut(asker.0).party,
+            None => {
+                let session = self.sessions.at_mut(asker.0);
+                if let Some(group) = session.group() {
+                    self.groups[group].places -= 1;
+                }
+                &mut session.party
+            }
             Some(number) => {
                 let record = &mut self.owners[number as usize];
                 let session = self.sessions.at_mut(record.session);
+                if let Some(group) = session.group() {
+                    self.groups[group].places -= 1;
+                }
                 session.of_owners -= 1;
                 session.of_owners_waiting -= u32::from(was_wait);
                 &mut record.party

@@ -28,6 +28,8 @@ pub(super) struct Listeners {
     /// Whose turn it is to be first, so that none has to do with what the others leave of the last descriptors.
     first: usize,
     shortage: Option<Shortage>,
+    /// Some of them have clients that wait to be accepted. Looked at in every turn, so it is kept.
+    has_pending: bool,
     /// None: no listener is for TLS.
     tls: Option<TlsServer>,
     handshakes: Arc<HandshakeBudget>,
@@ -67,7 +69,7 @@ impl Listeners {
         }
         let list = listeners.into_iter().map(|listener| Queue { listener, is_pending: true }).collect();
         let handshakes = Arc::new(HandshakeBudget::new(TURN_HANDSHAKES_MAX));
-        Ok(Listeners { list, first: 0, shortage: None, tls, handshakes })
+        Ok(Listeners { list, has_pending: true, first: 0, shortage: None, tls, handshakes })
     }
 
     /// Fails as [`Listeners::bind`] would, as [`Listener::check`] has it. Returns where it would listen.
@@ -113,11 +115,12 @@ impl Listeners {
     /// The poll has announced clients at one of them.
     pub(super) fn announced(&mut self, token: Token) {
         self.list[FIRST_LISTENER.0 - token.0].is_pending = true;
+        self.has_pending = true;
     }
 
     /// When to accept again, with this many connections.
     pub(super) fn due(&self, connections: usize) -> Option<Moment> {
-        if !self.list.iter().any(|queue| queue.is_pending) {
+        if !self.has_pending {
             return None;
         }
         match self.shortage {
@@ -144,7 +147,7 @@ impl Listeners {
 
     /// Accepts those that have come, up to `turn_max` at each listener: a flood at one does not keep out those of another.
     pub(super) fn accept(&mut self, server: &mut Server<Socket>, registry: &Registry, turn_max: usize, now: Moment) {
-        if self.due(server.sockets()).is_none_or(|due| due > now) {
+        if !self.has_pending || self.due(server.sockets()).is_none_or(|due| due > now) {
             return;
         }
         let count = self.list.len();
@@ -166,8 +169,9 @@ impl Listeners {
                 return;
             }
         }
+        self.has_pending = self.list.iter().any(|queue| queue.is_pending);
         // Until all are accepted a shortage goes on: one success does not make the next failure worth a line.
-        if !self.list.iter().any(|queue| queue.is_pending) {
+        if !self.has_pending {
             self.shortage = None;
         }
     }

@@ -175,4 +175,22 @@ mod tests {
              boss:5, boss:6, boss:7, boss:8, boss:9 and 2 more; left 1 queue: deploy"
         );
     }
+
+    #[test]
+    fn only_the_ordinary_end_of_who_loses_nothing_is_quiet() {
+        let [ordinary, other] =
+            [true, false].map(|is_ordinary| Why { text: String::new(), is_ordinary, ends_session: false });
+        let level =
+            |why, kept, holds, waits| Farewell { peer: Peer::Unix(7), why, kept, client: None, holds, waits }.level();
+        assert_eq!(level(&ordinary, None, vec![], vec![]), log::Level::Debug);
+        let kept = Some((Peer::Unix(8), Span::ZERO));
+        for level in [
+            level(&other, None, vec![], vec![]),
+            level(&ordinary, kept, vec![], vec![]),
+            level(&ordinary, None, vec!["db"], vec![]),
+            level(&ordinary, None, vec![], vec!["db"]),
+        ] {
+            assert_eq!(level, log::Level::Info);
+        }
+    }
 }

@@ -145,10 +145,7 @@ impl<S: Socket> Server<S> {
     /// Executes the whole lines in `bytes`, until the connection is to end or has too much unsent. The last `new` of the
     /// bytes were not there before.
     fn execute_lines(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
-        match self.connections.known(key).flags.is_restricted {
-            false => self.execute_each_line::<false>(key, bytes, new, scanner),
-            true => self.execute_each_line::<true>(key, bytes, new, scanner),
-        }
+        self.execute_each_line(key, bytes, new, scanner);
         self.count_lines(key);
     }
 
@@ -163,18 +160,12 @@ impl<S: Socket> Server<S> {
         }
     }
 
-    /// `RESTRICTED`: some of the plain requests may have to be refused. A parameter, so that others pay nothing for it.
-    fn execute_each_line<const RESTRICTED: bool>(
-        &mut self,
-        key: ConnectionKey,
-        bytes: &[u8],
-        new: usize,
-        scanner: &mut LineScanner,
-    ) {
+    fn execute_each_line(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
         let now = self.connections.now;
         let connection = self.connections.known(key);
         // A stranger's lines are never plain.
         let is_strict = connection.flags.is_strict || connection.role.is_none();
+        let mut is_restricted = connection.flags.is_restricted;
         // In one go for all lines, but not again and again for one that drips in. The shortcut does not look for stray
         // fields, so nothing is left to it while the connection is strict.
         let mut text = if bytes.len() <= 2 * new && !is_strict { valid_prefix(bytes) } else { "" };
@@ -182,9 +173,6 @@ impl<S: Socket> Server<S> {
         loop {
             let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
             let Some(session) = connection.session else { return };
-            let role = connection.role;
-            let is_stranger = role.is_none();
-            let line_bytes_max = if is_stranger { all_bytes_max.min(STRANGER_LINE_BYTES_MAX) } else { all_bytes_max };
             if connection.phase != Phase::Open || self.connections.is_paused(connection) {
                 return;
             }
@@ -192,20 +180,23 @@ impl<S: Socket> Server<S> {
             let is_strict = connection.flags.is_strict;
             let rest = scanner.rest_of(text);
             if let Some((Plain { id, owner, operation }, len)) = request::recognise_line(rest)
-                && len <= line_bytes_max
+                && len <= all_bytes_max
             {
                 scanner.step_over(len);
                 self.lines += 1;
                 self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..len]);
                 self.connections.figures.on_plain(&operation);
                 let context = Context { session, id, owner, now };
-                if RESTRICTED && self.refuse_plain(key, &operation, &context) {
+                if is_restricted && self.refuse_plain(key, &operation, &context) {
                     continue;
                 }
                 self.engine.request_plain(&operation, &context, &mut self.connections);
                 continue;
             }
             let before = *scanner;
+            let role = self.connections.known(key).role;
+            let is_stranger = role.is_none();
+            let line_bytes_max = if is_stranger { all_bytes_max.min(STRANGER_LINE_BYTES_MAX) } else { all_bytes_max };
             let line = match scanner.next_line(bytes, line_bytes_max) {
                 Ok(Some(line)) => line,
                 Ok(None) => return,
@@ -248,9 +239,10 @@ impl<S: Socket> Server<S> {
             }
             // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
             let flags = &self.connections.known(key).flags;
-            if flags.is_strict || flags.is_restricted != RESTRICTED {
+            if flags.is_strict {
                 text = "";
             }
+            is_restricted = flags.is_restricted;
         }
     }
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv6Addr;
 
-use super::connection::Connection;
+use super::connection::{Connection, Phase};
 use super::connections::Connections;
 use super::farewell::Why;
 use super::{Disconnect, Server, Socket};
@@ -102,7 +102,12 @@ impl<S: Socket> Server<S> {
 
     /// Closes a stranger's connection at once: it holds nothing, and its descriptor is needed.
     fn evict(&mut self, key: ConnectionKey) {
+        let is_open = self.connections.known(key).phase == Phase::Open;
         self.connections.doom(key, Disconnect::StrangerEvicted);
+        if is_open {
+            // It does not wait for its turn.
+            self.connections.doomed.pop_back();
+        }
         // If it was on its way out already, it is gone now.
         if self.connections.get(key).is_some() {
             self.end_session(key, &Why::of(&Disconnect::StrangerEvicted));

@@ -86,12 +86,15 @@ impl<S: Socket> Server<S> {
         if !self.ending.is_empty() {
             self.end_some_sessions();
         }
-        for _ in 0..self.connections.limits.turn_ends_max {
-            let Some((key, why)) = self.connections.next_doomed() else { break };
+        let mut ends_left = self.connections.limits.turn_ends_max;
+        while ends_left > 0
+            && let Some((key, why)) = self.connections.next_doomed()
+        {
             if self.connections.get(key).is_none() {
                 // It had to make way meanwhile.
                 continue;
             }
+            ends_left -= 1;
             self.end_session(key, &why);
             self.connections.begin_drain(key);
         }

@@ -214,6 +214,7 @@ impl<S: Socket> Server<S> {
     }
 
     /// Answers a plain request that the user may not make. Returns whether it did.
+    #[inline(never)]
     pub(super) fn refuse_plain(
         &mut self,
         key: ConnectionKey,

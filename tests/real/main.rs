@@ -17,6 +17,7 @@ mod sessions;
 mod signals;
 mod start;
 mod story;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

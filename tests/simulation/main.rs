@@ -34,7 +34,11 @@ mod sessions;
 mod shrink;
 #[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
 mod sizes;
+#[path = "../virtual/world.rs"]
+#[expect(dead_code, reason = "tests/virtual uses more of it")]
+mod small_world;
 mod steps;
+mod users;
 mod watch;
 
 use std::io::Write;

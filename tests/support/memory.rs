@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use officer::server::{Credentials, Socket};
+use officer::server::{Credentials, Handshake, Socket};
 
 /// What a server did to a socket, and the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub(crate) struct Wire {
     pub(crate) was_interrupted: bool,
     pub(crate) takes_nothing_for_ever: bool,
     pub(crate) refuses_half_close: bool,
+    /// What a step of its handshake leads to, if it begins with one.
+    pub(crate) handshake: Option<Handshake>,
     /// The address of the listener, if it has only one.
     pub(crate) own_ip: Option<IpAddr>,
     /// What the socket proves of the client.
@@ -171,6 +173,14 @@ impl Write for MemorySocket {
 }
 
 impl Socket for MemorySocket {
+    fn has_handshake(&self) -> bool {
+        self.0.borrow().handshake.is_some()
+    }
+
+    fn handshake(&mut self) -> io::Result<Handshake> {
+        Ok(self.0.borrow().handshake.expect("it begins with one"))
+    }
+
     fn close_write(&mut self) -> io::Result<()> {
         let mut wire = self.0.borrow_mut();
         if wire.refuses_half_close {

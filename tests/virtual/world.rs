@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use officer::engine::{ConnectionKey, TokenBlock};
-use officer::server::{Access, Credentials, Limits, Readiness, Server};
+use officer::server::{Access, Credentials, Handshake, Limits, Readiness, Server};
 use officer::time::Moment;
 use officer::wire::peer::Peer;
 
@@ -97,7 +97,8 @@ impl World {
         self.step()
     }
 
-    fn accept(&mut self, peer: Peer, wire: Wire) -> Client {
+    /// A client is accepted on a socket of which some things are known, but the server has not had its turn.
+    pub(crate) fn accept(&mut self, peer: Peer, wire: Wire) -> Client {
         let wire = Rc::new(RefCell::new(wire));
         let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.moment());
         // As the poll does, to watch it.
@@ -110,6 +111,11 @@ impl World {
     pub(crate) fn next_peer(&self) -> Peer {
         let [_, high, middle, low] = u32::try_from(self.clients.len() + 1).expect("few clients").to_be_bytes();
         Peer::V4 { ip: [10, high, middle, low], port: 1 }
+    }
+
+    /// What the server calls the client's connection.
+    pub(crate) fn key(&self, client: Client) -> ConnectionKey {
+        self.clients[client.0].key.expect("it was accepted")
     }
 
     /// The client's name in replies.
@@ -178,6 +184,12 @@ impl World {
         self.clients[client.0].wire.borrow_mut().interruptions = times;
     }
 
+    /// From now on a step of the client's handshake leads to that.
+    pub(crate) fn put_handshake(&mut self, client: Client, handshake: Handshake) {
+        self.clients[client.0].wire.borrow_mut().handshake = Some(handshake);
+        self.event(client, Readiness { is_readable: true, ..Readiness::default() });
+    }
+
     /// From now on a write to the client succeeds with no bytes at all.
     pub(crate) fn take_nothing_for_ever(&mut self, client: Client) {
         self.clients[client.0].wire.borrow_mut().takes_nothing_for_ever = true;
@@ -190,7 +202,7 @@ impl World {
 
     /// The socket fails outside of reading and writing.
     pub(crate) fn fail(&mut self, client: Client, error: ErrorKind) -> Vec<Received> {
-        let key = self.clients[client.0].key.expect("it was accepted");
+        let key = self.key(client);
         self.server.fail(key, error.into());
         self.step()
     }

@@ -15,8 +15,8 @@ use super::{PidOptions, ServiceError};
 use crate::console::Failure;
 
 const AFTER: &str = "\
-The server opens its log file again, as at SIGHUP, and reads its file of users. If something is wrong with that, it goes on as \
-before, and this command says what. All locks stay. Under a service manager use its own command, such as 'systemctl reload'.
+The server opens its log file again, as at SIGHUP, and reads its users and its files for TLS. If something is wrong with \
+them, it goes on as before, and this command says what. All locks stay. Under a service manager use its own command, such as 'systemctl reload'.
 
 Exit status:
   0  the server uses what it has read

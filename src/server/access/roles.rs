@@ -17,7 +17,7 @@ use crate::wire::reply::Reason;
 use crate::wire::request::{Login, Operation, PlainOperation, Terms};
 
 /// Names a role, for as long as somebody has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::server) struct RoleKey(u32);
 
 impl RoleKey {
