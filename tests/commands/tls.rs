@@ -8,6 +8,19 @@ use crate::support::directory::Directory;
 use crate::support::program::run;
 use crate::support::server::{Server, officer};
 
+/// The digests are those of `from a file` and `from the environment`.
+const USERS: &str = "\
+[users.game]
+secret_sha256 = [
+  \"552b49dcb23b4558021df8fda10272de45986bce69dd80283fc0b2a2fa57c209\",
+  \"12a515606acb767d128c15a0b4b42b490ddf38155e107bce688927a429f581b0\",
+]
+locks = [\"\"]
+
+[anonymous]
+locks = [\"\"]
+";
+
 struct Fixture {
     server: Server,
     ca: String,
@@ -19,8 +32,11 @@ impl Fixture {
         let directory = Directory::new();
         let authority = Authority::new(&directory, "authority");
         let identity = authority.issue("server", &["ip:127.0.0.1"], Valid::Now);
+        let users = directory.file("users.toml");
+        fs::write(&users, USERS).unwrap();
         let mut command = officer(&["run", "--listen", "tls://127.0.0.1:0"]);
-        let server = Server::start(command.arg("--tls-cert").arg(identity.cert).arg("--tls-key").arg(identity.key));
+        command.arg("--tls-cert").arg(identity.cert).arg("--tls-key").arg(identity.key).arg("--users").arg(users);
+        let server = Server::start(&mut command);
         let ca = authority.pem().to_str().unwrap().to_owned();
         Fixture { server, ca, directory }
     }

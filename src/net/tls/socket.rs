@@ -203,9 +203,9 @@ impl<S: Socket> TlsSocket<S> {
                     Ok(bytes) => total += bytes,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                        return self.fail_after(total, truncated());
+                        return self.fail_after(total, buffer, truncated());
                     }
-                    Err(error) => return self.fail_after(total, error),
+                    Err(error) => return self.fail_after(total, buffer, error),
                 }
             }
             if total == buffer.len() {
@@ -225,25 +225,31 @@ impl<S: Socket> TlsSocket<S> {
                     return Ok(total);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted && total > 0 => return Ok(total),
-                Err(error) => return self.fail_after(total, error),
+                Err(error) => return self.fail_after(total, buffer, error),
             }
         }
         if total > 0 { Ok(total) } else { Err(ErrorKind::Interrupted.into()) }
     }
 
-    /// Returns what was read before the error, which the next read returns.
-    fn fail_after(&mut self, total: usize, error: io::Error) -> io::Result<usize> {
+    /// Keeps an error until everything before it is read.
+    fn fail_after(&mut self, total: usize, buffer: &mut [u8], error: io::Error) -> io::Result<usize> {
         if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) {
             return Err(error);
         }
         self.failure = Some(error);
-        if total > 0 { Ok(total) } else { Err(self.take_failure().expect("it was just noted")) }
+        self.read_failing(total, buffer)
     }
 
-    fn take_failure(&mut self) -> Option<io::Error> {
-        let failure = self.failure.take()?;
-        self.state = State::Failed;
-        Some(failure)
+    /// Reads what came before the error, and then the error.
+    fn read_failing(&mut self, total: usize, buffer: &mut [u8]) -> io::Result<usize> {
+        let total = total + self.session.reader().read(&mut buffer[total..]).unwrap_or(0);
+        match self.failure.take_if(|_| total == 0) {
+            None => Ok(total),
+            Some(failure) => {
+                self.state = State::Failed;
+                Err(failure)
+            }
+        }
     }
 }
 
@@ -260,10 +266,8 @@ impl<S: Socket> Read for TlsSocket<S> {
         match self.state {
             _ if buffer.is_empty() => Ok(0),
             State::Handshaking => Err(ErrorKind::WouldBlock.into()),
-            State::Open | State::WriteClosed => match self.take_failure() {
-                Some(failure) => Err(failure),
-                None => self.read_open(buffer),
-            },
+            State::Open | State::WriteClosed if self.failure.is_some() => self.read_failing(0, buffer),
+            State::Open | State::WriteClosed => self.read_open(buffer),
             State::Failed | State::Clear => self.raw.read(buffer),
         }
     }

@@ -112,6 +112,10 @@ fn garbage_after_the_handshake_ends_the_connection_after_what_came_before() {
     host.exchange(&mut ann);
     assert_eq!(ann.error, Some(rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac)));
     assert!(ann.is_closed());
+    // The request before it was executed.
+    let mut bob = host.greeted(&config);
+    let stats = host.say(&mut bob, "{\"command\":\"stats\"}\n");
+    assert!(stats.contains(r#""lock":1"#), "{stats}");
 }
 
 trait Lines {
