@@ -7,9 +7,10 @@ use fastrand::Rng;
 
 pub(crate) const USERS: usize = 5;
 pub(crate) const SEATS: usize = 6;
-/// Those with a lower number are known by this user of the system, and their own number.
-const UIDS: usize = 2;
-const UID: u32 = 1_000;
+/// Those with the first numbers are known by these users of the system as well.
+const UIDS: [u32; 2] = [1_000, 1_001];
+/// That of nobody.
+const OTHER_UID: u32 = 7;
 
 pub(crate) const NAMES: [&str; 9] = ["a", "a:", "a:1", "a:2", "ab", "b:1", "b:2", "c", "ü"];
 const PREFIXES: [&str; 9] = ["a", "a:", "a:1", "a:11", "b", "b:2", "c", "ü", ""];
@@ -97,7 +98,7 @@ pub(crate) fn secret(user: usize) -> String {
 }
 
 pub(crate) fn uid(user: Option<usize>) -> u32 {
-    user.map_or(7, |user| UID + user as u32)
+    user.map_or(OTHER_UID, |user| UIDS[user])
 }
 
 fn prefixes(random: &mut Rng) -> Vec<&'static str> {
@@ -175,8 +176,8 @@ impl File {
         for (number, rights) in self.users.iter().enumerate() {
             let Some(rights) = rights else { continue };
             writeln!(out, "[users.u{number}]\nsecret_sha256 = \"{}\"", digest(&secret(number))).expect("as above");
-            if number < UIDS {
-                writeln!(out, "uid = {}", uid(Some(number))).expect("as above");
+            if let Some(uid) = UIDS.get(number) {
+                writeln!(out, "uid = {uid}").expect("as above");
             }
             rights.write(&mut out);
         }
@@ -205,7 +206,7 @@ impl Act {
         match random.u8(..64) {
             0..=5 => {
                 let place = [Place::Unix, Place::Loopback, Place::Far][random.usize(..3)];
-                Act::Connect(place, (place == Place::Unix && random.bool()).then(|| random.usize(..UIDS)))
+                Act::Connect(place, (place == Place::Unix && random.bool()).then(|| random.usize(..UIDS.len())))
             }
             6..=7 => Act::Vanish,
             8..=13 => Act::LogIn {

@@ -112,8 +112,9 @@ fn listen(said: &[Option<Said>], run: usize) -> Vec<(usize, Value)> {
     let mut world = World::with_limits(Limits { max_idle: None, ..Limits::default() });
     world.set_users(&file.text());
     let clients: Vec<Client> = (0..=OTHERS)
-        .map(|number| {
-            let client = world.connect_as(Peer::V4 { ip: [10, 0, 0, 1], port: number as u16 + 1 });
+        .zip(1..)
+        .map(|(number, port)| {
+            let client = world.connect_as(Peer::V4 { ip: [10, 0, 0, 1], port });
             let user = number.min(1);
             let hello = json!({"command": "hello", "user": format!("u{user}"), "secret": secret(user)});
             let told = world.say(client, &hello.to_string());

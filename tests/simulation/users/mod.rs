@@ -6,7 +6,6 @@ mod leak;
 mod model;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use fastrand::Rng;
 use officer::server::{Credentials, Limits};

@@ -505,7 +505,7 @@ impl Model {
         };
         let own: Vec<_> = names.iter().map(place).collect();
         let is_free = |name: &&'static str| !self.locks.contains_key(name);
-        let free: Vec<&'static str> = names.into_iter().filter(|name| is_free(&name)).collect();
+        let free: Vec<&'static str> = names.into_iter().filter(|name| is_free(name)).collect();
         let held = names.iter().zip(&own).find(|(_, own)| own.is_some_and(|(is_held, _)| is_held));
         if is_any && let Some((name, _)) = held {
             self.tell(seat, json!({"name": name, "result": "already_acquired"}));

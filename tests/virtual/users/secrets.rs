@@ -32,3 +32,44 @@ fn no_log_no_transcript_and_no_picture_of_the_server_has_a_secret() {
     let told = |words: &str| log.lines().any(|line| !line.contains("transcript]") && line.contains(words));
     assert!(told("10.0.0.2:1"), "a wrong secret is logged: {log}");
 }
+
+/// However it is written, and whatever else is wrong with the line.
+#[test]
+fn a_secret_in_a_hello_that_is_refused_is_in_no_log() {
+    let line_with = |fields: &str| format!(r#"{{"command":"hello",{fields}}}"#);
+    let long = "x".repeat(1_100);
+    let lines = [
+        line_with(r#""user":"game","secret":"PASTED","max_idle":0"#),
+        line_with(r#""max_idle":0,"secret":"PASTED","user":"game""#),
+        line_with(r#""secret":"PASTED""#),
+        line_with(r#""user":5,"secret":"PASTED""#),
+        line_with(r#""user":"game","secret":["PASTED"]"#),
+        line_with(r#""user":"game","secret":"other","secret":"PASTED""#),
+        line_with(r#""user":"game","secret":"PASTED","secret":"other""#),
+        line_with(r#""user":"game","\u0073ecret":"PASTED""#),
+        line_with(r#""user":"game","secret":"\u0050ASTED""#),
+        line_with(r#""user":"PASTED","secret":"other""#),
+        line_with(&format!(r#""user":"game","secret":"PASTED{long}""#)),
+        line_with(r#""user":"game","secret":"PASTED","id":{}"#),
+        line_with(r#""user":"game","secret":"PASTED","session":{"grace":0},"resume":1"#),
+        r#"{"command":"hello","user":"game","secret":"PASTED"#.to_owned(),
+        r#"{"command":"hallo","user":"game","secret":"PASTED"}"#.to_owned(),
+        r#"{"user":"game","secret":"PASTED"}"#.to_owned(),
+    ];
+    let mut told = Vec::new();
+    for line in &lines {
+        for is_known in [false, true] {
+            let mut picture = String::new();
+            let log = logged(|| {
+                let mut world = world(&[("game", "")]);
+                let client = if is_known { log_in(&mut world, "game") } else { world.connect::<1>()[0] };
+                world.say(client, line);
+                picture = world.transcript();
+            });
+            if (log + &picture).contains("ASTED") {
+                told.push((is_known, line));
+            }
+        }
+    }
+    assert_eq!(told, []);
+}

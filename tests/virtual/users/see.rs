@@ -72,6 +72,10 @@ fn of_its_own_hidden_lock_a_user_is_shown_itself() {
             world.say(all, &unlock("h1"));
             world.say(all, &lock("h1", ""));
         }
+        for fields in [r#""limit":9"#, r#""detail":true"#] {
+            let page = ask(&mut world, game, &with(MY_LOCKS, fields)).to_string();
+            assert!(page.contains("h1") && page.contains(&own) && !page.contains(world.name(all)), "{page}");
+        }
         let connections = ask(&mut world, game, CONNECTIONS);
         assert_eq!(connections["value"], json!({own.clone(): ["h1"]}), "{connections}");
     }

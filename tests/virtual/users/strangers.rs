@@ -100,6 +100,18 @@ fn what_comes_with_the_secret_in_one_read_is_judged_by_the_rights_of_the_user() 
     assert_eq!(words, ["hello", "acquired", "not_allowed", "not_allowed"]);
 }
 
+/// Who may lock everything without a name, and less with one.
+#[test]
+fn rights_that_shrink_with_a_name_shrink_within_one_read() {
+    let anonymous = "[anonymous]\nfrom = [\"anywhere\"]\nlocks = [\"\"]";
+    let mut world = world_with(Limits::default(), &(file(&[("game", "locks = [\"a\"]")]) + anonymous));
+    let [client] = world.connect();
+    let lines = format!("{}\n{}\n{}\n", lock("b", r#""timeout":0"#), unlock("b"), hello_as("game"));
+    let lines = format!("{lines}{}\n{}\n", lock("b", ""), lock("a", ""));
+    let words: Vec<String> = told(client, &world.send(client, lines.as_bytes())).iter().map(word_of).collect();
+    assert_eq!(words, ["acquired", "released", "hello", "not_allowed", "acquired"]);
+}
+
 #[test]
 fn a_session_begins_with_the_secret() {
     let mut world = world(&[]);
