@@ -110,6 +110,18 @@ fn a_request_for_all_waits_for_none_whom_it_fits() {
 }
 
 #[test]
+fn those_who_waited_after_a_request_for_any_move_up_when_it_got_another() {
+    let mut world = World::new();
+    let [ann, bob, carl, dora] = world.connect();
+    world.say(ann, &lock("a", r#""mode":"shared""#));
+    world.say(bob, &lock("b", ""));
+    assert_eq!(world.say(carl, &several(r#"["a","b"]"#, r#","any":true"#)), []);
+    assert_eq!(world.say(dora, &lock("a", r#""mode":"shared""#)), []);
+    let received = world.say(bob, &unlock("b"));
+    assert_eq!(received, [(bob, released("b")), (carl, acquired("b")), (dora, acquired("a"))]);
+}
+
+#[test]
 fn a_renewal_of_several_counts_the_waiters_of_all_and_renews_all_or_nothing() {
     let mut world = World::new();
     let [ann, bob, carl] = world.connect();
