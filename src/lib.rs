@@ -10,8 +10,8 @@
 //!
 //! # use officer::net::{Config, Listen, Net};
 //! # let mut net = Net::bind(Config::new(Listen::Tcp { host: "127.0.0.1".into(), port: 0 })).unwrap();
-//! # let address = net.address();
-//! # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
+//! # let address = net.addresses().remove(0);
+//! # std::thread::spawn(move || net.run(|_| std::ops::ControlFlow::Break(())));
 //! // The server's address, such as "127.0.0.1:11500", or the path of its socket.
 //! let client = Client::connect(address)?;
 //!

@@ -76,9 +76,9 @@ enum Kind {
     MyLocksPage(BTreeMap<String, Vec<Who>>, Option<u32>),
     Sessions(Vec<(Who, Life)>, Option<u32>),
     Pong,
-    Hello(Who, [usize; 4], Option<u64>),
+    Hello(Who, [usize; 4], Option<u64>, Option<String>),
     Session(Who, Option<(String, u64)>, Option<Rest>),
-    Kicked,
+    Kicked(Option<u64>),
     KickFailed,
     Error(u8, String, Option<About>),
 }
@@ -432,11 +432,12 @@ impl Kind {
             Kind::MyLocksPage(_, next) => Outcome::MyLocksPage { value: listing, next: *next },
             Kind::Sessions(_, next) => Outcome::ConnectionsPage { value: listing, next: *next },
             Kind::Pong => Outcome::Pong,
-            Kind::Hello(who, counts, max_idle_ns) => Outcome::Hello {
+            Kind::Hello(who, counts, max_idle_ns, user) => Outcome::Hello {
                 connection: who.peer(),
                 limits: limits(*counts, *max_idle_ns),
                 session: None,
                 resumed: None,
+                user: user.as_deref(),
             },
             Kind::Session(who, session, _) => Outcome::Hello {
                 connection: who.peer(),
@@ -445,8 +446,9 @@ impl Kind {
                     .as_ref()
                     .map(|(secret, grace_ns)| HelloSession { secret, grace: Span::from_nanos(*grace_ns) }),
                 resumed: resumed.as_ref(),
+                user: None,
             },
-            Kind::Kicked => Outcome::Kicked,
+            Kind::Kicked(count) => Outcome::Kicked { count: *count },
             Kind::KickFailed => Outcome::KickFailed,
             Kind::Error(reason, message, about) => Outcome::Error {
                 reason: REASONS[usize::from(*reason) % REASONS.len()].0,
@@ -546,7 +548,11 @@ impl Kind {
             }
             Kind::MyLocks(names) => json!({ "result": "my_locks", "value": names }),
             Kind::Pong => json!({ "result": "pong" }),
-            Kind::Hello(who, counts, max_idle) => greeting(*who, *counts, *max_idle),
+            Kind::Hello(who, counts, max_idle, user) => {
+                let mut greeting = greeting(*who, *counts, *max_idle);
+                user.iter().for_each(|user| greeting["user"] = json!(user));
+                greeting
+            }
             Kind::Session(who, session, rest) => {
                 let mut greeting = greeting(*who, [0; 4], None);
                 greeting["resumed"] = json!(rest.is_some());
@@ -556,7 +562,8 @@ impl Kind {
                 rest.iter().for_each(|rest| rest.add_to(&mut greeting));
                 greeting
             }
-            Kind::Kicked => json!({ "result": "kicked" }),
+            Kind::Kicked(None) => json!({ "result": "kicked" }),
+            Kind::Kicked(Some(count)) => json!({ "result": "kicked", "count": count }),
             Kind::KickFailed => json!({ "result": "kick_failed" }),
             Kind::Error(reason, message, about) => {
                 let reason = REASONS[usize::from(*reason) % REASONS.len()].1;

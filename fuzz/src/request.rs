@@ -41,6 +41,7 @@ enum Meaning {
     Ping,
     Hello(Greeting),
     Kick { connection: String },
+    KickUser { user: String },
     Refused { reason: &'static str, locks: Option<Locks> },
 }
 
@@ -60,6 +61,7 @@ struct Greeting {
     strict: Option<bool>,
     grace_ns: Option<u64>,
     resume: Option<String>,
+    login: Option<(String, String)>,
 }
 
 /// A `lock`.
@@ -139,7 +141,7 @@ pub fn check_shortcut(mut lines: &str) {
 fn meaning_of(command: Command<'_>) -> Meaning {
     let operation = match command {
         Command::Locks(operation) => operation,
-        Command::Hello(Hello { client, max_idle, notices, strict, session, resume }) => {
+        Command::Hello(Hello { client, max_idle, notices, strict, session, resume, login }) => {
             return Meaning::Hello(Greeting {
                 client: client.map(Into::into),
                 max_idle_ns: max_idle.map(Span::as_nanos),
@@ -147,6 +149,7 @@ fn meaning_of(command: Command<'_>) -> Meaning {
                 strict,
                 grace_ns: session.map(Span::as_nanos),
                 resume: resume.map(Into::into),
+                login: login.map(|login| (login.user.into(), login.secret.into())),
             });
         }
         Command::Transfer(Transfer { name, to, to_owner, token }) => {
@@ -160,6 +163,7 @@ fn meaning_of(command: Command<'_>) -> Meaning {
             return Meaning::ConnectionsPage { has_idle, limit, after, has_detail };
         }
         Command::Kick { connection } => return Meaning::Kick { connection: connection.into() },
+        Command::KickUser { user } => return Meaning::KickUser { user: user.into() },
         Command::Revoke(Revocation { name, token, connection, owner }) => {
             let (connection, owner) = (connection.map(Into::into), text_of(owner.as_ref()));
             return Meaning::Revoke { name: text(&name), token, connection, owner };
@@ -362,8 +366,8 @@ fn fields_of(command: &str) -> Option<&'static [&'static str]> {
         "revoke" => &["owner", "name", "token", "connection"],
         "locks" => &["name", "prefix", "limit", "after", "detail"],
         "connections" => &["all", "limit", "after", "detail"],
-        "hello" => &["client", "max_idle", "notices", "strict", "session", "resume"],
-        "kick" => &["connection"],
+        "hello" => &["client", "max_idle", "notices", "strict", "session", "resume", "user", "secret"],
+        "kick" => &["connection", "user"],
         "transfer" => &["owner", "name", "token", "to", "to_owner"],
         "watch" => &["prefix"],
         "reset" => &["owner"],
@@ -577,8 +581,17 @@ impl Fields<'_> {
                 strict: self.truth("strict")?,
                 grace_ns: self.grace()?,
                 resume: self.text("resume")?,
+                login: match (at_most(self.text("user")?, 1024)?, at_most(self.text("secret")?, 1024)?) {
+                    (None, None) => None,
+                    (Some(user), Some(secret)) => Some((user, secret)),
+                    _ => return Err(Wrong),
+                },
             }),
-            "kick" => Meaning::Kick { connection: self.text("connection")?.ok_or(Wrong)? },
+            "kick" => match (self.text("connection")?, self.text("user")?) {
+                (Some(connection), None) => Meaning::Kick { connection },
+                (None, Some(user)) => Meaning::KickUser { user },
+                _ => return Err(Wrong),
+            },
             _ => unreachable!("only commands with known fields come here"),
         })
     }

@@ -37,9 +37,14 @@ fn changed(option: &Arg, matches: &ArgMatches) -> Option<String> {
     if matches!(option.get_action(), ArgAction::SetTrue) {
         return matches.get_flag(id).then(|| format!("--{name}"));
     }
-    let value = matches.get_raw(id)?.next_back()?;
-    let is_default = option.get_default_values().first().is_some_and(|default| **default == *value);
-    (!is_default).then(|| format!("--{name} {}", Shown(&value.to_string_lossy())))
+    let values: Vec<_> = matches.get_raw(id)?.collect();
+    // Of options that can't be repeated the last one counts.
+    let values =
+        if matches!(option.get_action(), ArgAction::Append) { &values[..] } else { &values[values.len() - 1..] };
+    let is_default = |value: &OsStr| option.get_default_values().first().is_some_and(|default| **default == *value);
+    let shown = |value: &&OsStr| format!("--{name} {}", Shown(&value.to_string_lossy()));
+    let shown: Vec<_> = values.iter().filter(|value| !is_default(value)).map(shown).collect();
+    (!shown.is_empty()).then(|| shown.join(" "))
 }
 
 #[cfg(test)]
@@ -54,6 +59,10 @@ mod tests {
             (&["-p", "0", "-s", "--max-idle=5"], "--port 0 --stats --max-idle 5"),
             (&["-p", "1", "-p", "2"], "--port 2"),
             (&["-o", "unix", "-f", "a\nb"], "--socket-type unix --socket-file a\\nb"),
+            (
+                &["--listen", "tcp://a:1,tcp://b:1", "--listen", "unix:c"],
+                "--listen tcp://a:1 --listen tcp://b:1 --listen unix:c",
+            ),
             (&["--user-timeout-seconds", "7"], "--user-timeout-seconds 7"),
         ] {
             let command = OfServer::command().mut_args(|option| option.env(None));

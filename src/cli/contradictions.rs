@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::net::{Config, Limits, Listen, TcpOptions, descriptors};
+use crate::net::{ADMIN_PLACES, Config, Limits, Listen, TcpOptions, descriptors};
 
 /// A line for each option that another one overrules. `descriptors` is the limit on them that is in force.
 pub(super) fn contradictions(config: &Config, log_level: LevelFilter, descriptors: u64) -> Vec<String> {
@@ -15,8 +15,8 @@ pub(super) fn contradictions(config: &Config, log_level: LevelFilter, descriptor
             "--stats logs at level info, which --log-level {level} leaves out: no statistics are logged"
         ));
     }
-    lines.extend(of_connections(&config.limits, descriptors));
-    if matches!(config.listen, Listen::Tcp { .. }) {
+    lines.extend(of_connections(config, descriptors));
+    if config.listen.iter().any(|listen| !matches!(listen, Listen::Unix { .. })) {
         lines.extend(of_times(&config.limits, &config.tcp));
     }
     lines
@@ -43,13 +43,18 @@ fn of_bytes(limits: &Limits) -> Vec<String> {
         .collect()
 }
 
-fn of_connections(limits: &Limits, descriptors: u64) -> Option<String> {
+fn of_connections(config: &Config, descriptors: u64) -> Option<String> {
     let possible = descriptors::connections_max_possible(descriptors);
-    (limits.connections_max > possible).then(|| {
+    let Limits { connections_max, strangers_max, .. } = config.limits;
+    let (beside, named) = match config.users.is_some() || config.tls.is_some() {
+        true => (strangers_max + ADMIN_PLACES, format!(" with --strangers-max {strangers_max}")),
+        false => (0, String::new()),
+    };
+    (connections_max + beside > possible).then(|| {
         format!(
-            "--connections-max {} is more than {descriptors} descriptors have room for: clients above {possible} wait \
-             without an answer; raise the limit on descriptors (ulimit -n, LimitNOFILE=) or lower --connections-max",
-            limits.connections_max
+            "--connections-max {connections_max}{named} is more than {descriptors} descriptors have room for: clients above \
+             {} wait without an answer; raise the limit on descriptors (ulimit -n, LimitNOFILE=) or lower --connections-max",
+            possible.saturating_sub(beside)
         )
     })
 }
@@ -84,14 +89,8 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        Config {
-            listen: Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 },
-            tcp: TcpOptions::default(),
-            limits: Limits { connections_max: 896, ..Limits::default() },
-            turn_accepts_max: 1,
-            stats: false,
-            state_dir: None,
-        }
+        let listen = Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
+        Config { limits: Limits { connections_max: 896, ..Limits::default() }, ..Config::new(listen) }
     }
 
     #[track_caller]
@@ -109,7 +108,7 @@ mod tests {
         // Where there are few descriptors, the default follows them.
         for descriptors in [16, 64, 1 << 20] {
             let mut config = config();
-            config.limits.connections_max = descriptors::connections_max_default(descriptors);
+            config.limits.connections_max = descriptors::connections_max_default(descriptors, 0);
             assert_eq!(contradictions(&config, LevelFilter::Error, descriptors), [""; 0]);
         }
     }
@@ -138,6 +137,15 @@ mod tests {
             |config| config.limits.connections_max = 1009,
             &["--connections-max 1009 is more than 1024 descriptors have room for: "],
         );
+        let with_users = |connections_max| {
+            move |config: &mut Config| {
+                config.users = Some("users.toml".into());
+                (config.limits.connections_max, config.limits.strangers_max) = (connections_max, 256);
+            }
+        };
+        expect(with_users(742), &[]);
+        let said = "--connections-max 743 with --strangers-max 256 is more than 1024 descriptors have room for: ";
+        expect(with_users(743), &[said]);
     }
 
     #[test]
@@ -162,7 +170,7 @@ mod tests {
         expect(
             |config| {
                 set(6.0)(config);
-                config.listen = Listen::Unix { path: "officer.sock".into(), mode: 0o600 };
+                config.listen = vec![Listen::Unix { path: "officer.sock".into(), mode: 0o600 }];
             },
             &[],
         );

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use crate::console::values::{Seconds, seconds_above_zero};
-use crate::net::{Limits, TURN_ACCEPTS_MAX, TcpOptions, descriptors};
+use crate::net::{ADMIN_PLACES, Limits, TURN_ACCEPTS_MAX, TcpOptions, descriptors};
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
@@ -20,6 +20,27 @@ pub(super) struct LimitOptions {
     #[arg(long, value_name = "COUNT", env = "OFFICER_CONNECTIONS_MAX", hide_env_values = true)]
     #[arg(value_parser = count())]
     connections_max: Option<usize>,
+
+    /// Connections that have not said yet who they are, which are not counted among the others; when one more comes, the
+    /// oldest of the address with most makes way [default: 1000, or a quarter of the limit on descriptors]
+    #[arg(long, value_name = "COUNT", env = "OFFICER_STRANGERS_MAX", hide_env_values = true)]
+    #[arg(value_parser = count())]
+    strangers_max: Option<usize>,
+
+    /// Time that a connection has to say who it is
+    #[arg(long, value_name = "SECONDS", env = "OFFICER_AUTH_SECONDS", hide_env_values = true)]
+    #[arg(default_value_t = Seconds(Limits::default().auth), value_parser = seconds_above_zero)]
+    auth_seconds: Seconds,
+
+    /// Time that a handshake may wait for the client
+    #[arg(long, value_name = "SECONDS", env = "OFFICER_HANDSHAKE_SECONDS", hide_env_values = true)]
+    #[arg(default_value_t = Seconds(Limits::default().handshake), value_parser = seconds_above_zero)]
+    handshake_seconds: Seconds,
+
+    /// Connections of one IP address, or of one /64 of IPv6 [default: as many as there may be]
+    #[arg(long, value_name = "COUNT", env = "OFFICER_ADDRESS_CONNECTIONS_MAX", hide_env_values = true)]
+    #[arg(value_parser = count())]
+    address_connections_max: Option<usize>,
 
     /// Sessions that clients can resume, with a connection or without
     #[arg(long, value_name = "COUNT", env = "OFFICER_SESSIONS_MAX", hide_env_values = true)]
@@ -158,12 +179,20 @@ fn keepalive_seconds() -> RangedU64ValueParser<u64> {
 }
 
 impl LimitOptions {
-    /// `descriptors` is the current limit on descriptors.
-    pub(super) fn limits(&self, max_idle: Option<Duration>, descriptors: u64) -> Limits {
+    /// `descriptors` is the current limit on descriptors. `has_strangers`: there may be connections that have not said yet
+    /// who they are.
+    pub(super) fn limits(&self, max_idle: Option<Duration>, descriptors: u64, has_strangers: bool) -> Limits {
+        let strangers_max = self.strangers_max.unwrap_or_else(|| descriptors::strangers_max_default(descriptors));
+        let beside = if has_strangers { strangers_max + ADMIN_PLACES } else { 0 };
+        let connections_max = descriptors::connections_max_default(descriptors, beside);
         Limits {
             line_bytes_max: self.line_bytes_max,
             inboxes_bytes_max: self.inboxes_bytes_max,
-            connections_max: self.connections_max.unwrap_or_else(|| descriptors::connections_max_default(descriptors)),
+            connections_max: self.connections_max.unwrap_or(connections_max),
+            strangers_max,
+            auth: self.auth_seconds.0,
+            handshake: self.handshake_seconds.0,
+            address_connections_max: self.address_connections_max,
             sessions_max: self.sessions_max,
             connection_locks_max: self.connection_locks_max,
             lock_waits_max: self.lock_waits_max,
@@ -176,8 +205,7 @@ impl LimitOptions {
             reply_bytes_max: self.reply_bytes_max,
             linger: self.linger_seconds.0,
             kick_from_anywhere: self.kick_from_anywhere,
-            // Known once the listener is bound.
-            own_ip: None,
+            // Follows from the options of TCP.
             silent_after: None,
             turn_read_bytes: self.turn_read_bytes,
             turn_expiries_max: self.turn_expiries_max,

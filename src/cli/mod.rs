@@ -5,6 +5,7 @@ mod changed;
 mod contradictions;
 mod kick;
 mod limits;
+mod listen;
 mod listing;
 mod lock;
 mod log_file;
@@ -15,8 +16,10 @@ mod print;
 mod reader;
 mod revoke;
 mod run;
+mod secret;
 mod service;
 mod stats;
+mod tls;
 mod watch;
 
 use std::ffi::{OsStr, OsString};
@@ -29,7 +32,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 pub use crate::console::Failure;
 
-use self::service::{restart, start, status, stop};
+use self::service::{reload, restart, start, status, stop};
 use crate::console::shown::Shown;
 
 use crate::{bench, top};
@@ -52,13 +55,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server in the foreground
-    Run(run::Options),
+    Run(run::RunOptions),
     /// Start the server in the background
     Start(start::Options),
     /// Stop the server in the background
     Stop(stop::Options),
     /// Stop the server in the background, and start it again
     Restart(restart::Options),
+    /// Have the server in the background read its files again
+    Reload(reload::Options),
     /// Show whether a server is running in the background, and where it listens
     Status(status::Options),
     /// Run a command while holding a lock
@@ -77,6 +82,8 @@ enum Command {
     Kick(kick::Options),
     /// Take a lock away from its holders
     Revoke(revoke::Options),
+    /// Print a new secret, and the table of its user
+    Secret(secret::Options),
     /// Check that the server answers
     Ping(ping::Options),
     /// Measure what a server can do, and what it costs
@@ -116,6 +123,7 @@ fn dispatch(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Start(_) => return start::run(args),
         Command::Stop(options) => stop::run(&options),
         Command::Restart(options) => return restart::run(&options, args),
+        Command::Reload(options) => reload::run(&options),
         Command::Status(options) => return status::run(&options),
         Command::Lock(options) => return lock::run(options),
         Command::Locks(options) => listing::locks::run(&options),
@@ -125,6 +133,7 @@ fn dispatch(command: Command, args: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Stats(options) => stats::run(&options),
         Command::Kick(options) => kick::run(&options),
         Command::Revoke(options) => revoke::run(&options),
+        Command::Secret(options) => secret::run(&options),
         Command::Ping(options) => ping::run(&options),
         Command::Bench(options) => bench::run(options),
         Command::Print(options) => print::run(&options),
@@ -297,7 +306,8 @@ mod tests {
     fn every_option_can_come_from_the_environment_under_its_own_name() {
         let mut command = Cli::command();
         let run = command.find_subcommand_mut("run").unwrap();
-        let options = run.get_arguments().filter(|option| !["help", "version"].contains(&option.get_id().as_str()));
+        let options =
+            run.get_arguments().filter(|option| !["help", "version", "check"].contains(&option.get_id().as_str()));
         let mut seen = 0;
         for option in options {
             let variable = variable_name(option.get_long().unwrap());
@@ -313,7 +323,7 @@ mod tests {
             [&["run", "--", "-p", "7", "-s"][..], &["run", "-p", "7", "--", "-s"], &["run", "-p", "7", "-s", "--"]]
         {
             let Command::Run(options) = parse(line).unwrap().command else { panic!("{line:?}") };
-            let config = options.config(1024);
+            let config = options.server.config(1024);
             assert!(config.stats, "{line:?}");
         }
         assert!(fault(&["run", "--", "--", "-s"]).starts_with("unexpected argument '-s' found"));
@@ -328,7 +338,7 @@ mod tests {
         for (line, expected) in [
             (
                 &[][..],
-                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, status, lock, locks, connections, top, watch, stats, kick, revoke, ping, bench, print, help]; see 'officer --help'",
+                "'officer' requires a subcommand but one was not provided [subcommands: run, start, stop, restart, reload, status, lock, locks, connections, top, watch, stats, kick, revoke, secret, ping, bench, print, help]; see 'officer --help'",
             ),
             (&["rum"], "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'; see 'officer --help'"),
             (&["--port"], "unexpected argument '--port' found; see 'officer --help'"),

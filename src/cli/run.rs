@@ -15,13 +15,15 @@ use super::allocator;
 use super::changed;
 use super::contradictions::contradictions;
 use super::limits::LimitOptions;
+use super::listen::ListenOptions;
 use super::log_file::{Choice, LogFile};
 use super::log_output::LogOutput;
+use super::tls::TlsFlags;
 use crate::console::Failure;
-use crate::console::address::AddressOptions;
 use crate::console::announce;
-use crate::console::values::{Mode, Seconds};
-use crate::net::{Config, Limits, Net, descriptors};
+use crate::console::values::Seconds;
+use crate::net::{BindError, Config, Limits, Net, Reload, descriptors};
+use crate::server::LOG_TARGET;
 
 /// The target of warnings about how the server was started, which are shown at every log level.
 const START: &str = "officer::start";
@@ -32,12 +34,20 @@ const START: &str = "officer::start";
 #[group(skip)]
 pub(super) struct Options {
     #[command(flatten)]
-    address: AddressOptions,
+    listen: ListenOptions,
 
-    /// Permissions of the socket file, in octal; who may write to it may connect
-    #[arg(long, value_name = "MODE", env = "OFFICER_SOCKET_MODE", hide_env_values = true)]
-    #[arg(default_value_t = Mode(0o600))]
-    socket_mode: Mode,
+    /// File of the users: who they are, and what each may do; SIGHUP and 'officer reload' read it again [default: everybody
+    /// may lock everything]
+    #[arg(long, value_name = "FILE", env = "OFFICER_USERS", hide_env_values = true)]
+    users: Option<PathBuf>,
+
+    /// Let anybody on other machines take locks; without it, listening on a network needs users
+    #[arg(long, env = "OFFICER_OPEN", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    open: bool,
+
+    /// Allow clients on other machines to send secrets without TLS
+    #[arg(long, env = "OFFICER_PLAIN_SECRETS", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    plain_secrets: bool,
 
     /// What is logged
     #[arg(short, long, value_name = "LEVEL", env = "OFFICER_LOG_LEVEL", hide_env_values = true)]
@@ -66,6 +76,9 @@ pub(super) struct Options {
 
     #[command(flatten)]
     limits: LimitOptions,
+
+    #[command(flatten)]
+    tls: TlsFlags,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -92,10 +105,11 @@ impl From<LogLevel> for LevelFilter {
 impl Options {
     /// Makes its paths independent of the current directory.
     pub(super) fn make_absolute(&mut self) -> io::Result<()> {
-        for path in [&mut self.log_file, &mut self.state_dir].into_iter().flatten() {
+        for path in [&mut self.log_file, &mut self.state_dir, &mut self.users].into_iter().flatten() {
             *path = path::absolute(&*path)?;
         }
-        self.address.make_absolute()
+        self.tls.make_absolute()?;
+        self.listen.make_absolute()
     }
 
     /// Logs to this file if no other was chosen. Returns the file that it logs to.
@@ -107,37 +121,82 @@ impl Options {
     }
 
     /// Fails as a start would, as far as that can be told while the server that this one replaces still runs. That one
-    /// listens on `old_address`, if it is known.
-    pub(super) fn check(self, old_address: Option<&str>) -> Result<(), Failure> {
+    /// listens on `old` addresses, if they are known.
+    pub(super) fn check(self, old: Option<&[String]>) -> Result<(), Failure> {
         if let Some(path) = &self.log_file {
             LogFile::open(path, self.log_file_choice)?;
         }
-        Net::check(&self.config(descriptors::raise_limit()), old_address).map_err(Failure::Listen)
+        let failed = self.failed();
+        Net::check(&self.config(descriptors::raise_limit()), old).map_err(failed)
+    }
+
+    /// What becomes of an error of the listeners.
+    fn failed(&self) -> impl FnOnce(BindError) -> Failure + use<> {
+        let is_list = self.listen.is_list();
+        move |error| Failure::Listen(if is_list { BindError::Listed(Box::new(error)) } else { error })
     }
 
     /// `descriptors` is the limit on them that is in force.
     pub(super) fn config(self, descriptors: u64) -> Config {
         let max_idle = Some(self.max_idle.0).filter(|time| *time > Duration::ZERO);
+        let tls = self.tls.options();
+        let has_strangers = self.users.is_some() || tls.is_some();
         Config {
             tcp: self.limits.tcp(),
-            limits: self.limits.limits(max_idle, descriptors),
+            limits: self.limits.limits(max_idle, descriptors, has_strangers),
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
-            listen: self.address.listen(self.socket_mode),
+            users: self.users,
+            tls,
+            is_open: self.open,
+            has_plain_secrets: self.plain_secrets,
+            listen: self.listen.listen(),
         }
     }
 }
 
-/// Runs the server until a signal ends it. `args` are those that the options were made of.
-pub(super) fn run(options: Options, args: &[OsString]) -> Result<(), Failure> {
-    let changed = changed::in_arguments(args);
-    serve(options, &changed, announce)
+/// Where a server runs: who is told what happens to it.
+pub(super) trait Host {
+    /// It listens on these.
+    fn listening(&mut self, addresses: &[String]);
+
+    /// A reload begins, or is over.
+    fn reload(&mut self, _: Reload<'_>) {}
 }
 
-/// Runs the server, and tells whoever started it where it listens by `announce`. `changed` are the options that don't have
-/// their defaults.
-pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)) -> Result<(), Failure> {
+/// A process in the foreground.
+struct Foreground;
+
+impl Host for Foreground {
+    fn listening(&mut self, addresses: &[String]) {
+        announce(addresses);
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(allow_negative_numbers = true)]
+pub(super) struct RunOptions {
+    #[command(flatten)]
+    pub(super) server: Options,
+
+    /// Check options, files and addresses, and exit: with 0 if the server could start. An address in use is taken for that of
+    /// the server that this one would replace
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs the server until a signal ends it. `args` are those that the options were made of.
+pub(super) fn run(options: RunOptions, args: &[OsString]) -> Result<(), Failure> {
+    if options.check {
+        return options.server.check(None);
+    }
+    let changed = changed::in_arguments(args);
+    serve(options.server, &changed, &mut Foreground)
+}
+
+/// Runs the server, and tells its host about it. `changed` are the options that don't have their defaults.
+pub(super) fn serve(options: Options, changed: &str, host: &mut impl Host) -> Result<(), Failure> {
     allocator::return_what_is_free();
     let log_level = options.log_level.into();
     log_to_stderr(log_level);
@@ -145,18 +204,20 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)
     let open = |path| LogFile::open(path, options.log_file_choice);
     let mut log_file = options.log_file.as_deref().map(open).transpose()?;
     let descriptors = descriptors::raise_limit();
+    let failed = options.failed();
     let config = options.config(descriptors);
     let contradictions = contradictions(&config, log_level, descriptors);
-    let mut net = Net::bind(config).map_err(Failure::Listen)?;
-    let address = net.address();
-    announce(&address);
+    let mut net = Net::bind(config).map_err(failed)?;
+    let addresses = net.addresses();
+    host.listening(&addresses);
     let warn = || {
-        if !net.is_loopback() {
+        for address in net.open_addresses() {
             log::warn!(
                 target: START,
                 "anybody who reaches {address} can take locks; keep strangers away with a firewall, or listen on 127.0.0.1",
             );
         }
+        net.tls_warnings().iter().for_each(|warning| log::warn!(target: START, "{warning}"));
         contradictions.iter().for_each(|contradiction| log::warn!(target: START, "{contradiction}"));
     };
     if let Some(log_file) = &mut log_file {
@@ -165,22 +226,25 @@ pub(super) fn serve(options: Options, changed: &str, announce: impl FnOnce(&str)
         log_file.take_stderr()?;
     }
     let options = if changed.is_empty() { "the defaults" } else { changed };
-    log::info!("officer {} listens on {address}; options: {options}", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    log::info!("officer {version} listens on {}; options: {options}", addresses.join(", "));
     warn();
     // Asked now: later the terminal may be closed.
     let has_terminal = io::stdin().is_terminal() || io::stdout().is_terminal() || io::stderr().is_terminal();
-    net.run(|| on_hangup(log_file.as_mut(), has_terminal)).map_err(Failure::Run)
-}
-
-/// SIGHUP asks to reopen the log file, if there is one. Otherwise it means that the terminal is closed, and ends a server
-/// that has one, as it always did; a server without a terminal, as under a service manager, goes on.
-fn on_hangup(log_file: Option<&mut LogFile>, has_terminal: bool) -> ControlFlow<()> {
-    match log_file {
-        Some(log_file) => log_file.reopen(),
-        None if has_terminal => return ControlFlow::Break(()),
-        None => log::info!("SIGHUP has no effect: there is no log file to reopen"),
-    }
-    ControlFlow::Continue(())
+    let ends_on_hangup = has_terminal && log_file.is_none() && !net.has_something_to_reload();
+    let has_effect = log_file.is_some() || net.has_something_to_reload();
+    let on_reload = |reload: Reload<'_>| {
+        match reload {
+            Reload::Begins if ends_on_hangup => return ControlFlow::Break(()),
+            Reload::Begins if !has_effect => log::info!("SIGHUP has no effect: there is no file to read or open again"),
+            // First, so that the log of the reload is in the new file.
+            Reload::Begins => log_file.iter_mut().for_each(LogFile::reopen),
+            Reload::Over(_) => {}
+        }
+        host.reload(reload);
+        ControlFlow::Continue(())
+    };
+    net.run(on_reload).map_err(Failure::Run)
 }
 
 fn log_to_stderr(level: LevelFilter) {
@@ -189,6 +253,7 @@ fn log_to_stderr(level: LevelFilter) {
         .filter_level(level.min(LevelFilter::Warn))
         .filter_module("officer", level)
         .filter_module(START, level.max(LevelFilter::Warn))
+        .filter_module(LOG_TARGET, level.max(LevelFilter::Info))
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(LogOutput::default())))
         .try_init();
@@ -222,9 +287,9 @@ mod tests {
     #[test]
     fn without_options_everything_has_its_default() {
         let config = config(&[]);
-        assert_eq!(config.listen, Listen::Tcp { host: "127.0.0.1".to_owned(), port: 11500 });
+        assert_eq!(config.listen, [Listen::Tcp { host: "127.0.0.1".to_owned(), port: 11500 }]);
         assert_eq!(config.tcp, TcpOptions::default());
-        assert_eq!(config.limits, Limits { connections_max: 896, ..Limits::default() });
+        assert_eq!(config.limits, Limits { connections_max: 896, strangers_max: 256, ..Limits::default() });
         assert_eq!(config.turn_accepts_max, 64);
         assert!(!config.stats);
     }
@@ -232,15 +297,15 @@ mod tests {
     #[test]
     fn the_options_of_the_original_keep_their_letters() {
         let tcp = config(&["-h", "::1", "-p", "0", "-o", "TCP", "-l", "debug", "-s", "-m", "1.5"]);
-        assert_eq!(tcp.listen, Listen::Tcp { host: "::1".to_owned(), port: 0 });
+        assert_eq!(tcp.listen, [Listen::Tcp { host: "::1".to_owned(), port: 0 }]);
         assert_eq!(tcp.limits.max_idle, Some(Duration::from_millis(1500)));
         assert!(tcp.stats);
 
         let unix = config(&["-o", "UNIX", "-f", "/run/officer", "--socket-mode", "0660"]);
-        assert_eq!(unix.listen, Listen::Unix { path: "/run/officer".into(), mode: 0o660 });
+        assert_eq!(unix.listen, [Listen::Unix { path: "/run/officer".into(), mode: 0o660 }]);
         assert_eq!(
             config(&["--socket-type", "unix"]).listen,
-            Listen::Unix { path: "/tmp/officer.sock".into(), mode: 0o600 }
+            [Listen::Unix { path: "/tmp/officer.sock".into(), mode: 0o600 }]
         );
         for never in ["0", "0.0"] {
             assert_eq!(config(&["--max-idle", never]).limits.max_idle, None);
@@ -249,7 +314,22 @@ mod tests {
 
     #[test]
     fn the_last_of_several_flags_counts() {
-        assert_eq!(config(&["-p", "1", "--port", "2"]).listen, Listen::Tcp { host: "127.0.0.1".to_owned(), port: 2 });
+        assert_eq!(config(&["-p", "1", "--port", "2"]).listen, [Listen::Tcp { host: "127.0.0.1".to_owned(), port: 2 }]);
+    }
+
+    #[test]
+    fn a_list_of_urls_takes_the_place_of_one_address() {
+        let urls = ["--listen", "tcp://db1:7,tls://[::]:8", "--listen=unix:officer.sock", "--socket-mode", "0660"];
+        let listen = [
+            Listen::TcpAll { host: "db1".to_owned(), port: 7 },
+            Listen::Tls { host: "::".to_owned(), port: 8 },
+            Listen::Unix { path: "officer.sock".into(), mode: 0o660 },
+        ];
+        assert_eq!(config(&urls).listen, listen);
+        for option in [["-h", "db1"], ["-p", "7"], ["-o", "TCP"], ["-f", "officer.sock"]] {
+            let error = parse(&[&urls[..], &option[..]].concat()).expect_err("an error");
+            assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict, "{error}");
+        }
     }
 
     #[test]
@@ -277,6 +357,10 @@ mod tests {
             "--turn-grants-max=22",
             "--turn-walk-max=23",
             "--sessions-max=24",
+            "--strangers-max=25",
+            "--auth-seconds=26",
+            "--handshake-seconds=0.5",
+            "--address-connections-max=27",
             "--keepalive-idle-seconds=17",
             "--keepalive-interval-seconds=18",
             "--keepalive-probes=19",
@@ -288,6 +372,10 @@ mod tests {
                 line_bytes_max: 1,
                 inboxes_bytes_max: 18,
                 connections_max: 2,
+                strangers_max: 25,
+                auth: Duration::from_secs(26),
+                handshake: Duration::from_millis(500),
+                address_connections_max: Some(27),
                 sessions_max: 24,
                 connection_locks_max: 3,
                 lock_waits_max: 4,
@@ -299,7 +387,6 @@ mod tests {
                 reply_bytes_max: 10,
                 linger: Duration::ZERO,
                 kick_from_anywhere: true,
-                own_ip: None,
                 silent_after: None,
                 turn_read_bytes: 12,
                 turn_expiries_max: 13,

@@ -280,7 +280,7 @@ impl Link {
 
     /// Connects and says hello.
     fn greet(options: &Options, give_up: Instant) -> Result<Self, Error> {
-        let stream = Stream::connect(&options.address, give_up).map_err(|error| connect_error(options, &error))?;
+        let stream = Stream::connect(options, give_up).map_err(|error| connect_error(options, &error))?;
         let pulse = Pulse::of_interval(options.keep_alive);
         let mut link = Link {
             lines: Lines::new(stream),
@@ -294,7 +294,8 @@ impl Link {
             has_backlog: false,
             is_quiet: true,
         };
-        let hello = Request { client: options.name.as_deref(), ..Request::default() };
+        let (user, secret) = options.user.as_ref().map(|user| (&*user.name, &*user.secret)).unzip();
+        let hello = Request { client: options.name.as_deref(), user, secret, ..Request::default() };
         let line = link.hello(hello, options, give_up)?;
         let hello = read_answer(&line)?;
         link.silent_after = silent_after(&hello.limits);

@@ -7,8 +7,8 @@
 //!
 //! # use officer::net::{Config, Listen, Net};
 //! # let mut net = Net::bind(Config::new(Listen::Tcp { host: "127.0.0.1".into(), port: 0 })).unwrap();
-//! # let address = net.address();
-//! # std::thread::spawn(move || net.run(|| std::ops::ControlFlow::Break(())));
+//! # let address = net.addresses().remove(0);
+//! # std::thread::spawn(move || net.run(|_| std::ops::ControlFlow::Break(())));
 //! // The address is that of the server: "127.0.0.1:11500", or the path of a socket.
 //! let client = Client::connect(address)?;
 //! let guard = client.lock("boss:17")?;
@@ -61,6 +61,8 @@ mod shared;
 mod state;
 mod stats;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 mod transfer;
 mod watch;
 
@@ -78,6 +80,8 @@ pub use self::notices::{Loss, LostHold, Wanted};
 pub use self::options::{Address, DEFAULT_PORT, Options};
 pub use self::revoke::RevokeOptions;
 pub use self::stats::{Histogram, Stats};
+#[cfg(feature = "tls")]
+pub use self::tls::TlsConfig;
 pub use self::transfer::Recipient;
 pub use self::watch::{LockEvent, Watch, WatchEvent};
 pub use crate::wire::answer::{Asker, ConnectionDetail, LockDetail, NameListing, PlaceDetail};
@@ -289,6 +293,22 @@ impl Client {
         match answer.result.as_str() {
             "kicked" => Ok(true),
             "kick_failed" => Ok(false),
+            _ => Err(Error::unexpected(&format!("{answer:?}"))),
+        }
+    }
+
+    /// Ends all connections and sessions of a user of the server. Returns how many there were; none: the user has none, or
+    /// there is no such user.
+    ///
+    /// # Errors
+    /// [`Error::Server`] with `Reason::NotAllowed` unless this client is a user with `admin = true`;
+    /// [`Error::ConnectionLost`].
+    pub fn kick_user(&self, user: &str) -> Result<Option<u64>, Error> {
+        let request = Request { command: "kick", user: Some(user), ..Request::default() };
+        let answer = self.shared().ask(CallKind::Change, &[], request)?;
+        match answer.result.as_str() {
+            "kicked" => Ok(Some(answer.count)),
+            "kick_failed" => Ok(None),
             _ => Err(Error::unexpected(&format!("{answer:?}"))),
         }
     }

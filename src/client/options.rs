@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use super::tls::{Tls, TlsConfig};
 use super::{Client, Error, LostHold};
 
 /// Where a server listens.
@@ -77,6 +79,13 @@ pub(super) const INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Practically forever, and small enough to calculate with.
 pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
+/// Who the client says that it is.
+#[derive(Clone)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) secret: String,
+}
+
 /// Called when a connection is found lost.
 type OnLost = Arc<dyn Fn(&Error) + Send + Sync>;
 
@@ -97,6 +106,10 @@ pub struct Options {
     pub(super) stop_within: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) session: Option<Duration>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) user: Option<User>,
+    pub(super) has_plain_secrets: bool,
     pub(super) on_lost: Option<OnLost>,
     pub(super) on_interrupted: Option<OnInterrupted>,
     pub(super) on_resumed: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -116,6 +129,10 @@ impl Options {
             stop_within: Duration::ZERO,
             connect_timeout: Duration::from_secs(10),
             session: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            user: None,
+            has_plain_secrets: false,
             on_lost: None,
             on_interrupted: None,
             on_resumed: None,
@@ -136,6 +153,30 @@ impl Options {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Encrypts the connection. For TCP.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: TlsConfig) -> Self {
+        self.tls = Some(Arc::new(Tls::new(config)));
+        self
+    }
+
+    /// Who the client is, to a server that has users. The secret goes to no other machine without TLS: connecting fails
+    /// instead, unless [`Options::plain_secrets`] allows it.
+    #[must_use]
+    pub fn user(mut self, name: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.user = Some(User { name: name.into(), secret: secret.into() });
+        self
+    }
+
+    /// Allows sending the [user](Options::user)'s secret to another machine without TLS, where whoever is on the way can
+    /// read it.
+    #[must_use]
+    pub fn plain_secrets(mut self) -> Self {
+        self.has_plain_secrets = true;
         self
     }
 
@@ -340,6 +381,7 @@ impl fmt::Debug for Options {
             .field("stop_within", &self.stop_within)
             .field("connect_timeout", &self.connect_timeout)
             .field("session", &self.session)
+            .field("user", &self.user.as_ref().map(|user| &user.name))
             .finish_non_exhaustive()
     }
 }

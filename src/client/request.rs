@@ -52,6 +52,10 @@ pub(super) struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) notices: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session: Option<Grace>,

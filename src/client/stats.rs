@@ -18,6 +18,8 @@ pub struct Stats {
     pub uptime: f64,
     /// Connections now.
     pub connections: u64,
+    /// Connections now that have not said yet who they are.
+    pub strangers: u64,
     /// Sessions now, with and without a connection.
     pub sessions: u64,
     /// Sessions without a connection now.

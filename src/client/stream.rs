@@ -1,30 +1,55 @@
-//! A connected socket of either kind. UNIX sockets are there where the system has them.
+//! A connected socket of any kind. UNIX sockets are there where the system has them.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::options::Address;
+use super::options::{Address, Options};
 use super::request::{Grace, Request};
 use super::{connect, resolve};
+#[cfg(feature = "tls")]
+use super::{options::bare_host, tls::TlsStream};
 
 /// How long the end of a session may take to be written.
 const FAREWELL: Duration = Duration::from_millis(250);
 
-/// A connected socket of either kind.
+/// A connected socket of any kind.
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    /// Shared by its clones.
+    #[cfg(feature = "tls")]
+    Tls(Arc<TlsStream>),
 }
 
 impl Stream {
-    pub(super) fn connect(address: &Address, give_up: Instant) -> io::Result<Self> {
-        match address {
-            Address::Tcp(host, port) => connect::tcp(host, *port, give_up, resolve::system).map(Stream::Tcp),
+    pub(super) fn connect(options: &Options, give_up: Instant) -> io::Result<Self> {
+        match &options.address {
+            Address::Tcp(host, port) => {
+                let stream = connect::tcp(host, *port, give_up, resolve::system)?;
+                #[cfg(feature = "tls")]
+                if let Some(tls) = &options.tls {
+                    return Ok(Stream::Tls(Arc::new(tls.connect(stream, bare_host(host), give_up)?)));
+                }
+                if options.user.is_some() && !options.has_plain_secrets && is_elsewhere(&stream)? {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        "the secret would be sent to another machine in clear; use TLS, or allow plain secrets",
+                    ));
+                }
+                Ok(Stream::Tcp(stream))
+            }
+            #[cfg(feature = "tls")]
+            Address::Unix(_) if options.tls.is_some() => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "TLS is for TCP, not for UNIX sockets; leave one of them out",
+            )),
             #[cfg(unix)]
             Address::Unix(path) => connect::unix(path, give_up).map(Stream::Unix),
             #[cfg(not(unix))]
@@ -39,6 +64,8 @@ impl Stream {
             Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
             #[cfg(unix)]
             Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => Ok(Stream::Tls(Arc::clone(stream))),
         }
     }
 
@@ -48,6 +75,8 @@ impl Stream {
             Stream::Tcp(stream) => stream.set_write_timeout(Some(write)),
             #[cfg(unix)]
             Stream::Unix(stream) => stream.set_write_timeout(Some(write)),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.tcp().set_write_timeout(Some(write)),
         }
     }
 
@@ -56,6 +85,8 @@ impl Stream {
             Stream::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
             #[cfg(unix)]
             Stream::Unix(stream) => stream.set_read_timeout(Some(timeout)),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.tcp().set_read_timeout(Some(timeout)),
         }
     }
 
@@ -81,6 +112,8 @@ impl Stream {
             Stream::Tcp(stream) => stream.shutdown(directions),
             #[cfg(unix)]
             Stream::Unix(stream) => stream.shutdown(directions),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.end(directions),
         };
     }
 
@@ -89,6 +122,8 @@ impl Stream {
             Stream::Tcp(stream) => stream.read(buffer),
             #[cfg(unix)]
             Stream::Unix(stream) => stream.read(buffer),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.read(buffer),
         }
     }
 
@@ -97,6 +132,14 @@ impl Stream {
             Stream::Tcp(stream) => stream.write_all(bytes),
             #[cfg(unix)]
             Stream::Unix(stream) => stream.write_all(bytes),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.write_all(bytes),
         }
     }
+}
+
+/// Whether a connection leads to another machine.
+fn is_elsewhere(stream: &TcpStream) -> io::Result<bool> {
+    let (peer, own) = (stream.peer_addr()?.ip().to_canonical(), stream.local_addr()?.ip().to_canonical());
+    Ok(!peer.is_loopback() && peer != own)
 }

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
+use super::access::AccessOptions;
 use super::failure::Failure;
 use super::shown::Shown;
 use super::values::{Mode, Seconds, seconds_above_zero};
@@ -134,7 +135,8 @@ impl FromArgMatches for AddressOptions {
     }
 }
 
-fn conflict(what: &str) -> clap::Error {
+/// Options that contradict each other.
+pub(crate) fn conflict(what: &str) -> clap::Error {
     clap::Error::raw(ErrorKind::ArgumentConflict, format!("{what}; leave one of them out"))
 }
 
@@ -157,6 +159,16 @@ impl AddressOptions {
             *path = path::absolute(&*path)?;
         }
         Ok(())
+    }
+
+    /// Whether it is a UNIX socket.
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.address, Address::Unix(_))
+    }
+
+    /// Whether `OFFICER_PORT` is what Kubernetes sets, and not meant for us.
+    pub(crate) fn has_service_link(&self) -> bool {
+        self.service_link.is_some()
     }
 
     /// For the server. `mode` is that of the socket file.
@@ -210,6 +222,9 @@ pub(crate) struct ServerOptions {
     /// How long making the connection may take, with the server's first answer
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds_above_zero)]
     connect_timeout: Seconds,
+
+    #[command(flatten)]
+    access: AccessOptions,
 }
 
 impl ServerOptions {
@@ -220,11 +235,12 @@ impl ServerOptions {
 
     /// Connects to it.
     pub(crate) fn connect(&self) -> Result<Client, Failure> {
-        self.client_options().connect().map_err(|error| self.failure(error))
+        self.client_options()?.connect().map_err(|error| self.failure(error))
     }
 
-    pub(crate) fn client_options(&self) -> Options {
-        Options::new(self.address.address().clone()).connect_timeout(self.connect_timeout.0)
+    /// How a client reaches it, and who it is.
+    pub(crate) fn client_options(&self) -> Result<Options, Failure> {
+        self.access.of(Options::new(self.address.address().clone()).connect_timeout(self.connect_timeout.0))
     }
 
     /// What a call of the client could not do.

@@ -214,8 +214,14 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
     let address = Shown(address);
     match error {
         Error::Connect { message, kind, .. } => {
-            write!(f, "no connection to {address}: {}; ", Shown(message))?;
+            write!(f, "no connection to {address}: {}", Shown(message))?;
+            // What the message says is what to do.
+            if *kind == io::ErrorKind::InvalidInput {
+                return Ok(());
+            }
+            f.write_str("; ")?;
             f.write_str(match kind {
+                io::ErrorKind::InvalidData => "check --tls, --tls-ca and --tls-server-name",
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
                     "start a server there with 'officer run', or say where it is with -h and -p, or -f"
                 }

@@ -1,5 +1,6 @@
 //! What the commands of the program share: common options, how they show names and times, and how they exit.
 
+pub(crate) mod access;
 pub(crate) mod address;
 pub(crate) mod exit;
 pub(crate) mod failure;
@@ -30,9 +31,14 @@ pub(crate) fn one_lock(client: &Client, name: &str) -> Result<Option<LockDetail>
     Ok(None)
 }
 
-/// Prints the server's address, for whoever started it: a script may wait for this line.
-pub(crate) fn announce(address: &str) {
+/// Prints the server's addresses, a line each, for whoever started it: a script may wait for these.
+pub(crate) fn announce(addresses: &[String]) {
     // Not println!, which panics if stdout is closed: the server must serve its clients anyway.
     let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "officer: listening on {address}").and_then(|()| stdout.flush());
+    let _ = stdout.write_all(announced(addresses).as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// What a server says when it listens. In one write, so that whoever reads the first line has the others as well.
+pub(crate) fn announced(addresses: &[String]) -> String {
+    addresses.iter().map(|address| format!("officer: listening on {address}\n")).collect()
 }

@@ -121,12 +121,12 @@ impl<S: BuildHasher> Engine<S> {
         let outcome = match self.judge(lock, request) {
             Verdict::QueueMaxed => {
                 self.stats.on_queue_maxed();
-                self.read_queue(lock);
+                self.read_queue(lock, self.askers.session(context.session).connection, replies);
                 Outcome::QueueMaxed { name, queue: &self.queue }
             }
             Verdict::TimedOut => {
                 self.stats.on_timeout();
-                self.read_queue(lock);
+                self.read_queue(lock, self.askers.session(context.session).connection, replies);
                 Outcome::TimedOut { subject: Subject::Lock(name), queue: Some(&self.queue) }
             }
             Verdict::TooManyWaits => return self.answer(context, too_many_waits(name), replies),
@@ -136,10 +136,18 @@ impl<S: BuildHasher> Engine<S> {
         self.tell_wanted(lock, replies);
     }
 
+    /// The limit that a request for more places is over.
+    pub(super) fn lock_limit(&self, context: &Context<'_>, more: usize) -> &'static str {
+        match self.askers.is_group_full(context.session, more) {
+            true => "lock limit of the user reached",
+            false => "per-connection lock limit reached",
+        }
+    }
+
     /// Whether the connection may have one more place.
     #[inline]
     fn has_room(&self, context: &Context<'_>) -> bool {
-        self.askers.session(context.session).places() < self.limits.session_locks_max
+        self.askers.has_room(context.session, 1, self.limits.session_locks_max)
     }
 
     /// A request from an asker who already holds the lock or waits for it.
@@ -184,7 +192,7 @@ impl<S: BuildHasher> Engine<S> {
             return Some(refusal(Reason::SlotsMismatch, "the semaphore has another number of slots", name));
         }
         if !self.has_room(context) {
-            return Some(refusal(Reason::TooManyLocks, "per-connection lock limit reached", name));
+            return Some(refusal(Reason::TooManyLocks, self.lock_limit(context, 1), name));
         }
         if terms.is_some_and(Terms::may_close) && self.closings >= self.limits.closing_locks_max {
             return Some(refusal(Reason::TooManyLocks, "limit on locks with min_hold or lost_delay reached", name));
@@ -303,7 +311,7 @@ impl<S: BuildHasher> Engine<S> {
         place.is_plain = false;
         if let Fit::Unit(slots) = terms.fit {
             self.table.count_unit(place.lock, slots);
-        } else if terms.fit == Fit::Shared || priority > Some(0) {
+        } else if terms.fit == Fit::Shared {
             self.table.special_mut(place.lock);
         }
         let label = terms.label.as_deref().unwrap_or_default();
@@ -386,6 +394,7 @@ impl<S: BuildHasher> Engine<S> {
             return self.answer(context, walk_too_long(name), replies);
         }
         self.stats.on_deadlock();
+        self.hide_cycle(context, replies);
         self.answer(context, Outcome::Deadlock { subject: Subject::Lock(name), cycle: &self.cycle }, replies);
     }
 

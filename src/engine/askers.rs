@@ -79,6 +79,8 @@ pub(super) struct SessionExtras {
     wants_notices: bool,
     /// While it has no connection: the deadline at which it ends unless it gets one.
     pub(super) grace: Option<DeadlineKey>,
+    /// With whom its places are counted, if with anybody.
+    group: Option<u32>,
     /// Its owners, in the order in which they came.
     first_owner: Option<u32>,
     last_owner: Option<u32>,
@@ -116,6 +118,12 @@ impl Session {
 
     pub(super) fn set_notices(&mut self, wants_notices: bool) {
         self.extras.get_or_insert_default().wants_notices = wants_notices;
+    }
+
+    /// With whom its places are counted, if with anybody.
+    #[inline(always)]
+    fn group(&self) -> Option<usize> {
+        self.extras.as_ref()?.group.map(|group| group as usize)
     }
 
     /// All places, those of its owners too.
@@ -189,10 +197,19 @@ impl OwnerName {
     }
 }
 
+/// What some sessions have together.
+#[derive(Debug)]
+pub(super) struct Group {
+    places: usize,
+    pub(super) locks_max: usize,
+}
+
 /// All sessions and their owners.
 #[derive(Debug, Default)]
 pub(super) struct Askers {
     sessions: Slots<SessionTag, Session>,
+    /// Few sessions are in one of these.
+    groups: Vec<Group>,
     owners: Chunks<OwnerRecord>,
     /// From the hash of session and owner to the record.
     by_owner: Index,
@@ -200,6 +217,54 @@ pub(super) struct Askers {
 }
 
 impl Askers {
+    pub(super) fn group(&mut self, group: u32) -> &mut Group {
+        let index = group as usize;
+        while self.groups.len() <= index {
+            self.groups.push(Group { places: 0, locks_max: usize::MAX });
+        }
+        &mut self.groups[index]
+    }
+
+    pub(super) fn set_group(&mut self, key: SessionKey, group: Option<u32>) {
+        let session = self.session_mut(key);
+        let (places, before) = (session.places(), session.group());
+        if group.is_some() || before.is_some() {
+            session.extras_mut().group = group;
+        }
+        if let Some(before) = before {
+            self.groups[before].places -= places;
+        }
+        if let Some(group) = group {
+            self.group(group).places += places;
+        }
+    }
+
+    /// Whether a session may have more places, by its own limit and by that of its group.
+    #[inline(always)]
+    pub(super) fn has_room(&self, key: SessionKey, more: usize, session_locks_max: usize) -> bool {
+        self.session(key).places() + more <= session_locks_max && !self.is_group_full(key, more)
+    }
+
+    /// Panics if a group does not count the places of its sessions.
+    #[cfg(feature = "unstable")]
+    pub(super) fn check_groups(&self) {
+        let mut places = vec![0; self.groups.len()];
+        for (_, session) in self.sessions.iter() {
+            session.group().into_iter().for_each(|group| places[group] += session.places());
+        }
+        let counted: Vec<usize> = self.groups.iter().map(|group| group.places).collect();
+        assert_eq!(places, counted, "a group counts the places of its sessions");
+    }
+
+    /// Whether it is the group that has no room.
+    #[inline(always)]
+    pub(super) fn is_group_full(&self, key: SessionKey, more: usize) -> bool {
+        self.session(key).group().is_some_and(|group| {
+            let group = &self.groups[group];
+            group.places + more > group.locks_max
+        })
+    }
+
     pub(super) fn insert(&mut self, session: Session) -> SessionKey {
         self.sessions.insert(session)
     }
@@ -306,10 +371,19 @@ impl Askers {
     #[inline(always)]
     pub(super) fn count_join(&mut self, asker: Asker, is_wait: bool) -> &mut Party {
         let party = match asker.to_owner() {
-            None => &mut self.sessions.at_mut(asker.0).party,
+            None => {
+                let session = self.sessions.at_mut(asker.0);
+                if let Some(group) = session.group() {
+                    self.groups[group].places += 1;
+                }
+                &mut session.party
+            }
             Some(number) => {
                 let record = &mut self.owners[number as usize];
                 let session = self.sessions.at_mut(record.session);
+                if let Some(group) = session.group() {
+                    self.groups[group].places += 1;
+                }
                 session.of_owners += 1;
                 session.of_owners_waiting += u32::from(is_wait);
                 &mut record.party
@@ -333,10 +407,19 @@ impl Askers {
     #[inline(always)]
     pub(super) fn count_leave(&mut self, asker: Asker, was_wait: bool) -> &mut Party {
         let party = match asker.to_owner() {
-            None => &mut self.sessions.at_mut(asker.0).party,
+            None => {
+                let session = self.sessions.at_mut(asker.0);
+                if let Some(group) = session.group() {
+                    self.groups[group].places -= 1;
+                }
+                &mut session.party
+            }
             Some(number) => {
                 let record = &mut self.owners[number as usize];
                 let session = self.sessions.at_mut(record.session);
+                if let Some(group) = session.group() {
+                    self.groups[group].places -= 1;
+                }
                 session.of_owners -= 1;
                 session.of_owners_waiting -= u32::from(was_wait);
                 &mut record.party

@@ -218,8 +218,8 @@ impl<S: BuildHasher> Engine<S> {
             self.answer(context, refusal(Reason::AlreadyHeld, message, name.as_str()), replies);
             return true;
         }
-        if self.askers.session(context.session).places() + wanted.len() > self.limits.session_locks_max {
-            let refused = (Reason::TooManyLocks, "per-connection lock limit reached");
+        if !self.askers.has_room(context.session, wanted.len(), self.limits.session_locks_max) {
+            let refused = (Reason::TooManyLocks, self.lock_limit(context, wanted.len()));
             self.refuse_many(request, refused, context, replies);
             return true;
         }
@@ -245,7 +245,7 @@ impl<S: BuildHasher> Engine<S> {
         self.stats.on_queue_maxed();
         self.queue.clear();
         if let Some(lock) = full.lock {
-            self.read_queue(lock);
+            self.read_queue(lock, self.askers.session(context.session).connection, replies);
         }
         self.answer(context, Outcome::QueueMaxed { name: name.as_str(), queue: &self.queue }, replies);
         self.tell_wanted_of(wanted, replies);
@@ -409,6 +409,7 @@ impl<S: BuildHasher> Engine<S> {
             return self.answer(context, walk_too_long(first.as_str()), replies);
         }
         self.stats.on_deadlock();
+        self.hide_cycle(context, replies);
         let names = self.take_names(&request.names);
         self.answer(context, Outcome::Deadlock { subject: Subject::Locks(&names), cycle: &self.cycle }, replies);
         self.keep_names(names);

@@ -117,6 +117,7 @@ impl<S: BuildHasher> Engine<S> {
             assert_eq!((places, all_waits), counted, "a session counts those of its owners");
             listed += places;
         }
+        self.askers.check_groups();
         assert_eq!(owners, self.askers.listed_owners(), "every owner who has places is one of a session's");
         assert_eq!(listed, self.table.places().len(), "every place is in an asker's list");
     }

@@ -6,7 +6,7 @@ use super::askers::Asker;
 use super::fit::Kind;
 use super::place::Place;
 use super::table::LockKey;
-use super::{Context, Engine, SessionKey};
+use super::{ConnectionKey, Context, Engine, Replies, SessionKey};
 use crate::time::Moment;
 use crate::wire::listing::{Listing, ListingTooLarge, LockRow, PlaceRow, RowStanding, Written};
 use crate::wire::peer::Peer;
@@ -20,18 +20,21 @@ pub const PAGE_BYTES: usize = 64 << 10;
 
 impl<S: BuildHasher> Engine<S> {
     /// Every lock with its connections, holders first, then the waiters in order.
-    pub(super) fn list_locks(&self) -> Written<Listing> {
+    pub(super) fn list_locks(&self, sees: &impl Fn(&str) -> bool) -> Written<Listing> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
         let taken = self.table.locks().filter(|lock| self.table.places_on(*lock) > 0);
+        let taken = taken.filter(|lock| sees(self.table.name(*lock)));
         listing.object(taken, |listing, lock| listing.lock(self.table.name(lock), self.peers_on(lock)))?;
         Ok(listing)
     }
 
-    /// Every connection that holds or waits for anything, with the names of that.
-    pub(super) fn list_connections(&self) -> Written<Listing> {
+    /// Every connection that holds or waits for anything, with the names of that. Of a connection other than the asker's own
+    /// only what that may be shown.
+    pub(super) fn list_connections(&self, own: SessionKey, sees: &impl Fn(&str) -> bool) -> Written<Listing> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
-        let busy = self.askers.iter().filter(|(_, session)| session.places() > 0);
-        listing.object(busy, |listing, (key, session)| listing.connection(session.peer, self.names_of(key)))?;
+        let names = |key: SessionKey| self.names_of(key).filter(move |name| key == own || sees(name));
+        let busy = self.askers.iter().filter(|(key, _)| names(*key).next().is_some());
+        listing.object(busy, |listing, (key, session)| listing.connection(session.peer, names(key)))?;
         Ok(listing)
     }
 
@@ -50,23 +53,38 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// One lock, if it is not free.
-    pub(super) fn list_one(&self, name: &str, has_detail: bool, now: Moment) -> Written<Listing> {
+    pub(super) fn list_one(
+        &self,
+        name: &str,
+        has_detail: bool,
+        now: Moment,
+        sees: &impl Fn(&str) -> bool,
+    ) -> Written<Listing> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
         let lock = self.table.find(self.table.hash(name), name).filter(|lock| self.is_listed(*lock, has_detail));
-        listing.object(lock.into_iter(), |listing, lock| self.list_lock(listing, lock, has_detail, now))?;
+        let lock = lock.filter(|_| sees(name));
+        listing.object(lock.into_iter(), |listing, lock| self.list_lock(listing, lock, has_detail, now, None))?;
         Ok(listing)
     }
 
     /// Some locks from a slot of the table on, and the slot where to go on if there may be more. A lock keeps its slot
     /// for as long as it exists, so going through all pages finds it exactly once. What a page costs is bounded by the
     /// slots that it looks at and the bytes that it writes.
-    pub(super) fn list_page(&self, page: &Page<'_>, now: Moment) -> Written<(Listing, Option<u32>)> {
+    pub(super) fn list_page(
+        &self,
+        page: &Page<'_>,
+        now: Moment,
+        sees: &impl Fn(&str) -> bool,
+    ) -> Written<(Listing, Option<u32>)> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
         let (locks, end) = self.table.locks_between(page.after, PAGE_SLOTS);
-        let is_meant = |lock: &LockKey| self.table.name(*lock).starts_with(page.prefix.as_ref());
+        let is_meant = |lock: &LockKey| {
+            let name = self.table.name(*lock);
+            name.starts_with(page.prefix.as_ref()) && sees(name)
+        };
         let mut found = locks.filter(is_meant).filter(|lock| self.is_listed(*lock, page.has_detail));
         let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, lock| {
-            self.list_lock(listing, lock, page.has_detail, now)
+            self.list_lock(listing, lock, page.has_detail, now, None)
         })?;
         // The first that found no room, else the first over the limit, else the first slot that was not looked at.
         let next = left.or_else(|| found.next()).map(LockKey::slot).or(end);
@@ -74,7 +92,12 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// The same, of the locks of one owner, or of the whole connection. What a page costs is bounded by what that has.
-    pub(super) fn list_page_of(&self, page: &Page<'_>, context: &Context<'_>) -> Written<(Listing, Option<u32>)> {
+    pub(super) fn list_page_of(
+        &self,
+        page: &Page<'_>,
+        context: &Context<'_>,
+        sees: &impl Fn(&str) -> bool,
+    ) -> Written<(Listing, Option<u32>)> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
         let owner = context.owner.map(|_| self.who(context).asker);
         let all = self.askers.of_session(context.session).filter(|_| owner.is_none());
@@ -87,7 +110,8 @@ impl<S: BuildHasher> Engine<S> {
         locks.dedup();
         let mut found = locks.into_iter();
         let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, lock| {
-            self.list_lock(listing, lock, page.has_detail, context.now)
+            let sees = sees(self.table.name(lock));
+            self.list_lock(listing, lock, page.has_detail, context.now, (!sees).then_some(context.session))
         })?;
         let next = left.or_else(|| found.next()).map(LockKey::slot);
         Ok((listing, next))
@@ -99,13 +123,26 @@ impl<S: BuildHasher> Engine<S> {
             || (has_detail && self.table.special(lock).is_some_and(|special| special.closing.is_some()))
     }
 
-    fn list_lock(&self, listing: &mut Listing, lock: LockKey, has_detail: bool, now: Moment) -> Written {
+    /// Who is on a lock: everybody, or only one session.
+    fn list_lock(
+        &self,
+        listing: &mut Listing,
+        lock: LockKey,
+        has_detail: bool,
+        now: Moment,
+        only: Option<SessionKey>,
+    ) -> Written {
         let name = self.table.name(lock);
+        let connection = only.map(|session| self.askers.session(session).connection);
+        let is_shown = move |place: &Place| {
+            connection.is_none_or(|connection| self.askers.session_of(place.asker).connection == connection)
+        };
+        let on = move || self.table.on(lock).filter(move |(_, place)| is_shown(place));
         if !has_detail {
-            return listing.lock(name, self.peers_on(lock));
+            return listing.lock(name, on().map(|(_, place)| self.askers.session_of(place.asker).peer));
         }
         let rows = |is_holding| {
-            let places = self.table.on(lock).filter(move |(_, place)| place.is_holding() == is_holding);
+            let places = on().filter(move |(_, place)| place.is_holding() == is_holding);
             places.map(move |(_, place)| self.row(place, now))
         };
         let closing = self.table.special(lock).and_then(|special| special.closing);
@@ -117,12 +154,22 @@ impl<S: BuildHasher> Engine<S> {
         listing.lock_in_detail(&row, rows(true), rows(false).take(QUEUE_PEERS_MAX))
     }
 
-    /// Reads who is on a lock, up to the number that a reply shows, into `self.queue`.
-    pub(super) fn read_queue(&mut self, lock: LockKey) {
+    /// Reads who is on a lock, up to the number that a reply shows, into `self.queue`: nobody, if the session may not be
+    /// shown that.
+    pub(super) fn read_queue(&mut self, lock: LockKey, to: ConnectionKey, replies: &impl Replies) {
         let mut queue = std::mem::take(&mut self.queue);
         queue.clear();
-        queue.extend(self.peers_on(lock).take(QUEUE_PEERS_MAX));
+        if replies.may_see(to, self.table.name(lock)) {
+            queue.extend(self.peers_on(lock).take(QUEUE_PEERS_MAX));
+        }
         self.queue = queue;
+    }
+
+    /// A circle goes through locks that the request did not name, so it is shown to those who may see all.
+    pub(super) fn hide_cycle(&mut self, context: &Context<'_>, replies: &impl Replies) {
+        if !replies.may_see_all(self.askers.session(context.session).connection) {
+            self.cycle.clear();
+        }
     }
 
     fn peers_on(&self, lock: LockKey) -> impl Iterator<Item = Peer> {

@@ -92,6 +92,16 @@ pub trait Replies {
         self.push(to, event);
         true
     }
+
+    /// Whether a connection may be told who else is on a lock.
+    fn may_see(&self, _to: ConnectionKey, _name: &str) -> bool {
+        true
+    }
+
+    /// Whether that goes for all locks.
+    fn may_see_all(&self, _to: ConnectionKey) -> bool {
+        true
+    }
 }
 
 /// What comes with a request, whatever it asks for.
@@ -267,6 +277,20 @@ impl<S: BuildHasher> Engine<S> {
         self.askers.insert(Session::new(connection, peer))
     }
 
+    /// Counts the session's holds and waits with those of other sessions in a group from now on, of which there are few. None:
+    /// with nobody's.
+    ///
+    /// # Panics
+    /// If the session has ended.
+    pub fn set_group(&mut self, session: SessionKey, group: Option<u32>) {
+        self.askers.set_group(session, group);
+    }
+
+    /// The holds and waits that the sessions of a group may have together. It may have more already.
+    pub fn set_group_locks_max(&mut self, group: u32, locks_max: usize) {
+        self.askers.group(group).locks_max = locks_max;
+    }
+
     /// What listings show for the session beside the connection's name. An empty text takes it back.
     ///
     /// # Panics
@@ -323,25 +347,25 @@ impl<S: BuildHasher> Engine<S> {
                 self.answer(context, Outcome::ResetSucceeded, replies);
             }
             Operation::Locks => {
-                let listing = self.list_locks();
+                let listing = self.list_locks(&self.sight(context, replies));
                 self.answer(context, listing::outcome(&listing, Outcome::Locks), replies);
             }
             Operation::LocksPage(page) => {
-                let page = self.list_page(page, context.now);
+                let page = self.list_page(page, context.now, &self.sight(context, replies));
                 let outcome = listing::outcome(&page, |(value, next)| Outcome::LocksPage { value, next: *next });
                 self.answer(context, outcome, replies);
             }
             Operation::OneLock { name, has_detail } => {
-                let listing = self.list_one(name.as_str(), *has_detail, context.now);
+                let listing = self.list_one(name.as_str(), *has_detail, context.now, &self.sight(context, replies));
                 let outcome = listing::outcome(&listing, |value| Outcome::LocksPage { value, next: None });
                 self.answer(context, outcome, replies);
             }
             Operation::Connections => {
-                let listing = self.list_connections();
+                let listing = self.list_connections(context.session, &self.sight(context, replies));
                 self.answer(context, listing::outcome(&listing, Outcome::Connections), replies);
             }
             Operation::MyLocksPage(page) => {
-                let page = self.list_page_of(page, context);
+                let page = self.list_page_of(page, context, &self.sight(context, replies));
                 let outcome = listing::outcome(&page, |(value, next)| Outcome::MyLocksPage { value, next: *next });
                 self.answer(context, outcome, replies);
             }
@@ -353,6 +377,13 @@ impl<S: BuildHasher> Engine<S> {
             Operation::KeepAlive => {}
             Operation::Ping => self.answer(context, Outcome::Pong, replies),
         }
+    }
+
+    /// Which locks the asker may be shown.
+    fn sight<'a, R: Replies>(&self, context: &Context<'_>, replies: &'a R) -> impl Fn(&str) -> bool + use<'a, R, S> {
+        let connection = self.askers.session(context.session).connection;
+        let sees_all = replies.may_see_all(connection);
+        move |name| sees_all || replies.may_see(connection, name)
     }
 
     /// Ends a session: its locks pass on, its waits end unanswered.

@@ -157,7 +157,7 @@ impl<S: BuildHasher> Engine<S> {
         let lock = place.lock;
         self.stats.on_timeout();
         self.happen(Happening::Left, lock, Some(place.asker), replies);
-        self.read_queue(lock);
+        self.read_queue(lock, self.askers.session_of(place.asker).connection, replies);
         let outcome = Outcome::TimedOut { subject: Subject::Lock(self.table.name(lock)), queue: Some(&self.queue) };
         self.tell(place.asker, place.extras.as_ref().and_then(|extras| extras.id.get()), outcome, replies);
         self.give_back(place);

@@ -2,6 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::server::Limits;
+
 /// What "unlimited" counts as: more than any kernel gives to one process unless it is told to.
 const UNLIMITED: u64 = 1 << 20;
 
@@ -28,17 +30,25 @@ const OPEN_ANYWAY: u64 = 16;
 /// How many connections to admit by default: the limit on descriptors less a reserve.
 ///
 /// The reserve is for what is open beside them, and above all for the connections above the limit, which are accepted, told so
-/// and closed. Without it they would wait in the backlog without an answer.
-pub fn connections_max_default(limit: u64) -> usize {
+/// and closed. Without it they would wait in the backlog without an answer. `beside` more are set aside for strangers and
+/// admins.
+pub fn connections_max_default(limit: u64, beside: usize) -> usize {
     // If there are few, the reserve takes at most half of them.
     let reserve = (OPEN_ANYWAY + limit / 8).min(128).min(limit / 2);
-    usize::try_from(limit - reserve).unwrap_or(usize::MAX).max(1)
+    let left = usize::try_from(limit - reserve).unwrap_or(usize::MAX);
+    left.saturating_sub(beside).max(1)
 }
 
-/// How many connections there can be, without a reserve.
+/// How many strangers to have by default: no more than a quarter of the descriptors.
+pub fn strangers_max_default(limit: u64) -> usize {
+    let most = Limits::default().strangers_max;
+    usize::try_from(limit / 4).map_or(most, |quarter| quarter.clamp(1, most))
+}
+
+/// How many connections there can be, strangers included, without a reserve.
 pub fn connections_max_possible(limit: u64) -> usize {
     let possible = usize::try_from(limit.saturating_sub(OPEN_ANYWAY)).unwrap_or(usize::MAX);
-    possible.max(connections_max_default(limit))
+    possible.max(connections_max_default(limit, 0))
 }
 
 #[cfg(test)]
@@ -61,7 +71,17 @@ mod tests {
         for (limit, connections) in
             [(0, 1), (1, 1), (16, 8), (40, 20), (512, 432), (1024, 896), (1 << 20, (1 << 20) - 128)]
         {
-            assert_eq!(connections_max_default(limit), connections, "{limit}");
+            assert_eq!(connections_max_default(limit, 0), connections, "{limit}");
+        }
+    }
+
+    #[test]
+    fn descriptors_are_set_aside_for_strangers() {
+        for (limit, strangers, connections) in
+            [(0, 1, 1), (16, 4, 4), (1024, 256, 640), (1 << 16, 1000, (1 << 16) - 1128)]
+        {
+            assert_eq!(strangers_max_default(limit), strangers, "{limit}");
+            assert_eq!(connections_max_default(limit, strangers), connections, "{limit}");
         }
     }
 }

@@ -50,11 +50,17 @@ impl Manager {
         }
     }
 
-    /// A reload begins; [`Manager::ready`] says that it is done.
+    /// A reload begins; [`Manager::reloaded`] says that it is done.
     pub(super) fn reloading(&self) {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+    }
+
+    /// A reload is over. After one that was refused nothing has changed.
+    pub(super) fn reloaded(&self, address: &str, is_done: bool) {
+        let refused = if is_done { "" } else { "; the last reload was refused, see the log" };
+        self.tell(&format!("READY=1\nSTATUS=listening on {}{refused}", address.escape_debug()));
     }
 
     /// The end has begun.

@@ -1,4 +1,4 @@
-//! The edge to the system: the poll, the listener, signals and the only clock. It moves events to the server and decides
+//! The edge to the system: the poll, the listeners, signals and the only clock. It moves events to the server and decides
 //! nothing that a test over memory sockets would miss.
 
 mod alarm;
@@ -7,13 +7,21 @@ pub mod descriptors;
 mod directory;
 mod error;
 mod listen;
+mod listeners;
 mod manager;
+mod protection;
 mod signals;
 mod silence;
 mod socket;
 #[cfg(test)]
 mod tests;
+#[cfg(not(feature = "unstable"))]
+mod tls;
+#[cfg(feature = "unstable")]
+#[doc(hidden)]
+pub mod tls;
 mod tokens;
+mod users;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
@@ -23,20 +31,25 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-pub use self::error::RunError;
+pub use self::error::{ReloadError, RunError};
 pub use self::listen::{BindError, Listen, TcpOptions};
+pub use self::tls::{ClientAuth, TlsError, TlsOptions};
 pub use self::tokens::TokensError;
-pub use crate::server::Limits;
+pub use self::users::UsersError;
+pub use crate::server::{ADMIN_PLACES, BadUsers, Limits};
 
+#[cfg(feature = "cli")]
 pub(crate) use self::listen::Listener;
 pub(crate) use self::socket::Socket;
 
 use self::alarm::Alarm;
+use self::listeners::Listeners;
 use self::manager::Manager;
+use self::protection::Protection;
 use self::signals::Signals;
 use self::tokens::{TokenSource, Tokens};
 use crate::engine::{ConnectionKey, Stats};
-use crate::server::{Readiness, Server};
+use crate::server::{Access, LOG_TARGET, Readiness, Server};
 use crate::slots::Key;
 use crate::time::{Moment, Span};
 
@@ -44,41 +57,80 @@ use crate::time::{Moment, Span};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where to listen.
-    pub listen: Listen,
+    /// Where to listen: in one place at least.
+    pub listen: Vec<Listen>,
+    /// The file of users. None: everybody may lock everything.
+    pub users: Option<PathBuf>,
+    /// Whether other machines may reach listeners where anybody can lock something. Without it such a listener is refused.
+    pub is_open: bool,
+    /// Whether other machines may reach listeners without TLS where clients can send secrets. Without it such a listener is
+    /// refused.
+    pub has_plain_secrets: bool,
     /// How TCP sockets are set up.
     pub tcp: TcpOptions,
     /// What clients may use.
     pub limits: Limits,
-    /// Connections accepted in one turn.
+    /// Connections accepted in one turn at each listener.
     pub turn_accepts_max: usize,
     /// Whether to log a line of statistics every five seconds.
     pub stats: bool,
     /// The directory of the file that tokens are reserved in, which must exist. None: they come from the clock, and can
     /// repeat if it is set back before a restart.
     pub state_dir: Option<PathBuf>,
+    /// The certificate and key for listeners with TLS.
+    pub tls: Option<TlsOptions>,
 }
 
 impl Config {
-    /// The defaults of the command line. The limit on connections is the one exception: a process that may not have that
+    /// One listener, and the defaults of the command line. The limit on connections is the one exception: a process that may not have that
     /// many descriptors needs a lower one, see [`descriptors`].
     pub fn new(listen: Listen) -> Self {
         let (tcp, limits) = (TcpOptions::default(), Limits::default());
-        Config { listen, tcp, limits, turn_accepts_max: TURN_ACCEPTS_MAX, stats: false, state_dir: None }
+        Config {
+            listen: vec![listen],
+            users: None,
+            is_open: false,
+            has_plain_secrets: false,
+            tcp,
+            limits,
+            turn_accepts_max: TURN_ACCEPTS_MAX,
+            stats: false,
+            state_dir: None,
+            tls: None,
+        }
+    }
+
+    /// Whether sockets that are passed need a name that says what they are for.
+    fn must_be_named(&self) -> bool {
+        self.users.is_some() || self.tls.is_some()
+    }
+
+    /// Fails if something in it contradicts the rest.
+    fn check(&self) -> Result<(), BindError> {
+        match self.users.is_some() && self.limits.kick_from_anywhere {
+            true => Err(BindError::KickFromAnywhere),
+            false => Ok(()),
+        }
+    }
+
+    /// Reads the users. Without a file there are none.
+    fn access(&self) -> Result<Access, UsersError> {
+        self.users.as_deref().map_or_else(|| Ok(Access::default()), users::read)
     }
 }
 
-/// Connections accepted in one turn, unless the configuration says otherwise.
+/// Connections accepted in one turn at each listener, unless the configuration says otherwise.
 pub(crate) const TURN_ACCEPTS_MAX: usize = 64;
 
 /// How often statistics are logged.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Connections' tokens are their keys, which never come near these: there are no 2^32 - 1 slots.
-const LISTENER: Token = Token(usize::MAX);
-const SIGNALS: Token = Token(usize::MAX - 1);
-const ALARM: Token = Token(usize::MAX - 2);
-const TOKENS: Token = Token(usize::MAX - 3);
+const SIGNALS: Token = Token(usize::MAX);
+const ALARM: Token = Token(usize::MAX - 1);
+const TOKENS: Token = Token(usize::MAX - 2);
+/// The others are below it.
+const FIRST_LISTENER: Token = Token(usize::MAX - 3);
 
 // A key is 64 bits and travels through a token.
 const _: () = assert!(usize::BITS >= 64, "Officer needs a 64-bit system");
@@ -87,17 +139,24 @@ const _: () = assert!(usize::BITS >= 64, "Officer needs a 64-bit system");
 /// 1,024 the longest turn while 15,000 connections end takes a third longer than with these.
 const EVENTS_MAX: usize = 256;
 
-/// After descriptors ran out, accepting is tried again after this time, or when a connection ends.
-const ACCEPT_RETRY: Duration = Duration::from_millis(500);
-
 /// How long replies that are already decided may take to be written at the end.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
+
+/// What happens at SIGHUP.
+#[derive(Clone, Copy, Debug)]
+pub enum Reload<'a> {
+    /// Nothing is read yet.
+    Begins,
+    /// Everything was read and is used from now on; or nothing has changed, for this reason.
+    Over(Option<&'a ReloadError>),
+}
 
 /// A server that listens.
 #[derive(Debug)]
 pub struct Net {
     poll: Poll,
-    listener: Listener,
+    listeners: Listeners,
+    protection: Protection,
     signals: Signals,
     alarm: Alarm,
     manager: Manager,
@@ -106,9 +165,9 @@ pub struct Net {
     start: Instant,
     /// The time of the last turn.
     last_turn: Moment,
-    turn_accepts_max: usize,
-    accepting: Accepting,
     stats: Option<StatsLine>,
+    /// As it was at the start, for reloads.
+    config: Config,
 }
 
 /// What is known of a poll that has returned, but for its events.
@@ -120,20 +179,8 @@ struct Polled {
     is_interrupted: bool,
 }
 
-/// Whether there may be connections to accept. The poll announces only that some have come, once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Accepting {
-    /// All were accepted; the poll announces the next.
-    Idle,
-    /// More may be waiting.
-    Pending,
-    /// More are waiting, but there were no descriptors for them. It is tried again at this time, or with fewer
-    /// connections than this.
-    OutOfDescriptors { retry_at: Moment, connections: usize },
-}
-
 impl Net {
-    /// Binds the address and starts to listen, or takes the socket that a service manager has passed to this process.
+    /// Binds the addresses and starts to listen, or takes the sockets that a service manager has passed to this process.
     /// Clients can connect from here on; they are served by [`Net::run`].
     ///
     /// # Errors
@@ -148,13 +195,14 @@ impl Net {
         open_source: impl FnOnce(Option<&Path>) -> Result<Box<dyn TokenSource>, TokensError>,
         tokens_left_min: u64,
     ) -> Result<Self, BindError> {
-        let mut listener = match Listener::passed(&config.tcp)? {
-            Some(passed) => passed,
-            None => Listener::bind(&config.listen, &config.tcp)?,
-        };
-        let limits = Limits { own_ip: listener.ip(), silent_after: Some(config.tcp.silent_after()), ..config.limits };
+        config.check()?;
+        let access = config.access()?;
+        let protection = Protection::of(&config, &access);
+        let mut listeners = Listeners::bind(&config)?;
+        protection.check(listeners.places())?;
+        let limits = Limits { silent_after: Some(config.tcp.silent_after()), ..config.limits.clone() };
         let poll = Poll::new()?;
-        poll.registry().register(listener.source(), LISTENER, Interest::READABLE)?;
+        listeners.register(poll.registry())?;
         let mut signals = Signals::listen()?;
         poll.registry().register(signals.source(), SIGNALS, Interest::READABLE)?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
@@ -162,50 +210,67 @@ impl Net {
         let source = open_source(config.state_dir.as_deref())?;
         let waker = Waker::new(poll.registry(), TOKENS)?;
         let (tokens, block) = Tokens::begin(source, waker, tokens_left_min)?;
+        let mut server = Server::new(limits, block);
+        server.set_access(access);
         Ok(Net {
             poll,
-            listener,
+            listeners,
+            protection,
             signals,
             alarm,
             manager: Manager::of_environment(),
             tokens,
-            server: Server::new(limits, block),
+            server,
             start: Instant::now(),
             last_turn: Moment::START,
-            turn_accepts_max: config.turn_accepts_max,
-            accepting: Accepting::Pending,
             stats: config.stats.then(StatsLine::default),
+            config,
         })
     }
 
     /// Fails as [`Net::bind`] would, as far as that can be told while the server that this one replaces still runs. That
-    /// one listens on `old_address`, if it is known.
+    /// one listens on `old` addresses, if they are known, without their schemes.
     #[cfg(feature = "cli")]
-    pub(crate) fn check(config: &Config, old_address: Option<&str>) -> Result<(), BindError> {
+    pub(crate) fn check(config: &Config, old: Option<&[String]>) -> Result<(), BindError> {
         if let Some(directory) = &config.state_dir {
             tokens::check(directory)?;
         }
-        Listener::check(&config.listen, &config.tcp, old_address)
+        config.check()?;
+        let protection = Protection::of(config, &config.access()?);
+        protection.check(Listeners::check(config, old)?.into_iter())
     }
 
-    /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket.
-    pub fn address(&self) -> String {
-        self.listener.address()
+    /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket. Listeners
+    /// beside others, and those that clients reach by TLS, have URLs: `tls://ip:port`, `unix:path`.
+    pub fn addresses(&self) -> Vec<String> {
+        let places: Vec<_> = self.listeners.places().collect();
+        match places.as_slice() {
+            [place] if place.is_plain() => vec![place.address()],
+            places => places.iter().map(ToString::to_string).collect(),
+        }
     }
 
-    /// Whether only programs on this machine can connect.
-    pub fn is_loopback(&self) -> bool {
-        self.listener.is_loopback()
+    /// Those of its addresses where anybody on other machines can take locks, as URLs.
+    #[cfg(feature = "cli")]
+    pub(crate) fn open_addresses(&self) -> Vec<String> {
+        let places = self.listeners.places().filter(|place| self.protection.is_open_to_all_at(place));
+        places.map(|place| place.to_string()).collect()
     }
 
-    /// Serves clients until SIGTERM or SIGINT, or until `on_hangup`, which is called at each SIGHUP, breaks. A service
-    /// manager that started this process is told that it is ready, that it is alive, and when it ends.
+    /// Whether a reload does something.
+    pub fn has_something_to_reload(&self) -> bool {
+        self.config.users.is_some() || self.config.tls.is_some()
+    }
+
+    /// Serves clients until SIGTERM or SIGINT, or until `on_reload` breaks, which is called when a reload begins, at SIGHUP,
+    /// and when it is over. A service manager that started this process is told that it is ready, that it is alive, and when
+    /// it ends.
     ///
     /// # Errors
     /// [`RunError`], after which all locks are free.
-    pub fn run(&mut self, mut on_hangup: impl FnMut() -> ControlFlow<()>) -> Result<(), RunError> {
+    pub fn run(&mut self, mut on_reload: impl FnMut(Reload<'_>) -> ControlFlow<()>) -> Result<(), RunError> {
         self.tokens.log_source();
-        self.manager.ready(&self.address());
+        self.manager.ready(&self.addresses().join(", "));
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             let polled = self.wait(&mut events)?;
@@ -215,13 +280,11 @@ impl Net {
             for event in &events {
                 reported += 1;
                 match event.token() {
-                    LISTENER if self.accepting == Accepting::Idle => self.accepting = Accepting::Pending,
-                    // Tried again at its own time: newcomers wait after those that found no room.
-                    LISTENER => {}
-                    SIGNALS => is_told_to_end |= self.take_signals(&mut on_hangup).is_break(),
+                    SIGNALS => is_told_to_end |= self.take_signals(&mut on_reload).is_break(),
                     ALARM => self.alarm.went_off(),
                     // The end of the turn has a look.
                     TOKENS => {}
+                    token if self.listeners.has(token) => self.listeners.announced(token),
                     token => self.server.ready(connection_key(token), readiness(event)),
                 }
             }
@@ -230,7 +293,8 @@ impl Net {
             }
             // With as many events as there is room for, others may be left.
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
-            self.accept(now);
+            self.listeners.begin_turn();
+            self.listeners.accept(&mut self.server, self.poll.registry(), self.config.turn_accepts_max, now);
             self.server.turn(now);
             self.server.ended(self.now());
             if self.server.wants_tokens()
@@ -252,14 +316,7 @@ impl Net {
 
     /// Sleeps until something happens, or something is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<Polled> {
-        let accept_at = match self.accepting {
-            Accepting::Idle => None,
-            Accepting::Pending => Some(Moment::START),
-            Accepting::OutOfDescriptors { connections, .. } if self.server.connections() < connections => {
-                Some(Moment::START)
-            }
-            Accepting::OutOfDescriptors { retry_at, .. } => Some(retry_at),
-        };
+        let accept_at = self.listeners.due(self.server.sockets());
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
         let next = [accept_at, stats_at, self.manager.due(), self.tokens.due()]
             .into_iter()
@@ -288,60 +345,6 @@ impl Net {
         Ok(Polled { begun, is_interrupted })
     }
 
-    /// Accepts those that have come, up to the budget of a turn.
-    fn accept(&mut self, now: Moment) {
-        match self.accepting {
-            Accepting::Idle => return,
-            Accepting::OutOfDescriptors { retry_at, connections }
-                if now < retry_at && self.server.connections() >= connections =>
-            {
-                return;
-            }
-            Accepting::Pending | Accepting::OutOfDescriptors { .. } => {}
-        }
-        for _ in 0..self.turn_accepts_max {
-            match self.listener.accept() {
-                Ok((socket, peer)) => {
-                    if let Some(key) = self.server.accept(socket, peer, now) {
-                        self.register(key);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.accepting = Accepting::Idle;
-                    return;
-                }
-                // The peer was gone before it was accepted, or a signal came; the next one may be there all the same.
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    if !matches!(self.accepting, Accepting::OutOfDescriptors { .. }) {
-                        log::error!(
-                            "cannot accept more connections: {error}; trying again when one ends and every {ACCEPT_RETRY:?}"
-                        );
-                    }
-                    self.accepting = Accepting::OutOfDescriptors {
-                        retry_at: now.after(ACCEPT_RETRY.into()),
-                        connections: self.server.connections(),
-                    };
-                    return;
-                }
-            }
-        }
-        // Stays in its state if descriptors had run out: one success does not make the next failure worth a line.
-        if self.accepting == Accepting::Idle {
-            self.accepting = Accepting::Pending;
-        }
-    }
-
-    fn register(&mut self, key: ConnectionKey) {
-        let token = Token(usize::try_from(key.to_bits()).expect("64 bits, as asserted above"));
-        let socket = self.server.socket_mut(key).expect("it was just accepted");
-        // Both at once and for good: edges cost nothing while nothing changes, and changing interests costs a call.
-        let interests = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(socket.source(), token, interests) {
-            self.server.fail(key, error);
-        }
-    }
-
     /// Has the next block of tokens reserved, and takes it when it is.
     fn renew_tokens(&mut self, now: Moment) -> Result<(), RunError> {
         let block = self.tokens.renew(self.server.tokens_left(), now)?;
@@ -350,17 +353,58 @@ impl Net {
     }
 
     /// Breaks when a signal came that asks us to end.
-    fn take_signals(&mut self, on_hangup: &mut impl FnMut() -> ControlFlow<()>) -> ControlFlow<()> {
+    fn take_signals(&mut self, on_reload: &mut impl FnMut(Reload<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
         let asked = self.signals.take();
         if asked.end {
             return ControlFlow::Break(());
         }
         if asked.hangup {
             self.manager.reloading();
-            on_hangup()?;
-            self.manager.ready(&self.address());
+            on_reload(Reload::Begins)?;
+            let result = self.reload();
+            on_reload(Reload::Over(result.as_ref().err()))?;
+            self.manager.reloaded(&self.addresses().join(", "), result.is_ok());
         }
         ControlFlow::Continue(())
+    }
+
+    /// Reads again what can be read again. After an error everything is as before.
+    fn reload(&mut self) -> Result<(), ReloadError> {
+        if !self.has_something_to_reload() {
+            return Ok(());
+        }
+        let reloaded = self.reload_files();
+        match &reloaded {
+            Ok(done) => log::info!(target: LOG_TARGET, "reloaded: {done}"),
+            Err(error) => log::error!(target: LOG_TARGET, "not reloaded, the server goes on as before: {error}"),
+        }
+        reloaded.map(|_| ())
+    }
+
+    /// Nothing is changed unless all files are good. Returns what was reloaded.
+    fn reload_files(&mut self) -> Result<String, ReloadError> {
+        let access = self.config.access()?;
+        let protection = Protection::of(&self.config, &access);
+        protection.check(self.listeners.places())?;
+        let tls = self.config.tls.as_ref().map(TlsOptions::load).transpose().map_err(ReloadError::Tls)?;
+        let mut done = Vec::new();
+        if access.has_users() {
+            done.push(format!("{} users", access.users()));
+            self.server.set_access(access);
+        }
+        self.protection = protection;
+        if let Some(tls) = tls {
+            tls.warnings().iter().for_each(|warning| log::warn!(target: LOG_TARGET, "{warning}"));
+            self.listeners.set_tls(tls);
+            done.push("the certificate and key for TLS".to_owned());
+        }
+        Ok(done.join(", "))
+    }
+
+    /// What an operator should know about the certificate and key for TLS, each a line.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tls_warnings(&self) -> Vec<String> {
+        self.listeners.tls().map(|tls| tls.warnings().to_vec()).unwrap_or_default()
     }
 
     /// Writes what is decided, as far as the peers read it in time. Clients that are not yet accepted find the port closed.
@@ -372,9 +416,13 @@ impl Net {
         self.server.turn(self.now());
         while self.server.unsent() > 0 && Instant::now() < until {
             self.poll(events, Some(Duration::from_millis(10)))?;
-            for event in events.iter().filter(|event| ![LISTENER, SIGNALS, ALARM, TOKENS].contains(&event.token())) {
-                self.server.ready(connection_key(event.token()), readiness(event));
+            for event in events.iter() {
+                let token = event.token();
+                if ![SIGNALS, ALARM, TOKENS].contains(&token) && !self.listeners.has(token) {
+                    self.server.ready(connection_key(token), readiness(event));
+                }
             }
+            self.listeners.begin_turn();
             self.server.turn(self.now());
         }
         Ok(())
@@ -393,11 +441,6 @@ fn readiness(event: &Event) -> Readiness {
         is_writable: event.is_writable() || event.is_write_closed() || is_error,
         is_read_closed: event.is_read_closed(),
     }
-}
-
-/// Whether an error of accept is about the one connection only, so that the next can be tried.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
 }
 
 /// Now, on the clock that began at the server's start.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use mio::event::Source;
 use mio::net::TcpStream;
 
-use super::listen::TcpOptions;
+use super::listen::{Inherited, TcpOptions};
 
 /// A TCP connection that knows its limits on silence.
 ///
@@ -19,15 +20,20 @@ use super::listen::TcpOptions;
 pub(crate) struct TcpSocket {
     stream: TcpStream,
     /// None: a connection that was not accepted by a listener.
-    options: Option<Arc<TcpOptions>>,
+    inherited: Option<Arc<Inherited>>,
     /// The last write found no room, and no write since has been taken whole.
     is_blocked: bool,
 }
 
 impl TcpSocket {
     /// An accepted connection. The options are already set on it.
-    pub(super) fn accepted(stream: TcpStream, options: Arc<TcpOptions>) -> Self {
-        TcpSocket { stream, options: Some(options), is_blocked: false }
+    pub(super) fn accepted(stream: TcpStream, inherited: Arc<Inherited>) -> Self {
+        TcpSocket { stream, inherited: Some(inherited), is_blocked: false }
+    }
+
+    /// The address of this machine that its listener listens on, if that is one.
+    pub(super) fn inherited_ip(&self) -> Option<IpAddr> {
+        self.inherited.as_ref()?.own_ip
     }
 
     /// The connection itself.
@@ -46,7 +52,9 @@ impl TcpSocket {
         }
         self.is_blocked = is_blocked;
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        if let Some(options) = self.options.as_ref().filter(|options| options.user_timeout.is_none()) {
+        if let Some(Inherited { options, .. }) = self.inherited.as_deref()
+            && options.user_timeout.is_none()
+        {
             let timeout = (!is_blocked).then(|| options.user_timeout_in_force());
             // A failure leaves the limit as it was; the next read or write reports what is wrong with the socket.
             let _ = socket2::SockRef::from(&self.stream).set_tcp_user_timeout(timeout);
@@ -57,9 +65,9 @@ impl TcpSocket {
     fn explain(&self, error: io::Error) -> io::Error {
         let is_silence =
             matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable);
-        match &self.options {
-            Some(options) if is_silence => {
-                io::Error::new(error.kind(), Silence { options: Arc::clone(options), error })
+        match &self.inherited {
+            Some(inherited) if is_silence => {
+                io::Error::new(error.kind(), Silence { inherited: Arc::clone(inherited), error })
             }
             _ => error,
         }
@@ -68,7 +76,7 @@ impl TcpSocket {
 
 impl From<TcpStream> for TcpSocket {
     fn from(stream: TcpStream) -> Self {
-        TcpSocket { stream, options: None, is_blocked: false }
+        TcpSocket { stream, inherited: None, is_blocked: false }
     }
 }
 
@@ -104,15 +112,15 @@ impl Write for TcpSocket {
 /// The system gave the peer up.
 #[derive(Debug)]
 struct Silence {
-    options: Arc<TcpOptions>,
+    inherited: Arc<Inherited>,
     error: io::Error,
 }
 
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TcpOptions { keepalive_idle: idle, keepalive_interval: interval, keepalive_probes: probes, .. } =
-            &*self.options;
-        match self.options.user_timeout {
+            &self.inherited.options;
+        match self.inherited.options.user_timeout {
             Some(timeout) if !timeout.is_zero() => {
                 write!(f, "the peer acknowledged nothing within {timeout:?} (--user-timeout-seconds)")?;
             }
@@ -120,7 +128,7 @@ impl fmt::Display for Silence {
                 f,
                 "the peer did not answer within {:?} (--keepalive-*: {idle:?} of silence, then {probes} probes, \
                  {interval:?} apart)",
-                self.options.silent_after(),
+                self.inherited.options.silent_after(),
             )?,
         }
         write!(f, ": {}", self.error)

@@ -1,12 +1,14 @@
-//! An accepted connection, of either kind.
+//! An accepted connection, of any kind.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 
 use mio::event::Source;
 use mio::net::UnixStream;
 
 use super::silence::TcpSocket;
+use super::tls::TlsSocket;
+use crate::server::{Credentials, Handshake};
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub(crate) enum Socket {
     Tcp(TcpSocket),
     /// Over a UNIX socket.
     Unix(UnixStream),
+    /// Over TLS. Out of line, so that the others are small.
+    Tls(Box<TlsSocket<TcpSocket>>),
 }
 
 impl Socket {
@@ -23,24 +27,89 @@ impl Socket {
         match self {
             Socket::Tcp(socket) => socket.source(),
             Socket::Unix(stream) => stream,
+            Socket::Tls(socket) => socket.raw_mut().source(),
         }
+    }
+}
+
+impl crate::server::Socket for TcpSocket {
+    fn close_write(&mut self) -> io::Result<()> {
+        self.stream().shutdown(Shutdown::Write)
+    }
+
+    fn own_ip(&self) -> Option<IpAddr> {
+        self.inherited_ip()
     }
 }
 
 impl crate::server::Socket for Socket {
     fn close_write(&mut self) -> io::Result<()> {
         match self {
-            Socket::Tcp(socket) => socket.stream().shutdown(Shutdown::Write),
+            Socket::Tcp(socket) => socket.close_write(),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Tls(socket) => socket.close_write(),
         }
     }
+
+    fn has_handshake(&self) -> bool {
+        matches!(self, Socket::Tls(_))
+    }
+
+    fn handshake(&mut self) -> io::Result<Handshake> {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => Ok(Handshake::Done),
+            Socket::Tls(socket) => socket.handshake(),
+        }
+    }
+
+    fn credentials(&self) -> Credentials {
+        match self {
+            Socket::Tcp(_) => Credentials::default(),
+            Socket::Unix(stream) => peer_of(stream),
+            Socket::Tls(socket) => socket.credentials(),
+        }
+    }
+
+    fn is_drained_by_short_read(&self) -> bool {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => true,
+            Socket::Tls(socket) => socket.is_drained_by_short_read(),
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => 0,
+            Socket::Tls(socket) => socket.unsent(),
+        }
+    }
+
+    fn own_ip(&self) -> Option<IpAddr> {
+        match self {
+            Socket::Tcp(socket) => socket.own_ip(),
+            Socket::Unix(_) => None,
+            Socket::Tls(socket) => socket.own_ip(),
+        }
+    }
+}
+
+/// Whose process has connected, as the system says. Nobody's, where it can't tell.
+fn peer_of(stream: &UnixStream) -> Credentials {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Ok(peer) = rustix::net::sockopt::socket_peercred(stream) {
+        let (uid, gid) = (Some(peer.uid.as_raw()), Some(peer.gid.as_raw()));
+        return Credentials { uid, gid, ..Credentials::default() };
+    }
+    let _ = stream;
+    Credentials::default()
 }
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Socket::Tcp(stream) => stream.read(buffer),
+            Socket::Tcp(socket) => socket.read(buffer),
             Socket::Unix(stream) => stream.read(buffer),
+            Socket::Tls(socket) => socket.read(buffer),
         }
     }
 }
@@ -48,8 +117,9 @@ impl Read for Socket {
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Socket::Tcp(stream) => stream.write(bytes),
+            Socket::Tcp(socket) => socket.write(bytes),
             Socket::Unix(stream) => stream.write(bytes),
+            Socket::Tls(socket) => socket.write(bytes),
         }
     }
 

@@ -35,8 +35,8 @@ impl World {
         let config = Config::new(Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 });
         let mut net = Net::bind_with(config, |_| Ok(Box::new(told)), LEFT_MIN).unwrap();
         asked.try_recv().expect("the first block is there before anybody can have a token of it");
-        let address = net.address();
-        let server = thread::spawn(move || net.run(|| ControlFlow::Break(())));
+        let address = net.addresses().remove(0);
+        let server = thread::spawn(move || net.run(|_| ControlFlow::Break(())));
         World { source, asked, client: connect(&address), address, server }
     }
 

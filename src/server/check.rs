@@ -1,7 +1,10 @@
 //! What always holds in the server between turns, checked as a whole.
 
+use std::collections::HashMap;
+
 use super::connection::Phase;
 use super::connections::Connections;
+use super::strangers::Address;
 use super::{Server, Socket};
 use crate::engine::ConnectionKey;
 
@@ -14,7 +17,19 @@ impl<S: Socket> Server<S> {
         self.engine.check_all();
         self.connections.check_all();
         self.check_sessions();
+        self.check_roles();
         assert!(self.spare.is_empty(), "the spare list is only memory");
+    }
+
+    fn check_roles(&self) {
+        self.connections.roles.check(|role| {
+            let connections = self.connections.iter().filter(|(_, connection)| connection.role == Some(role)).count();
+            (connections, self.sessions.iter().filter(|(_, record)| record.role == role).count())
+        });
+        for (_, connection) in self.connections.iter() {
+            let is_restricted = connection.role.is_some_and(|role| self.connections.roles.is_restricted(role));
+            assert_eq!(is_restricted, connection.flags.is_restricted, "a connection knows whether it is restricted");
+        }
     }
 
     fn check_sessions(&self) {
@@ -88,5 +103,21 @@ impl<S: Socket> Connections<S> {
         assert_eq!(unsent, self.unsent, "the sum of what is unsent");
         assert_eq!(armed, self.deadlines.len(), "every deadline has its connection");
         assert_eq!(turned_away, self.turned_away, "the number of those turned away");
+        self.check_strangers();
+    }
+
+    fn check_strangers(&self) {
+        let strangers =
+            self.slots.iter().filter(|(_, connection)| connection.role.is_none() && !connection.flags.is_turned_away);
+        self.strangers.check(strangers.map(|(key, connection)| (Address::of(connection.peer), connection.seat(key))));
+        assert!(self.strangers.len() <= self.limits.strangers_max, "the limit on strangers is kept");
+        let with_role = self.slots.iter().filter(|(_, connection)| connection.role.is_some()).count();
+        assert_eq!(with_role, self.with_role, "the number of those who have a role");
+        let mut addresses: HashMap<Address, usize> = HashMap::new();
+        if self.limits.address_connections_max.is_some() {
+            let all = self.slots.iter().map(|(_, connection)| Address::of(connection.peer));
+            all.for_each(|address| *addresses.entry(address).or_default() += 1);
+        }
+        assert_eq!(addresses, self.addresses, "the connections of each address");
     }
 }

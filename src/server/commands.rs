@@ -1,5 +1,7 @@
 //! The commands that are about other connections, or name them.
 
+use std::cell::Cell;
+
 use super::connection::Connection;
 use super::connections::Connections;
 use super::farewell::Why;
@@ -10,11 +12,15 @@ use crate::wire::listing::{ConnectionRow, Listing, ListingTooLarge, Written};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
 use crate::wire::request::{ConnectionsPage, Revocation, Transfer};
+use crate::wire::transcript::Escaped;
 
 /// Names in one row of a page: the locks of one connection alone could fill several pages.
 const ROW_NAMES_MAX: usize = 1000;
 /// Where the sessions without a connection begin in the pages of `connections`. There are always fewer connections than that.
 const FIRST_SESSION: u32 = 1 << 31;
+
+/// Holds and waits that a page for somebody who may not see everything looks at, but for those of the first connection.
+const PAGE_PLACES: usize = 50_000;
 
 /// What has a row in the pages of `connections`.
 enum Named<'a, S> {
@@ -23,27 +29,49 @@ enum Named<'a, S> {
     Session(&'a Record),
 }
 
+impl<S> Named<'_, S> {
+    fn session(&self) -> Option<SessionKey> {
+        match self {
+            Named::Connection(connection) => connection.session,
+            Named::Session(record) => Some(record.session),
+        }
+    }
+}
+
+/// What is shown to whom.
+struct Sight {
+    asker: ConnectionKey,
+    sees_all: bool,
+}
+
 impl<S: Socket> Server<S> {
     /// Ends holds of others.
     pub(super) fn revoke(&mut self, key: ConnectionKey, request: &Revocation<'_>, context: &Context<'_>) {
         let name = request.name.as_str();
-        let by = self.connections.known(key).peer;
-        if let Some(message) = self.refuse_to_end("revoke", by) {
+        if self.lacks_admin(key) {
+            return self.refuse_without_admin(key, "revoke", context);
+        }
+        if let Some(message) = self.refuse_to_end("revoke", key) {
             let (message, subject) = (message.into(), Some(Subject::Lock(name)));
             return self.answer(key, Outcome::Error { reason: Reason::NotAllowed, message, subject }, context);
         }
+        let by = self.connections.known(key).peer;
+        self.note_access(format_args!("{by} revokes {}", Escaped(name.as_bytes())));
         let connection = request.connection.as_ref().map(|name| name.parse().ok());
         self.engine.revoke(request, connection, context, &mut self.connections);
     }
 
     /// Why a connection may not end others, or what they hold.
-    fn refuse_to_end(&self, command: &str, by: Peer) -> Option<String> {
-        let limits = &self.connections.limits;
-        if by.is_local(limits.own_ip) || limits.kick_from_anywhere {
+    fn refuse_to_end(&mut self, command: &str, key: ConnectionKey) -> Option<String> {
+        let connection = self.connections.known(key);
+        let (by, own_ip) = (connection.peer, connection.socket.own_ip());
+        // With users, the right of an admin decides.
+        let has_users = self.connections.roles.has_users();
+        if has_users || by.is_local(own_ip) || self.connections.limits.kick_from_anywhere {
             return None;
         }
         // Another address of the server's own machine is no proof of being there: it may be routed.
-        let from = limits.own_ip.map_or("127.0.0.1 or [::1]".to_owned(), |ip| ip.to_string());
+        let from = own_ip.map_or("127.0.0.1 or [::1]".to_owned(), |ip| ip.to_string());
         Some(format!(
             "{command} is only allowed from the server's own machine, by a connection that comes from {from}; \
              this one comes from {by}"
@@ -54,17 +82,21 @@ impl<S: Socket> Server<S> {
     /// answer and asks next finds them so.
     pub(super) fn kick(&mut self, key: ConnectionKey, name: &str, context: &Context<'_>) {
         let by = self.connections.known(key).peer;
-        if let Some(message) = self.refuse_to_end("kick", by) {
+        if self.lacks_admin(key) {
+            return self.refuse_without_admin(key, "kick", context);
+        }
+        if let Some(message) = self.refuse_to_end("kick", key) {
             let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), subject: None };
             return self.answer(key, outcome, context);
         }
+        self.note_access(format_args!("{by} kicks {}", Escaped(name.as_bytes())));
         let named = name.parse().ok();
         let record = named.and_then(|name| self.sessions.with_name(name));
         let connection_of = |record| self.sessions.get(record).connection;
         let kicked = record.map_or_else(|| named.and_then(|peer| self.connections.find(peer)), connection_of);
         // Who kicks itself is told so first; nothing is sent to it any more after that.
         if kicked == Some(key) {
-            self.answer(key, Outcome::Kicked, context);
+            self.answer(key, Outcome::Kicked { count: None }, context);
         }
         let text = Disconnect::Kicked { by }.to_string();
         match (kicked, record) {
@@ -76,7 +108,7 @@ impl<S: Socket> Server<S> {
             (None, None) => return self.answer(key, Outcome::KickFailed, context),
         }
         if kicked != Some(key) {
-            self.answer(key, Outcome::Kicked, context);
+            self.answer(key, Outcome::Kicked { count: None }, context);
         }
     }
 
@@ -89,7 +121,7 @@ impl<S: Socket> Server<S> {
     /// Some connections from a slot on, and the slot where to go on if there may be more. What a page costs is bounded by
     /// the slots that it looks at and the bytes that it writes.
     pub(super) fn list_connections(&mut self, key: ConnectionKey, page: ConnectionsPage, context: &Context<'_>) {
-        let written = self.write_connections(page);
+        let written = self.write_connections(key, page);
         let outcome = match &written {
             Ok((value, next)) => Outcome::ConnectionsPage { value, next: *next },
             Err(ListingTooLarge) => {
@@ -101,7 +133,9 @@ impl<S: Socket> Server<S> {
     }
 
     /// The connections by their slots; after them, by their own, the sessions that have none.
-    fn write_connections(&self, page: ConnectionsPage) -> Written<(Listing, Option<u32>)> {
+    /// Of those other than the asker's own only what it may see.
+    fn write_connections(&self, asker: ConnectionKey, page: ConnectionsPage) -> Written<(Listing, Option<u32>)> {
+        let sight = Sight { sees_all: self.connections.may_see_all(asker), asker };
         let mut listing = Listing::new(self.connections.limits.reply_bytes_max);
         let (connections, end) = self.connections.slots.between(page.after, PAGE_SLOTS);
         let connections = connections.map(|(slot, connection)| (slot, Named::Connection(connection)));
@@ -110,26 +144,59 @@ impl<S: Socket> Server<S> {
         let (sessions, sessions_end) = self.sessions.between(page.after.saturating_sub(FIRST_SESSION), slots_left);
         let sessions = sessions.map(|(slot, record)| (slot + FIRST_SESSION, Named::Session(record)));
         let is_meant = |named: &Named<'_, S>| match named {
-            Named::Connection(connection) => connection.session.is_some_and(|session| self.is_listed(session, page)),
+            Named::Connection(connection) => {
+                let is_somebody = connection.role.is_some();
+                is_somebody && connection.session.is_some_and(|session| self.is_listed(session, page))
+            }
             Named::Session(record) => record.connection.is_none() && self.is_listed(record.session, page),
         };
-        let mut found = connections.chain(sessions).filter(|(_, named)| is_meant(named));
+        // To find what may be shown of a connection, all that it has is looked at.
+        let (looked_at, cut_off) = (Cell::new(0), Cell::new(None));
+        let is_within_budget = |(slot, named): &(u32, Named<'_, S>)| {
+            let places = if sight.sees_all { 0 } else { named.session().map_or(0, |session| self.places_of(session)) };
+            let before = looked_at.replace(looked_at.get() + places);
+            let is_within = before == 0 || before + places <= PAGE_PLACES;
+            cut_off.set((!is_within).then_some(*slot));
+            is_within
+        };
+        let candidates = connections.chain(sessions).take_while(is_within_budget);
+        let mut found = candidates.filter(|(_, named)| is_meant(named) && self.is_shown(named, &sight));
         let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, (_, named)| {
-            self.write_named(listing, &named, page.has_detail)
+            self.write_named(listing, &named, page.has_detail, &sight)
         })?;
         // The first that found no room, else the first over the limit, else the first slot that was not looked at.
-        let next = left.or_else(|| found.next()).map(|(slot, _)| slot).or(end);
+        let next = left.or_else(|| found.next()).map(|(slot, _)| slot).or_else(|| cut_off.get()).or(end);
         Ok((listing, next.or(sessions_end.map(|slot| slot + FIRST_SESSION))))
     }
 
-    fn write_named(&self, listing: &mut Listing, named: &Named<'_, S>, has_detail: bool) -> Written {
+    fn places_of(&self, session: SessionKey) -> usize {
+        let summary = self.engine.summary(session);
+        summary.holds + summary.waits
+    }
+
+    /// The locks of a session that may be shown.
+    fn shown_of(&self, session: SessionKey, sight: &Sight) -> impl Iterator<Item = (&str, bool)> {
+        let is_own = self.connections.get(sight.asker).is_some_and(|connection| connection.session == Some(session));
+        let (sees_all, asker) = (sight.sees_all || is_own, sight.asker);
+        self.engine.locks_of(session).filter(move |(name, _)| sees_all || self.connections.may_see(asker, name))
+    }
+
+    /// Whether a connection or session appears in a listing: who may not see everything is shown those that have something
+    /// that it may see, and itself.
+    fn is_shown(&self, named: &Named<'_, S>, sight: &Sight) -> bool {
+        let Some(session) = named.session() else { return false };
+        let is_own = self.connections.get(sight.asker).is_some_and(|connection| connection.session == Some(session));
+        sight.sees_all || is_own || self.shown_of(session, sight).next().is_some()
+    }
+
+    fn write_named(&self, listing: &mut Listing, named: &Named<'_, S>, has_detail: bool, sight: &Sight) -> Written {
         let now = self.connections.now;
         let (session, name) = match named {
             Named::Connection(connection) => (connection.session.expect("it is listed"), connection.peer),
             Named::Session(record) => (record.session, record.name()),
         };
         if !has_detail {
-            let names = self.engine.locks_of(session).map(|(name, _)| name);
+            let names = self.shown_of(session, sight).map(|(name, _)| name);
             return listing.connection(name, names.take(ROW_NAMES_MAX));
         }
         let (unsent, since, last_input) = match named {
@@ -137,10 +204,16 @@ impl<S: Socket> Server<S> {
             Named::Session(record) => (0, record.since, record.last_input),
         };
         let summary = self.engine.summary(session);
+        let (holds, waits) = if sight.sees_all {
+            (summary.holds, summary.waits)
+        } else {
+            let holds = self.shown_of(session, sight).filter(|(_, is_held)| *is_held).count();
+            (holds, self.shown_of(session, sight).count() - holds)
+        };
         let row = ConnectionRow {
             client: summary.client,
-            holds: summary.holds,
-            waits: summary.waits,
+            holds,
+            waits,
             unsent,
             age: now.since(since),
             silent_for: now.since(last_input),

@@ -1,5 +1,7 @@
 //! One connection: its socket, its buffers, and how far its life has come. Knows no commands.
 
+use super::Socket;
+use super::access::RoleKey;
 use super::inbox::Inbox;
 use super::outbox::Outbox;
 use crate::engine::SessionKey;
@@ -18,11 +20,12 @@ pub(super) struct Connection<S> {
     pub(super) inbox: Option<Box<Inbox>>,
     /// What was decided and not sent.
     pub(super) outbox: Option<Box<Outbox>>,
-    /// When it was accepted.
+    /// When it was accepted, or later by the time that its handshake waited for us.
     pub(super) since: Moment,
     /// When something was last received.
     pub(super) last_input: Moment,
-    /// When the peer last took output, or when there was output again after there had been none.
+    /// When the peer last took output, or when there was output again after there had been none. During the handshake: when
+    /// it began to wait for the peer, but for the times that it waited for us.
     pub(super) last_progress: Moment,
     /// How long it may send nothing.
     pub(super) max_idle: Span,
@@ -30,6 +33,8 @@ pub(super) struct Connection<S> {
     pub(super) deadline: Option<DeadlineKey>,
     pub(super) phase: Phase,
     pub(super) flags: Flags,
+    /// Who it is. None: a stranger, who has not said so yet.
+    pub(super) role: Option<RoleKey>,
 }
 
 /// The way of a connection, in this order.
@@ -73,12 +78,18 @@ pub(super) struct Flags {
     pub(super) is_listed: bool,
     /// It is on the list of those to be flushed.
     pub(super) is_dirty: bool,
+    /// Its handshake is not done yet.
+    pub(super) is_handshaking: bool,
+    /// Its handshake waits for us: this turn had no time left for it.
+    pub(super) is_held_up: bool,
     /// It was refused for lack of room, and stays only until its error is sent.
     pub(super) is_turned_away: bool,
     /// It has sent a line that does not belong to another protocol.
     pub(super) is_ours: bool,
     /// It wants fields that a command does not have to be errors.
     pub(super) is_strict: bool,
+    /// Some of its requests may have to be refused.
+    pub(super) is_restricted: bool,
     /// Its session can be resumed on another connection.
     pub(super) has_session: bool,
     /// The secret of its session is among what is not sent yet.
@@ -89,8 +100,9 @@ pub(super) struct Flags {
     pub(super) is_behind: bool,
 }
 
-impl<S> Connection<S> {
+impl<S: Socket> Connection<S> {
     pub(super) fn new(socket: S, peer: Peer, max_idle: Span, now: Moment) -> Self {
+        let is_handshaking = socket.has_handshake();
         Connection {
             socket,
             peer,
@@ -103,14 +115,15 @@ impl<S> Connection<S> {
             max_idle,
             deadline: None,
             phase: Phase::Open,
-            flags: Flags::default(),
+            flags: Flags { is_handshaking, ..Flags::default() },
+            role: None,
         }
     }
 
     /// A TCP socket that gives less than was asked for is empty, and an event follows when it is not. A UNIX socket may
     /// give what was sent in one piece and have more.
     pub(super) fn is_drained_by_short_read(&self) -> bool {
-        !matches!(self.peer, Peer::Unix(_)) && !self.flags.is_read_closed
+        !matches!(self.peer, Peer::Unix(_)) && !self.flags.is_read_closed && self.socket.is_drained_by_short_read()
     }
 
     pub(super) fn unsent(&self) -> usize {

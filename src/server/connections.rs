@@ -1,7 +1,8 @@
 //! All connections, the lists of who has something to read, to send or to end, and the end of each.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
+use super::access::Roles;
 use super::buffers::Pool;
 use super::connection::{Connection, Leave, Phase};
 use super::farewell::Why;
@@ -10,6 +11,7 @@ use super::inbox::Inbox;
 use super::limits::Limits;
 use super::outbox::Outbox;
 use super::recorder::{Recorder, may_have_secret};
+use super::strangers::{Address, Strangers};
 use super::watchers::Watchers;
 use super::{Disconnect, Socket};
 use crate::engine::deadline::Deadlines;
@@ -17,7 +19,7 @@ use crate::engine::{ConnectionKey, ConnectionTag, Replies};
 use crate::slots::Slots;
 use crate::time::Moment;
 use crate::wire::peer::Peer;
-use crate::wire::reply::Reply;
+use crate::wire::reply::{Reason, Reply};
 use crate::wire::transcript::Event;
 
 /// The connections and the lists that the turn goes through. It takes the engine's replies.
@@ -44,6 +46,14 @@ pub(super) struct Connections<S> {
     pub(super) bytes_pushed: u64,
     /// Connections that were refused for lack of room, and stay only until their error is sent.
     pub(super) turned_away: usize,
+    /// Who may do what.
+    pub(super) roles: Roles,
+    /// Connections that have a role.
+    pub(super) with_role: usize,
+    /// Those of which it is not known yet who they are.
+    pub(super) strangers: Strangers,
+    /// The connections of each address, if their number is limited.
+    pub(super) addresses: HashMap<Address, usize>,
     /// The time of this turn.
     pub(super) now: Moment,
     pub(super) recorder: Recorder,
@@ -66,6 +76,10 @@ impl<S: Socket> Connections<S> {
             unsent: 0,
             bytes_pushed: 0,
             turned_away: 0,
+            roles: Roles::default(),
+            with_role: 0,
+            strangers: Strangers::default(),
+            addresses: HashMap::new(),
             now: Moment::START,
             recorder: Recorder::new(),
         }
@@ -74,6 +88,7 @@ impl<S: Socket> Connections<S> {
     pub(super) fn insert(&mut self, socket: S, peer: Peer) -> ConnectionKey {
         self.record(peer, Event::Opened, b"");
         let max_idle = self.max_idle();
+        self.count_address(peer);
         self.slots.insert(Connection::new(socket, peer, max_idle, self.now))
     }
 
@@ -94,9 +109,9 @@ impl<S: Socket> Connections<S> {
         self.slots.iter()
     }
 
-    /// Those that count against the limit: all but the refused ones.
+    /// Those that count against the limit: of which it is known who they are.
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.turned_away
+        self.with_role
     }
 
     /// All of them: as many as a poll can report.
@@ -168,11 +183,7 @@ impl<S: Socket> Connections<S> {
         if why.leave() == Leave::Now {
             self.drop_outbox(key);
         }
-        let why = Why {
-            text: why.to_string(),
-            is_ordinary: matches!(why, Disconnect::PeerClosed),
-            ends_session: matches!(why, Disconnect::Kicked { .. }),
-        };
+        let why = Why::of(&why);
         self.record(peer, Event::Closed, why.text.as_bytes());
         self.doomed.push_back((key, why));
     }
@@ -182,12 +193,17 @@ impl<S: Socket> Connections<S> {
         self.recorder.remember(self.now, peer, event, bytes);
     }
 
-    /// Refuses a connection for lack of room. It gets an error, and does not count against the limit.
-    pub(super) fn turn_away(&mut self, key: ConnectionKey, reply: &Reply<'_>) {
+    /// Refuses a new connection for lack of room. It gets an error, and is neither one of the connections nor a stranger.
+    pub(super) fn turn_away(&mut self, key: ConnectionKey, message: &'static str) {
         self.known(key).flags.is_turned_away = true;
         self.turned_away += 1;
-        log::info!("{} turned away: connection limit reached", self.known(key).peer);
-        self.push(key, reply);
+        self.refuse_for_lack_of_room(key, message);
+    }
+
+    /// The same for one that was a stranger until now, and stays among them until it is gone.
+    pub(super) fn refuse_for_lack_of_room(&mut self, key: ConnectionKey, message: &'static str) {
+        log::info!("{} turned away: {message}", self.known(key).peer);
+        self.push(key, &Reply::error(Reason::TooManyConnections, message));
         self.doom(key, Disconnect::TooManyConnections);
     }
 
@@ -209,6 +225,10 @@ impl<S: Socket> Connections<S> {
     /// Closes the socket and forgets the connection.
     pub(super) fn remove(&mut self, key: ConnectionKey) {
         self.drop_outbox(key);
+        let connection = self.known(key);
+        if connection.role.is_none() && !connection.flags.is_turned_away {
+            self.leave_strangers(key);
+        }
         let connection = self.slots.remove(key).expect("a connection is removed once");
         assert!(connection.session.is_none(), "a connection outlives its session");
         if let Some(deadline) = connection.deadline {
@@ -216,6 +236,11 @@ impl<S: Socket> Connections<S> {
         }
         if connection.flags.is_turned_away {
             self.turned_away -= 1;
+        }
+        self.discount_address(connection.peer);
+        if let Some(role) = connection.role {
+            self.roles.on_connection_end(role);
+            self.with_role -= 1;
         }
     }
 }

@@ -31,6 +31,18 @@ pub enum Disconnect {
         /// That connection.
         by: Peer,
     },
+    /// It did not prove who it says it is.
+    AuthFailed,
+    /// It asked for something before it said who it is.
+    NotAuthenticated,
+    /// It did not say in time who it is.
+    AuthTimeout,
+    /// Its handshake waited for the peer for too long.
+    HandshakeTimeout,
+    /// It had not said who it is, and made way for another.
+    StrangerEvicted,
+    /// Its user is no longer in the users file.
+    UserGone,
     /// It has too much unsent output.
     OutboxFull,
     /// All together have too much unsent output, and this one most.
@@ -39,11 +51,13 @@ pub enum Disconnect {
     Stalled,
     /// The socket failed.
     Io(io::Error),
+    /// It and the server did not agree on how to encrypt, or one did not accept the other's certificate.
+    HandshakeFailed(io::Error),
 }
 
 impl Disconnect {
     /// What each is counted as.
-    pub(super) const WORDS: [&str; 12] = [
+    pub(super) const WORDS: [&str; 19] = [
         "peer_closed",
         "line_too_long",
         "wrong_protocol",
@@ -52,10 +66,17 @@ impl Disconnect {
         "idle",
         "kicked",
         "session_taken",
+        "auth_failed",
+        "not_authenticated",
+        "auth_timeout",
+        "handshake_timeout",
+        "stranger_evicted",
+        "user_gone",
         "outbox_full",
         "outboxes_full",
         "stalled",
         "socket_error",
+        "handshake_failed",
     ];
 
     /// One of [`Disconnect::WORDS`].
@@ -69,21 +90,34 @@ impl Disconnect {
             Disconnect::Idle => "idle",
             Disconnect::Kicked { .. } => "kicked",
             Disconnect::SessionTaken { .. } => "session_taken",
+            Disconnect::AuthFailed => "auth_failed",
+            Disconnect::NotAuthenticated => "not_authenticated",
+            Disconnect::AuthTimeout => "auth_timeout",
+            Disconnect::HandshakeTimeout => "handshake_timeout",
+            Disconnect::StrangerEvicted => "stranger_evicted",
+            Disconnect::UserGone => "user_gone",
             Disconnect::OutboxFull => "outbox_full",
             Disconnect::OutboxesFull => "outboxes_full",
             Disconnect::Stalled => "stalled",
             Disconnect::Io(_) => "socket_error",
+            Disconnect::HandshakeFailed(_) => "handshake_failed",
         }
     }
 
     pub(super) fn leave(&self) -> Leave {
         match self {
-            Disconnect::PeerClosed | Disconnect::Kicked { .. } => Leave::Sent,
+            Disconnect::PeerClosed | Disconnect::Kicked { .. } | Disconnect::UserGone => Leave::Sent,
             Disconnect::LineTooLong
             | Disconnect::WrongProtocol(_)
             | Disconnect::TooManyConnections
-            | Disconnect::SessionTaken { .. } => Leave::Read,
+            | Disconnect::HandshakeFailed(_)
+            | Disconnect::SessionTaken { .. }
+            | Disconnect::AuthFailed
+            | Disconnect::NotAuthenticated => Leave::Read,
             Disconnect::InboxesFull
+            | Disconnect::AuthTimeout
+            | Disconnect::HandshakeTimeout
+            | Disconnect::StrangerEvicted
             | Disconnect::Idle
             | Disconnect::OutboxFull
             | Disconnect::OutboxesFull
@@ -104,10 +138,17 @@ impl fmt::Display for Disconnect {
             Disconnect::Idle => f.write_str("idle limit reached"),
             Disconnect::Kicked { by } => write!(f, "kicked by {by}"),
             Disconnect::SessionTaken { by } => write!(f, "its session was resumed by {by}"),
+            Disconnect::AuthFailed => f.write_str("authentication failed"),
+            Disconnect::NotAuthenticated => f.write_str("it did not say who it is"),
+            Disconnect::AuthTimeout => f.write_str("it did not say in time who it is"),
+            Disconnect::HandshakeTimeout => f.write_str("the handshake took too long"),
+            Disconnect::StrangerEvicted => f.write_str("it had not said who it is, and made way for another"),
+            Disconnect::UserGone => f.write_str("its user is gone"),
             Disconnect::OutboxFull => f.write_str("output limit exceeded"),
             Disconnect::OutboxesFull => f.write_str("total output limit exceeded; this connection held the most"),
             Disconnect::Stalled => f.write_str("output stalled: the peer read nothing for the stall limit"),
             Disconnect::Io(error) => write!(f, "socket error: {error}"),
+            Disconnect::HandshakeFailed(error) => write!(f, "handshake failed: {error}"),
         }
     }
 }

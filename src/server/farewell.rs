@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Disconnect;
 use crate::engine::{Engine, SessionKey};
 use crate::time::Span;
 use crate::wire::peer::Peer;
@@ -15,10 +16,24 @@ const NAMES_MAX: usize = 10;
 #[derive(Debug)]
 pub(super) struct Why {
     pub(super) text: String,
-    /// The client closed it: nothing that anybody has to know of.
+    /// The client closed it, or nobody knows who it was: nothing that anybody has to know of.
     pub(super) is_ordinary: bool,
     /// Its session ends as well, although it could be resumed.
     pub(super) ends_session: bool,
+}
+
+impl Why {
+    pub(super) fn of(why: &Disconnect) -> Self {
+        let is_ordinary = matches!(
+            why,
+            Disconnect::PeerClosed
+                | Disconnect::AuthTimeout
+                | Disconnect::HandshakeTimeout
+                | Disconnect::StrangerEvicted
+        );
+        let ends_session = matches!(why, Disconnect::Kicked { .. } | Disconnect::UserGone);
+        Why { text: why.to_string(), is_ordinary, ends_session }
+    }
 }
 
 /// What is said of a session that is about to end. `Display` writes the line.
@@ -159,5 +174,23 @@ mod tests {
             "unix:7 (raid\\x0a) ended: idle limit reached; released 12 locks: boss:0, boss:1, boss:2, boss:3, boss:4, \
              boss:5, boss:6, boss:7, boss:8, boss:9 and 2 more; left 1 queue: deploy"
         );
+    }
+
+    #[test]
+    fn only_the_ordinary_end_of_who_loses_nothing_is_quiet() {
+        let [ordinary, other] =
+            [true, false].map(|is_ordinary| Why { text: String::new(), is_ordinary, ends_session: false });
+        let level =
+            |why, kept, holds, waits| Farewell { peer: Peer::Unix(7), why, kept, client: None, holds, waits }.level();
+        assert_eq!(level(&ordinary, None, vec![], vec![]), log::Level::Debug);
+        let kept = Some((Peer::Unix(8), Span::ZERO));
+        for level in [
+            level(&other, None, vec![], vec![]),
+            level(&ordinary, kept, vec![], vec![]),
+            level(&ordinary, None, vec!["db"], vec![]),
+            level(&ordinary, None, vec![], vec!["db"]),
+        ] {
+            assert_eq!(level, log::Level::Info);
+        }
     }
 }

@@ -50,7 +50,7 @@ fn number_of(command: &Command<'_>) -> usize {
         Command::Transfer(_) => 4,
         Command::Revoke(_) => 5,
         Command::ConnectionsPage(_) => 9,
-        Command::Kick { .. } => 10,
+        Command::Kick { .. } | Command::KickUser { .. } => 10,
         Command::Watch { .. } => 11,
         Command::Unwatch => 12,
         Command::Stats => 13,
@@ -58,7 +58,7 @@ fn number_of(command: &Command<'_>) -> usize {
 }
 
 /// The reasons of errors.
-const REASONS: [Reason; 18] = [
+const REASONS: [Reason; 21] = [
     Reason::InvalidJson,
     Reason::InvalidRequest,
     Reason::UnknownCommand,
@@ -77,6 +77,9 @@ const REASONS: [Reason; 18] = [
     Reason::SessionTaken,
     Reason::SessionUnknown,
     Reason::TooManySessions,
+    Reason::AuthFailed,
+    Reason::NotAuthenticated,
+    Reason::TooManyRequests,
 ];
 
 /// Counters since the start.
@@ -199,6 +202,7 @@ impl<S: Socket> Server<S> {
         value.seconds("uptime", now.since(Moment::START));
         for (name, count) in [
             ("connections", connections.len() as u64),
+            ("strangers", connections.strangers.len() as u64),
             ("sessions", self.sessions.len() as u64),
             ("detached_sessions", self.engine.detached() as u64),
             ("locks", self.engine.locks() as u64),
@@ -227,7 +231,7 @@ impl<S: Socket> Server<S> {
         value.count("received_bytes", figures.received_bytes);
         value.count("sent_bytes", figures.sent_bytes);
         value.count("events_sent", connections.watchers.sent());
-        value.count("events_missed", self.engine.events_missed());
+        value.count("events_missed", self.engine.events_missed() + connections.watchers.missed());
         value.count("turns", figures.turns);
         value.seconds("longest_turn", figures.longest_turn.get(now));
         for (name, histogram) in [("wait", self.engine.waits()), ("hold", self.engine.holds())] {
@@ -276,7 +280,10 @@ mod tests {
             | Reason::AlreadyHeld
             | Reason::SessionTaken
             | Reason::SessionUnknown
-            | Reason::TooManySessions => REASONS.contains(&reason),
+            | Reason::TooManySessions
+            | Reason::AuthFailed
+            | Reason::NotAuthenticated
+            | Reason::TooManyRequests => REASONS.contains(&reason),
         };
         let mut figures = Figures::default();
         for reason in REASONS {

@@ -14,6 +14,19 @@ impl<S: Socket> Server<S> {
     pub(super) fn hello(&mut self, key: ConnectionKey, hello: &Hello<'_>, context: &Context<'_>) {
         // Including this line, which does not count in a session that it resumes.
         self.count_lines(key);
+        if let Some(login) = &hello.login
+            && let Err((reason, message, disconnect)) = self.log_in(key, login, context)
+        {
+            self.answer(key, Outcome::Error { reason, message: message.into(), subject: None }, context);
+            if let Some(disconnect) = disconnect {
+                self.connections.doom(key, disconnect);
+            }
+            return;
+        }
+        let is_stranger = self.connections.known(key).role.is_none();
+        if is_stranger && (hello.session.is_some() || hello.resume.is_some()) {
+            return self.refuse_stranger(key, context);
+        }
         let resumed = match self.judge(key, hello, context) {
             Ok(resumed) => resumed,
             Err((reason, message)) => {
@@ -57,20 +70,26 @@ impl<S: Socket> Server<S> {
         hello: &Hello<'_>,
         context: &Context<'_>,
     ) -> Result<Option<RecordKey>, (Reason, &'static str)> {
-        let has_session = self.connections.get(key).is_some_and(|connection| connection.flags.has_session);
+        let connection = self.connections.get(key).expect("it has sent this");
+        let (has_session, role) = (connection.flags.has_session, connection.role);
         if let Some(secret) = &hello.resume {
             let summary = self.engine.summary(context.session);
             if has_session || summary.holds + summary.waits > 0 {
                 let message = "only a connection that has no session and no locks can resume a session";
                 return Err((Reason::InvalidRequest, message));
             }
-            let record = self.sessions.with_secret(secret);
+            let record = self.sessions.with_secret(secret, role);
             let record = record.ok_or((Reason::SessionUnknown, "there is no session with this secret"))?;
             return Ok(Some(record));
         }
         let begins_one = !has_session && hello.session.is_some_and(|grace| grace > Span::ZERO);
         if begins_one && self.sessions.len() >= self.connections.limits.sessions_max {
             return Err((Reason::TooManySessions, "session limit reached"));
+        }
+        let roles = &self.connections.roles;
+        let sessions_max = |role| roles.sessions_max(role, self.connections.limits.sessions_max);
+        if begins_one && role.is_some_and(|role| roles.sessions(role) >= sessions_max(role)) {
+            return Err((Reason::TooManySessions, "session limit of the user reached"));
         }
         Ok(None)
     }
@@ -117,14 +136,16 @@ impl<S: Socket> Server<S> {
         match self.sessions.of(session) {
             None if grace == Span::ZERO => {}
             None => {
-                let begun = self.sessions.begin(session, key, grace, self.connections.now);
+                let role = self.connections.known(key).role.expect("a stranger begins no session");
+                let begun = self.sessions.begin(session, role, key, grace, self.connections.now);
                 let record = begun.ok_or((Reason::TooManySessions, "the system has no random bytes for a secret"))?;
+                self.connections.roles.on_session(role);
                 // This line is its first.
                 self.sessions.get_mut(record).executed = 1;
                 self.connections.known(key).flags.has_session = true;
             }
             Some(record) if grace == Span::ZERO => {
-                self.sessions.end(record);
+                self.forget_session(record);
                 self.connections.known(key).flags.has_session = false;
             }
             Some(record) => self.sessions.get_mut(record).grace = grace,
@@ -159,7 +180,10 @@ impl<S: Socket> Server<S> {
         let own = record.zip(secret.as_deref());
         let own = own.map(|(record, secret)| HelloSession { secret, grace: record.grace });
         self.connections.known(key).flags.owes_secret |= own.is_some();
-        self.answer(key, Outcome::Hello { connection: peer, limits, session: own, resumed }, context);
+        let role = self.connections.known(key).role;
+        let user = role.and_then(|role| self.connections.roles.user(role)).map(str::to_owned);
+        let user = user.as_deref();
+        self.answer(key, Outcome::Hello { connection: peer, limits, session: own, resumed, user }, context);
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::io::ErrorKind;
 
+use super::access::RoleKey;
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
 use super::inbox::Inbox;
-use super::recorder::{masked, may_have_secret};
+use super::recorder::{blanked, has_escaped_text, has_secret_field, masked, may_have_secret};
 use super::{Disconnect, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
 use crate::wire::Id;
@@ -19,6 +20,9 @@ use crate::wire::transcript::Event;
 /// Looking at more places or connections than this takes so long that it is not done for many requests in one turn. With
 /// very many, once takes milliseconds.
 const LOOKED_AT_AT_ONCE: u64 = 1000;
+
+/// The longest line of a connection that has not said yet who it is.
+const STRANGER_LINE_BYTES_MAX: usize = 1024;
 
 /// What one read gave.
 enum Input {
@@ -43,6 +47,10 @@ struct Received {
 impl<S: Socket> Server<S> {
     /// Executes what a connection has sent: the lines that were left from before, then those of one read.
     pub(super) fn serve(&mut self, key: ConnectionKey) {
+        let connection = self.connections.get(key).expect("a connection on the list exists");
+        if connection.flags.is_handshaking && !self.go_on_with_handshake(key) {
+            return;
+        }
         let connection = self.connections.get(key).expect("a connection on the list exists");
         let mut may_read = self.may_read(connection);
         let could_walk = self.engine.can_walk();
@@ -121,13 +129,17 @@ impl<S: Socket> Server<S> {
     fn refuse_protocol(&mut self, key: ConnectionKey, foreign: Foreign) {
         let message = format!("this port speaks the protocol of Officer (lines of JSON), not {foreign}");
         self.connections.push(key, &Reply::error(Reason::WrongProtocol, message));
+        self.log_foreign(key, foreign);
+        self.connections.doom(key, Disconnect::WrongProtocol(foreign));
+    }
+
+    pub(super) fn log_foreign(&mut self, key: ConnectionKey, foreign: Foreign) {
         if let Some(left_out) = self.foreign_lines.take(self.connections.now) {
             let peer = self.connections.known(key).peer;
             let rest =
                 if left_out > 0 { format!(" (and {left_out} more that speak other protocols)") } else { String::new() };
             log::warn!("{peer} speaks {foreign}; closing its connection{rest}");
         }
-        self.connections.doom(key, Disconnect::WrongProtocol(foreign));
     }
 
     /// Executes the whole lines in `bytes`, until the connection is to end or has too much unsent. The last `new` of the
@@ -150,11 +162,14 @@ impl<S: Socket> Server<S> {
 
     fn execute_each_line(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
         let now = self.connections.now;
-        let is_strict = self.connections.known(key).flags.is_strict;
+        let connection = self.connections.known(key);
+        // A stranger's lines are never plain.
+        let is_strict = connection.flags.is_strict || connection.role.is_none();
+        let mut is_restricted = connection.flags.is_restricted;
         // In one go for all lines, but not again and again for one that drips in. The shortcut does not look for stray
         // fields, so nothing is left to it while the connection is strict.
         let mut text = if bytes.len() <= 2 * new && !is_strict { valid_prefix(bytes) } else { "" };
-        let line_bytes_max = self.connections.limits.line_bytes_max;
+        let all_bytes_max = self.connections.limits.line_bytes_max;
         loop {
             let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
             let Some(session) = connection.session else { return };
@@ -166,17 +181,23 @@ impl<S: Socket> Server<S> {
             let rest = scanner.rest_of(text);
             // By reference: moved out, it would be copied once more.
             if let Some((Plain { id, owner, operation }, len)) = &request::recognise_line(rest)
-                && *len <= line_bytes_max
+                && *len <= all_bytes_max
             {
                 scanner.step_over(*len);
                 self.lines += 1;
                 self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..*len]);
                 self.connections.figures.on_plain(operation);
                 let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now };
+                if is_restricted && self.refuse_plain(key, operation, &context) {
+                    continue;
+                }
                 self.engine.request_plain(operation, &context, &mut self.connections);
                 continue;
             }
             let before = *scanner;
+            let role = self.connections.known(key).role;
+            let is_stranger = role.is_none();
+            let line_bytes_max = if is_stranger { all_bytes_max.min(STRANGER_LINE_BYTES_MAX) } else { all_bytes_max };
             let line = match scanner.next_line(bytes, line_bytes_max) {
                 Ok(Some(line)) => line,
                 Ok(None) => return,
@@ -198,7 +219,7 @@ impl<S: Socket> Server<S> {
                 *scanner = before;
                 return;
             }
-            if parsed.as_ref().is_ok_and(|request| self.is_long(request)) {
+            if parsed.as_ref().is_ok_and(|request| self.is_long(request, role)) {
                 if self.long_request_from.is_some() {
                     *scanner = before;
                     return;
@@ -212,29 +233,44 @@ impl<S: Socket> Server<S> {
                 Err(bad) => {
                     self.connections.figures.on_unknown();
                     bad.reply(|reply| self.connections.push(key, reply));
+                    if is_stranger {
+                        self.connections.doom(key, Disconnect::NotAuthenticated);
+                    }
                 }
             }
             // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
-            if self.connections.known(key).flags.is_strict {
+            let flags = &self.connections.known(key).flags;
+            if flags.is_strict {
                 text = "";
             }
+            is_restricted = flags.is_restricted;
         }
     }
 
     /// Writes a line to the log. Secrets are left out, there and in what is remembered.
     fn record(&mut self, peer: Peer, line: &[u8], request: Option<&Request<'_>>) {
         let (now, recorder) = (self.connections.now, &mut self.connections.recorder);
-        let secret = match request {
-            Some(Request { command: Command::Hello(Hello { resume: Some(secret), .. }), .. }) => Some(secret.as_ref()),
+        let hello = match request {
+            Some(Request { command: Command::Hello(hello), .. }) => Some(hello),
             _ => None,
         };
+        let resume = hello.and_then(|hello| hello.resume.as_deref());
         // What a line without a request was meant to be is unknown.
-        if secret.is_some() || (request.is_none() && may_have_secret(line)) {
+        let has_login = hello.is_some_and(|hello| hello.login.is_some())
+            || has_secret_field(line)
+            || (request.is_none() && has_escaped_text(line));
+        if has_login || resume.is_some() || (request.is_none() && may_have_secret(line)) {
             recorder.blank(peer, Event::Received);
         }
-        if recorder.is_logged() {
-            let has_secret = secret.is_some() || request.is_none() || may_have_secret(line);
-            let line = if has_secret { &masked(line, secret) } else { line };
+        if !recorder.is_logged() {
+            return;
+        }
+        if has_login {
+            // The user's name as well: people paste secrets there.
+            recorder.log(now, peer, Event::Received, &blanked(line));
+        } else if resume.is_some() || request.is_none() || may_have_secret(line) {
+            recorder.log(now, peer, Event::Received, &masked(line, resume));
+        } else {
             recorder.log(now, peer, Event::Received, line);
         }
     }
@@ -245,15 +281,26 @@ impl<S: Socket> Server<S> {
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
         let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now: self.connections.now };
         self.connections.figures.on_request(&request.command);
+        if self.connections.known(key).role.is_none() && !self.is_for_strangers(key, request) {
+            return self.refuse_stranger(key, &context);
+        }
+        if self.connections.known(key).flags.is_restricted
+            && let Command::Locks(operation) = &request.command
+            && self.refuse_operation(key, operation, &context)
+        {
+            return;
+        }
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut self.connections),
             Command::Hello(hello) => self.hello(key, hello, &context),
             Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
             Command::Kick { connection } => self.kick(key, connection, &context),
+            Command::KickUser { user } => self.kick_user(key, user, &context),
             Command::Revoke(revocation) => self.revoke(key, revocation, &context),
             Command::Transfer(transfer) => self.transfer(transfer, &context),
             Command::Watch { prefix } => self.watch(key, prefix, &context),
             Command::Unwatch => self.unwatch(key, &context),
+            Command::Stats if self.lacks_admin(key) => self.refuse_without_admin(key, "stats", &context),
             Command::Stats => self.tell_stats(key, &context),
         }
     }
@@ -263,7 +310,7 @@ impl<S: Socket> Server<S> {
     }
 
     /// Whether it may take long, however short the answer is.
-    fn is_long(&self, request: &Request<'_>) -> bool {
+    fn is_long(&self, request: &Request<'_>, role: Option<RoleKey>) -> bool {
         match request.command {
             Command::Locks(
                 Operation::Locks | Operation::Connections | Operation::MyLocks | Operation::MyLocksPage(_),
@@ -273,13 +320,15 @@ impl<S: Socket> Server<S> {
             }
             // It looks at slots, and there are as many as there ever were locks at a time.
             Command::Locks(Operation::LocksPage(_)) | Command::ConnectionsPage(_) => true,
-            Command::Kick { .. } => (self.connections.len() + self.sessions.len()) as u64 > LOOKED_AT_AT_ONCE,
+            Command::Kick { .. } | Command::KickUser { .. } => {
+                (self.connections.len() + self.sessions.len()) as u64 > LOOKED_AT_AT_ONCE
+            }
             Command::Transfer(ref transfer) => self.engine.waiters_for_transfer(transfer) as u64 > LOOKED_AT_AT_ONCE,
             Command::Locks(Operation::LockWith(ref lock, ref terms)) => {
                 self.engine.waiters_for_position(lock.name.as_str(), terms) as u64 > LOOKED_AT_AT_ONCE
             }
             Command::Hello(Hello { resume: Some(ref secret), .. }) => {
-                let record = self.sessions.with_secret(secret).map(|record| self.sessions.get(record));
+                let record = self.sessions.with_secret(secret, role).map(|record| self.sessions.get(record));
                 let summary = record.map(|record| self.engine.summary(record.session));
                 summary.is_some_and(|summary| (summary.holds + summary.waits) as u64 > LOOKED_AT_AT_ONCE)
             }

@@ -1,6 +1,5 @@
 //! Every limit of the server, with its unit in its name.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// What a connection, a lock and the server as a whole may use. The defaults are those of the command line.
@@ -12,8 +11,17 @@ pub struct Limits {
     /// Bytes received on all connections together and not executed, most of them of lines whose end has not come. Past
     /// it, the connection that has sent most of them is closed.
     pub inboxes_bytes_max: usize,
-    /// Connections at a time. One more is told so and closed.
+    /// Connections at a time, strangers not counted. One more is told so and closed.
     pub connections_max: usize,
+    /// Connections of which it is not known yet who they are. When one more comes, one of them makes way.
+    pub strangers_max: usize,
+    /// How long a connection has to say who it is, from when it was accepted.
+    pub auth: Duration,
+    /// How long a handshake may wait for the peer.
+    pub handshake: Duration,
+    /// Connections of one IP address (IPv6: of one /64), strangers included. One more is told so and closed. None: as many
+    /// as there may be.
+    pub address_connections_max: Option<usize>,
     /// Sessions that can be resumed, with a connection or without. One more is refused.
     pub sessions_max: usize,
     /// Locks that one connection may hold and wait for together.
@@ -41,9 +49,6 @@ pub struct Limits {
     pub linger: Duration,
     /// Whether connections from other machines may end others.
     pub kick_from_anywhere: bool,
-    /// The address that the server listens on, unless it is a socket file or all addresses. Whoever comes from it is on
-    /// this machine, as are those with a loopback address.
-    pub own_ip: Option<IpAddr>,
     /// Bytes read from one connection in one turn.
     pub turn_read_bytes: usize,
     /// Deadlines executed in one turn.
@@ -66,6 +71,10 @@ impl Default for Limits {
             line_bytes_max: 64 << 10,
             inboxes_bytes_max: 256 << 20,
             connections_max: 10_000,
+            strangers_max: 1_000,
+            auth: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            address_connections_max: None,
             sessions_max: 10_000,
             connection_locks_max: 10_000,
             lock_waits_max: 100_000,
@@ -79,7 +88,6 @@ impl Default for Limits {
             reply_bytes_max: 4 << 20,
             linger: Duration::from_secs(1),
             kick_from_anywhere: false,
-            own_ip: None,
             turn_read_bytes: 16 << 10,
             turn_expiries_max: 256,
             turn_expiry_bytes: 1 << 20,

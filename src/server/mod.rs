@@ -4,6 +4,7 @@
 //! [`turn`] is the order of one turn; [`input`] reads, frames and executes; [`output`] takes the replies and writes them;
 //! [`timers`] has the limits on time; [`connections`] keeps the connections and the lists of who has work.
 
+mod access;
 mod buffers;
 #[cfg(feature = "unstable")]
 mod check;
@@ -13,6 +14,7 @@ mod connections;
 mod disconnect;
 mod farewell;
 mod figures;
+mod handshake;
 mod hello;
 mod horizon;
 mod inbox;
@@ -22,34 +24,31 @@ mod outbox;
 mod output;
 mod recorder;
 mod sessions;
+mod socket;
+mod strangers;
 mod throttle;
 mod timers;
 mod turn;
+mod users;
 mod watchers;
 
-use std::io::{self, Read, Write};
+use std::collections::VecDeque;
+use std::io;
 
+pub use self::access::{Access, BadUsers, FILE_BYTES_MAX};
 pub use self::disconnect::Disconnect;
 pub use self::limits::Limits;
+pub use self::socket::{Credentials, Handshake, Socket};
+pub use self::users::ADMIN_PLACES;
 
 use self::connections::Connections;
 use self::horizon::Horizon;
-use self::sessions::Sessions;
+use self::sessions::{RecordKey, Sessions};
 use self::throttle::Throttle;
+use self::users::Welcome;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats, TokenBlock};
 use crate::time::Moment;
 use crate::wire::peer::Peer;
-use crate::wire::reply::{Reason, Reply};
-
-/// What the server needs of a socket. Reading and writing never wait: they fail with
-/// [`WouldBlock`](io::ErrorKind::WouldBlock), and [`Server::ready`] is called when they may succeed.
-pub trait Socket: Read + Write {
-    /// Says to the peer that nothing more comes, while what it sends can still be read.
-    ///
-    /// # Errors
-    /// Those of the system; the connection is then simply closed.
-    fn close_write(&mut self) -> io::Result<()>;
-}
 
 /// What is known of a socket since the last turn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,6 +60,12 @@ pub struct Readiness {
     /// The peer has closed its side; the end comes after whatever is still to be read.
     pub is_read_closed: bool,
 }
+
+/// The target of lines in the log about who gets in and who does not, which are shown at every log level.
+pub const LOG_TARGET: &str = "officer::access";
+/// How many of these are written in a second, and of those about connections that speak another protocol.
+const ACCESS_LINES_MAX: u32 = 10;
+const FOREIGN_LINES_MAX: u32 = 5;
 
 /// Refused connections that are sent an error, at a time. Further ones are closed without one.
 const TURNED_AWAY_MAX: usize = 64;
@@ -85,6 +90,10 @@ pub struct Server<S> {
     last_walk_from: Option<ConnectionKey>,
     /// Lines in the log about connections that speak another protocol.
     foreign_lines: Throttle,
+    /// Lines in the log about who gets in and who does not.
+    access_lines: Throttle,
+    /// Sessions without a connection that are to end, and why.
+    ending: VecDeque<(RecordKey, &'static str)>,
     /// Lines that were taken since the start, and how many of them are counted in a session, or need not be.
     lines: u64,
     lines_counted: u64,
@@ -111,7 +120,9 @@ impl<S: Socket> Server<S> {
             spare: Vec::new(),
             long_request_from: None,
             last_walk_from: None,
-            foreign_lines: Throttle::default(),
+            foreign_lines: Throttle::new(FOREIGN_LINES_MAX),
+            access_lines: Throttle::new(ACCESS_LINES_MAX),
+            ending: VecDeque::new(),
             lines: 0,
             lines_counted: 0,
             is_shutting_down: false,
@@ -122,17 +133,32 @@ impl<S: Socket> Server<S> {
     /// without an error and has no key.
     pub fn accept(&mut self, socket: S, peer: Peer, now: Moment) -> Option<ConnectionKey> {
         self.connections.now = now;
-        let has_room = self.connections.len() < self.connections.limits.connections_max;
-        if !has_room && self.connections.turned_away() >= TURNED_AWAY_MAX {
-            return None;
+        let welcome = if self.connections.is_crowded(peer) {
+            Welcome::NoRoom("connection limit of the address reached")
+        } else if socket.has_handshake() {
+            Welcome::Stranger
+        } else {
+            self.welcome(peer, || socket.credentials())
+        };
+        match welcome {
+            Welcome::Known(_) => {}
+            Welcome::Stranger | Welcome::Several => self.make_way(),
+            Welcome::NoRoom(message) => {
+                let is_told = self.connections.turned_away() < TURNED_AWAY_MAX;
+                return is_told.then(|| {
+                    let key = self.connections.insert(socket, peer);
+                    self.connections.turn_away(key, message);
+                    key
+                });
+            }
         }
         let key = self.connections.insert(socket, peer);
-        if has_room {
-            self.connections.known(key).session = Some(self.engine.connect(key, peer));
-            self.connections.arm(key);
-        } else {
-            self.connections.turn_away(key, &Reply::error(Reason::TooManyConnections, "connection limit reached"));
+        self.connections.known(key).session = Some(self.engine.connect(key, peer));
+        if !matches!(welcome, Welcome::Known(_)) {
+            self.connections.join_strangers(key);
         }
+        self.follow(key, welcome);
+        self.connections.arm(key);
         Some(key)
     }
 
@@ -148,7 +174,9 @@ impl<S: Socket> Server<S> {
         let flags = &mut connection.flags;
         let is_unblocked = readiness.is_writable && std::mem::take(&mut flags.is_blocked);
         flags.is_read_closed |= readiness.is_read_closed;
-        let is_readable = readiness.is_readable || readiness.is_read_closed;
+        // A handshake waits for either.
+        let is_awaited = is_unblocked && flags.is_handshaking;
+        let is_readable = readiness.is_readable || readiness.is_read_closed || is_awaited;
         flags.is_readable |= is_readable;
         flags.has_unread |= is_readable;
         if is_readable && !std::mem::replace(&mut flags.is_listed, true) {
@@ -178,7 +206,7 @@ impl<S: Socket> Server<S> {
 
     /// When the next turn has something to do if no event comes before. The past means at once; none: never.
     pub fn next_turn(&self) -> Option<Moment> {
-        if self.connections.has_work() || self.engine.has_left_over_work() {
+        if self.connections.has_work() || self.engine.has_left_over_work() || !self.ending.is_empty() {
             return Some(Moment::START);
         }
         [self.connections.deadlines.next(), self.engine.next_deadline()].into_iter().flatten().min()
@@ -195,9 +223,19 @@ impl<S: Socket> Server<S> {
         self.connections.unsent()
     }
 
-    /// Open connections, without those that were refused for lack of room.
+    /// Connections of which it is known who they are.
     pub fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Connections of which that is not known yet: of those whose handshake is not done, and if there are users.
+    pub fn strangers(&self) -> usize {
+        self.connections.strangers.len()
+    }
+
+    /// All sockets, with those of connections that are refused or on their way out.
+    pub fn sockets(&self) -> usize {
+        self.connections.sockets()
     }
 
     /// Takes a block of tokens for when those that it has are used up.

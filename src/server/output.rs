@@ -1,7 +1,9 @@
 //! From the engine to the socket: takes replies into outboxes, and writes once per connection and turn.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
+use super::access::RoleKey;
 use super::connection::{Connection, Leave, Phase};
 use super::connections::Connections;
 use super::recorder::masked;
@@ -27,6 +29,14 @@ impl<S: Socket> Replies for Connections<S> {
 
     fn event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
         self.offer_event(to, event)
+    }
+
+    fn may_see(&self, to: ConnectionKey, name: &str) -> bool {
+        self.get(to).and_then(|connection| connection.role).is_some_and(|role| self.roles.may_see(role, name))
+    }
+
+    fn may_see_all(&self, to: ConnectionKey) -> bool {
+        self.get(to).and_then(|connection| connection.role).is_some_and(|role| self.roles.may_see_all(role))
     }
 }
 
@@ -163,10 +173,17 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// All together have too much: the one that has most goes. A scan, but each one frees its share of the whole.
+    /// All together have too much: of the user who has most in sum, the connection that has most goes. Those who have not
+    /// said who they are count as one user. A scan, but each one frees its share of the whole.
     #[cold]
     pub(super) fn doom_largest(&mut self, bytes: impl Fn(&Connection<S>) -> usize, why: Disconnect) {
-        let largest = self.slots.iter().max_by_key(|(_, connection)| bytes(connection));
+        let mut sums: BTreeMap<Option<RoleKey>, usize> = BTreeMap::new();
+        for (_, connection) in self.slots.iter() {
+            *sums.entry(connection.role).or_default() += bytes(connection);
+        }
+        let most = sums.into_iter().max_by_key(|(_, sum)| *sum).map(|(role, _)| role);
+        let theirs = self.slots.iter().filter(|(_, connection)| Some(connection.role) == most);
+        let largest = theirs.max_by_key(|(_, connection)| bytes(connection));
         let (key, _) = largest.expect("somebody has a part of it");
         self.doom(key, why);
     }

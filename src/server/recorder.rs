@@ -38,6 +38,22 @@ pub(super) fn may_have_secret(bytes: &[u8]) -> bool {
     [&b"resume"[..], b"secret", b"session"].iter().any(|word| memchr::memmem::find(bytes, word).is_some())
 }
 
+/// Whether a line has a field `secret`, of whatever command.
+pub(super) fn has_secret_field(line: &[u8]) -> bool {
+    const FIELD: &[u8] = b"\"secret\"";
+    memchr::memmem::find_iter(line, FIELD).any(|start| line[start + FIELD.len()..].trim_ascii_start().starts_with(b":"))
+}
+
+/// Whether a line has text that is not written as it reads, such as the name of a field.
+pub(super) fn has_escaped_text(line: &[u8]) -> bool {
+    memchr::memmem::find(line, b"\\u").is_some()
+}
+
+/// As long as the line, and nothing of it.
+pub(super) fn blanked(line: &[u8]) -> Vec<u8> {
+    vec![BLANK; line.len()]
+}
+
 /// A line without the secret that it has in it, and without anything else that looks like one.
 pub(super) fn masked(line: &[u8], secret: Option<&str>) -> Vec<u8> {
     let mut masked = line.to_vec();

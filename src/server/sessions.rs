@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::HashTable;
 use subtle::ConstantTimeEq;
 
+use super::access::RoleKey;
 use crate::engine::{ConnectionKey, SessionKey};
 use crate::slots::{Key, Slots};
 use crate::time::{Moment, Span};
@@ -65,6 +66,8 @@ impl fmt::Debug for Secret {
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) session: SessionKey,
+    /// Whose it is.
+    pub(super) role: RoleKey,
     secret: Secret,
     /// Its name while it has no connection has this number.
     number: u64,
@@ -116,6 +119,7 @@ impl Sessions {
     pub(super) fn begin(
         &mut self,
         session: SessionKey,
+        role: RoleKey,
         connection: ConnectionKey,
         grace: Span,
         now: Moment,
@@ -124,6 +128,7 @@ impl Sessions {
         self.numbers += 1;
         let record = Record {
             session,
+            role,
             secret,
             number: self.numbers,
             grace,
@@ -162,8 +167,17 @@ impl Sessions {
         self.of_session.get(&session).copied()
     }
 
-    /// The one with this secret.
-    pub(super) fn with_secret(&self, text: &str) -> Option<RecordKey> {
+    /// Whether it is there, and has no connection.
+    pub(super) fn is_detached(&self, key: RecordKey) -> bool {
+        self.records.get(key).is_some_and(|record| record.connection.is_none())
+    }
+
+    /// The one with this secret, if it belongs to that role.
+    pub(super) fn with_secret(&self, text: &str, role: Option<RoleKey>) -> Option<RecordKey> {
+        self.with_secret_of_anybody(text).filter(|key| Some(self.get(*key).role) == role)
+    }
+
+    fn with_secret_of_anybody(&self, text: &str) -> Option<RecordKey> {
         let secret = Secret::read(text)?;
         let matches = |key: &RecordKey| bool::from(self.get(*key).secret.0.ct_eq(&secret.0));
         self.by_secret.find(self.hasher.hash_one(secret.0), matches).copied()
@@ -179,7 +193,6 @@ impl Sessions {
         self.records.between(first, slots)
     }
 
-    #[cfg(feature = "unstable")]
     pub(super) fn iter(&self) -> impl Iterator<Item = (RecordKey, &Record)> {
         self.records.iter()
     }
@@ -191,7 +204,9 @@ mod tests {
 
     fn begin(sessions: &mut Sessions, number: u64) -> RecordKey {
         let (session, connection) = (SessionKey::from_bits(number), ConnectionKey::from_bits(number));
-        sessions.begin(session, connection, Span::ZERO, Moment::START).expect("there are random bytes")
+        sessions
+            .begin(session, RoleKey::EVERYBODY, connection, Span::ZERO, Moment::START)
+            .expect("there are random bytes")
     }
 
     #[test]
@@ -200,14 +215,14 @@ mod tests {
         let keys: Vec<RecordKey> = (0..100).map(|number| begin(&mut sessions, number)).collect();
         for (number, key) in (0..).zip(&keys) {
             let text = sessions.get(*key).secret().text();
-            assert_eq!((text.len(), sessions.with_secret(&text)), (32, Some(*key)));
+            assert_eq!((text.len(), sessions.with_secret_of_anybody(&text)), (32, Some(*key)));
             let mut other = Secret::read(&text).expect("it was written so");
             other.0[15] ^= 1;
             for wrong in ["", &text[1..], &format!("{text}0"), &format!("+{}", &text[1..]), &other.text()] {
-                assert_eq!(sessions.with_secret(wrong), None, "{wrong:?}");
+                assert_eq!(sessions.with_secret_of_anybody(wrong), None, "{wrong:?}");
             }
             if text.bytes().any(|digit| digit.is_ascii_alphabetic()) {
-                assert_eq!(sessions.with_secret(&text.to_uppercase()), None);
+                assert_eq!(sessions.with_secret_of_anybody(&text.to_uppercase()), None);
             }
             assert_eq!(sessions.of(SessionKey::from_bits(number)), Some(*key));
             assert_eq!(sessions.with_name(Peer::Session(number + 1)), Some(*key));
@@ -215,7 +230,7 @@ mod tests {
         let text = sessions.get(keys[7]).secret().text();
         sessions.end(keys[7]);
         assert_eq!(
-            (sessions.with_secret(&text), sessions.of(SessionKey::from_bits(7)), sessions.len()),
+            (sessions.with_secret_of_anybody(&text), sessions.of(SessionKey::from_bits(7)), sessions.len()),
             (None, None, 99)
         );
         let next = begin(&mut sessions, 200);

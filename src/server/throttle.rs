@@ -3,24 +3,27 @@
 use crate::time::{Moment, Span};
 
 const SECOND: Span = Span::from_nanos(1_000_000_000);
-/// Lines in a second.
-const LINES_MAX: u32 = 5;
-
 /// Counts the lines of the current second.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Throttle {
+    /// Lines in a second.
+    lines_max: u32,
     since: Moment,
     lines: u32,
     left_out: u64,
 }
 
 impl Throttle {
+    pub(super) fn new(lines_max: u32) -> Self {
+        Throttle { lines_max, since: Moment::START, lines: 0, left_out: 0 }
+    }
+
     /// Whether one more line may be written, and how many were left out since the last that was.
     pub(super) fn take(&mut self, now: Moment) -> Option<u64> {
         if now.since(self.since) >= SECOND {
             (self.since, self.lines) = (now, 0);
         }
-        if self.lines == LINES_MAX {
+        if self.lines == self.lines_max {
             self.left_out += 1;
             return None;
         }
@@ -35,7 +38,7 @@ mod tests {
 
     #[test]
     fn a_second_has_a_few_lines_and_the_next_counts_what_was_left_out() {
-        let mut throttle = Throttle::default();
+        let mut throttle = Throttle::new(5);
         let at = Moment::from_nanos(5_000_000_000);
         let taken = (0..20).filter(|_| throttle.take(at) == Some(0)).count();
         assert_eq!(taken, 5);

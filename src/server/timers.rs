@@ -1,4 +1,4 @@
-//! The limits on time of each connection: idle, stalled, lingering.
+//! The limits on time of each connection: idle, stalled, lingering, and those of strangers.
 //!
 //! Each connection has at most one deadline armed, no later than the earliest of its limits. Activity does not move it:
 //! one that fires too early finds nothing due, and is armed again.
@@ -31,8 +31,11 @@ impl<S: Socket> Connections<S> {
         let stalled = || connection.last_progress.after(self.limits.outbox_stall.into());
         let idle = Some(connection.last_input.after(connection.max_idle)).filter(|at| *at < Moment::NEVER);
         match connection.phase {
-            Phase::Open if connection.unsent() > 0 => Some(idle.map_or(stalled(), |idle| idle.min(stalled()))),
-            Phase::Open => idle,
+            Phase::Open if connection.flags.is_handshaking => self.stranger_due(connection),
+            Phase::Open => {
+                let stalled = (connection.unsent() > 0).then(stalled);
+                [idle, stalled, self.stranger_due(connection)].into_iter().flatten().min()
+            }
             Phase::Doomed { .. } => None,
             Phase::Draining { .. } => Some(stalled()),
             Phase::Lingering => Some(connection.last_progress.after(self.limits.linger.into())),
@@ -52,7 +55,12 @@ impl<S: Socket> Connections<S> {
         let stalled_for = due_by.since(connection.last_progress);
         let is_stalled = connection.unsent() > 0 && stalled_for >= self.limits.outbox_stall.into();
         let is_due = self.due(connection).is_some_and(|due| due <= due_by);
+        // What it sends before it says who it is buys no time.
+        let is_late = self.stranger_due(connection).is_some_and(|due| due <= due_by);
+        let is_handshaking = connection.flags.is_handshaking;
         match connection.phase {
+            Phase::Open if is_late && is_handshaking => self.doom(key, Disconnect::HandshakeTimeout),
+            Phase::Open if is_late => self.doom(key, Disconnect::AuthTimeout),
             Phase::Open | Phase::Draining { .. } if is_stalled => self.end_if_stalled(key),
             Phase::Open if is_due => self.doom(key, Disconnect::Idle),
             Phase::Lingering if is_due => self.remove(key),

@@ -2,7 +2,7 @@
 
 use super::connection::Phase;
 use super::farewell::{Farewell, Why};
-use super::sessions::RecordKey;
+use super::sessions::{Record, RecordKey};
 use super::{Server, Socket};
 use crate::engine::ConnectionKey;
 use crate::time::Moment;
@@ -83,8 +83,18 @@ impl<S: Socket> Server<S> {
 
     /// Ends the sessions of those that are to end, some per turn, each of them whole.
     fn close_doomed(&mut self) {
-        for _ in 0..self.connections.limits.turn_ends_max {
-            let Some((key, why)) = self.connections.next_doomed() else { break };
+        if !self.ending.is_empty() {
+            self.end_some_sessions();
+        }
+        let mut ends_left = self.connections.limits.turn_ends_max;
+        while ends_left > 0
+            && let Some((key, why)) = self.connections.next_doomed()
+        {
+            if self.connections.get(key).is_none() {
+                // It had to make way meanwhile.
+                continue;
+            }
+            ends_left -= 1;
             self.end_session(key, &why);
             self.connections.begin_drain(key);
         }
@@ -92,9 +102,10 @@ impl<S: Socket> Server<S> {
 
     /// What follows for the session of a connection that ends: it ends too, unless it can be resumed.
     pub(super) fn end_session(&mut self, key: ConnectionKey, why: &Why) {
-        let connection = self.connections.known(key);
         self.engine.unwatch(key);
-        let (peer, last_input) = (connection.peer, connection.last_input);
+        self.connections.forget_missed(key);
+        let connection = self.connections.known(key);
+        let (peer, last_input, is_nobody) = (connection.peer, connection.last_input, connection.is_nobody());
         let Some(session) = connection.session.take() else { return };
         let record = std::mem::take(&mut connection.flags.has_session)
             .then(|| self.sessions.of(session).expect("the flag says so"));
@@ -103,7 +114,7 @@ impl<S: Socket> Server<S> {
             (record.connection, record.last_input) = (None, last_input);
             (record.name(), record.grace)
         });
-        if log::log_enabled!(log::Level::Info) {
+        if log::log_enabled!(log::Level::Info) && !is_nobody {
             let farewell = Farewell::of(peer, why, kept, &self.engine, session);
             log::log!(farewell.level(), "{farewell}");
         }
@@ -112,14 +123,21 @@ impl<S: Socket> Server<S> {
             (Some((name, grace)), _) => self.engine.detach(session, name, grace, now),
             (None, record) => {
                 self.engine.disconnect(session, now, &mut self.connections);
-                record.map(|record| self.sessions.end(record));
+                record.map(|record| self.forget_session(record));
             }
         }
     }
 
+    /// A session can be resumed no more.
+    pub(super) fn forget_session(&mut self, record: RecordKey) -> Record {
+        let record = self.sessions.end(record);
+        self.connections.roles.on_session_end(record.role);
+        record
+    }
+
     /// Ends a session that has no connection.
     pub(super) fn end_detached(&mut self, record: RecordKey, why: &str) {
-        let record = self.sessions.end(record);
+        let record = self.forget_session(record);
         let why = Why { text: why.to_owned(), is_ordinary: false, ends_session: true };
         if log::log_enabled!(log::Level::Info) {
             let farewell = Farewell::of(record.name(), &why, None, &self.engine, record.session);

@@ -1,14 +1,14 @@
 //! What watchers are sent, and what they are not: events have a budget, and a watcher that does not keep up is told how many
 //! it has missed.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 #[cfg(feature = "unstable")]
 use super::connection::Connection;
 use super::connection::Phase;
 use super::connections::Connections;
 use super::{Server, Socket};
-use crate::engine::{ConnectionKey, Context};
+use crate::engine::{ConnectionKey, Context, Replies};
 use crate::wire::reply::{Outcome, Reply};
 
 /// All watchers together get at most this many bytes of events in a turn.
@@ -25,6 +25,11 @@ pub(super) struct Watchers {
     bytes_left: usize,
     /// Those that have missed events and may have room to be told so, each once.
     behind: VecDeque<ConnectionKey>,
+    /// Of watchers that may not see everything: how many events each has missed that it may see. The engine, which does not
+    /// know what they may see, takes them for ones that keep up.
+    missed: HashMap<ConnectionKey, u64>,
+    /// All that were missed so, since the start.
+    missed_in_all: u64,
     /// Events that were sent since the start.
     sent: u64,
     /// The event that is being sent. Empty: it was not encoded yet.
@@ -47,6 +52,11 @@ impl Watchers {
         !self.behind.is_empty()
     }
 
+    /// Events that were missed by watchers that may not see everything.
+    pub(super) fn missed(&self) -> u64 {
+        self.missed_in_all
+    }
+
     /// Events that were sent since the start.
     pub(super) fn sent(&self) -> u64 {
         self.sent
@@ -57,14 +67,14 @@ impl<S: Socket> Server<S> {
     /// The connection is told of what happens to locks.
     pub(super) fn watch(&mut self, key: ConnectionKey, prefix: &str, context: &Context<'_>) {
         self.engine.watch(key, prefix);
-        self.connections.known(key).flags.has_missed = false;
+        self.connections.forget_missed(key);
         self.answer(key, Outcome::Watching, context);
     }
 
     /// The connection is no longer told.
     pub(super) fn unwatch(&mut self, key: ConnectionKey, context: &Context<'_>) {
         self.engine.unwatch(key);
-        self.connections.known(key).flags.has_missed = false;
+        self.connections.forget_missed(key);
         self.answer(key, Outcome::Unwatched, context);
     }
 
@@ -82,7 +92,8 @@ impl<S: Socket> Server<S> {
                 connection.flags.has_missed = true;
                 continue;
             }
-            if let Some(count) = self.engine.catch_up(key) {
+            let missed = self.connections.watchers.missed.remove(&key);
+            if let Some(count) = self.engine.catch_up(key).map_or(missed, |count| Some(count + missed.unwrap_or(0))) {
                 self.connections.watchers.begin_event();
                 let notice = Reply { id: None, owner: None, outcome: Outcome::NoticeMissed { count } };
                 let is_sent = self.connections.push_event(key, &notice);
@@ -100,13 +111,30 @@ impl<S: Socket> Connections<S> {
             // It is about to end, and is sent nothing more.
             return true;
         }
-        if connection.unsent() >= UNSENT_BYTES_MAX {
-            connection.flags.has_missed = true;
-            return false;
+        let has_room = connection.unsent() < UNSENT_BYTES_MAX;
+        if self.may_see_all(to) {
+            self.known(to).flags.has_missed |= !has_room;
+            return has_room && self.send_event(to, event);
         }
+        let is_visible = matches!(event.outcome, Outcome::NoticeEvent { name, .. } if self.may_see(to, name));
+        if is_visible && (self.watchers.missed.contains_key(&to) || !has_room || !self.send_event(to, event)) {
+            *self.watchers.missed.entry(to).or_default() += 1;
+            self.watchers.missed_in_all += 1;
+            self.known(to).flags.has_missed |= !has_room;
+        }
+        true
+    }
+
+    fn send_event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
         let is_sent = self.push_event(to, event);
         self.watchers.sent += u64::from(is_sent);
         is_sent
+    }
+
+    /// Its watch is over, or another one.
+    pub(super) fn forget_missed(&mut self, key: ConnectionKey) {
+        self.watchers.missed.remove(&key);
+        self.known(key).flags.has_missed = false;
     }
 
     fn push_event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {

@@ -135,7 +135,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
             "TERM is 'dumb', which has no full screen; 'officer top --once' prints one screen as text".to_owned(),
         ));
     }
-    let client = options.server.client_options().keep_alive(KEEP_ALIVE).connect();
+    let client = options.server.client_options()?.keep_alive(KEEP_ALIVE).connect();
     let client = client.map_err(|error| options.server.failure(error))?;
     let (sender, events) = channel();
     screen::listen_to_signals(sender.clone()).map_err(Failure::System)?;

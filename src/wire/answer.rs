@@ -237,4 +237,15 @@ mod tests {
         let missed = read(r#","notice":"event","event":"missed","count":7"#);
         assert_eq!((missed.event.as_deref(), missed.count), (Some("missed"), 7));
     }
+
+    #[test]
+    fn a_party_of_a_circle_is_a_connection_or_one_of_its_owners() {
+        let line = br#"{"result":"deadlock","cycle":["unix:1",{"connection":"unix:2","owner":7}]}"#;
+        let cycle = Answer::read(line).expect("an answer").cycle;
+        let shown: Vec<String> = cycle.iter().map(Asker::to_string).collect();
+        assert_eq!(shown, ["unix:1", "unix:2 (owner 7)"]);
+        assert_eq!(cycle[1].owner, Some(Owner::Number(7)));
+        let lost = Answer::of_result("lost");
+        assert_eq!((lost.result.as_str(), lost.cycle), ("lost", vec![]));
+    }
 }

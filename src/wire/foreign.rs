@@ -27,6 +27,8 @@ pub enum Foreign {
     Stun,
     /// The protocol of Redis.
     Redis,
+    /// Anything that is not encrypted, where it has to be.
+    Clear,
 }
 
 impl fmt::Display for Foreign {
@@ -40,6 +42,7 @@ impl fmt::Display for Foreign {
             Foreign::Ssh => "SSH",
             Foreign::Stun => "STUN",
             Foreign::Redis => "the protocol of Redis",
+            Foreign::Clear => "in clear, without TLS",
         })
     }
 }
@@ -205,12 +208,24 @@ mod tests {
             b"\0\x01\x02\x03\n",
             b"* 1\n",
             b"\"GET / HTTP/1.1\"\n",
+            b"take 3/4\n",
+            b"see /2\n",
+            b"see a/b\n",
         ] {
             assert_eq!(Beginning::of(line, 1000), Beginning::Ours, "{line:?}");
         }
         for part in [&b""[..], b"\n\r\n", b"{\"command\":\"ping\"}", b"\x16", b"\x16\x03", b"\x05"] {
             assert_eq!(Beginning::of(part, 1000), Beginning::Unknown, "{part:?}");
         }
+    }
+
+    #[test]
+    fn each_protocol_has_a_name_of_its_own() {
+        let mut names: Vec<String> = BEGINNINGS.iter().map(|(_, foreign)| foreign.to_string()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 8, "{names:?}");
+        assert!(names.iter().all(|name| !name.is_empty()));
     }
 
     #[test]

@@ -55,3 +55,16 @@ impl Happening {
         Happening::ALL.into_iter().find(|happening| happening.as_str() == word)
     }
 }
+
+#[cfg(all(test, feature = "client"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_is_read_back_and_a_newer_one_is_not_taken_for_another() {
+        for happening in Happening::ALL {
+            assert_eq!(Happening::read(happening.as_str()), Some(happening));
+        }
+        assert_eq!(Happening::read("transferred"), None);
+    }
+}

@@ -32,7 +32,7 @@ pub enum Reason<T = Infallible> {
     AlreadyQueued,
     /// The server is shutting down, which ends the wait.
     ShuttingDown,
-    /// Not allowed from the address of the connection.
+    /// The user may not do that, or nobody from the address of the connection.
     NotAllowed,
     /// The connection began with another protocol, such as HTTP; the connection is closed.
     WrongProtocol,
@@ -48,6 +48,12 @@ pub enum Reason<T = Infallible> {
     SessionUnknown,
     /// The server has reached its limit on sessions.
     TooManySessions,
+    /// There is no such user, or that is not its secret; the connection is closed.
+    AuthFailed,
+    /// It is not known yet who the connection is, and such a one may hardly do anything; the connection is closed.
+    NotAuthenticated,
+    /// The user makes more requests than it may.
+    TooManyRequests,
     /// A reason that this version does not know, as the server sent it.
     Other(T),
 }
@@ -74,6 +80,9 @@ impl<T> Reason<T> {
             Reason::SessionTaken => "session_taken",
             Reason::SessionUnknown => "session_unknown",
             Reason::TooManySessions => "too_many_sessions",
+            Reason::AuthFailed => "auth_failed",
+            Reason::NotAuthenticated => "not_authenticated",
+            Reason::TooManyRequests => "too_many_requests",
             Reason::Other(word) => return Err(word),
         })
     }
@@ -116,6 +125,9 @@ impl From<Box<str>> for Reason<Box<str>> {
             "session_taken" => Reason::SessionTaken,
             "session_unknown" => Reason::SessionUnknown,
             "too_many_sessions" => Reason::TooManySessions,
+            "auth_failed" => Reason::AuthFailed,
+            "not_authenticated" => Reason::NotAuthenticated,
+            "too_many_requests" => Reason::TooManyRequests,
             _ => Reason::Other(word),
         }
     }
@@ -166,7 +178,10 @@ mod tests {
             Reason::AlreadyHeld => Some(Reason::SessionTaken),
             Reason::SessionTaken => Some(Reason::SessionUnknown),
             Reason::SessionUnknown => Some(Reason::TooManySessions),
-            Reason::TooManySessions => None,
+            Reason::TooManySessions => Some(Reason::AuthFailed),
+            Reason::AuthFailed => Some(Reason::NotAuthenticated),
+            Reason::NotAuthenticated => Some(Reason::TooManyRequests),
+            Reason::TooManyRequests => None,
         };
         let all = std::iter::successors(Some(Reason::InvalidJson), |reason| next(*reason));
         for reason in all {

@@ -220,9 +220,14 @@ pub enum Outcome<'a> {
         session: Option<HelloSession<'a>>,
         /// What the session still has, if it was resumed.
         resumed: Option<&'a Resumed>,
+        /// The user that the connection is.
+        user: Option<&'a str>,
     },
-    /// The connection was ended.
-    Kicked,
+    /// The connection was ended, or what a user had.
+    Kicked {
+        /// How many connections and sessions a user had. None: it was about one connection.
+        count: Option<u64>,
+    },
     /// There was no such connection.
     KickFailed,
     /// The request was refused.
@@ -262,7 +267,7 @@ pub const CYCLE_MAX: usize = 1000;
 const FEATURES: &[u8] =
     b",\"features\":[\"owner\",\"fence\",\"mode\",\"slots\",\"lease\",\"renew\",\"names\",\"any\",\"priority\",\
     \"deadlock\",\"min_hold\",\"lost_delay\",\"label\",\"token\",\"revoke\",\"one_lock\",\"my_locks_page\",\"notices\",\
-    \"progress\",\"hint\",\"transfer\",\"session\",\"watch\",\"stats\",\"strict\"]";
+    \"progress\",\"hint\",\"transfer\",\"session\",\"watch\",\"stats\",\"users\",\"strict\"]";
 
 impl<'a> Reply<'a> {
     /// An error without a request.
@@ -392,11 +397,18 @@ impl Outcome<'_> {
                 value.push_to(out);
             }
             Outcome::Pong => out.extend_from_slice(b"{\"result\":\"pong\""),
-            Outcome::Hello { connection, limits, session, resumed } => {
+            Outcome::Hello { connection, limits, session, resumed, user } => {
                 push_hello(out, *connection, limits);
+                if let Some(user) = user {
+                    out.extend_from_slice(b",\"user\":");
+                    push_str(out, user);
+                }
                 push_resumption(out, session.as_ref(), *resumed);
             }
-            Outcome::Kicked => out.extend_from_slice(b"{\"result\":\"kicked\""),
+            Outcome::Kicked { count } => {
+                out.extend_from_slice(b"{\"result\":\"kicked\"");
+                count.iter().for_each(|count| push_member(out, b",\"count\":", *count));
+            }
             Outcome::KickFailed => out.extend_from_slice(b"{\"result\":\"kick_failed\""),
             Outcome::Error { reason, message, subject } => push_error(out, *reason, message, subject.as_ref()),
         }

@@ -13,6 +13,7 @@ mod terms;
 mod values;
 
 use std::borrow::Cow;
+use std::fmt;
 
 pub use self::fast::{Plain, PlainOperation, recognise, recognise_line};
 pub use self::general::{parse_in_full, parse_strictly};
@@ -39,6 +40,8 @@ pub const PRIORITY_MAX: u8 = 7;
 pub const CLOSING_SECONDS_MAX: u32 = 86_400;
 /// The longest grace of a session, in seconds.
 pub const GRACE_SECONDS_MAX: u32 = 300;
+/// The longest `user` and the longest `secret` of a `hello`, in bytes of UTF-8.
+pub const LOGIN_BYTES_MAX: usize = 1024;
 /// The longest `client` of a `hello`, in bytes of UTF-8.
 pub const CLIENT_BYTES_MAX: usize = 128;
 /// The most rows on one page of a listing.
@@ -96,6 +99,11 @@ pub enum Command<'a> {
     Kick {
         /// Its name, as in listings.
         connection: Cow<'a, str>,
+    },
+    /// End all connections and sessions of a user.
+    KickUser {
+        /// The user's name.
+        user: Cow<'a, str>,
     },
     /// End holds on one lock.
     Revoke(Revocation<'a>),
@@ -249,6 +257,24 @@ pub struct Hello<'a> {
     pub session: Option<Span>,
     /// The secret of the session that this connection takes over.
     pub resume: Option<Cow<'a, str>>,
+    /// Who the client says it is.
+    pub login: Option<Login<'a>>,
+}
+
+/// The name of a user, and what proves it: each at most [`LOGIN_BYTES_MAX`] bytes.
+#[derive(Clone, PartialEq)]
+pub struct Login<'a> {
+    /// The user's name.
+    pub user: Cow<'a, str>,
+    /// A secret of that user's.
+    pub secret: Cow<'a, str>,
+}
+
+/// Without the secret, and without the user: people paste secrets there.
+impl fmt::Debug for Login<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Login")
+    }
 }
 
 /// A line that is not a request: what to answer.

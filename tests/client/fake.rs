@@ -13,7 +13,7 @@ use super::support::patience::PATIENCE;
 use super::{Task, task};
 
 /// Of a server that can do everything.
-pub(crate) const HELLO: &str = r#"{"result":"hello","id":0,"connection":"me","limits":{"max_idle":0},"features":["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","my_locks_page","notices","progress","hint","transfer","session","watch","stats","strict"]}"#;
+pub(crate) const HELLO: &str = r#"{"result":"hello","id":0,"connection":"me","limits":{"max_idle":0},"features":["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","my_locks_page","notices","progress","hint","transfer","session","watch","stats","users","strict"]}"#;
 
 /// Of the session that it begins.
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";

@@ -18,6 +18,7 @@ mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
+mod tls;
 mod watching;
 
 use std::net::Ipv4Addr;

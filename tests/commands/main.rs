@@ -23,6 +23,7 @@ mod stuck;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod tls;
 mod unreachable;
 mod waiting;
 mod watch;

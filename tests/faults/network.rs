@@ -30,7 +30,7 @@ pub(crate) fn on(host: &Host, plain: &Command) -> Command {
 }
 
 /// On all addresses of the host.
-pub(crate) const RUN: [&str; 5] = ["run", "-h", "0.0.0.0", "-p", "0"];
+pub(crate) const RUN: [&str; 6] = ["run", "-h", "0.0.0.0", "-p", "0", "--open"];
 
 /// Short times, for a test that everybody runs: a silent peer is gone after 3 s.
 pub(crate) const SHORT: [&str; 6] =
@@ -166,7 +166,7 @@ fn when_packets_are_lost_at_random_no_lock_is_held_twice_and_nobody_is_overtaken
 fn a_kick_is_accepted_from_the_server_s_own_host_by_its_own_address_only() {
     let Some(hosts) = Hosts::new(1) else { return };
     let ip = hosts.address_for(1).to_string();
-    let server = server_on(&hosts.first(), "", &["run", "-h", &ip, "-p", "0"]);
+    let server = server_on(&hosts.first(), "", &["run", "-h", &ip, "-p", "0", "--open"]);
     let port = tcp_address(&server).port().to_string();
     let kick = officer(&["kick", "-h", &ip, "-p", &port, "10.77.1.2:1"]);
     run(&mut on(&hosts.first(), &kick)).expect_failure(1, "there is no connection");

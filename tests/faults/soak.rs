@@ -38,12 +38,13 @@ const UNSENT_BYTES_MAX: u64 = 4 << 20;
 /// How long each flood takes, and how long the others continue after it.
 const FLOOD: Duration = Duration::from_secs(1);
 
-const OPTIONS: [&str; 19] = [
+const OPTIONS: [&str; 20] = [
     "run",
     "-m",
     "3600",
     "-h",
     "0.0.0.0",
+    "--open",
     "-p",
     "0",
     "--connections-max",

@@ -112,7 +112,7 @@ fn at_the_default_level_ordinary_operation_logs_nothing() {
 #[test]
 fn opening_the_server_to_other_machines_logs_a_warning() {
     for level in ["error", "warn", "debug"] {
-        let server = Server::start(&mut officer(&["run", "-h", "0.0.0.0", "-p", "0", "-l", level]));
+        let server = Server::start(&mut officer(&["run", "-h", "0.0.0.0", "-p", "0", "--open", "-l", level]));
         let port = server.port();
         let warning = server.log().wait_for("WARN");
         assert!(warning.contains(&format!("0.0.0.0:{port}")), "{warning}");

@@ -17,7 +17,9 @@ mod sessions;
 mod signals;
 mod start;
 mod story;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod tokens;
 mod watching;

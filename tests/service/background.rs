@@ -132,7 +132,7 @@ impl Drop for Background {
 pub(crate) fn address_of(printed: &str) -> Address {
     let line = printed.lines().find_map(|line| line.strip_prefix("officer: listening on "));
     let address = line.unwrap_or_else(|| panic!("{printed:?}"));
-    address.parse().map_or_else(|_| Address::Unix(address.into()), Address::Tcp)
+    Address::of(address)
 }
 
 pub(crate) fn connect(address: &Address) -> Client {

@@ -101,7 +101,7 @@ fn without_a_log_file_and_a_terminal_sighup_is_ignored() {
     let mut ann = server.connect();
     ann.acquire("db");
     server.signal(Signal::HUP);
-    server.log().wait_for("SIGHUP has no effect: there is no log file to reopen");
+    server.log().wait_for("SIGHUP has no effect: there is no file to read or open again");
     assert_eq!(ann.locks(), json!({"db": [ann.name()]}));
 }
 

@@ -2,12 +2,14 @@
 //! print`.
 
 mod background;
+mod listeners;
 mod log;
 mod manager;
 mod others;
 mod passed;
 mod pid_file;
 mod print;
+mod reload;
 mod restart;
 mod start;
 mod status;
@@ -15,3 +17,4 @@ mod stop;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod users;

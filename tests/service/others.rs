@@ -33,7 +33,7 @@ fn another_users_server_is_detected_and_not_stopped() {
     let background = Background::new();
     let mut ann = connect(&background.start(&[]));
     let Some(mut stop) = as_nobody(background.officer("stop", &[])) else { return };
-    End::of(&mut stop).expect_failure(4, &format!("no permission to stop process {}", background.pid()));
+    End::of(&mut stop).expect_failure(4, &format!("no permission to signal process {}", background.pid()));
     ann.expect_nothing_before_now();
     let mut status = as_nobody(background.officer("status", &[])).unwrap();
     assert!(End::of(&mut status).expect_success().contains("running as process"));

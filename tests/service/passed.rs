@@ -16,14 +16,9 @@ use crate::support::server::{Server, officer_after};
 
 /// A command whose process gets this as its descriptor 3, with the variables that announce it.
 fn with(passed: impl Into<OwnedFd>, options: &[&str]) -> Command {
-    with_count(1, passed, options)
-}
-
-fn with_count(count: u32, passed: impl Into<OwnedFd>, options: &[&str]) -> Command {
-    let all: String = (3..3 + count).map(|number| format!(" {number}<&0")).collect();
-    let shell = format!("export LISTEN_PID=$$ LISTEN_FDS={count}; exec{all} </dev/null;");
+    let shell = "export LISTEN_PID=$$ LISTEN_FDS=1; exec 3<&0 </dev/null;";
     // A port that can't be bound: the passed socket takes precedence.
-    let mut command = officer_after(&shell, &[&["run", "-h", "192.0.2.1"], options].concat());
+    let mut command = officer_after(shell, &[&["run", "-h", "192.0.2.1"], options].concat());
     command.stdin(passed.into());
     command
 }
@@ -92,6 +87,72 @@ fn a_passed_unix_socket_without_a_file_is_used_too() {
     drop(std::os::unix::net::UnixStream::connect_addr(&address).unwrap());
 }
 
+/// Two sockets as descriptors 3 and 4, with these names.
+fn two(first: impl Into<OwnedFd>, second: impl Into<OwnedFd>, names: &str) -> Command {
+    let shell = format!("export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES={names}; exec 3<&0 4>&1 >&2 </dev/null;");
+    // What is announced comes on stderr.
+    let mut command = officer_after(&shell, &["run", "-h", "192.0.2.1"]);
+    command.stdin(first.into()).stdout(second.into());
+    command
+}
+
+#[test]
+fn several_passed_sockets_are_used_whatever_their_names_unless_these_are_for_other_uses() {
+    for names in ["plain:plain", "officer.socket:officer.socket", "plain", "''"] {
+        let listeners = ["127.0.0.1:0"; 2].map(|address| TcpListener::bind(address).unwrap());
+        let addresses = listeners.each_ref().map(|listener| Address::Tcp(listener.local_addr().unwrap()));
+        let [first, second] = listeners;
+        let mut server = two(first, second, names).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut lines = crate::support::lines::lines_of_pipe(server.stderr.take().unwrap());
+        for address in &addresses {
+            let said = format!("officer: listening on tcp://{}", address.tcp());
+            assert_eq!(lines.next(), Some(said));
+            Client::connect(address).unwrap().acquire("db");
+        }
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+    for (names, said) in [
+        ("plain:http", r#"a socket was passed with the name "http"; its socket unit needs FileDescriptorName=plain"#),
+        ("https:plain", r#"a socket was passed with the name "https"; "#),
+    ] {
+        let [first, second] = ["127.0.0.1:0"; 2].map(|address| TcpListener::bind(address).unwrap());
+        End::of(&mut two(first, second, names)).expect_failure(1, said);
+    }
+}
+
+#[test]
+fn a_passed_socket_that_other_machines_can_reach_needs_a_permission_too() {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    End::of(&mut with(listener.try_clone().unwrap(), &[])).expect_failure(1, "or allow it with --open");
+    drop(Server::start(&mut with(listener, &["--open"])));
+}
+
+#[test]
+fn with_users_the_name_of_a_passed_socket_has_to_say_what_it_is_for() {
+    let directory = Directory::new();
+    let users = directory.file("users.toml");
+    fs::write(&users, "[anonymous]\nlocks = [\"\"]\n").unwrap();
+    fs::set_permissions(&users, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let options = ["--users", users.to_str().unwrap()];
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (name, fault) in [
+        ("plain", None),
+        ("plian", Some("\"plian\"")),
+        ("officer.socket", Some("\"officer.socket\"")),
+        ("", Some("\"\"")),
+    ] {
+        let mut command = with(listener.try_clone().unwrap(), &options);
+        command.env("LISTEN_FDNAMES", name);
+        match fault {
+            None => Server::start(&mut command).connect().acquire("db"),
+            Some(fault) => {
+                End::of(&mut command).expect_failure(1, &format!("a socket was passed with the name {fault}; "))
+            }
+        }
+    }
+}
+
 #[test]
 fn unusable_passed_sockets_are_reported_in_one_line() {
     let directory = Directory::new();
@@ -116,10 +177,11 @@ fn unusable_passed_sockets_are_reported_in_one_line() {
     // Announced, but not there.
     let mut nothing = officer_after("export LISTEN_PID=$$ LISTEN_FDS=1; exec 3<&-;", &["run", "-p", "0"]);
     End::of(&mut nothing).expect_failure(1, "what was passed is not a listening TCP or UNIX stream socket");
-    End::of(&mut with_count(2, listener, &[])).expect_failure(1, "2 sockets were passed; the server takes one");
+    let mut many = officer_after("export LISTEN_PID=$$ LISTEN_FDS=65;", &["run", "-p", "0"]);
+    End::of(&mut many).expect_failure(1, "65 sockets were passed; the server takes up to 64");
     // So many that checking them one by one would take long and need memory for each.
     let mut all = officer_after(&format!("ulimit -v 4000000; export LISTEN_PID=$$ LISTEN_FDS={};", u64::MAX), &["run"]);
-    End::of(&mut all).expect_failure(1, &format!("{} sockets were passed; the server takes one", u64::MAX));
+    End::of(&mut all).expect_failure(1, &format!("{} sockets were passed; the server takes up to 64", u64::MAX));
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 

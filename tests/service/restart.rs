@@ -60,7 +60,7 @@ fn a_restart_on_the_same_address_is_possible() {
     let port = tcp.port().to_string();
     let file = background.file("officer.sock");
     let unix = ["-o", "UNIX", "-f", file.to_str().unwrap()];
-    let everywhere = ["-h", "0.0.0.0", "-p", &port];
+    let everywhere = ["-h", "0.0.0.0", "-p", &port, "--open"];
     for line in [&["-p", &port][..], &everywhere, &["-p", &port], &unix, &unix] {
         let end = background.run("restart", line);
         assert_eq!(end.code, 0, "{line:?}: {end:?}");
@@ -105,7 +105,7 @@ fn what_is_lost_is_said_if_the_new_one_does_not_start_all_the_same() {
     let Address::Tcp(tcp) = address else { panic!("TCP") };
     // In the way of one that listens on all addresses, which can't be told while the old one is.
     let _other = TcpListener::bind(("127.0.0.2", tcp.port())).unwrap();
-    let end = background.run("restart", &["-h", "0.0.0.0", "-p", &tcp.port().to_string()]);
+    let end = background.run("restart", &["-h", "0.0.0.0", "-p", &tcp.port().to_string(), "--open"]);
     assert_eq!(end.code, 1, "{end:?}");
     assert!(end.stderr.contains("is in use by another program"), "{end:?}");
     let lost =

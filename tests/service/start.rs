@@ -304,7 +304,7 @@ fn a_link_in_the_place_of_the_log_is_not_followed_at_sighup() {
 #[test]
 fn opening_the_server_to_other_machines_warns_on_stderr_and_in_the_log() {
     let background = Background::new();
-    let end = background.run("start", &["-h", "0.0.0.0", "-p", "0"]);
+    let end = background.run("start", &["-h", "0.0.0.0", "-p", "0", "--open"]);
     assert_eq!(end.code, 0, "{end:?}");
     assert!(end.stderr.contains("can take locks"), "{end:?}");
     // 'officer start' returns when the log has become stderr, and may be faster.

@@ -66,3 +66,19 @@ fn with_a_log_file_it_keeps_running() {
     ann.expect_end();
     eventually("its file is gone", || !directory.file("socket").exists());
 }
+
+#[test]
+fn with_users_it_reads_them_and_keeps_running() {
+    let directory = Directory::new();
+    let users = directory.file("users.toml");
+    fs::write(&users, "[anonymous]\nlocks = [\"db\"]\n").unwrap();
+    let options = format!("--users {} 2>{}", users.display(), directory.file("log").display());
+    let Some((terminal, server, mut ann)) = server_on_a_terminal(&directory, &options) else { return };
+    ann.acquire("db");
+    close(terminal);
+    let log = || fs::read_to_string(directory.file("log")).unwrap_or_default();
+    eventually("it has noticed", || log().contains("reloaded: 0 users"));
+    ann.expect_nothing_before_now();
+    kill_process(server.0, Signal::TERM).unwrap();
+    ann.expect_end();
+}

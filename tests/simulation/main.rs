@@ -34,7 +34,11 @@ mod sessions;
 mod shrink;
 #[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
 mod sizes;
+#[path = "../virtual/world.rs"]
+#[expect(dead_code, reason = "tests/virtual uses more of it")]
+mod small_world;
 mod steps;
+mod users;
 mod watch;
 
 use std::io::Write;
@@ -78,6 +82,8 @@ fn what_clients_see_is_what_the_model_says_for_all_seeds() {
     let start = Instant::now();
     let (coverage, failure) = run_all(seeds);
     if let Some((seed, failure)) = failure {
+        // Before it is made smaller, which takes a while: .ci/mutants waits for no more than this.
+        say(&format!("seed {seed} fails, and is made smaller"));
         panic!("{}", shrink::report(seed, &failure, options(seed), SHRINK));
     }
     say(&format!(

@@ -19,6 +19,22 @@ pub(crate) enum Address {
     Unix(PathBuf),
 }
 
+impl Address {
+    /// As a server announces it: as a URL, or without a scheme.
+    pub(crate) fn of(announced: &str) -> Address {
+        let bare = ["tcp://", "tls://", "unix:"].iter().find_map(|scheme| announced.strip_prefix(scheme));
+        let bare = bare.unwrap_or(announced);
+        bare.parse().map_or_else(|_| Address::Unix(bare.into()), Address::Tcp)
+    }
+
+    pub(crate) fn tcp(&self) -> SocketAddr {
+        match self {
+            Address::Tcp(address) => *address,
+            Address::Unix(path) => panic!("{path:?} is a socket file"),
+        }
+    }
+}
+
 /// One connection.
 pub(crate) struct Client {
     lines: LineReader<Stream>,

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 use std::rc::Rc;
 
-use officer::server::Socket;
+use officer::server::{Credentials, Handshake, Socket};
 
 /// What a server did to a socket, and the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,12 @@ pub(crate) struct Wire {
     pub(crate) was_interrupted: bool,
     pub(crate) takes_nothing_for_ever: bool,
     pub(crate) refuses_half_close: bool,
+    /// What a step of its handshake leads to, if it begins with one.
+    pub(crate) handshake: Option<Handshake>,
+    /// The address of the listener, if it has only one.
+    pub(crate) own_ip: Option<IpAddr>,
+    /// What the socket proves of the client.
+    pub(crate) credentials: Credentials,
     pub(crate) server_has_closed_write: bool,
     pub(crate) server_has_dropped: bool,
     /// Where calls are recorded, and under which number, if requested.
@@ -166,6 +173,14 @@ impl Write for MemorySocket {
 }
 
 impl Socket for MemorySocket {
+    fn has_handshake(&self) -> bool {
+        self.0.borrow().handshake.is_some()
+    }
+
+    fn handshake(&mut self) -> io::Result<Handshake> {
+        Ok(self.0.borrow().handshake.expect("it begins with one"))
+    }
+
     fn close_write(&mut self) -> io::Result<()> {
         let mut wire = self.0.borrow_mut();
         if wire.refuses_half_close {
@@ -176,6 +191,14 @@ impl Socket for MemorySocket {
         wire.note(Call::ClosedWrite);
         wire.set_aside(false);
         Ok(())
+    }
+
+    fn credentials(&self) -> Credentials {
+        self.0.borrow().credentials.clone()
+    }
+
+    fn own_ip(&self) -> Option<IpAddr> {
+        self.0.borrow().own_ip
     }
 }
 

@@ -88,18 +88,19 @@ impl Server {
             is_over: false,
             _directory: None,
         };
-        let line = server.stdout.get_mut().unwrap().next().expect("the server says that it listens");
-        let address = line.strip_prefix("officer: listening on ").unwrap_or_else(|| panic!("{line:?}"));
-        server.address = match address.parse() {
-            Ok(address) => Address::Tcp(address),
-            Err(_) => Address::Unix(address.into()),
-        };
+        server.address = server.next_address();
         let options: &[&str] = match &server.address {
             Address::Tcp(address) => &["-h", &address.ip().to_string(), "-p", &address.port().to_string()],
             Address::Unix(path) => &["-o", "UNIX", "-f", path.to_str().unwrap()],
         };
         server.options = options.iter().map(|option| (*option).to_owned()).collect();
         server
+    }
+
+    /// The address of the next line on its stdout. One without others is no URL.
+    pub(crate) fn next_address(&mut self) -> Address {
+        let line = self.stdout.get_mut().unwrap().next().expect("the server says that it listens");
+        Address::of(line.strip_prefix("officer: listening on ").unwrap_or_else(|| panic!("{line:?}")))
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -344,7 +345,7 @@ pub(crate) fn run(command: &mut Command) -> Output {
     Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
 }
 
-fn spawn(command: &mut Command) -> Child {
+pub(crate) fn spawn(command: &mut Command) -> Child {
     command.stdout(Stdio::piped()).spawn().expect("the program starts")
 }
 

@@ -6,7 +6,7 @@ use officer::server::Limits;
 use officer::time::Moment;
 
 use crate::words::{MY_LOCKS, RESET, RESET_SUCCEEDED, acquired, lock, release_failed, released, timed_out, unlock};
-use crate::world::{Received, World};
+use crate::world::{Client, Received, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -144,6 +144,29 @@ fn a_page_and_a_kick_with_thousands_of_connections_are_limited_to_one_in_a_turn_
     world.connect_many(1000);
     assert_eq!(answers(&mut world, [kick, kick]), [1, 1]);
     assert_eq!(answers(&mut world, [page, kick]), [1, 1]);
+}
+
+#[test]
+fn a_kick_among_many_sessions_and_a_transfer_among_many_waiters_are_limited_to_one_in_a_turn_too() {
+    let answers = |world: &mut World, client: Client, line: &str| {
+        world.put(client, format!("{line}\n{line}\n").as_bytes());
+        [world.step_once().len(), world.step_once().len()]
+    };
+    let mut world = World::new();
+    let [ann, bob] = world.connect();
+    for client in world.connect_many(500) {
+        world.say(client, r#"{"command":"hello","session":{"grace":1}}"#);
+    }
+    let kick = r#"{"command":"kick","connection":"unix:0"}"#;
+    assert_eq!(answers(&mut world, ann, kick), [1, 1], "connections and sessions count");
+    let transfer = r#"{"command":"transfer","name":"db","to":"unix:0"}"#;
+    world.say(ann, &lock("db", ""));
+    for owner in 0..1000 {
+        world.say(bob, &lock("db", &format!(r#""owner":{owner}"#)));
+    }
+    assert_eq!(answers(&mut world, ann, transfer), [2, 0], "there are few");
+    world.say(bob, &lock("db", ""));
+    assert_eq!(answers(&mut world, ann, transfer), [1, 1]);
 }
 
 #[test]

@@ -88,3 +88,25 @@ fn a_request_that_is_refused_for_a_deadlock_grants_nobody_who_is_left_over() {
     assert_eq!(granted(&world.step_once(), bob), [3]);
     assert_eq!(granted(&world.step_once(), bob), [4]);
 }
+
+#[test]
+fn a_request_for_several_that_is_left_over_is_ahead_of_later_ones_on_each_of_its_locks() {
+    for names in [r#"["b","db"]"#, r#"["db","b"]"#] {
+        let mut world = World::with_limits(Limits { turn_grants_max: 1, ..Limits::default() });
+        let [ann, bob, carl, dora] = world.connect();
+        world.say(ann, &lock("db", ""));
+        for owner in 1..=3 {
+            world.say(bob, &with(&lock("db", SHARED), &format!(r#""owner":{owner}"#)));
+        }
+        world.put(ann, format!("{}\n", unlock("db")).as_bytes());
+        // It waits for nobody, but for the last of these, and Dora fits everybody.
+        world.put(carl, format!("{{\"command\":\"lock\",\"names\":{names},{SHARED}}}\n").as_bytes());
+        world.put(dora, format!("{}\n", lock("b", SHARED)).as_bytes());
+        let received = world.step_once();
+        assert_eq!(granted(&received, bob), [1, 2]);
+        assert!(received.iter().all(|(client, _)| [ann, bob].contains(client)), "{names}: {received:?}");
+        assert_eq!(granted(&world.step_once(), bob), [3]);
+        let later: Vec<Client> = (0..2).flat_map(|_| world.step_once()).map(|(client, _)| client).collect();
+        assert_eq!(later, [carl, dora], "{names}");
+    }
+}

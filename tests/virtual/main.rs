@@ -2,10 +2,15 @@
 
 mod bad_requests;
 mod budgets;
+#[path = "../support/certificates.rs"]
+mod certificates;
 mod closings;
 mod conversations;
 mod crowds;
+mod deadlocks;
 mod departures;
+#[path = "../support/directory.rs"]
+mod directory;
 mod document;
 mod figures;
 mod framing;
@@ -13,20 +18,28 @@ mod hints;
 mod ids;
 mod input;
 mod limits;
+mod logged;
 #[path = "../support/memory.rs"]
 mod memory;
 mod operators;
 mod original;
 mod output;
 mod own_pages;
+mod pages;
 mod pauses;
 mod progress;
 mod protocols;
 mod queues;
+mod revoking;
 mod sessions;
+mod several;
 mod sockets;
+mod strangers;
+mod tls;
+mod tokens;
 mod transcript;
 mod transfers;
+mod users;
 mod walks;
 mod watching;
 mod words;

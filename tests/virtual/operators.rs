@@ -1,6 +1,7 @@
 //! What people and programs ask about the server itself: `ping`, `hello`, `kick`, and the locks page by page.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use officer::server::Limits;
@@ -63,7 +64,7 @@ fn hello_reports_the_server_the_connection_and_its_limits() {
                 "max_idle": 60,
                 "silent_after": 60
             },
-            "features": ["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","my_locks_page","notices","progress","hint","transfer","session","watch","stats","strict"]
+            "features": ["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","my_locks_page","notices","progress","hint","transfer","session","watch","stats","users","strict"]
         })
     );
 }
@@ -211,28 +212,30 @@ fn a_kick_does_not_cut_off_the_error_of_a_connection_that_is_being_closed() {
 fn kicking_is_for_this_machine_unless_the_server_is_told_otherwise() {
     let v4 = |ip| Peer::V4 { ip, port: 9 };
     let v6 = |ip: &str| format!("[{ip}]:9").parse::<Peer>().expect("a name");
-    let on = |ip: &str| Limits { own_ip: Some(ip.parse().expect("an address")), ..Limits::default() };
-    for (limits, peer, is_allowed) in [
-        (Limits::default(), v4([127, 3, 2, 1]), true),
-        (Limits::default(), v6("::1"), true),
-        (Limits::default(), Peer::Unix(9), true),
-        (Limits::default(), v4([10, 0, 0, 9]), false),
-        (Limits::default(), v6("2001:db8::1"), false),
-        (Limits { kick_from_anywhere: true, ..Limits::default() }, v4([10, 0, 0, 9]), true),
-        // A server on a network address can't be reached by another address, not even from its own machine.
+    let on = |ip: &str| Some(ip.parse::<IpAddr>().expect("an address"));
+    for (own_ip, peer, is_allowed) in [
+        (None, v4([127, 3, 2, 1]), true),
+        (None, v6("::1"), true),
+        (None, Peer::Unix(9), true),
+        (None, v4([10, 0, 0, 9]), false),
+        (None, v6("2001:db8::1"), false),
+        // A listener on a network address can't be reached by another address, not even from its own machine.
         (on("10.0.0.9"), v4([10, 0, 0, 9]), true),
         (on("10.0.0.9"), v4([10, 0, 0, 8]), false),
         (on("2001:db8::1"), v6("2001:db8::1"), true),
         (on("2001:db8::1"), v6("2001:db8::2"), false),
     ] {
-        let mut world = World::with_limits(limits);
-        let [ann] = world.connect();
-        let admin = world.connect_as(peer);
-        let reply = ask(&mut world, admin, &with(&kick("10.0.0.1:1"), r#""id":1"#));
-        let expected = if is_allowed { "kicked" } else { "error" };
-        assert_eq!((&reply["result"], &reply["id"]), (&json!(expected), &json!(1)), "{peer}");
-        assert_eq!(reply["reason"], if is_allowed { Value::Null } else { json!("not_allowed") });
-        assert_eq!(world.is_closed(ann), is_allowed);
+        for kick_from_anywhere in [false, true] {
+            let mut world = World::with_limits(Limits { kick_from_anywhere, ..Limits::default() });
+            let [ann] = world.connect();
+            let admin = world.arrive_at(own_ip, peer);
+            let is_allowed = is_allowed || kick_from_anywhere;
+            let reply = ask(&mut world, admin, &with(&kick("10.0.0.1:1"), r#""id":1"#));
+            let expected = if is_allowed { "kicked" } else { "error" };
+            assert_eq!((&reply["result"], &reply["id"]), (&json!(expected), &json!(1)), "{peer}");
+            assert_eq!(reply["reason"], if is_allowed { Value::Null } else { json!("not_allowed") });
+            assert_eq!(world.is_closed(ann), is_allowed);
+        }
     }
 }
 
@@ -481,6 +484,7 @@ fn a_strict_connection_is_told_of_fields_that_a_command_does_not_have() {
             "session",
             "watch",
             "stats",
+            "users",
             "strict"
         ])
     );
@@ -522,10 +526,9 @@ fn a_page_of_connections_has_idle_ones_and_their_age() {
 
 #[test]
 fn a_refused_kick_says_which_address_would_do() {
-    let on = |ip: &str| Limits { own_ip: Some(ip.parse().expect("an address")), ..Limits::default() };
-    for (limits, address) in [(Limits::default(), "127.0.0.1"), (on("10.0.0.7"), "10.0.0.7")] {
-        let mut world = World::with_limits(limits);
-        let admin = world.connect_as(Peer::V4 { ip: [10, 0, 0, 9], port: 1 });
+    for (own_ip, address) in [(None, "127.0.0.1"), (Some([10, 0, 0, 7].into()), "10.0.0.7")] {
+        let mut world = World::new();
+        let admin = world.arrive_at(own_ip, Peer::V4 { ip: [10, 0, 0, 9], port: 1 });
         let reply = ask(&mut world, admin, &kick("10.0.0.9:1"));
         assert!(reply["message"].as_str().is_some_and(|message| message.contains(address)), "{reply}");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::words::{MY_LOCKS, lock, with};
+use crate::words::{MY_LOCKS, lock, unlock, with};
 use crate::world::{Client, World};
 
 fn ask(world: &mut World, client: Client, fields: &str) -> Value {
@@ -71,6 +71,24 @@ fn a_row_is_the_same_as_in_a_page_of_all_locks() {
         world.say(ann, &with(MY_LOCKS, r#""detail":false"#)),
         [(ann, r#"{"result":"my_locks","value":["a"]}"#.to_owned())]
     );
+}
+
+#[test]
+fn a_label_is_that_of_the_wait_and_then_of_the_hold() {
+    let mut world = World::new();
+    let [ann, bob] = world.connect();
+    world.say(ann, &lock("a", ""));
+    // One that has nothing else, and one whose request has no label.
+    for fields in [r#""owner":1,"label":"x""#, r#""owner":2,"lease":9"#] {
+        assert_eq!(world.say(bob, &lock("a", fields)), []);
+    }
+    let row = |world: &mut World| ask(world, bob, r#""detail":true"#)["value"]["a"].clone();
+    let waiting = row(&mut world);
+    assert_eq!([&waiting["waiters"][0]["label"], &waiting["waiters"][1]["label"]], [&json!("x"), &Value::Null]);
+    assert_eq!(world.say(ann, &unlock("a")).len(), 2);
+    assert_eq!(row(&mut world)["holders"][0]["label"], "x");
+    world.say(bob, &with(&unlock("a"), r#""owner":1"#));
+    assert_eq!(row(&mut world)["holders"][0]["label"], Value::Null);
 }
 
 #[test]

@@ -112,11 +112,10 @@ fn parse_peer(name: &str) -> Peer {
 }
 
 mod tests {
-    use std::cell::RefCell;
     use std::panic::{catch_unwind, resume_unwind};
-    use std::sync::Once;
 
     use super::*;
+    use crate::logged::logged;
     use crate::words::{LOCKS, MY_LOCKS, RESET, lock, unlock};
 
     const HAND_OVER: &str = r#"
@@ -285,45 +284,5 @@ mod tests {
         let (_, lines) = log.split_once("internal error; last traffic:").expect("an error before the traffic");
         assert!(lines.contains(&last), "{log}");
         assert!(!log_of_one_that(false).contains("ERROR"));
-    }
-
-    /// The transcript of what happens in `conversation`, as a log would have it.
-    fn logged(conversation: impl FnOnce()) -> String {
-        static INSTALLED: Once = Once::new();
-        INSTALLED.call_once(|| {
-            log::set_logger(&PerThread).expect("no other logger");
-            log::set_max_level(log::LevelFilter::Debug);
-        });
-        LINES.set(Some(String::new()));
-        conversation();
-        LINES.take().expect("nobody else locks it")
-    }
-
-    thread_local! {
-        /// What is logged on this thread, while a test collects it.
-        static LINES: RefCell<Option<String>> = const { RefCell::new(None) };
-    }
-
-    struct PerThread;
-
-    impl log::Log for PerThread {
-        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-            LINES.with_borrow(Option::is_some)
-        }
-
-        fn log(&self, record: &log::Record<'_>) {
-            LINES.with_borrow_mut(|lines| {
-                if let Some(lines) = lines {
-                    *lines += &format!(
-                        "[2026-11-24T00:18:35.235Z {} {}] {}\n",
-                        record.level(),
-                        record.target(),
-                        record.args()
-                    );
-                }
-            });
-        }
-
-        fn flush(&self) {}
     }
 }

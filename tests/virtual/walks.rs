@@ -42,14 +42,25 @@ fn is_deadlock(received: &[Received]) -> bool {
     matches!(received, [(_, line)] if line.contains(r#""result":"deadlock""#))
 }
 
+/// Requests of owner 0 that would wait for a chain.
+fn closing_requests() -> [String; 2] {
+    let several = r#"{"command":"lock","names":["free","1"],"deadlock":"refuse","owner":0}"#;
+    [lock_if_safe(0, "1"), several.to_owned() + "\n"]
+}
+
 /// How many places are looked at to find the circle that a chain is about to close.
 fn cost_of_chain(length: usize) -> usize {
+    cost_of(&lock_if_safe(0, "1"), length)
+}
+
+/// The same, for a request of owner 0.
+fn cost_of(request: &str, length: usize) -> usize {
     (1..)
         .find(|&turn_walk_max| {
             let mut world = world(turn_walk_max);
             let [ann] = world.connect();
             make_chain(&mut world, ann, length);
-            let received = world.send(ann, lock_if_safe(0, "1").as_bytes());
+            let received = world.send(ann, request.as_bytes());
             assert!(is_deadlock(&received) || is_too_many(&received), "{received:?}");
             is_deadlock(&received)
         })
@@ -123,30 +134,38 @@ fn a_queue_of_two_thousand_in_which_everybody_holds_something_forms_over_many_tu
 
 #[test]
 fn a_request_that_needs_more_than_a_turn_may_look_at_is_an_error() {
-    let cost = cost_of_chain(20);
-    for (turn_walk_max, is_enough) in [(cost - 1, false), (cost, true)] {
-        let mut world = world(turn_walk_max);
-        let [ann] = world.connect();
-        make_chain(&mut world, ann, 20);
-        for _ in 0..2 {
-            let received = world.send(ann, lock_if_safe(0, "1").as_bytes());
-            assert_eq!((is_deadlock(&received), is_too_many(&received)), (is_enough, !is_enough));
+    for request in closing_requests() {
+        let cost = cost_of(&request, 20);
+        for (turn_walk_max, is_enough) in [(cost - 1, false), (cost, true)] {
+            let mut world = world(turn_walk_max);
+            let [ann] = world.connect();
+            make_chain(&mut world, ann, 20);
+            for _ in 0..2 {
+                let received = world.send(ann, request.as_bytes());
+                assert_eq!((is_deadlock(&received), is_too_many(&received)), (is_enough, !is_enough), "{request}");
+            }
+            // Nothing was changed: it does not wait.
+            assert_eq!(world.server.stats().waiting, 20);
         }
-        // Nothing was changed: it does not wait.
-        assert_eq!(world.server.stats().waiting, 20);
     }
 }
 
 #[test]
 fn what_comes_when_the_walks_of_a_turn_are_used_up_is_executed_in_the_next_before_later_lines() {
-    let cost = cost_of_chain(20);
+    for request in closing_requests() {
+        are_executed_turn_by_turn(request.trim_end());
+    }
+}
+
+fn are_executed_turn_by_turn(request: &str) {
+    let cost = cost_of(&format!("{request}\n"), 20);
     // What is left of the limit of a turn does not limit a request that begins.
     for (turn_walk_max, per_turn) in [(cost, 1), (cost + 1, 2), (2 * cost, 2), (2 * cost + 1, 3)] {
         let mut world = world(turn_walk_max);
         let [ann, zoe] = world.connect();
         make_chain(&mut world, ann, 20);
         let line = |number: usize| {
-            let request = with(lock_if_safe(0, "1").trim_end(), &format!(r#""id":{number}"#));
+            let request = with(request, &format!(r#""id":{number}"#));
             format!("{request}\n{{\"command\":\"ping\",\"id\":{number}}}\n")
         };
         world.put(ann, (0..6).map(line).collect::<String>().as_bytes());

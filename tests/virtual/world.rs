@@ -5,11 +5,12 @@
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use officer::engine::{ConnectionKey, TokenBlock};
-use officer::server::{Limits, Readiness, Server};
+use officer::server::{Access, Credentials, Handshake, Limits, Readiness, Server};
 use officer::time::Moment;
 use officer::wire::peer::Peer;
 
@@ -75,7 +76,30 @@ impl World {
 
     /// A client is accepted, but the server has not had its turn.
     pub(crate) fn arrive(&mut self, peer: Peer) -> Client {
-        let wire = Rc::new(RefCell::new(Wire::default()));
+        self.arrive_at(None, peer)
+    }
+
+    /// The same through a listener on one address.
+    pub(crate) fn arrive_at(&mut self, own_ip: Option<IpAddr>, peer: Peer) -> Client {
+        self.accept(peer, Wire { own_ip, ..Wire::default() })
+    }
+
+    /// A client whose socket proves something of it.
+    pub(crate) fn connect_proving(&mut self, peer: Peer, credentials: Credentials) -> Client {
+        let client = self.accept(peer, Wire { credentials, ..Wire::default() });
+        self.settle();
+        client
+    }
+
+    /// From now on these are the users.
+    pub(crate) fn set_users(&mut self, text: &str) -> Vec<Received> {
+        self.server.set_access(Access::parse(text).unwrap_or_else(|bad| panic!("{bad}: {text}")));
+        self.step()
+    }
+
+    /// A client is accepted on a socket of which some things are known, but the server has not had its turn.
+    pub(crate) fn accept(&mut self, peer: Peer, wire: Wire) -> Client {
+        let wire = Rc::new(RefCell::new(wire));
         let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.moment());
         // As the poll does, to watch it.
         assert_eq!(key.is_some(), key.is_some_and(|key| self.server.socket_mut(key).is_some()));
@@ -87,6 +111,11 @@ impl World {
     pub(crate) fn next_peer(&self) -> Peer {
         let [_, high, middle, low] = u32::try_from(self.clients.len() + 1).expect("few clients").to_be_bytes();
         Peer::V4 { ip: [10, high, middle, low], port: 1 }
+    }
+
+    /// What the server calls the client's connection.
+    pub(crate) fn key(&self, client: Client) -> ConnectionKey {
+        self.clients[client.0].key.expect("it was accepted")
     }
 
     /// The client's name in replies.
@@ -155,6 +184,12 @@ impl World {
         self.clients[client.0].wire.borrow_mut().interruptions = times;
     }
 
+    /// From now on a step of the client's handshake leads to that.
+    pub(crate) fn put_handshake(&mut self, client: Client, handshake: Handshake) {
+        self.clients[client.0].wire.borrow_mut().handshake = Some(handshake);
+        self.event(client, Readiness { is_readable: true, ..Readiness::default() });
+    }
+
     /// From now on a write to the client succeeds with no bytes at all.
     pub(crate) fn take_nothing_for_ever(&mut self, client: Client) {
         self.clients[client.0].wire.borrow_mut().takes_nothing_for_ever = true;
@@ -167,7 +202,7 @@ impl World {
 
     /// The socket fails outside of reading and writing.
     pub(crate) fn fail(&mut self, client: Client, error: ErrorKind) -> Vec<Received> {
-        let key = self.clients[client.0].key.expect("it was accepted");
+        let key = self.key(client);
         self.server.fail(key, error.into());
         self.step()
     }

@@ -146,6 +146,7 @@ impl Rest {
                 limits: limits([0; 4], None),
                 session: None,
                 resumed: Some(resumed),
+                user: None,
             };
             Reply { id: None, owner: None, outcome: hello }.encode(&mut line);
             line.len()

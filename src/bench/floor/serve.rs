@@ -54,10 +54,11 @@ struct Connection {
 
 /// Serves until the process is ended.
 pub(super) fn serve(listen: &Listen, mut floor: impl Floor) -> Result<(), Failure> {
-    let mut listener = Listener::bind(listen, &TcpOptions::default()).map_err(Failure::Listen)?;
+    let bound = Listener::bind(listen, &TcpOptions::default()).map_err(Failure::Listen)?;
+    let mut listener = bound.into_iter().next().expect("what is bound has an address");
     let mut poll = Poll::new().map_err(Failure::System)?;
     poll.registry().register(listener.source(), LISTENER, Interest::READABLE).map_err(Failure::System)?;
-    crate::console::announce(&listener.address());
+    crate::console::announce(&[listener.place().address()]);
     let mut connections: Slab<Connection> = Slab::new();
     let mut answers = Answers { dirty: Vec::new(), owed: Vec::new() };
     let mut events = Events::with_capacity(EVENTS_MAX);

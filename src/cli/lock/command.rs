@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 use super::tree::Tree;
 use super::{Granted, inherited, signals};
 use crate::console::Failure;
+use crate::console::access::SECRET;
 
 /// A command that was started.
 #[derive(Debug)]
@@ -96,7 +97,8 @@ impl Command {
 
 fn spawn(program: &OsStr, args: &[OsString], granted: &Granted) -> io::Result<Pid> {
     let mut command = std::process::Command::new(program);
-    command.args(args).env("OFFICER_LOCK", granted.names.join("\n"));
+    // The command is not to be who we are to the server.
+    command.args(args).env("OFFICER_LOCK", granted.names.join("\n")).env_remove(SECRET);
     match granted.token {
         Some(token) => command.env("OFFICER_TOKEN", token.to_string()),
         // It would be that of another lock, of an officer around this one.

@@ -65,7 +65,7 @@ pub(super) fn run(options: Options) -> Result<ExitCode, Failure> {
     let (options, task) = options.split()?;
     let (sender, events) = channel();
     signals::listen(sender.clone()).map_err(Failure::System)?;
-    let server = options.client_options(&task);
+    let server = options.client_options(&task)?;
     let wanted = Wanted {
         locks: task.locks.clone(),
         options: options.wanted(),

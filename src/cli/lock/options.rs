@@ -162,15 +162,15 @@ impl Options {
     }
 
     /// How to reach the server, and what to be there.
-    pub(super) fn client_options(&self, task: &Task) -> crate::client::Options {
+    pub(super) fn client_options(&self, task: &Task) -> Result<crate::client::Options, Failure> {
         let client = self.client.clone().unwrap_or_else(|| client_name_default(&task.command[0]));
-        let options = self.server.client_options().name(client);
+        let options = self.server.client_options()?.name(client);
         let kill_after = self.kill_after(self.session());
-        match self.session() {
+        Ok(match self.session() {
             // A quarter of what is left is for a machine that is slow.
             Some(grace) => options.session(grace).stop_within(kill_after + grace.saturating_sub(kill_after) / 4),
             None => options.stop_within(kill_after),
-        }
+        })
     }
 
     /// For how long the lock outlives its connection.

@@ -7,6 +7,7 @@ use std::{fmt, io};
 use rustix::process::Pid;
 
 use crate::console::Failure;
+use crate::console::shown::Shown;
 
 /// Why it can't be started, stopped or asked about. Each is one line that says what to do.
 #[derive(Debug)]
@@ -61,13 +62,40 @@ pub(in crate::cli) enum ServiceError {
     },
     /// Whether a server is running can't be told, for this reason.
     Unknown(Box<ServiceError>),
-    /// Somebody else's server can't be stopped.
+    /// Somebody else's server can't be sent a signal.
     NotAllowed {
         /// The process.
         pid: Pid,
     },
     /// Not even SIGKILL has ended it.
     Survives {
+        /// The process.
+        pid: Pid,
+    },
+    /// There is no server that could reload.
+    NotRunning {
+        /// Where its pid file would be.
+        path: PathBuf,
+    },
+    /// The server doesn't say what it does: it has only just begun, or what it writes for that was removed.
+    Mute {
+        /// The process.
+        pid: Pid,
+        /// The file that it writes.
+        path: PathBuf,
+    },
+    /// The server did not reload, and goes on as before.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// The server has not said in time whether it has reloaded.
+    NoAnswer {
+        /// The process.
+        pid: Pid,
+    },
+    /// The server ended while it was to reload.
+    Ended {
         /// The process.
         pid: Pid,
     },
@@ -84,6 +112,7 @@ impl ServiceError {
         let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
         match self {
             ServiceError::NotAllowed { .. } | ServiceError::Unknown(_) => 4,
+            ServiceError::NotRunning { .. } => 3,
             ServiceError::Directory { error, .. } | ServiceError::PidFile { error, .. } if is_denied(error) => 4,
             _ => 1,
         }
@@ -134,13 +163,35 @@ impl fmt::Display for ServiceError {
             ),
             ServiceError::Unknown(error) => error.fmt(f),
             ServiceError::NotAllowed { pid } => {
-                write!(f, "no permission to stop process {pid}; do this as the user who started it, or as root")
+                write!(f, "no permission to signal process {pid}; do this as the user who started it, or as root")
             }
             ServiceError::Survives { pid } => {
                 write!(
                     f,
                     "process {pid} is still there after SIGKILL; the system keeps it, see 'ps -o stat,wchan -p {pid}'"
                 )
+            }
+            ServiceError::NotRunning { path } => write!(
+                f,
+                "no server is running with the pid file {path:?}; start it with 'officer start', or send SIGHUP to a server in \
+                 the foreground"
+            ),
+            ServiceError::Mute { pid, path } => write!(
+                f,
+                "process {pid} has not written {path:?}, so it can't say how a reload goes; try again, or send it SIGHUP and \
+                 look at its log"
+            ),
+            ServiceError::Refused { reason } => {
+                write!(f, "not reloaded, the server goes on as before: {}", Shown(reason))
+            }
+            ServiceError::NoAnswer { pid } => {
+                write!(
+                    f,
+                    "process {pid} has not said whether it has reloaded; look at its log, and whether it is stopped"
+                )
+            }
+            ServiceError::Ended { pid } => {
+                write!(f, "process {pid} has ended; start the server with 'officer start'")
             }
             ServiceError::NoReason { status } => {
                 write!(

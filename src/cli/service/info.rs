@@ -22,17 +22,28 @@ const BYTES_MAX: u64 = 64 << 10;
 pub(super) struct Info {
     pub(super) process: u32,
     pub(super) version: String,
-    pub(super) address: String,
+    /// As [`Net::addresses`](crate::net::Net::addresses) has them.
+    pub(super) addresses: Vec<String>,
     /// In seconds of the UNIX time.
     pub(super) started: u64,
+    /// How many reloads have begun. What is changed before this is read will be read by the next one.
+    #[serde(default)]
+    pub(super) reloads_begun: u64,
+    /// How many are over: one less while one goes on.
+    #[serde(default)]
+    pub(super) reloads: u64,
+    /// Why the last one was refused, if it was.
+    #[serde(default)]
+    pub(super) refused: Option<String>,
 }
 
 impl Info {
     /// That of this process.
-    pub(super) fn own(address: &str) -> Info {
+    pub(super) fn own(addresses: &[String]) -> Info {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Info { process: process::id(), version, address: address.to_owned(), started }
+        let (process, addresses) = (process::id(), addresses.to_vec());
+        Info { process, version, addresses, started, reloads_begun: 0, reloads: 0, refused: None }
     }
 
     /// That of this process, if a file beside its pid file has it.
@@ -41,6 +52,15 @@ impl Info {
         pid_file::options().open(path(pid_file)).ok()?.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
         let info: Info = serde_json::from_slice(&bytes).ok()?;
         (i32::try_from(info.process) == Ok(pid.as_raw_pid())).then_some(info)
+    }
+
+    /// Its addresses without their schemes.
+    pub(super) fn bare_addresses(&self) -> Vec<String> {
+        let bare = |address: &String| {
+            let bare = ["tcp://", "tls://", "unix:"].iter().find_map(|scheme| address.strip_prefix(scheme));
+            bare.unwrap_or(address).to_owned()
+        };
+        self.addresses.iter().map(bare).collect()
     }
 
     /// Writes it beside the pid file, whole or not at all, in the place of what a server before left. The file has to stay
@@ -70,8 +90,8 @@ pub(super) fn path(pid_file: &Path) -> PathBuf {
 /// When it started, what it is and where it listens.
 impl fmt::Display for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (address, version) = (self.address.escape_debug(), self.version.escape_debug());
-        write!(f, "since {}: version {version}, listening on {address}", Utc(self.started))
+        let (addresses, version) = (self.addresses.join(", "), self.version.escape_debug());
+        write!(f, "since {}: version {version}, listening on {}", Utc(self.started), addresses.escape_debug())
     }
 }
 
@@ -81,7 +101,7 @@ mod tests {
 
     #[test]
     fn whatever_stands_in_the_file_what_is_told_is_one_line() {
-        let info = Info { process: 1, version: "0.1\n".to_owned(), address: "/tmp/a\x1b[2J".to_owned(), started: 0 };
+        let info = Info { version: "0.1\n".to_owned(), ..Info::own(&["/tmp/a\x1b[2J".to_owned()]) };
         let line = info.to_string();
         assert!(!line.chars().any(char::is_control), "{line:?}");
     }

@@ -1,8 +1,9 @@
-//! `officer start`, `stop`, `restart` and `status`: a server in the background, known by its pid file.
+//! `officer start`, `stop`, `restart`, `reload` and `status`: a server in the background, known by its pid file.
 
 mod error;
 mod info;
 mod pid_file;
+pub(super) mod reload;
 pub(super) mod restart;
 mod search;
 pub(super) mod start;

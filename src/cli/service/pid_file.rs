@@ -20,6 +20,7 @@ use super::ServiceError;
 use super::info::{self, Info};
 use super::search::{self, Search};
 use crate::cli::named;
+use crate::net::Reload;
 
 /// Our own pid file, locked. It is removed when this is dropped.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub(super) struct PidFile {
     // A lock of the process: closing any other descriptor of the file would free it, so it is opened only here. A lock of the
     // open file (flock) would not tell which process holds it.
     file: File,
-    /// What `officer status` tells, once the server listens.
-    info: Option<File>,
+    /// What `officer status` tells, once the server listens, and the file that it is in.
+    info: Option<(Info, Option<File>)>,
     /// Its directory, kept for the lock on it.
     _directory: Option<File>,
 }
@@ -161,9 +162,28 @@ impl PidFile {
     }
 
     /// Writes down where the server listens, for `officer status`.
-    pub(super) fn announce(&mut self, address: &str) {
-        match Info::own(address).write(&self.path) {
-            Ok(file) => self.info = Some(file),
+    pub(super) fn announce(&mut self, addresses: &[String]) {
+        self.info = Some((Info::own(addresses), None));
+        self.write_info();
+    }
+
+    /// Writes down how a reload goes, for `officer reload`.
+    pub(super) fn note(&mut self, reload: Reload<'_>) {
+        let Some((info, _)) = &mut self.info else { return };
+        match reload {
+            Reload::Begins => info.reloads_begun += 1,
+            Reload::Over(error) => {
+                info.reloads = info.reloads_begun;
+                info.refused = error.map(ToString::to_string);
+            }
+        }
+        self.write_info();
+    }
+
+    fn write_info(&mut self) {
+        let Some((info, file)) = &mut self.info else { return };
+        match info.write(&self.path) {
+            Ok(written) => *file = Some(written),
             Err(error) => log::warn!("{:?} can't be written: {error}", info::path(&self.path)),
         }
     }
@@ -188,7 +208,8 @@ impl PidFile {
 impl Drop for PidFile {
     fn drop(&mut self) {
         let info = info::path(&self.path);
-        if self.info.as_ref().is_some_and(|file| named::at(&info, file).is_some()) {
+        let file = self.info.as_ref().and_then(|(_, file)| file.as_ref());
+        if file.is_some_and(|file| named::at(&info, file).is_some()) {
             let _ = fs::remove_file(info);
         }
         // Still locked: whoever opens it meanwhile finds out that it is no longer there.

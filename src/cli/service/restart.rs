@@ -14,7 +14,7 @@ use crate::console::Failure;
 
 const AFTER: &str = "\
 First it checks, as far as it can while the old server runs, that the new one can start: the options, the log file, \
-the state directory, the directory of the pid file and the address. If not, the old server goes on. Then it does what \
+the users, the files for TLS, the state directory, the directory of the pid file and the addresses. If not, the old server goes on. Then it does what \
 'officer stop' does, with the pid directory of these options, and what 'officer start' does with all of them. The new \
 server keeps none of the options of the old one: give them again, or have them in the environment (OFFICER_PORT, ...). \
 All locks are free after it.
@@ -42,7 +42,7 @@ pub(in crate::cli) fn run(options: &Options, args: &[OsString]) -> Result<ExitCo
     // Without a server nothing can be lost, and the start itself says what is wrong.
     if let State::Running(Some(pid)) | State::Removed(pid) = look(&plan.pid_file)? {
         let old = Info::of(pid, &plan.pid_file);
-        plan.check(old.as_ref().map(|old| old.address.as_str()))?;
+        plan.check(old.map(|old| old.bare_addresses()).as_deref())?;
     }
     let ended = stop::stop(&options.start.pid, &options.timeout)?;
     let started = start::run(args);

@@ -16,7 +16,10 @@ use super::pid_file::PidFile;
 use super::{PidOptions, ServiceError, default_log_file, restart};
 use crate::cli::changed::changed_options;
 use crate::cli::log_file::LogFileError;
+use crate::cli::run::Host;
 use crate::cli::{Failure, named, run as foreground};
+use crate::console::announced;
+use crate::net::Reload;
 
 pub(in crate::cli) const AFTER: &str = "\
 Returns once the server listens, or says why it doesn't. The server belongs to no terminal, its current directory is /, \
@@ -108,14 +111,14 @@ impl Plan {
     }
 
     /// Fails if the server could not be started, as far as that can be told while another has its pid file and listens on
-    /// an address.
-    pub(super) fn check(self, old_address: Option<&str>) -> Result<(), Failure> {
+    /// these addresses.
+    pub(super) fn check(self, old: Option<&[String]>) -> Result<(), Failure> {
         let directory = self.pid_file.parent().expect("a pid file is in a directory");
         let can_write = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK);
         can_write.map_err(|error| ServiceError::Directory { path: directory.to_owned(), error: error.into() })?;
         let is_pid_file = named::lead_to_one(&self.log_file, &self.pid_file);
         check_log_file(&self.log_file, is_pid_file)?;
-        self.run.check(old_address)
+        self.run.check(old)
     }
 }
 
@@ -128,25 +131,38 @@ pub(in crate::cli) fn run_daemon(args: &[OsString]) -> Result<(), Failure> {
     env::set_current_dir("/").map_err(Failure::System)?;
 
     // Released after everything else that the server has.
-    let (mut own, stale) = PidFile::take(&pid_file)?;
+    let (own, stale) = PidFile::take(&pid_file)?;
     check_log_file(&log_file, own.is_at(&log_file))?;
     if let Some(stale) = stale {
         let stale = stale.escape_debug();
         let _ =
             writeln!(io::stderr(), "officer: the server before this one, process {stale}, ended without cleaning up");
     }
-    foreground::serve(run, &changed, |address| {
-        own.announce(address);
+    foreground::serve(run, &changed, &mut Background { own, log_file })
+}
+
+/// A process in the background.
+struct Background {
+    own: PidFile,
+    log_file: PathBuf,
+}
+
+impl Host for Background {
+    fn listening(&mut self, addresses: &[String]) {
+        self.own.announce(addresses);
         let mut stdout = io::stdout().lock();
-        let pid = process::id();
-        let _ =
-            write!(stdout, "officer: listening on {address}\nofficer: process {pid}, log in {}\n", log_file.display());
+        let (listening, pid, log) = (announced(addresses), process::id(), self.log_file.display());
+        let _ = writeln!(stdout, "{listening}officer: process {pid}, log in {log}");
         let _ = stdout.flush();
         // The end of the pipe is what `officer start` waits for.
         if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stdout(null);
         }
-    })
+    }
+
+    fn reload(&mut self, reload: Reload<'_>) {
+        self.own.note(reload);
+    }
 }
 
 /// A file that this process has open for another purpose can't be its log.

@@ -162,8 +162,8 @@ pub(super) fn say(line: &str) {
 }
 
 /// The process that holds a pid file.
-struct Process {
-    pid: Pid,
+pub(super) struct Process {
+    pub(super) pid: Pid,
     /// Stands for this process even when it is gone and its number is another's.
     #[cfg(target_os = "linux")]
     handle: Option<rustix::fd::OwnedFd>,
@@ -171,7 +171,7 @@ struct Process {
 
 impl Process {
     /// None: it has ended just now, or is another process.
-    fn of(pid: Pid, path: &Path) -> Result<Option<Process>, ServiceError> {
+    pub(super) fn of(pid: Pid, path: &Path) -> Result<Option<Process>, ServiceError> {
         let process = Process {
             pid,
             // Old kernels have none.
@@ -182,7 +182,7 @@ impl Process {
         Ok(is_held_by(path, pid)?.then_some(process))
     }
 
-    fn signal(&self, signal: Signal) -> Result<(), ServiceError> {
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), ServiceError> {
         #[cfg(target_os = "linux")]
         let sent = match &self.handle {
             Some(handle) => rustix::process::pidfd_send_signal(handle, signal),

@@ -42,9 +42,10 @@ pub(super) fn table(stats: &Stats, before: Option<&Stats>) -> String {
     text
 }
 
-fn now(stats: &Stats) -> [(&'static str, u64); 8] {
+fn now(stats: &Stats) -> [(&'static str, u64); 9] {
     [
         ("connections", stats.connections),
+        ("strangers", stats.strangers),
         ("sessions", stats.sessions),
         ("detached_sessions", stats.detached_sessions),
         ("locks", stats.locks),

@@ -2,6 +2,7 @@
 
 mod error;
 mod passed;
+mod place;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,9 @@ use mio::net::{TcpListener, UnixListener};
 pub use self::error::BindError;
 pub use self::tcp::TcpOptions;
 
+pub(crate) use self::place::Place;
+
+use self::place::At;
 use self::unix::SocketFile;
 use super::silence::TcpSocket;
 use super::socket::Socket;
@@ -38,6 +42,20 @@ pub enum Listen {
         /// The port; 0 takes a free one.
         port: u16,
     },
+    /// TCP, on all addresses of the host that this machine has.
+    TcpAll {
+        /// As above.
+        host: String,
+        /// The port; 0 takes a free one for each address.
+        port: u16,
+    },
+    /// TLS over TCP, on all addresses of the host that this machine has.
+    Tls {
+        /// As above.
+        host: String,
+        /// The port; 0 takes a free one for each address.
+        port: u16,
+    },
     /// A UNIX socket.
     Unix {
         /// The socket file.
@@ -47,10 +65,29 @@ pub enum Listen {
     },
 }
 
+/// What clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// The protocol as it is.
+    Plain,
+    /// The protocol within TLS.
+    Tls,
+}
+
 /// Bound, listening and nonblocking. A socket file goes when the listener does, unless it is somebody else's.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    scheme: Scheme,
     kind: Kind,
+}
+
+/// What accepted connections have of their listener.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    /// How their sockets are set up.
+    pub(crate) options: TcpOptions,
+    /// The one address that it listens on. None: all of them.
+    pub(crate) own_ip: Option<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -58,7 +95,7 @@ enum Kind {
     Tcp {
         listener: TcpListener,
         address: SocketAddr,
-        options: Arc<TcpOptions>,
+        inherited: Arc<Inherited>,
     },
     Unix {
         // In front of the listener, so that it is dropped first: while the listener lives, no successor takes the file
@@ -72,55 +109,75 @@ enum Kind {
 }
 
 impl Listener {
-    /// Binds and listens. Blocks while a name is resolved, and for a few seconds if another server is about to use the
-    /// same directory for its socket file.
+    /// Binds and listens: on one address, or on several if the host has several and all of them are meant. Blocks while a
+    /// name is resolved, and for a few seconds if another server is about to use the same directory for its socket file.
     ///
     /// # Errors
     /// [`BindError`] says what is in the way, and what to do about it.
-    pub(crate) fn bind(listen: &Listen, options: &TcpOptions) -> Result<Listener, BindError> {
+    pub(crate) fn bind(listen: &Listen, options: &TcpOptions) -> Result<Vec<Listener>, BindError> {
         match listen {
-            Listen::Tcp { host, port } => tcp::bind(host, *port, options),
-            Listen::Unix { path, mode } => unix::bind(path, *mode),
+            Listen::Tcp { host, port } => tcp::bind(host, *port, 1, options),
+            Listen::TcpAll { host, port } => tcp::bind(host, *port, usize::MAX, options),
+            Listen::Tls { host, port } => {
+                let listeners = tcp::bind(host, *port, usize::MAX, options)?.into_iter();
+                Ok(listeners.map(|listener| Listener { scheme: Scheme::Tls, ..listener }).collect())
+            }
+            Listen::Unix { path, mode } => Ok(vec![unix::bind(path, *mode)?]),
         }
     }
 
     /// Fails as [`Listener::bind`] would, as far as that can be told without listening and while a server that is to make way
-    /// still listens. That one listens on `old`, as its [`Listener::address`] has it; if that is not known, whoever
-    /// listens is taken for it.
+    /// still listens. That one listens on `old`, as its [`Listener::address`]es have it; if they are not known, whoever
+    /// listens is taken for it. Returns what it would listen on.
     ///
     /// # Errors
     /// [`BindError`], as for `bind`.
     #[cfg(feature = "cli")]
-    pub(crate) fn check(listen: &Listen, options: &TcpOptions, old: Option<&str>) -> Result<(), BindError> {
+    pub(crate) fn check(
+        listen: &Listen,
+        options: &TcpOptions,
+        old: Option<&[String]>,
+    ) -> Result<Vec<Place>, BindError> {
         match listen {
-            Listen::Tcp { host, port } => tcp::check(host, *port, options, old),
-            Listen::Unix { path, .. } => unix::check(path, old),
+            Listen::Tcp { host, port } => tcp::check(host, *port, 1, options, old),
+            Listen::TcpAll { host, port } => tcp::check(host, *port, usize::MAX, options, old),
+            Listen::Tls { host, port } => {
+                let places = tcp::check(host, *port, usize::MAX, options, old)?.into_iter();
+                Ok(places.map(|place| Place { scheme: Scheme::Tls, ..place }).collect())
+            }
+            Listen::Unix { path, .. } => unix::check(path, old).map(|()| vec![Place::unix(path)]),
         }
     }
 
-    /// The socket that a service manager has passed to this process (`LISTEN_FDS` and `LISTEN_PID` in the environment, as
-    /// `sd_listen_fds(3)` has it), if there is one. It can be taken once. Its file, if it has one, stays at the end.
+    /// The sockets that a service manager has passed to this process (`LISTEN_FDS` and `LISTEN_PID` in the environment, as
+    /// `sd_listen_fds(3)` has it). They can be taken once. Their files, if they have some, stay at the end. `must_be_named`:
+    /// a socket whose name says nothing about its use is refused.
     ///
     /// # Errors
     /// [`BindError`] says why what was passed can't be used.
-    pub(crate) fn passed(options: &TcpOptions) -> Result<Option<Listener>, BindError> {
-        passed::take(options)
+    pub(crate) fn passed(options: &TcpOptions, must_be_named: bool) -> Result<Vec<Listener>, BindError> {
+        passed::take(options, must_be_named)
     }
 
-    /// Accepts a connection, nonblocking as well.
+    /// Whether its clients speak TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.scheme == Scheme::Tls
+    }
+
+    /// Accepts a connection, nonblocking as well, and not encrypted yet.
     ///
     /// # Errors
     /// `WouldBlock` when there is none; otherwise what the system says, which may concern only this one connection.
     pub(crate) fn accept(&mut self) -> io::Result<(Socket, Peer)> {
         match &mut self.kind {
-            Kind::Tcp { listener, options, .. } => {
+            Kind::Tcp { listener, inherited, .. } => {
                 let (stream, address) = listener.accept()?;
                 // Some systems refuse options on a connection that the peer has reset. Its first read will say so.
                 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-                if let Err(error) = options.apply(&socket2::SockRef::from(&stream)) {
+                if let Err(error) = inherited.options.apply(&socket2::SockRef::from(&stream)) {
                     log::debug!("{address}: socket options: {error}");
                 }
-                Ok((Socket::Tcp(TcpSocket::accepted(stream, Arc::clone(options))), Peer::from(address)))
+                Ok((Socket::Tcp(TcpSocket::accepted(stream, Arc::clone(inherited))), Peer::from(address)))
             }
             Kind::Unix { listener, accepted, .. } => {
                 let (stream, _) = listener.accept()?;
@@ -130,28 +187,13 @@ impl Listener {
         }
     }
 
-    /// Where clients reach it: `127.0.0.1:11500`, `[::1]:11500` or the socket's path.
-    pub(crate) fn address(&self) -> String {
-        match &self.kind {
-            Kind::Tcp { address, .. } => address.to_string(),
-            Kind::Unix { address, .. } => address.clone(),
-        }
-    }
-
-    /// The one address that it listens on. None: all of them, or a socket file.
-    pub(crate) fn ip(&self) -> Option<IpAddr> {
-        match &self.kind {
-            Kind::Tcp { address, .. } => Some(address.ip().to_canonical()).filter(|ip| !ip.is_unspecified()),
-            Kind::Unix { .. } => None,
-        }
-    }
-
-    /// Whether only this machine can reach it.
-    pub(crate) fn is_loopback(&self) -> bool {
-        match &self.kind {
-            Kind::Tcp { address, .. } => address.ip().to_canonical().is_loopback(),
-            Kind::Unix { .. } => true,
-        }
+    /// Where clients reach it, and how.
+    pub(crate) fn place(&self) -> Place {
+        let at = match &self.kind {
+            Kind::Tcp { address, .. } => At::Tcp(*address),
+            Kind::Unix { address, .. } => At::Unix(address.clone()),
+        };
+        Place { scheme: self.scheme, at }
     }
 
     /// What a poll watches.

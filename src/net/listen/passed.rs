@@ -1,4 +1,4 @@
-//! A socket that a service manager made, and passed to this process.
+//! Sockets that a service manager made, and passed to this process.
 
 use std::os::unix::net::SocketAddr;
 use std::{env, process};
@@ -7,29 +7,60 @@ use listenfd::ListenFd;
 use mio::net::{TcpListener, UnixListener};
 use socket2::SockRef;
 
-use super::{BindError, Kind, Listener, TcpOptions, tcp};
+use super::{BindError, Kind, Listener, Scheme, TcpOptions, tcp};
 
-pub(super) fn take(options: &TcpOptions) -> Result<Option<Listener>, BindError> {
-    // First: listenfd makes a list of as many as there are said to be, whatever that is.
-    if let Some(count @ 2..) = promised() {
-        return Err(BindError::PassedTooMany { count });
+/// More is a mistake. listenfd makes a list of as many as there are said to be, whatever that is.
+const COUNT_MAX: usize = 64;
+
+pub(super) fn take(options: &TcpOptions, must_be_named: bool) -> Result<Vec<Listener>, BindError> {
+    let promised = promised().unwrap_or_default();
+    if promised > COUNT_MAX {
+        return Err(BindError::PassedTooMany { count: promised, max: COUNT_MAX });
     }
+    // Before listenfd takes it out of the environment.
+    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
     let mut passed = ListenFd::from_env();
-    if passed.len() == 0 {
-        return Ok(None);
+    (0..passed.len())
+        .map(|index| {
+            let name = names.next().unwrap_or_default();
+            let scheme = scheme(name, must_be_named)?;
+            match listener(&mut passed, index, options)? {
+                Listener { kind: Kind::Unix { .. }, .. } if scheme == Scheme::Tls => {
+                    Err(BindError::PassedName { name: name.to_owned() })
+                }
+                listener => Ok(Listener { scheme, ..listener }),
+            }
+        })
+        .collect()
+}
+
+/// What the name of a socket says about its use. Without users, any other name is plain: systemd gives a socket its unit's
+/// name unless it is told one.
+fn scheme(name: &str, must_be_named: bool) -> Result<Scheme, BindError> {
+    match name {
+        "plain" => Ok(Scheme::Plain),
+        "tls" => Ok(Scheme::Tls),
+        "http" | "https" => Err(BindError::PassedName { name: name.to_owned() }),
+        _ if must_be_named => Err(BindError::PassedName { name: name.to_owned() }),
+        _ => Ok(Scheme::Plain),
     }
+}
+
+fn listener(passed: &mut ListenFd, index: usize, options: &TcpOptions) -> Result<Listener, BindError> {
     // An error here means that it is of another kind.
-    if let Ok(Some(listener)) = passed.take_tcp_listener(0) {
+    if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
         check(&SockRef::from(&listener))?;
         // The manager knows nothing of our options; accepted sockets inherit them.
         options.apply(&SockRef::from(&listener)).map_err(BindError::Passed)?;
-        return tcp::listener(TcpListener::from_std(listener), options).map(Some).map_err(BindError::Passed);
+        return tcp::listener(TcpListener::from_std(listener), options).map_err(BindError::Passed);
     }
-    if let Ok(Some(listener)) = passed.take_unix_listener(0) {
+    if let Ok(Some(listener)) = passed.take_unix_listener(index) {
         check(&SockRef::from(&listener))?;
         let address = shown(&listener.local_addr().map_err(BindError::Passed)?);
         let listener = UnixListener::from_std(listener);
-        return Ok(Some(Listener { kind: Kind::Unix { _file: None, address, listener, accepted: 0 } }));
+        let kind = Kind::Unix { _file: None, address, listener, accepted: 0 };
+        return Ok(Listener { scheme: Scheme::Plain, kind });
     }
     Err(BindError::PassedUnusable)
 }

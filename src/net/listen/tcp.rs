@@ -1,5 +1,6 @@
 //! TCP: addresses of a host, and options that accepted connections inherit.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use std::time::Duration;
 use mio::net::TcpListener;
 use socket2::{Domain, SockRef, TcpKeepalive, Type};
 
-use super::{BACKLOG, BindError, Kind, Listener};
+#[cfg(feature = "cli")]
+use super::place::{Place, covers};
+use super::{BACKLOG, BindError, Inherited, Kind, Listener, Scheme};
 
 /// How soon a TCP connection is found dead whose peer went without a word, so that what it holds becomes free.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +80,9 @@ impl TcpOptions {
     }
 }
 
-pub(super) fn bind(host: &str, port: u16, options: &TcpOptions) -> Result<Listener, BindError> {
-    first_of(host, port, |address| {
+/// Listens on the first addresses of a host that this machine has, up to `count_max`; never on none.
+pub(super) fn bind(host: &str, port: u16, count_max: usize, options: &TcpOptions) -> Result<Vec<Listener>, BindError> {
+    on_host(host, port, count_max, |address| {
         let socket = bound(address, options)?;
         socket.listen(BACKLOG)?;
         listener(TcpListener::from_std(socket.into()), options)
@@ -86,37 +90,53 @@ pub(super) fn bind(host: &str, port: u16, options: &TcpOptions) -> Result<Listen
 }
 
 #[cfg(feature = "cli")]
-pub(super) fn check(host: &str, port: u16, options: &TcpOptions, old: Option<&str>) -> Result<(), BindError> {
-    first_of(host, port, |address| match bound(address, options) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && old.is_none_or(|old| covers(old, address)) => Ok(()),
-        bound => bound.map(|_| ()),
+pub(super) fn check(
+    host: &str,
+    port: u16,
+    count_max: usize,
+    options: &TcpOptions,
+    old: Option<&[String]>,
+) -> Result<Vec<Place>, BindError> {
+    on_host(host, port, count_max, |address| {
+        match bound(address, options) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && old.is_none_or(|old| is_taken_by(old, address)) => {}
+            bound => _ = bound?,
+        }
+        Ok(Place::tcp(address))
     })
 }
 
-/// Whether what listens on an address keeps others from another one.
+/// Whether what listens on these keeps others from an address.
 #[cfg(feature = "cli")]
-fn covers(listening: &str, address: SocketAddr) -> bool {
-    listening.parse().is_ok_and(|listening: SocketAddr| {
-        let is_same =
-            listening.ip() == address.ip() || listening.ip().is_unspecified() || address.ip().is_unspecified();
-        listening.port() == address.port() && is_same
-    })
+fn is_taken_by(listening: &[String], address: SocketAddr) -> bool {
+    listening.iter().filter_map(|listening| listening.parse().ok()).any(|listening| covers(listening, address))
 }
 
 /// Tries the addresses of a host in turn.
-fn first_of<T>(host: &str, port: u16, mut attempt: impl FnMut(SocketAddr) -> io::Result<T>) -> Result<T, BindError> {
-    let mut first_error = None;
+fn on_host<T>(
+    host: &str,
+    port: u16,
+    count_max: usize,
+    mut attempt: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> Result<Vec<T>, BindError> {
+    let (mut done, mut first_error) = (Vec::new(), None);
     for address in resolve(host, port)? {
         match attempt(address) {
-            Ok(done) => return Ok(done),
+            Ok(result) => done.push(result),
             // Only an address that this machine does not have is passed over. Were one that is in use passed over too,
             // a second server on `localhost` would take ::1, and each of the two would give away the same locks.
             Err(error) if is_elsewhere(&error) => _ = first_error.get_or_insert((address, error)),
             Err(error) => return Err(BindError::tcp(address, error)),
         }
+        if done.len() == count_max {
+            break;
+        }
     }
-    let (address, error) = first_error.expect("resolve returns an address or an error");
-    Err(BindError::tcp(address, error))
+    match first_error {
+        Some((address, error)) if done.is_empty() => Err(BindError::tcp(address, error)),
+        _ => Ok(done),
+    }
 }
 
 /// IPv4 first, otherwise in the resolver's order; never empty.
@@ -125,6 +145,9 @@ fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
     let unknown = |error| BindError::HostUnknown { host: host.to_owned(), error };
     let mut addresses: Vec<SocketAddr> = (bare, port).to_socket_addrs().map_err(unknown)?.collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
+    // The hosts file may have one twice.
+    let mut seen = HashSet::new();
+    addresses.retain(|address| seen.insert(*address));
     if addresses.is_empty() {
         return Err(unknown(io::Error::new(io::ErrorKind::NotFound, "it has no address")));
     }
@@ -145,7 +168,10 @@ fn bound(address: SocketAddr, options: &TcpOptions) -> io::Result<socket2::Socke
 
 /// `options` are already those of the listener.
 pub(super) fn listener(listener: TcpListener, options: &TcpOptions) -> io::Result<Listener> {
-    Ok(Listener { kind: Kind::Tcp { address: listener.local_addr()?, listener, options: Arc::new(options.clone()) } })
+    let address = listener.local_addr()?;
+    let own_ip = Some(address.ip().to_canonical()).filter(|ip| !ip.is_unspecified());
+    let inherited = Arc::new(Inherited { options: options.clone(), own_ip });
+    Ok(Listener { scheme: Scheme::Plain, kind: Kind::Tcp { address, listener, inherited } })
 }
 
 /// The address is not of this machine, or of a family that its kernel does not have.

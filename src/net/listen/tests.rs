@@ -13,12 +13,24 @@ use super::*;
 use crate::net::directory::Directory;
 use crate::server::Socket as _;
 
+/// The one listener.
+fn bind(listen: &Listen, options: &TcpOptions) -> Result<Listener, BindError> {
+    let mut listeners = Listener::bind(listen, options)?;
+    assert_eq!(listeners.len(), 1, "{listeners:?}");
+    Ok(listeners.remove(0))
+}
+
+fn own_ip(listener: &Listener) -> Option<IpAddr> {
+    let Kind::Tcp { inherited, .. } = &listener.kind else { panic!("a TCP socket") };
+    inherited.own_ip
+}
+
 fn tcp_on(host: &str, port: u16) -> Result<Listener, BindError> {
-    Listener::bind(&Listen::Tcp { host: host.to_owned(), port }, &TcpOptions::default())
+    bind(&Listen::Tcp { host: host.to_owned(), port }, &TcpOptions::default())
 }
 
 fn unix_at(path: &Path) -> Result<Listener, BindError> {
-    Listener::bind(&Listen::Unix { path: path.to_owned(), mode: 0o600 }, &TcpOptions::default())
+    bind(&Listen::Unix { path: path.to_owned(), mode: 0o600 }, &TcpOptions::default())
 }
 
 /// The error's one line.
@@ -54,9 +66,9 @@ fn an_accepted_tcp_connection_has_all_of_the_options() {
         (options, Duration::from_millis(40_500)),
         (derived, Duration::from_secs(49)),
     ] {
-        let mut listener = Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
+        let mut listener = bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        let client = std::net::TcpStream::connect(listener.address()).unwrap();
+        let client = std::net::TcpStream::connect(listener.place().address()).unwrap();
         let (mut socket, peer) = accept(&mut listener);
         assert_eq!(peer, Peer::from(client.local_addr().unwrap()));
         assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
@@ -76,8 +88,8 @@ fn an_accepted_tcp_connection_has_all_of_the_options() {
 #[test]
 fn user_timeouts_that_the_system_has_no_number_for_are_its_longest() {
     let options = TcpOptions { user_timeout: Some(Duration::MAX), ..TcpOptions::default() };
-    let mut listener = Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
-    let _client = std::net::TcpStream::connect(listener.address()).unwrap();
+    let mut listener = bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
+    let _client = std::net::TcpStream::connect(listener.place().address()).unwrap();
     let (Socket::Tcp(socket), _) = accept(&mut listener) else { panic!("a TCP socket") };
     #[cfg(any(target_os = "linux", target_os = "android"))]
     assert_eq!(SockRef::from(&socket).tcp_user_timeout().unwrap(), Some(Duration::from_millis(i32::MAX as u64)));
@@ -88,8 +100,8 @@ fn user_timeouts_that_the_system_has_no_number_for_are_its_longest() {
 fn while_output_is_blocked_the_user_timeout_is_off_unless_it_was_set() {
     for (set, blocked) in [(None, None), (Some(Duration::from_secs(7)), Some(Duration::from_secs(7)))] {
         let options = TcpOptions { user_timeout: set, ..TcpOptions::default() };
-        let mut listener = Listener::bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
-        let mut client = std::net::TcpStream::connect(listener.address()).unwrap();
+        let mut listener = bind(&Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 }, &options).unwrap();
+        let mut client = std::net::TcpStream::connect(listener.place().address()).unwrap();
         let (Socket::Tcp(mut socket), _) = accept(&mut listener) else { panic!("a TCP socket") };
         let timeout =
             |socket: &TcpSocket| SockRef::from(socket).tcp_user_timeout().unwrap().filter(|time| !time.is_zero());
@@ -117,8 +129,8 @@ fn bytes_go_both_ways_and_the_end_of_our_side_reaches_the_client() {
     let directory = Directory::new();
     let mut over_tcp = tcp_on("127.0.0.1", 0).unwrap();
     let mut over_unix = unix_at(&directory.file("officer.sock")).unwrap();
-    let tcp_client = std::net::TcpStream::connect(over_tcp.address()).unwrap();
-    let unix_client = std_unix::UnixStream::connect(over_unix.address()).unwrap();
+    let tcp_client = std::net::TcpStream::connect(over_tcp.place().address()).unwrap();
+    let unix_client = std_unix::UnixStream::connect(over_unix.place().address()).unwrap();
 
     fn converse(mut client: impl Read + Write, mut server: Socket) {
         client.write_all(b"ping").unwrap();
@@ -143,7 +155,7 @@ fn a_listener_and_its_connections_are_reported_by_the_poll() {
     let mut events = mio::Events::with_capacity(8);
     let mut listener = tcp_on("127.0.0.1", 0).unwrap();
     poll.registry().register(listener.source(), Token(1), Interest::READABLE).unwrap();
-    let mut client = std::net::TcpStream::connect(listener.address()).unwrap();
+    let mut client = std::net::TcpStream::connect(listener.place().address()).unwrap();
     poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();
     assert!(events.iter().any(|event| event.token() == Token(1) && event.is_readable()));
 
@@ -157,20 +169,20 @@ fn a_listener_and_its_connections_are_reported_by_the_poll() {
 #[test]
 fn addresses_are_shown_as_clients_write_them() {
     let listener = tcp_on("localhost", 0).unwrap();
-    assert_eq!(listener.ip(), Some([127, 0, 0, 1].into()));
-    assert!(listener.address().starts_with("127.0.0.1:"), "{}", listener.address());
-    assert!(!listener.address().ends_with(":0"));
-    assert!(listener.is_loopback());
+    assert_eq!(own_ip(&listener), Some([127, 0, 0, 1].into()));
+    assert!(listener.place().address().starts_with("127.0.0.1:"), "{}", listener.place().address());
+    assert!(!listener.place().address().ends_with(":0"));
+    assert!(listener.place().is_loopback());
     let everywhere = tcp_on("0.0.0.0", 0).unwrap();
-    assert!(!everywhere.is_loopback());
-    assert_eq!(everywhere.ip(), None);
+    assert!(!everywhere.place().is_loopback());
+    assert_eq!(own_ip(&everywhere), None);
 
     // Not every machine that runs tests has IPv6.
     for host in ["::1", "[::1]"] {
         match tcp_on(host, 0) {
             Ok(listener) => {
-                assert!(listener.address().starts_with("[::1]:"), "{}", listener.address());
-                assert!(listener.is_loopback());
+                assert!(listener.place().address().starts_with("[::1]:"), "{}", listener.place().address());
+                assert!(listener.place().is_loopback());
             }
             Err(error) => assert!(matches!(error, BindError::AddressElsewhere { .. }), "{error}"),
         }
@@ -180,8 +192,8 @@ fn addresses_are_shown_as_clients_write_them() {
 #[test]
 fn an_ipv4_client_of_an_ipv6_listener_has_its_ipv4_name() {
     let Ok(mut listener) = tcp_on("::", 0) else { return };
-    assert!(!listener.is_loopback());
-    let port = listener.address().rsplit_once(':').unwrap().1.parse().unwrap();
+    assert!(!listener.place().is_loopback());
+    let port = listener.place().address().rsplit_once(':').unwrap().1.parse().unwrap();
     let Ok(client) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return };
     assert_eq!(accept(&mut listener).1.to_string(), client.local_addr().unwrap().to_string());
 }
@@ -189,7 +201,7 @@ fn an_ipv4_client_of_an_ipv6_listener_has_its_ipv4_name() {
 #[test]
 fn a_tcp_address_that_can_not_be_had_is_explained() {
     let listener = tcp_on("127.0.0.1", 0).unwrap();
-    let address = listener.address();
+    let address = listener.place().address();
     let port = address.rsplit_once(':').unwrap().1.parse().unwrap();
     let taken = format!("{address} is in use by another program; stop it or choose another port with --port");
     assert_eq!(fault(tcp_on("127.0.0.1", port)), taken);
@@ -210,8 +222,8 @@ fn a_tcp_address_that_can_not_be_had_is_explained() {
 #[test]
 fn a_port_can_be_taken_again_at_once() {
     let mut listener = tcp_on("127.0.0.1", 0).unwrap();
-    let port = listener.address().rsplit_once(':').unwrap().1.parse().unwrap();
-    let client = std::net::TcpStream::connect(listener.address()).unwrap();
+    let port = listener.place().address().rsplit_once(':').unwrap().1.parse().unwrap();
+    let client = std::net::TcpStream::connect(listener.place().address()).unwrap();
     // The server closes first, so TIME_WAIT is on its side.
     drop(accept(&mut listener));
     drop(listener);
@@ -225,8 +237,8 @@ fn a_port_can_be_taken_again_at_once() {
 fn unix_connections_are_numbered() {
     let directory = Directory::new();
     let mut listener = unix_at(&directory.file("officer.sock")).unwrap();
-    assert_eq!(listener.address(), directory.file("officer.sock").display().to_string());
-    assert!(listener.is_loopback());
+    assert_eq!(listener.place().address(), directory.file("officer.sock").display().to_string());
+    assert!(listener.place().is_loopback());
     for name in ["unix:1", "unix:2", "unix:3"] {
         let _client = std_unix::UnixStream::connect(directory.file("officer.sock")).unwrap();
         assert_eq!(accept(&mut listener).1.to_string(), name);
@@ -238,7 +250,7 @@ fn the_socket_file_has_exactly_its_mode() {
     for mode in [0o600, 0o666, 0o620, 0o777] {
         let directory = Directory::new();
         let listen = Listen::Unix { path: directory.file("officer.sock"), mode };
-        let _listener = Listener::bind(&listen, &TcpOptions::default()).unwrap();
+        let _listener = bind(&listen, &TcpOptions::default()).unwrap();
         assert_eq!(fs::metadata(directory.file("officer.sock")).unwrap().permissions().mode() & 0o7777, mode);
     }
 }

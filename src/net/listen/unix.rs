@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::net::UnixListener;
 use socket2::{Domain, SockAddr, Type};
 
-use super::{BACKLOG, BindError, Kind, Listener};
+use super::{BACKLOG, BindError, Kind, Listener, Scheme};
 
 /// How long to wait for another server that is looking at the same socket file.
 pub(super) const DIRECTORY_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,17 +30,20 @@ pub(super) fn bind(path: &Path, mode: u32) -> Result<Listener, BindError> {
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of"))?;
     socket.listen(BACKLOG).map_err(failed("listen on"))?;
     let listener = UnixListener::from_std(socket.into());
-    Ok(Listener { kind: Kind::Unix { _file: Some(file), address: path.display().to_string(), listener, accepted: 0 } })
+    Ok(Listener {
+        scheme: Scheme::Plain,
+        kind: Kind::Unix { _file: Some(file), address: path.display().to_string(), listener, accepted: 0 },
+    })
 }
 
 #[cfg(feature = "cli")]
-pub(super) fn check(path: &Path, old: Option<&str>) -> Result<(), BindError> {
+pub(super) fn check(path: &Path, old: Option<&[String]>) -> Result<(), BindError> {
     let address = address_of(path)?;
     let directory = directory_of(path)?;
     rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
         .map_err(|error| BindError::path(path, "create", error.into()))?;
     // Not asked if it is known, for that takes a connection.
-    if old.is_some_and(|old| path.display().to_string() == old) {
+    if old.is_some_and(|old| old.contains(&path.display().to_string())) {
         return Ok(());
     }
     match is_stale(path, &address) {

@@ -173,7 +173,7 @@ fn a_resumed_session_says_what_it_still_has() {
         ),
     ] {
         let mut out = Vec::new();
-        let outcome = Outcome::Hello { connection: Peer::Unix(1), limits, session, resumed };
+        let outcome = Outcome::Hello { connection: Peer::Unix(1), limits, session, resumed, user: None };
         Reply { id: None, owner: None, outcome }.encode(&mut out);
         let line = String::from_utf8(out).unwrap();
         let (_, found) = line.split_once(r#""strict"],"#).unwrap();
@@ -236,14 +236,14 @@ fn the_features_are_those_that_the_protocol_lists() {
         silent_after: None,
     };
     assert_bare(
-        Outcome::Hello { connection: Peer::Unix(1), limits, session: None, resumed: None },
+        Outcome::Hello { connection: Peer::Unix(1), limits, session: None, resumed: None, user: None },
         concat!(
             r#"{"result":"hello","server":"officer","version":""#,
             env!("CARGO_PKG_VERSION"),
             r#"","connection":"unix:1","limits":{"line_bytes_max":1,"connection_locks_max":2,"lock_waits_max":3,"#,
             r#""reply_bytes_max":4,"max_idle":60,"silent_after":0},"features":["owner","fence","mode","slots","lease","#,
             r#""renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","#,
-            r#""my_locks_page","notices","progress","hint","transfer","session","watch","stats","strict"],"resumed":false}"#,
+            r#""my_locks_page","notices","progress","hint","transfer","session","watch","stats","users","strict"],"resumed":false}"#,
         ),
     );
 }

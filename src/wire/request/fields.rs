@@ -106,13 +106,15 @@ pub(super) enum Field {
     Hint,
     Session,
     Resume,
+    User,
+    Secret,
     To,
     ToOwner,
 }
 
 impl Field {
     /// All of them, in their order.
-    const ALL: [(Field, &str); 34] = [
+    const ALL: [(Field, &str); 36] = [
         (Field::Command, "command"),
         (Field::Id, "id"),
         (Field::Name, "name"),
@@ -145,6 +147,8 @@ impl Field {
         (Field::Hint, "hint"),
         (Field::Session, "session"),
         (Field::Resume, "resume"),
+        (Field::User, "user"),
+        (Field::Secret, "secret"),
         (Field::To, "to"),
         (Field::ToOwner, "to_owner"),
     ];

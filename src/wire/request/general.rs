@@ -6,8 +6,8 @@ use super::fields::{Field, Fields, Rejection, Text, check_surrogates};
 use super::locking::{self, excluded};
 use super::values::{Value, wrong};
 use super::{
-    BadRequest, CLIENT_BYTES_MAX, Command, ConnectionsPage, Hello, LockName, NAME_BYTES_MAX, Named, Names, Operation,
-    PAGE_ROWS_MAX, Page, Request,
+    BadRequest, CLIENT_BYTES_MAX, Command, ConnectionsPage, Hello, LOGIN_BYTES_MAX, LockName, Login, NAME_BYTES_MAX,
+    Named, Names, Operation, PAGE_ROWS_MAX, Page, Request,
 };
 use crate::wire::reply::Reason;
 use crate::wire::{Id, Owner};
@@ -135,8 +135,17 @@ fn fields_of(command: &str) -> Option<&'static [Field]> {
         "my_locks" => &[Field::Owner, Field::Limit, Field::After, Field::Detail],
         "locks" => &[Field::Name, Field::Prefix, Field::Limit, Field::After, Field::Detail],
         "connections" => &[Field::All, Field::Limit, Field::After, Field::Detail],
-        "hello" => &[Field::Client, Field::MaxIdle, Field::Notices, Field::Strict, Field::Session, Field::Resume],
-        "kick" => &[Field::Connection],
+        "hello" => &[
+            Field::Client,
+            Field::MaxIdle,
+            Field::Notices,
+            Field::Strict,
+            Field::Session,
+            Field::Resume,
+            Field::User,
+            Field::Secret,
+        ],
+        "kick" => &[Field::Connection, Field::User],
         "watch" => &[Field::Prefix],
         "keep_alive" | "ping" | "unwatch" | "stats" => &[],
         _ => return None,
@@ -182,19 +191,33 @@ fn read_command<'a>(word: &Text<'a>, head: Head<'a>, fields: &Fields<'a>) -> Res
             strict: fields.truth(Field::Strict)?,
             session: fields.session()?,
             resume: fields.text(Field::Resume)?,
+            login: read_login(fields)?,
         }),
         "watch" => Command::Watch { prefix: fields.text_within(Field::Prefix, NAME_BYTES_MAX)?.unwrap_or_default() },
         "unwatch" => Command::Unwatch,
         "stats" => Command::Stats,
-        "kick" => {
-            let connection = fields.text(Field::Connection)?;
-            Command::Kick { connection: connection.ok_or(Rejection::invalid_request("connection is missing"))? }
-        }
+        "kick" => match (fields.text(Field::Connection)?, fields.text(Field::User)?) {
+            (Some(connection), None) => Command::Kick { connection },
+            (None, Some(user)) => Command::KickUser { user },
+            (Some(_), Some(_)) => return Err(excluded(Field::User, "connection")),
+            (None, None) => return Err(Rejection::invalid_request("connection is missing")),
+        },
         unknown => {
             let message = format!("there is no command {:?}", cut(unknown)).into();
             return Err(Rejection { reason: Reason::UnknownCommand, message });
         }
     })
+}
+
+fn read_login<'a>(fields: &Fields<'a>) -> Result<Option<Login<'a>>, Rejection> {
+    let user = fields.text_within(Field::User, LOGIN_BYTES_MAX)?;
+    let secret = fields.text_within(Field::Secret, LOGIN_BYTES_MAX)?;
+    match (user, secret) {
+        (Some(user), Some(secret)) => Ok(Some(Login { user, secret })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(Rejection::invalid_request("user needs a secret")),
+        (None, Some(_)) => Err(Rejection::invalid_request("secret needs a user")),
+    }
 }
 
 /// Text that may be as long as the line, cut short for a message.

@@ -239,8 +239,8 @@ fn a_field_counts_for_those_commands_that_have_it_and_no_others() {
         ("stats", &[]),
         ("keep_alive", &[]),
         ("ping", &[]),
-        ("hello", &["client", "max_idle", "notices", "strict", "session", "resume"]),
-        ("kick", &["connection"]),
+        ("hello", &["client", "max_idle", "notices", "strict", "session", "resume", "user", "secret"]),
+        ("kick", &["connection", "user"]),
         ("nonsense", &["name"]),
     ];
     let mut fields: Vec<&str> = commands.iter().flat_map(|(_, fields)| *fields).copied().collect();

@@ -200,7 +200,7 @@ impl Pair {
             max_idle: None,
             silent_after: None,
         };
-        let outcome = Outcome::Hello { connection: peer, limits, session: None, resumed: Some(&rows) };
+        let outcome = Outcome::Hello { connection: peer, limits, session: None, resumed: Some(&rows), user: None };
         let mut line = Recorded::default();
         line.push(connection, &Reply { id: None, owner: None, outcome });
         replies.0.push((seat, kept(&line.0[0].1)));

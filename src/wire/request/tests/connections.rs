@@ -4,7 +4,7 @@ use super::*;
 
 /// A hello that changes nothing.
 fn no_hello() -> Hello<'static> {
-    Hello { client: None, max_idle: None, notices: None, strict: None, session: None, resume: None }
+    Hello { client: None, max_idle: None, notices: None, strict: None, session: None, resume: None, login: None }
 }
 
 #[test]

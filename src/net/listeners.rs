@@ -1,0 +1,227 @@
+//! All listeners: whose clients are accepted when, and what happens when there are no descriptors for them.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Interest, Registry, Token};
+
+use super::listen::{BindError, Listener, Place};
+use super::silence::TcpSocket;
+use super::socket::Socket;
+use super::tls::{HandshakeBudget, TlsServer, TlsSocket};
+use super::{Config, FIRST_LISTENER, TlsOptions};
+use crate::engine::ConnectionKey;
+use crate::server::Server;
+use crate::time::Moment;
+
+/// After descriptors ran out, accepting is tried again after this time, or when a connection ends.
+const ACCEPT_RETRY: Duration = Duration::from_millis(500);
+
+/// What handshakes may take of a turn. They are hundreds of times as dear as a lock.
+const TURN_HANDSHAKES_MAX: Duration = Duration::from_millis(2);
+
+/// What a server listens on; never empty.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    list: Vec<Queue>,
+    /// Whose turn it is to be first, so that none has to do with what the others leave of the last descriptors.
+    first: usize,
+    shortage: Option<Shortage>,
+    /// Some of them have clients that wait to be accepted. Looked at in every turn, so it is kept.
+    has_pending: bool,
+    /// None: no listener is for TLS.
+    tls: Option<TlsServer>,
+    handshakes: Arc<HandshakeBudget>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    listener: Listener,
+    /// More may be waiting. The poll announces only that some have come, once.
+    is_pending: bool,
+}
+
+/// More are waiting, but there were no descriptors for them. It is tried again at this time, or with fewer connections than
+/// this.
+#[derive(Clone, Copy, Debug)]
+struct Shortage {
+    retry_at: Moment,
+    connections: usize,
+}
+
+impl Listeners {
+    /// Takes the sockets that a service manager has passed to this process, or binds the addresses.
+    pub(super) fn bind(config: &Config) -> Result<Listeners, BindError> {
+        let mut listeners = Listener::passed(&config.tcp, config.must_be_named())?;
+        if listeners.is_empty() {
+            for listen in &config.listen {
+                let bound = Listener::bind(listen, &config.tcp);
+                listeners.extend(bound.map_err(|error| error.or_twice(listeners.iter().map(Listener::place)))?);
+            }
+        }
+        if listeners.is_empty() {
+            return Err(BindError::NoListener);
+        }
+        let tls = config.tls.as_ref().map(TlsOptions::load).transpose().map_err(BindError::Tls)?;
+        if tls.is_none() && listeners.iter().any(Listener::is_tls) {
+            return Err(BindError::NoCertificate);
+        }
+        let list = listeners.into_iter().map(|listener| Queue { listener, is_pending: true }).collect();
+        let handshakes = Arc::new(HandshakeBudget::new(TURN_HANDSHAKES_MAX));
+        Ok(Listeners { list, has_pending: true, first: 0, shortage: None, tls, handshakes })
+    }
+
+    /// Fails as [`Listeners::bind`] would, as [`Listener::check`] has it. Returns where it would listen.
+    #[cfg(feature = "cli")]
+    pub(super) fn check(config: &Config, old: Option<&[String]>) -> Result<Vec<Place>, BindError> {
+        let mut places: Vec<Place> = Vec::new();
+        for listen in &config.listen {
+            for place in Listener::check(listen, &config.tcp, old)? {
+                if let Some(other) = places.iter().find(|other| other.covers(&place)) {
+                    return Err(BindError::Twice { place: place.to_string(), other: other.to_string() });
+                }
+                places.push(place);
+            }
+        }
+        match &config.tls {
+            Some(tls) => _ = tls.load().map_err(BindError::Tls)?,
+            None if config.listen.iter().any(|listen| matches!(listen, super::Listen::Tls { .. })) => {
+                return Err(BindError::NoCertificate);
+            }
+            None => {}
+        }
+        Ok(places)
+    }
+
+    /// Has the poll watch them.
+    pub(super) fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        for (index, queue) in self.list.iter_mut().enumerate() {
+            registry.register(queue.listener.source(), Token(FIRST_LISTENER.0 - index), Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    /// Where clients reach them.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.list.iter().map(|queue| queue.listener.place())
+    }
+
+    /// Whether a token of the poll is one of theirs.
+    pub(super) fn has(&self, token: Token) -> bool {
+        FIRST_LISTENER.0.checked_sub(token.0).is_some_and(|index| index < self.list.len())
+    }
+
+    /// The poll has announced clients at one of them.
+    pub(super) fn announced(&mut self, token: Token) {
+        self.list[FIRST_LISTENER.0 - token.0].is_pending = true;
+        self.has_pending = true;
+    }
+
+    /// When to accept again, with this many connections.
+    pub(super) fn due(&self, connections: usize) -> Option<Moment> {
+        if !self.has_pending {
+            return None;
+        }
+        match self.shortage {
+            Some(shortage) if connections >= shortage.connections => Some(shortage.retry_at),
+            _ => Some(Moment::START),
+        }
+    }
+
+    /// What encrypts connections from now on, if there are listeners for TLS. Those that there are stay as they are.
+    pub(super) fn set_tls(&mut self, tls: TlsServer) {
+        self.tls = Some(tls);
+    }
+
+    /// What encrypts connections.
+    #[cfg(feature = "cli")]
+    pub(super) fn tls(&self) -> Option<&TlsServer> {
+        self.tls.as_ref()
+    }
+
+    /// A turn begins, and there is time for handshakes again.
+    pub(super) fn begin_turn(&self) {
+        self.handshakes.begin_turn();
+    }
+
+    /// Accepts those that have come, up to `turn_max` at each listener: a flood at one does not keep out those of another.
+    pub(super) fn accept(&mut self, server: &mut Server<Socket>, registry: &Registry, turn_max: usize, now: Moment) {
+        if !self.has_pending || self.due(server.sockets()).is_none_or(|due| due > now) {
+            return;
+        }
+        let count = self.list.len();
+        self.first = (self.first + 1) % count;
+        for index in 0..count {
+            let queue = &mut self.list[(self.first + index) % count];
+            let encrypt = |socket| {
+                let tls = self.tls.as_ref().expect("a listener for TLS has a certificate");
+                tls.accept(socket, &self.handshakes)
+            };
+            if let Err(error) = queue.accept(server, registry, turn_max, encrypt, now) {
+                if self.shortage.is_none() {
+                    log::error!(
+                        "cannot accept more connections: {error}; trying again when one ends and every {ACCEPT_RETRY:?}"
+                    );
+                }
+                let (retry_at, connections) = (now.after(ACCEPT_RETRY.into()), server.sockets());
+                self.shortage = Some(Shortage { retry_at, connections });
+                return;
+            }
+        }
+        self.has_pending = self.list.iter().any(|queue| queue.is_pending);
+        // Until all are accepted a shortage goes on: one success does not make the next failure worth a line.
+        if !self.has_pending {
+            self.shortage = None;
+        }
+    }
+}
+
+impl Queue {
+    /// An error concerns all connections that are still to come, at whatever listener.
+    fn accept(
+        &mut self,
+        server: &mut Server<Socket>,
+        registry: &Registry,
+        turn_max: usize,
+        encrypt: impl Fn(TcpSocket) -> TlsSocket<TcpSocket>,
+        now: Moment,
+    ) -> io::Result<()> {
+        for _ in 0..if self.is_pending { turn_max } else { 0 } {
+            match self.listener.accept() {
+                Ok((socket, peer)) => {
+                    let socket = match socket {
+                        Socket::Tcp(socket) if self.listener.is_tls() => Socket::Tls(Box::new(encrypt(socket))),
+                        socket => socket,
+                    };
+                    if let Some(key) = server.accept(socket, peer, now) {
+                        register(server, registry, key);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_pending = false,
+                // The peer was gone before it was accepted, or a signal came; the next one may be there all the same.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => return Err(error),
+            }
+            if !self.is_pending {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn register(server: &mut Server<Socket>, registry: &Registry, key: ConnectionKey) {
+    let token = Token(usize::try_from(key.to_bits()).expect("64 bits, as the poll loop asserts"));
+    let socket = server.socket_mut(key).expect("it was just accepted");
+    // Both at once and for good: edges cost nothing while nothing changes, and changing interests costs a call.
+    let interests = Interest::READABLE | Interest::WRITABLE;
+    if let Err(error) = registry.register(socket.source(), token, interests) {
+        server.fail(key, error);
+    }
+}
+
+/// Whether an error of accept is about the one connection only, so that the next can be tried.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+}

@@ -1,0 +1,202 @@
+//! How much a user may have.
+
+use serde_json::json;
+
+use super::*;
+use crate::words::{LOCKS, RESET, lock, unlock, with};
+
+#[test]
+fn connections_have_a_limit_per_user() {
+    let mut world = world(&[("game", "connections_max = 2")]);
+    let [first, _] = [0, 1].map(|_| log_in(&mut world, "game"));
+    for _ in 0..2 {
+        let [third] = world.connect();
+        assert_closed_with(&mut world, third, &hello_as("game"), "too_many_connections");
+    }
+    log_in(&mut world, "all");
+    world.vanish(first);
+    log_in(&mut world, "game");
+    // Saying it again is no further connection.
+    let mut world = super::world(&[("game", "connections_max = 1")]);
+    let game = log_in(&mut world, "game");
+    assert_eq!(ask(&mut world, game, &hello_as("game"))["user"], "game");
+}
+
+#[test]
+fn connections_that_need_no_secret_count_as_well() {
+    let mut world = world_with(Limits::default(), "[users.game]\nuid = 5\nconnections_max = 1\nlocks = [\"\"]\n");
+    let first = world.connect_proving(unix(1), peer_ids(5, 5));
+    let second = world.connect_proving(unix(2), peer_ids(5, 5));
+    let told = told(second, &world.receive());
+    assert_eq!(told.iter().map(word_of).collect::<Vec<_>>(), ["too_many_connections"]);
+    assert!(world.is_at_end(second));
+    assert_eq!(try_lock(&mut world, first, "a"), "acquired");
+}
+
+#[test]
+fn without_a_quota_a_user_takes_half_of_all() {
+    let limits = Limits { connections_max: 6, sessions_max: 4, ..Limits::default() };
+    let mut world = world_with(limits, &file(&[]));
+    let clients = [0; 3].map(|_| log_in(&mut world, "all"));
+    let [fourth] = world.connect();
+    assert_closed_with(&mut world, fourth, &hello_as("all"), "too_many_connections");
+    log_in(&mut world, "ops");
+    let session = r#"{"command":"hello","session":{"grace":5}}"#;
+    let words = clients.map(|client| word(&mut world, client, session));
+    assert_eq!(words, ["hello", "hello", "too_many_sessions"]);
+}
+
+#[test]
+fn sessions_have_a_limit_per_user() {
+    let mut world = world(&[("game", "sessions_max = 1\nlocks = [\"\"]")]);
+    let [first, second, other] = ["game", "game", "all"].map(|user| log_in(&mut world, user));
+    let session = r#"{"command":"hello","session":{"grace":5}}"#;
+    assert_eq!(word(&mut world, first, session), "hello");
+    assert_eq!(word(&mut world, first, session), "hello", "the same session");
+    assert_eq!(word(&mut world, second, session), "too_many_sessions");
+    assert_eq!(word(&mut world, other, session), "hello");
+    // Lost, it still counts; over, it doesn't.
+    world.vanish(first);
+    assert_eq!(word(&mut world, second, session), "too_many_sessions");
+    world.pass(SECOND * 5);
+    assert_eq!(word(&mut world, second, session), "hello");
+}
+
+#[test]
+fn holds_and_waits_of_all_connections_of_a_user_count_together() {
+    let mut world = world(&[("game", "locks_max = 3\nlocks = [\"\"]")]);
+    let [one, two, all] = ["game", "game", "all"].map(|user| log_in(&mut world, user));
+    world.say(all, &lock("held", ""));
+    assert_eq!(word(&mut world, one, &lock("a", r#""owner":1"#)), "acquired");
+    world.say(two, &lock("held", ""));
+    assert_eq!(word(&mut world, two, r#"{"command":"lock","names":["b","c"]}"#), "too_many_locks");
+    assert_eq!(word(&mut world, one, &lock("b", r#""owner":2"#)), "acquired");
+    for (client, line) in [
+        (one, lock("c", "")),
+        (two, lock("c", "")),
+        (one, lock("a", r#""owner":3"#)),
+        (two, r#"{"command":"lock","names":["c","d"],"any":true}"#.to_owned()),
+        (two, lock("held", r#""owner":3"#)),
+    ] {
+        assert_eq!(word(&mut world, client, &line), "too_many_locks", "{line}");
+    }
+    assert_eq!(word(&mut world, one, &lock("a", r#""owner":1"#)), "already_acquired");
+    assert_eq!(word(&mut world, all, &lock("c", "")), "acquired", "it is nobody else's quota");
+    // A wait that ends makes a place, and so does a hold.
+    assert_eq!(word(&mut world, two, &unlock("held")), "released");
+    assert_eq!(word(&mut world, one, &lock("e", "")), "acquired");
+    assert_eq!(word(&mut world, one, RESET), "reset_succeeded");
+    assert_eq!(word(&mut world, two, r#"{"command":"lock","names":["b","d","e"]}"#), "acquired");
+    assert_eq!(word(&mut world, one, &lock("f", "")), "too_many_locks");
+    world.vanish(two);
+    assert_eq!(word(&mut world, one, &lock("f", "")), "acquired");
+}
+
+#[test]
+fn locks_of_a_lost_session_count_on() {
+    let mut world = world(&[("game", "locks_max = 1\nlocks = [\"\"]")]);
+    let [lost, other] = ["game", "game"].map(|user| log_in(&mut world, user));
+    world.say(lost, r#"{"command":"hello","session":{"grace":5}}"#);
+    world.say(lost, &lock("a", ""));
+    world.vanish(lost);
+    assert_eq!(word(&mut world, other, &lock("b", "")), "too_many_locks");
+    world.pass(SECOND * 5);
+    assert_eq!(word(&mut world, other, &lock("b", "")), "acquired");
+}
+
+#[test]
+fn requests_per_second_are_counted_per_user_and_only_lock_is_refused() {
+    let mut world = world(&[("game", "requests_per_second = 10\nlocks = [\"\"]")]);
+    let [one, two, all] = ["game", "game", "all"].map(|user| log_in(&mut world, user));
+    let burst = |world: &mut World, clients: &[Client]| {
+        let mut words = Vec::new();
+        for number in 0..100 {
+            let client = clients[number % clients.len()];
+            words.push(try_lock(world, client, &format!("{}", world.now().as_nanos() * 100 + number as u128)));
+        }
+        words.iter().filter(|word| *word == "too_many_requests").count()
+    };
+    let refused = burst(&mut world, &[one, two]);
+    assert!((80..=90).contains(&refused), "{refused} of 100");
+    assert_eq!(burst(&mut world, &[one, two]), 100, "the same moment");
+    for line in [
+        r#"{"command":"lock","names":["x","y"]}"#,
+        r#"{"command":"lock","names":["x","y"],"any":true,"owner":4}"#,
+        &lock("x", r#""id":1"#),
+        &lock("x", r#""slots":3,"owner":"y""#),
+    ] {
+        assert_eq!(word(&mut world, two, line), "too_many_requests", "{line}");
+    }
+    for (line, word) in [(unlock("0"), "released"), (PING.to_owned(), "pong"), (LOCKS.to_owned(), "locks")] {
+        assert_eq!(super::word(&mut world, one, &line), word, "{line}");
+    }
+    assert_eq!(burst(&mut world, &[all]), 0);
+    world.pass(SECOND);
+    let refused = burst(&mut world, &[two]);
+    assert!((80..=90).contains(&refused), "{refused} of 100 a second later");
+}
+
+#[test]
+fn a_session_belongs_to_its_user() {
+    let mut world = world_with(Limits::default(), &(file(&[]) + "[anonymous]\nfrom = [\"anywhere\"]\nlocks = [\"\"]"));
+    let owner = log_in(&mut world, "all");
+    let begin = r#"{"command":"hello","session":{"grace":50}}"#;
+    let secret = ask(&mut world, owner, begin)["session"]["secret"].as_str().expect("a secret").to_owned();
+    let resume = format!(r#"{{"command":"hello","resume":"{secret}"}}"#);
+    world.say(owner, &lock("a", ""));
+    // While its connection lives, and after.
+    for is_lost in [false, true] {
+        if is_lost {
+            world.vanish(owner);
+        }
+        let [anonymous] = world.connect();
+        let ops = log_in(&mut world, "ops");
+        for client in [anonymous, ops] {
+            assert_eq!(word(&mut world, client, &resume), "session_unknown");
+            assert!(!world.is_at_end(client));
+        }
+        assert_eq!(is_lost, world.is_at_end(owner));
+    }
+    let [again] = world.connect();
+    let reply = ask(&mut world, again, &with(&hello_as("all"), &format!(r#""resume":"{secret}""#)));
+    assert_eq!((&reply["resumed"], &reply["held"][0]["name"]), (&json!(true), &json!("a")), "{reply}");
+    // Nobody's session is nobody else's either.
+    let [ann] = world.connect();
+    let secret = ask(&mut world, ann, begin)["session"]["secret"].as_str().expect("a secret").to_owned();
+    let other = log_in(&mut world, "all");
+    let resume = format!(r#"{{"command":"hello","resume":"{secret}"}}"#);
+    assert_eq!(word(&mut world, other, &resume), "session_unknown");
+    let [bob] = world.connect();
+    assert_eq!(ask(&mut world, bob, &resume)["resumed"], true);
+}
+
+#[test]
+fn a_user_is_kicked_whole() {
+    let mut world = world(&[("game", "locks = [\"\"]")]);
+    let [one, two, lost, ops, all] = ["game", "game", "game", "ops", "all"].map(|user| log_in(&mut world, user));
+    for (client, name) in [(one, "a"), (two, "b"), (lost, "c")] {
+        world.say(client, r#"{"command":"hello","session":{"grace":50}}"#);
+        world.say(client, &lock(name, ""));
+        world.say(all, &lock(name, ""));
+    }
+    world.vanish(lost);
+    for line in [
+        r#"{"command":"kick"}"#.to_owned(),
+        format!(r#"{{"command":"kick","user":"game","connection":"{}"}}"#, world.name(one)),
+        r#"{"command":"kick","user":5}"#.to_owned(),
+    ] {
+        assert_eq!(word(&mut world, ops, &line), "invalid_request", "{line}");
+    }
+    assert_eq!(word(&mut world, ops, r#"{"command":"kick","user":"nobody"}"#), "kick_failed");
+    let received = world.say(ops, r#"{"command":"kick","user":"game","id":7}"#);
+    let reply = &told(ops, &received)[0];
+    assert_eq!((&reply["result"], &reply["count"], &reply["id"]), (&json!("kicked"), &json!(3), &json!(7)), "{reply}");
+    assert!(world.is_at_end(one) && world.is_at_end(two) && !world.is_at_end(all));
+    let mine = [world.name(all).to_owned()];
+    assert_eq!(ask(&mut world, ops, LOCKS)["value"], json!({"a": mine, "b": mine, "c": mine}));
+    assert_eq!(word(&mut world, ops, r#"{"command":"kick","user":"game"}"#), "kick_failed");
+    // It may come again.
+    log_in(&mut world, "game");
+    assert_eq!(word(&mut world, ops, r#"{"command":"kick","user":"ops"}"#), "kicked");
+    assert!(world.is_at_end(ops));
+}

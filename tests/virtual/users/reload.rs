@@ -1,0 +1,136 @@
+//! Users that change while they are connected.
+
+use serde_json::json;
+
+use super::*;
+use crate::words::{LOCKS, MY_LOCKS, lock, unlock};
+
+#[test]
+fn a_user_that_is_gone_ends_with_its_sessions() {
+    let mut world = world(&[("game", "locks = [\"\"]")]);
+    let [here, lost, other] = ["game", "game", "all"].map(|user| log_in(&mut world, user));
+    let session = r#"{"command":"hello","session":{"grace":300}}"#;
+    let secret = ask(&mut world, lost, session)["session"]["secret"].as_str().expect("a secret").to_owned();
+    world.say(here, session);
+    world.say(here, &lock("a", ""));
+    world.say(lost, &lock("b", ""));
+    world.say(other, &lock("a", ""));
+    world.say(other, &lock("b", ""));
+    world.vanish(lost);
+    let received = world.set_users(&file(&[]));
+    assert!(world.is_at_end(here));
+    assert_eq!(told(other, &received).iter().map(word_of).collect::<Vec<_>>(), ["acquired", "acquired"]);
+    assert!(!world.is_at_end(other));
+    let [again] = world.connect();
+    assert_closed_with(&mut world, again, &hello_as("game"), "auth_failed");
+    // Back, it is not the user whose sessions these were.
+    world.set_users(&file(&[("game", "locks = [\"\"]")]));
+    let again = log_in(&mut world, "game");
+    let resume = format!(r#"{{"command":"hello","resume":"{secret}"}}"#);
+    assert_eq!(word(&mut world, again, &resume), "session_unknown");
+}
+
+#[test]
+fn those_who_did_not_say_who_they_are_end_when_they_may_no_more() {
+    let anonymous = |from: &str| format!("{}[anonymous]\nfrom = [\"{from}\"]\nlocks = [\"\"]", file(&[]));
+    let mut world = world_with(Limits::default(), &anonymous("anywhere"));
+    let [far, other] = world.connect();
+    let near = world.connect_as(unix(1));
+    world.say(far, &lock("a", ""));
+    world.say(near, &lock("b", ""));
+    assert_eq!(ask(&mut world, other, &hello_as("all"))["user"], "all");
+    world.set_users(&anonymous("unix"));
+    assert!(world.is_at_end(far) && !world.is_at_end(near) && !world.is_at_end(other));
+    assert_eq!(try_lock(&mut world, near, "b"), "already_acquired");
+    world.set_users(&file(&[]));
+    assert!(world.is_at_end(near) && !world.is_at_end(other));
+}
+
+#[test]
+fn many_that_are_gone_end_within_the_budget_of_each_turn() {
+    let limits = Limits { turn_ends_max: 3, ..Limits::default() };
+    let mut world = world_with(limits, &file(&[("game", "locks = [\"\"]")]));
+    let clients: Vec<Client> = (0..20).map(|_| log_in(&mut world, "game")).collect();
+    for (number, &client) in clients.iter().enumerate() {
+        world.say(client, r#"{"command":"hello","session":{"grace":300}}"#);
+        world.say(client, &lock(&number.to_string(), ""));
+        if number % 2 == 0 {
+            world.vanish(client);
+        }
+    }
+    world.set_users(&file(&[]));
+    assert!(clients.iter().all(|&client| world.is_at_end(client)));
+    let ops = log_in(&mut world, "ops");
+    assert_eq!(ask(&mut world, ops, LOCKS)["value"], json!({}));
+}
+
+#[test]
+fn rights_count_from_the_next_request_and_take_nothing_away() {
+    let mut world = world(&[("game", "locks = [\"a\", \"b\"]\nadmin = true")]);
+    let [game, all] = ["game", "all"].map(|user| log_in(&mut world, user));
+    world.say(all, &lock("b", ""));
+    world.say(game, &lock("a", ""));
+    world.say(game, &lock("b", ""));
+    assert_eq!(word(&mut world, game, STATS), "stats");
+    world.set_users(&file(&[("game", "locks = [\"c\"]")]));
+    assert_eq!(word(&mut world, game, STATS), "not_allowed");
+    assert_eq!(try_lock(&mut world, game, "a2"), "not_allowed");
+    assert_eq!(try_lock(&mut world, game, "c"), "acquired");
+    assert_eq!(ask(&mut world, game, MY_LOCKS)["value"], json!(["a", "b", "c"]));
+    let received = world.say(all, &unlock("b"));
+    assert_eq!(told(game, &received).iter().map(word_of).collect::<Vec<_>>(), ["acquired"], "the wait stays");
+    assert_eq!(word(&mut world, game, &unlock("a")), "released");
+}
+
+#[test]
+fn another_secret_does_not_end_who_is_connected() {
+    let mut world = world(&[("game", "locks = [\"\"]")]);
+    let game = log_in(&mut world, "game");
+    world.set_users(&format!("[users.game]\nsecret_sha256 = \"{}\"\nlocks = [\"\"]", digest("new")));
+    assert_eq!(try_lock(&mut world, game, "a"), "acquired");
+    let [old, new] = world.connect();
+    assert_closed_with(&mut world, old, &hello_as("game"), "auth_failed");
+    assert_eq!(ask(&mut world, new, &hello("game", "new"))["user"], "game");
+}
+
+#[test]
+fn watches_are_filtered_anew() {
+    let see = |prefix: &str| file(&[("game", &format!("see = [\"{prefix}\"]"))]);
+    let mut world = world_with(Limits::default(), &see("a"));
+    let [game, all] = ["game", "all"].map(|user| log_in(&mut world, user));
+    world.say(game, r#"{"command":"watch"}"#);
+    let names = |world: &mut World| {
+        let mut received = Vec::new();
+        for name in ["a", "b"] {
+            received.extend(world.say(all, &lock(name, "")));
+            received.extend(world.say(all, &unlock(name)));
+        }
+        told(game, &received).iter().map(|event| event["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&mut world), ["a", "a"]);
+    world.set_users(&see("b"));
+    assert_eq!(names(&mut world), ["b", "b"]);
+    world.set_users(&file(&[("game", "admin = true")]));
+    assert_eq!(names(&mut world), ["a", "a", "b", "b"]);
+    world.set_users(&file(&[("game", "see = []")]));
+    assert_eq!(names(&mut world), [""; 0]);
+}
+
+#[test]
+fn a_quota_below_what_is_there_refuses_only_more() {
+    let quotas = |fields: &str| file(&[("game", &format!("locks = [\"\"]\n{fields}"))]);
+    let mut world = world_with(Limits::default(), &quotas(""));
+    let [one, two] = ["game", "game"].map(|user| log_in(&mut world, user));
+    for name in ["a", "b", "c"] {
+        world.say(one, &lock(name, ""));
+    }
+    world.set_users(&quotas("locks_max = 2\nconnections_max = 1"));
+    assert!(!world.is_at_end(one) && !world.is_at_end(two));
+    assert_eq!(ask(&mut world, one, MY_LOCKS)["value"], json!(["a", "b", "c"]));
+    for (gone, word) in [("a", "too_many_locks"), ("b", "acquired")] {
+        world.say(one, &unlock(gone));
+        assert_eq!(try_lock(&mut world, two, "d"), word);
+    }
+    let [third] = world.connect();
+    assert_closed_with(&mut world, third, &hello_as("game"), "too_many_connections");
+}
