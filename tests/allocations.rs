@@ -220,6 +220,19 @@ fn what_few_requests_have_allocates_nothing_either() {
             desk.say(ann, &lock, 1);
             desk.say(ann, &unlock, 1);
         });
+        let turns: Vec<[String; 2]> = (0..16)
+            .map(|number| {
+                let fields = format!(",\"owner\":{},\"fence\":true", 12_345_670 + number);
+                ["lock", "unlock"].map(|command| request(command, &format!("of:{number}"), &fields))
+            })
+            .collect();
+        assert_steady("owners in turn", || {
+            for [lock, unlock] in &turns {
+                desk.say(ann, lock, 1);
+                desk.say(ann, unlock, 1);
+            }
+        });
+        desk.engine.check_all();
         assert_steady("an owner who waits", || {
             desk.say(ann, &lock, 1);
             desk.say(bob, &lock, 0);

@@ -7,15 +7,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use officer::time::Span;
-use officer::wire::digits::Digits;
-use officer::wire::{Id, IdRef};
 use officer::wire::answer::{Answer, Asker, ConnectionDetail, LockDetail, NameListing, PlaceDetail};
+use officer::wire::digits::Digits;
 use officer::wire::items::Items;
 use officer::wire::listing::{Listing, ListingTooLarge, LockRow, PlaceRow, RowStanding};
 use officer::wire::peer::Peer;
 use officer::wire::reply::{Happening, HelloLimits, Outcome, Reason, Reply, Subject};
 use officer::wire::request::Fit;
 use officer::wire::session::{HelloSession, Resumed};
+use officer::wire::{Id, IdRef};
 use serde_json::{Value, json};
 
 use self::rest::{Life, Rest};
@@ -160,11 +160,7 @@ impl Said {
         let parts = self.kind.parts();
         let listing = self.kind.listing(usize::MAX).expect("a listing without a limit is never too large");
         let (id, owner) = (self.id.as_ref().map(SaidId::borrowed), of_request.map(SaidId::borrowed));
-        let reply = Reply {
-            id: id.as_ref(),
-            owner: owner.as_ref(),
-            outcome: self.kind.outcome(&parts, &listing),
-        };
+        let reply = Reply { id: id.as_ref(), owner: owner.as_ref(), outcome: self.kind.outcome(&parts, &listing) };
         let mut line = b"before".to_vec();
         reply.encode(&mut line);
         let line = line.strip_prefix(b"before").expect("earlier bytes are unchanged");
@@ -390,10 +386,14 @@ impl Kind {
         let Parts { queue, names, cycle, resumed } = parts;
         let on = |about: &'a About| about.subject(names);
         match self {
-            Kind::Acquired(about, token, waited_ns) => {
-                Outcome::Acquired { subject: on(about), token: token.map(Digits::from), waited: waited_ns.map(Span::from_nanos) }
+            Kind::Acquired(about, token, waited_ns) => Outcome::Acquired {
+                subject: on(about),
+                token: token.map(Digits::from),
+                waited: waited_ns.map(Span::from_nanos),
+            },
+            Kind::AlreadyAcquired(about, token) => {
+                Outcome::AlreadyAcquired { subject: on(about), token: token.map(Digits::from) }
             }
-            Kind::AlreadyAcquired(about, token) => Outcome::AlreadyAcquired { subject: on(about), token: token.map(Digits::from) },
             Kind::Queued(about, position) => Outcome::Queued { subject: on(about), position: *position },
             Kind::TimedOut(about, some) => {
                 Outcome::TimedOut { subject: on(about), queue: some.as_ref().map(|_| queue.as_slice()) }

@@ -86,8 +86,7 @@ fn number_of<const KEY: usize>(key: &[u8; KEY], rest: &mut &[u8]) -> Option<Digi
     };
     let (number, digits) = match Digits::short_in(word) {
         Some(short) => short,
-        // The last word of a text would do, but for that a line is worth the general way.
-        None => Digits::long_in(word, u64::from_le_bytes(*value.get(8..)?.first_chunk()?))?,
+        None => Digits::long_in(word, self::word(value.get(8..)?))?,
     };
     *rest = value.get(digits..)?;
     Some(number)
