@@ -119,6 +119,7 @@ impl Listeners {
     }
 
     /// When to accept again, with this many connections.
+    #[inline]
     pub(super) fn due(&self, connections: usize) -> Option<Moment> {
         if !self.has_pending {
             return None;
@@ -141,13 +142,24 @@ impl Listeners {
     }
 
     /// A turn begins, and there is time for handshakes again.
+    #[inline]
     pub(super) fn begin_turn(&self) {
-        self.handshakes.begin_turn();
+        if self.tls.is_some() {
+            self.handshakes.begin_turn();
+        }
     }
 
     /// Accepts those that have come, up to `turn_max` at each listener: a flood at one does not keep out those of another.
+    #[inline]
     pub(super) fn accept(&mut self, server: &mut Server<Socket>, registry: &Registry, turn_max: usize, now: Moment) {
-        if !self.has_pending || self.due(server.sockets()).is_none_or(|due| due > now) {
+        if self.has_pending {
+            self.accept_pending(server, registry, turn_max, now);
+        }
+    }
+
+    #[inline(never)]
+    fn accept_pending(&mut self, server: &mut Server<Socket>, registry: &Registry, turn_max: usize, now: Moment) {
+        if self.due(server.sockets()).is_none_or(|due| due > now) {
             return;
         }
         let count = self.list.len();

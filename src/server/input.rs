@@ -47,11 +47,13 @@ struct Received {
 impl<S: Socket> Server<S> {
     /// Executes what a connection has sent: the lines that were left from before, then those of one read.
     pub(super) fn serve(&mut self, key: ConnectionKey) {
-        let connection = self.connections.get(key).expect("a connection on the list exists");
-        if connection.flags.is_handshaking && !self.go_on_with_handshake(key) {
-            return;
+        let mut connection = self.connections.get(key).expect("a connection on the list exists");
+        if connection.flags.is_handshaking {
+            if !self.go_on_with_handshake(key) {
+                return;
+            }
+            connection = self.connections.get(key).expect("a connection on the list exists");
         }
-        let connection = self.connections.get(key).expect("a connection on the list exists");
         let mut may_read = self.may_read(connection);
         let could_walk = self.engine.can_walk();
         if connection.has_unscanned() && !self.connections.is_paused(connection) {
