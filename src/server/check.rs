@@ -55,6 +55,11 @@ impl<S: Socket> Server<S> {
         self.sessions.len()
     }
 
+    /// Connections of which that is not known yet: of those whose handshake is not done, and if there are users.
+    pub fn strangers(&self) -> usize {
+        self.connections.strangers.len()
+    }
+
     /// Whether nothing is left of any connection.
     pub fn is_empty(&self) -> bool {
         self.engine.is_empty() && self.connections.is_empty() && self.sessions.len() == 0

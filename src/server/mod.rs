@@ -228,11 +228,6 @@ impl<S: Socket> Server<S> {
         self.connections.len()
     }
 
-    /// Connections of which that is not known yet: of those whose handshake is not done, and if there are users.
-    pub fn strangers(&self) -> usize {
-        self.connections.strangers.len()
-    }
-
     /// All sockets, with those of connections that are refused or on their way out.
     pub fn sockets(&self) -> usize {
         self.connections.sockets()
