@@ -120,7 +120,7 @@ enum Mode {
     Unit(u32),
 }
 
-const REASONS: [(Reason, &str); 18] = [
+const REASONS: [(Reason, &str); 21] = [
     (Reason::InvalidJson, "invalid_json"),
     (Reason::InvalidRequest, "invalid_request"),
     (Reason::UnknownCommand, "unknown_command"),
@@ -139,6 +139,9 @@ const REASONS: [(Reason, &str); 18] = [
     (Reason::SessionTaken, "session_taken"),
     (Reason::SessionUnknown, "session_unknown"),
     (Reason::TooManySessions, "too_many_sessions"),
+    (Reason::AuthFailed, "auth_failed"),
+    (Reason::NotAuthenticated, "not_authenticated"),
+    (Reason::TooManyRequests, "too_many_requests"),
 ];
 
 const EVENTS: [(Happening, &str); 8] = [
@@ -244,7 +247,7 @@ impl Said {
                 let of = by_name(of).into_iter();
                 assert_eq!(read, of.map(|(name, (_, life))| (name, life.detail())).collect());
             }
-            Kind::Hello(_, counts, max_idle) => {
+            Kind::Hello(_, counts, max_idle, _) => {
                 assert_eq!(answer.limits.line_bytes_max, Some(counts[0]));
                 assert_eq!(Some(answer.limits.max_idle), seconds(max_idle.unwrap_or(0)).as_f64());
             }
@@ -599,6 +602,7 @@ const FEATURES: [&str; 25] = [
     "session",
     "watch",
     "stats",
+    "users",
     "strict",
 ];
 
