@@ -577,7 +577,7 @@ impl Kind {
     }
 }
 
-const FEATURES: [&str; 25] = [
+const FEATURES: [&str; 26] = [
     "owner",
     "fence",
     "mode",
