@@ -238,7 +238,10 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
         Error::Server { reason, message } => {
             write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason.as_str()))?;
             f.write_str(match reason {
-                Reason::NotAllowed => "; run this on the server's own machine",
+                Reason::NotAllowed => "; run this on the server's own machine, or as a user who may",
+                Reason::AuthFailed | Reason::NotAuthenticated => {
+                    "; give the user with --user, and its secret in OFFICER_SECRET or with --secret-file"
+                }
                 Reason::TooManyConnections | Reason::TooManySessions | Reason::ShuttingDown => "; try again later",
                 Reason::SlotsMismatch => "; all who use a semaphore at a time give the same --slots",
                 _ => "",
@@ -290,6 +293,19 @@ mod tests {
             (Failure::NoInterpreter { command: String::new(), interpreter: None }, 126),
         ] {
             assert_eq!(failure.exit_code(), exit_code, "{failure}");
+        }
+    }
+
+    #[test]
+    fn who_is_refused_is_told_how_to_say_who_it_is() {
+        for (reason, advice) in [
+            (Reason::NotAllowed, "or as a user who may"),
+            (Reason::AuthFailed, "OFFICER_SECRET"),
+            (Reason::NotAuthenticated, "--user"),
+        ] {
+            let error = Error::Server { reason, message: "why".to_owned() };
+            let line = Failure::Server { address: "db1:80".to_owned(), error }.to_string();
+            assert!(line.starts_with("the server at db1:80 refuses: why (") && line.contains(advice), "{line}");
         }
     }
 
