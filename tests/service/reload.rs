@@ -55,7 +55,15 @@ fn a_server_that_does_not_answer_is_reported() {
     let pid = background.pid();
     kill_process(pid, Signal::STOP).unwrap();
     background.run("reload", &[]).expect_failure(1, &format!("process {pid} has not said whether it has reloaded"));
-    // One that was killed meanwhile is not waited for.
+    kill_process(pid, Signal::CONT).unwrap();
+}
+
+#[test]
+fn a_server_that_is_killed_meanwhile_is_not_waited_for() {
+    let background = Background::new();
+    background.start(&[]);
+    let pid = background.pid();
+    kill_process(pid, Signal::STOP).unwrap();
     let reload = spawn(background.officer("reload", &[]).stderr(std::process::Stdio::piped()));
     eventually("the signal is there", || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
