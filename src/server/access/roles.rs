@@ -284,14 +284,18 @@ impl Roles {
 
     /// The most connections that it may have, of `all` that the server may have.
     pub(in crate::server) fn connections_max(&self, key: RoleKey, all: usize) -> usize {
-        let half = if self.has_users { (all / 2).max(1) } else { all };
-        self.role(key).rights.quotas.connections_max.unwrap_or(half)
+        self.role(key).rights.quotas.connections_max.unwrap_or_else(|| self.share_of(all))
     }
 
     /// The most sessions that it may have, of `all` that the server may have.
     pub(in crate::server) fn sessions_max(&self, key: RoleKey, all: usize) -> usize {
-        let half = if self.has_users { (all / 2).max(1) } else { all };
-        self.role(key).rights.quotas.sessions_max.unwrap_or(half)
+        self.role(key).rights.quotas.sessions_max.unwrap_or_else(|| self.share_of(all))
+    }
+
+    /// What a user may have of something that the server has a limit on, unless the users file says so. Without users there
+    /// is only the server's limit.
+    fn share_of(&self, all: usize) -> usize {
+        if self.has_users { (all / 2).max(1) } else { usize::MAX }
     }
 
     pub(in crate::server) fn connections(&self, key: RoleKey) -> usize {
