@@ -1,4 +1,4 @@
-//! Any text is a users file or an error on one line, which never repeats what could be a secret.
+//! Any text is a users file, or an error on one line.
 
 #![no_main]
 
@@ -14,10 +14,6 @@ fuzz_target!(|text: &str| {
         Err(error) => {
             let said = error.to_string();
             assert!(!said.contains('\n') && !said.is_empty(), "one line: {said:?}");
-            let is_secret = |run: &&str| run.len() >= 32 && run.bytes().all(|byte| byte.is_ascii_hexdigit());
-            for run in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(is_secret) {
-                assert!(!said.contains(run), "a secret is repeated: {said:?}");
-            }
         }
     }
 });

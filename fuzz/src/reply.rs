@@ -268,21 +268,21 @@ impl Said {
 impl SaidId {
     fn borrowed(&self) -> IdRef<'_> {
         match self {
-            SaidId::Number(number) => Id::Number((*number).into()),
+            SaidId::Number(number) => Id::Number(given(*number).into()),
             SaidId::Text(text) => Id::Text(text),
         }
     }
 
     fn json(&self) -> Value {
         match self {
-            SaidId::Number(number) => json!(number),
+            SaidId::Number(number) => json!(given(*number)),
             SaidId::Text(text) => json!(text),
         }
     }
 
     fn boxed(&self) -> Id<Box<str>> {
         match self {
-            SaidId::Number(number) => Id::Number(*number),
+            SaidId::Number(number) => Id::Number(given(*number)),
             SaidId::Text(text) => Id::Text(text.as_str().into()),
         }
     }
@@ -391,11 +391,11 @@ impl Kind {
         match self {
             Kind::Acquired(about, token, waited_ns) => Outcome::Acquired {
                 subject: on(about),
-                token: token.map(Digits::from),
+                token: token.map(|token| Digits::from(given(token))),
                 waited: waited_ns.map(Span::from_nanos),
             },
             Kind::AlreadyAcquired(about, token) => {
-                Outcome::AlreadyAcquired { subject: on(about), token: token.map(Digits::from) }
+                Outcome::AlreadyAcquired { subject: on(about), token: token.map(|token| Digits::from(given(token))) }
             }
             Kind::Queued(about, position) => Outcome::Queued { subject: on(about), position: *position },
             Kind::TimedOut(about, some) => {
@@ -473,10 +473,11 @@ impl Kind {
         match self {
             Kind::Acquired(about, token, waited_ns) => {
                 let waited = waited_ns.map(seconds);
+                let token = token.map(given);
                 about.with(present(json!({ "result": "acquired", "token": token, "waited": waited })))
             }
             Kind::AlreadyAcquired(about, token) => {
-                about.with(present(json!({ "result": "already_acquired", "token": token })))
+                about.with(present(json!({ "result": "already_acquired", "token": token.map(given) })))
             }
             Kind::Queued(about, position) => about.with(json!({ "result": "queued", "position": position })),
             Kind::TimedOut(about, queue) => {
@@ -605,6 +606,11 @@ const FEATURES: [&str; 26] = [
     "users",
     "strict",
 ];
+
+/// A token, an id or an owner as the server has them: a whole number that a double can hold.
+fn given(number: u64) -> u64 {
+    number % (1 << 53)
+}
 
 fn limits(counts: [usize; 4], max_idle_ns: Option<u64>) -> HelloLimits {
     HelloLimits {
