@@ -1,5 +1,5 @@
 //! Runs the tests against thousands of mutants of the server after a single build. Used by `.ci/mutants`, which says what
-//! it is for; it is not part of the package.
+//! it is for.
 //!
 //! cargo-mutants builds the server once for each mutant, and that takes longer than the tests. Here all mutants are in the
 //! sources at once, each behind a switch that is looked up when it is reached: `crate::mutant::is(17)` is true in a process
@@ -10,7 +10,7 @@
 //! return an `impl Trait`, whose mutants have another type.
 //!
 //! ```sh
-//! officer-mutants TREE LIST OUT CARGO_ARGUMENTS...
+//! mutants TREE LIST OUT CARGO_ARGUMENTS...
 //! ```
 //!
 //! TREE is a copy of the project, and is changed. LIST is what cargo-mutants has listed in it. The arguments are those of
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     match mutate() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("officer-mutants: {error}");
+            eprintln!("mutants: {error}");
             ExitCode::FAILURE
         }
     }
@@ -44,7 +44,8 @@ fn main() -> ExitCode {
 
 fn mutate() -> Result<()> {
     let mut arguments = env::args_os().skip(1);
-    let mut path = |name| arguments.next().map(PathBuf::from).ok_or(format!("{name} is missing; see src/main.rs"));
+    let mut path =
+        |name| arguments.next().map(PathBuf::from).ok_or(format!("{name} is missing; see tests/mutants/tool.rs"));
     let (root, list, out) = (path("TREE")?, path("LIST")?, path("OUT")?);
     let mut mutants = list::read(&list)?;
     let tree = Tree::new(root, &mut mutants)?;

@@ -303,7 +303,7 @@ impl<'ast> Visit<'ast> for Finder {
     fn visit_expr_const(&mut self, _: &'ast syn::ExprConst) {}
     fn visit_generic_argument(&mut self, _: &'ast syn::GenericArgument) {}
     fn visit_type(&mut self, _: &'ast syn::Type) {}
-    fn visit_pat(&mut self, _: &'ast syn::Pat) {}
+    fn visit_pat(&mut self, _: &'ast Pat) {}
     fn visit_variant(&mut self, _: &'ast syn::Variant) {}
     fn visit_expr_repeat(&mut self, repeat: &'ast syn::ExprRepeat) {
         self.visit_expr(&repeat.expr);
