@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::access::{Access, Identity, LoginFailed, RoleKey};
+use super::access::{Access, Identity, LoginFailed, Refusal, RoleKey};
 use super::connection::{Connection, Phase};
 use super::{Credentials, Disconnect, LOG_TARGET, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
@@ -222,17 +222,8 @@ impl<S: Socket> Server<S> {
         context: &Context<'_>,
     ) -> bool {
         let role = self.connections.known(key).role.expect("a stranger makes no plain request");
-        let PlainOperation::Lock(lock) = operation else {
-            self.connections.roles.judge_plain(role, operation, context.now);
-            return false;
-        };
-        match self.connections.roles.judge_plain(role, operation, context.now) {
-            None => false,
-            Some(refusal) => {
-                self.refuse_lock(key, (refusal.reason(), refusal.message()), lock.name, context);
-                true
-            }
-        }
+        let refused = self.connections.roles.judge_plain(role, operation, context.now);
+        refused.inspect(|(refusal, name)| self.refuse_lock(key, *refusal, name, context)).is_some()
     }
 
     /// The same for a request of any kind about locks.
@@ -243,25 +234,12 @@ impl<S: Socket> Server<S> {
         context: &Context<'_>,
     ) -> bool {
         let Some(role) = self.connections.known(key).role else { return false };
-        if !self.connections.roles.is_restricted(role) {
-            return false;
-        }
-        match self.connections.roles.judge(role, operation, context.now) {
-            None => false,
-            Some((refusal, name)) => {
-                self.refuse_lock(key, (refusal.reason(), refusal.message()), name, context);
-                true
-            }
-        }
+        let refused = self.connections.roles.judge(role, operation, context.now);
+        refused.inspect(|(refusal, name)| self.refuse_lock(key, *refusal, name, context)).is_some()
     }
 
-    fn refuse_lock(
-        &mut self,
-        key: ConnectionKey,
-        (reason, message): (Reason, std::borrow::Cow<'static, str>),
-        name: &str,
-        context: &Context<'_>,
-    ) {
+    fn refuse_lock(&mut self, key: ConnectionKey, refusal: Refusal, name: &str, context: &Context<'_>) {
+        let (reason, message) = (refusal.reason(), refusal.message());
         if reason == Reason::NotAllowed {
             let peer = self.connections.known(key).peer;
             self.note_access(format_args!("{peer}: a lock is refused: {message}"));

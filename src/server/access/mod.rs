@@ -11,7 +11,7 @@ mod roles;
 mod tests;
 
 pub use self::file::{BadUsers, FILE_BYTES_MAX};
-pub(in crate::server) use self::roles::{Identity, LoginFailed, RoleKey, Roles};
+pub(in crate::server) use self::roles::{Identity, LoginFailed, Refusal, RoleKey, Roles};
 
 use self::file::{File, Origin};
 

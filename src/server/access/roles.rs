@@ -14,7 +14,7 @@ use crate::server::Credentials;
 use crate::time::{Moment, Span};
 use crate::wire::peer::Peer;
 use crate::wire::reply::Reason;
-use crate::wire::request::{Login, Operation, PlainOperation, Terms};
+use crate::wire::request::{LockName, Login, Operation, PlainOperation, Terms};
 
 /// Names a role, for as long as somebody has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -322,22 +322,21 @@ impl Roles {
         self.roles[key.index()].sessions -= 1;
     }
 
-    /// Counts a plain request of a restricted role. Returns why it is refused, if it is.
-    pub(in crate::server) fn judge_plain(
+    /// Counts a plain request of a restricted role. Returns why it is refused, if it is, and the name that this is about.
+    pub(in crate::server) fn judge_plain<'a>(
         &mut self,
         key: RoleKey,
-        operation: &PlainOperation<'_>,
+        operation: &PlainOperation<'a>,
         now: Moment,
-    ) -> Option<Refusal> {
+    ) -> Option<(Refusal, &'a str)> {
         let is_in_pace = self.take(key, now);
         match operation {
-            PlainOperation::Lock(lock) => self.judge_lock(key, lock.name, None, is_in_pace),
+            PlainOperation::Lock(lock) => self.judge_lock(key, std::iter::once(lock.name), None, is_in_pace),
             PlainOperation::Unlock { .. } | PlainOperation::KeepAlive => None,
         }
     }
 
-    /// Counts a request about locks of a restricted role. Returns why it is refused, and which of its names is to blame, if
-    /// it is one.
+    /// The same for a request of any kind about locks.
     pub(in crate::server) fn judge<'a>(
         &mut self,
         key: RoleKey,
@@ -345,41 +344,39 @@ impl Roles {
         now: Moment,
     ) -> Option<(Refusal, &'a str)> {
         let is_in_pace = self.take(key, now);
+        let one = |name: &'a LockName<'_>| std::iter::once(name.as_str());
         match operation {
-            Operation::Lock(lock) => self.judge_named(key, lock.name.as_str(), None, is_in_pace),
-            Operation::LockWith(lock, terms) => self.judge_named(key, lock.name.as_str(), Some(terms), is_in_pace),
-            Operation::LockMany(request) => request
-                .names
-                .iter()
-                .find_map(|name| self.judge_named(key, name.as_str(), Some(&request.terms), is_in_pace)),
+            Operation::Lock(lock) => self.judge_lock(key, one(&lock.name), None, is_in_pace),
+            Operation::LockWith(lock, terms) => self.judge_lock(key, one(&lock.name), Some(terms), is_in_pace),
+            Operation::LockMany(request) => {
+                self.judge_lock(key, request.names.iter().map(LockName::as_str), Some(&request.terms), is_in_pace)
+            }
             _ => None,
         }
     }
 
-    fn judge_named<'a>(
+    /// What the user may not do comes before what it may not do now, for all of the names.
+    fn judge_lock<'a>(
         &self,
         key: RoleKey,
-        name: &'a str,
+        mut names: impl Iterator<Item = &'a str> + Clone,
         terms: Option<&Terms<'_>>,
         is_in_pace: bool,
     ) -> Option<(Refusal, &'a str)> {
-        self.judge_lock(key, name, terms, is_in_pace).map(|refusal| (refusal, name))
-    }
-
-    fn judge_lock(&self, key: RoleKey, name: &str, terms: Option<&Terms<'_>>, is_in_pace: bool) -> Option<Refusal> {
         let rights = &self.role(key).rights;
-        if !rights.locks.has(name) {
-            return Some(Refusal::Name);
+        let first = names.clone().next()?;
+        if let Some(name) = names.find(|name| !rights.locks.has(name)) {
+            return Some((Refusal::Name, name));
         }
-        if let Some(terms) = terms {
-            if terms.priority > rights.priority_max {
-                return Some(Refusal::Priority(rights.priority_max));
+        let refusal = match terms {
+            Some(terms) if terms.priority > rights.priority_max => Refusal::Priority(rights.priority_max),
+            Some(terms) if terms.min_hold.max(terms.lost_delay) > rights.min_hold_max => {
+                Refusal::Closing(rights.min_hold_max)
             }
-            if terms.min_hold.max(terms.lost_delay) > rights.min_hold_max {
-                return Some(Refusal::Closing(rights.min_hold_max));
-            }
-        }
-        (!is_in_pace).then_some(Refusal::Pace)
+            _ if !is_in_pace => Refusal::Pace,
+            _ => return None,
+        };
+        Some((refusal, first))
     }
 
     /// Counts a request. Returns whether the rate allows for it.

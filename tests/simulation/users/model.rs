@@ -325,9 +325,7 @@ impl Model {
                 }
             }
             Act::LockAll { names, is_any } => {
-                // The names are judged one after the other.
-                let is_slowed = !is_in_pace && self.may_lock(who, names[0]);
-                if !is_slowed && names.iter().any(|name| !self.may_lock(who, name)) {
+                if names.iter().any(|name| !self.may_lock(who, name)) {
                     self.tell(seat, error("not_allowed"));
                 } else if !is_in_pace {
                     self.tell(seat, error("too_many_requests"));

@@ -106,8 +106,9 @@ fn locks_of_a_lost_session_count_on() {
 
 #[test]
 fn requests_per_second_are_counted_per_user_and_only_lock_is_refused() {
-    let mut world = world(&[("game", "requests_per_second = 10\nlocks = [\"\"]")]);
-    let [one, two, all] = ["game", "game", "all"].map(|user| log_in(&mut world, user));
+    let (game, few) = ("requests_per_second = 10\nlocks = [\"\"]", "requests_per_second = 2\nlocks = [\"a\"]");
+    let mut world = world(&[("game", game), ("few", few)]);
+    let [one, two, all, few] = ["game", "game", "all", "few"].map(|user| log_in(&mut world, user));
     let burst = |world: &mut World, clients: &[Client]| {
         let mut words = Vec::new();
         for number in 0..100 {
@@ -127,6 +128,11 @@ fn requests_per_second_are_counted_per_user_and_only_lock_is_refused() {
     ] {
         assert_eq!(word(&mut world, two, line), "too_many_requests", "{line}");
     }
+    // A right that is lacking comes first, of whichever name.
+    assert_eq!(word(&mut world, few, r#"{"command":"lock","names":["a","b"],"timeout":0}"#), "not_allowed");
+    assert_eq!(word(&mut world, few, r#"{"command":"lock","names":["a","aa"],"timeout":0}"#), "acquired");
+    assert_eq!(word(&mut world, few, r#"{"command":"lock","names":["ab","b"],"timeout":0}"#), "not_allowed");
+    assert_eq!(word(&mut world, few, r#"{"command":"lock","names":["ab","ac"],"timeout":0}"#), "too_many_requests");
     for (line, word) in [(unlock("0"), "released"), (PING.to_owned(), "pong"), (LOCKS.to_owned(), "locks")] {
         assert_eq!(super::word(&mut world, one, &line), word, "{line}");
     }
