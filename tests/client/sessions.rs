@@ -45,7 +45,7 @@ fn telling(options: Options) -> (Options, Receiver<Told>) {
     (options, told)
 }
 
-fn next(told: &Receiver<Told>) -> Told {
+fn next<T>(told: &Receiver<T>) -> T {
     told.recv_timeout(PATIENCE).expect("the program is told")
 }
 
@@ -352,10 +352,15 @@ fn calls_that_are_made_without_a_connection_are_sent_in_order_after_those_before
     assert_eq!(next(&told), Told::Interrupted);
     // This does not wait for the connection.
     drop(guard);
-    let caller = client.clone();
-    let after = task(move || caller.lock_with("boss", LockOptions::default().owner(2)).map(std::mem::forget));
-    // The third request is in the backlog.
-    eventually("it is asked for", || client_waits(&client));
+    // An owner asks for a lock once only: when one of these two is refused, the other is in the backlog.
+    let (sender, ended) = channel();
+    for _ in 0..2 {
+        let (caller, sender) = (client.clone(), sender.clone());
+        let options = LockOptions::default().owner(2);
+        thread::spawn(move || sender.send(caller.lock_with("boss", options).map(std::mem::forget)));
+    }
+    let refused = next(&ended).expect_err("somebody waits already");
+    assert!(matches!(refused, Error::Server { reason: Reason::AlreadyQueued, .. }), "{refused}");
     let mut peer = fake.resume(r#""held":[{"name":"boss","token":1}],"waiting":[],"executed":2"#);
     assert_eq!(peer.request(), lost);
     let unlock = peer.request();
@@ -366,7 +371,7 @@ fn calls_that_are_made_without_a_connection_are_sent_in_order_after_those_before
         peer.answer_to(&request, r#"{"result":"acquired"}"#);
     }
     before.end().expect("the lock");
-    after.end().expect("the lock");
+    next(&ended).expect("the lock");
 }
 
 #[test]
@@ -398,18 +403,6 @@ fn a_lock_whose_time_is_over_without_a_connection_has_timed_out_and_is_not_left_
     let call = task(move || client.ping());
     peer.answer("ping", r#"{"result":"pong"}"#);
     call.end().expect("an answer");
-}
-
-/// Whether owner 2 asks for the lock, which shows in that it can't ask for it again.
-fn client_waits(client: &Client) -> bool {
-    let again = LockOptions::no_wait().owner(2).queue_max(0);
-    let probe = client.clone();
-    let (sender, result) = channel();
-    thread::spawn(move || sender.send(probe.lock_with("boss", again).map(std::mem::forget)));
-    matches!(
-        result.recv_timeout(Duration::from_millis(50)),
-        Ok(Err(Error::Server { reason: Reason::AlreadyQueued, .. }))
-    )
 }
 
 #[test]
