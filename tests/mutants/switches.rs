@@ -277,8 +277,7 @@ impl<'ast> Visit<'ast> for Finder {
 
     fn visit_expr_match(&mut self, value: &'ast syn::ExprMatch) {
         // Without an arm for everything, one that has a guard is missing.
-        let has_rest =
-            value.arms.iter().any(|arm| arm.guard.is_none() && matches!(arm.pat, Pat::Wild(_) | Pat::Ident(_)));
+        let has_rest = value.arms.iter().any(|arm| arm.guard.is_none() && is_everything(&arm.pat));
         for arm in &value.arms {
             let mut mutants = Vec::new();
             if has_rest {
@@ -307,6 +306,15 @@ impl<'ast> Visit<'ast> for Finder {
     fn visit_variant(&mut self, _: &'ast syn::Variant) {}
     fn visit_expr_repeat(&mut self, repeat: &'ast syn::ExprRepeat) {
         self.visit_expr(&repeat.expr);
+    }
+}
+
+/// `_`, or a name for whatever it is. A name with a capital letter is a constant or a variant.
+fn is_everything(pattern: &Pat) -> bool {
+    match pattern {
+        Pat::Wild(_) => true,
+        Pat::Ident(name) => name.subpat.is_none() && !name.ident.to_string().starts_with(char::is_uppercase),
+        _ => false,
     }
 }
 
@@ -361,5 +369,18 @@ mod tests {
         assert_eq!(switched.mutants_at(&(at..at + 1)), Some([4].as_slice()));
         assert!(source.mutants().all(|number| number < 7), "the last has no place");
         assert_eq!(source.switched(&mutants, |_| false).text, TEXT);
+    }
+
+    #[test]
+    fn an_arm_is_deleted_where_another_one_takes_everything() {
+        let with = |last: &str| {
+            let text = format!(
+                "fn f(a: Option<u8>) -> u8 {{\n    match a {{\n        Some(1) => 2,\n        {last} => 3,\n    }}\n}}\n"
+            );
+            let mutants = [mutant("MatchArm", 3, 9..22, "")];
+            let source = Source::new(text, "f.rs", &mutants).expect("it is Rust");
+            source.mutants().count()
+        };
+        assert_eq!(["_", "other", "_ if a.is_none()", "None", "None | Some(_)"].map(with), [1, 1, 0, 0, 0]);
     }
 }
