@@ -85,16 +85,18 @@ fn what_is_wrong_with_a_file_is_said_on_one_line() {
         ("[users.game]\nsecret = 'x'", "line 2: unknown field `secret`"),
         ("[users.game]\nuid = 1\n[users.game]\nuid = 2", "line 3: duplicate key"),
         ("[user.game]\nuid = 1", "line 1: unknown field `user`"),
-        ("[users.game]\nlocks = ['a']", "[users.game]: needs secret_sha256, certificate, uid or gid"),
-        ("[users.game]\nsecret_sha256 = 'abc'", "[users.game]: secret_sha256 has 64 hexadecimal digits"),
+        ("[users.game]\nlocks = ['a']", "line 1: [users.game]: needs secret_sha256, certificate, uid or gid"),
+        ("# a\n\n[users.game]\nsecret_sha256 = 'abc'", "line 3: [users.game]: secret_sha256 has 64 hexadecimal digits"),
         ("[users.game]\nuid = '1'", "line 2: expected one value or an array of them"),
-        ("[users.game]\nuid = 65534", "65534 is nobody's id"),
+        ("users.game = { uid = 65534 }", "line 1: [users.game]: 65534 is nobody's id"),
         ("[users.game]\ngid = [1, 4294967295]", "4294967295 is nobody's id"),
         ("[users.game]\nuid = 4294967296", "line 2: expected one value"),
         ("[users.game]\ncertificate = 'CN=x'", "certificate begins with dns: or uri:"),
         ("[users.'a b']\nuid = 1", "the name of a user has 1 to 64 letters"),
-        ("[users.'']\nuid = 1", "the name of a user has 1 to 64 letters"),
-        ("[users.a]\nuid = 1\n[users.b]\nuid = 1", "[users.b]: has a uid that [users.a] has as well"),
+        ("[users.a]\nuid = 1\n[users.'']\nuid = 1", "line 3: users: the name of a user has 1 to 64 letters"),
+        ("[users.a]\nuid = 1\n[users.b]\nuid = 1", "line 3: [users.b]: has a uid that [users.a] has as well"),
+        ("[users.b]\nuid = 1\n[users.a]\nuid = 1", "line 3: [users.a]: has a uid that [users.b] has as well"),
+        ("[users.z]\n\n[users.y]\n[users.x]", "line 1: [users.z]: needs"),
         ("[users.a]\ngid = 1\n[users.b]\ngid = [2, 1]", "[users.b]: has a gid that"),
         ("[users.a]\ncertificate = 'dns:x'\n[users.b]\ncertificate = 'dns:x'", "[users.b]: has a certificate that"),
         ("[users.a]\nuid = 1\nconnections_max = 0", "connections_max is at least 1"),
@@ -104,7 +106,7 @@ fn what_is_wrong_with_a_file_is_said_on_one_line() {
         ("[users.a]\nuid = 1\nmin_hold_max = -1", "min_hold_max is from 0 to 86400 seconds"),
         ("[users.a]\nuid = 1\nmin_hold_max = nan", "min_hold_max is from 0 to 86400 seconds"),
         ("[users.a]\nuid = 1\nfrom = ['unix']", "[users.a]: from is for [anonymous]"),
-        ("[anonymous]\nuid = 1", "[anonymous]: secret_sha256, certificate, uid and gid are for users"),
+        ("[users.a]\nuid = 1\n[anonymous]\nuid = 1", "line 3: [anonymous]: secret_sha256, certificate, uid and gid are for users"),
         ("[anonymous]\nfrom = ['here']", "line 2: unknown variant `here`"),
         ("[users.a\nuid = 1", "line 1:"),
     ] {
@@ -112,7 +114,7 @@ fn what_is_wrong_with_a_file_is_said_on_one_line() {
         assert!(error.contains(said) && !error.contains('\n'), "{text}: {error}");
     }
     let text = format!("[users.a]\nsecret_sha256 = '{OF_ABC}'\n[users.b]\nsecret_sha256 = '{OF_ABC}'");
-    assert_eq!(refused(&text), "[users.b]: has a secret_sha256 that [users.a] has as well");
+    assert_eq!(refused(&text), "line 3: [users.b]: has a secret_sha256 that [users.a] has as well");
     assert!(refused(&format!("#{}", "x".repeat(1 << 20))).contains("larger than 1048576 bytes"));
     let many: String = (0..10_001).map(|number| format!("[users.u{number}]\nuid = {}\n", 100_000 + number)).collect();
     assert!(refused(&many).contains("more than 10000 users"));
