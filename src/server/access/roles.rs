@@ -145,16 +145,22 @@ impl Roles {
             role.is_gone = true;
         }
         let Some(file) = access.file else { return };
+        let mut places: HashMap<Box<str>, usize> = HashMap::new();
+        for (index, role) in self.roles.iter().enumerate() {
+            places.extend(role.user.clone().map(|user| (user, index)));
+        }
+        // Who stays keeps its place, also if nobody is connected: those who are new must not take it.
+        let users = file.users.iter().filter_map(|user| places.get(&user.name));
+        let nameless = anonymous.iter().filter(|_| file.anonymous.is_some()).map(|(key, _)| key.index());
+        for index in users.copied().chain(nameless) {
+            self.roles[index].is_gone = false;
+        }
         if let Some(rules) = file.anonymous {
             let key = match anonymous {
                 Some((key, _)) => self.renew(key.index(), rules.rights),
                 None => self.place(None, rules.rights),
             };
             self.anonymous = Some((key, rules.from));
-        }
-        let mut places: HashMap<Box<str>, usize> = HashMap::new();
-        for (index, role) in self.roles.iter().enumerate() {
-            places.extend(role.user.clone().map(|user| (user, index)));
         }
         for user in file.users {
             let key = match places.get(&user.name) {

@@ -198,6 +198,26 @@ fn a_secret_is_that_of_one_user_and_no_other() {
 }
 
 #[test]
+fn who_is_new_takes_no_role_of_somebody_who_stays() {
+    let nameless = "[anonymous]\nfrom = ['unix']\nlocks = ['n']\n";
+    let mut roles = roles("[users.b]\nuid = 2\nadmin = true\n[users.c]\nuid = 3\n");
+    let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"));
+    let [b, c] = ["b", "c"].map(|user| roles.of_user(user).expect("it is there"));
+    // Nobody is connected.
+    set(&mut roles, &format!("{nameless}[users.a]\nuid = 1\n[users.b]\nuid = 2\nadmin = true\n[users.c]\nuid = 3\n"));
+    let a = roles.of_user("a").expect("it is new");
+    assert_eq!((roles.of_user("b"), roles.of_user("c")), (Some(b), Some(c)));
+    for (uid, role) in [(1, a), (2, b), (3, c)] {
+        assert_eq!(roles.identify(Peer::Unix(1), &with_uid(uid)), Identity::Known(role));
+        assert_eq!(roles.is_admin(role), uid == 2);
+    }
+    let anonymous = roles.anonymous(Peer::Unix(1)).expect("it is new");
+    set(&mut roles, &format!("{nameless}[users.d]\nuid = 4\n"));
+    assert_eq!(roles.anonymous(Peer::Unix(1)), Some(anonymous));
+    assert_ne!(roles.of_user("d"), Some(anonymous));
+}
+
+#[test]
 fn a_role_outlives_a_reload_and_a_user_that_is_gone_does_not_come_back_with_another_name() {
     let mut roles = roles("[users.a]\nuid = 1\n[users.b]\nuid = 2\n[anonymous]\nlocks = ['']");
     let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"));
