@@ -10,6 +10,7 @@ mod listen;
 mod listeners;
 mod manager;
 mod protection;
+mod regular;
 mod signals;
 mod silence;
 mod socket;
