@@ -317,7 +317,7 @@ impl Net {
 
     /// Sleeps until something happens, or something is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<Polled> {
-        let accept_at = self.listeners.due(self.server.sockets());
+        let accept_at = self.listeners.due(&self.server);
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
         let next = [accept_at, stats_at, self.manager.due(), self.tokens.due()]
             .into_iter()

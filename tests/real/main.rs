@@ -13,6 +13,7 @@ mod options;
 mod output;
 mod pauses;
 mod protocols;
+mod reconnect;
 mod sessions;
 mod signals;
 mod start;
