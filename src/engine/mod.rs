@@ -11,6 +11,7 @@ mod askers;
 mod bundle;
 #[cfg(feature = "unstable")]
 mod check;
+mod closings;
 mod crowd;
 pub mod deadline;
 mod deadlock;
@@ -40,6 +41,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use self::askers::{Asker, Askers, Session};
 use self::bundle::{Bundle, Wanted};
+use self::closings::Closings;
 use self::deadline::Deadlines;
 use self::deadlock::Walk;
 use self::due::Due;
@@ -59,7 +61,7 @@ use crate::wire::{IdRef, OwnerRef};
 
 pub use self::askers::SessionTag;
 pub use self::histogram::Histogram;
-pub use self::listing::{PAGE_BYTES, PAGE_SLOTS};
+pub use self::listing::{PAGE_BYTES, PAGE_SLOTS, in_order_of_names};
 pub use self::stats::Stats;
 pub use self::token::{TOKEN_END, TokenBlock};
 
@@ -101,6 +103,12 @@ pub trait Replies {
     /// Whether that goes for all locks.
     fn may_see_all(&self, _to: ConnectionKey) -> bool {
         true
+    }
+
+    /// The group with which the requests of a connection are counted that may leave their lock closed, and how many of these it
+    /// may have at a time. None: only [`EngineLimits::closing_locks_max`] counts.
+    fn closing_share(&self, _of: ConnectionKey) -> Option<(u32, usize)> {
+        None
     }
 }
 
@@ -160,7 +168,7 @@ pub struct Engine<S = RandomState> {
     spans: Spans,
     watches: Watches,
     /// Requests that count towards [`EngineLimits::closing_locks_max`].
-    closings: usize,
+    closings: Closings,
     /// Locks with waiters that are left over for the next turn.
     put_off: VecDeque<LockKey>,
     /// What is left of the budget of this turn for grants.
@@ -206,7 +214,7 @@ impl<S: BuildHasher> Engine<S> {
             stats: Stats::default(),
             spans: Spans::default(),
             watches: Watches::default(),
-            closings: 0,
+            closings: Closings::default(),
             put_off: VecDeque::new(),
             grants_left: limits.turn_grants_max,
             walk_left: limits.turn_walk_max,
@@ -291,6 +299,11 @@ impl<S: BuildHasher> Engine<S> {
         self.askers.group(group).locks_max = locks_max;
     }
 
+    /// How many requests of a group there are that may leave their lock closed, with those whose lock is closed.
+    pub fn closings_of(&self, group: u32) -> usize {
+        self.closings.of(group)
+    }
+
     /// What listings show for the session beside the connection's name. An empty text takes it back.
     ///
     /// # Panics
@@ -361,7 +374,8 @@ impl<S: BuildHasher> Engine<S> {
                 self.answer(context, outcome, replies);
             }
             Operation::Connections => {
-                let listing = self.list_connections(context.session, &self.sight(context, replies));
+                let sees_all = replies.may_see_all(self.askers.session(context.session).connection);
+                let listing = self.list_connections(context.session, sees_all, &self.sight(context, replies));
                 self.answer(context, listing::outcome(&listing, Outcome::Connections), replies);
             }
             Operation::MyLocksPage(page) => {

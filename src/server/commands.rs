@@ -7,7 +7,7 @@ use super::connections::Connections;
 use super::farewell::Why;
 use super::sessions::Record;
 use super::{Disconnect, Server, Socket};
-use crate::engine::{ConnectionKey, Context, PAGE_BYTES, PAGE_SLOTS, Replies, SessionKey};
+use crate::engine::{ConnectionKey, Context, PAGE_BYTES, PAGE_SLOTS, Replies, SessionKey, in_order_of_names};
 use crate::wire::listing::{ConnectionRow, Listing, ListingTooLarge, Written};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
@@ -174,10 +174,14 @@ impl<S: Socket> Server<S> {
         summary.holds + summary.waits
     }
 
+    /// Whether it is the asker's own session.
+    fn is_own(&self, session: SessionKey, sight: &Sight) -> bool {
+        self.connections.get(sight.asker).is_some_and(|connection| connection.session == Some(session))
+    }
+
     /// The locks of a session that may be shown.
     fn shown_of(&self, session: SessionKey, sight: &Sight) -> impl Iterator<Item = (&str, bool)> {
-        let is_own = self.connections.get(sight.asker).is_some_and(|connection| connection.session == Some(session));
-        let (sees_all, asker) = (sight.sees_all || is_own, sight.asker);
+        let (sees_all, asker) = (sight.sees_all || self.is_own(session, sight), sight.asker);
         self.engine.locks_of(session).filter(move |(name, _)| sees_all || self.connections.may_see(asker, name))
     }
 
@@ -185,8 +189,7 @@ impl<S: Socket> Server<S> {
     /// that it may see, and itself.
     fn is_shown(&self, named: &Named<'_, S>, sight: &Sight) -> bool {
         let Some(session) = named.session() else { return false };
-        let is_own = self.connections.get(sight.asker).is_some_and(|connection| connection.session == Some(session));
-        sight.sees_all || is_own || self.shown_of(session, sight).next().is_some()
+        sight.sees_all || self.is_own(session, sight) || self.shown_of(session, sight).next().is_some()
     }
 
     fn write_named(&self, listing: &mut Listing, named: &Named<'_, S>, has_detail: bool, sight: &Sight) -> Written {
@@ -197,7 +200,10 @@ impl<S: Socket> Server<S> {
         };
         if !has_detail {
             let names = self.shown_of(session, sight).map(|(name, _)| name);
-            return listing.connection(name, names.take(ROW_NAMES_MAX));
+            return match sight.sees_all || self.is_own(session, sight) {
+                true => listing.connection(name, names.take(ROW_NAMES_MAX)),
+                false => listing.connection(name, in_order_of_names(names).take(ROW_NAMES_MAX)),
+            };
         }
         let (unsent, since, last_input) = match named {
             Named::Connection(connection) => (connection.unsent(), connection.since, connection.last_input),

@@ -120,6 +120,7 @@ struct Table {
     requests_per_second: Option<u32>,
     priority_max: Option<u8>,
     min_hold_max: Option<f64>,
+    closing_locks_max: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -242,6 +243,7 @@ fn rights(whose: &str, table: Table) -> Result<Rights, BadUsers> {
         ("sessions_max", table.sessions_max == Some(0)),
         ("locks_max", table.locks_max == Some(0)),
         ("requests_per_second", table.requests_per_second == Some(0)),
+        ("closing_locks_max", table.closing_locks_max == Some(0)),
     ];
     if let Some((key, _)) = counts.into_iter().find(|(_, is_zero)| *is_zero) {
         return Err(BadUsers::of(whose, format!("{key} is at least 1; leave the user out to keep it out")));
@@ -260,6 +262,7 @@ fn rights(whose: &str, table: Table) -> Result<Rights, BadUsers> {
         sessions_max: table.sessions_max,
         locks_max: table.locks_max,
         requests_per_second: table.requests_per_second,
+        closing_locks_max: table.closing_locks_max,
     };
     let min_hold_max = Span::from(min_hold_max);
     Ok(Rights { is_admin: table.admin, may_see_metrics: table.metrics, locks, see, priority_max, min_hold_max, quotas })

@@ -14,7 +14,7 @@ fn refused(text: &str) -> String {
 
 fn roles(text: &str) -> Roles {
     let mut roles = Roles::default();
-    roles.set(Access::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")));
+    roles.set(Access::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")), |_| 0);
     roles
 }
 
@@ -50,6 +50,7 @@ fn a_whole_file_is_read() {
         requests_per_second = 50000
         priority_max = 3
         min_hold_max = 0.5
+        closing_locks_max = 90000
         [users.ops]
         gid = 27
         admin = true
@@ -75,6 +76,8 @@ fn a_whole_file_is_read() {
         [(5000, 6000), (50, 1), (50, 1)]
     );
     assert_eq!([game, ops, prometheus].map(|role| roles.group(role).map(|(_, max)| max)), [Some(200_000), None, None]);
+    let share = |role| roles.closing_share(role, 100_000).map(|(_, max)| max);
+    assert_eq!([game, ops, prometheus].map(share), [Some(90_000), Some(50_000), Some(50_000)]);
     assert_eq!([game, ops, prometheus].map(|role| roles.is_restricted(role)), [true, false, true]);
 }
 
@@ -101,12 +104,16 @@ fn what_is_wrong_with_a_file_is_said_on_one_line() {
         ("[users.a]\ncertificate = 'dns:x'\n[users.b]\ncertificate = 'dns:x'", "[users.b]: has a certificate that"),
         ("[users.a]\nuid = 1\nconnections_max = 0", "connections_max is at least 1"),
         ("[users.a]\nuid = 1\nrequests_per_second = 0", "requests_per_second is at least 1"),
+        ("[users.a]\nuid = 1\nclosing_locks_max = 0", "closing_locks_max is at least 1"),
         ("[users.a]\nuid = 1\npriority_max = 8", "priority_max is at most 7"),
         ("[users.a]\nuid = 1\nmin_hold_max = 86401.0", "min_hold_max is from 0 to 86400 seconds"),
         ("[users.a]\nuid = 1\nmin_hold_max = -1", "min_hold_max is from 0 to 86400 seconds"),
         ("[users.a]\nuid = 1\nmin_hold_max = nan", "min_hold_max is from 0 to 86400 seconds"),
         ("[users.a]\nuid = 1\nfrom = ['unix']", "[users.a]: from is for [anonymous]"),
-        ("[users.a]\nuid = 1\n[anonymous]\nuid = 1", "line 3: [anonymous]: secret_sha256, certificate, uid and gid are for users"),
+        (
+            "[users.a]\nuid = 1\n[anonymous]\nuid = 1",
+            "line 3: [anonymous]: secret_sha256, certificate, uid and gid are for users",
+        ),
         ("[anonymous]\nfrom = ['here']", "line 2: unknown variant `here`"),
         ("[users.a\nuid = 1", "line 1:"),
     ] {
@@ -201,7 +208,7 @@ fn a_secret_is_that_of_one_user_and_no_other() {
 fn who_is_new_takes_no_role_of_somebody_who_stays() {
     let nameless = "[anonymous]\nfrom = ['unix']\nlocks = ['n']\n";
     let mut roles = roles("[users.b]\nuid = 2\nadmin = true\n[users.c]\nuid = 3\n");
-    let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"));
+    let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"), |_| 0);
     let [b, c] = ["b", "c"].map(|user| roles.of_user(user).expect("it is there"));
     // Nobody is connected.
     set(&mut roles, &format!("{nameless}[users.a]\nuid = 1\n[users.b]\nuid = 2\nadmin = true\n[users.c]\nuid = 3\n"));
@@ -220,7 +227,7 @@ fn who_is_new_takes_no_role_of_somebody_who_stays() {
 #[test]
 fn a_role_outlives_a_reload_and_a_user_that_is_gone_does_not_come_back_with_another_name() {
     let mut roles = roles("[users.a]\nuid = 1\n[users.b]\nuid = 2\n[anonymous]\nlocks = ['']");
-    let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"));
+    let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"), |_| 0);
     let [a, b] = ["a", "b"].map(|user| roles.of_user(user).expect("it is there"));
     roles.on_connection(a);
     roles.on_session(b);
@@ -237,6 +244,11 @@ fn a_role_outlives_a_reload_and_a_user_that_is_gone_does_not_come_back_with_anot
     set(&mut roles, "[users.b]\nuid = 2\n[users.d]\nuid = 4\n[anonymous]\nfrom = ['unix']\nlocks = ['x']");
     assert_eq!(roles.of_user("d"), Some(a), "nobody had it any more");
     assert!(roles.is_over(anonymous, loopback()) && !roles.is_over(anonymous, Peer::Unix(1)));
+    // As little as that of a user whose locks are still closed.
+    let closed = Access::parse("[users.e]\nuid = 5\n[users.f]\nuid = 6").expect("it is well-formed");
+    let (group_of_c, _) = roles.closing_share(c, 100).expect("there are users");
+    roles.set(closed, |group| usize::from(group == group_of_c));
+    assert!(roles.of_user("e") != Some(c) && roles.of_user("f") != Some(c) && roles.is_gone(c));
     set(&mut roles, "");
     assert!(roles.is_gone(anonymous) && roles.is_gone(b) && roles.has_users());
 }
