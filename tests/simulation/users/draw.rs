@@ -9,6 +9,7 @@ pub(crate) const USERS: usize = 5;
 pub(crate) const SEATS: usize = 6;
 /// Of the whole server.
 pub(crate) const CLOSING_LOCKS_MAX: usize = 6;
+pub(crate) const STRANGERS_MAX: usize = 3;
 /// Those with the first numbers are known by these users of the system as well.
 const UIDS: [u32; 2] = [1_000, 1_001];
 /// That of nobody.
@@ -50,8 +51,13 @@ pub(crate) enum Place {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
-    /// From where, and on a UNIX socket by whom: a user's number, if it is known by that.
-    Connect(Place, Option<usize>),
+    /// From where, and on a UNIX socket by whom: a user's number, if it is known by that. Elsewhere it may begin with a
+    /// handshake.
+    Connect(Place, Option<usize>, bool),
+    /// The handshake of a connection gets on, or is done.
+    Shake {
+        is_done: bool,
+    },
     Vanish,
     /// Says that it is a user, with the secret of one; with a lock in the same write.
     LogIn {
@@ -212,10 +218,11 @@ impl Act {
         let name = NAMES[random.usize(..NAMES.len())];
         let prefix = PREFIXES[random.usize(..PREFIXES.len())];
         let user = random.usize(..USERS);
-        match random.u8(..64) {
+        match random.u8(..67) {
             0..=5 => {
                 let place = [Place::Unix, Place::Loopback, Place::Far][random.usize(..3)];
-                Act::Connect(place, (place == Place::Unix && random.bool()).then(|| random.usize(..UIDS.len())))
+                let user = (place == Place::Unix && random.bool()).then(|| random.usize(..UIDS.len()));
+                Act::Connect(place, user, place != Place::Unix && random.u8(..3) == 0)
             }
             6..=7 => Act::Vanish,
             8..=13 => Act::LogIn {
@@ -251,7 +258,8 @@ impl Act {
             60 => Act::Kick(random.usize(..SEATS)),
             61 => Act::KickUser(user),
             62 => Act::Pass(Duration::from_millis(random.u64(1..5) * 100)),
-            _ => [Act::Reload, Act::Pass(Duration::from_millis(100))][random.usize(..2)],
+            63 => [Act::Reload, Act::Pass(Duration::from_millis(100))][random.usize(..2)],
+            _ => Act::Shake { is_done: random.bool() },
         }
     }
 }

@@ -6,18 +6,22 @@ mod leak;
 mod model;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use fastrand::Rng;
-use officer::server::{Credentials, Limits};
+use officer::server::{Credentials, Handshake, Limits};
 use officer::wire::peer::Peer;
 use serde_json::{Value, json};
 
-use self::draw::{Act, CLOSING_LOCKS_MAX, File, Place, SEATS, secret, uid};
+use self::draw::{Act, CLOSING_LOCKS_MAX, File, Place, SEATS, STRANGERS_MAX, secret, uid};
 use self::model::{Model, Who};
+use crate::memory::Wire;
 use crate::run::Failure;
 use crate::small_world::{Client, Received, World};
 
 const STEPS: usize = 400;
+/// As long as anything that is told apart by time.
+const MOMENT: Duration = Duration::from_nanos(1);
 /// One seed in this many has a world with users besides.
 pub(crate) const SHARE: u64 = 8;
 
@@ -59,7 +63,12 @@ pub(crate) fn run_seed(seed: u64) -> Result<(), Failure> {
 
 impl Run {
     fn new(file: File) -> Self {
-        let limits = Limits { max_idle: None, closing_locks_max: CLOSING_LOCKS_MAX, ..Limits::default() };
+        let limits = Limits {
+            max_idle: None,
+            closing_locks_max: CLOSING_LOCKS_MAX,
+            strangers_max: STRANGERS_MAX,
+            ..Limits::default()
+        };
         let mut world = World::with_limits(limits);
         world.set_users(&file.text());
         let said = vec![file.text()];
@@ -87,17 +96,26 @@ impl Run {
                 self.model.reload(file);
                 received
             }
-            Act::Connect(place, user) => {
+            Act::Connect(place, user, has_handshake) => {
                 if self.model.is_here(seat) {
                     return Ok(());
                 }
-                self.connect(seat, place, user)
+                self.connect(seat, place, user, has_handshake)
             }
-            _ if !self.model.is_here(seat) => return Ok(()),
-            Act::Vanish => {
+            Act::Vanish if self.model.is_here(seat) => {
                 self.model.lose(seat);
                 self.world.vanish(self.clients[seat].expect("it is connected"))
             }
+            Act::Shake { is_done } => {
+                if !self.model.shake(seat, is_done) {
+                    return Ok(());
+                }
+                let handshake = if is_done { Handshake::Done } else { Handshake::Waiting };
+                self.said.push(format!("{seat} shakes hands: {handshake:?}"));
+                self.world.put_handshake(self.clients[seat].expect("it is connected"), handshake);
+                self.world.step()
+            }
+            _ if !self.model.can_speak(seat) => return Ok(()),
             _ => {
                 ends_many = matches!(act, Act::KickUser(_));
                 let id = self.said.len();
@@ -112,18 +130,23 @@ impl Run {
         self.compare(&received, &act, seat, ends_many)
     }
 
-    fn connect(&mut self, seat: usize, place: Place, user: Option<usize>) -> Vec<Received> {
+    fn connect(&mut self, seat: usize, place: Place, user: Option<usize>, has_handshake: bool) -> Vec<Received> {
         self.peers += 1;
+        // No two come at the same moment.
+        self.model.pass(MOMENT);
+        let mut received = self.world.pass(MOMENT);
         let (peer, uid) = match place {
             Place::Unix => (Peer::Unix(self.peers.into()), Some(uid(user))),
             Place::Loopback => (Peer::V4 { ip: [127, 0, 0, 1], port: self.peers }, None),
             Place::Far => (Peer::V4 { ip: [10, 0, 0, 1], port: self.peers }, None),
         };
-        self.model.connect(seat, &peer.to_string(), place, user);
-        self.said.push(format!("{seat} {peer} connects: {place:?} {user:?}"));
+        self.model.connect(seat, &peer.to_string(), place, user, has_handshake);
+        self.said.push(format!("{seat} {peer} connects: {place:?} {user:?}, handshake {has_handshake}"));
         let credentials = Credentials { uid, gid: uid, names: Vec::new() };
-        self.clients[seat] = Some(self.world.connect_proving(peer, credentials));
-        self.world.receive()
+        let handshake = has_handshake.then_some(Handshake::Waiting);
+        self.clients[seat] = Some(self.world.accept(peer, Wire { credentials, handshake, ..Wire::default() }));
+        received.extend(self.world.step());
+        received
     }
 
     /// The lines of a request. None: it can't be said, or what happens is left open.
@@ -183,7 +206,7 @@ impl Run {
             Act::Revoke(name) => text(json!({"command": "revoke", "name": name})),
             Act::Kick(other) => text(json!({"command": "kick", "connection": self.model.name(other)?})),
             Act::KickUser(user) => text(json!({"command": "kick", "user": format!("u{user}")})),
-            Act::Connect(..) | Act::Vanish | Act::Pass(_) | Act::Reload => None,
+            Act::Connect(..) | Act::Shake { .. } | Act::Vanish | Act::Pass(_) | Act::Reload => None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draw::{Act, CLOSING_LOCKS_MAX, File, Place, Rights, SEATS, USERS};
+use super::draw::{Act, CLOSING_LOCKS_MAX, File, Place, Rights, SEATS, STRANGERS_MAX, USERS};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -40,8 +40,17 @@ struct Seat {
     party: usize,
     watch: Option<&'static str>,
     place: Place,
+    since: Duration,
+    handshake: Option<Handshake>,
     /// Which user its socket proves that it is, if there is that user.
     user: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Handshake {
+    Silent,
+    Begun,
+    Done,
 }
 
 /// A hold, or a wait with its id.
@@ -138,8 +147,8 @@ impl Model {
         Some(&self.parties[self.seats[seat].as_ref()?.party].name)
     }
 
-    pub(crate) fn connect(&mut self, seat: usize, name: &str, place: Place, user: Option<usize>) {
-        let who = self.who_comes(place, user);
+    pub(crate) fn connect(&mut self, seat: usize, name: &str, place: Place, user: Option<usize>, has_handshake: bool) {
+        let who = if has_handshake { Who::Stranger } else { self.who_comes(place, user) };
         let is_full = matches!(who, Who::User(user) if self.is_full(user));
         self.parties.push(Party { who, name: name.to_owned(), session: None, is_over: false });
         if is_full {
@@ -147,7 +156,57 @@ impl Model {
             self.told.is_closed[seat] = true;
             return;
         }
-        self.seats[seat] = Some(Seat { party: self.parties.len() - 1, watch: None, place, user });
+        if who == Who::Stranger {
+            self.make_way();
+        }
+        let (party, handshake) = (self.parties.len() - 1, has_handshake.then_some(Handshake::Silent));
+        self.seats[seat] = Some(Seat { party, watch: None, place, since: self.now, handshake, user });
+    }
+
+    /// One of the strangers makes way for another, if all their places are taken.
+    fn make_way(&mut self) {
+        let strangers: Vec<usize> = (0..SEATS).filter(|seat| self.who(*seat) == Some(Who::Stranger)).collect();
+        if strangers.len() < STRANGERS_MAX {
+            return;
+        }
+        let seat = |seat: &usize| self.seats[*seat].as_ref().expect("it is here");
+        // The first of an address to go is one that has sent nothing of a handshake, and of these the oldest.
+        let order = |index: &usize| {
+            let Seat { handshake, since, .. } = seat(index);
+            (handshake.is_some_and(|handshake| handshake > Handshake::Silent), *since)
+        };
+        let first_of = |place: Place| {
+            let theirs = strangers.iter().filter(|index| seat(index).place == place);
+            Some((theirs.clone().count(), std::cmp::Reverse(theirs.min_by_key(|index| order(index)).map(order)?)))
+        };
+        let places = [Place::Unix, Place::Loopback, Place::Far];
+        let (_, std::cmp::Reverse(first)) = places.into_iter().filter_map(first_of).max().expect("somebody is here");
+        let seat = *strangers.iter().find(|index| order(index) == first).expect("as before");
+        self.lose(seat);
+    }
+
+    fn is_shaking_hands(&self, seat: usize) -> bool {
+        let handshake = self.seats[seat].as_ref().and_then(|seat| seat.handshake);
+        handshake.is_some_and(|handshake| handshake < Handshake::Done)
+    }
+
+    /// The handshake of a seat gets on, or is done. False: it has none.
+    pub(crate) fn shake(&mut self, seat: usize, is_done: bool) -> bool {
+        if !self.is_shaking_hands(seat) {
+            return false;
+        }
+        let Seat { party, place, user, handshake, .. } = self.seats[seat].as_mut().expect("it is here");
+        *handshake = Some(if is_done { Handshake::Done } else { Handshake::Begun });
+        let (party, place, user) = (*party, *place, *user);
+        if is_done {
+            self.parties[party].who = self.who_comes(place, user);
+        }
+        true
+    }
+
+    /// Whether it can make requests.
+    pub(crate) fn can_speak(&self, seat: usize) -> bool {
+        self.is_here(seat) && !self.is_shaking_hands(seat)
     }
 
     /// Who somebody is that comes from there now.
@@ -370,6 +429,9 @@ impl Model {
         }
         for seat in 0..SEATS {
             let Some(Seat { party, place, user, .. }) = self.seats[seat] else { continue };
+            if self.is_shaking_hands(seat) {
+                continue;
+            }
             let comes = self.who_comes(place, user);
             if self.parties[party].who == Who::Stranger && !matches!(comes, Who::User(user) if self.is_full(user)) {
                 self.parties[party].who = comes;
@@ -510,7 +572,9 @@ impl Model {
                 self.tell(seat, json!({"result": if is_there { "kicked" } else { "kick_failed" }}));
             }
             Act::KickUser(user) => self.kick_user(seat, user),
-            Act::LogIn { .. } | Act::Connect(..) | Act::Vanish | Act::Pass(_) | Act::Reload => return false,
+            Act::LogIn { .. } | Act::Connect(..) | Act::Shake { .. } | Act::Vanish | Act::Pass(_) | Act::Reload => {
+                return false;
+            }
         }
         true
     }
