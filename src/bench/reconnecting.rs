@@ -43,6 +43,7 @@ impl Reconnecting {
         (options, worker): (&LoadOptions, Worker),
         script: impl Fn(usize) -> Script,
     ) -> Result<Self, Failure> {
+        let target = target.with_any_port();
         // A server that can't be reached is reported before anything is counted.
         drop(target.connect()?);
         let slot = |number| {

@@ -72,6 +72,13 @@ impl Target {
         self
     }
 
+    /// For connections that come and go: the system uses ports again that it chooses with the connection, but for a minute none
+    /// that was bound before.
+    pub(super) fn with_any_port(mut self) -> Self {
+        self.source = None;
+        self
+    }
+
     /// Each connection makes a full TLS handshake.
     pub(super) fn without_resumption(mut self) -> Self {
         if let Some((config, _)) = &mut self.encryption {

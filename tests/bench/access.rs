@@ -22,10 +22,11 @@ secret_sha256 = [\"552b49dcb23b4558021df8fda10272de45986bce69dd80283fc0b2a2fa57c
 locks = [\"\"]
 ";
 
-/// A server with a port for TLS, and one for clients in clear.
+/// A server with a port for TLS, and a port and a file for clients in clear.
 struct Fixture {
     server: Server,
     plain_port: String,
+    file: String,
     ca: String,
     secret: String,
     other_ca: String,
@@ -42,7 +43,9 @@ impl Fixture {
             fs::write(directory.file(name), text).unwrap();
             directory.file(name).to_str().unwrap().to_owned()
         });
+        let file = directory.file("officer.sock").to_str().unwrap().to_owned();
         let mut command = officer(&["run", "--listen", "tls://127.0.0.1:0", "--listen", "tcp://127.0.0.1:0"]);
+        command.args(["--listen", &format!("unix:{file}")]);
         command.arg("--tls-cert").arg(identity.cert).arg("--tls-key").arg(identity.key);
         if has_users {
             command.args(["--users", &users]);
@@ -50,7 +53,7 @@ impl Fixture {
         let mut server = Server::start(&mut command);
         let Address::Tcp(plain) = server.next_address() else { panic!("no port") };
         let [ca, other_ca] = [authority.pem(), other_ca].map(|path| path.to_str().unwrap().to_owned());
-        Fixture { server, plain_port: plain.port().to_string(), ca, secret, other_ca, _directory: directory }
+        Fixture { server, plain_port: plain.port().to_string(), file, ca, secret, other_ca, _directory: directory }
     }
 
     fn tls(&self) -> Vec<&str> {
@@ -95,8 +98,10 @@ fn every_workload_speaks_tls_and_has_a_user() {
     for args in WORKLOADS {
         let figures = bench(&[args, &fixture.tls(), &fixture.user()].concat());
         expect_all_right(&figures, args, true);
-        let figures = bench(&[args, &["-p", &fixture.plain_port], &fixture.user()].concat());
-        expect_all_right(&figures, args, false);
+        for plain in [["-p", &fixture.plain_port], ["-f", &fixture.file]] {
+            let figures = bench(&[args, &plain, &fixture.user()].concat());
+            expect_all_right(&figures, args, false);
+        }
     }
 }
 
