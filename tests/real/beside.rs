@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::support::certificates::{Authority, Valid, client_config};
 use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
+use crate::support::patience::Ending;
 use crate::support::server::{Server, officer};
 use crate::support::users::{hello, table, write};
 
@@ -110,6 +111,7 @@ fn what_the_original_answered_is_answered_on_a_unix_socket_beside_users_over_tls
         fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/original")).unwrap().collect();
     assert_eq!(paths.len(), 40);
     thread::scope(|scope| {
+        let ending = Ending(&is_over);
         let workers: Vec<_> = ["game:1", "game:2", "game:3"]
             .map(|name| {
                 let (server, config, is_over) = (&server, &config, &is_over);
@@ -138,7 +140,7 @@ fn what_the_original_answered_is_answered_on_a_unix_socket_beside_users_over_tls
         for path in paths {
             replay(&path.unwrap().path(), &unix);
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(ending);
         let pairs: usize = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
         println!("{pairs} pairs over TLS meanwhile");
         assert!(pairs >= 60);

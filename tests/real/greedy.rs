@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, lock, unlock};
 use crate::support::directory::Directory;
-use crate::support::patience::{PATIENCE, eventually};
+use crate::support::patience::{Ending, PATIENCE, eventually};
 use crate::support::server::{Server, officer};
 use crate::support::users::{hello, table, write};
 
@@ -145,6 +145,7 @@ fn one_user_at_every_quota_and_limit_disturbs_no_other() {
     let alone = all_work(&mut others);
     let (refused, is_over) = (Refused::default(), AtomicBool::new(false));
     let beside = thread::scope(|scope| {
+        let ending = Ending(&is_over);
         for number in 0..4 {
             let (server, refused, is_over) = (&server, &refused, &is_over);
             scope.spawn(move || grab(server, number, refused, is_over));
@@ -168,7 +169,7 @@ fn one_user_at_every_quota_and_limit_disturbs_no_other() {
             log_in(&server, "other").unwrap().acquire("other:new");
         }
         let reached = has_all(&mut ops);
-        is_over.store(true, Relaxed);
+        drop(ending);
         let figures = ops.ask(r#"{"command":"stats"}"#);
         assert!(reached, "{:?} {}", refused.lock().unwrap(), figures["value"]["disconnects"]);
         beside.sort_unstable();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, lock, unlock};
 use crate::support::directory::Directory;
-use crate::support::patience::eventually;
+use crate::support::patience::{Ending, eventually};
 use crate::support::server::{Server, officer};
 use crate::support::users::{hello, table, write};
 
@@ -123,6 +123,7 @@ fn reloads_lose_no_answer_of_those_who_stay_and_no_lock_that_they_hold() {
     let server = Server::start(officer(&["run", "-p", "0", "--users"]).arg(&users));
     let is_over = AtomicBool::new(false);
     let done = thread::scope(|scope| {
+        let ending = Ending(&is_over);
         let workers: Vec<_> = (0..THREADS)
             .map(|thread| {
                 let (server, is_over) = (&server, &is_over);
@@ -136,7 +137,7 @@ fn reloads_lose_no_answer_of_those_who_stay_and_no_lock_that_they_hold() {
             eventually("it has reloaded", || server.log().count(" reloaded: ") == reloads);
             assert_eq!(server.log().count("not reloaded"), 0);
         }
-        is_over.store(true, Relaxed);
+        drop(ending);
         workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
     });
     let (pairs, refused) = done.iter().fold((0, 0), |sum, (_, pairs, refused)| (sum.0 + pairs, sum.1 + refused));

@@ -1,7 +1,7 @@
 //! The users file: read at the start and at reloads.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::{fs, thread};
 
 use rustix::process::{Signal, geteuid, kill_process};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::background::{Background, End, connect};
 use crate::support::client::{Address, Client, lock};
-use crate::support::patience::eventually;
+use crate::support::patience::{Ending, eventually};
 use crate::support::server::{Server, officer};
 use crate::support::users::{hello, table};
 
@@ -260,12 +260,12 @@ fn a_file_that_is_replaced_while_it_is_read_is_one_or_the_other_as_a_whole() {
         client
     });
     let files = ['a', 'b'].map(|letter| (world.background.file(&letter.to_string()), text(letter)));
-    let (reloads, replacements) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let goes_on = || reloads.load(Relaxed) < RELOADS || replacements.load(Relaxed) < REPLACEMENTS;
+    let (is_over, replacements, mut reloads) = (AtomicBool::new(false), AtomicUsize::new(0), 0);
     let mut seen = [0, 0];
     thread::scope(|scope| {
+        let _ending = Ending(&is_over);
         scope.spawn(|| {
-            while goes_on() {
+            while !is_over.load(Relaxed) {
                 for (file, text) in &files {
                     crate::support::users::write(file, text);
                     fs::rename(file, &world.users).unwrap();
@@ -273,7 +273,7 @@ fn a_file_that_is_replaced_while_it_is_read_is_one_or_the_other_as_a_whole() {
                 }
             }
         });
-        while goes_on() {
+        while reloads < RELOADS || replacements.load(Relaxed) < REPLACEMENTS {
             world.background.run("reload", &[]).expect_success();
             let may = users.each_mut().map(|user| {
                 ["a:1", "b:1"].map(|name| {
@@ -288,9 +288,9 @@ fn a_file_that_is_replaced_while_it_is_read_is_one_or_the_other_as_a_whole() {
             });
             assert!(may[0] == may[1] && may[0][0] != may[0][1], "first and last may {may:?}");
             seen[usize::from(may[0][1])] += 1;
-            reloads.fetch_add(1, Relaxed);
+            reloads += 1;
         }
     });
-    println!("{seen:?} of {reloads:?} reloads, {replacements:?} replacements");
+    println!("{seen:?} of {reloads} reloads, {replacements:?} replacements");
     assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
 }
