@@ -1,9 +1,9 @@
 //! Counters and gauges of the server, as `stats` answers them: always on, so each costs an instruction or two.
 
 use super::{Disconnect, Server, Socket};
-use crate::engine::{ConnectionKey, Context, Histogram};
+use crate::engine::Histogram;
 use crate::time::{Moment, Span};
-use crate::wire::reply::{Outcome, Reason};
+use crate::wire::reply::Reason;
 use crate::wire::request::{Command, Operation, PlainOperation};
 use crate::wire::stats::StatsValue;
 
@@ -189,13 +189,8 @@ impl Longest {
 }
 
 impl<S: Socket> Server<S> {
-    /// Answers with all figures.
-    pub(super) fn tell_stats(&mut self, key: ConnectionKey, context: &Context<'_>) {
-        let value = self.figures(context.now);
-        self.answer(key, Outcome::Stats(&value), context);
-    }
-
-    fn figures(&mut self, now: Moment) -> StatsValue {
+    /// All figures.
+    pub(super) fn figures(&mut self, now: Moment) -> StatsValue {
         let mut value = StatsValue::default();
         let stats = self.engine.stats();
         let connections = &mut self.connections;

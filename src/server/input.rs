@@ -13,7 +13,7 @@ use crate::wire::Id;
 use crate::wire::foreign::{Beginning, Foreign};
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::peer::Peer;
-use crate::wire::reply::{Reason, Reply};
+use crate::wire::reply::{Outcome, Reason, Reply};
 use crate::wire::request::{self, Command, Hello, Operation, Plain, Request};
 use crate::wire::transcript::Event;
 
@@ -298,12 +298,24 @@ impl<S: Socket> Server<S> {
             Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
             Command::Kick { connection } => self.kick(key, connection, &context),
             Command::KickUser { user } => self.kick_user(key, user, &context),
-            Command::Revoke(revocation) => self.revoke(key, revocation, &context),
+            Command::Revoke(revocation) => {
+                let outcome = self.revoke(&self.actor(key), revocation);
+                self.answer(key, outcome, &context);
+            }
             Command::Transfer(transfer) => self.transfer(transfer, &context),
             Command::Watch { prefix } => self.watch(key, prefix, &context),
             Command::Unwatch => self.unwatch(key, &context),
-            Command::Stats if self.lacks_admin(key) => self.refuse_without_admin(key, "stats", &context),
-            Command::Stats => self.tell_stats(key, &context),
+            Command::Stats => {
+                let value;
+                let outcome = match self.refuse_without_admin(&self.actor(key), "stats") {
+                    Some(refusal) => refusal,
+                    None => {
+                        value = self.figures(context.now);
+                        Outcome::Stats(&value)
+                    }
+                };
+                self.answer(key, outcome, &context);
+            }
         }
     }
 
