@@ -53,7 +53,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// One lock, if it is not free.
-    pub(super) fn list_one(
+    pub fn list_one(
         &self,
         name: &str,
         has_detail: bool,
@@ -70,7 +70,7 @@ impl<S: BuildHasher> Engine<S> {
     /// Some locks from a slot of the table on, and the slot where to go on if there may be more. A lock keeps its slot
     /// for as long as it exists, so going through all pages finds it exactly once. What a page costs is bounded by the
     /// slots that it looks at and the bytes that it writes.
-    pub(super) fn list_page(
+    pub fn list_page(
         &self,
         page: &Page<'_>,
         now: Moment,
@@ -211,7 +211,7 @@ impl<S: BuildHasher> Engine<S> {
 }
 
 /// The answer to a request for a listing.
-pub(super) fn outcome<'a, L>(listing: &'a Written<L>, kind: impl FnOnce(&'a L) -> Outcome<'a>) -> Outcome<'a> {
+pub fn outcome<'a, L>(listing: &'a Written<L>, kind: impl FnOnce(&'a L) -> Outcome<'a>) -> Outcome<'a> {
     match listing {
         Ok(listing) => kind(listing),
         Err(ListingTooLarge) => Outcome::Error {

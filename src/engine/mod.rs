@@ -59,7 +59,7 @@ use crate::wire::{IdRef, OwnerRef};
 
 pub use self::askers::SessionTag;
 pub use self::histogram::Histogram;
-pub use self::listing::{PAGE_BYTES, PAGE_SLOTS};
+pub use self::listing::{PAGE_BYTES, PAGE_SLOTS, outcome as listing_outcome};
 pub use self::stats::Stats;
 pub use self::token::{TOKEN_END, TokenBlock};
 

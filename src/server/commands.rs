@@ -111,7 +111,7 @@ impl<S: Socket> Server<S> {
         let actor = self.actor(key);
         let kicked = match self.find_kicked(&actor, name) {
             Ok(kicked) => kicked,
-            Err(outcome) => return self.answer(key, outcome, context),
+            Err(outcome) => return self.answer(key, *outcome, context),
         };
         // Who kicks itself is told so first; nothing is sent to it any more after that.
         if kicked.connection == Some(key) {
@@ -124,12 +124,13 @@ impl<S: Socket> Server<S> {
     }
 
     /// Whom somebody means to end. The error says why it is nobody.
-    pub(super) fn find_kicked(&mut self, actor: &Actor, name: &str) -> Result<Kicked, Outcome<'static>> {
+    pub(super) fn find_kicked(&mut self, actor: &Actor, name: &str) -> Result<Kicked, Box<Outcome<'static>>> {
         if let Some(refusal) = self.refuse_without_admin(actor, "kick") {
-            return Err(refusal);
+            return Err(refusal.into());
         }
         if let Some(message) = self.refuse_to_end("kick", actor) {
-            return Err(Outcome::Error { reason: Reason::NotAllowed, message: message.into(), subject: None });
+            let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), subject: None };
+            return Err(outcome.into());
         }
         self.note_access(format_args!("{} kicks {}", actor.peer, Escaped(name.as_bytes())));
         let named = name.parse().ok();
@@ -137,7 +138,7 @@ impl<S: Socket> Server<S> {
         let connection_of = |record| self.sessions.get(record).connection;
         let connection = record.map_or_else(|| named.and_then(|peer| self.connections.find(peer)), connection_of);
         let is_nobody = connection.is_none() && record.is_none();
-        if is_nobody { Err(Outcome::KickFailed) } else { Ok(Kicked { connection, record }) }
+        if is_nobody { Err(Outcome::KickFailed.into()) } else { Ok(Kicked { connection, record }) }
     }
 
     pub(super) fn end_kicked(&mut self, kicked: Kicked, by: Peer) {

@@ -1,9 +1,10 @@
 //! Counters and gauges of the server, as `stats` answers them: always on, so each costs an instruction or two.
 
+use super::commands::Actor;
 use super::{Disconnect, Server, Socket};
 use crate::engine::Histogram;
 use crate::time::{Moment, Span};
-use crate::wire::reply::Reason;
+use crate::wire::reply::{Outcome, Reason};
 use crate::wire::request::{Command, Operation, PlainOperation};
 use crate::wire::stats::StatsValue;
 
@@ -189,8 +190,18 @@ impl Longest {
 }
 
 impl<S: Socket> Server<S> {
-    /// All figures.
-    pub(super) fn figures(&mut self, now: Moment) -> StatsValue {
+    /// Tells somebody all figures, if it may know them.
+    pub(super) fn tell_stats<T>(&mut self, actor: &Actor, tell: impl FnOnce(&mut Self, Outcome<'_>) -> T) -> T {
+        match self.refuse_without_admin(actor, "stats") {
+            Some(refusal) => tell(self, refusal),
+            None => {
+                let value = self.figures(self.connections.now);
+                tell(self, Outcome::Stats(&value))
+            }
+        }
+    }
+
+    fn figures(&mut self, now: Moment) -> StatsValue {
         let mut value = StatsValue::default();
         let stats = self.engine.stats();
         let connections = &mut self.connections;

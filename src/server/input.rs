@@ -13,7 +13,7 @@ use crate::wire::Id;
 use crate::wire::foreign::{Beginning, Foreign};
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::peer::Peer;
-use crate::wire::reply::{Outcome, Reason, Reply};
+use crate::wire::reply::{Reason, Reply};
 use crate::wire::request::{self, Command, Hello, Operation, Plain, Request};
 use crate::wire::transcript::Event;
 
@@ -306,15 +306,7 @@ impl<S: Socket> Server<S> {
             Command::Watch { prefix } => self.watch(key, prefix, &context),
             Command::Unwatch => self.unwatch(key, &context),
             Command::Stats => {
-                let value;
-                let outcome = match self.refuse_without_admin(&self.actor(key), "stats") {
-                    Some(refusal) => refusal,
-                    None => {
-                        value = self.figures(context.now);
-                        Outcome::Stats(&value)
-                    }
-                };
-                self.answer(key, outcome, &context);
+                self.tell_stats(&self.actor(key), |server, outcome| server.answer(key, outcome, &context));
             }
         }
     }

@@ -17,9 +17,11 @@ mod figures;
 mod handshake;
 mod hello;
 mod horizon;
+mod http;
 mod inbox;
 mod input;
 mod limits;
+mod metrics;
 mod outbox;
 mod output;
 mod recorder;
@@ -37,12 +39,14 @@ use std::io;
 
 pub use self::access::{Access, BadUsers, FILE_BYTES_MAX};
 pub use self::disconnect::Disconnect;
+pub use self::http::HTTP_CONNECTIONS_MAX;
 pub use self::limits::Limits;
 pub use self::socket::{Credentials, Handshake, Socket};
 pub use self::users::ADMIN_PLACES;
 
 use self::connections::Connections;
 use self::horizon::Horizon;
+use self::http::Http;
 use self::sessions::{RecordKey, Sessions};
 use self::throttle::Throttle;
 use self::users::Welcome;
@@ -78,6 +82,8 @@ pub struct Server<S> {
     engine: Engine,
     connections: Connections<S>,
     sessions: Sessions,
+    /// Connections by HTTP, which are none of those above.
+    http: Http<S>,
     horizon: Horizon,
     /// All sockets are read into this buffer, and lines are executed right from it.
     read_buffer: Vec<u8>,
@@ -116,6 +122,7 @@ impl<S: Socket> Server<S> {
             read_buffer: vec![0; limits.turn_read_bytes],
             connections: Connections::new(limits),
             sessions: Sessions::default(),
+            http: Http::default(),
             horizon: Horizon::default(),
             spare: Vec::new(),
             long_request_from: None,
@@ -164,13 +171,16 @@ impl<S: Socket> Server<S> {
 
     /// The socket of a connection, if it is still there.
     pub fn socket_mut(&mut self, key: ConnectionKey) -> Option<&mut S> {
-        self.connections.get_mut(key).map(|connection| &mut connection.socket)
+        match self.connections.get_mut(key) {
+            Some(connection) => Some(&mut connection.socket),
+            None => self.http.socket_mut(key),
+        }
     }
 
     /// Notes what the poll says of a connection. If it is gone, nothing happens, whoever has its slot now.
     pub fn ready(&mut self, key: ConnectionKey, readiness: Readiness) {
         self.horizon.on_event();
-        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(connection) = self.connections.get_mut(key) else { return self.http.ready(key, readiness) };
         let flags = &mut connection.flags;
         let is_unblocked = readiness.is_writable && std::mem::take(&mut flags.is_blocked);
         flags.is_read_closed |= readiness.is_read_closed;
@@ -194,22 +204,25 @@ impl<S: Socket> Server<S> {
     /// Deadlines are executed up to the beginning of polls, never by the clock alone: what a client sent before a deadline
     /// counts, however late this server comes to read it.
     pub fn polled(&mut self, begun: Moment, is_complete: bool) {
-        self.horizon.on_poll(begun, is_complete, self.connections.sockets());
+        self.horizon.on_poll(begun, is_complete, self.sockets());
     }
 
     /// The socket of a connection failed outside of reading and writing.
     pub fn fail(&mut self, key: ConnectionKey, error: io::Error) {
-        if self.connections.get(key).is_some() {
-            self.connections.doom(key, Disconnect::Io(error));
+        match self.connections.get(key) {
+            Some(_) => self.connections.doom(key, Disconnect::Io(error)),
+            None => self.http.fail(key),
         }
     }
 
     /// When the next turn has something to do if no event comes before. The past means at once; none: never.
     pub fn next_turn(&self) -> Option<Moment> {
-        if self.connections.has_work() || self.engine.has_left_over_work() || !self.ending.is_empty() {
+        let has_work = self.connections.has_work() || self.engine.has_left_over_work() || !self.ending.is_empty();
+        if has_work || self.http.has_work() {
             return Some(Moment::START);
         }
-        [self.connections.deadlines.next(), self.engine.next_deadline()].into_iter().flatten().min()
+        let deadlines = [self.http.next_deadline(), self.connections.deadlines.next(), self.engine.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// From now on no request is executed; what is decided is still written, turn by turn.
@@ -220,7 +233,7 @@ impl<S: Socket> Server<S> {
 
     /// Bytes that are decided and not sent.
     pub fn unsent(&self) -> usize {
-        self.connections.unsent()
+        self.connections.unsent() + self.http.unsent()
     }
 
     /// Connections of which it is known who they are.
@@ -230,7 +243,7 @@ impl<S: Socket> Server<S> {
 
     /// All sockets, with those of connections that are refused or on their way out.
     pub fn sockets(&self) -> usize {
-        self.connections.sockets()
+        self.connections.sockets() + self.http.sockets()
     }
 
     /// Takes a block of tokens for when those that it has are used up.

@@ -299,19 +299,19 @@ impl<S: Socket> Server<S> {
                 self.answer(key, kicked.outcome(), context);
                 self.end_kicked_user(kicked, by);
             }
-            Err(outcome) => self.answer(key, outcome, context),
+            Err(outcome) => self.answer(key, *outcome, context),
         }
     }
 
     /// Whom somebody means to end by the name of a user. The error says why that is nobody.
-    pub(super) fn find_kicked_user(&mut self, actor: &Actor, user: &str) -> Result<KickedUser, Outcome<'static>> {
+    pub(super) fn find_kicked_user(&mut self, actor: &Actor, user: &str) -> Result<KickedUser, Box<Outcome<'static>>> {
         if let Some(refusal) = self.refuse_without_admin(actor, "kick") {
-            return Err(refusal);
+            return Err(refusal.into());
         }
         if !self.connections.roles.has_users() {
-            return Err(without_admin("kick"));
+            return Err(without_admin("kick").into());
         }
-        let role = self.connections.roles.of_user(user).ok_or(Outcome::KickFailed)?;
+        let role = self.connections.roles.of_user(user).ok_or(Box::new(Outcome::KickFailed))?;
         let is_its = |connection: &Connection<S>| connection.role == Some(role) && connection.phase == Phase::Open;
         let connections: Vec<ConnectionKey> =
             self.connections.iter().filter(|(_, connection)| is_its(connection)).map(|(key, _)| key).collect();

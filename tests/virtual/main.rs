@@ -15,6 +15,7 @@ mod document;
 mod figures;
 mod framing;
 mod hints;
+mod http;
 mod ids;
 mod input;
 mod limits;
