@@ -180,10 +180,16 @@ fn keepalive_seconds() -> RangedU64ValueParser<u64> {
 
 impl LimitOptions {
     /// `descriptors` is the current limit on descriptors. `has_strangers`: there may be connections that have not said yet
-    /// who they are.
-    pub(super) fn limits(&self, max_idle: Option<Duration>, descriptors: u64, has_strangers: bool) -> Limits {
+    /// who they are. `beside`: connections of another kind.
+    pub(super) fn limits(
+        &self,
+        max_idle: Option<Duration>,
+        descriptors: u64,
+        has_strangers: bool,
+        beside: usize,
+    ) -> Limits {
         let strangers_max = self.strangers_max.unwrap_or_else(|| descriptors::strangers_max_default(descriptors));
-        let beside = if has_strangers { strangers_max + ADMIN_PLACES } else { 0 };
+        let beside = beside + if has_strangers { strangers_max + ADMIN_PLACES } else { 0 };
         let connections_max = descriptors::connections_max_default(descriptors, beside);
         Limits {
             line_bytes_max: self.line_bytes_max,

@@ -22,7 +22,7 @@ use super::tls::TlsFlags;
 use crate::console::Failure;
 use crate::console::announce;
 use crate::console::values::Seconds;
-use crate::net::{BindError, Config, Limits, Net, Reload, descriptors};
+use crate::net::{BindError, Config, HTTP_CONNECTIONS_MAX, Limits, Listen, Net, Reload, descriptors};
 use crate::server::LOG_TARGET;
 
 /// The target of warnings about how the server was started, which are shown at every log level.
@@ -48,6 +48,12 @@ pub(super) struct Options {
     /// Allow clients on other machines to send secrets without TLS
     #[arg(long, env = "OFFICER_PLAIN_SECRETS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     plain_secrets: bool,
+
+    /// Name by which programs without credentials may ask the server by HTTP, beside its addresses and localhost. Can be
+    /// repeated, or list several, separated by commas
+    #[arg(long, value_name = "NAME", env = "OFFICER_HTTP_HOST", hide_env_values = true, value_delimiter = ',')]
+    #[arg(value_parser = host_name)]
+    http_host: Vec<String>,
 
     /// What is logged
     #[arg(short, long, value_name = "LEVEL", env = "OFFICER_LOG_LEVEL", hide_env_values = true)]
@@ -79,6 +85,13 @@ pub(super) struct Options {
 
     #[command(flatten)]
     tls: TlsFlags,
+}
+
+/// A name as it stands in `Host`, without a port.
+fn host_name(name: &str) -> Result<String, &'static str> {
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_name = !name.is_empty() && name.bytes().all(is_name_byte);
+    if is_name { Ok(name.to_owned()) } else { Err("use a name alone, without a scheme or a port") }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -141,9 +154,11 @@ impl Options {
         let max_idle = Some(self.max_idle.0).filter(|time| *time > Duration::ZERO);
         let tls = self.tls.options();
         let has_strangers = self.users.is_some() || tls.is_some();
+        let listen = self.listen.listen();
+        let by_http = if listen.iter().any(Listen::is_http) { HTTP_CONNECTIONS_MAX } else { 0 };
         Config {
             tcp: self.limits.tcp(),
-            limits: self.limits.limits(max_idle, descriptors, has_strangers),
+            limits: self.limits.limits(max_idle, descriptors, has_strangers, by_http),
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
@@ -151,7 +166,8 @@ impl Options {
             tls,
             is_open: self.open,
             has_plain_secrets: self.plain_secrets,
-            listen: self.listen.listen(),
+            http_hosts: self.http_host,
+            listen,
         }
     }
 }
@@ -264,7 +280,7 @@ mod tests {
     use clap::{CommandFactory, FromArgMatches, Parser};
 
     use super::*;
-    use crate::net::{Listen, TcpOptions};
+    use crate::net::TcpOptions;
 
     #[derive(Parser)]
     #[command(disable_help_flag = true, args_override_self = true)]

@@ -36,7 +36,7 @@ pub use self::listen::{BindError, Listen, TcpOptions};
 pub use self::tls::{ClientAuth, TlsError, TlsOptions};
 pub use self::tokens::TokensError;
 pub use self::users::UsersError;
-pub use crate::server::{ADMIN_PLACES, BadUsers, Limits};
+pub use crate::server::{ADMIN_PLACES, BadUsers, HTTP_CONNECTIONS_MAX, Limits};
 
 #[cfg(feature = "cli")]
 pub(crate) use self::listen::Listener;
@@ -79,6 +79,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// The certificate and key for listeners with TLS.
     pub tls: Option<TlsOptions>,
+    /// Names that a request by HTTP without credentials may have in `Host`, beside addresses and `localhost`.
+    pub http_hosts: Vec<String>,
 }
 
 impl Config {
@@ -97,6 +99,7 @@ impl Config {
             stats: false,
             state_dir: None,
             tls: None,
+            http_hosts: Vec::new(),
         }
     }
 
@@ -212,6 +215,7 @@ impl Net {
         let (tokens, block) = Tokens::begin(source, waker, tokens_left_min)?;
         let mut server = Server::new(limits, block);
         server.set_access(access);
+        server.set_http_hosts(&config.http_hosts);
         Ok(Net {
             poll,
             listeners,
@@ -241,7 +245,7 @@ impl Net {
     }
 
     /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket. Listeners
-    /// beside others, and those that clients reach by TLS, have URLs: `tls://ip:port`, `unix:path`.
+    /// beside others, and those that clients reach by TLS or HTTP, have URLs: `tls://ip:port`, `unix:path`.
     pub fn addresses(&self) -> Vec<String> {
         let places: Vec<_> = self.listeners.places().collect();
         match places.as_slice() {

@@ -246,7 +246,8 @@ impl BindError {
             }
             BindError::PlainSecrets { place } => {
                 write!(f, "other machines can reach {place}, and would send secrets there in clear; ")?;
-                f.write_str("use tls:// there, or allow it with --plain-secrets")
+                let scheme = if place.starts_with("http:") { "https://" } else { "tls://" };
+                write!(f, "use {scheme} there, or allow it with --plain-secrets")
             }
             BindError::NoListener => f.write_str("there is no address to listen on; add one with --listen"),
             BindError::NoCertificate => {
@@ -310,7 +311,8 @@ impl BindError {
             }
             BindError::PassedName { name } => {
                 write!(f, "a socket was passed with the name {name:?}; its socket unit needs ")?;
-                f.write_str("FileDescriptorName=plain or FileDescriptorName=tls, which says what clients speak there")
+                f.write_str("FileDescriptorName=plain, tls, http or https, which says what clients speak there ")?;
+                f.write_str("(a UNIX socket: plain or http)")
             }
             BindError::Passed(error) => {
                 write!(f, "the socket that was passed can't be used ({error}); run the server without it")
