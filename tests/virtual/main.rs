@@ -33,6 +33,7 @@ mod queues;
 mod revoking;
 mod sessions;
 mod several;
+mod slow_holds;
 mod sockets;
 mod strangers;
 mod tls;
