@@ -21,6 +21,7 @@ mod limits;
 mod logged;
 #[path = "../support/memory.rs"]
 mod memory;
+mod metrics;
 mod operators;
 mod original;
 mod output;
@@ -33,6 +34,8 @@ mod queues;
 mod revoking;
 mod sessions;
 mod several;
+#[path = "../support/skip.rs"]
+mod skip;
 mod slow_holds;
 mod sockets;
 mod strangers;
