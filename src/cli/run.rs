@@ -23,7 +23,8 @@ use crate::console::Failure;
 use crate::console::announce;
 use crate::console::values::Seconds;
 use crate::net::{BindError, Config, HTTP_CONNECTIONS_MAX, Limits, Listen, Net, Reload, descriptors};
-use crate::server::LOG_TARGET;
+use crate::server::{LOG_TARGET, SLOW_HOLD_TARGET};
+use crate::wire::request::NAME_BYTES_MAX;
 
 /// The target of warnings about how the server was started, which are shown at every log level.
 const START: &str = "officer::start";
@@ -74,6 +75,12 @@ pub(super) struct Options {
     /// Log statistics every 5 seconds, at the level info
     #[arg(short, long, env = "OFFICER_STATS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     stats: bool,
+
+    /// Keep figures for the metrics also for the locks whose names begin like this. Can be repeated up to 64 times, or list
+    /// several, separated by commas
+    #[arg(long, value_name = "PREFIX", env = "OFFICER_METRICS_PREFIX", hide_env_values = true, value_delimiter = ',')]
+    #[arg(value_parser = metrics_prefix)]
+    metrics_prefix: Vec<String>,
 
     /// Close a connection that has sent nothing for this long; 0: never
     #[arg(short, long, value_name = "SECONDS", env = "OFFICER_MAX_IDLE", hide_env_values = true)]
@@ -154,11 +161,15 @@ impl Options {
         let max_idle = Some(self.max_idle.0).filter(|time| *time > Duration::ZERO);
         let tls = self.tls.options();
         let has_strangers = self.users.is_some() || tls.is_some();
+        let mut metrics_prefixes = self.metrics_prefix;
+        metrics_prefixes.sort();
+        metrics_prefixes.dedup();
         let listen = self.listen.listen();
         let by_http = if listen.iter().any(Listen::is_http) { HTTP_CONNECTIONS_MAX } else { 0 };
         Config {
             tcp: self.limits.tcp(),
             limits: self.limits.limits(max_idle, descriptors, has_strangers, by_http),
+            metrics_prefixes,
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
@@ -169,6 +180,14 @@ impl Options {
             http_hosts: self.http_host,
             listen,
         }
+    }
+}
+
+fn metrics_prefix(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("a prefix is empty; all locks have figures anyway".to_owned()),
+        ..=NAME_BYTES_MAX => Ok(text.to_owned()),
+        _ => Err(format!("no name is longer than {NAME_BYTES_MAX} bytes")),
     }
 }
 
@@ -270,6 +289,7 @@ fn log_to_stderr(level: LevelFilter) {
         .filter_module("officer", level)
         .filter_module(START, level.max(LevelFilter::Warn))
         .filter_module(LOG_TARGET, level.max(LevelFilter::Info))
+        .filter_module(SLOW_HOLD_TARGET, level.max(LevelFilter::Warn))
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(LogOutput::default())))
         .try_init();

@@ -79,7 +79,7 @@ pub use self::lock_options::{LockOptions, Mode};
 pub use self::notices::{Loss, LostHold, Wanted};
 pub use self::options::{Address, DEFAULT_PORT, Options};
 pub use self::revoke::RevokeOptions;
-pub use self::stats::{Histogram, Stats};
+pub use self::stats::{Histogram, HotLock, Stats};
 #[cfg(feature = "tls")]
 pub use self::tls::TlsConfig;
 pub use self::transfer::Recipient;

@@ -180,7 +180,7 @@ impl<S: BuildHasher> Engine<S> {
         self.locks_of(session).map(|(name, _)| name)
     }
 
-    fn row<'a>(&'a self, place: &'a Place, now: Moment) -> PlaceRow<'a> {
+    pub(super) fn row<'a>(&'a self, place: &'a Place, now: Moment) -> PlaceRow<'a> {
         let session = self.askers.session_of(place.asker);
         let extras = place.extras.as_ref();
         let span = now.since(place.since);

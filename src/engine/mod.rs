@@ -4,13 +4,15 @@
 //! [`fit`] says who may hold together, [`deadlock`] whether a wait would close a circle. [`release`] is the way out of a lock,
 //! whatever the reason, and [`settle`] grants to the waiters. [`table`] has the locks by name, [`askers`] who holds and
 //! waits, [`place`] the record that ties one of each together; what only some locks and requests have is in [`special`] and
-//! [`extras`]. [`watch`] tells others what happens to locks.
+//! [`extras`]. [`watch`] tells others what happens to locks; [`contention`] has those that are waited
+//! for.
 
 mod acquire;
 mod askers;
 mod bundle;
 #[cfg(feature = "unstable")]
 mod check;
+mod contention;
 mod crowd;
 pub mod deadline;
 mod deadlock;
@@ -20,14 +22,17 @@ mod fit;
 mod graces;
 mod hint;
 mod histogram;
+mod hottest;
 mod index;
 mod lease;
 mod list;
 mod listing;
 mod place;
+mod prefixes;
 mod recent;
 mod release;
 mod settle;
+mod slow_hold;
 mod special;
 mod stats;
 mod table;
@@ -45,12 +50,13 @@ use self::deadlock::Walk;
 use self::due::Due;
 use self::extras::Pool;
 use self::graces::Graces;
+use self::prefixes::Prefixes;
 use self::stats::Spans;
 use self::table::{LockKey, Table};
 use self::token::Tokens;
 use self::watch::Watches;
 use crate::slots::{Chunks, Key};
-use crate::time::Moment;
+use crate::time::{Moment, Span};
 use crate::wire::items::Items;
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
@@ -59,7 +65,10 @@ use crate::wire::{IdRef, OwnerRef};
 
 pub use self::askers::SessionTag;
 pub use self::histogram::Histogram;
+pub use self::hottest::HotLock;
 pub use self::listing::{PAGE_BYTES, PAGE_SLOTS, outcome as listing_outcome};
+pub use self::prefixes::PrefixFigures;
+pub use self::slow_hold::SlowHold;
 pub use self::stats::Stats;
 pub use self::token::{TOKEN_END, TokenBlock};
 
@@ -92,6 +101,9 @@ pub trait Replies {
         self.push(to, event);
         true
     }
+
+    /// Takes a hold that others wait for, and that has lasted for long.
+    fn slow_hold(&mut self, _hold: &SlowHold<'_>) {}
 
     /// Whether a connection may be told who else is on a lock.
     fn may_see(&self, _to: ConnectionKey, _name: &str) -> bool {
@@ -158,7 +170,10 @@ pub struct Engine<S = RandomState> {
     tokens: Tokens,
     stats: Stats,
     spans: Spans,
+    prefixes: Prefixes,
     watches: Watches,
+    /// Longer holds are reported when others wait.
+    slow_hold: Option<Span>,
     /// Requests that count towards [`EngineLimits::closing_locks_max`].
     closings: usize,
     /// Locks with waiters that are left over for the next turn.
@@ -205,7 +220,9 @@ impl<S: BuildHasher> Engine<S> {
             tokens: Tokens::new(tokens),
             stats: Stats::default(),
             spans: Spans::default(),
+            prefixes: Prefixes::default(),
             watches: Watches::default(),
+            slow_hold: None,
             closings: 0,
             put_off: VecDeque::new(),
             grants_left: limits.turn_grants_max,

@@ -136,7 +136,6 @@ impl Listeners {
     }
 
     /// What encrypts connections.
-    #[cfg(feature = "cli")]
     pub(super) fn tls(&self) -> Option<&TlsServer> {
         self.tls.as_ref()
     }

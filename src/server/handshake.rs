@@ -1,6 +1,7 @@
 //! What comes before a connection's first request: both sides agree on how to encrypt, if they do.
 
 use super::connection::Phase;
+use super::figures::HandshakeResult;
 use super::{Disconnect, Handshake, Server, Socket};
 use crate::engine::{ConnectionKey, Replies};
 use crate::wire::foreign::Foreign;
@@ -22,6 +23,7 @@ impl<S: Socket> Server<S> {
                 connection.flags.is_blocked = false;
                 // The first request may have come with the last message.
                 connection.flags.is_readable = true;
+                self.connections.figures.on_handshake(HandshakeResult::Completed);
                 self.connections.forgive_handshake(key);
                 self.identify(key);
                 if self.connections.known(key).phase == Phase::Open {
@@ -36,9 +38,18 @@ impl<S: Socket> Server<S> {
                 self.connections.arm(key);
             }
             Ok(Handshake::Later) => self.connections.list(key),
-            Ok(Handshake::Closed) => self.connections.doom(key, Disconnect::PeerClosed),
-            Ok(Handshake::NotTls) => self.refuse_clear(key),
-            Err(error) => self.connections.doom(key, Disconnect::HandshakeFailed(error)),
+            Ok(Handshake::Closed) => {
+                self.connections.figures.on_handshake(HandshakeResult::Abandoned);
+                self.connections.doom(key, Disconnect::PeerClosed);
+            }
+            Ok(Handshake::NotTls) => {
+                self.connections.figures.on_handshake(HandshakeResult::NotTls);
+                self.refuse_clear(key);
+            }
+            Err(error) => {
+                self.connections.figures.on_handshake(HandshakeResult::Failed);
+                self.connections.doom(key, Disconnect::HandshakeFailed(error));
+            }
         }
         false
     }

@@ -338,12 +338,11 @@ impl<S: Socket> Server<S> {
                 let summary = record.map(|record| self.engine.summary(record.session));
                 summary.is_some_and(|summary| (summary.holds + summary.waits) as u64 > LOOKED_AT_AT_ONCE)
             }
-            Command::Locks(_)
-            | Command::Hello(_)
-            | Command::Revoke(_)
-            | Command::Watch { .. }
-            | Command::Unwatch
-            | Command::Stats => false,
+            Command::Locks(_) | Command::Hello(_) | Command::Revoke(_) | Command::Watch { .. } | Command::Unwatch => {
+                false
+            }
+            // It looks at the locks that are waited for.
+            Command::Stats => self.engine.contended() as u64 > LOOKED_AT_AT_ONCE,
         }
     }
 

@@ -26,6 +26,7 @@ mod outbox;
 mod output;
 mod recorder;
 mod sessions;
+mod slow_hold;
 mod socket;
 mod strangers;
 mod throttle;
@@ -41,6 +42,7 @@ pub use self::access::{Access, BadUsers, FILE_BYTES_MAX};
 pub use self::disconnect::Disconnect;
 pub use self::http::HTTP_CONNECTIONS_MAX;
 pub use self::limits::Limits;
+pub use self::metrics::{Outside, Process};
 pub use self::socket::{Credentials, Handshake, Socket};
 pub use self::users::ADMIN_PLACES;
 
@@ -51,7 +53,7 @@ use self::sessions::{RecordKey, Sessions};
 use self::throttle::Throttle;
 use self::users::Welcome;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats, TokenBlock};
-use crate::time::Moment;
+use crate::time::{Moment, Span};
 use crate::wire::peer::Peer;
 
 /// What is known of a socket since the last turn.
@@ -70,6 +72,12 @@ pub const LOG_TARGET: &str = "officer::access";
 /// How many of these are written in a second, and of those about connections that speak another protocol.
 const ACCESS_LINES_MAX: u32 = 10;
 const FOREIGN_LINES_MAX: u32 = 5;
+
+/// The target of lines in the log about slow holds, which are shown at every log level: they are written only if that is asked
+/// for.
+pub const SLOW_HOLD_TARGET: &str = "officer::slow_hold";
+/// How many lines about slow holds are written to the log in a second.
+const SLOW_HOLD_LINES_MAX: u32 = 10;
 
 /// Refused connections that are sent an error, at a time. Further ones are closed without one.
 const TURNED_AWAY_MAX: usize = 64;
@@ -103,6 +111,8 @@ pub struct Server<S> {
     /// Lines that were taken since the start, and how many of them are counted in a session, or need not be.
     lines: u64,
     lines_counted: u64,
+    /// What only the process knows.
+    outside: Outside,
     is_shutting_down: bool,
 }
 
@@ -117,8 +127,10 @@ impl<S: Socket> Server<S> {
             turn_walk_max: limits.turn_walk_max,
             reply_bytes_max: limits.reply_bytes_max,
         };
+        let mut engine = Engine::new(engine_limits, tokens);
+        engine.set_slow_hold(limits.slow_hold.map(Span::from));
         Server {
-            engine: Engine::new(engine_limits, tokens),
+            engine,
             read_buffer: vec![0; limits.turn_read_bytes],
             connections: Connections::new(limits),
             sessions: Sessions::default(),
@@ -132,6 +144,7 @@ impl<S: Socket> Server<S> {
             ending: VecDeque::new(),
             lines: 0,
             lines_counted: 0,
+            outside: Outside::default(),
             is_shutting_down: false,
         }
     }

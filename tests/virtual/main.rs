@@ -22,6 +22,7 @@ mod limits;
 mod logged;
 #[path = "../support/memory.rs"]
 mod memory;
+mod metrics;
 mod operators;
 mod original;
 mod output;
@@ -34,6 +35,9 @@ mod queues;
 mod revoking;
 mod sessions;
 mod several;
+#[path = "../support/skip.rs"]
+mod skip;
+mod slow_holds;
 mod sockets;
 mod strangers;
 mod tls;

@@ -7,7 +7,7 @@ use std::{fmt, io};
 use super::place::Place;
 use super::tcp::is_elsewhere;
 use super::unix::DIRECTORY_LOCK_TIMEOUT;
-use crate::net::{TlsError, TokensError, UsersError};
+use crate::net::{METRICS_PREFIXES_MAX, TlsError, TokensError, UsersError};
 
 /// Why the server can't start. Each is one line that says what is wrong and what to do.
 #[derive(Debug)]
@@ -135,6 +135,11 @@ pub enum BindError {
     Users(UsersError),
     /// Who may end others is decided by the address and by the users.
     KickFromAnywhere,
+    /// There are more prefixes for the metrics than [`METRICS_PREFIXES_MAX`](crate::net::METRICS_PREFIXES_MAX).
+    TooManyPrefixes {
+        /// How many.
+        count: usize,
+    },
     /// There are no tokens for grants.
     Tokens(TokensError),
     /// What the server needs besides its listener (the poll, the signals) can't be set up.
@@ -263,6 +268,12 @@ impl BindError {
             BindError::KickFromAnywhere => {
                 f.write_str("--kick-from-anywhere lets everybody end others, and --users says who may; ")?;
                 f.write_str("leave the first out, and give users the right with admin = true")
+            }
+            BindError::TooManyPrefixes { count } => {
+                write!(
+                    f,
+                    "--metrics-prefix has {count} prefixes; at most {METRICS_PREFIXES_MAX} can have figures of their own"
+                )
             }
             BindError::Tokens(error) => fmt::Display::fmt(error, f),
             BindError::Setup(error) => {
