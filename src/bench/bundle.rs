@@ -4,11 +4,14 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use mio::Poll;
 
+use super::closed_loop::ClosedLoop;
 use super::load::Load;
 use super::options::{LoadOptions, TargetOptions, count};
 use super::report::Report;
-use super::script::{Fields, OfficerProtocol, Pair, Protocol, Script};
+use super::script::{Fields, OfficerProtocol, Pair, Script};
+use super::target::Target;
 use crate::console::Failure;
 
 const MEASURED: &str = "\
@@ -83,13 +86,14 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         Script::new(bundles[0][0], &bundles.iter().enumerate().map(pair).collect::<Vec<_>>(), in_flight)
     };
     let report = Report::new("bundle")
-        .with("protocol", Protocol::from(protocol).name())
         .with("names", names)
         .with("locks", locks)
         .with("in_flight", in_flight)
         .with_fields(fields);
     let (target, load) = (&options.target, &options.load);
-    Load { target, options: load, script: &script, in_flight, locks: None }.run(report)
+    let connect =
+        |target: &Target, poll: &Poll, worker| ClosedLoop::connect(target, poll, (load, worker), script, in_flight);
+    Load { target, options: load, protocol: protocol.into(), connect: &connect, locks: None }.run(report)
 }
 
 /// The bundles that a connection takes of shared locks: random, without repetition within one.

@@ -5,13 +5,15 @@ use mio::{Interest, Poll, Token};
 
 use super::connection::Connection;
 use super::drive::{self, Workload};
+use super::options::LoadOptions;
 use super::script::Script;
 use super::tally::Tally;
 use super::target::Target;
+use super::worker::Worker;
 use crate::console::Failure;
 
 /// More than a server writes at once.
-const READ_BYTES: usize = 256 << 10;
+pub(super) const READ_BYTES: usize = 256 << 10;
 
 pub(super) struct ClosedLoop {
     connections: Vec<Connection>,
@@ -21,25 +23,23 @@ pub(super) struct ClosedLoop {
 }
 
 impl ClosedLoop {
-    pub(super) fn new() -> Self {
-        ClosedLoop { connections: Vec::new(), busy: 0, buffer: vec![0; READ_BYTES] }
-    }
-
-    /// Makes one more connection.
+    /// Makes a worker's part of the connections, each with the script of its number and this many pairs in flight.
     pub(super) fn connect(
-        &mut self,
         target: &Target,
         poll: &Poll,
-        script: Script,
+        (options, worker): (&LoadOptions, Worker),
+        script: impl Fn(usize) -> Script,
         in_flight: usize,
-        quota: usize,
-    ) -> Result<(), Failure> {
-        let mut socket = target.connect()?;
-        let token = Token(self.connections.len());
-        let interests = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(socket.source(), token, interests).map_err(Failure::System)?;
-        self.connections.push(Connection::new(socket, script, in_flight, quota));
-        Ok(())
+    ) -> Result<Self, Failure> {
+        let mut connections = Vec::new();
+        for number in worker.part(0..options.connections) {
+            let mut socket = target.connect()?;
+            let token = Token(connections.len());
+            let interests = Interest::READABLE | Interest::WRITABLE;
+            poll.registry().register(socket.source(), token, interests).map_err(Failure::System)?;
+            connections.push(Connection::new(Some(socket), script(number), in_flight, options.quota(number)));
+        }
+        Ok(ClosedLoop { connections, busy: 0, buffer: vec![0; READ_BYTES] })
     }
 }
 

@@ -9,6 +9,7 @@ use super::drive;
 use super::script::Script;
 use super::tally::Tally;
 use crate::net::Socket;
+use crate::server::Socket as _;
 
 /// Why a connection can't be used any more.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(super) enum Breakage {
 
 /// A connection and its position in its script. All positions are in bytes from the beginning, without those of tokens.
 pub(super) struct Connection {
-    /// None: it can't be used any more.
+    /// None: there is none yet, or it can't be used any more.
     socket: Option<Socket>,
     script: Script,
     in_flight: usize,
@@ -48,9 +49,9 @@ struct Flight {
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket, script: Script, in_flight: usize, quota: usize) -> Self {
+    pub(super) fn new(socket: Option<Socket>, script: Script, in_flight: usize, quota: usize) -> Self {
         Connection {
-            socket: Some(socket),
+            socket,
             script,
             in_flight,
             quota,
@@ -64,6 +65,19 @@ impl Connection {
             token: Vec::new(),
             wrong: Vec::new(),
         }
+    }
+
+    /// Goes on with another connection, from the beginning of the script.
+    pub(super) fn begin_again(&mut self, socket: Socket) {
+        (self.begun, self.done) = (0, 0);
+        (self.sent, self.to_send, self.received, self.to_receive) = (0, 0, 0, 0);
+        self.flights.clear();
+        self.socket = Some(socket);
+    }
+
+    /// Closes the connection.
+    pub(super) fn close(&mut self) {
+        self.socket = None;
     }
 
     /// Begins no more pairs.
@@ -104,14 +118,18 @@ impl Connection {
                 }
                 self.land(now, tally);
                 self.go_on(now)?;
-                // A short read has taken everything there was, and later data has an event of its own; except the end,
-                // which may have arrived already.
-                if count == 0 || (count < buffer.len() && !event.is_read_closed()) {
+                // A short read has taken everything there was, unless it was decrypted, and later data has an event of its
+                // own; except the end, which may have arrived already.
+                if count == 0 || (count < buffer.len() && !event.is_read_closed() && self.is_drained()) {
                     break;
                 }
             }
         }
         if self.sent < self.to_send { self.write() } else { Ok(()) }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.socket.as_ref().is_none_or(Socket::is_drained_by_short_read)
     }
 
     /// The number of bytes received once the lock of the first pair in flight is answered.

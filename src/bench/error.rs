@@ -4,19 +4,11 @@ use std::fmt;
 use std::io;
 
 use crate::console::Failure;
-use crate::console::failure::UNAVAILABLE;
 use crate::console::shown::Shown;
 
 /// Why a measurement can't be made, or can't be trusted. `Display` gives one line that says what to do.
 #[derive(Debug)]
 pub(super) enum BenchError {
-    /// There is no connection to the server.
-    Connect {
-        /// Its address.
-        address: String,
-        /// The error of the system.
-        error: io::Error,
-    },
     /// More connections than the limit on descriptors allows.
     Descriptors {
         /// The requested number of connections.
@@ -72,11 +64,6 @@ impl BenchError {
 impl fmt::Display for BenchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BenchError::Connect { address, error } => write!(
-                f,
-                "no connection to {}: {error}; start the server there, or say where it is with -h and -p, or -f",
-                Shown(address)
-            ),
             BenchError::Descriptors { wanted, limit } => write!(
                 f,
                 "{wanted} connections are too many for one process, which may have {limit} here; \
@@ -103,17 +90,14 @@ impl fmt::Display for BenchError {
 
 impl From<BenchError> for Failure {
     fn from(error: BenchError) -> Self {
-        let exit_code = if matches!(error, BenchError::Connect { .. }) { UNAVAILABLE } else { 1 };
-        Failure::Specific { exit_code, error: Box::new(error) }
+        Failure::Specific { exit_code: 1, error: Box::new(error) }
     }
 }
 
 impl std::error::Error for BenchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            BenchError::Connect { error, .. } | BenchError::Process { error, .. } | BenchError::Pin { error, .. } => {
-                Some(error)
-            }
+            BenchError::Process { error, .. } | BenchError::Pin { error, .. } => Some(error),
             BenchError::Worker(_)
             | BenchError::Descriptors { .. }
             | BenchError::WrongAnswers { .. }

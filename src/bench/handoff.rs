@@ -1,11 +1,14 @@
 //! `officer bench handoff`: locks that are handed around.
 
 use clap::Args;
+use mio::Poll;
 
+use super::closed_loop::ClosedLoop;
 use super::load::Load;
 use super::options::{LoadOptions, TargetOptions, count};
 use super::report::Report;
 use super::script::{Fields, OfficerProtocol, Pair, Protocol, Script};
+use super::target::Target;
 use crate::console::Failure;
 
 const MEASURED: &str = "\
@@ -44,8 +47,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         let lock = number % options.locks;
         Script::new(lock, &[Pair::of_key(protocol, lock, fields, 0, 0)], 1)
     };
-    let report =
-        Report::new("handoff").with("protocol", protocol.name()).with("locks", options.locks).with_fields(fields);
+    let report = Report::new("handoff").with("locks", options.locks).with_fields(fields);
     let (target, load, locks) = (&options.target, &options.load, Some(options.locks));
-    Load { target, options: load, script: &script, in_flight: 1, locks }.run(report)
+    let connect = |target: &Target, poll: &Poll, worker| ClosedLoop::connect(target, poll, (load, worker), script, 1);
+    Load { target, options: load, protocol, connect: &connect, locks }.run(report)
 }

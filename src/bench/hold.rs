@@ -111,7 +111,7 @@ fn measure(options: &Options) -> Result<(), Failure> {
 /// Holds locks as ordered.
 fn work(options: &Options, worker: Worker) -> Result<(), Failure> {
     options::prepare(options.load.pin, options.load.connections.div_ceil(worker.of))?;
-    let target = options.target.target()?.from(worker.number);
+    let target = options.target.target(options.protocol)?.from(worker.number);
     let mut holders = Holders::new(options.protocol, options.locks)?;
     // Ctrl-C at a terminal is sent to all processes; the main one decides, and its next order says so.
     crew::serve_orders(|order| {

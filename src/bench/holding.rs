@@ -32,10 +32,10 @@ impl<'a> Holding<'a> {
         protocol: Protocol,
     ) -> Result<Self, Failure> {
         options::prepare(options.pin, options.connections.div_ceil(options.processes))?;
-        let resolved = target.target()?;
+        let resolved = target.target(protocol)?;
         let server = target.server(&resolved)?;
         let mut args: Vec<OsString> = ["bench", "hold"].map(OsString::from).to_vec();
-        args.extend(target.address.to_args());
+        args.extend(target.to_args());
         for (option, value) in [
             ("--connections", options.connections.to_string()),
             ("--locks", locks.to_string()),
@@ -81,6 +81,7 @@ impl<'a> Holding<'a> {
         let rate = self.options.connections as f64 / self.took.as_secs_f64();
         Report::new(workload)
             .with("address", self.target.shown())
+            .with("tls", self.target.is_encrypted())
             .with("connections", self.options.connections)
             .with("locks", self.locks)
             .with("connections_per_second", rate)

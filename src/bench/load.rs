@@ -1,4 +1,4 @@
-//! The load of `pair`, `bundle` and `handoff`, by one process or shared out among several.
+//! The load of `pair`, `bundle`, `connect` and `handoff`, by one process or shared out among several.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,31 +8,29 @@ use std::time::Duration;
 use mio::Poll;
 use serde_json::json;
 
-use super::closed_loop::ClosedLoop;
 use super::crew::{self, Crew};
-use super::drive::{self, Marks, Plan, Spent, nanos};
+use super::drive::{self, Marks, Plan, Spent, Workload, nanos};
 use super::hand_overs::{Grants, HandOvers};
-use super::options::{LoadOptions, TargetOptions, prepare, share};
+use super::options::{LoadOptions, TargetOptions, prepare};
 use super::report::Report;
-use super::script::Script;
+use super::script::Protocol;
 use super::tally::Tally;
 use super::target::Target;
 use super::worker::Worker;
 use crate::console::Failure;
 
 /// The repeated work.
-pub(super) struct Load<'a> {
+pub(super) struct Load<'a, W> {
     pub(super) target: &'a TargetOptions,
     pub(super) options: &'a LoadOptions,
-    /// The script of the connection with this number.
-    pub(super) script: &'a dyn Fn(usize) -> Script,
-    /// Pairs that each connection has in flight.
-    pub(super) in_flight: usize,
+    pub(super) protocol: Protocol,
+    /// Makes a worker's part of the connections.
+    pub(super) connect: &'a dyn Fn(&Target, &Poll, Worker) -> Result<W, Failure>,
     /// Number of locks that the connections hand around, if any.
     pub(super) locks: Option<usize>,
 }
 
-impl Load<'_> {
+impl<W: Workload> Load<'_, W> {
     /// Measures and adds the result to a report; in a worker, does a part of the work for the process that does.
     pub(super) fn run(&self, report: Report) -> Result<(), Failure> {
         match self.options.worker {
@@ -44,32 +42,25 @@ impl Load<'_> {
     fn measure(&self, report: Report) -> Result<(), Failure> {
         let options = self.options;
         prepare(options.pin, options.connections.div_ceil(options.processes))?;
-        let target = self.target.target()?;
+        let target = self.target.target(self.protocol)?;
         let server = self.target.server(&target)?;
         let mut tally = Tally::new();
         tally.hand_overs = self.locks.map(HandOvers::new);
         let spent = if options.processes > 1 {
             self.share_out(server, &mut tally)?
         } else {
-            let (mut load, mut poll) = self.connect(&target, Worker { number: 0, of: 1 })?;
+            let mut poll = Poll::new().map_err(Failure::System)?;
+            let mut load = (self.connect)(&target, &poll, Worker { number: 0, of: 1 })?;
             drive::drive(&mut load, &mut poll, Plan::new(options), server, &mut tally)?
         };
-        let report = report.with("address", target.shown()).with("connections", options.connections);
+        let report = report
+            .with("address", target.shown())
+            .with("tls", target.is_encrypted())
+            .with("protocol", self.protocol.name())
+            .with("connections", options.connections);
         let report = report.with_pairs(&tally, spent, server);
         report.print(options.json)?;
         report.verdict()
-    }
-
-    /// Makes a worker's part of the connections.
-    fn connect(&self, target: &Target, worker: Worker) -> Result<(ClosedLoop, Poll), Failure> {
-        let poll = Poll::new().map_err(Failure::System)?;
-        let mut load = ClosedLoop::new();
-        let connections = self.options.connections;
-        for number in worker.part(0..connections) {
-            let quota = self.options.pairs.map_or(usize::MAX, |pairs| share(pairs, connections, number));
-            load.connect(target, &poll, (self.script)(number), self.in_flight, quota)?;
-        }
-        Ok((load, poll))
     }
 
     /// Makes the load with several processes, and adds up what they have measured.
@@ -107,8 +98,9 @@ impl Load<'_> {
     /// Measures a part, on order.
     fn work(&self, worker: Worker) -> Result<(), Failure> {
         prepare(self.options.pin, self.options.connections.div_ceil(worker.of))?;
-        let target = self.target.target()?.from(worker.number);
-        let (mut load, mut poll) = self.connect(&target, worker)?;
+        let target = self.target.target(self.protocol)?.from(worker.number);
+        let mut poll = Poll::new().map_err(Failure::System)?;
+        let mut load = (self.connect)(&target, &poll, worker)?;
         crew::serve_orders(|order| {
             if order == "connect" {
                 return Ok(json!({}));

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod closed_loop;
+mod connect;
 mod connection;
 mod crew;
 mod drive;
@@ -15,10 +16,12 @@ mod holders;
 mod holding;
 mod latency;
 mod load;
+mod opening;
 mod options;
 mod pair;
 mod process;
 mod progress;
+mod reconnecting;
 mod report;
 mod script;
 mod storm;
@@ -48,6 +51,8 @@ enum Command {
     Pair(pair::Options),
     /// Each connection locks and unlocks several keys at once
     Bundle(bundle::Options),
+    /// Each pair has a connection of its own
+    Connect(connect::Options),
     /// Connections hand locks around
     Handoff(handoff::Options),
     /// Many connections hold a lock each and are silent
@@ -65,6 +70,7 @@ pub(super) fn run(options: Options) -> Result<(), Failure> {
     match options.command {
         Command::Pair(options) => pair::run(&options),
         Command::Bundle(options) => bundle::run(&options),
+        Command::Connect(options) => connect::run(&options),
         Command::Handoff(options) => handoff::run(&options),
         Command::Hold(options) => hold::run(&options),
         Command::Storm(options) => storm::run(&options),

@@ -1,11 +1,17 @@
 //! The options that all workloads have.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
+use super::script::Protocol;
 use super::target::Target;
 use super::worker::Worker;
 use super::{BenchError, process};
+use crate::client::Options;
+use crate::console::Failure;
+use crate::console::access::AccessOptions;
 use crate::console::address::AddressOptions;
 use crate::console::values::{Seconds, seconds_above_zero};
 use crate::net::descriptors;
@@ -19,6 +25,9 @@ pub(super) struct TargetOptions {
     #[command(flatten)]
     pub(super) address: AddressOptions,
 
+    #[command(flatten)]
+    pub(super) access: AccessOptions,
+
     /// Process id of the server, to show its processor time and memory [default: the process that listens there, if it
     /// is on this machine and can be found]
     #[arg(long, value_name = "PID")]
@@ -26,8 +35,21 @@ pub(super) struct TargetOptions {
 }
 
 impl TargetOptions {
-    pub(super) fn target(&self) -> Result<Target, BenchError> {
-        Target::resolve(self.address.address())
+    /// Where the server is, how a client begins there, and whether the two fit the protocol.
+    pub(super) fn target(&self, protocol: Protocol) -> Result<Target, Failure> {
+        let (has_user, is_encrypted) = (self.access.has_user(), self.access.is_encrypted());
+        if has_user && protocol != Protocol::Officer {
+            return Err(Failure::Usage(format!("--user is for Officer; --protocol {} has no users", protocol.name())));
+        }
+        if is_encrypted && protocol == Protocol::Floor {
+            return Err(Failure::Usage("--tls: the floor does not encrypt; leave one of them out".to_owned()));
+        }
+        Target::resolve(self.access.of(Options::new(self.address.address().clone()))?)
+    }
+
+    /// As another process of this program has to be given it.
+    pub(super) fn to_args(&self) -> Vec<OsString> {
+        [self.address.to_args(), self.access.to_args()].concat()
     }
 
     /// The server's process, if known.
@@ -77,6 +99,13 @@ pub(super) struct LoadOptions {
     pub(super) json: bool,
 }
 
+impl LoadOptions {
+    /// How many pairs the connection with this number does.
+    pub(super) fn quota(&self, number: usize) -> usize {
+        self.pairs.map_or(usize::MAX, |pairs| share(pairs, self.connections, number))
+    }
+}
+
 /// The options of workloads whose connections hold locks.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Load")]
@@ -104,7 +133,7 @@ pub(super) fn locks() -> RangedU64ValueParser<usize> {
 }
 
 /// The share of the connection with this number.
-pub(super) fn share(whole: usize, connections: usize, number: usize) -> usize {
+fn share(whole: usize, connections: usize, number: usize) -> usize {
     whole / connections + usize::from(number < whole % connections)
 }
 

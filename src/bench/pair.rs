@@ -1,11 +1,14 @@
 //! `officer bench pair`: each connection locks and unlocks keys of its own.
 
 use clap::Args;
+use mio::Poll;
 
+use super::closed_loop::ClosedLoop;
 use super::load::Load;
 use super::options::{LoadOptions, TargetOptions, count};
 use super::report::Report;
 use super::script::{Fields, Pair, Protocol, Script};
+use super::target::Target;
 use crate::console::Failure;
 
 const MEASURED: &str = "\
@@ -54,11 +57,9 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         let pair = |number| Pair::of_key(protocol, first_key + number, fields, number, number % in_flight);
         Script::new(first_key, &(0..keys).map(pair).collect::<Vec<_>>(), in_flight)
     };
-    let report = Report::new("pair")
-        .with("protocol", protocol.name())
-        .with("in_flight", in_flight)
-        .with("keys", keys)
-        .with_fields(fields);
+    let report = Report::new("pair").with("in_flight", in_flight).with("keys", keys).with_fields(fields);
     let (target, load) = (&options.target, &options.load);
-    Load { target, options: load, script: &script, in_flight, locks: None }.run(report)
+    let connect =
+        |target: &Target, poll: &Poll, worker| ClosedLoop::connect(target, poll, (load, worker), script, in_flight);
+    Load { target, options: load, protocol, connect: &connect, locks: None }.run(report)
 }

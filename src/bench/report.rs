@@ -63,6 +63,10 @@ impl Report {
         if let Some(hand_overs) = &tally.hand_overs {
             report = report.with_latency("hand_over", &hand_overs.latency).with("hand_overs", hand_overs.latency.len());
         }
+        if let Some(handshakes) = tally.handshakes {
+            let text = format!("{} full, {} resumed", handshakes.full, handshakes.resumed);
+            report = report.line("handshakes", text).with("handshakes", handshakes.to_json());
+        }
         report.with_processes(tally.operations, spent, server).with_failures(tally)
     }
 

@@ -16,7 +16,7 @@ use self::rows::{ROWS, Row};
 use self::servers::{DESCRIPTORS_RESERVED, Kind};
 use super::options::count;
 use super::progress::Progress;
-use super::{BenchError, Failure, drive, tied};
+use super::{BenchError, Failure, drive};
 use crate::console::values::{Seconds, seconds_above_zero};
 use crate::net::descriptors;
 
@@ -130,7 +130,7 @@ fn measure(row: &Row, kind: Kind, options: &Options, descriptors: u64) -> Result
         args.extend([option.into(), value.into()]);
     }
     args.push("--json".into());
-    let output = tied::officer()?.args(args).stdin(Stdio::null()).output().map_err(Failure::System)?;
+    let output = servers::officer()?.args(args).stdin(Stdio::null()).output().map_err(Failure::System)?;
     let line = String::from_utf8_lossy(&output.stdout).into_owned();
     match serde_json::from_str(&line) {
         Ok(figures) if output.status.success() => Ok(figures),

@@ -17,11 +17,21 @@ pub(super) struct Tally {
     pub(super) hand_overs: Option<HandOvers>,
     /// When each lock was granted, if other processes have the same locks.
     pub(super) grants: Option<Grants>,
+    /// How TLS began on connections that are made during the measurement, if it did.
+    pub(super) handshakes: Option<Handshakes>,
     is_open: bool,
     /// Wrong answers, and the first of them. They don't count as operations.
     pub(super) wrong: Failures,
     /// Connections that were lost.
     pub(super) lost: Failures,
+}
+
+/// TLS handshakes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Handshakes {
+    pub(super) full: u64,
+    /// Those that have resumed the session of an earlier connection.
+    pub(super) resumed: u64,
 }
 
 /// Events that should not happen, with their number and the first of them.
@@ -38,6 +48,12 @@ impl Failures {
     }
 }
 
+impl Handshakes {
+    pub(super) fn to_json(self) -> Value {
+        json!({ "full": self.full, "resumed": self.resumed })
+    }
+}
+
 impl Tally {
     pub(super) fn new() -> Self {
         Tally {
@@ -45,6 +61,7 @@ impl Tally {
             latency: latencies(),
             hand_overs: None,
             grants: None,
+            handshakes: None,
             is_open: true,
             wrong: Failures::default(),
             lost: Failures::default(),
@@ -56,6 +73,14 @@ impl Tally {
         if self.is_open {
             self.operations += count;
             self.latency.saturating_record_n(nanos, count);
+        }
+    }
+
+    /// A TLS handshake was made.
+    pub(super) fn shaken_hands(&mut self, is_resumed: bool) {
+        if self.is_open {
+            let Handshakes { full, resumed } = self.handshakes.get_or_insert_default();
+            *(if is_resumed { resumed } else { full }) += 1;
         }
     }
 
@@ -76,6 +101,7 @@ impl Tally {
     pub(super) fn begin(&mut self, now: u64) {
         self.operations = 0;
         self.latency.reset();
+        self.handshakes = self.handshakes.map(|_| Handshakes::default());
         if let Some(hand_overs) = &mut self.hand_overs {
             hand_overs.latency.reset();
         }
@@ -91,7 +117,11 @@ impl Tally {
         let failures = |failures: &Failures| json!({ "count": failures.count, "first": failures.first });
         let (wrong, lost) = (failures(&self.wrong), failures(&self.lost));
         let grants = self.grants.as_ref().map(Grants::to_json);
-        json!({ "operations": self.operations, "latency": latency, "wrong": wrong, "lost": lost, "grants": grants })
+        let handshakes = self.handshakes.map(Handshakes::to_json);
+        json!({
+            "operations": self.operations, "latency": latency, "wrong": wrong, "lost": lost, "grants": grants,
+            "handshakes": handshakes,
+        })
     }
 
     /// Adds what other processes have counted.
@@ -109,6 +139,10 @@ impl Tally {
             if let (Some(nanos), Some(count)) = (step[0].as_u64(), step[1].as_u64()) {
                 self.latency.saturating_record_n(nanos, count);
             }
+        }
+        if let [Some(full), Some(resumed)] = ["full", "resumed"].map(|kind| other["handshakes"][kind].as_u64()) {
+            let sum = self.handshakes.get_or_insert_default();
+            (sum.full, sum.resumed) = (sum.full + full, sum.resumed + resumed);
         }
         for (failures, other) in [(&mut self.wrong, &other["wrong"]), (&mut self.lost, &other["lost"])] {
             failures.count += other["count"].as_u64().unwrap_or(0);

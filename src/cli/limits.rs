@@ -21,8 +21,8 @@ pub(super) struct LimitOptions {
     #[arg(value_parser = count())]
     connections_max: Option<usize>,
 
-    /// Connections that have not said yet who they are, which are not counted among the others; when one more comes, the
-    /// oldest of the address with most makes way [default: 1000, or a quarter of the limit on descriptors]
+    /// Connections that have not said yet who they are, which are not counted among the others; when one more comes, one
+    /// of the address with most makes way [default: 1000, or a quarter of the limit on descriptors]
     #[arg(long, value_name = "COUNT", env = "OFFICER_STRANGERS_MAX", hide_env_values = true)]
     #[arg(value_parser = count())]
     strangers_max: Option<usize>,

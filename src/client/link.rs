@@ -294,9 +294,7 @@ impl Link {
             has_backlog: false,
             is_quiet: true,
         };
-        let (user, secret) = options.user.as_ref().map(|user| (&*user.name, &*user.secret)).unzip();
-        let hello = Request { client: options.name.as_deref(), user, secret, ..Request::default() };
-        let line = link.hello(hello, options, give_up)?;
+        let line = link.hello(hello(options), options, give_up)?;
         let hello = read_answer(&line)?;
         link.silent_after = silent_after(&hello.limits);
         link.pulse = Pulse::of_interval(interval(options, link.silent_after));
@@ -333,12 +331,8 @@ impl Link {
                 }
             }
         };
-        let answer = read_answer(&line)?;
-        match answer.result.as_str() {
-            said if said == result => Ok(line),
-            "error" => Err(Error::Server { reason: answer.reason, message: answer.message }),
-            _ => Err(Error::unexpected(&String::from_utf8_lossy(&line))),
-        }
+        check_result(&line, result)?;
+        Ok(line)
     }
 
     fn begin_pulse(&mut self, options: &Options) -> Result<(), Error> {
@@ -419,7 +413,23 @@ fn read_session(line: &[u8]) -> Result<SessionAnswer, Error> {
     serde_json::from_slice(line).map_err(|_| Error::unexpected("a hello with a session"))
 }
 
-fn connect_error(options: &Options, error: &io::Error) -> Error {
+/// Who the client is, to the server.
+pub(super) fn hello(options: &Options) -> Request<'_> {
+    let (user, secret) = options.user.as_ref().map(|user| (&*user.name, &*user.secret)).unzip();
+    Request { command: "hello", client: options.name.as_deref(), user, secret, ..Request::default() }
+}
+
+/// Checks that a line has the result that was asked for.
+pub(super) fn check_result(line: &[u8], result: &str) -> Result<(), Error> {
+    let answer = read_answer(line)?;
+    match answer.result.as_str() {
+        said if said == result => Ok(()),
+        "error" => Err(Error::Server { reason: answer.reason, message: answer.message }),
+        _ => Err(Error::unexpected(&String::from_utf8_lossy(line))),
+    }
+}
+
+pub(super) fn connect_error(options: &Options, error: &io::Error) -> Error {
     Error::Connect { address: options.address.to_string(), message: error.to_string(), kind: error.kind() }
 }
 

@@ -50,6 +50,8 @@ mod listing;
 mod lock;
 mod lock_options;
 mod notices;
+#[cfg(feature = "cli")]
+mod opening;
 mod options;
 mod owners;
 mod request;
@@ -77,6 +79,8 @@ pub use self::guard::Guard;
 pub use self::listing::{Connections, Locks, LocksPage};
 pub use self::lock_options::{LockOptions, Mode};
 pub use self::notices::{Loss, LostHold, Wanted};
+#[cfg(feature = "cli")]
+pub(crate) use self::opening::check_hello;
 pub use self::options::{Address, DEFAULT_PORT, Options};
 pub use self::revoke::RevokeOptions;
 pub use self::stats::{Histogram, HotLock, Stats};

@@ -37,19 +37,11 @@ impl Stream {
                 if let Some(tls) = &options.tls {
                     return Ok(Stream::Tls(Arc::new(tls.connect(stream, bare_host(host), give_up)?)));
                 }
-                if options.user.is_some() && !options.has_plain_secrets && is_elsewhere(&stream)? {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        "the secret would be sent to another machine in clear; use TLS, or allow plain secrets",
-                    ));
-                }
+                options.check_secret_over(&stream)?;
                 Ok(Stream::Tcp(stream))
             }
             #[cfg(feature = "tls")]
-            Address::Unix(_) if options.tls.is_some() => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "TLS is for TCP, not for UNIX sockets; leave one of them out",
-            )),
+            Address::Unix(_) if options.tls.is_some() => Err(tls_over_unix()),
             #[cfg(unix)]
             Address::Unix(path) => connect::unix(path, give_up).map(Stream::Unix),
             #[cfg(not(unix))]
@@ -136,6 +128,24 @@ impl Stream {
             Stream::Tls(stream) => stream.write_all(bytes),
         }
     }
+}
+
+impl Options {
+    /// Refuses to send the user's secret over a connection in clear, unless it stays on this machine or that is allowed.
+    pub(crate) fn check_secret_over(&self, stream: &TcpStream) -> io::Result<()> {
+        if self.user.is_some() && !self.has_plain_secrets && is_elsewhere(stream)? {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the secret would be sent to another machine in clear; use TLS, or allow plain secrets",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "tls")]
+pub(super) fn tls_over_unix() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "TLS is for TCP, not for UNIX sockets; leave one of them out")
 }
 
 /// Whether a connection leads to another machine.

@@ -75,14 +75,20 @@ impl Tls {
 
     /// Encrypts a connection to a host.
     pub(super) fn connect(&self, tcp: TcpStream, host: &str, give_up: Instant) -> io::Result<TlsStream> {
-        let name = self.config.server_name.as_deref().unwrap_or(host);
-        let server = ServerName::try_from(name.to_owned())
-            .map_err(|_| invalid(format!("{name:?} is not a name that a certificate can have")))?;
-        let mut session = ClientConnection::new(self.client()?, server).map_err(failed)?;
+        let (client, server) = self.parts(host)?;
+        let mut session = ClientConnection::new(client, server).map_err(failed)?;
         session.set_buffer_limit(None);
         shake_hands(&mut session, &tcp, give_up)?;
         let incoming = Incoming { session, plain: Vec::new(), taken: 0 };
         Ok(TlsStream { tcp, incoming: Mutex::new(incoming), sending: Mutex::new(()) })
+    }
+
+    /// How a connection to a host is encrypted, and whose certificate the server has to show.
+    pub(super) fn parts(&self, host: &str) -> io::Result<(Arc<ClientConfig>, ServerName<'static>)> {
+        let name = self.config.server_name.as_deref().unwrap_or(host);
+        let server = ServerName::try_from(name.to_owned())
+            .map_err(|_| invalid(format!("{name:?} is not a name that a certificate can have")))?;
+        Ok((self.client()?, server))
     }
 
     fn client(&self) -> io::Result<Arc<ClientConfig>> {
@@ -146,7 +152,7 @@ fn invalid(message: impl Into<String>) -> io::Error {
 }
 
 /// What is wrong with what the other side sent, or with what we have for it.
-fn failed(error: rustls::Error) -> io::Error {
+pub(super) fn failed(error: rustls::Error) -> io::Error {
     let message = match error {
         rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
             "the server does not speak TLS on this port".to_owned()

@@ -1,8 +1,9 @@
 //! How a command encrypts its connection, and who it is to the server.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -62,6 +63,33 @@ impl AccessOptions {
             options = options.user(user, self.secret(user)?);
         }
         Ok(if self.plain_secrets { options.plain_secrets() } else { options })
+    }
+
+    /// Whether the connection is to be encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.tls
+    }
+
+    /// Whether the client is somebody.
+    pub(crate) fn has_user(&self) -> bool {
+        self.user.is_some()
+    }
+
+    /// As another process of this program has to be given them. It inherits the variable with the secret.
+    pub(crate) fn to_args(&self) -> Vec<OsString> {
+        let flags = [("--tls", self.tls), ("--plain-secrets", self.plain_secrets)];
+        let mut args: Vec<OsString> = flags.iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag.into()).collect();
+        for (option, value) in [
+            ("--tls-ca", self.tls_ca.as_deref().map(Path::as_os_str)),
+            ("--tls-cert", self.tls_cert.as_deref().map(Path::as_os_str)),
+            ("--tls-key", self.tls_key.as_deref().map(Path::as_os_str)),
+            ("--tls-server-name", self.tls_server_name.as_deref().map(OsStr::new)),
+            ("--user", self.user.as_deref().map(OsStr::new)),
+            ("--secret-file", self.secret_file.as_deref().map(Path::as_os_str)),
+        ] {
+            args.extend(value.into_iter().flat_map(|value| [option.into(), value.to_owned()]));
+        }
+        args
     }
 
     fn tls(&self) -> Result<Option<TlsConfig>, Failure> {

@@ -216,7 +216,7 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
         Error::Connect { message, kind, .. } => {
             write!(f, "no connection to {address}: {}", Shown(message))?;
             // What the message says is what to do.
-            if *kind == io::ErrorKind::InvalidInput {
+            if matches!(kind, io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) {
                 return Ok(());
             }
             f.write_str("; ")?;

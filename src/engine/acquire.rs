@@ -63,7 +63,7 @@ impl<S: BuildHasher> Engine<S> {
         }
         // Plain requests skip the checks that only terms can fail.
         if (terms.is_some() || !self.has_room(context))
-            && let Some(refusal) = self.refuse_at_once(None, name, terms, context)
+            && let Some(refusal) = self.refuse_at_once(None, name, terms, context, replies)
         {
             return self.answer(context, refusal, replies);
         }
@@ -83,7 +83,8 @@ impl<S: BuildHasher> Engine<S> {
     ) {
         let asker = self.known(who, context);
         let token = self.tokens.take();
-        let key = self.hold(lock, asker, terms, token, context.now);
+        let group = self.closing_group(terms, context, replies);
+        let key = self.hold(lock, asker, terms, group, token, context.now);
         self.happen(Happening::Granted, lock, Some(asker), replies);
         let outcome = Outcome::Acquired {
             subject: Subject::Lock(request.name),
@@ -112,7 +113,7 @@ impl<S: BuildHasher> Engine<S> {
         if let Some(place) = who.asker.and_then(|asker| self.table.place_of(lock, asker)) {
             return self.lock_again(place, request, terms, context, replies);
         }
-        if let Some(refusal) = self.refuse_at_once(Some(lock), name, terms, context) {
+        if let Some(refusal) = self.refuse_at_once(Some(lock), name, terms, context, replies) {
             return self.answer(context, refusal, replies);
         }
         if self.is_free_for(lock, kind(terms), slots(terms), priority(terms)) {
@@ -186,6 +187,7 @@ impl<S: BuildHasher> Engine<S> {
         name: &'a str,
         terms: Option<&Terms<'_>>,
         context: &Context<'_>,
+        replies: &impl Replies,
     ) -> Option<Outcome<'a>> {
         if let (Some(lock), Some(Terms { fit: Fit::Unit(slots), .. })) = (lock, terms)
             && self.table.special(lock).is_some_and(|special| special.units > 0 && special.slots != *slots)
@@ -195,10 +197,24 @@ impl<S: BuildHasher> Engine<S> {
         if !self.has_room(context) {
             return Some(refusal(Reason::TooManyLocks, self.lock_limit(context, 1), name));
         }
-        if terms.is_some_and(Terms::may_close) && self.closings >= self.limits.closing_locks_max {
-            return Some(refusal(Reason::TooManyLocks, "limit on locks with min_hold or lost_delay reached", name));
+        let message = terms.filter(|terms| terms.may_close()).and_then(|_| self.closing_limit(context, replies));
+        message.map(|message| refusal(Reason::TooManyLocks, message, name))
+    }
+
+    /// The limit that one more request that may close its lock is over.
+    fn closing_limit(&self, context: &Context<'_>, replies: &impl Replies) -> Option<&'static str> {
+        if self.closings.len() >= self.limits.closing_locks_max {
+            return Some("limit on locks with min_hold or lost_delay reached");
         }
-        None
+        let (group, max) = replies.closing_share(self.askers.session(context.session).connection)?;
+        (self.closings.of(group) >= max).then_some("limit of the user on locks with min_hold or lost_delay reached")
+    }
+
+    /// With whom a request is counted that may close its lock, if with anybody.
+    #[inline(always)]
+    fn closing_group(&self, terms: Option<&Terms<'_>>, context: &Context<'_>, replies: &impl Replies) -> Option<u32> {
+        terms.filter(|terms| terms.may_close())?;
+        replies.closing_share(self.askers.session(context.session).connection).map(|(group, _)| group)
     }
 
     /// Decides on a request that can't be granted at once, from an asker who is not on the lock.
@@ -272,6 +288,7 @@ impl<S: BuildHasher> Engine<S> {
         lock: LockKey,
         asker: Asker,
         terms: Option<&Terms<'_>>,
+        closing_group: Option<u32>,
         token: u64,
         now: Moment,
     ) -> PlaceKey {
@@ -280,7 +297,7 @@ impl<S: BuildHasher> Engine<S> {
         let Some(terms) = terms else {
             return self.join(place);
         };
-        self.set_terms(&mut place, terms, None);
+        self.set_terms(&mut place, terms, None, closing_group);
         let lease = terms.lease;
         let key = self.join(place);
         if let Some(lease) = lease {
@@ -310,8 +327,15 @@ impl<S: BuildHasher> Engine<S> {
         key
     }
 
-    /// Writes the terms of a request into its place. `priority` is that of a waiter; holders have none.
-    pub(super) fn set_terms(&mut self, place: &mut Place, terms: &Terms<'_>, priority: Option<u8>) {
+    /// Writes the terms of a request into its place. `priority` is that of a waiter; holders have none. If the request may close
+    /// the lock, it is counted with `closing_group`.
+    pub(super) fn set_terms(
+        &mut self,
+        place: &mut Place,
+        terms: &Terms<'_>,
+        priority: Option<u8>,
+        closing_group: Option<u32>,
+    ) {
         place.kind = Kind::of(terms.fit);
         place.is_plain = false;
         if let Fit::Unit(slots) = terms.fit {
@@ -326,8 +350,11 @@ impl<S: BuildHasher> Engine<S> {
         if !has_extras {
             return;
         }
-        self.closings += usize::from(may_close);
+        if may_close {
+            self.closings.add(closing_group);
+        }
         let extras = place.extras.get_or_insert_with(|| self.pool.take());
+        extras.closing_group = closing_group;
         extras.lease = terms.lease;
         (extras.min_hold, extras.lost_delay) = (terms.min_hold, terms.lost_delay);
         extras.priority = priority.unwrap_or(0);
@@ -348,7 +375,8 @@ impl<S: BuildHasher> Engine<S> {
         let mut place = Place::new(lock, asker, Standing::Waiting, context.now);
         (place.has_fence, place.is_plain) = (request.has_fence, request.is_plain);
         if let Some(terms) = terms {
-            self.set_terms(&mut place, terms, Some(terms.priority));
+            let group = self.closing_group(Some(terms), context, replies);
+            self.set_terms(&mut place, terms, Some(terms.priority), group);
         }
         if context.id.is_some() {
             place.extras.get_or_insert_with(|| self.pool.take()).id.set(context.id);

@@ -320,7 +320,7 @@ impl<S: BuildHasher> Engine<S> {
         replies: &mut impl Replies,
     ) {
         let lock = wanted.lock.unwrap_or_else(|| self.table.add(wanted.hash, name.as_str()));
-        self.hold(lock, asker, Some(&request.terms), token, context.now);
+        self.hold(lock, asker, Some(&request.terms), None, token, context.now);
         self.happen(Happening::Granted, lock, Some(asker), replies);
     }
 
@@ -392,7 +392,7 @@ impl<S: BuildHasher> Engine<S> {
     ) -> PlaceKey {
         let mut place = Place::new(lock, asker, Standing::Waiting, now);
         place.has_fence = request.has_fence;
-        self.set_terms(&mut place, &request.terms, None);
+        self.set_terms(&mut place, &request.terms, None, None);
         place.extras.get_or_insert_with(|| self.pool.take()).bundle = Some(bundle);
         self.table.special_mut(lock);
         self.join(place)

@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 
 use super::askers::Asker;
 use super::bundle::BundleKey;
+use super::closings::Closings;
 use super::place::PlaceKey;
 use super::{Engine, Histogram};
 
@@ -13,7 +14,7 @@ struct Found {
     held: u64,
     waiting: u64,
     armed: usize,
-    closings: usize,
+    closings: Closings,
     closed: u64,
 }
 
@@ -31,9 +32,10 @@ impl<S: BuildHasher> Engine<S> {
         self.check_places(&mut found);
         self.check_bundles(&mut found);
         for lock in self.table.locks() {
-            let is_closed = self.table.special(lock).is_some_and(|special| special.closing.is_some());
+            let closed = self.table.special(lock).filter(|special| special.closing.is_some());
+            closed.into_iter().for_each(|special| found.closings.add(special.closing_group));
+            let is_closed = closed.is_some();
             found.armed += usize::from(is_closed);
-            found.closings += usize::from(is_closed);
             found.closed += u64::from(is_closed);
         }
         self.check_askers();
@@ -57,7 +59,9 @@ impl<S: BuildHasher> Engine<S> {
             let key = PlaceKey::new(u32::try_from(key).expect("checked on insert"));
             let extras = place.extras.as_ref();
             found.armed += usize::from(place.deadline.is_some());
-            found.closings += usize::from(extras.is_some_and(|extras| extras.may_close()));
+            if let Some(extras) = extras.filter(|extras| extras.may_close()) {
+                found.closings.add(extras.closing_group);
+            }
             if place.is_holding() {
                 found.held += 1;
                 let has_lease = extras.is_some_and(|extras| extras.lease.is_some());

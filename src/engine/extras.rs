@@ -16,6 +16,8 @@ pub(super) struct PlaceExtras {
     pub(super) priority: u8,
     pub(super) min_hold: Span,
     pub(super) lost_delay: Span,
+    /// With whom it is counted if its lock may stay closed.
+    pub(super) closing_group: Option<u32>,
     /// Empty: none.
     pub(super) label: String,
     /// Whether the holder is told when somebody else wants the lock.
@@ -45,11 +47,22 @@ impl PlaceExtras {
     }
 
     fn clear(&mut self) {
-        let PlaceExtras { id, lease, priority, min_hold, lost_delay, label, hint, is_out_of_turn, is_reported, bundle } =
-            self;
+        let PlaceExtras {
+            id,
+            lease,
+            priority,
+            min_hold,
+            lost_delay,
+            closing_group,
+            label,
+            hint,
+            is_out_of_turn,
+            is_reported,
+            bundle,
+        } = self;
         id.clear();
         (*lease, *priority, *is_out_of_turn, *is_reported, *bundle) = (None, 0, false, false, None);
-        (*min_hold, *lost_delay, *hint) = (Span::ZERO, Span::ZERO, Hint::None);
+        (*min_hold, *lost_delay, *closing_group, *hint) = (Span::ZERO, Span::ZERO, None, Hint::None);
         label.clear();
     }
 }

@@ -30,11 +30,21 @@ impl<S: BuildHasher> Engine<S> {
 
     /// Every connection that holds or waits for anything, with the names of that. Of a connection other than the asker's own
     /// only what that may be shown.
-    pub(super) fn list_connections(&self, own: SessionKey, sees: &impl Fn(&str) -> bool) -> Written<Listing> {
+    pub(super) fn list_connections(
+        &self,
+        own: SessionKey,
+        sees_all: bool,
+        sees: &impl Fn(&str) -> bool,
+    ) -> Written<Listing> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
         let names = |key: SessionKey| self.names_of(key).filter(move |name| key == own || sees(name));
         let busy = self.askers.iter().filter(|(key, _)| names(*key).next().is_some());
-        listing.object(busy, |listing, (key, session)| listing.connection(session.peer, names(key)))?;
+        listing.object(busy, |listing, (key, session)| {
+            if sees_all || key == own {
+                return listing.connection(session.peer, names(key));
+            }
+            listing.connection(session.peer, in_order_of_names(names(key)))
+        })?;
         Ok(listing)
     }
 
@@ -208,6 +218,14 @@ impl<S: BuildHasher> Engine<S> {
             },
         }
     }
+}
+
+/// The names that a connection is shown of another. The order in which that one has them depends on those that are not shown as
+/// well, because its owners come in the order in which each of them began to have any.
+pub fn in_order_of_names<'a>(names: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.into_iter()
 }
 
 /// The answer to a request for a listing.

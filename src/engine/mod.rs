@@ -12,6 +12,7 @@ mod askers;
 mod bundle;
 #[cfg(feature = "unstable")]
 mod check;
+mod closings;
 mod contention;
 mod crowd;
 pub mod deadline;
@@ -45,6 +46,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use self::askers::{Asker, Askers, Session};
 use self::bundle::{Bundle, Wanted};
+use self::closings::Closings;
 use self::deadline::Deadlines;
 use self::deadlock::Walk;
 use self::due::Due;
@@ -66,7 +68,7 @@ use crate::wire::{IdRef, OwnerRef};
 pub use self::askers::SessionTag;
 pub use self::histogram::Histogram;
 pub use self::hottest::HotLock;
-pub use self::listing::{PAGE_BYTES, PAGE_SLOTS, outcome as listing_outcome};
+pub use self::listing::{PAGE_BYTES, PAGE_SLOTS, in_order_of_names, outcome as listing_outcome};
 pub use self::prefixes::PrefixFigures;
 pub use self::slow_hold::SlowHold;
 pub use self::stats::Stats;
@@ -113,6 +115,12 @@ pub trait Replies {
     /// Whether that goes for all locks.
     fn may_see_all(&self, _to: ConnectionKey) -> bool {
         true
+    }
+
+    /// The group with which the requests of a connection are counted that may leave their lock closed, and how many of these it
+    /// may have at a time. None: only [`EngineLimits::closing_locks_max`] counts.
+    fn closing_share(&self, _of: ConnectionKey) -> Option<(u32, usize)> {
+        None
     }
 }
 
@@ -175,7 +183,7 @@ pub struct Engine<S = RandomState> {
     /// Longer holds are reported when others wait.
     slow_hold: Option<Span>,
     /// Requests that count towards [`EngineLimits::closing_locks_max`].
-    closings: usize,
+    closings: Closings,
     /// Locks with waiters that are left over for the next turn.
     put_off: VecDeque<LockKey>,
     /// What is left of the budget of this turn for grants.
@@ -223,7 +231,7 @@ impl<S: BuildHasher> Engine<S> {
             prefixes: Prefixes::default(),
             watches: Watches::default(),
             slow_hold: None,
-            closings: 0,
+            closings: Closings::default(),
             put_off: VecDeque::new(),
             grants_left: limits.turn_grants_max,
             walk_left: limits.turn_walk_max,
@@ -308,6 +316,11 @@ impl<S: BuildHasher> Engine<S> {
         self.askers.group(group).locks_max = locks_max;
     }
 
+    /// How many requests of a group there are that may leave their lock closed, with those whose lock is closed.
+    pub fn closings_of(&self, group: u32) -> usize {
+        self.closings.of(group)
+    }
+
     /// What listings show for the session beside the connection's name. An empty text takes it back.
     ///
     /// # Panics
@@ -378,7 +391,8 @@ impl<S: BuildHasher> Engine<S> {
                 self.answer(context, outcome, replies);
             }
             Operation::Connections => {
-                let listing = self.list_connections(context.session, &self.sight(context, replies));
+                let sees_all = replies.may_see_all(self.askers.session(context.session).connection);
+                let listing = self.list_connections(context.session, sees_all, &self.sight(context, replies));
                 self.answer(context, listing::outcome(&listing, Outcome::Connections), replies);
             }
             Operation::MyLocksPage(page) => {

@@ -229,7 +229,9 @@ impl<S: BuildHasher> Engine<S> {
         let was_wait = !place.is_holding();
         if let Some(extras) = place.extras {
             // Those of a hold were counted when the hold ended.
-            self.closings -= usize::from(was_wait && extras.may_close());
+            if was_wait && extras.may_close() {
+                self.closings.remove(extras.closing_group);
+            }
             self.pool.put(extras);
         }
     }
@@ -244,18 +246,21 @@ impl<S: BuildHasher> Engine<S> {
         };
         if until > now {
             let deadline = self.deadlines.arm_early(until, Due::Opening(place.lock));
-            self.table.special_mut(place.lock).closing = Some(deadline);
+            let special = self.table.special_mut(place.lock);
+            (special.closing, special.closing_group) = (Some(deadline), extras.closing_group);
             self.stats.on_close();
         } else {
-            self.closings -= 1;
+            self.closings.remove(extras.closing_group);
         }
         until > now
     }
 
     /// Opens a closed lock. Its deadline is no longer armed.
     pub(super) fn open(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
-        self.table.special_mut(lock).closing = None;
-        self.closings -= 1;
+        let special = self.table.special_mut(lock);
+        special.closing = None;
+        let group = special.closing_group.take();
+        self.closings.remove(group);
         self.stats.on_open();
         self.happen(Happening::Opened, lock, None, replies);
         self.settle(lock, now, replies);

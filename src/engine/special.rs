@@ -46,6 +46,8 @@ pub(super) struct Special {
     is_mixed: bool,
     /// While it is closed: the deadline at which it opens.
     pub(super) closing: Option<DeadlineKey>,
+    /// With whom that is counted, if with anybody.
+    pub(super) closing_group: Option<u32>,
     /// Whether it is on the list of locks with waiters that are left over for the next turn.
     pub(super) is_put_off: bool,
 }

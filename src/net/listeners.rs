@@ -118,15 +118,21 @@ impl Listeners {
         self.has_pending = true;
     }
 
-    /// When to accept again, with this many connections.
+    /// When to accept again. None: not before another event, or a turn that the server has work for anyway.
     #[inline]
-    pub(super) fn due(&self, connections: usize) -> Option<Moment> {
-        if !self.has_pending {
-            return None;
-        }
+    pub(super) fn due(&self, server: &Server<Socket>) -> Option<Moment> {
+        if self.has_pending { self.pending_due(server) } else { None }
+    }
+
+    fn pending_due(&self, server: &Server<Socket>) -> Option<Moment> {
         match self.shortage {
-            Some(shortage) if connections >= shortage.connections => Some(shortage.retry_at),
-            _ => Some(Moment::START),
+            Some(shortage) if server.sockets() >= shortage.connections => return Some(shortage.retry_at),
+            _ => {}
+        }
+        let is_plain = |queue: &Queue| queue.is_pending && !queue.listener.is_tls();
+        match self.list.iter().any(is_plain) {
+            true => Some(Moment::START),
+            false => server.welcomes_handshakes_at(),
         }
     }
 
@@ -158,7 +164,7 @@ impl Listeners {
 
     #[inline(never)]
     fn accept_pending(&mut self, server: &mut Server<Socket>, registry: &Registry, turn_max: usize, now: Moment) {
-        if self.due(server.sockets()).is_none_or(|due| due > now) {
+        if self.due(server).is_none_or(|due| due > now) {
             return;
         }
         let count = self.list.len();
@@ -199,6 +205,9 @@ impl Queue {
         now: Moment,
     ) -> io::Result<()> {
         for _ in 0..if self.is_pending { turn_max } else { 0 } {
+            if self.listener.is_tls() && server.welcomes_handshakes_at().is_none_or(|at| at > now) {
+                break;
+            }
             match self.listener.accept() {
                 Ok((socket, peer)) => {
                     let socket = match socket {

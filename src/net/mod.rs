@@ -11,6 +11,7 @@ mod listeners;
 mod manager;
 mod outside;
 mod protection;
+mod regular;
 mod signals;
 mod silence;
 mod socket;
@@ -359,7 +360,7 @@ impl Net {
 
     /// Sleeps until something happens, or something is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<Polled> {
-        let accept_at = self.listeners.due(self.server.sockets());
+        let accept_at = self.listeners.due(&self.server);
         let stats_at = self.stats.as_ref().map(|stats| stats.due);
         let next = [accept_at, stats_at, self.manager.due(), self.tokens.due()]
             .into_iter()

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Shutdown};
 
 use mio::event::Source;
 use mio::net::UnixStream;
+#[cfg(feature = "cli")]
+use rustls::ClientConnection;
 
 use super::silence::TcpSocket;
 use super::tls::TlsSocket;
@@ -19,6 +21,19 @@ pub(crate) enum Socket {
     Unix(UnixStream),
     /// Over TLS. Out of line, so that the others are small.
     Tls(Box<TlsSocket<TcpSocket>>),
+}
+
+#[cfg(feature = "cli")]
+impl Socket {
+    /// A connection to a server that is to be encrypted. What comes first is its [handshake](crate::server::Socket::handshake).
+    pub(crate) fn client(stream: mio::net::TcpStream, session: ClientConnection) -> Self {
+        Socket::Tls(Box::new(TlsSocket::client(stream.into(), session)))
+    }
+
+    /// Whether TLS has resumed the session of an earlier connection.
+    pub(crate) fn is_resumed(&self) -> bool {
+        matches!(self, Socket::Tls(socket) if socket.is_resumed())
+    }
 }
 
 impl Socket {

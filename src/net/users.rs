@@ -1,13 +1,11 @@
 //! The users file as it is on disk.
 
 use std::fmt;
-use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
+use super::regular;
 use crate::server::{Access, BadUsers, FILE_BYTES_MAX, LOG_TARGET};
 
 /// Why a users file can't be used. `Display` gives one line that names it and says what to do.
@@ -38,13 +36,7 @@ pub(super) fn read(path: &Path) -> Result<Access, UsersError> {
 }
 
 fn text(path: &Path) -> Result<String, Fault> {
-    // Opening a FIFO must not wait for somebody to write to it.
-    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).expect("flags of open are an int");
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(Fault::Unreadable)?;
-    let found = file.metadata().map_err(Fault::Unreadable)?;
-    if !found.is_file() {
-        return Err(Fault::NotAFile);
-    }
+    let (file, found) = regular::open(path).map_err(Fault::Unreadable)?.ok_or(Fault::NotAFile)?;
     if found.mode() & 0o007 != 0 {
         log::warn!(
             target: LOG_TARGET,
@@ -114,6 +106,9 @@ mod tests {
         let file = directory.file("us\ners");
         assert!(fault(&file).starts_with("there is no users file "));
         assert!(fault(directory.path()).ends_with(" is not a regular file; choose another users file with --users"));
+        assert!(
+            fault(Path::new("/dev/null")).ends_with(" is not a regular file; choose another users file with --users")
+        );
         // Opening it waits for nobody.
         let fifo = directory.file("fifo");
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();

@@ -116,7 +116,15 @@ impl<S: Socket> Connections<S> {
     fn check_strangers(&self) {
         let strangers =
             self.slots.iter().filter(|(_, connection)| connection.role.is_none() && !connection.flags.is_turned_away);
-        self.strangers.check(strangers.map(|(key, connection)| (Address::of(connection.peer), connection.seat(key))));
+        let seats = strangers.map(|(key, connection)| {
+            let is_held_up = connection.flags.is_held_up;
+            assert!(
+                !is_held_up || connection.phase == Phase::Open && connection.flags.is_listed,
+                "it waits for a turn"
+            );
+            (Address::of(connection.peer), connection.seat(key), is_held_up)
+        });
+        self.strangers.check(seats);
         assert!(self.strangers.len() <= self.limits.strangers_max, "the limit on strangers is kept");
         let with_role = self.slots.iter().filter(|(_, connection)| connection.role.is_some()).count();
         assert_eq!(with_role, self.with_role, "the number of those who have a role");

@@ -9,7 +9,7 @@ use super::connections::Connections;
 use super::farewell::Why;
 use super::sessions::{Record, RecordKey};
 use super::{Disconnect, Server, Socket};
-use crate::engine::{ConnectionKey, Context, PAGE_BYTES, PAGE_SLOTS, Replies, SessionKey};
+use crate::engine::{ConnectionKey, Context, PAGE_BYTES, PAGE_SLOTS, Replies, SessionKey, in_order_of_names};
 use crate::wire::listing::{ConnectionRow, Listing, ListingTooLarge, Written};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
@@ -236,7 +236,10 @@ impl<S: Socket> Server<S> {
         };
         if !has_detail {
             let names = self.shown_of(session, sight).map(|(name, _)| name);
-            return listing.connection(name, names.take(ROW_NAMES_MAX));
+            return match sight.sees_all || self.is_own(session, sight) {
+                true => listing.connection(name, names.take(ROW_NAMES_MAX)),
+                false => listing.connection(name, in_order_of_names(names).take(ROW_NAMES_MAX)),
+            };
         }
         let (unsent, since, last_input) = match named {
             Named::Connection(connection) => (connection.unsent(), connection.since, connection.last_input),

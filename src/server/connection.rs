@@ -80,6 +80,8 @@ pub(super) struct Flags {
     pub(super) is_dirty: bool,
     /// Its handshake is not done yet.
     pub(super) is_handshaking: bool,
+    /// It has sent something of its handshake, and we have looked at it.
+    pub(super) has_begun: bool,
     /// Its handshake waits for us: this turn had no time left for it.
     pub(super) is_held_up: bool,
     /// It was refused for lack of room, and stays only until its error is sent.

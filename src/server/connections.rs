@@ -167,7 +167,13 @@ impl<S: Socket> Connections<S> {
         let connection = self.known(key);
         let peer = connection.peer;
         match connection.phase {
-            Phase::Open => connection.phase = Phase::Doomed { leave: why.leave() },
+            Phase::Open => {
+                connection.phase = Phase::Doomed { leave: why.leave() };
+                if connection.flags.is_held_up {
+                    let has_begun = connection.flags.has_begun;
+                    self.note_handshake(key, has_begun, false);
+                }
+            }
             // It ended before, and that reason was logged. Now it is pointless to wait until all is sent or read.
             Phase::Doomed { .. } if why.leave() == Leave::Now => {
                 connection.phase = Phase::Doomed { leave: Leave::Now };

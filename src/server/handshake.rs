@@ -13,10 +13,13 @@ impl<S: Socket> Server<S> {
         let now = self.connections.now;
         let connection = self.connections.known(key);
         let outcome = connection.socket.handshake();
-        if std::mem::replace(&mut connection.flags.is_held_up, matches!(outcome, Ok(Handshake::Later))) {
+        if connection.flags.is_held_up {
             connection.last_progress = connection.last_progress.after(now.since(connection.last_input));
         }
         connection.last_input = now;
+        let (is_later, has_begun) = (matches!(outcome, Ok(Handshake::Later)), connection.flags.has_begun);
+        self.connections.note_handshake(key, has_begun || !is_later, is_later);
+        let connection = self.connections.known(key);
         match outcome {
             Ok(Handshake::Done) => {
                 connection.flags.is_handshaking = false;

@@ -46,6 +46,10 @@ impl<S: Socket> Replies for Connections<S> {
     fn may_see_all(&self, to: ConnectionKey) -> bool {
         self.get(to).and_then(|connection| connection.role).is_some_and(|role| self.roles.may_see_all(role))
     }
+
+    fn closing_share(&self, of: ConnectionKey) -> Option<(u32, usize)> {
+        self.roles.closing_share(self.get(of)?.role?, self.limits.closing_locks_max)
+    }
 }
 
 impl<S: Socket> Connections<S> {

@@ -9,7 +9,7 @@ use super::connections::Connections;
 use super::farewell::Why;
 use super::{Disconnect, Server, Socket};
 use crate::engine::ConnectionKey;
-use crate::time::Moment;
+use crate::time::{Moment, Span};
 use crate::wire::peer::Peer;
 
 /// What counts as one address: one machine has a whole /64 of IPv6, and all UNIX sockets are of this one.
@@ -33,15 +33,45 @@ impl Address {
     }
 }
 
-/// When a stranger came, and the bits of its key: the older come first.
-pub(super) type Seat = (Moment, u64);
+/// Handshakes that may wait for us before new ones are left in the queues of their listeners, where they wait as well and take
+/// no place. They keep us busy for some turns.
+const HELD_UP_MAX: usize = 64;
+/// While all places are taken, a new handshake is left in the queue of its listener until the one that would make way for it
+/// has had this long: one that has sent something to go on, one that has not to send something. Clients that come all at once
+/// would otherwise throw each other out. A thousand places that say nothing are free again four times a second.
+const BEGUN_MIN: Span = Span::from_nanos(1_000_000_000);
+const SILENT_MIN: Span = Span::from_nanos(250_000_000);
+
+/// The places of strangers, in the order in which those of one address make way: those that have sent nothing in a handshake
+/// come first, then the older ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Seat {
+    has_begun: bool,
+    since: Moment,
+    /// The bits of its key.
+    key: u64,
+}
+
+impl Seat {
+    fn key(self) -> ConnectionKey {
+        ConnectionKey::from_bits(self.key)
+    }
+
+    /// Until when it does not make way for a handshake that can wait.
+    fn spared_until(self) -> Moment {
+        self.since.after(if self.has_begun { BEGUN_MIN } else { SILENT_MIN })
+    }
+}
 
 /// The strangers by their addresses. Everything is O(log n), so that a flood of them costs the others nothing.
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
+    /// Those that owe us something: the next bytes of a handshake, or who they are.
     crowds: HashMap<Address, BTreeSet<Seat>>,
-    /// Each address once: the largest crowd comes last; of those of one size, the one with the oldest of all.
+    /// Each address once: the largest crowd comes last; of those of one size, the one whose first would be the first of all.
     ranking: BTreeSet<(usize, Reverse<Seat>, Address)>,
+    /// Those whose handshake waits for us.
+    held_up: BTreeSet<Seat>,
     count: usize,
 }
 
@@ -56,13 +86,29 @@ impl Strangers {
     }
 
     pub(super) fn leave(&mut self, address: Address, seat: Seat) {
-        self.change(address, |crowd| crowd.remove(&seat));
+        if !self.held_up.remove(&seat) {
+            self.change(address, |crowd| crowd.remove(&seat));
+        }
         self.count -= 1;
     }
 
-    /// Who makes way for another: the oldest of the address that has most.
-    fn first_to_go(&self) -> Option<ConnectionKey> {
-        self.ranking.last().map(|(_, Reverse((_, key)), _)| ConnectionKey::from_bits(*key))
+    /// A handshake waits for us now.
+    fn hold_up(&mut self, address: Address, seat: Seat) {
+        self.change(address, |crowd| crowd.remove(&seat));
+        self.held_up.insert(seat);
+    }
+
+    /// It waits for us no more.
+    fn let_go(&mut self, address: Address, seat: Seat) {
+        assert!(self.held_up.remove(&seat), "it waited for us");
+        self.change(address, |crowd| crowd.insert(seat));
+    }
+
+    /// Who makes way for another: of the address that has most of those that owe us something, the first. If nobody owes us
+    /// anything, whoever has waited for us for the shortest time.
+    fn first_to_go(&self) -> Option<Seat> {
+        let owes = self.ranking.last().map(|(_, Reverse(seat), _)| *seat);
+        owes.or_else(|| self.held_up.last().copied())
     }
 
     fn change(&mut self, address: Address, change: impl FnOnce(&mut BTreeSet<Seat>) -> bool) {
@@ -79,11 +125,15 @@ impl Strangers {
 
     /// Panics if it does not have exactly these.
     #[cfg(feature = "unstable")]
-    pub(super) fn check(&self, strangers: impl Iterator<Item = (Address, Seat)>) {
+    pub(super) fn check(&self, strangers: impl Iterator<Item = (Address, Seat, bool)>) {
         let mut expected: HashMap<Address, BTreeSet<Seat>> = HashMap::new();
-        strangers.for_each(|(address, seat)| _ = expected.entry(address).or_default().insert(seat));
-        assert_eq!(self.crowds, expected, "the strangers are those without a role");
-        assert_eq!(self.count, expected.values().map(BTreeSet::len).sum::<usize>(), "the number of strangers");
+        let mut held_up = BTreeSet::new();
+        for (address, seat, is_held_up) in strangers {
+            if is_held_up { &mut held_up } else { expected.entry(address).or_default() }.insert(seat);
+        }
+        assert_eq!((&self.crowds, &self.held_up), (&expected, &held_up), "the strangers are those without a role");
+        let count = held_up.len() + expected.values().map(BTreeSet::len).sum::<usize>();
+        assert_eq!(self.count, count, "the number of strangers");
         let ranking = expected
             .iter()
             .map(|(address, crowd)| (crowd.len(), Reverse(*crowd.first().expect("no empty crowd")), *address));
@@ -92,11 +142,22 @@ impl Strangers {
 }
 
 impl<S: Socket> Server<S> {
+    /// From when on a connection that begins with a handshake is welcome. Until then it waits in the queue of its listener,
+    /// without a place here. None: not before another turn, which has handshakes to go on with.
+    pub fn welcomes_handshakes_at(&self) -> Option<Moment> {
+        let (strangers, max) = (&self.connections.strangers, self.connections.limits.strangers_max);
+        if strangers.held_up.len() >= HELD_UP_MAX.min(max) {
+            return None;
+        }
+        let first = strangers.first_to_go().filter(|_| strangers.len() >= max);
+        Some(first.map_or(Moment::START, Seat::spared_until))
+    }
+
     /// Sees to it that there is a place for one more stranger.
     pub(super) fn make_way(&mut self) {
         while self.connections.strangers.len() >= self.connections.limits.strangers_max {
-            let Some(key) = self.connections.strangers.first_to_go() else { return };
-            self.evict(key);
+            let Some(first) = self.connections.strangers.first_to_go() else { return };
+            self.evict(first.key());
         }
     }
 
@@ -129,6 +190,28 @@ impl<S: Socket> Connections<S> {
         let connection = self.known(key);
         let (address, seat) = (Address::of(connection.peer), connection.seat(key));
         self.strangers.leave(address, seat);
+    }
+
+    /// The handshake of a stranger has got on, or it waits for us. Nothing of the kind is left when it ends.
+    pub(super) fn note_handshake(&mut self, key: ConnectionKey, has_begun: bool, is_held_up: bool) {
+        let connection = self.known(key);
+        if (connection.flags.has_begun, connection.flags.is_held_up) == (has_begun, is_held_up) {
+            return;
+        }
+        let (address, before) = (Address::of(connection.peer), connection.seat(key));
+        let was_held_up = std::mem::replace(&mut connection.flags.is_held_up, is_held_up);
+        connection.flags.has_begun = has_begun;
+        let seat = connection.seat(key);
+        if was_held_up {
+            self.strangers.let_go(address, before);
+        }
+        if seat != before {
+            self.strangers.leave(address, before);
+            self.strangers.join(address, seat);
+        }
+        if is_held_up {
+            self.strangers.hold_up(address, seat);
+        }
     }
 
     /// Whether its address has as many connections as one may have.
@@ -183,7 +266,7 @@ impl<S: Socket> Connections<S> {
 
 impl<S: Socket> Connection<S> {
     pub(super) fn seat(&self, key: ConnectionKey) -> Seat {
-        (self.since, key.to_bits())
+        Seat { has_begun: self.flags.has_begun, since: self.since, key: key.to_bits() }
     }
 
     /// Of whom there is nothing to tell when it goes: it has sent nothing, and nobody knows who it was.

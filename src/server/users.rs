@@ -54,14 +54,18 @@ fn without_admin(command: &str) -> Outcome<'static> {
 
 impl<S: Socket> Server<S> {
     /// Takes new rules. Who is connected as a user that is gone ends within the next turns, and so do that user's sessions;
-    /// all others keep what they have, and what they may do from now on is what the new rules say.
+    /// all others keep what they have, and what they may do from now on is what the new rules say. A stranger that would be
+    /// somebody if it came now is that from now on.
     pub fn set_access(&mut self, access: Access) {
         let had_users = self.connections.roles.has_users();
-        self.connections.roles.set(access);
+        self.connections.roles.set(access, |group| self.engine.closings_of(group));
         let all: Vec<(ConnectionKey, Option<RoleKey>)> =
             self.connections.iter().map(|(key, connection)| (key, connection.role)).collect();
         for (key, role) in all {
-            let Some(role) = role else { continue };
+            let Some(role) = role else {
+                self.judge_again(key);
+                continue;
+            };
             let peer = self.connections.known(key).peer;
             if had_users && self.connections.roles.is_over(role, peer) {
                 self.connections.doom(key, Disconnect::UserGone);
@@ -116,6 +120,18 @@ impl<S: Socket> Server<S> {
                 self.connections.push(key, &Reply::error(Reason::AuthFailed, message));
                 self.connections.doom(key, Disconnect::AuthFailed);
             }
+        }
+    }
+
+    /// Looks again at a stranger after the rules have changed. Whoever is still nobody, or finds no place, stays a stranger.
+    fn judge_again(&mut self, key: ConnectionKey) {
+        let connection = self.connections.get(key).expect("it is there");
+        if connection.phase != Phase::Open || connection.flags.is_handshaking {
+            return;
+        }
+        if let Welcome::Known(role) = self.welcome(connection.peer, || connection.socket.credentials()) {
+            self.connections.leave_strangers(key);
+            self.give_role(key, role);
         }
     }
 

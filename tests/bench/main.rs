@@ -1,6 +1,7 @@
 //! The released `officer bench`: each workload for a moment, with figures that must agree with each other and with what
 //! the server saw. Speed is not tested.
 
+mod access;
 mod ends;
 mod faults;
 mod floors;

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::certificates::{Authority, Identity, Valid};
+use crate::support::directory::Directory;
 use crate::support::patience::{PATIENCE, eventually};
 use crate::support::skip::skipped;
 use crate::{bench, expect_latency};
@@ -19,7 +21,7 @@ impl Other {
         // Neither can pick a free port and report it. Another process may take the port first; then the next one is
         // tried.
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+            let port = free_port();
             let mut command = Command::new(program);
             command.args(args(&port)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let Ok(child) = command.spawn() else {
@@ -43,6 +45,17 @@ impl Other {
     fn redis() -> Option<Other> {
         Other::start("redis-server", |port| {
             ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(str::to_owned).to_vec()
+        })
+    }
+
+    /// With a port for TLS.
+    fn redis_with_tls(tls_port: &str, identity: &Identity) -> Option<Other> {
+        let [cert, key] = [&identity.cert, &identity.key].map(|path| path.to_str().unwrap());
+        Other::start("redis-server", |port| {
+            let mut args = vec!["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+            args.extend(["--tls-port", tls_port, "--tls-cert-file", cert, "--tls-key-file", key]);
+            args.extend(["--tls-ca-cert-file", cert, "--tls-auth-clients", "no"]);
+            args.into_iter().map(str::to_owned).collect()
         })
     }
 
@@ -90,6 +103,40 @@ fn redis_has_executed_the_counted_pairs() {
         assert_eq!(redis.ask("DBSIZE\r\n", "\r\n"), ":0\r\n");
     }
     let figures = bench(&["hold", "--protocol", "redis", "-p", &redis.port, "-c", "20", "--seconds", "0.1"]);
+    assert_eq!(figures["server"]["pid"], redis.child.id());
+    assert_eq!(redis.ask("DBSIZE\r\n", "\r\n"), ":0\r\n");
+}
+
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
+}
+
+#[test]
+fn redis_has_executed_the_counted_pairs_over_tls() {
+    let directory = Directory::new();
+    let authority = Authority::new(&directory, "authority");
+    let identity = authority.issue("server", &["ip:127.0.0.1"], Valid::Now);
+    let tls_port = free_port();
+    let Some(redis) = Other::redis_with_tls(&tls_port, &identity) else { return };
+    let ca = authority.pem();
+    let tls = ["--protocol", "redis", "-p", &tls_port, "--tls", "--tls-ca", ca.to_str().unwrap()];
+    for args in [
+        &["pair", "-c", "5", "--pairs", "1000"][..],
+        &["pair", "-c", "5", "--in-flight", "16", "--pairs", "1000"],
+        &["connect", "-c", "5", "--pairs", "1000"],
+        &["connect", "-c", "5", "--pairs", "1000", "--full-handshake"],
+    ] {
+        redis.ask("CONFIG RESETSTAT\r\n", "+OK\r\n");
+        let figures = bench(&[args, &tls].concat());
+        assert_eq!([&figures["pairs"], &figures["server"]["pid"]], [1000, redis.child.id()], "{figures}");
+        let stats = redis.ask("INFO commandstats\r\n", "\r\n\r\n");
+        assert!(stats.contains("cmdstat_set:calls=1000,") && stats.contains("cmdstat_del:calls=1000,"), "{stats}");
+        if args[0] == "connect" {
+            let is_full = args.contains(&"--full-handshake");
+            assert_eq!(figures["handshakes"]["resumed"].as_u64() > Some(900), !is_full, "{figures}");
+        }
+    }
+    let figures = bench(&[&["hold", "-c", "20", "--seconds", "0.1"], &tls[..]].concat());
     assert_eq!(figures["server"]["pid"], redis.child.id());
     assert_eq!(redis.ask("DBSIZE\r\n", "\r\n"), ":0\r\n");
 }

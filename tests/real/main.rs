@@ -14,6 +14,7 @@ mod options;
 mod output;
 mod pauses;
 mod protocols;
+mod reconnect;
 mod sessions;
 mod signals;
 mod start;

@@ -106,7 +106,7 @@ fn the_unit_is_as_hard_as_the_operating_guide_says() {
 #[test]
 fn every_command_has_a_manual_page_with_all_of_its_options() {
     let pages = "/run/start/stop/restart/reload/status/lock/locks/connections/top/watch/stats/kick/revoke/ping/secret/bench/bench pair/bench bundle/\
-                 bench handoff/bench hold/bench storm/bench table/bench floor/bench floor echo/bench floor ring/\
+                 bench connect/bench handoff/bench hold/bench storm/bench table/bench floor/bench floor echo/bench floor ring/\
                  print/print systemd-unit/print man/print completions";
     for page in pages.split('/').map(|page| page.split_whitespace().collect::<Vec<_>>()) {
         let page = page.as_slice();

@@ -178,7 +178,11 @@ impl Socket for MemorySocket {
     }
 
     fn handshake(&mut self) -> io::Result<Handshake> {
-        Ok(self.0.borrow().handshake.expect("it begins with one"))
+        let wire = self.0.borrow();
+        if wire.is_reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        Ok(wire.handshake.expect("it begins with one"))
     }
 
     fn close_write(&mut self) -> io::Result<()> {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use officer::server::{Credentials, Handshake, Limits};
+use officer::time::Moment;
 use officer::wire::peer::Peer;
 use ring::digest::{SHA256, digest};
 
@@ -246,6 +247,79 @@ fn the_time_that_a_handshake_waits_for_us_counts_nowhere() {
     }
 }
 
+/// A connection whose handshake has led to that when the server has looked at it once.
+fn handshaking(world: &mut World, peer: Peer, handshake: Handshake) -> Client {
+    let client = world.accept(peer, Wire { handshake: Some(handshake), ..Wire::default() });
+    world.put_handshake(client, handshake);
+    world.turn();
+    client
+}
+
+#[test]
+fn who_waits_for_us_makes_way_only_when_all_do_and_then_the_newest_does() {
+    let mut world = with_users(Limits { strangers_max: 4, ..Limits::default() }, "");
+    let wait = |world: &mut World, port| handshaking(world, v4(1, port), Handshake::Later);
+    let [first, second] = [1, 2].map(|port| wait(&mut world, port));
+    let begun = handshaking(&mut world, v4(2, 1), Handshake::Waiting);
+    world.oversleep(NANOSECOND);
+    let silent = world.arrive(v4(3, 1));
+    let all = [first, second, begun, silent];
+    // What has sent something goes after what has not, whatever came first.
+    let third = wait(&mut world, 3);
+    expect_closed(&world, &all, &[silent]);
+    let fourth = wait(&mut world, 4);
+    expect_closed(&world, &all, &[begun, silent]);
+    world.oversleep(NANOSECOND);
+    let newcomer = world.accept(v4(9, 1), Wire { handshake: Some(Handshake::Later), ..Wire::default() });
+    expect_closed(&world, &[first, second, third, fourth], &[fourth]);
+    // One of them is answered, and owes us the rest.
+    world.put_handshake(first, Handshake::Waiting);
+    world.put_handshake(newcomer, Handshake::Later);
+    world.turn();
+    let last = world.arrive(v4(9, 2));
+    expect_closed(&world, &[first, second, third, newcomer], &[first]);
+    // Whoever ends waits for nothing.
+    world.server.fail(world.key(second), std::io::ErrorKind::Other.into());
+    world.server.check_all();
+    world.turn();
+    assert_eq!(world.server.strangers(), 3);
+    for client in [third, newcomer, last] {
+        world.put_handshake(client, Handshake::Done);
+    }
+}
+
+#[test]
+fn handshakes_are_not_welcome_while_many_wait_for_us() {
+    for strangers_max in [100, 5] {
+        let mut world = with_users(Limits { strangers_max, ..Limits::default() }, "");
+        let many = strangers_max.min(64);
+        let waiting: Vec<Client> = (1..=many)
+            .map(|port| handshaking(&mut world, v4(1, u16::try_from(port).unwrap()), Handshake::Later))
+            .collect();
+        assert_eq!(world.server.welcomes_handshakes_at(), None);
+        assert!(world.server.next_turn().is_some_and(|at| at <= world.moment()), "there is work meanwhile");
+        world.put_handshake(waiting[0], Handshake::Done);
+        world.turn();
+        assert!(world.server.welcomes_handshakes_at().is_some());
+        waiting.iter().for_each(|client| world.put_handshake(*client, Handshake::Done));
+    }
+}
+
+#[test]
+fn while_all_places_are_taken_a_handshake_is_welcome_when_whoever_makes_way_has_had_its_time() {
+    let mut world = with_users(Limits { strangers_max: 2, ..Limits::default() }, "");
+    world.pass(SECOND);
+    let arrived = world.moment();
+    handshaking(&mut world, v4(1, 1), Handshake::Waiting);
+    assert_eq!(world.server.welcomes_handshakes_at(), Some(Moment::START), "there is a place");
+    let silent = world.connect_as(v4(1, 2));
+    let after = |time: Duration| Some(arrived.after(time.into()));
+    assert_eq!(world.server.welcomes_handshakes_at(), after(SECOND / 4));
+    log_in(&mut world, silent, "game");
+    handshaking(&mut world, v4(1, 3), Handshake::Waiting);
+    assert_eq!(world.server.welcomes_handshakes_at(), after(SECOND));
+}
+
 #[test]
 fn handshakes_are_strangers_without_users_too() {
     let mut world = World::with_limits(Limits { strangers_max: 2, connections_max: 1, ..Limits::default() });
@@ -331,4 +405,24 @@ fn when_all_owe_too_much_the_user_with_most_loses_its_largest_connection() {
     expect_closed(&world, &[large, small, larger], &[]);
     world.send(small, &[b' '; 2]);
     expect_closed(&world, &[large, small, larger], &[small]);
+}
+
+#[test]
+fn when_all_leave_too_much_unread_the_user_with_most_loses_its_largest_connection() {
+    let limits = Limits { outboxes_bytes_max: 10_000, ..Limits::default() };
+    let mut world = with_users(limits, "");
+    let [large] = user(&mut world, "ops");
+    let [small, larger] = user(&mut world, "game");
+    let all = [large, small, larger];
+    all.iter().for_each(|client| world.take_only(*client, 0));
+    let leave =
+        |world: &mut World, client, count: usize| world.send(client, format!("{RESET}\n").repeat(count).as_bytes());
+    // Of this many bytes each.
+    assert_eq!(RESET_SUCCEEDED.len() + 1, 29);
+    leave(&mut world, large, 135);
+    leave(&mut world, small, 90);
+    leave(&mut world, larger, 110);
+    expect_closed(&world, &all, &[]);
+    leave(&mut world, small, 18);
+    expect_closed(&world, &all, &[larger]);
 }

@@ -380,8 +380,9 @@ impl Drop for World {
         (0..self.clients.len()).for_each(|number| self.put_reset(Client(number)));
         self.settle();
         if !self.server.is_empty() {
-            // No session goes on for longer than that without a connection.
+            // No session goes on for longer than that without a connection, and then no lock stays closed for longer.
             self.pass(Duration::from_secs(301));
+            self.pass(Duration::from_secs(86_400));
         }
         assert!(self.server.is_empty(), "everybody is gone, and something is left: {:?}", self.server);
         let is_closed = |client: &Remote| client.wire.borrow().server_has_dropped;

@@ -132,12 +132,17 @@ impl Drop for Server {
     }
 }
 
-fn start_ours(args: &[OsString]) -> Result<Server, Failure> {
+/// This program again. Variables in the environment that are for another server, or for its clients, don't apply to it.
+pub(super) fn officer() -> Result<Command, Failure> {
     let mut command = tied::officer()?;
-    // Variables in the environment that configure another server don't apply to this one.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OFFICER_")) {
         command.env_remove(name);
     }
+    Ok(command)
+}
+
+fn start_ours(args: &[OsString]) -> Result<Server, Failure> {
+    let mut command = officer()?;
     command.args(args).args(["-h", "127.0.0.1", "-p", "0"]).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(Failure::System)?;
     let mut line = String::new();

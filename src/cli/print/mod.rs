@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(
             cases[1..],
             [
-                "bench: pair bundle handoff hold storm table floor",
+                "bench: pair bundle connect handoff hold storm table floor",
                 "bench floor: echo ring",
                 "print: systemd-unit man completions"
             ]

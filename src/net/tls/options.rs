@@ -1,8 +1,7 @@
 //! Certificates and keys in files, and what is made of them.
 
 use std::fmt;
-use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, SignatureScheme};
 use super::budget::HandshakeBudget;
 use super::certificate::{self, Validity};
 use super::socket::TlsSocket;
+use crate::net::regular;
 use crate::server::Socket;
 
 /// A key that takes longer than this to sign is worth a warning: everybody waits meanwhile.
@@ -229,7 +229,12 @@ impl TlsServer {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|error| TlsError::Read { path: path.to_owned(), error })
+    let read = || {
+        let (mut file, _) = regular::open(path)?.ok_or_else(|| io::Error::other("it is not a regular file"))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map(|_| bytes)
+    };
+    read().map_err(|error| TlsError::Read { path: path.to_owned(), error })
 }
 
 /// At least one.

@@ -4,10 +4,14 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
+#[cfg(feature = "cli")]
+use std::time::Duration;
 
+#[cfg(feature = "cli")]
+use rustls::ClientConnection;
 use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{Connection, HandshakeKind, ServerConnection};
+use rustls::{Connection, HandshakeKind};
 
 use super::budget::HandshakeBudget;
 use super::certificate;
@@ -23,7 +27,7 @@ const RAW_READS_MAX: usize = 16;
 /// The first byte of every TLS connection: the type of a record with a handshake message.
 const HANDSHAKE_RECORD: u8 = 0x16;
 
-/// TLS over another socket, on the server's side.
+/// TLS over another socket, on the server's side; and on that of a client that makes many connections in one thread.
 ///
 /// What is written counts as written only when the system has taken its encrypted form, byte by byte. So unsent output
 /// stays with whoever writes, where it is limited, and what is never taken is never progress.
@@ -85,7 +89,7 @@ enum Received {
 impl<S: Socket> TlsSocket<S> {
     pub(super) fn new(
         raw: S,
-        session: ServerConnection,
+        session: impl Into<Connection>,
         verifier: Option<Arc<dyn ClientCertVerifier>>,
         budget: Arc<HandshakeBudget>,
     ) -> Self {
@@ -101,6 +105,21 @@ impl<S: Socket> TlsSocket<S> {
             is_drained: false,
             failure: None,
         }
+    }
+
+    /// On the side of a client, whose handshakes may take all the time that they need.
+    #[cfg(feature = "cli")]
+    pub(in crate::net) fn client(raw: S, session: ClientConnection) -> Self {
+        let mut socket = TlsSocket::new(raw, session, None, Arc::new(HandshakeBudget::new(Duration::MAX)));
+        // Only clients begin with a handshake. A server may begin with an alert.
+        socket.has_received = true;
+        socket
+    }
+
+    /// Whether the handshake has resumed the session of an earlier connection.
+    #[cfg(feature = "cli")]
+    pub(in crate::net) fn is_resumed(&self) -> bool {
+        self.session.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// The socket below.

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::prefixes::Prefixes;
 use super::rights::{Quotas, Rights};
@@ -36,6 +37,11 @@ impl BadUsers {
     fn of(whose: &str, text: impl fmt::Display) -> Self {
         BadUsers(format!("[{whose}]: {text}"))
     }
+
+    /// The same, at a place of the file.
+    fn at(self, text: &str, offset: usize) -> Self {
+        BadUsers(format!("line {}: {}", line(text, offset), self.0))
+    }
 }
 
 impl fmt::Display for BadUsers {
@@ -57,6 +63,8 @@ pub(super) struct File {
 #[derive(Debug)]
 pub(super) struct User {
     pub(super) name: Box<str>,
+    /// Where its name stands in the file.
+    offset: usize,
     pub(super) rights: Rights,
     pub(super) digests: Vec<Digest>,
     /// Subject alternative names: `dns:…` and `uri:…`.
@@ -88,8 +96,8 @@ pub(super) enum Origin {
 #[serde(deny_unknown_fields)]
 struct Tables {
     #[serde(default)]
-    users: HashMap<String, Table>,
-    anonymous: Option<Table>,
+    users: HashMap<Spanned<String>, Table>,
+    anonymous: Option<Spanned<Table>>,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +120,7 @@ struct Table {
     requests_per_second: Option<u32>,
     priority_max: Option<u8>,
     min_hold_max: Option<f64>,
+    closing_locks_max: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -140,26 +149,40 @@ impl File {
         if tables.users.len() > USERS_MAX {
             return Err(BadUsers::new(format!("more than {USERS_MAX} users")));
         }
-        let anonymous = tables.anonymous.map(anonymous).transpose()?;
-        let mut users: Vec<User> =
-            tables.users.into_iter().map(|(name, table)| user(name, table)).collect::<Result<_, _>>()?;
-        // The order of a hash map is another one each time, and which of two equal digests is complained about is not.
-        users.sort_by(|one, other| one.name.cmp(&other.name));
-        check_unique(&users, "secret_sha256", |user| &user.digests)?;
-        check_unique(&users, "certificate", |user| &user.certificates)?;
-        check_unique(&users, "uid", |user| &user.uids)?;
-        check_unique(&users, "gid", |user| &user.gids)?;
+        let anonymous = tables.anonymous.map(|table| {
+            let offset = table.span().start;
+            anonymous(table.into_inner()).map_err(|error| error.at(text, offset))
+        });
+        let anonymous = anonymous.transpose()?;
+        let mut tables: Vec<(Spanned<String>, Table)> = tables.users.into_iter().collect();
+        // The order of a hash map is another one each time, and which error comes first is not.
+        tables.sort_by_key(|(name, _)| name.span().start);
+        let users = tables.into_iter().map(|(name, table)| {
+            let offset = name.span().start;
+            user(name.into_inner(), offset, table).map_err(|error| error.at(text, offset))
+        });
+        let users: Vec<User> = users.collect::<Result<_, _>>()?;
+        check_unique(text, &users, "secret_sha256", |user| &user.digests)?;
+        check_unique(text, &users, "certificate", |user| &user.certificates)?;
+        check_unique(text, &users, "uid", |user| &user.uids)?;
+        check_unique(text, &users, "gid", |user| &user.gids)?;
         Ok(File { users, anonymous })
     }
 }
 
-/// The line, and what the parser has against it, but nothing that the file says: it may be a secret.
-fn bad_syntax(text: &str, error: &toml::de::Error) -> BadUsers {
-    let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-    BadUsers(format!("line {line}: {}", error.message().lines().next().unwrap_or("not TOML")))
+/// The number of a line, from 1.
+fn line(text: &str, offset: usize) -> usize {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
 }
 
-fn user(name: String, mut table: Table) -> Result<User, BadUsers> {
+/// The line, and what the parser has against it, but nothing that the file says: it may be a secret.
+fn bad_syntax(text: &str, error: &toml::de::Error) -> BadUsers {
+    let message = error.message().lines().next().unwrap_or("not TOML");
+    BadUsers::new(message).at(text, error.span().map_or(0, |span| span.start))
+}
+
+fn user(name: String, offset: usize, mut table: Table) -> Result<User, BadUsers> {
     let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     if name.is_empty() || name.len() > USER_BYTES_MAX || !name.bytes().all(is_name_byte) {
         let text = "the name of a user has 1 to 64 letters, digits, _, . and -";
@@ -186,7 +209,7 @@ fn user(name: String, mut table: Table) -> Result<User, BadUsers> {
         return Err(BadUsers::of(&whose, text));
     }
     let rights = rights(&whose, table)?;
-    Ok(User { name: name.into(), rights, digests, certificates, uids, gids })
+    Ok(User { name: name.into(), offset, rights, digests, certificates, uids, gids })
 }
 
 fn anonymous(mut table: Table) -> Result<Anonymous, BadUsers> {
@@ -220,6 +243,7 @@ fn rights(whose: &str, table: Table) -> Result<Rights, BadUsers> {
         ("sessions_max", table.sessions_max == Some(0)),
         ("locks_max", table.locks_max == Some(0)),
         ("requests_per_second", table.requests_per_second == Some(0)),
+        ("closing_locks_max", table.closing_locks_max == Some(0)),
     ];
     if let Some((key, _)) = counts.into_iter().find(|(_, is_zero)| *is_zero) {
         return Err(BadUsers::of(whose, format!("{key} is at least 1; leave the user out to keep it out")));
@@ -238,6 +262,7 @@ fn rights(whose: &str, table: Table) -> Result<Rights, BadUsers> {
         sessions_max: table.sessions_max,
         locks_max: table.locks_max,
         requests_per_second: table.requests_per_second,
+        closing_locks_max: table.closing_locks_max,
     };
     let min_hold_max = Span::from(min_hold_max);
     Ok(Rights { is_admin: table.admin, may_see_metrics: table.metrics, locks, see, priority_max, min_hold_max, quotas })
@@ -256,15 +281,20 @@ fn read_digest(text: &str) -> Option<Digest> {
 }
 
 /// What proves that somebody is one user proves it of no other.
-fn check_unique<T: Eq + Hash>(users: &[User], key: &str, values: impl Fn(&User) -> &Vec<T>) -> Result<(), BadUsers> {
+fn check_unique<T: Eq + Hash>(
+    text: &str,
+    users: &[User],
+    key: &str,
+    values: impl Fn(&User) -> &Vec<T>,
+) -> Result<(), BadUsers> {
     let mut owners: HashMap<&T, &User> = HashMap::new();
     for user in users {
         for value in values(user) {
             if let Some(other) = owners.insert(value, user)
                 && other.name != user.name
             {
-                let text = format!("has a {key} that [users.{}] has as well", other.name);
-                return Err(BadUsers::of(&format!("users.{}", user.name), text));
+                let fault = format!("has a {key} that [users.{}] has as well", other.name);
+                return Err(BadUsers::of(&format!("users.{}", user.name), fault).at(text, user.offset));
             }
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Quotas {
     /// Holds and waits of all its connections together.
     pub(super) locks_max: Option<usize>,
     pub(super) requests_per_second: Option<u32>,
+    /// Requests of all its connections together that may leave their lock closed.
+    pub(super) closing_locks_max: Option<usize>,
 }
 
 impl Rights {

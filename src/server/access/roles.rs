@@ -133,8 +133,8 @@ impl Default for Roles {
 
 impl Roles {
     /// Takes the rules of a users file in place of those that were there. Whoever has a role keeps it, with its new rights,
-    /// unless [`Roles::is_gone`].
-    pub(in crate::server) fn set(&mut self, access: Access) {
+    /// unless [`Roles::is_gone`]. `closings_of`: how many requests of a group may close their locks, or have.
+    pub(in crate::server) fn set(&mut self, access: Access, closings_of: impl Fn(u32) -> usize) {
         self.has_users = access.has_users();
         let anonymous = self.anonymous.take();
         self.by_digest.clear();
@@ -145,21 +145,27 @@ impl Roles {
             role.is_gone = true;
         }
         let Some(file) = access.file else { return };
-        if let Some(rules) = file.anonymous {
-            let key = match anonymous {
-                Some((key, _)) => self.renew(key.index(), rules.rights),
-                None => self.place(None, rules.rights),
-            };
-            self.anonymous = Some((key, rules.from));
-        }
         let mut places: HashMap<Box<str>, usize> = HashMap::new();
         for (index, role) in self.roles.iter().enumerate() {
             places.extend(role.user.clone().map(|user| (user, index)));
         }
+        // Who stays keeps its place, also if nobody is connected: those who are new must not take it.
+        let users = file.users.iter().filter_map(|user| places.get(&user.name));
+        let nameless = anonymous.iter().filter(|_| file.anonymous.is_some()).map(|(key, _)| key.index());
+        for index in users.copied().chain(nameless) {
+            self.roles[index].is_gone = false;
+        }
+        if let Some(rules) = file.anonymous {
+            let key = match anonymous {
+                Some((key, _)) => self.renew(key.index(), rules.rights),
+                None => self.place(None, rules.rights, &closings_of),
+            };
+            self.anonymous = Some((key, rules.from));
+        }
         for user in file.users {
             let key = match places.get(&user.name) {
                 Some(&index) => self.renew(index, user.rights),
-                None => self.place(Some(user.name), user.rights),
+                None => self.place(Some(user.name), user.rights, &closings_of),
             };
             self.by_digest.extend(user.digests.into_iter().map(|digest| (digest, key)));
             self.by_certificate.extend(user.certificates.into_iter().map(|name| (name, key)));
@@ -174,12 +180,13 @@ impl Roles {
         RoleKey(u32::try_from(index).expect("at most 10,000 users"))
     }
 
-    fn place(&mut self, user: Option<Box<str>>, rights: Rights) -> RoleKey {
+    fn place(&mut self, user: Option<Box<str>>, rights: Rights, closings_of: &impl Fn(u32) -> usize) -> RoleKey {
         let role = Role::new(user, rights);
-        let unused = self.roles.iter().position(Role::is_unused);
-        let index = unused.unwrap_or(self.roles.len());
-        match unused {
-            Some(index) => self.roles[index] = role,
+        // Locks stay closed after their user is gone, and don't count against another one.
+        let unused = (0..).zip(&self.roles).find(|(key, role)| role.is_unused() && closings_of(*key) == 0);
+        let index = unused.map_or(self.roles.len(), |(key, _)| key as usize);
+        match self.roles.get_mut(index) {
+            Some(place) => *place = role,
             None => self.roles.push(role),
         }
         RoleKey(u32::try_from(index).expect("at most 10,000 users, and those that are on their way out"))
@@ -291,6 +298,13 @@ impl Roles {
     /// The most connections that it may have, of `all` that the server may have.
     pub(in crate::server) fn connections_max(&self, key: RoleKey, all: usize) -> usize {
         self.role(key).rights.quotas.connections_max.unwrap_or_else(|| self.share_of(all))
+    }
+
+    /// Its group in the engine, and how many of its requests may close their lock, of `all` that the server may have of them.
+    /// None: only the server's limit counts.
+    pub(in crate::server) fn closing_share(&self, key: RoleKey, all: usize) -> Option<(u32, usize)> {
+        let share = || self.role(key).rights.quotas.closing_locks_max.unwrap_or_else(|| self.share_of(all));
+        self.has_users.then(|| (key.0, share()))
     }
 
     /// The most sessions that it may have, of `all` that the server may have.

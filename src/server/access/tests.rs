@@ -14,7 +14,7 @@ fn refused(text: &str) -> String {
 
 fn roles(text: &str) -> Roles {
     let mut roles = Roles::default();
-    roles.set(Access::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")));
+    roles.set(Access::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")), |_| 0);
     roles
 }
 
@@ -50,6 +50,7 @@ fn a_whole_file_is_read() {
         requests_per_second = 50000
         priority_max = 3
         min_hold_max = 0.5
+        closing_locks_max = 90000
         [users.ops]
         gid = 27
         admin = true
@@ -75,6 +76,8 @@ fn a_whole_file_is_read() {
         [(5000, 6000), (50, 1), (50, 1)]
     );
     assert_eq!([game, ops, prometheus].map(|role| roles.group(role).map(|(_, max)| max)), [Some(200_000), None, None]);
+    let share = |role| roles.closing_share(role, 100_000).map(|(_, max)| max);
+    assert_eq!([game, ops, prometheus].map(share), [Some(90_000), Some(50_000), Some(50_000)]);
     assert_eq!([game, ops, prometheus].map(|role| roles.is_restricted(role)), [true, false, true]);
 }
 
@@ -85,26 +88,32 @@ fn what_is_wrong_with_a_file_is_said_on_one_line() {
         ("[users.game]\nsecret = 'x'", "line 2: unknown field `secret`"),
         ("[users.game]\nuid = 1\n[users.game]\nuid = 2", "line 3: duplicate key"),
         ("[user.game]\nuid = 1", "line 1: unknown field `user`"),
-        ("[users.game]\nlocks = ['a']", "[users.game]: needs secret_sha256, certificate, uid or gid"),
-        ("[users.game]\nsecret_sha256 = 'abc'", "[users.game]: secret_sha256 has 64 hexadecimal digits"),
+        ("[users.game]\nlocks = ['a']", "line 1: [users.game]: needs secret_sha256, certificate, uid or gid"),
+        ("# a\n\n[users.game]\nsecret_sha256 = 'abc'", "line 3: [users.game]: secret_sha256 has 64 hexadecimal digits"),
         ("[users.game]\nuid = '1'", "line 2: expected one value or an array of them"),
-        ("[users.game]\nuid = 65534", "65534 is nobody's id"),
+        ("users.game = { uid = 65534 }", "line 1: [users.game]: 65534 is nobody's id"),
         ("[users.game]\ngid = [1, 4294967295]", "4294967295 is nobody's id"),
         ("[users.game]\nuid = 4294967296", "line 2: expected one value"),
         ("[users.game]\ncertificate = 'CN=x'", "certificate begins with dns: or uri:"),
         ("[users.'a b']\nuid = 1", "the name of a user has 1 to 64 letters"),
-        ("[users.'']\nuid = 1", "the name of a user has 1 to 64 letters"),
-        ("[users.a]\nuid = 1\n[users.b]\nuid = 1", "[users.b]: has a uid that [users.a] has as well"),
+        ("[users.a]\nuid = 1\n[users.'']\nuid = 1", "line 3: users: the name of a user has 1 to 64 letters"),
+        ("[users.a]\nuid = 1\n[users.b]\nuid = 1", "line 3: [users.b]: has a uid that [users.a] has as well"),
+        ("[users.b]\nuid = 1\n[users.a]\nuid = 1", "line 3: [users.a]: has a uid that [users.b] has as well"),
+        ("[users.z]\n\n[users.y]\n[users.x]", "line 1: [users.z]: needs"),
         ("[users.a]\ngid = 1\n[users.b]\ngid = [2, 1]", "[users.b]: has a gid that"),
         ("[users.a]\ncertificate = 'dns:x'\n[users.b]\ncertificate = 'dns:x'", "[users.b]: has a certificate that"),
         ("[users.a]\nuid = 1\nconnections_max = 0", "connections_max is at least 1"),
         ("[users.a]\nuid = 1\nrequests_per_second = 0", "requests_per_second is at least 1"),
+        ("[users.a]\nuid = 1\nclosing_locks_max = 0", "closing_locks_max is at least 1"),
         ("[users.a]\nuid = 1\npriority_max = 8", "priority_max is at most 7"),
         ("[users.a]\nuid = 1\nmin_hold_max = 86401.0", "min_hold_max is from 0 to 86400 seconds"),
         ("[users.a]\nuid = 1\nmin_hold_max = -1", "min_hold_max is from 0 to 86400 seconds"),
         ("[users.a]\nuid = 1\nmin_hold_max = nan", "min_hold_max is from 0 to 86400 seconds"),
         ("[users.a]\nuid = 1\nfrom = ['unix']", "[users.a]: from is for [anonymous]"),
-        ("[anonymous]\nuid = 1", "[anonymous]: secret_sha256, certificate, uid and gid are for users"),
+        (
+            "[users.a]\nuid = 1\n[anonymous]\nuid = 1",
+            "line 3: [anonymous]: secret_sha256, certificate, uid and gid are for users",
+        ),
         ("[anonymous]\nfrom = ['here']", "line 2: unknown variant `here`"),
         ("[users.a\nuid = 1", "line 1:"),
     ] {
@@ -112,7 +121,7 @@ fn what_is_wrong_with_a_file_is_said_on_one_line() {
         assert!(error.contains(said) && !error.contains('\n'), "{text}: {error}");
     }
     let text = format!("[users.a]\nsecret_sha256 = '{OF_ABC}'\n[users.b]\nsecret_sha256 = '{OF_ABC}'");
-    assert_eq!(refused(&text), "[users.b]: has a secret_sha256 that [users.a] has as well");
+    assert_eq!(refused(&text), "line 3: [users.b]: has a secret_sha256 that [users.a] has as well");
     assert!(refused(&format!("#{}", "x".repeat(1 << 20))).contains("larger than 1048576 bytes"));
     let many: String = (0..10_001).map(|number| format!("[users.u{number}]\nuid = {}\n", 100_000 + number)).collect();
     assert!(refused(&many).contains("more than 10000 users"));
@@ -196,9 +205,29 @@ fn a_secret_is_that_of_one_user_and_no_other() {
 }
 
 #[test]
+fn who_is_new_takes_no_role_of_somebody_who_stays() {
+    let nameless = "[anonymous]\nfrom = ['unix']\nlocks = ['n']\n";
+    let mut roles = roles("[users.b]\nuid = 2\nadmin = true\n[users.c]\nuid = 3\n");
+    let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"), |_| 0);
+    let [b, c] = ["b", "c"].map(|user| roles.of_user(user).expect("it is there"));
+    // Nobody is connected.
+    set(&mut roles, &format!("{nameless}[users.a]\nuid = 1\n[users.b]\nuid = 2\nadmin = true\n[users.c]\nuid = 3\n"));
+    let a = roles.of_user("a").expect("it is new");
+    assert_eq!((roles.of_user("b"), roles.of_user("c")), (Some(b), Some(c)));
+    for (uid, role) in [(1, a), (2, b), (3, c)] {
+        assert_eq!(roles.identify(Peer::Unix(1), &with_uid(uid)), Identity::Known(role));
+        assert_eq!(roles.is_admin(role), uid == 2);
+    }
+    let anonymous = roles.anonymous(Peer::Unix(1)).expect("it is new");
+    set(&mut roles, &format!("{nameless}[users.d]\nuid = 4\n"));
+    assert_eq!(roles.anonymous(Peer::Unix(1)), Some(anonymous));
+    assert_ne!(roles.of_user("d"), Some(anonymous));
+}
+
+#[test]
 fn a_role_outlives_a_reload_and_a_user_that_is_gone_does_not_come_back_with_another_name() {
     let mut roles = roles("[users.a]\nuid = 1\n[users.b]\nuid = 2\n[anonymous]\nlocks = ['']");
-    let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"));
+    let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"), |_| 0);
     let [a, b] = ["a", "b"].map(|user| roles.of_user(user).expect("it is there"));
     roles.on_connection(a);
     roles.on_session(b);
@@ -215,6 +244,11 @@ fn a_role_outlives_a_reload_and_a_user_that_is_gone_does_not_come_back_with_anot
     set(&mut roles, "[users.b]\nuid = 2\n[users.d]\nuid = 4\n[anonymous]\nfrom = ['unix']\nlocks = ['x']");
     assert_eq!(roles.of_user("d"), Some(a), "nobody had it any more");
     assert!(roles.is_over(anonymous, loopback()) && !roles.is_over(anonymous, Peer::Unix(1)));
+    // As little as that of a user whose locks are still closed.
+    let closed = Access::parse("[users.e]\nuid = 5\n[users.f]\nuid = 6").expect("it is well-formed");
+    let (group_of_c, _) = roles.closing_share(c, 100).expect("there are users");
+    roles.set(closed, |group| usize::from(group == group_of_c));
+    assert!(roles.of_user("e") != Some(c) && roles.of_user("f") != Some(c) && roles.is_gone(c));
     set(&mut roles, "");
     assert!(roles.is_gone(anonymous) && roles.is_gone(b) && roles.has_users());
 }

@@ -7,6 +7,9 @@ use fastrand::Rng;
 
 pub(crate) const USERS: usize = 5;
 pub(crate) const SEATS: usize = 6;
+/// Of the whole server.
+pub(crate) const CLOSING_LOCKS_MAX: usize = 6;
+pub(crate) const STRANGERS_MAX: usize = 3;
 /// Those with the first numbers are known by these users of the system as well.
 const UIDS: [u32; 2] = [1_000, 1_001];
 /// That of nobody.
@@ -28,6 +31,7 @@ pub(crate) struct Rights {
     pub(crate) sessions_max: Option<usize>,
     pub(crate) locks_max: Option<usize>,
     pub(crate) requests_per_second: Option<u64>,
+    pub(crate) closing_locks_max: Option<usize>,
 }
 
 /// A users file.
@@ -47,8 +51,13 @@ pub(crate) enum Place {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
-    /// From where, and on a UNIX socket by whom: a user's number, if it is known by that.
-    Connect(Place, Option<usize>),
+    /// From where, and on a UNIX socket by whom: a user's number, if it is known by that. Elsewhere it may begin with a
+    /// handshake.
+    Connect(Place, Option<usize>, bool),
+    /// The handshake of a connection gets on, or is done.
+    Shake {
+        is_done: bool,
+    },
     Vanish,
     /// Says that it is a user, with the secret of one; with a lock in the same write.
     LogIn {
@@ -62,13 +71,14 @@ pub(crate) enum Act {
     },
     /// With the secret of one of all sessions so far.
     Resume(usize),
-    /// `priority` and `min_hold` count only where they are over a bound.
+    /// The priority of one that waits counts only where it is over a bound.
     Lock {
         name: &'static str,
         waits: bool,
         priority: u8,
-        min_hold: u64,
-        is_lost_delay: bool,
+        /// For how long it may leave its lock closed; as a `lost_delay`, or else as a `min_hold`. No such time is over when
+        /// something else is.
+        closing: Option<(Duration, bool)>,
     },
     LockAll {
         names: [&'static str; 2],
@@ -124,6 +134,7 @@ impl Rights {
             sessions_max: sometimes(random, |random| random.usize(1..3)),
             locks_max: sometimes(random, |random| random.usize(1..6)),
             requests_per_second: sometimes(random, |random| random.u64(1..8)),
+            closing_locks_max: sometimes(random, |random| random.usize(1..5)),
         }
     }
 
@@ -140,11 +151,17 @@ impl Rights {
         put("sessions_max", self.sessions_max.map(|value| value.to_string()));
         put("locks_max", self.locks_max.map(|value| value.to_string()));
         put("requests_per_second", self.requests_per_second.map(|value| value.to_string()));
+        put("closing_locks_max", self.closing_locks_max.map(|value| value.to_string()));
     }
 }
 
 impl File {
     pub(crate) fn draw(random: &mut Rng) -> Self {
+        let users = (0..USERS).map(|_| Some(Rights::draw(random))).collect();
+        File { users, anonymous: File::draw_anonymous(random) }
+    }
+
+    fn draw_anonymous(random: &mut Rng) -> Option<(Rights, &'static [Place])> {
         let from: [&[Place]; 4] = [
             &[Place::Unix, Place::Loopback],
             &[Place::Unix],
@@ -158,17 +175,15 @@ impl File {
             requests_per_second: None,
             ..Rights::draw(random)
         };
-        let from = from[random.usize(..from.len())];
-        File {
-            users: (0..USERS).map(|_| Some(Rights::draw(random))).collect(),
-            anonymous: random.bool().then_some((anonymous, from)),
-        }
+        random.bool().then_some((anonymous, from[random.usize(..from.len())]))
     }
 
     /// Another file: rights have changed, and some users are gone, or back.
     pub(crate) fn redraw(&self, random: &mut Rng) -> Self {
         let user = |random: &mut Rng| Some(Rights::draw(random)).filter(|_| random.u8(..5) > 0);
-        File { users: (0..USERS).map(|_| user(random)).collect(), anonymous: self.anonymous.clone() }
+        let users = (0..USERS).map(|_| user(random)).collect();
+        let anonymous = if random.bool() { self.anonymous.clone() } else { File::draw_anonymous(random) };
+        File { users, anonymous }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -203,10 +218,11 @@ impl Act {
         let name = NAMES[random.usize(..NAMES.len())];
         let prefix = PREFIXES[random.usize(..PREFIXES.len())];
         let user = random.usize(..USERS);
-        match random.u8(..64) {
+        match random.u8(..67) {
             0..=5 => {
                 let place = [Place::Unix, Place::Loopback, Place::Far][random.usize(..3)];
-                Act::Connect(place, (place == Place::Unix && random.bool()).then(|| random.usize(..UIDS.len())))
+                let user = (place == Place::Unix && random.bool()).then(|| random.usize(..UIDS.len()));
+                Act::Connect(place, user, place != Place::Unix && random.u8(..3) == 0)
             }
             6..=7 => Act::Vanish,
             8..=13 => Act::LogIn {
@@ -221,8 +237,10 @@ impl Act {
                 name,
                 waits: random.u8(..3) == 0,
                 priority: if random.u8(..4) == 0 { random.u8(..8) } else { 0 },
-                min_hold: if random.u8(..6) == 0 { random.u64(1..25) } else { 0 },
-                is_lost_delay: random.bool(),
+                closing: (random.u8(..4) == 0).then(|| {
+                    let seconds = if random.bool() { random.u64(..2) } else { random.u64(..25) };
+                    (Duration::from_millis(1_000 * seconds + 50), random.bool())
+                }),
             },
             37..=40 => Act::LockAll { names: [name, NAMES[random.usize(..NAMES.len())]], is_any: random.bool() },
             41..=45 => Act::Unlock(name),
@@ -240,7 +258,8 @@ impl Act {
             60 => Act::Kick(random.usize(..SEATS)),
             61 => Act::KickUser(user),
             62 => Act::Pass(Duration::from_millis(random.u64(1..5) * 100)),
-            _ => [Act::Reload, Act::Pass(Duration::from_millis(100))][random.usize(..2)],
+            63 => [Act::Reload, Act::Pass(Duration::from_millis(100))][random.usize(..2)],
+            _ => Act::Shake { is_done: random.bool() },
         }
     }
 }

@@ -6,18 +6,22 @@ mod leak;
 mod model;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use fastrand::Rng;
-use officer::server::{Credentials, Limits};
+use officer::server::{Credentials, Handshake, Limits};
 use officer::wire::peer::Peer;
 use serde_json::{Value, json};
 
-use self::draw::{Act, File, Place, SEATS, secret, uid};
+use self::draw::{Act, CLOSING_LOCKS_MAX, File, Place, SEATS, STRANGERS_MAX, secret, uid};
 use self::model::{Model, Who};
+use crate::memory::Wire;
 use crate::run::Failure;
 use crate::small_world::{Client, Received, World};
 
 const STEPS: usize = 400;
+/// As long as anything that is told apart by time.
+const MOMENT: Duration = Duration::from_nanos(1);
 /// One seed in this many has a world with users besides.
 pub(crate) const SHARE: u64 = 8;
 
@@ -59,7 +63,13 @@ pub(crate) fn run_seed(seed: u64) -> Result<(), Failure> {
 
 impl Run {
     fn new(file: File) -> Self {
-        let mut world = World::with_limits(Limits { max_idle: None, ..Limits::default() });
+        let limits = Limits {
+            max_idle: None,
+            closing_locks_max: CLOSING_LOCKS_MAX,
+            strangers_max: STRANGERS_MAX,
+            ..Limits::default()
+        };
+        let mut world = World::with_limits(limits);
         world.set_users(&file.text());
         let said = vec![file.text()];
         let (clients, secrets) = ([None; SEATS], Vec::new());
@@ -75,31 +85,37 @@ impl Run {
                 self.world.pass(time)
             }
             Act::Reload => {
-                // Whether a stranger becomes somebody by a new file is left open.
-                for seat in 0..SEATS {
-                    if self.model.who(seat) == Some(Who::Stranger) {
-                        self.model.lose(seat);
-                        self.world.vanish(self.clients[seat].expect("it is connected"));
-                    }
-                }
                 let file = self.model.file.redraw(random);
+                for seat in self.model.contested(&file) {
+                    self.model.lose(seat);
+                    self.world.vanish(self.clients[seat].expect("it is connected"));
+                }
                 self.said.push(file.text());
                 ends_many = true;
                 let received = self.world.set_users(&file.text());
                 self.model.reload(file);
                 received
             }
-            Act::Connect(place, user) => {
+            Act::Connect(place, user, has_handshake) => {
                 if self.model.is_here(seat) {
                     return Ok(());
                 }
-                self.connect(seat, place, user)
+                self.connect(seat, place, user, has_handshake)
             }
-            _ if !self.model.is_here(seat) => return Ok(()),
-            Act::Vanish => {
+            Act::Vanish if self.model.is_here(seat) => {
                 self.model.lose(seat);
                 self.world.vanish(self.clients[seat].expect("it is connected"))
             }
+            Act::Shake { is_done } => {
+                if !self.model.shake(seat, is_done) {
+                    return Ok(());
+                }
+                let handshake = if is_done { Handshake::Done } else { Handshake::Waiting };
+                self.said.push(format!("{seat} shakes hands: {handshake:?}"));
+                self.world.put_handshake(self.clients[seat].expect("it is connected"), handshake);
+                self.world.step()
+            }
+            _ if !self.model.can_speak(seat) => return Ok(()),
             _ => {
                 ends_many = matches!(act, Act::KickUser(_));
                 let id = self.said.len();
@@ -114,18 +130,23 @@ impl Run {
         self.compare(&received, &act, seat, ends_many)
     }
 
-    fn connect(&mut self, seat: usize, place: Place, user: Option<usize>) -> Vec<Received> {
+    fn connect(&mut self, seat: usize, place: Place, user: Option<usize>, has_handshake: bool) -> Vec<Received> {
         self.peers += 1;
+        // No two come at the same moment.
+        self.model.pass(MOMENT);
+        let mut received = self.world.pass(MOMENT);
         let (peer, uid) = match place {
             Place::Unix => (Peer::Unix(self.peers.into()), Some(uid(user))),
             Place::Loopback => (Peer::V4 { ip: [127, 0, 0, 1], port: self.peers }, None),
             Place::Far => (Peer::V4 { ip: [10, 0, 0, 1], port: self.peers }, None),
         };
-        self.model.connect(seat, &peer.to_string(), place, user);
-        self.said.push(format!("{seat} {peer} connects: {place:?} {user:?}"));
+        self.model.connect(seat, &peer.to_string(), place, user, has_handshake);
+        self.said.push(format!("{seat} {peer} connects: {place:?} {user:?}, handshake {has_handshake}"));
         let credentials = Credentials { uid, gid: uid, names: Vec::new() };
-        self.clients[seat] = Some(self.world.connect_proving(peer, credentials));
-        self.world.receive()
+        let handshake = has_handshake.then_some(Handshake::Waiting);
+        self.clients[seat] = Some(self.world.accept(peer, Wire { credentials, handshake, ..Wire::default() }));
+        received.extend(self.world.step());
+        received
     }
 
     /// The lines of a request. None: it can't be said, or what happens is left open.
@@ -143,19 +164,15 @@ impl Run {
             Act::Resume(number) => {
                 text(json!({"command": "hello", "resume": self.secrets.get(number.checked_sub(1)?)?}))
             }
-            Act::Lock { name, waits, priority, min_hold, is_lost_delay } => {
+            Act::Lock { name, waits, priority, closing } => {
                 let rights = match self.model.who(seat)? {
                     Who::User(user) => self.model.file.users[user].as_ref(),
                     Who::Anonymous => self.model.file.anonymous.as_ref().map(|(rights, _)| rights),
                     Who::Stranger => None,
                 };
-                // One within the bounds would change the order of a queue, or close the lock.
-                let is_over = |max: Option<u64>, value: u64| max.is_some_and(|max| value > max);
-                let is_refused = rights.is_none_or(|rights| {
-                    is_over(rights.priority_max.map(u64::from), priority.into())
-                        || is_over(rights.min_hold_max, min_hold)
-                });
-                if !is_refused && (min_hold > 0 || priority > 0 && waits) {
+                // One within the bounds would change the order of a queue.
+                let is_refused = rights.is_none_or(|rights| rights.priority_max.is_some_and(|max| priority > max));
+                if !is_refused && priority > 0 && waits {
                     return None;
                 }
                 // With an id, a second one does not join a wait.
@@ -166,8 +183,8 @@ impl Run {
                 if priority > 0 {
                     line["priority"] = json!(priority);
                 }
-                if min_hold > 0 {
-                    line[if is_lost_delay { "lost_delay" } else { "min_hold" }] = json!(min_hold);
+                if let Some((span, is_lost_delay)) = closing {
+                    line[if is_lost_delay { "lost_delay" } else { "min_hold" }] = json!(span.as_secs_f64());
                 }
                 text(line)
             }
@@ -189,7 +206,7 @@ impl Run {
             Act::Revoke(name) => text(json!({"command": "revoke", "name": name})),
             Act::Kick(other) => text(json!({"command": "kick", "connection": self.model.name(other)?})),
             Act::KickUser(user) => text(json!({"command": "kick", "user": format!("u{user}")})),
-            Act::Connect(..) | Act::Vanish | Act::Pass(_) | Act::Reload => None,
+            Act::Connect(..) | Act::Shake { .. } | Act::Vanish | Act::Pass(_) | Act::Reload => None,
         }
     }
 
@@ -210,6 +227,12 @@ impl Run {
             let Some(client) = self.clients[seat] else { continue };
             let lines = received.iter().filter(|(to, _)| *to == client).map(|(_, line)| parse(line));
             let (mut events, replies): (Vec<Value>, Vec<Value>) = lines.partition(|line| line["notice"] == "event");
+            let own = self.model.name(seat);
+            if !self.model.may_see_all(seat)
+                && let Some(reply) = replies.iter().find(|reply| !has_names_in_order(reply, own))
+            {
+                return Err(format!("{act:?} of {asker}: seat {seat} was told names out of their order: {reply}"));
+            }
             let is_closed = self.world.is_at_end(client);
             if is_closed != told.is_closed[seat] {
                 let word = if is_closed { "is" } else { "is not" };
@@ -250,6 +273,14 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Whether the rows of `connections`, but for the asker's own, have the names in their order.
+fn has_names_in_order(reply: &Value, own: Option<&str>) -> bool {
+    let rows = reply["value"].as_object().filter(|_| reply["result"] == "connections");
+    let others = rows.into_iter().flatten().filter(|(connection, _)| Some(connection.as_str()) != own);
+    let mut names = others.filter_map(|(_, names)| names.as_array());
+    names.all(|names| names.is_sorted_by_key(|name| name.as_str().map(str::to_owned)))
 }
 
 fn parse(line: &str) -> Value {

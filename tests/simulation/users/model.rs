@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::draw::{Act, File, Place, Rights, SEATS, USERS};
+use super::draw::{Act, CLOSING_LOCKS_MAX, File, Place, Rights, SEATS, STRANGERS_MAX, USERS};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -39,6 +39,18 @@ struct Session {
 struct Seat {
     party: usize,
     watch: Option<&'static str>,
+    place: Place,
+    since: Duration,
+    handshake: Option<Handshake>,
+    /// Which user its socket proves that it is, if there is that user.
+    user: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Handshake {
+    Silent,
+    Begun,
+    Done,
 }
 
 /// A hold, or a wait with its id.
@@ -47,6 +59,30 @@ struct OnLock {
     party: usize,
     id: Option<usize>,
     grant: usize,
+    closing: Closing,
+    /// When it was granted.
+    since: Duration,
+}
+
+/// For how long a request may leave its lock closed: from its grant, and from when its holder is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Closing {
+    min_hold: Duration,
+    lost_delay: Duration,
+}
+
+impl Closing {
+    fn counts(self) -> bool {
+        self != Closing::default()
+    }
+}
+
+/// How a hold ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ending {
+    GivenUp,
+    Lost,
+    Revoked,
 }
 
 #[derive(Debug)]
@@ -55,8 +91,10 @@ pub(crate) struct Model {
     now: Duration,
     parties: Vec<Party>,
     seats: [Option<Seat>; SEATS],
-    /// The holder comes first.
+    /// The holder comes first, unless the lock is closed.
     locks: BTreeMap<&'static str, Vec<OnLock>>,
+    /// Until when these locks are closed, and by whom.
+    closed: BTreeMap<&'static str, (Duration, Who)>,
     sessions: usize,
     grants: usize,
     /// Up to when each user has used up its requests.
@@ -85,6 +123,7 @@ impl Model {
             parties: Vec::new(),
             seats: [const { None }; SEATS],
             locks: BTreeMap::new(),
+            closed: BTreeMap::new(),
             sessions: 0,
             grants: 0,
             paces: [Duration::ZERO; USERS],
@@ -108,22 +147,79 @@ impl Model {
         Some(&self.parties[self.seats[seat].as_ref()?.party].name)
     }
 
-    pub(crate) fn connect(&mut self, seat: usize, name: &str, place: Place, user: Option<usize>) {
-        let user = user.filter(|user| self.file.users[*user].is_some());
-        let is_anonymous = self.file.anonymous.as_ref().is_some_and(|(_, from)| from.contains(&place));
-        let who = match user {
-            Some(user) => Who::User(user),
-            None if is_anonymous => Who::Anonymous,
-            None => Who::Stranger,
-        };
-        let is_full = user.is_some_and(|user| self.is_full(user));
+    pub(crate) fn connect(&mut self, seat: usize, name: &str, place: Place, user: Option<usize>, has_handshake: bool) {
+        let who = if has_handshake { Who::Stranger } else { self.who_comes(place, user) };
+        let is_full = matches!(who, Who::User(user) if self.is_full(user));
         self.parties.push(Party { who, name: name.to_owned(), session: None, is_over: false });
         if is_full {
             self.tell(seat, error("too_many_connections"));
             self.told.is_closed[seat] = true;
             return;
         }
-        self.seats[seat] = Some(Seat { party: self.parties.len() - 1, watch: None });
+        if who == Who::Stranger {
+            self.make_way();
+        }
+        let (party, handshake) = (self.parties.len() - 1, has_handshake.then_some(Handshake::Silent));
+        self.seats[seat] = Some(Seat { party, watch: None, place, since: self.now, handshake, user });
+    }
+
+    /// One of the strangers makes way for another, if all their places are taken.
+    fn make_way(&mut self) {
+        let strangers: Vec<usize> = (0..SEATS).filter(|seat| self.who(*seat) == Some(Who::Stranger)).collect();
+        if strangers.len() < STRANGERS_MAX {
+            return;
+        }
+        let seat = |seat: &usize| self.seats[*seat].as_ref().expect("it is here");
+        // The first of an address to go is one that has sent nothing of a handshake, and of these the oldest.
+        let order = |index: &usize| {
+            let Seat { handshake, since, .. } = seat(index);
+            (handshake.is_some_and(|handshake| handshake > Handshake::Silent), *since)
+        };
+        let first_of = |place: Place| {
+            let theirs = strangers.iter().filter(|index| seat(index).place == place);
+            Some((theirs.clone().count(), std::cmp::Reverse(theirs.min_by_key(|index| order(index)).map(order)?)))
+        };
+        let places = [Place::Unix, Place::Loopback, Place::Far];
+        let (_, std::cmp::Reverse(first)) = places.into_iter().filter_map(first_of).max().expect("somebody is here");
+        let seat = *strangers.iter().find(|index| order(index) == first).expect("as before");
+        self.lose(seat);
+    }
+
+    fn is_shaking_hands(&self, seat: usize) -> bool {
+        let handshake = self.seats[seat].as_ref().and_then(|seat| seat.handshake);
+        handshake.is_some_and(|handshake| handshake < Handshake::Done)
+    }
+
+    /// The handshake of a seat gets on, or is done. False: it has none.
+    pub(crate) fn shake(&mut self, seat: usize, is_done: bool) -> bool {
+        if !self.is_shaking_hands(seat) {
+            return false;
+        }
+        let Seat { party, place, user, handshake, .. } = self.seats[seat].as_mut().expect("it is here");
+        *handshake = Some(if is_done { Handshake::Done } else { Handshake::Begun });
+        let (party, place, user) = (*party, *place, *user);
+        if is_done {
+            self.parties[party].who = self.who_comes(place, user);
+        }
+        true
+    }
+
+    /// Whether it can make requests.
+    pub(crate) fn can_speak(&self, seat: usize) -> bool {
+        self.is_here(seat) && !self.is_shaking_hands(seat)
+    }
+
+    /// Who somebody is that comes from there now.
+    fn who_comes(&self, place: Place, user: Option<usize>) -> Who {
+        match user.filter(|user| self.file.users[*user].is_some()) {
+            Some(user) => Who::User(user),
+            None if self.is_for_anonymous(place) => Who::Anonymous,
+            None => Who::Stranger,
+        }
+    }
+
+    fn is_for_anonymous(&self, place: Place) -> bool {
+        self.file.anonymous.as_ref().is_some_and(|(_, from)| from.contains(&place))
     }
 
     /// Whether one more connection of a user is too many.
@@ -154,6 +250,11 @@ impl Model {
         })
     }
 
+    /// Whether nothing is hidden from it: every name begins with the prefix that is empty.
+    pub(crate) fn may_see_all(&self, seat: usize) -> bool {
+        self.who(seat).is_some_and(|who| self.may_see(who, ""))
+    }
+
     fn tell(&mut self, seat: usize, reply: Value) {
         self.told.replies[seat].push(reply);
     }
@@ -164,13 +265,16 @@ impl Model {
     }
 
     fn happens(&mut self, event: &str, name: &str, party: usize) {
+        let by = &self.parties[party].name;
+        self.happens_to(name, json!({"name": name, "notice": "event", "event": event, "connection": by}));
+    }
+
+    fn happens_to(&mut self, name: &str, event: Value) {
         for seat in 0..SEATS {
             let Some(prefix) = self.seats[seat].as_ref().and_then(|seat| seat.watch) else { continue };
             let who = self.who(seat).expect("somebody watches");
             if name.starts_with(prefix) && self.may_see(who, name) {
-                let by = &self.parties[party].name;
-                let event = json!({"name": name, "notice": "event", "event": event, "connection": by});
-                self.told.events[seat].push(event);
+                self.told.events[seat].push(event.clone());
             }
         }
     }
@@ -180,25 +284,58 @@ impl Model {
         (0..SEATS).find(|seat| self.seats[*seat].as_ref().is_some_and(|seat| seat.party == party))
     }
 
-    /// Takes a party from a lock, which passes on.
-    fn take_off(&mut self, name: &'static str, party: usize, event: &str) {
+    /// Takes a party from a lock, which passes on, or closes.
+    fn take_off(&mut self, name: &'static str, party: usize, ending: Ending) {
+        let is_closed = self.closed.contains_key(name);
         let places = self.locks.get_mut(name).expect("it is on the lock");
         let index = places.iter().position(|place| place.party == party).expect("it is on the lock");
-        places.remove(index);
-        self.happens(if index > 0 { "left" } else { event }, name, party);
-        let places = &mut self.locks.get_mut(name).expect("as before");
-        match places.first().copied() {
-            None => drop(self.locks.remove(name)),
-            Some(next) if index == 0 => {
-                self.grants += 1;
-                places[0].grant = self.grants;
-                self.happens("granted", name, next.party);
-                if let Some(seat) = self.seat_of(next.party) {
-                    self.tell(seat, json!({"name": name, "result": "acquired", "id": next.id}));
-                }
-            }
-            Some(_) => {}
+        let OnLock { closing, since, .. } = places.remove(index);
+        if places.is_empty() {
+            self.locks.remove(name);
         }
+        if index > 0 || is_closed {
+            return self.happens("left", name, party);
+        }
+        self.happens(if ending == Ending::Revoked { "revoked" } else { "released" }, name, party);
+        let until = match ending {
+            Ending::GivenUp => since + closing.min_hold,
+            Ending::Lost => (since + closing.min_hold).max(self.now + closing.lost_delay),
+            Ending::Revoked => self.now,
+        };
+        if closing.counts() && until > self.now {
+            self.closed.insert(name, (until, self.parties[party].who));
+            self.happens_to(name, json!({"name": name, "notice": "event", "event": "closed"}));
+        } else {
+            self.pass_on(name);
+        }
+    }
+
+    /// Whoever has waited longest gets a lock.
+    fn pass_on(&mut self, name: &'static str) {
+        let Some(next) = self.locks.get_mut(name).map(|places| &mut places[0]) else { return };
+        self.grants += 1;
+        (next.grant, next.since) = (self.grants, self.now);
+        let next = *next;
+        self.happens("granted", name, next.party);
+        if let Some(seat) = self.seat_of(next.party) {
+            self.tell(seat, json!({"name": name, "result": "acquired", "id": next.id}));
+        }
+    }
+
+    fn open(&mut self, name: &'static str) {
+        self.closed.remove(name);
+        self.happens_to(name, json!({"name": name, "notice": "event", "event": "opened"}));
+        self.pass_on(name);
+    }
+
+    /// Whether another request that may close its lock is over the limit of all, or of its user.
+    fn is_full_of_closing(&self, who: Who) -> bool {
+        let on_locks = self.locks.values().flatten().filter(|place| place.closing.counts());
+        let whose =
+            on_locks.map(|place| self.parties[place.party].who).chain(self.closed.values().map(|(_, who)| *who));
+        let whose: Vec<Who> = whose.collect();
+        let own_max = self.rights(who).and_then(|rights| rights.closing_locks_max).unwrap_or(CLOSING_LOCKS_MAX / 2);
+        whose.len() >= CLOSING_LOCKS_MAX || whose.iter().filter(|other| **other == who).count() >= own_max
     }
 
     fn names_of(&self, party: usize) -> Vec<&'static str> {
@@ -208,7 +345,7 @@ impl Model {
 
     fn end(&mut self, party: usize) {
         for name in self.names_of(party) {
-            self.take_off(name, party, "released");
+            self.take_off(name, party, Ending::Lost);
         }
         self.parties[party].is_over = true;
     }
@@ -235,26 +372,80 @@ impl Model {
     }
 
     pub(crate) fn pass(&mut self, time: Duration) {
-        self.now += time;
+        let end = self.now + time;
         loop {
-            let over = |party: &Party| party.session.as_ref()?.over.filter(|over| !party.is_over && *over <= self.now);
-            let due = self.parties.iter().enumerate().filter_map(|(index, party)| Some((over(party)?, index)));
-            let Some((_, party)) = due.min() else { return };
-            self.end(party);
+            let over = |party: &Party| party.session.as_ref()?.over.filter(|over| !party.is_over && *over <= end);
+            let overs = self.parties.iter().enumerate().filter_map(|(index, party)| Some((over(party)?, index)));
+            let opens = self.closed.iter().map(|(name, (until, _))| (*until, *name)).filter(|(until, _)| *until <= end);
+            match (overs.min(), opens.min()) {
+                (None, None) => break,
+                (Some((over, party)), opens) if opens.is_none_or(|(until, _)| over < until) => {
+                    self.now = over;
+                    self.end(party);
+                }
+                (_, Some((until, name))) => {
+                    self.now = until;
+                    self.open(name);
+                }
+                (Some(_), None) => unreachable!("it comes before nothing"),
+            }
         }
+        self.now = end;
+    }
+
+    /// Who is a stranger and becomes somebody by a file, if there is room for all of them. If not, which of them does is left
+    /// open, and these are the seats.
+    pub(crate) fn contested(&mut self, file: &File) -> Vec<usize> {
+        let old = std::mem::replace(&mut self.file, file.clone());
+        let candidates = |user: usize| {
+            let is_candidate = |seat: &usize| {
+                let Some(Seat { place, user: own, .. }) = &self.seats[*seat] else { return false };
+                self.who(*seat) == Some(Who::Stranger) && self.who_comes(*place, *own) == Who::User(user)
+            };
+            (0..SEATS).filter(is_candidate).collect::<Vec<usize>>()
+        };
+        let is_contested = |seats: &Vec<usize>, user: usize| {
+            let there = (0..SEATS).filter(|seat| self.who(*seat) == Some(Who::User(user))).count();
+            let max = self.rights(Who::User(user)).and_then(|rights| rights.connections_max);
+            seats.len() > 1 && max.is_some_and(|max| there < max && there + seats.len() > max)
+        };
+        let all = (0..USERS).map(|user| (candidates(user), user));
+        let contested = all.filter(|(seats, user)| is_contested(seats, *user)).flat_map(|(seats, _)| seats).collect();
+        self.file = old;
+        contested
     }
 
     pub(crate) fn reload(&mut self, file: File) {
         self.file = file;
         for seat in 0..SEATS {
-            if matches!(self.who(seat), Some(Who::User(user)) if self.file.users[user].is_none()) {
+            let is_over = match self.who(seat) {
+                Some(Who::User(user)) => self.file.users[user].is_none(),
+                Some(Who::Anonymous) => !self.is_for_anonymous(self.seats[seat].as_ref().expect("it is here").place),
+                Some(Who::Stranger) | None => false,
+            };
+            if is_over {
                 self.end_whole(seat);
+            }
+        }
+        for seat in 0..SEATS {
+            let Some(Seat { party, place, user, .. }) = self.seats[seat] else { continue };
+            if self.is_shaking_hands(seat) {
+                continue;
+            }
+            let comes = self.who_comes(place, user);
+            if self.parties[party].who == Who::Stranger && !matches!(comes, Who::User(user) if self.is_full(user)) {
+                self.parties[party].who = comes;
             }
         }
         for party in 0..self.parties.len() {
             let Party { who, is_over, session, .. } = &self.parties[party];
             let is_detached = session.as_ref().is_some_and(|session| session.over.is_some());
-            if matches!(who, Who::User(user) if self.file.users[*user].is_none()) && is_detached && !is_over {
+            let is_gone = match who {
+                Who::User(user) => self.file.users[*user].is_none(),
+                Who::Anonymous => self.file.anonymous.is_none(),
+                Who::Stranger => false,
+            };
+            if is_gone && is_detached && !is_over {
                 self.end(party);
             }
         }
@@ -280,7 +471,7 @@ impl Model {
             if let Some(name) = then
                 && self.is_here(seat)
             {
-                let lock = Act::Lock { name, waits: false, priority: 0, min_hold: 0, is_lost_delay: false };
+                let lock = Act::Lock { name, waits: false, priority: 0, closing: None };
                 return self.act(seat, &lock, id);
             }
             return true;
@@ -312,16 +503,22 @@ impl Model {
             Act::Hello => self.say_hello(seat, None),
             Act::Session { grace } => self.begin_session(seat, grace),
             Act::Resume(number) => self.resume(seat, number),
-            Act::Lock { name, waits, priority, min_hold, .. } => {
+            Act::Lock { name, waits, priority, closing } => {
                 let rights = self.rights(who).expect("it is known");
+                let span = closing.map_or(Duration::ZERO, |(span, _)| span);
                 let is_over = rights.priority_max.is_some_and(|max| priority > max)
-                    || rights.min_hold_max.is_some_and(|max| min_hold > max);
+                    || rights.min_hold_max.is_some_and(|max| span > Duration::from_secs(max));
+                let closing = match closing {
+                    None => Closing::default(),
+                    Some((min_hold, false)) => Closing { min_hold, ..Closing::default() },
+                    Some((lost_delay, true)) => Closing { lost_delay, ..Closing::default() },
+                };
                 if !self.may_lock(who, name) || is_over {
                     self.tell(seat, error("not_allowed"));
                 } else if !is_in_pace {
                     self.tell(seat, error("too_many_requests"));
                 } else {
-                    self.lock(seat, party, name, waits, id);
+                    self.lock(seat, party, name, waits, closing, id);
                 }
             }
             Act::LockAll { names, is_any } => {
@@ -375,7 +572,9 @@ impl Model {
                 self.tell(seat, json!({"result": if is_there { "kicked" } else { "kick_failed" }}));
             }
             Act::KickUser(user) => self.kick_user(seat, user),
-            Act::LogIn { .. } | Act::Connect(..) | Act::Vanish | Act::Pass(_) | Act::Reload => return false,
+            Act::LogIn { .. } | Act::Connect(..) | Act::Shake { .. } | Act::Vanish | Act::Pass(_) | Act::Reload => {
+                return false;
+            }
         }
         true
     }
@@ -447,10 +646,12 @@ impl Model {
         self.parties[own].is_over = true;
         self.parties[party].session.as_mut().expect("it has one").over = None;
         self.seats[seat].as_mut().expect("it is connected").party = party;
+        let (locks, closed) = (&self.locks, &self.closed);
         let on = |is_held: bool| {
-            let places = self.locks.iter().filter_map(move |(name, places)| {
+            let places = locks.iter().filter_map(move |(name, places)| {
                 let index = places.iter().position(|place| place.party == party)?;
-                (is_held == (index == 0)).then_some((*name, places[index].id))
+                let is_holder = index == 0 && !closed.contains_key(name);
+                (is_held == is_holder).then_some((*name, places[index].id))
             });
             places.collect::<Vec<_>>()
         };
@@ -467,27 +668,31 @@ impl Model {
         max.is_none_or(|max| count + more <= max)
     }
 
-    fn hold(&mut self, name: &'static str, party: usize) {
-        self.locks.insert(name, vec![OnLock { party, id: None, grant: self.grants }]);
+    fn hold(&mut self, name: &'static str, party: usize, closing: Closing) {
+        self.locks.insert(name, vec![OnLock { party, id: None, grant: self.grants, closing, since: self.now }]);
         self.happens("granted", name, party);
     }
 
-    fn lock(&mut self, seat: usize, party: usize, name: &'static str, waits: bool, id: usize) {
+    fn lock(&mut self, seat: usize, party: usize, name: &'static str, waits: bool, closing: Closing, id: usize) {
         let who = self.parties[party].who;
         let places = self.locks.get(name).cloned().unwrap_or_default();
+        let is_closed = self.closed.contains_key(name);
         match places.iter().position(|place| place.party == party) {
-            Some(0) => return self.tell(seat, json!({"name": name, "result": "already_acquired", "id": id})),
+            Some(0) if !is_closed => {
+                return self.tell(seat, json!({"name": name, "result": "already_acquired", "id": id}));
+            }
             Some(_) => return self.tell(seat, error("already_queued")),
             None => {}
         }
-        if !self.has_room(party, 1) {
+        if !self.has_room(party, 1) || closing.counts() && self.is_full_of_closing(who) {
             self.tell(seat, error("too_many_locks"));
-        } else if places.is_empty() {
+        } else if places.is_empty() && !is_closed {
             self.grants += 1;
-            self.hold(name, party);
+            self.hold(name, party, closing);
             self.tell(seat, json!({"name": name, "result": "acquired", "id": id}));
         } else if waits {
-            self.locks.get_mut(name).expect("it is held").push(OnLock { party, id: Some(id), grant: 0 });
+            let place = OnLock { party, id: Some(id), grant: 0, closing, since: self.now };
+            self.locks.entry(name).or_default().push(place);
             self.happens("queued", name, party);
         } else {
             let queue: Vec<&str> = places.iter().map(|place| &*self.parties[place.party].name).collect();
@@ -499,10 +704,12 @@ impl Model {
     fn lock_all(&mut self, seat: usize, party: usize, names: [&'static str; 2], is_any: bool) {
         let place = |name: &&'static str| {
             let places = self.locks.get(name).map_or(&[][..], |places| places);
-            places.iter().position(|place| place.party == party).map(|index| (index == 0, places[index].grant))
+            let is_closed = self.closed.contains_key(name);
+            let index = places.iter().position(|place| place.party == party)?;
+            Some((index == 0 && !is_closed, places[index].grant))
         };
         let own: Vec<_> = names.iter().map(place).collect();
-        let is_free = |name: &&'static str| !self.locks.contains_key(name);
+        let is_free = |name: &&'static str| !self.locks.contains_key(name) && !self.closed.contains_key(name);
         let free: Vec<&'static str> = names.into_iter().filter(|name| is_free(name)).collect();
         let held = names.iter().zip(&own).find(|(_, own)| own.is_some_and(|(is_held, _)| is_held));
         if is_any && let Some((name, _)) = held {
@@ -515,11 +722,11 @@ impl Model {
             self.tell(seat, error("too_many_locks"));
         } else if is_any && let Some(&name) = free.first() {
             self.grants += 1;
-            self.hold(name, party);
+            self.hold(name, party, Closing::default());
             self.tell(seat, json!({"name": name, "result": "acquired"}));
         } else if !is_any && free.len() == 2 {
             self.grants += 1;
-            names.into_iter().for_each(|name| self.hold(name, party));
+            names.into_iter().for_each(|name| self.hold(name, party, Closing::default()));
             self.tell(seat, json!({"names": names, "result": "acquired"}));
         } else {
             self.tell(seat, json!({"names": names, "result": "timed_out"}));
@@ -528,11 +735,11 @@ impl Model {
 
     fn unlock(&mut self, seat: usize, party: usize, name: &'static str) {
         let place = self.locks[name].iter().position(|place| place.party == party).expect("it is on the lock");
-        if place > 0 {
+        if place > 0 || self.closed.contains_key(name) {
             let id = self.locks[name][place].id;
             self.tell(seat, json!({"name": name, "result": "cancelled", "id": id}));
         }
-        self.take_off(name, party, "released");
+        self.take_off(name, party, Ending::GivenUp);
     }
 
     fn tell_locks(&mut self, seat: usize, who: Who, is_meant: impl Fn(&str) -> bool) {
@@ -557,10 +764,14 @@ impl Model {
     }
 
     fn revoke(&mut self, seat: usize, name: &'static str) {
+        if self.closed.contains_key(name) {
+            self.open(name);
+            return self.tell(seat, json!({"name": name, "result": "revoked", "count": 0}));
+        }
         match self.locks.get(name).map(|places| places[0].party) {
             None => self.tell(seat, json!({"name": name, "result": "revoke_failed"})),
             Some(party) => {
-                self.take_off(name, party, "revoked");
+                self.take_off(name, party, Ending::Revoked);
                 self.tell(seat, json!({"name": name, "result": "revoked", "count": 1}));
             }
         }

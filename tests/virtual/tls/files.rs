@@ -24,9 +24,13 @@ fn files_that_are_not_good_are_named_in_one_line() {
     );
     let garbage = file("garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let absent = directory.file("absent");
+    // Opening it waits for nobody.
+    let fifo = directory.file("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
     for (cert, key, client_ca, expected) in [
         (&absent, &good.key, None, "cannot read /absent: "),
         (&good.cert, &absent, None, "cannot read /absent: "),
+        (&good.cert, &fifo, None, "cannot read /fifo: it is not a regular file; "),
         (&empty, &good.key, None, "/empty has no certificate; "),
         (&text, &good.key, None, "/text has no certificate; "),
         (&broken, &good.key, None, "/broken is not a PEM file "),

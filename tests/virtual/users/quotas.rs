@@ -93,6 +93,49 @@ fn holds_and_waits_of_all_connections_of_a_user_count_together() {
 }
 
 #[test]
+fn requests_that_may_close_their_lock_have_a_limit_per_user() {
+    let limits = Limits { closing_locks_max: 5, ..Limits::default() };
+    let table = |fields: &str| file(&[("game", &format!("{fields}locks = [\"\"]"))]);
+    let mut world = world_with(limits, &table(""));
+    let [one, two, all, ops] = ["game", "game", "all", "ops"].map(|user| log_in(&mut world, user));
+    let closing = |name: &str| lock(name, r#""min_hold":30"#);
+    let full = "limit of the user on locks with min_hold or lost_delay reached";
+    let refused = |world: &mut World, client, name: &str, message: &str| {
+        let reply = ask(world, client, &closing(name));
+        assert_eq!((word_of(&reply), &reply["message"]), ("too_many_locks".to_owned(), &json!(message)), "{reply}");
+    };
+    // Half of five, of all its connections; one that is closed counts, and so does a wait.
+    assert_eq!(word(&mut world, one, &closing("a")), "acquired");
+    assert_eq!(word(&mut world, one, &unlock("a")), "released");
+    world.say(two, &closing("a"));
+    refused(&mut world, one, "b", full);
+    refused(&mut world, two, "b", full);
+    assert_eq!(try_lock(&mut world, one, "b"), "acquired", "it may not close");
+    world.say(two, RESET);
+    assert_eq!(word(&mut world, one, &lock("c", r#""lost_delay":30"#)), "acquired");
+    // Others have theirs, and all have the server's.
+    assert_eq!(word(&mut world, all, &closing("d")), "acquired");
+    assert_eq!(word(&mut world, all, &closing("e")), "acquired");
+    refused(&mut world, all, "f", full);
+    assert_eq!(word(&mut world, ops, &closing("f")), "acquired");
+    refused(&mut world, ops, "g", "limit on locks with min_hold or lost_delay reached");
+    // It counts for its user although that is gone, and for nobody who comes.
+    world.vanish(one);
+    world.set_users(&file(&[]));
+    world.set_users(&file(&[("new", "locks = [\"\"]")]));
+    world.say(all, RESET);
+    assert_eq!(word(&mut world, ops, &request("revoke", "d", "")), "revoked");
+    let new = log_in(&mut world, "new");
+    assert_eq!(word(&mut world, new, &closing("g")), "acquired");
+    world.pass(30 * SECOND);
+    assert_eq!(word(&mut world, new, &closing("h")), "acquired");
+    refused(&mut world, new, "i", full);
+    world.set_users(&(file(&[("new", "locks = [\"\"]\nclosing_locks_max = 3")])));
+    assert_eq!(word(&mut world, new, &closing("i")), "acquired");
+    refused(&mut world, new, "j", full);
+}
+
+#[test]
 fn locks_of_a_lost_session_count_on() {
     let mut world = world(&[("game", "locks_max = 1\nlocks = [\"\"]")]);
     let [lost, other] = ["game", "game"].map(|user| log_in(&mut world, user));

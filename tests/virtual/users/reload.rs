@@ -47,6 +47,33 @@ fn those_who_did_not_say_who_they_are_end_when_they_may_no_more() {
 }
 
 #[test]
+fn a_stranger_is_whoever_it_would_be_if_it_came_now() {
+    let user = |name: &str, fields: &str| format!("[users.{name}]\n{fields}\nlocks = [\"\"]\n");
+    let mut world = world_with(Limits::default(), &file(&[]));
+    let mut prove = |number, uid, gid| world.connect_proving(unix(number), peer_ids(uid, gid));
+    let [one, again, several, near] = [prove(1, 1, 50), prove(2, 1, 50), prove(3, 3, 60), prove(4, 4, 50)];
+    let [far] = world.connect();
+    // The half of a line that it has sent stays what it is.
+    world.send(one, br#"{"command":"lock","na"#);
+    let users = user("one", "uid = 1\nconnections_max = 1") + &user("three", "uid = 3") + &user("sixty", "gid = 60");
+    assert_eq!(world.set_users(&(file(&[]) + &users)), [], "nobody is told");
+    assert_eq!((world.server.connections(), world.server.strangers()), (1, 4));
+    world.send(one, b"me\":\"a\"}\n");
+    assert_eq!(try_lock(&mut world, one, "a"), "already_acquired");
+    // There was no place for it, so it is still nobody. So is who would be two users.
+    for stranger in [again, several] {
+        assert_closed_with(&mut world, stranger, LOCKS, "not_authenticated");
+    }
+    world.set_users(&(file(&[]) + &users + "[anonymous]\nfrom = [\"unix\"]\nlocks = [\"n\"]\n"));
+    assert_eq!(try_lock(&mut world, near, "n"), "acquired");
+    assert_eq!(try_lock(&mut world, near, "a"), "not_allowed");
+    assert_closed_with(&mut world, far, LOCKS, "not_authenticated");
+    // It has all the time of a user.
+    world.pass(30 * SECOND);
+    assert!(!world.is_at_end(one) && !world.is_at_end(near));
+}
+
+#[test]
 fn many_that_are_gone_end_within_the_budget_of_each_turn() {
     let limits = Limits { turn_ends_max: 3, ..Limits::default() };
     let mut world = world_with(limits, &file(&[("game", "locks = [\"\"]")]));
