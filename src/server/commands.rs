@@ -236,7 +236,7 @@ impl<S: Socket> Server<S> {
         };
         if !has_detail {
             let names = self.shown_of(session, sight).map(|(name, _)| name);
-            return match sight.sees_all || self.is_own(session, sight) {
+            return match sight.sees_all || sight.session == Some(session) {
                 true => listing.connection(name, names.take(ROW_NAMES_MAX)),
                 false => listing.connection(name, in_order_of_names(names).take(ROW_NAMES_MAX)),
             };

@@ -1,7 +1,9 @@
 //! Counters and gauges of the server, as `stats` answers them: always on, so each costs an instruction or two.
 
+use std::io;
+
 use super::commands::Actor;
-use super::{Disconnect, Server, Socket};
+use super::{Disconnect, Handshake, Server, Socket};
 use crate::engine::Histogram;
 use crate::time::{Moment, Span};
 use crate::wire::reply::{Outcome, Reason};
@@ -83,21 +85,7 @@ const REASONS: [Reason; 21] = [
     Reason::TooManyRequests,
 ];
 
-/// What becomes of a handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HandshakeResult {
-    Completed,
-    /// The two sides could not agree, or one did not accept the other's certificate.
-    Failed,
-    /// The peer took too long.
-    TimedOut,
-    /// The peer did not speak TLS.
-    NotTls,
-    /// The peer went away meanwhile.
-    Abandoned,
-}
-
-/// The same as words, in the same order.
+/// What becomes of handshakes.
 const HANDSHAKES: [&str; 5] = ["completed", "failed", "timed_out", "not_tls", "abandoned"];
 
 /// Counters since the start.
@@ -152,9 +140,21 @@ impl Figures {
         self.slow_holds += 1;
     }
 
-    /// A handshake is over, and this is what became of it.
-    pub(super) fn on_handshake(&mut self, result: HandshakeResult) {
-        self.handshakes[result as usize] += 1;
+    /// A handshake has gone on. Counted once it is over.
+    pub(super) fn on_handshake(&mut self, outcome: &io::Result<Handshake>) {
+        let result = match outcome {
+            Ok(Handshake::Done) => 0,
+            Err(_) => 1,
+            Ok(Handshake::NotTls) => 3,
+            Ok(Handshake::Closed) => 4,
+            Ok(Handshake::Waiting | Handshake::Later) => return,
+        };
+        self.handshakes[result] += 1;
+    }
+
+    /// A handshake is over because the peer took too long.
+    pub(super) fn on_handshake_timeout(&mut self) {
+        self.handshakes[2] += 1;
     }
 
     /// A session is resumed.

@@ -1,7 +1,6 @@
 //! What comes before a connection's first request: both sides agree on how to encrypt, if they do.
 
 use super::connection::Phase;
-use super::figures::HandshakeResult;
 use super::{Disconnect, Handshake, Server, Socket};
 use crate::engine::{ConnectionKey, Replies};
 use crate::wire::foreign::Foreign;
@@ -19,6 +18,7 @@ impl<S: Socket> Server<S> {
         connection.last_input = now;
         let (is_later, has_begun) = (matches!(outcome, Ok(Handshake::Later)), connection.flags.has_begun);
         self.connections.note_handshake(key, has_begun || !is_later, is_later);
+        self.connections.figures.on_handshake(&outcome);
         let connection = self.connections.known(key);
         match outcome {
             Ok(Handshake::Done) => {
@@ -26,7 +26,6 @@ impl<S: Socket> Server<S> {
                 connection.flags.is_blocked = false;
                 // The first request may have come with the last message.
                 connection.flags.is_readable = true;
-                self.connections.figures.on_handshake(HandshakeResult::Completed);
                 self.connections.forgive_handshake(key);
                 self.identify(key);
                 if self.connections.known(key).phase == Phase::Open {
@@ -41,18 +40,9 @@ impl<S: Socket> Server<S> {
                 self.connections.arm(key);
             }
             Ok(Handshake::Later) => self.connections.list(key),
-            Ok(Handshake::Closed) => {
-                self.connections.figures.on_handshake(HandshakeResult::Abandoned);
-                self.connections.doom(key, Disconnect::PeerClosed);
-            }
-            Ok(Handshake::NotTls) => {
-                self.connections.figures.on_handshake(HandshakeResult::NotTls);
-                self.refuse_clear(key);
-            }
-            Err(error) => {
-                self.connections.figures.on_handshake(HandshakeResult::Failed);
-                self.connections.doom(key, Disconnect::HandshakeFailed(error));
-            }
+            Ok(Handshake::Closed) => self.connections.doom(key, Disconnect::PeerClosed),
+            Ok(Handshake::NotTls) => self.refuse_clear(key),
+            Err(error) => self.connections.doom(key, Disconnect::HandshakeFailed(error)),
         }
         false
     }

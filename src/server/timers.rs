@@ -5,7 +5,6 @@
 
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
-use super::figures::HandshakeResult;
 use super::{Disconnect, Socket};
 use crate::engine::ConnectionKey;
 use crate::time::{Moment, Span};
@@ -61,7 +60,7 @@ impl<S: Socket> Connections<S> {
         let is_handshaking = connection.flags.is_handshaking;
         match connection.phase {
             Phase::Open if is_late && is_handshaking => {
-                self.figures.on_handshake(HandshakeResult::TimedOut);
+                self.figures.on_handshake_timeout();
                 self.doom(key, Disconnect::HandshakeTimeout);
             }
             Phase::Open if is_late => self.doom(key, Disconnect::AuthTimeout),

@@ -31,7 +31,9 @@ impl<S: Socket> Server<S> {
     fn go_on_with_https(&mut self, key: HttpKey) {
         let now = self.connections.now;
         let connection = self.http.known(key);
-        match connection.socket.handshake() {
+        let outcome = connection.socket.handshake();
+        self.connections.figures.on_handshake(&outcome);
+        match outcome {
             Ok(Handshake::Done) => {
                 connection.credentials = connection.socket.credentials();
                 // The first request may have come with the last message.
