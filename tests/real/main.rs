@@ -7,6 +7,7 @@ mod descriptors;
 mod end;
 mod framing;
 mod greedy;
+mod http;
 mod idle;
 mod limits;
 mod logs;
