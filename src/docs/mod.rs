@@ -1,4 +1,4 @@
-//! The documents, which are Markdown files in `src/docs`: [`operating`] a server, the [`protocol`], [`recipes`]
+//! The documents, which are Markdown files in `src/docs`: [`operating`] a server, the [`protocol`], [`http`], [`recipes`]
 //! for common tasks, advice for whoever writes [`clients`], the [`architecture`], [`testing`], and the [`measurements`].
 
 /// A document as a module, so that it is a page here. Its links to other documents lead to their pages: of two definitions
@@ -7,6 +7,7 @@ macro_rules! document {
     ($name:ident, $file:literal) => {
         #[doc = "[operating]: crate::docs::operating"]
         #[doc = "[protocol]: crate::docs::protocol"]
+        #[doc = "[http]: crate::docs::http"]
         #[doc = "[recipes]: crate::docs::recipes"]
         #[doc = "[clients]: crate::docs::clients"]
         #[doc = "[architecture]: crate::docs::architecture"]
@@ -20,6 +21,7 @@ macro_rules! document {
 
 document!(operating, "operating.md");
 document!(protocol, "protocol.md");
+document!(http, "http.md");
 document!(recipes, "recipes.md");
 document!(clients, "clients.md");
 document!(architecture, "architecture.md");

@@ -28,7 +28,9 @@ impl<S: Socket> Server<S> {
             self.close_doomed();
         }
         self.connections.flush_dirty(&mut self.spare);
-        self.flush_http();
+        if self.http.has_dirty() {
+            self.flush_http();
+        }
     }
 
     /// The last turn has ended now.
@@ -66,7 +68,9 @@ impl<S: Socket> Server<S> {
             let Some(key) = self.connections.deadlines.pop_due(due_by) else { break };
             self.connections.on_deadline(key, due_by);
         }
-        self.expire_http(due_by);
+        if self.http.next_deadline().is_some_and(|at| at <= due_by) {
+            self.expire_http(due_by);
+        }
         let bytes_before = self.connections.bytes_pushed;
         let mut ends_left = self.connections.limits.turn_ends_max;
         for _ in 0..expiries_max {

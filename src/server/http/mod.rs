@@ -101,6 +101,10 @@ impl<S: Socket> Http<S> {
         !self.listed.is_empty()
     }
 
+    pub(super) fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Moment> {
         self.deadlines.next()
     }

@@ -9,6 +9,7 @@ use crate::time::Moment;
 impl<S: Socket> Server<S> {
     /// Reads from those that have sent something, and executes at most one request of each; of those that may take long, one
     /// in all, and only in every other turn, so that connections of the protocol get to theirs.
+    #[cold]
     pub(in crate::server) fn serve_http(&mut self) {
         let mut may_be_long = !std::mem::take(&mut self.http.was_long);
         for key in std::mem::take(&mut self.http.listed) {
@@ -62,6 +63,7 @@ impl<S: Socket> Server<S> {
     }
 
     /// Closes those whose time is over.
+    #[cold]
     pub(in crate::server) fn expire_http(&mut self, due_by: Moment) {
         while let Some(key) = self.http.deadlines.pop_due(due_by) {
             let now = self.connections.now;
@@ -83,6 +85,7 @@ impl<S: Socket> Server<S> {
     }
 
     /// Writes to those that may take something.
+    #[cold]
     pub(in crate::server) fn flush_http(&mut self) {
         for key in std::mem::take(&mut self.http.dirty) {
             if let Some(connection) = self.http.slots.get_mut(key) {
