@@ -12,6 +12,7 @@ mod idle;
 mod limits;
 mod logs;
 mod memory;
+mod metrics;
 mod options;
 mod output;
 mod pauses;
