@@ -125,7 +125,8 @@ fn grab(server: &Server, number: usize, refused: &Refused, is_over: &AtomicBool)
         }
         for client in &mut held {
             // A line that never ends, or answers that nobody reads. These are there for a while.
-            let text = if number % 2 == 0 { "x".repeat(60_000) } else { "{\"command\":\"locks\"}\n".repeat(4_000) };
+            let text =
+                if number.is_multiple_of(2) { "x".repeat(60_000) } else { "{\"command\":\"locks\"}\n".repeat(4_000) };
             let _ = client.try_write(text.as_bytes());
         }
         drop(std::mem::replace(&mut unread, held));

@@ -187,8 +187,11 @@ fn a_log_is_rotated_and_the_users_are_read_by_the_same_signal() {
     assert_eq!(world.connect().ask(json!({"command": "ping"}))["result"], "pong");
 }
 
-/// What is no file of users, and what is said about it.
-fn bad_files() -> [(&'static str, fn(&World), &'static str); 5] {
+/// What it is, how it comes to that, and what is said about it.
+type BadFile = (&'static str, fn(&World), &'static str);
+
+/// What is no file of users, and at last one without users.
+fn bad_files() -> [BadFile; 5] {
     [
         // In the middle of a string, as by an editor that is writing.
         ("torn", |world| world.write(&us("\"boss:\"").replace("\"]\n", "")), "can't be used: line 3: "),
