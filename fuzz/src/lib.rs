@@ -9,6 +9,7 @@ pub mod answer;
 pub mod deadlines;
 pub mod framing;
 pub mod grammar;
+pub mod http;
 pub mod json;
 #[path = "../../tests/support/memory.rs"]
 mod memory;
