@@ -13,6 +13,7 @@ pub mod deadlines;
 mod directory;
 pub mod framing;
 pub mod grammar;
+pub mod http;
 pub mod json;
 /// Two runs of a server, as the simulation compares them.
 #[path = "../../tests/simulation/users/leak.rs"]

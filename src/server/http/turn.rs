@@ -70,10 +70,9 @@ impl<S: Socket> Server<S> {
             let connection = self.http.known(key);
             connection.deadline = None;
             match connection.phase {
-                // We have not come to what it has sent.
-                Phase::Idle | Phase::Reading if connection.flags.is_listed => {
-                    let phase = connection.phase;
-                    self.http.enter(key, phase, now, &self.connections.limits);
+                // Its request has come in time, and waits for us.
+                Phase::Idle | Phase::Reading if connection.flags.is_waiting => {
+                    self.http.enter(key, Phase::Reading, now, &self.connections.limits);
                 }
                 Phase::Reading if !connection.input.is_empty() => {
                     let answer = Answer::text(408, "the request has not come in time");

@@ -36,6 +36,22 @@ fn a_request_that_does_not_come_in_time_is_given_up_however_it_trickles() {
 }
 
 #[test]
+fn blank_lines_buy_no_time() {
+    let mut world = World::new();
+    let client = connect(&mut world);
+    for second in 0..=10 {
+        assert!(!world.is_closed(client), "after {second} seconds");
+        // They are there whenever its time could be over.
+        world.put(client, b"\r\n");
+        world.step();
+        world.oversleep(SECOND);
+    }
+    world.put(client, b"\r\n");
+    world.step();
+    assert!(world.is_closed(client));
+}
+
+#[test]
 fn a_connection_that_has_nothing_to_say_is_closed_without_a_word() {
     let mut world = World::new();
     let silent = connect(&mut world);
