@@ -225,7 +225,7 @@ impl Both {
 
     /// Sends a line to the engine.
     fn say(&mut self, seat: Seat, line: &str) -> Recorded {
-        let Sitting { session, peer, .. } = *self.sitting(seat);
+        let Sitting { session, peer, connection: own } = *self.sitting(seat);
         transcript::record(self.now, &peer.to_string(), Event::Received, line.as_bytes());
         let request = parse(line.as_bytes()).expect("the model's requests are in order");
         let mut replies = Recorded::default();
@@ -239,7 +239,8 @@ impl Both {
             }
             Command::Revoke(revocation) => {
                 let connection = revocation.connection.as_ref().map(|name| name.parse().ok());
-                self.engine.revoke(revocation, connection, &context, &mut replies);
+                let outcome = self.engine.revoke(revocation, connection, context.now, &mut replies);
+                replies.push(own, &Reply { id: context.id, owner: context.owner, outcome });
             }
             other => panic!("no request for the engine: {other:?}"),
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::net::{ADMIN_PLACES, Config, Limits, Listen, TcpOptions, descriptors};
+use crate::net::{ADMIN_PLACES, Config, HTTP_CONNECTIONS_MAX, Limits, Listen, TcpOptions, descriptors};
 
 /// A line for each option that another one overrules. `descriptors` is the limit on them that is in force.
 pub(super) fn contradictions(config: &Config, log_level: LevelFilter, descriptors: u64) -> Vec<String> {
@@ -50,6 +50,7 @@ fn of_connections(config: &Config, descriptors: u64) -> Option<String> {
         true => (strangers_max + ADMIN_PLACES, format!(" with --strangers-max {strangers_max}")),
         false => (0, String::new()),
     };
+    let beside = beside + if config.listen.iter().any(Listen::is_http) { HTTP_CONNECTIONS_MAX } else { 0 };
     (connections_max + beside > possible).then(|| {
         format!(
             "--connections-max {connections_max}{named} is more than {descriptors} descriptors have room for: clients above \

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use crate::console::values::{Seconds, seconds_above_zero};
+use crate::console::values::{Seconds, interval, seconds_above_zero};
 use crate::net::{ADMIN_PLACES, Limits, TURN_ACCEPTS_MAX, TcpOptions, descriptors};
 
 #[derive(Args, Debug)]
@@ -97,6 +97,11 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Seconds(Limits::default().linger))]
     linger_seconds: Seconds,
 
+    /// Log holds that last longer than this while others wait, at least 0.1 [default: off]
+    #[arg(long, value_name = "SECONDS", env = "OFFICER_SLOW_HOLD_SECONDS", hide_env_values = true)]
+    #[arg(value_parser = interval)]
+    slow_hold_seconds: Option<Seconds>,
+
     /// Let connections from other machines kick connections (`officer kick`)
     #[arg(long, env = "OFFICER_KICK_FROM_ANYWHERE", hide_env_values = true)]
     #[arg(value_parser = clap::builder::BoolishValueParser::new())]
@@ -180,10 +185,16 @@ fn keepalive_seconds() -> RangedU64ValueParser<u64> {
 
 impl LimitOptions {
     /// `descriptors` is the current limit on descriptors. `has_strangers`: there may be connections that have not said yet
-    /// who they are.
-    pub(super) fn limits(&self, max_idle: Option<Duration>, descriptors: u64, has_strangers: bool) -> Limits {
+    /// who they are. `beside`: connections of another kind.
+    pub(super) fn limits(
+        &self,
+        max_idle: Option<Duration>,
+        descriptors: u64,
+        has_strangers: bool,
+        beside: usize,
+    ) -> Limits {
         let strangers_max = self.strangers_max.unwrap_or_else(|| descriptors::strangers_max_default(descriptors));
-        let beside = if has_strangers { strangers_max + ADMIN_PLACES } else { 0 };
+        let beside = beside + if has_strangers { strangers_max + ADMIN_PLACES } else { 0 };
         let connections_max = descriptors::connections_max_default(descriptors, beside);
         Limits {
             line_bytes_max: self.line_bytes_max,
@@ -205,6 +216,7 @@ impl LimitOptions {
             reply_bytes_max: self.reply_bytes_max,
             linger: self.linger_seconds.0,
             kick_from_anywhere: self.kick_from_anywhere,
+            slow_hold: self.slow_hold_seconds.map(|seconds| seconds.0),
             // Follows from the options of TCP.
             silent_after: None,
             turn_read_bytes: self.turn_read_bytes,

@@ -26,8 +26,9 @@ struct Parts {
     #[command(flatten)]
     address: AddressOptions,
 
-    /// Where to listen, instead of -h, -p, -o and -f: tcp://HOST:PORT, tls://HOST:PORT or unix:PATH. Can be repeated, or
-    /// list several, separated by commas. A host name stands for all of its addresses
+    /// Where to listen, instead of -h, -p, -o and -f: tcp://HOST:PORT, tls://HOST:PORT or unix:PATH, and for metrics and
+    /// operators http://HOST:PORT or https://HOST:PORT. Can be repeated, or list several, separated by commas. A host name
+    /// stands for all of its addresses
     #[arg(long, value_name = "URL", env = "OFFICER_LISTEN", hide_env_values = true, value_delimiter = ',')]
     listen: Vec<Url>,
 
@@ -42,10 +43,12 @@ struct Parts {
 enum Url {
     Tcp(String, u16),
     Tls(String, u16),
+    Http(String, u16),
+    Https(String, u16),
     Unix(PathBuf),
 }
 
-const KNOWN: &str = "use tcp://HOST:PORT, tls://HOST:PORT or unix:PATH";
+const KNOWN: &str = "use tcp://, tls://, http:// or https:// with HOST:PORT, or unix:PATH";
 
 impl FromStr for Url {
     type Err = String;
@@ -64,6 +67,8 @@ impl FromStr for Url {
         match text.split_once("://") {
             Some(("tcp", place)) => host_and_port(place).map(|(host, port)| Url::Tcp(host, port)),
             Some(("tls", place)) => host_and_port(place).map(|(host, port)| Url::Tls(host, port)),
+            Some(("http", place)) => host_and_port(place).map(|(host, port)| Url::Http(host, port)),
+            Some(("https", place)) => host_and_port(place).map(|(host, port)| Url::Https(host, port)),
             _ => Err(KNOWN.to_owned()),
         }
     }
@@ -156,6 +161,8 @@ impl ListenOptions {
         let listen = listen.into_iter().map(|url| match url {
             Url::Tcp(host, port) => Listen::TcpAll { host, port },
             Url::Tls(host, port) => Listen::Tls { host, port },
+            Url::Http(host, port) => Listen::Http { host, port },
+            Url::Https(host, port) => Listen::Https { host, port },
             Url::Unix(path) => Listen::Unix { path, mode: socket_mode.0 },
         });
         listen.collect()
@@ -172,6 +179,8 @@ mod tests {
             ("tcp://127.0.0.1:11500", Url::Tcp("127.0.0.1".to_owned(), 11500)),
             ("tcp://[::1]:0", Url::Tcp("::1".to_owned(), 0)),
             ("tls://db1.example:443", Url::Tls("db1.example".to_owned(), 443)),
+            ("http://127.0.0.1:9100", Url::Http("127.0.0.1".to_owned(), 9100)),
+            ("https://[::]:0", Url::Https("::".to_owned(), 0)),
             ("unix:officer.sock", Url::Unix("officer.sock".into())),
             ("unix:///run/officer.sock", Url::Unix("/run/officer.sock".into())),
         ] {
@@ -180,7 +189,10 @@ mod tests {
         for (text, fault) in [
             ("", KNOWN),
             ("11500", KNOWN),
-            ("http://127.0.0.1:80", KNOWN),
+            ("http:127.0.0.1:80", KNOWN),
+            ("ws://127.0.0.1:80", KNOWN),
+            ("https://127.0.0.1", "the port is missing"),
+            ("http://127.0.0.1:80/metrics", "the port is not a number"),
             ("TCP://127.0.0.1:80", KNOWN),
             ("tcp:127.0.0.1:80", KNOWN),
             ("tcp://127.0.0.1", "the port is missing"),

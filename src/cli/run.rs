@@ -22,8 +22,9 @@ use super::tls::TlsFlags;
 use crate::console::Failure;
 use crate::console::announce;
 use crate::console::values::Seconds;
-use crate::net::{BindError, Config, Limits, Net, Reload, descriptors};
-use crate::server::LOG_TARGET;
+use crate::net::{BindError, Config, HTTP_CONNECTIONS_MAX, Limits, Listen, Net, Reload, descriptors};
+use crate::server::{LOG_TARGET, SLOW_HOLD_TARGET};
+use crate::wire::request::NAME_BYTES_MAX;
 
 /// The target of warnings about how the server was started, which are shown at every log level.
 const START: &str = "officer::start";
@@ -49,6 +50,12 @@ pub(super) struct Options {
     #[arg(long, env = "OFFICER_PLAIN_SECRETS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     plain_secrets: bool,
 
+    /// Name by which programs without credentials may ask the server by HTTP, beside its addresses and localhost. Can be
+    /// repeated, or list several, separated by commas
+    #[arg(long, value_name = "NAME", env = "OFFICER_HTTP_HOST", hide_env_values = true, value_delimiter = ',')]
+    #[arg(value_parser = host_name)]
+    http_host: Vec<String>,
+
     /// What is logged
     #[arg(short, long, value_name = "LEVEL", env = "OFFICER_LOG_LEVEL", hide_env_values = true)]
     #[arg(ignore_case = true, default_value = "error")]
@@ -69,6 +76,12 @@ pub(super) struct Options {
     #[arg(short, long, env = "OFFICER_STATS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     stats: bool,
 
+    /// Keep figures for the metrics also for the locks whose names begin like this. Can be repeated up to 64 times, or list
+    /// several, separated by commas
+    #[arg(long, value_name = "PREFIX", env = "OFFICER_METRICS_PREFIX", hide_env_values = true, value_delimiter = ',')]
+    #[arg(value_parser = metrics_prefix)]
+    metrics_prefix: Vec<String>,
+
     /// Close a connection that has sent nothing for this long; 0: never
     #[arg(short, long, value_name = "SECONDS", env = "OFFICER_MAX_IDLE", hide_env_values = true)]
     #[arg(default_value_t = Seconds(Limits::default().max_idle.unwrap_or_default()))]
@@ -79,6 +92,13 @@ pub(super) struct Options {
 
     #[command(flatten)]
     tls: TlsFlags,
+}
+
+/// A name as it stands in `Host`, without a port.
+fn host_name(name: &str) -> Result<String, &'static str> {
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let is_name = !name.is_empty() && name.bytes().all(is_name_byte);
+    if is_name { Ok(name.to_owned()) } else { Err("use a name alone, without a scheme or a port") }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -141,9 +161,15 @@ impl Options {
         let max_idle = Some(self.max_idle.0).filter(|time| *time > Duration::ZERO);
         let tls = self.tls.options();
         let has_strangers = self.users.is_some() || tls.is_some();
+        let mut metrics_prefixes = self.metrics_prefix;
+        metrics_prefixes.sort();
+        metrics_prefixes.dedup();
+        let listen = self.listen.listen();
+        let by_http = if listen.iter().any(Listen::is_http) { HTTP_CONNECTIONS_MAX } else { 0 };
         Config {
             tcp: self.limits.tcp(),
-            limits: self.limits.limits(max_idle, descriptors, has_strangers),
+            limits: self.limits.limits(max_idle, descriptors, has_strangers, by_http),
+            metrics_prefixes,
             turn_accepts_max: self.limits.turn_accepts_max,
             stats: self.stats,
             state_dir: self.state_dir,
@@ -151,8 +177,17 @@ impl Options {
             tls,
             is_open: self.open,
             has_plain_secrets: self.plain_secrets,
-            listen: self.listen.listen(),
+            http_hosts: self.http_host,
+            listen,
         }
+    }
+}
+
+fn metrics_prefix(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("a prefix is empty; all locks have figures anyway".to_owned()),
+        ..=NAME_BYTES_MAX => Ok(text.to_owned()),
+        _ => Err(format!("no name is longer than {NAME_BYTES_MAX} bytes")),
     }
 }
 
@@ -254,6 +289,7 @@ fn log_to_stderr(level: LevelFilter) {
         .filter_module("officer", level)
         .filter_module(START, level.max(LevelFilter::Warn))
         .filter_module(LOG_TARGET, level.max(LevelFilter::Info))
+        .filter_module(SLOW_HOLD_TARGET, level.max(LevelFilter::Warn))
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(LogOutput::default())))
         .try_init();
@@ -264,7 +300,7 @@ mod tests {
     use clap::{CommandFactory, FromArgMatches, Parser};
 
     use super::*;
-    use crate::net::{Listen, TcpOptions};
+    use crate::net::TcpOptions;
 
     #[derive(Parser)]
     #[command(disable_help_flag = true, args_override_self = true)]

@@ -18,6 +18,8 @@ const AFTER: &str = r#"The names are those of the protocol. The first numbers ar
 
 wait is how long each grant was waited for, 0 if it was made at once; hold is how long each hold lasted, once it has ended. COUNT is their number, MEAN their mean. The other columns are upper bounds: half of them took no longer than 50%, all but one in a thousand no longer than 99.9%.
 
+HOTTEST are the locks that were waited for most in the last half minute to minute: for how long by all requests together, and by how many.
+
 With --every the output is repeated. From the second on, PER SECOND and the table of times cover the time since the one before.
 
 With --json every output is one line, the value of the reply to 'stats' in the protocol. Rates are left to the reader: the difference of two lines, by that of "uptime".

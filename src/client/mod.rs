@@ -83,7 +83,7 @@ pub use self::notices::{Loss, LostHold, Wanted};
 pub(crate) use self::opening::check_hello;
 pub use self::options::{Address, DEFAULT_PORT, Options};
 pub use self::revoke::RevokeOptions;
-pub use self::stats::{Histogram, Stats};
+pub use self::stats::{Histogram, HotLock, Stats};
 #[cfg(feature = "tls")]
 pub use self::tls::TlsConfig;
 pub use self::transfer::Recipient;

@@ -76,6 +76,22 @@ pub struct Stats {
     pub wait: Histogram,
     /// How long locks were held.
     pub hold: Histogram,
+    /// The locks that were waited for most in the last half minute to minute, most first; at most 32.
+    pub hottest: Vec<HotLock>,
+}
+
+/// A lock that was waited for in the last half minute to minute.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+#[cfg_attr(not(feature = "unstable"), non_exhaustive)]
+pub struct HotLock {
+    /// Its name.
+    pub name: String,
+    /// For how many seconds all requests together waited for it. Never too much; too little by at most 1/256 of what all
+    /// locks were waited for.
+    pub waited: f64,
+    /// Requests that began to wait for it.
+    pub waits: u64,
 }
 
 /// Times, counted by their length.

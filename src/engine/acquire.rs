@@ -127,6 +127,7 @@ impl<S: BuildHasher> Engine<S> {
             }
             Verdict::TimedOut => {
                 self.stats.on_timeout();
+                self.prefixes.on_timeout([name].into_iter());
                 self.read_queue(lock, self.askers.session(context.session).connection, replies);
                 Outcome::TimedOut { subject: Subject::Lock(name), queue: Some(&self.queue) }
             }
@@ -316,8 +317,12 @@ impl<S: BuildHasher> Engine<S> {
         if is_wait {
             self.stats.on_wait();
             self.table.join_left_over(self.table.place(key).lock);
+            self.expect_slow_hold(key);
         } else {
             self.stats.on_acquire();
+            if !self.prefixes.is_empty() {
+                self.prefixes.on_grant(self.table.name(self.table.place(key).lock), Span::ZERO);
+            }
         }
         key
     }
@@ -409,6 +414,7 @@ impl<S: BuildHasher> Engine<S> {
         let has_left_over = self.has_left_over(lock);
         let key = self.table.join_queue(place, has_left_over, &mut self.askers.count_join(asker, true).places);
         self.stats.on_wait();
+        self.expect_slow_hold(key);
         if has_left_over {
             self.table.join_left_over(lock);
         } else {
@@ -428,7 +434,9 @@ impl<S: BuildHasher> Engine<S> {
 
     /// Removes a waiter whose request is refused after all. It ends no wait, so nobody is granted by it.
     pub(super) fn take_back(&mut self, key: PlaceKey) {
-        let place = self.take_off(key);
+        let Place { token, since, .. } = *self.table.place(key);
+        self.table.contentions.take_back(token);
+        let place = self.take_off(key, since);
         let lock = place.lock;
         self.give_back(place);
         // Waiters that it got ahead of may wait for nobody again.

@@ -259,6 +259,7 @@ impl<S: BuildHasher> Engine<S> {
         replies: &mut impl Replies,
     ) {
         self.stats.on_timeout();
+        self.prefixes.on_timeout(request.names.iter().map(LockName::as_str));
         let names = self.take_names(&request.names);
         self.answer(context, Outcome::TimedOut { subject: Subject::Locks(&names), queue: None }, replies);
         self.keep_names(names);
@@ -428,7 +429,7 @@ impl<S: BuildHasher> Engine<S> {
         let mut locks = std::mem::take(&mut self.left);
         for place in &bundle.places {
             locks.push(self.table.place(*place).lock);
-            let left = self.take_off(*place);
+            let left = self.take_off(*place, now);
             self.happen(Happening::Left, left.lock, Some(left.asker), replies);
             self.give_back(left);
         }

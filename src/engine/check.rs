@@ -27,7 +27,8 @@ impl<S: BuildHasher> Engine<S> {
         self.table.check_all();
         self.deadlines.check_all();
         self.watches.check_all();
-        let mut found = Found::default();
+        let mut found = Found { armed: self.table.contentions.deadlines(), ..Found::default() };
+        assert!(self.table.contentions.left_deadline.is_none(), "no deadline is left to cancel");
         self.check_places(&mut found);
         self.check_bundles(&mut found);
         for lock in self.table.locks() {
@@ -47,7 +48,7 @@ impl<S: BuildHasher> Engine<S> {
         assert_eq!(
             armed,
             self.deadlines.len(),
-            "exactly the waits with a timeout, the leases and the closings have a deadline"
+            "exactly the waits with a timeout, the leases, the closings and the slow holds to be reported have a deadline"
         );
         assert_eq!(closings, self.closings, "what may close a lock is counted");
         assert!(self.touched.is_empty() && self.left.is_empty(), "nothing is left to settle");

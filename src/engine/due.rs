@@ -19,6 +19,8 @@ pub(super) enum Due {
     Lease(PlaceKey),
     /// A closed lock opens.
     Opening(LockKey),
+    /// The oldest hold of a lock that is waited for may have lasted for too long: the number of the lock's record.
+    SlowHold(u64),
 }
 
 impl<S: BuildHasher> Engine<S> {
@@ -41,6 +43,7 @@ impl<S: BuildHasher> Engine<S> {
             }
             Due::Lease(place) => self.expire(place, now, replies),
             Due::Opening(lock) => self.open(lock, now, replies),
+            Due::SlowHold(number) => self.look_for_slow_hold(number, due_by, now, replies),
         }
         true
     }

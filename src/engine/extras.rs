@@ -24,6 +24,8 @@ pub(super) struct PlaceExtras {
     pub(super) hint: Hint,
     /// Of a holder: it was handed the lock before others who had waited longer.
     pub(super) is_out_of_turn: bool,
+    /// Of a holder: it has been reported as slow.
+    pub(super) is_reported: bool,
     /// The wait for several locks that it is a part of.
     pub(super) bundle: Option<BundleKey>,
 }
@@ -41,6 +43,7 @@ impl PlaceExtras {
             || !self.label.is_empty()
             || self.hint != Hint::None
             || self.is_out_of_turn
+            || self.is_reported
     }
 
     fn clear(&mut self) {
@@ -54,10 +57,11 @@ impl PlaceExtras {
             label,
             hint,
             is_out_of_turn,
+            is_reported,
             bundle,
         } = self;
         id.clear();
-        (*lease, *priority, *is_out_of_turn, *bundle) = (None, 0, false, None);
+        (*lease, *priority, *is_out_of_turn, *is_reported, *bundle) = (None, 0, false, false, None);
         (*min_hold, *lost_delay, *closing_group, *hint) = (Span::ZERO, Span::ZERO, None, Hint::None);
         label.clear();
     }

@@ -64,7 +64,7 @@ pub struct Histogram {
 impl Histogram {
     /// Counts one.
     #[inline(always)]
-    pub(super) fn add(&mut self, span: Span) {
+    pub(crate) fn add(&mut self, span: Span) {
         let nanos = span.as_nanos();
         self.sum += u128::from(nanos);
         if nanos <= NANOS[0] {

@@ -101,16 +101,16 @@ impl<S: BuildHasher> Engine<S> {
 
     /// Ends holds on one lock: all of them, or those of one connection, of one owner, or with one token. `connection` is the
     /// one that the request names, if it names any; the inner `None` stands for a text that is no connection's name.
-    pub fn revoke(
+    pub fn revoke<'a>(
         &mut self,
-        request: &Revocation<'_>,
+        request: &'a Revocation<'_>,
         connection: Option<Option<Peer>>,
-        context: &Context<'_>,
+        now: Moment,
         replies: &mut impl Replies,
-    ) {
+    ) -> Outcome<'a> {
         let name = request.name.as_str();
         let Some(lock) = self.table.find(self.table.hash(name), name) else {
-            return self.answer(context, Outcome::RevokeFailed { name }, replies);
+            return Outcome::RevokeFailed { name };
         };
         let owner = request.owner.as_ref().map(Id::as_ref);
         let picks_one = request.token.is_some() || connection.is_some() || owner.is_some();
@@ -123,19 +123,18 @@ impl<S: BuildHasher> Engine<S> {
         let meant = holders.filter(|(_, place)| is_meant(place.asker, place.token));
         let places: Vec<PlaceKey> = meant.map(|(key, _)| key).collect();
         let closing = self.table.special(lock).and_then(|special| special.closing);
-        let outcome = match (closing, places.len() as u64) {
+        match (closing, places.len() as u64) {
             (Some(closing), _) if !picks_one => {
                 self.deadlines.cancel(closing);
-                self.open(lock, context.now, replies);
+                self.open(lock, now, replies);
                 Outcome::Revoked { name, count: 0 }
             }
             (_, 0) => Outcome::RevokeFailed { name },
             (_, count) => {
-                places.into_iter().for_each(|place| self.revoke_place(place, context.now, replies));
+                places.into_iter().for_each(|place| self.revoke_place(place, now, replies));
                 Outcome::Revoked { name, count }
             }
-        };
-        self.answer(context, outcome, replies);
+        }
     }
 
     fn is_owner(&self, asker: Asker, owner: Option<OwnerRef<'_>>) -> bool {

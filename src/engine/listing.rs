@@ -63,7 +63,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// One lock, if it is not free.
-    pub(super) fn list_one(
+    pub fn list_one(
         &self,
         name: &str,
         has_detail: bool,
@@ -80,7 +80,7 @@ impl<S: BuildHasher> Engine<S> {
     /// Some locks from a slot of the table on, and the slot where to go on if there may be more. A lock keeps its slot
     /// for as long as it exists, so going through all pages finds it exactly once. What a page costs is bounded by the
     /// slots that it looks at and the bytes that it writes.
-    pub(super) fn list_page(
+    pub fn list_page(
         &self,
         page: &Page<'_>,
         now: Moment,
@@ -190,7 +190,7 @@ impl<S: BuildHasher> Engine<S> {
         self.locks_of(session).map(|(name, _)| name)
     }
 
-    fn row<'a>(&'a self, place: &'a Place, now: Moment) -> PlaceRow<'a> {
+    pub(super) fn row<'a>(&'a self, place: &'a Place, now: Moment) -> PlaceRow<'a> {
         let session = self.askers.session_of(place.asker);
         let extras = place.extras.as_ref();
         let span = now.since(place.since);
@@ -229,7 +229,7 @@ pub fn in_order_of_names<'a>(names: impl Iterator<Item = &'a str>) -> impl Itera
 }
 
 /// The answer to a request for a listing.
-pub(super) fn outcome<'a, L>(listing: &'a Written<L>, kind: impl FnOnce(&'a L) -> Outcome<'a>) -> Outcome<'a> {
+pub fn outcome<'a, L>(listing: &'a Written<L>, kind: impl FnOnce(&'a L) -> Outcome<'a>) -> Outcome<'a> {
     match listing {
         Ok(listing) => kind(listing),
         Err(ListingTooLarge) => Outcome::Error {

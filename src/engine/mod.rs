@@ -4,7 +4,8 @@
 //! [`fit`] says who may hold together, [`deadlock`] whether a wait would close a circle. [`release`] is the way out of a lock,
 //! whatever the reason, and [`settle`] grants to the waiters. [`table`] has the locks by name, [`askers`] who holds and
 //! waits, [`place`] the record that ties one of each together; what only some locks and requests have is in [`special`] and
-//! [`extras`]. [`watch`] tells others what happens to locks.
+//! [`extras`]. [`watch`] tells others what happens to locks; [`contention`] has those that are waited
+//! for.
 
 mod acquire;
 mod askers;
@@ -12,6 +13,7 @@ mod bundle;
 #[cfg(feature = "unstable")]
 mod check;
 mod closings;
+mod contention;
 mod crowd;
 pub mod deadline;
 mod deadlock;
@@ -21,14 +23,17 @@ mod fit;
 mod graces;
 mod hint;
 mod histogram;
+mod hottest;
 mod index;
 mod lease;
 mod list;
 mod listing;
 mod place;
+mod prefixes;
 mod recent;
 mod release;
 mod settle;
+mod slow_hold;
 mod special;
 mod stats;
 mod table;
@@ -47,12 +52,13 @@ use self::deadlock::Walk;
 use self::due::Due;
 use self::extras::Pool;
 use self::graces::Graces;
+use self::prefixes::Prefixes;
 use self::stats::Spans;
 use self::table::{LockKey, Table};
 use self::token::Tokens;
 use self::watch::Watches;
 use crate::slots::{Chunks, Key};
-use crate::time::Moment;
+use crate::time::{Moment, Span};
 use crate::wire::items::Items;
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
@@ -61,7 +67,10 @@ use crate::wire::{IdRef, OwnerRef};
 
 pub use self::askers::SessionTag;
 pub use self::histogram::Histogram;
-pub use self::listing::{PAGE_BYTES, PAGE_SLOTS, in_order_of_names};
+pub use self::hottest::HotLock;
+pub use self::listing::{PAGE_BYTES, PAGE_SLOTS, in_order_of_names, outcome as listing_outcome};
+pub use self::prefixes::PrefixFigures;
+pub use self::slow_hold::SlowHold;
 pub use self::stats::Stats;
 pub use self::token::{TOKEN_END, TokenBlock};
 
@@ -94,6 +103,9 @@ pub trait Replies {
         self.push(to, event);
         true
     }
+
+    /// Takes a hold that others wait for, and that has lasted for long.
+    fn slow_hold(&mut self, _hold: &SlowHold<'_>) {}
 
     /// Whether a connection may be told who else is on a lock.
     fn may_see(&self, _to: ConnectionKey, _name: &str) -> bool {
@@ -166,7 +178,10 @@ pub struct Engine<S = RandomState> {
     tokens: Tokens,
     stats: Stats,
     spans: Spans,
+    prefixes: Prefixes,
     watches: Watches,
+    /// Longer holds are reported when others wait.
+    slow_hold: Option<Span>,
     /// Requests that count towards [`EngineLimits::closing_locks_max`].
     closings: Closings,
     /// Locks with waiters that are left over for the next turn.
@@ -213,7 +228,9 @@ impl<S: BuildHasher> Engine<S> {
             tokens: Tokens::new(tokens),
             stats: Stats::default(),
             spans: Spans::default(),
+            prefixes: Prefixes::default(),
             watches: Watches::default(),
+            slow_hold: None,
             closings: Closings::default(),
             put_off: VecDeque::new(),
             grants_left: limits.turn_grants_max,

@@ -43,7 +43,7 @@ pub(super) struct Place {
     pub(super) is_plain: bool,
     /// When it began to hold, or to wait.
     pub(super) since: Moment,
-    /// Holding: what the grant was numbered.
+    /// Holding: what the grant was numbered. Waiting: the number of the lock's record in [`super::contention`].
     pub(super) token: u64,
     /// What few places have. Out of line, so that the others stay small.
     pub(super) extras: Option<Box<PlaceExtras>>,

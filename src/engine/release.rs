@@ -126,7 +126,7 @@ impl<S: BuildHasher> Engine<S> {
         if self.table.place(key).extras.is_some() {
             return self.cancel_or_release_special(key, now, replies);
         }
-        let place = self.take_off(key);
+        let place = self.take_off(key, now);
         let lock = place.lock;
         self.note_end(&place, Ending::GivenUp, now, replies);
         self.askers.forget_if_idle(place.asker);
@@ -153,9 +153,10 @@ impl<S: BuildHasher> Engine<S> {
 
     /// A wait ends without the lock.
     pub(super) fn time_out(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
-        let place = self.take_off(key);
+        let place = self.take_off(key, now);
         let lock = place.lock;
         self.stats.on_timeout();
+        self.prefixes.on_timeout([self.table.name(lock)].into_iter());
         self.happen(Happening::Left, lock, Some(place.asker), replies);
         self.read_queue(lock, self.askers.session_of(place.asker).connection, replies);
         let outcome = Outcome::TimedOut { subject: Subject::Lock(self.table.name(lock)), queue: Some(&self.queue) };
@@ -167,7 +168,9 @@ impl<S: BuildHasher> Engine<S> {
     /// The same, for a wait for several.
     pub(super) fn time_out_many(&mut self, key: BundleKey, now: Moment, replies: &mut impl Replies) {
         self.stats.on_timeout();
-        let bundle = self.bundle(key);
+        let bundle = &self.bundles[key.index()];
+        let names = bundle.places.iter().map(|place| self.table.name(self.table.place(*place).lock));
+        self.prefixes.on_timeout(names);
         let asker = self.table.place(bundle.places[0]).asker;
         let outcome = Outcome::TimedOut { subject: Subject::Locks(&bundle.names), queue: None };
         self.tell(asker, bundle.id.get(), outcome, replies);
@@ -179,7 +182,7 @@ impl<S: BuildHasher> Engine<S> {
         if let Some(bundle) = self.bundle_of(key) {
             return self.leave_many(bundle, now, replies);
         }
-        let place = self.take_off(key);
+        let place = self.take_off(key, now);
         let lock = place.lock;
         self.note_end(&place, ending, now, replies);
         if place.is_holding() && place.extras.is_some() && self.close(&place, ending, now) {
@@ -191,15 +194,18 @@ impl<S: BuildHasher> Engine<S> {
 
     /// Removes a place and its deadline. Whoever calls this settles the lock.
     #[inline(always)]
-    pub(super) fn take_off(&mut self, key: PlaceKey) -> Place {
+    pub(super) fn take_off(&mut self, key: PlaceKey, now: Moment) -> Place {
         let place = self.table.place(key);
         let is_holding = place.is_holding();
         let party = self.askers.count_leave(place.asker, !is_holding);
-        let place = self.table.leave(key, &mut party.places);
+        let place = self.table.leave(key, now, &mut party.places);
         if let Some(deadline) = place.deadline {
             self.deadlines.cancel(deadline);
         }
         self.stats.on_leave(is_holding);
+        if !is_holding {
+            self.forget_slow_hold();
+        }
         place
     }
 
@@ -207,7 +213,11 @@ impl<S: BuildHasher> Engine<S> {
     #[inline(always)]
     pub(super) fn note_end(&mut self, place: &Place, ending: Ending, now: Moment, replies: &mut impl Replies) {
         if place.is_holding() {
-            self.spans.on_hold_end(now.since(place.since));
+            let held = now.since(place.since);
+            self.spans.on_hold_end(held);
+            if !self.prefixes.is_empty() {
+                self.prefixes.on_hold_end(self.table.name(place.lock), held);
+            }
         }
         self.happen(ending.of(place), place.lock, Some(place.asker), replies);
     }

@@ -211,7 +211,7 @@ impl<S: BuildHasher> Engine<S> {
                 self.trim(*place);
                 self.tell_if_awaited(*place, replies);
             } else {
-                let place = self.take_off(*place);
+                let place = self.take_off(*place, now);
                 self.happen(Happening::Left, place.lock, Some(place.asker), replies);
                 self.touched.push_back(place.lock);
                 self.give_back(place);
@@ -227,8 +227,13 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     fn make_holder(&mut self, key: PlaceKey, token: u64, now: Moment, replies: &mut impl Replies) {
-        self.spans.on_grant(now.since(self.table.place(key).since));
+        let waited = now.since(self.table.place(key).since);
+        self.spans.on_grant(waited);
+        if !self.prefixes.is_empty() {
+            self.prefixes.on_grant(self.table.name(self.table.place(key).lock), waited);
+        }
         self.table.grant(key, token, now);
+        self.forget_slow_hold();
         self.stats.on_grant();
         let place = self.table.place_mut(key);
         let (lock, asker) = (place.lock, place.asker);

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use smallvec::SmallVec;
 
 use super::askers::Asker;
+use super::contention::Contentions;
 use super::crowd::{CROWDED, Crowd};
 use super::index::Index;
 use super::list::{InQueue, List, OfAsker};
@@ -29,9 +30,9 @@ impl LockKey {
 /// an absent entry.
 #[derive(Debug)]
 pub(super) struct Entry {
-    hash: u64,
+    pub(super) hash: u64,
     /// UTF-8. Most names live in here.
-    name: SmallVec<[u8; 32]>,
+    pub(super) name: SmallVec<[u8; 32]>,
     pub(super) holders: List<InQueue>,
     pub(super) waiters: List<InQueue>,
     /// What most locks don't have: without it all places are exclusive, each alone, in the order of asking.
@@ -65,13 +66,15 @@ impl Entry {
 /// The hash of names has a key, so nobody can choose names that collide.
 #[derive(Debug)]
 pub(super) struct Table<S> {
-    entries: Chunks<Entry>,
+    pub(super) entries: Chunks<Entry>,
     pub(super) places: Places,
     pub(super) specials: Chunks<Special>,
     /// From the hash of a name to its entry.
     by_name: Index,
     /// The places of crowded locks.
     crowd: Crowd,
+    /// The locks that are waited for.
+    pub(super) contentions: Contentions,
     hasher: S,
 }
 
@@ -84,6 +87,7 @@ impl<S: BuildHasher> Table<S> {
             specials: Chunks::default(),
             by_name: Index::default(),
             crowd: Crowd::default(),
+            contentions: Contentions::default(),
             hasher,
         }
     }
@@ -209,8 +213,11 @@ impl<S: BuildHasher> Table<S> {
 
     /// Adds a place for an asker who has none on its lock: at the end of the holders, or of the waiters.
     #[inline(always)]
-    pub(super) fn join(&mut self, place: Place, of_asker: &mut List<OfAsker>) -> PlaceKey {
+    pub(super) fn join(&mut self, mut place: Place, of_asker: &mut List<OfAsker>) -> PlaceKey {
         let (lock, is_holding) = (place.lock, place.is_holding());
+        if !is_holding {
+            place.token = self.begin_wait(lock, place.since);
+        }
         let key = self.insert(place, of_asker);
         let entry = &mut self.entries[lock.0 as usize];
         let list = if is_holding { &mut entry.holders } else { &mut entry.waiters };
@@ -225,10 +232,11 @@ impl<S: BuildHasher> Table<S> {
     pub(super) fn join_after(
         &mut self,
         previous: Option<PlaceKey>,
-        place: Place,
+        mut place: Place,
         of_asker: &mut List<OfAsker>,
     ) -> PlaceKey {
         let lock = place.lock;
+        place.token = self.begin_wait(lock, place.since);
         let key = self.insert(place, of_asker);
         let entry = &mut self.entries[lock.0 as usize];
         entry.waiters.insert_after(&mut self.places, previous, key);
@@ -248,9 +256,12 @@ impl<S: BuildHasher> Table<S> {
 
     /// Takes a place off its lock and out of its asker's list. The lock's entry stays, for the caller to grant or remove.
     #[inline(always)]
-    pub(super) fn leave(&mut self, key: PlaceKey, of_asker: &mut List<OfAsker>) -> Place {
-        let Place { lock, asker, standing, .. } = *self.place(key);
+    pub(super) fn leave(&mut self, key: PlaceKey, now: Moment, of_asker: &mut List<OfAsker>) -> Place {
+        let Place { lock, asker, standing, token, .. } = *self.place(key);
         self.on_leave(lock, key);
+        if standing != Standing::Holding {
+            self.end_wait(token, now);
+        }
         let entry = &mut self.entries[lock.0 as usize];
         let list = if standing == Standing::Holding { &mut entry.holders } else { &mut entry.waiters };
         list.remove(&mut self.places, key);
@@ -275,8 +286,9 @@ impl<S: BuildHasher> Table<S> {
     /// Makes a waiter a holder.
     pub(super) fn grant(&mut self, key: PlaceKey, token: u64, now: Moment) {
         let place = self.place(key);
-        let (lock, kind) = (place.lock, place.kind);
+        let (lock, kind, contention) = (place.lock, place.kind, place.token);
         assert!(!place.is_holding(), "only a waiter is granted");
+        self.end_wait(contention, now);
         self.on_grant(lock, key);
         let entry = &mut self.entries[lock.0 as usize];
         let is_alone = entry.holders.is_empty();
@@ -338,6 +350,7 @@ impl<S: BuildHasher> Table<S> {
     #[cfg(feature = "unstable")]
     pub(super) fn check_all(&self) {
         assert_eq!(self.by_name.len(), self.entries.len(), "the index has every lock once");
+        self.check_contentions();
         let (mut seen, mut crowd) = (0, 0);
         for lock in self.locks() {
             let entry = self.entry(lock);
@@ -391,7 +404,7 @@ mod tests {
         table.check_all();
         assert_eq!(table.crowd.len(), CROWDED + 1, "every place is found by hash, those that were there before too");
         for (place, of_session) in places.into_iter().zip(&mut of_session).rev() {
-            table.leave(place, of_session);
+            table.leave(place, Moment::START, of_session);
         }
         assert_eq!(table.crowd.len(), 0);
     }

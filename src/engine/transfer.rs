@@ -78,7 +78,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     fn hand_over(&mut self, hold: PlaceKey, waiter: PlaceKey, now: Moment, replies: &mut impl Replies) {
-        let place = self.take_off(hold);
+        let place = self.take_off(hold, now);
         let lock = place.lock;
         self.stats.on_transfer();
         self.note_end(&place, Ending::GivenUp, now, replies);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use mio::{Interest, Registry, Token};
 
+#[cfg(feature = "cli")]
+use super::Listen;
 use super::listen::{BindError, Listener, Place};
 use super::silence::TcpSocket;
 use super::socket::Socket;
@@ -86,9 +88,7 @@ impl Listeners {
         }
         match &config.tls {
             Some(tls) => _ = tls.load().map_err(BindError::Tls)?,
-            None if config.listen.iter().any(|listen| matches!(listen, super::Listen::Tls { .. })) => {
-                return Err(BindError::NoCertificate);
-            }
+            None if config.listen.iter().any(Listen::is_tls) => return Err(BindError::NoCertificate),
             None => {}
         }
         Ok(places)
@@ -142,7 +142,6 @@ impl Listeners {
     }
 
     /// What encrypts connections.
-    #[cfg(feature = "cli")]
     pub(super) fn tls(&self) -> Option<&TlsServer> {
         self.tls.as_ref()
     }
@@ -215,7 +214,11 @@ impl Queue {
                         Socket::Tcp(socket) if self.listener.is_tls() => Socket::Tls(Box::new(encrypt(socket))),
                         socket => socket,
                     };
-                    if let Some(key) = server.accept(socket, peer, now) {
+                    let key = match self.listener.is_http() {
+                        true => server.accept_http(socket, peer, now),
+                        false => server.accept(socket, peer, now),
+                    };
+                    if let Some(key) = key {
                         register(server, registry, key);
                     }
                 }

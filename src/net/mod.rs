@@ -9,6 +9,7 @@ mod error;
 mod listen;
 mod listeners;
 mod manager;
+mod outside;
 mod protection;
 mod regular;
 mod signals;
@@ -37,7 +38,7 @@ pub use self::listen::{BindError, Listen, TcpOptions};
 pub use self::tls::{ClientAuth, TlsError, TlsOptions};
 pub use self::tokens::TokensError;
 pub use self::users::UsersError;
-pub use crate::server::{ADMIN_PLACES, BadUsers, Limits};
+pub use crate::server::{ADMIN_PLACES, BadUsers, HTTP_CONNECTIONS_MAX, Limits};
 
 #[cfg(feature = "cli")]
 pub(crate) use self::listen::Listener;
@@ -48,9 +49,10 @@ use self::listeners::Listeners;
 use self::manager::Manager;
 use self::protection::Protection;
 use self::signals::Signals;
+use self::tls::TlsServer;
 use self::tokens::{TokenSource, Tokens};
 use crate::engine::{ConnectionKey, Stats};
-use crate::server::{Access, LOG_TARGET, Readiness, Server};
+use crate::server::{Access, LOG_TARGET, Outside, Readiness, Server};
 use crate::slots::Key;
 use crate::time::{Moment, Span};
 
@@ -71,6 +73,9 @@ pub struct Config {
     pub tcp: TcpOptions,
     /// What clients may use.
     pub limits: Limits,
+    /// Figures are also kept for the locks whose names begin with each of these, of which there are at most
+    /// [`METRICS_PREFIXES_MAX`], each once.
+    pub metrics_prefixes: Vec<String>,
     /// Connections accepted in one turn at each listener.
     pub turn_accepts_max: usize,
     /// Whether to log a line of statistics every five seconds.
@@ -80,6 +85,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// The certificate and key for listeners with TLS.
     pub tls: Option<TlsOptions>,
+    /// Names that a request by HTTP without credentials may have in `Host`, beside addresses and `localhost`.
+    pub http_hosts: Vec<String>,
 }
 
 impl Config {
@@ -94,10 +101,12 @@ impl Config {
             has_plain_secrets: false,
             tcp,
             limits,
+            metrics_prefixes: Vec::new(),
             turn_accepts_max: TURN_ACCEPTS_MAX,
             stats: false,
             state_dir: None,
             tls: None,
+            http_hosts: Vec::new(),
         }
     }
 
@@ -108,9 +117,12 @@ impl Config {
 
     /// Fails if something in it contradicts the rest.
     fn check(&self) -> Result<(), BindError> {
-        match self.users.is_some() && self.limits.kick_from_anywhere {
-            true => Err(BindError::KickFromAnywhere),
-            false => Ok(()),
+        if self.users.is_some() && self.limits.kick_from_anywhere {
+            return Err(BindError::KickFromAnywhere);
+        }
+        match self.metrics_prefixes.len() {
+            ..=METRICS_PREFIXES_MAX => Ok(()),
+            count => Err(BindError::TooManyPrefixes { count }),
         }
     }
 
@@ -120,8 +132,14 @@ impl Config {
     }
 }
 
+/// Prefixes of names that figures are kept for.
+pub const METRICS_PREFIXES_MAX: usize = 64;
+
 /// Connections accepted in one turn at each listener, unless the configuration says otherwise.
 pub(crate) const TURN_ACCEPTS_MAX: usize = 64;
+
+/// How often the server is told what only the process knows.
+const OUTSIDE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often statistics are logged.
 const STATS_INTERVAL: Duration = Duration::from_secs(5);
@@ -167,6 +185,11 @@ pub struct Net {
     /// The time of the last turn.
     last_turn: Moment,
     stats: Option<StatsLine>,
+    /// When the process was started, since 1970.
+    started: Span,
+    /// When the server is told again what only the process knows.
+    outside_due: Moment,
+    is_reloaded: bool,
     /// As it was at the start, for reloads.
     config: Config,
 }
@@ -213,6 +236,8 @@ impl Net {
         let (tokens, block) = Tokens::begin(source, waker, tokens_left_min)?;
         let mut server = Server::new(limits, block);
         server.set_access(access);
+        server.set_http_hosts(&config.http_hosts);
+        server.set_metrics_prefixes(config.metrics_prefixes.iter().map(|prefix| prefix.as_str().into()));
         Ok(Net {
             poll,
             listeners,
@@ -225,6 +250,9 @@ impl Net {
             start: Instant::now(),
             last_turn: Moment::START,
             stats: config.stats.then(StatsLine::default),
+            started: outside::wall_clock(),
+            outside_due: Moment::START,
+            is_reloaded: true,
             config,
         })
     }
@@ -242,7 +270,7 @@ impl Net {
     }
 
     /// Where it listens: `ip:port`, with the port that the system chose if it was 0, or the path of the socket. Listeners
-    /// beside others, and those that clients reach by TLS, have URLs: `tls://ip:port`, `unix:path`.
+    /// beside others, and those that clients reach by TLS or HTTP, have URLs: `tls://ip:port`, `unix:path`.
     pub fn addresses(&self) -> Vec<String> {
         let places: Vec<_> = self.listeners.places().collect();
         match places.as_slice() {
@@ -296,6 +324,9 @@ impl Net {
             self.server.polled(polled.begun, !polled.is_interrupted && reported < EVENTS_MAX);
             self.listeners.begin_turn();
             self.listeners.accept(&mut self.server, self.poll.registry(), self.config.turn_accepts_max, now);
+            if now >= self.outside_due {
+                self.tell_outside(now);
+            }
             self.server.turn(now);
             self.server.ended(self.now());
             if self.server.wants_tokens()
@@ -309,6 +340,18 @@ impl Net {
                 stats.log_if_due(now, self.server.stats(), self.server.connections());
             }
         }
+    }
+
+    /// Tells the server what only the process knows. A few microseconds, and once a second is enough for everybody.
+    #[cold]
+    fn tell_outside(&mut self, now: Moment) {
+        self.outside_due = now.after(OUTSIDE_INTERVAL.into());
+        self.server.set_outside(Outside {
+            is_open: self.listeners.places().any(|place| self.protection.is_open_to_all_at(&place)),
+            is_reloaded: self.is_reloaded,
+            certificate_expires: self.listeners.tls().and_then(TlsServer::expires),
+            process: outside::process(self.started),
+        });
     }
 
     fn now(&self) -> Moment {
@@ -375,6 +418,7 @@ impl Net {
             return Ok(());
         }
         let reloaded = self.reload_files();
+        (self.is_reloaded, self.outside_due) = (reloaded.is_ok(), Moment::START);
         match &reloaded {
             Ok(done) => log::info!(target: LOG_TARGET, "reloaded: {done}"),
             Err(error) => log::error!(target: LOG_TARGET, "not reloaded, the server goes on as before: {error}"),

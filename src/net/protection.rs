@@ -40,7 +40,7 @@ impl Protection {
             if self.is_open_to_all_at(&place) && !self.is_open {
                 return Err(BindError::Unprotected { place: place.to_string(), has_users: self.has_users });
             }
-            if self.has_secrets && place.is_plain() && !self.has_plain_secrets {
+            if self.has_secrets && !place.is_tls() && !self.has_plain_secrets {
                 return Err(BindError::PlainSecrets { place: place.to_string() });
             }
         }
@@ -49,12 +49,15 @@ impl Protection {
 
     /// Whether anybody on another machine can take locks at a listener.
     pub(super) fn is_open_to_all_at(&self, place: &Place) -> bool {
-        self.is_open_to_all && !place.is_loopback() && (place.is_plain() || !self.has_certificates)
+        // By HTTP nobody takes locks, and nobody on another machine is told anything without being a user.
+        let is_reached = !place.is_loopback() && !place.is_http();
+        self.is_open_to_all && is_reached && !(place.is_tls() && self.has_certificates)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::listen::Scheme;
     use super::*;
 
     /// Nobody is let in without saying who it is, and nothing is allowed in addition.
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn certificates_and_encryption_count_only_with_tls() {
         let open = Protection { is_open_to_all: true, has_users: false, has_secrets: false, ..CLOSED };
-        let tls = Place::tls("192.0.2.1:1".parse().unwrap());
+        let tls = Place::with(Scheme::Tls, "192.0.2.1:1".parse().unwrap());
         expect_at(tls.clone(), open, Some("--open"));
         expect_at(tls.clone(), Protection { has_certificates: true, ..open }, None);
         expect(Protection { has_certificates: true, ..open }, "192.0.2.1:1", Some("--open"));
@@ -118,5 +121,16 @@ mod tests {
             expect(Protection { has_plain_secrets: true, ..CLOSED }, address, None);
         }
         expect(CLOSED, "127.0.0.1:1", None);
+    }
+
+    #[test]
+    fn by_http_nobody_takes_locks_and_users_send_secrets() {
+        let at = |scheme| Place::with(scheme, "192.0.2.1:1".parse().unwrap());
+        let open = Protection { is_open_to_all: true, has_users: false, has_secrets: false, ..CLOSED };
+        expect_at(at(Scheme::Http), open, None);
+        assert!(!open.is_open_to_all_at(&at(Scheme::Http)));
+        expect_at(at(Scheme::Http), CLOSED, Some("use https:// there, or allow it with --plain-secrets"));
+        expect_at(at(Scheme::Http), Protection { has_plain_secrets: true, ..CLOSED }, None);
+        expect_at(at(Scheme::Https), CLOSED, None);
     }
 }

@@ -16,6 +16,7 @@ impl<S: Socket> Server<S> {
     pub fn check_all(&self) {
         self.engine.check_all();
         self.connections.check_all();
+        self.http.check_all();
         self.check_sessions();
         self.check_roles();
         assert!(self.spare.is_empty(), "the spare list is only memory");
@@ -62,7 +63,8 @@ impl<S: Socket> Server<S> {
 
     /// Whether nothing is left of any connection.
     pub fn is_empty(&self) -> bool {
-        self.engine.is_empty() && self.connections.is_empty() && self.sessions.len() == 0
+        let is_unused = self.connections.is_empty() && self.http.is_empty();
+        is_unused && self.engine.is_empty() && self.sessions.len() == 0
     }
 }
 

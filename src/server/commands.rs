@@ -1,11 +1,13 @@
 //! The commands that are about other connections, or name them.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 
+use super::access::RoleKey;
 use super::connection::Connection;
 use super::connections::Connections;
 use super::farewell::Why;
-use super::sessions::Record;
+use super::sessions::{Record, RecordKey};
 use super::{Disconnect, Server, Socket};
 use crate::engine::{ConnectionKey, Context, PAGE_BYTES, PAGE_SLOTS, Replies, SessionKey, in_order_of_names};
 use crate::wire::listing::{ConnectionRow, Listing, ListingTooLarge, Written};
@@ -38,33 +40,58 @@ impl<S> Named<'_, S> {
     }
 }
 
+/// Who asks for something that is about others: a connection of the protocol, or a request by HTTP.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Actor {
+    pub(super) peer: Peer,
+    /// None: nobody yet.
+    pub(super) role: Option<RoleKey>,
+    /// Its own session, of which it is shown everything.
+    pub(super) session: Option<SessionKey>,
+    /// The address that its connection has come to, unless that is unknown.
+    pub(super) own_ip: Option<IpAddr>,
+}
+
+/// Who is to be ended: a connection, a session, or a connection with its session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kicked {
+    connection: Option<ConnectionKey>,
+    record: Option<RecordKey>,
+}
+
 /// What is shown to whom.
 struct Sight {
-    asker: ConnectionKey,
+    session: Option<SessionKey>,
+    role: Option<RoleKey>,
     sees_all: bool,
 }
 
 impl<S: Socket> Server<S> {
-    /// Ends holds of others.
-    pub(super) fn revoke(&mut self, key: ConnectionKey, request: &Revocation<'_>, context: &Context<'_>) {
-        let name = request.name.as_str();
-        if self.lacks_admin(key) {
-            return self.refuse_without_admin(key, "revoke", context);
-        }
-        if let Some(message) = self.refuse_to_end("revoke", key) {
-            let (message, subject) = (message.into(), Some(Subject::Lock(name)));
-            return self.answer(key, Outcome::Error { reason: Reason::NotAllowed, message, subject }, context);
-        }
-        let by = self.connections.known(key).peer;
-        self.note_access(format_args!("{by} revokes {}", Escaped(name.as_bytes())));
-        let connection = request.connection.as_ref().map(|name| name.parse().ok());
-        self.engine.revoke(request, connection, context, &mut self.connections);
+    /// A connection as somebody who asks.
+    pub(super) fn actor(&self, key: ConnectionKey) -> Actor {
+        let connection = self.connections.get(key).expect("a connection that is executed exists");
+        let (peer, own_ip) = (connection.peer, connection.socket.own_ip());
+        Actor { peer, role: connection.role, session: connection.session, own_ip }
     }
 
-    /// Why a connection may not end others, or what they hold.
-    fn refuse_to_end(&mut self, command: &str, key: ConnectionKey) -> Option<String> {
-        let connection = self.connections.known(key);
-        let (by, own_ip) = (connection.peer, connection.socket.own_ip());
+    /// Ends holds of others.
+    pub(super) fn revoke<'a>(&mut self, actor: &Actor, request: &'a Revocation<'_>) -> Outcome<'a> {
+        let name = request.name.as_str();
+        if let Some(refusal) = self.refuse_without_admin(actor, "revoke") {
+            return refusal;
+        }
+        if let Some(message) = self.refuse_to_end("revoke", actor) {
+            let (message, subject) = (message.into(), Some(Subject::Lock(name)));
+            return Outcome::Error { reason: Reason::NotAllowed, message, subject };
+        }
+        self.note_access(format_args!("{} revokes {}", actor.peer, Escaped(name.as_bytes())));
+        let connection = request.connection.as_ref().map(|name| name.parse().ok());
+        self.engine.revoke(request, connection, self.connections.now, &mut self.connections)
+    }
+
+    /// Why somebody may not end others, or what they hold.
+    fn refuse_to_end(&self, command: &str, actor: &Actor) -> Option<String> {
+        let Actor { peer: by, own_ip, .. } = *actor;
         // With users, the right of an admin decides.
         let has_users = self.connections.roles.has_users();
         if has_users || by.is_local(own_ip) || self.connections.limits.kick_from_anywhere {
@@ -81,34 +108,48 @@ impl<S: Socket> Server<S> {
     /// Ends a connection that somebody names. Its locks have passed on before the answer is given, so whoever gets the
     /// answer and asks next finds them so.
     pub(super) fn kick(&mut self, key: ConnectionKey, name: &str, context: &Context<'_>) {
-        let by = self.connections.known(key).peer;
-        if self.lacks_admin(key) {
-            return self.refuse_without_admin(key, "kick", context);
+        let actor = self.actor(key);
+        let kicked = match self.find_kicked(&actor, name) {
+            Ok(kicked) => kicked,
+            Err(outcome) => return self.answer(key, *outcome, context),
+        };
+        // Who kicks itself is told so first; nothing is sent to it any more after that.
+        if kicked.connection == Some(key) {
+            self.answer(key, Outcome::Kicked { count: None }, context);
         }
-        if let Some(message) = self.refuse_to_end("kick", key) {
+        self.end_kicked(kicked, actor.peer);
+        if kicked.connection != Some(key) {
+            self.answer(key, Outcome::Kicked { count: None }, context);
+        }
+    }
+
+    /// Whom somebody means to end. The error says why it is nobody.
+    pub(super) fn find_kicked(&mut self, actor: &Actor, name: &str) -> Result<Kicked, Box<Outcome<'static>>> {
+        if let Some(refusal) = self.refuse_without_admin(actor, "kick") {
+            return Err(refusal.into());
+        }
+        if let Some(message) = self.refuse_to_end("kick", actor) {
             let outcome = Outcome::Error { reason: Reason::NotAllowed, message: message.into(), subject: None };
-            return self.answer(key, outcome, context);
+            return Err(outcome.into());
         }
-        self.note_access(format_args!("{by} kicks {}", Escaped(name.as_bytes())));
+        self.note_access(format_args!("{} kicks {}", actor.peer, Escaped(name.as_bytes())));
         let named = name.parse().ok();
         let record = named.and_then(|name| self.sessions.with_name(name));
         let connection_of = |record| self.sessions.get(record).connection;
-        let kicked = record.map_or_else(|| named.and_then(|peer| self.connections.find(peer)), connection_of);
-        // Who kicks itself is told so first; nothing is sent to it any more after that.
-        if kicked == Some(key) {
-            self.answer(key, Outcome::Kicked { count: None }, context);
-        }
+        let connection = record.map_or_else(|| named.and_then(|peer| self.connections.find(peer)), connection_of);
+        let is_nobody = connection.is_none() && record.is_none();
+        if is_nobody { Err(Outcome::KickFailed.into()) } else { Ok(Kicked { connection, record }) }
+    }
+
+    pub(super) fn end_kicked(&mut self, kicked: Kicked, by: Peer) {
         let text = Disconnect::Kicked { by }.to_string();
-        match (kicked, record) {
+        match (kicked.connection, kicked.record) {
             (Some(kicked), _) => {
                 self.connections.doom(kicked, Disconnect::Kicked { by });
                 self.end_session(kicked, &Why { text, is_ordinary: false, ends_session: true });
             }
             (None, Some(record)) => self.end_detached(record, &text),
-            (None, None) => return self.answer(key, Outcome::KickFailed, context),
-        }
-        if kicked != Some(key) {
-            self.answer(key, Outcome::Kicked { count: None }, context);
+            (None, None) => unreachable!("nobody is not kicked"),
         }
     }
 
@@ -121,21 +162,14 @@ impl<S: Socket> Server<S> {
     /// Some connections from a slot on, and the slot where to go on if there may be more. What a page costs is bounded by
     /// the slots that it looks at and the bytes that it writes.
     pub(super) fn list_connections(&mut self, key: ConnectionKey, page: ConnectionsPage, context: &Context<'_>) {
-        let written = self.write_connections(key, page);
-        let outcome = match &written {
-            Ok((value, next)) => Outcome::ConnectionsPage { value, next: *next },
-            Err(ListingTooLarge) => {
-                let message = "a row of the listing is larger than a reply may be; request it with detail";
-                Outcome::Error { reason: Reason::ReplyTooLarge, message: message.into(), subject: None }
-            }
-        };
-        self.connections.push(key, &Reply { id: context.id, owner: context.owner, outcome });
+        let written = self.write_connections(&self.actor(key), page);
+        self.answer(key, connections_page(&written), context);
     }
 
     /// The connections by their slots; after them, by their own, the sessions that have none.
     /// Of those other than the asker's own only what it may see.
-    fn write_connections(&self, asker: ConnectionKey, page: ConnectionsPage) -> Written<(Listing, Option<u32>)> {
-        let sight = Sight { sees_all: self.connections.may_see_all(asker), asker };
+    pub(super) fn write_connections(&self, actor: &Actor, page: ConnectionsPage) -> Written<(Listing, Option<u32>)> {
+        let sight = Sight { session: actor.session, role: actor.role, sees_all: self.sees_all(actor) };
         let mut listing = Listing::new(self.connections.limits.reply_bytes_max);
         let (connections, end) = self.connections.slots.between(page.after, PAGE_SLOTS);
         let connections = connections.map(|(slot, connection)| (slot, Named::Connection(connection)));
@@ -169,27 +203,29 @@ impl<S: Socket> Server<S> {
         Ok((listing, next.or(sessions_end.map(|slot| slot + FIRST_SESSION))))
     }
 
+    /// Whether somebody is shown everything.
+    pub(super) fn sees_all(&self, actor: &Actor) -> bool {
+        actor.role.is_some_and(|role| self.connections.roles.may_see_all(role))
+    }
+
     fn places_of(&self, session: SessionKey) -> usize {
         let summary = self.engine.summary(session);
         summary.holds + summary.waits
     }
 
-    /// Whether it is the asker's own session.
-    fn is_own(&self, session: SessionKey, sight: &Sight) -> bool {
-        self.connections.get(sight.asker).is_some_and(|connection| connection.session == Some(session))
-    }
-
     /// The locks of a session that may be shown.
     fn shown_of(&self, session: SessionKey, sight: &Sight) -> impl Iterator<Item = (&str, bool)> {
-        let (sees_all, asker) = (sight.sees_all || self.is_own(session, sight), sight.asker);
-        self.engine.locks_of(session).filter(move |(name, _)| sees_all || self.connections.may_see(asker, name))
+        let (sees_all, role) = (sight.sees_all || sight.session == Some(session), sight.role);
+        let roles = &self.connections.roles;
+        let sees = move |name: &str| sees_all || role.is_some_and(|role| roles.may_see(role, name));
+        self.engine.locks_of(session).filter(move |(name, _)| sees(name))
     }
 
     /// Whether a connection or session appears in a listing: who may not see everything is shown those that have something
     /// that it may see, and itself.
     fn is_shown(&self, named: &Named<'_, S>, sight: &Sight) -> bool {
         let Some(session) = named.session() else { return false };
-        sight.sees_all || self.is_own(session, sight) || self.shown_of(session, sight).next().is_some()
+        sight.sees_all || sight.session == Some(session) || self.shown_of(session, sight).next().is_some()
     }
 
     fn write_named(&self, listing: &mut Listing, named: &Named<'_, S>, has_detail: bool, sight: &Sight) -> Written {
@@ -200,7 +236,7 @@ impl<S: Socket> Server<S> {
         };
         if !has_detail {
             let names = self.shown_of(session, sight).map(|(name, _)| name);
-            return match sight.sees_all || self.is_own(session, sight) {
+            return match sight.sees_all || sight.session == Some(session) {
                 true => listing.connection(name, names.take(ROW_NAMES_MAX)),
                 false => listing.connection(name, in_order_of_names(names).take(ROW_NAMES_MAX)),
             };
@@ -236,6 +272,17 @@ impl<S: Socket> Server<S> {
 
     pub(super) fn answer(&mut self, key: ConnectionKey, outcome: Outcome<'_>, context: &Context<'_>) {
         self.connections.push(key, &Reply { id: context.id, owner: context.owner, outcome });
+    }
+}
+
+/// The answer to a request for a page of connections.
+pub(super) fn connections_page(written: &Written<(Listing, Option<u32>)>) -> Outcome<'_> {
+    match written {
+        Ok((value, next)) => Outcome::ConnectionsPage { value, next: *next },
+        Err(ListingTooLarge) => {
+            let message = "a row of the listing is larger than a reply may be; request it with detail";
+            Outcome::Error { reason: Reason::ReplyTooLarge, message: message.into(), subject: None }
+        }
     }
 }
 

@@ -12,8 +12,9 @@ use super::limits::Limits;
 use super::outbox::Outbox;
 use super::recorder::{Recorder, may_have_secret};
 use super::strangers::{Address, Strangers};
+use super::throttle::Throttle;
 use super::watchers::Watchers;
-use super::{Disconnect, Socket};
+use super::{Disconnect, SLOW_HOLD_LINES_MAX, Socket};
 use crate::engine::deadline::Deadlines;
 use crate::engine::{ConnectionKey, ConnectionTag, Replies};
 use crate::slots::Slots;
@@ -57,6 +58,8 @@ pub(super) struct Connections<S> {
     /// The time of this turn.
     pub(super) now: Moment,
     pub(super) recorder: Recorder,
+    /// Lines in the log about slow holds.
+    pub(super) slow_hold_lines: Throttle,
 }
 
 impl<S: Socket> Connections<S> {
@@ -82,6 +85,7 @@ impl<S: Socket> Connections<S> {
             addresses: HashMap::new(),
             now: Moment::START,
             recorder: Recorder::new(),
+            slow_hold_lines: Throttle::new(SLOW_HOLD_LINES_MAX),
         }
     }
 

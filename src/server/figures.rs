@@ -1,7 +1,10 @@
 //! Counters and gauges of the server, as `stats` answers them: always on, so each costs an instruction or two.
 
-use super::{Disconnect, Server, Socket};
-use crate::engine::{ConnectionKey, Context, Histogram};
+use std::io;
+
+use super::commands::Actor;
+use super::{Disconnect, Handshake, Server, Socket};
+use crate::engine::Histogram;
 use crate::time::{Moment, Span};
 use crate::wire::reply::{Outcome, Reason};
 use crate::wire::request::{Command, Operation, PlainOperation};
@@ -82,6 +85,9 @@ const REASONS: [Reason; 21] = [
     Reason::TooManyRequests,
 ];
 
+/// What becomes of handshakes.
+const HANDSHAKES: [&str; 5] = ["completed", "failed", "timed_out", "not_tls", "abandoned"];
+
 /// Counters since the start.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
@@ -90,11 +96,14 @@ pub(super) struct Figures {
     unknown: u64,
     errors: [u64; REASONS.len()],
     disconnects: [u64; Disconnect::WORDS.len()],
-    received_bytes: u64,
-    sent_bytes: u64,
+    pub(super) received_bytes: u64,
+    pub(super) sent_bytes: u64,
     turns: u64,
-    resumptions: u64,
+    pub(super) resumptions: u64,
     longest_turn: Longest,
+    pub(super) turn_durations: Histogram,
+    pub(super) slow_holds: u64,
+    handshakes: [u64; HANDSHAKES.len()],
 }
 
 impl Figures {
@@ -126,6 +135,28 @@ impl Figures {
         self.errors[number] += 1;
     }
 
+    /// A hold that others wait for has lasted for long.
+    pub(super) fn on_slow_hold(&mut self) {
+        self.slow_holds += 1;
+    }
+
+    /// A handshake has gone on. Counted once it is over.
+    pub(super) fn on_handshake(&mut self, outcome: &io::Result<Handshake>) {
+        let result = match outcome {
+            Ok(Handshake::Done) => 0,
+            Err(_) => 1,
+            Ok(Handshake::NotTls) => 3,
+            Ok(Handshake::Closed) => 4,
+            Ok(Handshake::Waiting | Handshake::Later) => return,
+        };
+        self.handshakes[result] += 1;
+    }
+
+    /// A handshake is over because the peer took too long.
+    pub(super) fn on_handshake_timeout(&mut self) {
+        self.handshakes[2] += 1;
+    }
+
     /// A session is resumed.
     pub(super) fn on_resumption(&mut self) {
         self.resumptions += 1;
@@ -151,9 +182,30 @@ impl Figures {
         self.turns += 1;
     }
 
+    /// How many requests there were of each command, and how many lines that were none.
+    pub(super) fn requests(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        COMMANDS.into_iter().zip(self.requests).chain([("unknown", self.unknown)])
+    }
+
+    /// How many errors there were of each reason.
+    pub(super) fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        REASONS.iter().map(|reason| reason.as_str()).zip(self.errors)
+    }
+
+    /// How many connections have ended for each reason.
+    pub(super) fn disconnects(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Disconnect::WORDS.into_iter().zip(self.disconnects)
+    }
+
+    /// How many handshakes there were of each result.
+    pub(super) fn handshakes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        HANDSHAKES.into_iter().zip(self.handshakes)
+    }
+
     /// A turn that began at `begun` has taken this long.
     pub(super) fn on_turn_end(&mut self, begun: Moment, span: Span) {
         self.longest_turn.add(begun, span);
+        self.turn_durations.add(span);
     }
 }
 
@@ -189,16 +241,26 @@ impl Longest {
 }
 
 impl<S: Socket> Server<S> {
-    /// Answers with all figures.
-    pub(super) fn tell_stats(&mut self, key: ConnectionKey, context: &Context<'_>) {
-        let value = self.figures(context.now);
-        self.answer(key, Outcome::Stats(&value), context);
+    /// Tells somebody all figures, if it may know them.
+    pub(super) fn tell_stats<T>(&mut self, actor: &Actor, tell: impl FnOnce(&mut Self, Outcome<'_>) -> T) -> T {
+        match self.refuse_without_admin(actor, "stats") {
+            Some(refusal) => tell(self, refusal),
+            None => {
+                let value = self.figures(self.connections.now);
+                tell(self, Outcome::Stats(&value))
+            }
+        }
+    }
+
+    /// Events that watchers were too slow for.
+    pub(super) fn events_missed(&self) -> u64 {
+        self.engine.events_missed() + self.connections.watchers.missed()
     }
 
     fn figures(&mut self, now: Moment) -> StatsValue {
         let mut value = StatsValue::default();
         let stats = self.engine.stats();
-        let connections = &mut self.connections;
+        let connections = &self.connections;
         value.seconds("uptime", now.since(Moment::START));
         for (name, count) in [
             ("connections", connections.len() as u64),
@@ -223,20 +285,23 @@ impl<S: Socket> Server<S> {
         ] {
             value.count(name, count);
         }
+        let events_missed = self.events_missed();
+        let connections = &mut self.connections;
         let figures = &mut connections.figures;
-        let requests = COMMANDS.into_iter().zip(figures.requests);
-        value.counts("requests", requests.chain([("unknown", figures.unknown)]));
-        value.counts("errors", REASONS.iter().map(|reason| reason.as_str()).zip(figures.errors));
-        value.counts("disconnects", Disconnect::WORDS.into_iter().zip(figures.disconnects));
+        value.counts("requests", figures.requests());
+        value.counts("errors", figures.errors());
+        value.counts("disconnects", figures.disconnects());
         value.count("received_bytes", figures.received_bytes);
         value.count("sent_bytes", figures.sent_bytes);
         value.count("events_sent", connections.watchers.sent());
-        value.count("events_missed", self.engine.events_missed() + connections.watchers.missed());
+        value.count("events_missed", events_missed);
         value.count("turns", figures.turns);
         value.seconds("longest_turn", figures.longest_turn.get(now));
         for (name, histogram) in [("wait", self.engine.waits()), ("hold", self.engine.holds())] {
             value.histogram(name, Histogram::bounds(), histogram.counts(), histogram.sum());
         }
+        let hottest = self.engine.hottest(now);
+        value.hottest("hottest", hottest.iter().map(|lock| (lock.name.as_str(), lock.waited, lock.waits)));
         value
     }
 }

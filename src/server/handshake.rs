@@ -18,6 +18,7 @@ impl<S: Socket> Server<S> {
         connection.last_input = now;
         let (is_later, has_begun) = (matches!(outcome, Ok(Handshake::Later)), connection.flags.has_begun);
         self.connections.note_handshake(key, has_begun || !is_later, is_later);
+        self.connections.figures.on_handshake(&outcome);
         let connection = self.connections.known(key);
         match outcome {
             Ok(Handshake::Done) => {

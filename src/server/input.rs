@@ -298,12 +298,16 @@ impl<S: Socket> Server<S> {
             Command::ConnectionsPage(page) => self.list_connections(key, *page, &context),
             Command::Kick { connection } => self.kick(key, connection, &context),
             Command::KickUser { user } => self.kick_user(key, user, &context),
-            Command::Revoke(revocation) => self.revoke(key, revocation, &context),
+            Command::Revoke(revocation) => {
+                let outcome = self.revoke(&self.actor(key), revocation);
+                self.answer(key, outcome, &context);
+            }
             Command::Transfer(transfer) => self.transfer(transfer, &context),
             Command::Watch { prefix } => self.watch(key, prefix, &context),
             Command::Unwatch => self.unwatch(key, &context),
-            Command::Stats if self.lacks_admin(key) => self.refuse_without_admin(key, "stats", &context),
-            Command::Stats => self.tell_stats(key, &context),
+            Command::Stats => {
+                self.tell_stats(&self.actor(key), |server, outcome| server.answer(key, outcome, &context));
+            }
         }
     }
 
@@ -334,12 +338,11 @@ impl<S: Socket> Server<S> {
                 let summary = record.map(|record| self.engine.summary(record.session));
                 summary.is_some_and(|summary| (summary.holds + summary.waits) as u64 > LOOKED_AT_AT_ONCE)
             }
-            Command::Locks(_)
-            | Command::Hello(_)
-            | Command::Revoke(_)
-            | Command::Watch { .. }
-            | Command::Unwatch
-            | Command::Stats => false,
+            Command::Locks(_) | Command::Hello(_) | Command::Revoke(_) | Command::Watch { .. } | Command::Unwatch => {
+                false
+            }
+            // It looks at the locks that are waited for.
+            Command::Stats => self.engine.contended() as u64 > LOOKED_AT_AT_ONCE,
         }
     }
 

@@ -47,6 +47,8 @@ pub struct Limits {
     pub reply_bytes_max: usize,
     /// How long a connection that was closed with an error is still read from, so that the error reaches the peer.
     pub linger: Duration,
+    /// Holds that last longer than this while others wait are logged. None: they are not.
+    pub slow_hold: Option<Duration>,
     /// Whether connections from other machines may end others.
     pub kick_from_anywhere: bool,
     /// Bytes read from one connection in one turn.
@@ -87,6 +89,7 @@ impl Default for Limits {
             outbox_stall: Duration::from_secs(30),
             reply_bytes_max: 4 << 20,
             linger: Duration::from_secs(1),
+            slow_hold: None,
             kick_from_anywhere: false,
             turn_read_bytes: 16 << 10,
             turn_expiries_max: 256,

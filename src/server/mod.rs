@@ -17,13 +17,16 @@ mod figures;
 mod handshake;
 mod hello;
 mod horizon;
+mod http;
 mod inbox;
 mod input;
 mod limits;
+mod metrics;
 mod outbox;
 mod output;
 mod recorder;
 mod sessions;
+mod slow_hold;
 mod socket;
 mod strangers;
 mod throttle;
@@ -37,17 +40,20 @@ use std::io;
 
 pub use self::access::{Access, BadUsers, FILE_BYTES_MAX};
 pub use self::disconnect::Disconnect;
+pub use self::http::HTTP_CONNECTIONS_MAX;
 pub use self::limits::Limits;
+pub use self::metrics::{Outside, Process};
 pub use self::socket::{Credentials, Handshake, Socket};
 pub use self::users::ADMIN_PLACES;
 
 use self::connections::Connections;
 use self::horizon::Horizon;
+use self::http::Http;
 use self::sessions::{RecordKey, Sessions};
 use self::throttle::Throttle;
 use self::users::Welcome;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats, TokenBlock};
-use crate::time::Moment;
+use crate::time::{Moment, Span};
 use crate::wire::peer::Peer;
 
 /// What is known of a socket since the last turn.
@@ -67,6 +73,12 @@ pub const LOG_TARGET: &str = "officer::access";
 const ACCESS_LINES_MAX: u32 = 10;
 const FOREIGN_LINES_MAX: u32 = 5;
 
+/// The target of lines in the log about slow holds, which are shown at every log level: they are written only if that is asked
+/// for.
+pub const SLOW_HOLD_TARGET: &str = "officer::slow_hold";
+/// How many lines about slow holds are written to the log in a second.
+const SLOW_HOLD_LINES_MAX: u32 = 10;
+
 /// Refused connections that are sent an error, at a time. Further ones are closed without one.
 const TURNED_AWAY_MAX: usize = 64;
 
@@ -78,6 +90,8 @@ pub struct Server<S> {
     engine: Engine,
     connections: Connections<S>,
     sessions: Sessions,
+    /// Connections by HTTP, which are none of those above.
+    http: Http<S>,
     horizon: Horizon,
     /// All sockets are read into this buffer, and lines are executed right from it.
     read_buffer: Vec<u8>,
@@ -97,6 +111,8 @@ pub struct Server<S> {
     /// Lines that were taken since the start, and how many of them are counted in a session, or need not be.
     lines: u64,
     lines_counted: u64,
+    /// What only the process knows.
+    outside: Outside,
     is_shutting_down: bool,
 }
 
@@ -111,11 +127,14 @@ impl<S: Socket> Server<S> {
             turn_walk_max: limits.turn_walk_max,
             reply_bytes_max: limits.reply_bytes_max,
         };
+        let mut engine = Engine::new(engine_limits, tokens);
+        engine.set_slow_hold(limits.slow_hold.map(Span::from));
         Server {
-            engine: Engine::new(engine_limits, tokens),
+            engine,
             read_buffer: vec![0; limits.turn_read_bytes],
             connections: Connections::new(limits),
             sessions: Sessions::default(),
+            http: Http::default(),
             horizon: Horizon::default(),
             spare: Vec::new(),
             long_request_from: None,
@@ -125,6 +144,7 @@ impl<S: Socket> Server<S> {
             ending: VecDeque::new(),
             lines: 0,
             lines_counted: 0,
+            outside: Outside::default(),
             is_shutting_down: false,
         }
     }
@@ -164,13 +184,16 @@ impl<S: Socket> Server<S> {
 
     /// The socket of a connection, if it is still there.
     pub fn socket_mut(&mut self, key: ConnectionKey) -> Option<&mut S> {
-        self.connections.get_mut(key).map(|connection| &mut connection.socket)
+        match self.connections.get_mut(key) {
+            Some(connection) => Some(&mut connection.socket),
+            None => self.http.socket_mut(key),
+        }
     }
 
     /// Notes what the poll says of a connection. If it is gone, nothing happens, whoever has its slot now.
     pub fn ready(&mut self, key: ConnectionKey, readiness: Readiness) {
         self.horizon.on_event();
-        let Some(connection) = self.connections.get_mut(key) else { return };
+        let Some(connection) = self.connections.get_mut(key) else { return self.http.ready(key, readiness) };
         let flags = &mut connection.flags;
         let is_unblocked = readiness.is_writable && std::mem::take(&mut flags.is_blocked);
         flags.is_read_closed |= readiness.is_read_closed;
@@ -194,22 +217,25 @@ impl<S: Socket> Server<S> {
     /// Deadlines are executed up to the beginning of polls, never by the clock alone: what a client sent before a deadline
     /// counts, however late this server comes to read it.
     pub fn polled(&mut self, begun: Moment, is_complete: bool) {
-        self.horizon.on_poll(begun, is_complete, self.connections.sockets());
+        self.horizon.on_poll(begun, is_complete, self.sockets());
     }
 
     /// The socket of a connection failed outside of reading and writing.
     pub fn fail(&mut self, key: ConnectionKey, error: io::Error) {
-        if self.connections.get(key).is_some() {
-            self.connections.doom(key, Disconnect::Io(error));
+        match self.connections.get(key) {
+            Some(_) => self.connections.doom(key, Disconnect::Io(error)),
+            None => self.http.fail(key),
         }
     }
 
     /// When the next turn has something to do if no event comes before. The past means at once; none: never.
     pub fn next_turn(&self) -> Option<Moment> {
-        if self.connections.has_work() || self.engine.has_left_over_work() || !self.ending.is_empty() {
+        let has_work = self.connections.has_work() || self.engine.has_left_over_work() || !self.ending.is_empty();
+        if has_work || self.http.has_work() {
             return Some(Moment::START);
         }
-        [self.connections.deadlines.next(), self.engine.next_deadline()].into_iter().flatten().min()
+        let deadlines = [self.http.next_deadline(), self.connections.deadlines.next(), self.engine.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// From now on no request is executed; what is decided is still written, turn by turn.
@@ -220,7 +246,7 @@ impl<S: Socket> Server<S> {
 
     /// Bytes that are decided and not sent.
     pub fn unsent(&self) -> usize {
-        self.connections.unsent()
+        self.connections.unsent() + self.http.unsent()
     }
 
     /// Connections of which it is known who they are.
@@ -230,7 +256,7 @@ impl<S: Socket> Server<S> {
 
     /// All sockets, with those of connections that are refused or on their way out.
     pub fn sockets(&self) -> usize {
-        self.connections.sockets()
+        self.connections.sockets() + self.http.sockets()
     }
 
     /// Takes a block of tokens for when those that it has are used up.

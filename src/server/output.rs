@@ -7,8 +7,9 @@ use super::access::RoleKey;
 use super::connection::{Connection, Leave, Phase};
 use super::connections::Connections;
 use super::recorder::masked;
-use super::{Disconnect, Socket};
-use crate::engine::{ConnectionKey, Replies};
+use super::slow_hold::SlowHoldLine;
+use super::{Disconnect, SLOW_HOLD_TARGET, Socket};
+use crate::engine::{ConnectionKey, Replies, SlowHold};
 use crate::wire::reply::{Outcome, Reply};
 use crate::wire::session::HelloSession;
 use crate::wire::transcript::Event;
@@ -29,6 +30,13 @@ impl<S: Socket> Replies for Connections<S> {
 
     fn event(&mut self, to: ConnectionKey, event: &Reply<'_>) -> bool {
         self.offer_event(to, event)
+    }
+
+    fn slow_hold(&mut self, hold: &SlowHold<'_>) {
+        self.figures.on_slow_hold();
+        if let Some(left_out) = self.slow_hold_lines.take(self.now) {
+            log::warn!(target: SLOW_HOLD_TARGET, "{}", SlowHoldLine { hold, left_out });
+        }
     }
 
     fn may_see(&self, to: ConnectionKey, name: &str) -> bool {

@@ -59,7 +59,10 @@ impl<S: Socket> Connections<S> {
         let is_late = self.stranger_due(connection).is_some_and(|due| due <= due_by);
         let is_handshaking = connection.flags.is_handshaking;
         match connection.phase {
-            Phase::Open if is_late && is_handshaking => self.doom(key, Disconnect::HandshakeTimeout),
+            Phase::Open if is_late && is_handshaking => {
+                self.figures.on_handshake_timeout();
+                self.doom(key, Disconnect::HandshakeTimeout);
+            }
             Phase::Open if is_late => self.doom(key, Disconnect::AuthTimeout),
             Phase::Open | Phase::Draining { .. } if is_stalled => self.end_if_stalled(key),
             Phase::Open if is_due => self.doom(key, Disconnect::Idle),

@@ -20,11 +20,15 @@ impl<S: Socket> Server<S> {
                 self.tell_missed();
             }
             self.engine.begin_turn(now, &mut self.connections);
+            if self.http.has_listed() {
+                self.serve_http();
+            }
             self.read_ready();
             self.expire();
             self.close_doomed();
         }
         self.connections.flush_dirty(&mut self.spare);
+        self.flush_http();
     }
 
     /// The last turn has ended now.
@@ -62,6 +66,7 @@ impl<S: Socket> Server<S> {
             let Some(key) = self.connections.deadlines.pop_due(due_by) else { break };
             self.connections.on_deadline(key, due_by);
         }
+        self.expire_http(due_by);
         let bytes_before = self.connections.bytes_pushed;
         let mut ends_left = self.connections.limits.turn_ends_max;
         for _ in 0..expiries_max {

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::access::{Access, Identity, LoginFailed, Refusal, RoleKey};
+use super::commands::Actor;
 use super::connection::{Connection, Phase};
+use super::sessions::RecordKey;
 use super::{Credentials, Disconnect, LOG_TARGET, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
 use crate::wire::peer::Peer;
@@ -24,6 +26,31 @@ pub(super) enum Welcome {
 
 /// Places that are kept for admins when there is none left for others.
 pub const ADMIN_PLACES: usize = 10;
+
+/// All connections of a user, and its sessions that have none.
+#[derive(Debug)]
+pub(super) struct KickedUser {
+    connections: Vec<ConnectionKey>,
+    detached: Vec<RecordKey>,
+}
+
+impl KickedUser {
+    fn count(&self) -> u64 {
+        (self.connections.len() + self.detached.len()) as u64
+    }
+
+    pub(super) fn outcome(&self) -> Outcome<'static> {
+        match self.count() {
+            0 => Outcome::KickFailed,
+            count => Outcome::Kicked { count: Some(count) },
+        }
+    }
+}
+
+fn without_admin(command: &str) -> Outcome<'static> {
+    let message = format!("{command} needs a user with admin = true").into();
+    Outcome::Error { reason: Reason::NotAllowed, message, subject: None }
+}
 
 impl<S: Socket> Server<S> {
     /// Takes new rules. Who is connected as a user that is gone ends within the next turns, and so do that user's sessions;
@@ -264,47 +291,63 @@ impl<S: Socket> Server<S> {
     }
 
     /// Whether only an admin may do that, and this is none: users are configured.
-    pub(super) fn lacks_admin(&self, key: ConnectionKey) -> bool {
+    pub(super) fn lacks_admin(&self, role: Option<RoleKey>) -> bool {
         let roles = &self.connections.roles;
-        let role = self.connections.get(key).and_then(|connection| connection.role);
         roles.has_users() && !role.is_some_and(|role| roles.is_admin(role))
     }
 
-    /// Answers that only an admin may do that.
-    pub(super) fn refuse_without_admin(&mut self, key: ConnectionKey, command: &str, context: &Context<'_>) {
-        let peer = self.connections.known(key).peer;
-        self.note_access(format_args!("{peer}: {command} is refused: only an admin may do that"));
-        let message = format!("{command} needs a user with admin = true").into();
-        self.answer(key, Outcome::Error { reason: Reason::NotAllowed, message, subject: None }, context);
+    /// The answer to somebody who asks for what only an admin may do, and is none.
+    pub(super) fn refuse_without_admin(&mut self, actor: &Actor, command: &str) -> Option<Outcome<'static>> {
+        if !self.lacks_admin(actor.role) {
+            return None;
+        }
+        self.note_access(format_args!("{}: {command} is refused: only an admin may do that", actor.peer));
+        Some(without_admin(command))
     }
 
     /// Ends all connections and sessions of a user. Those of its connections end within the next turns.
     pub(super) fn kick_user(&mut self, key: ConnectionKey, user: &str, context: &Context<'_>) {
         let by = self.connections.known(key).peer;
-        if !self.connections.roles.has_users() || self.lacks_admin(key) {
-            return self.refuse_without_admin(key, "kick", context);
+        let actor = self.actor(key);
+        match self.find_kicked_user(&actor, user) {
+            Ok(kicked) => {
+                // Who kicks itself is told so first.
+                self.answer(key, kicked.outcome(), context);
+                self.end_kicked_user(kicked, by);
+            }
+            Err(outcome) => self.answer(key, *outcome, context),
         }
-        let Some(role) = self.connections.roles.of_user(user) else {
-            return self.answer(key, Outcome::KickFailed, context);
-        };
+    }
+
+    /// Whom somebody means to end by the name of a user. The error says why that is nobody.
+    pub(super) fn find_kicked_user(&mut self, actor: &Actor, user: &str) -> Result<KickedUser, Box<Outcome<'static>>> {
+        if let Some(refusal) = self.refuse_without_admin(actor, "kick") {
+            return Err(refusal.into());
+        }
+        if !self.connections.roles.has_users() {
+            return Err(without_admin("kick").into());
+        }
+        let role = self.connections.roles.of_user(user).ok_or(Box::new(Outcome::KickFailed))?;
         let is_its = |connection: &Connection<S>| connection.role == Some(role) && connection.phase == Phase::Open;
-        let kicked: Vec<ConnectionKey> =
+        let connections: Vec<ConnectionKey> =
             self.connections.iter().filter(|(_, connection)| is_its(connection)).map(|(key, _)| key).collect();
-        let detached: Vec<_> = self
+        let detached: Vec<RecordKey> = self
             .sessions
             .iter()
             .filter(|(_, record)| record.role == role && record.connection.is_none())
             .map(|(key, _)| key)
             .collect();
-        let count = (kicked.len() + detached.len()) as u64;
-        self.note_access(format_args!("{by} has kicked {count} connections and sessions of a user"));
-        let outcome = if count > 0 { Outcome::Kicked { count: Some(count) } } else { Outcome::KickFailed };
-        // Who kicks itself is told so first.
-        self.answer(key, outcome, context);
-        for kicked in kicked {
-            self.connections.doom(kicked, Disconnect::Kicked { by });
+        let kicked = KickedUser { connections, detached };
+        let count = kicked.count();
+        self.note_access(format_args!("{} has kicked {count} connections and sessions of a user", actor.peer));
+        Ok(kicked)
+    }
+
+    pub(super) fn end_kicked_user(&mut self, kicked: KickedUser, by: Peer) {
+        for connection in kicked.connections {
+            self.connections.doom(connection, Disconnect::Kicked { by });
         }
-        self.ending.extend(detached.into_iter().map(|record| (record, "kicked")));
+        self.ending.extend(kicked.detached.into_iter().map(|record| (record, "kicked")));
     }
 
     /// Ends some of the sessions that are to end and have no connection.

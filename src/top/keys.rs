@@ -97,9 +97,19 @@ fn press_in_table(model: &mut Model, code: KeyCode, height: usize, now: Moment) 
                 return Action::Order(model.order());
             }
         }
+        KeyCode::Enter if model.open_queue() => return Action::Order(model.order()),
+        KeyCode::Char('h') => {
+            model.switch_hottest();
+            return Action::Order(model.order());
+        }
+        _ if model.hottest.is_some() => {
+            if matches!(code, KeyCode::Esc | KeyCode::Backspace) {
+                model.switch_hottest();
+                return Action::Order(model.order());
+            }
+        }
         KeyCode::Esc if model.filter.is_empty() => return Action::Leave,
         KeyCode::Esc => return filter(model, String::new()),
-        KeyCode::Enter if model.open_queue() => return Action::Order(model.order()),
         KeyCode::Char('/') => model.over = Over::Filter,
         KeyCode::Char('<' | ',') | KeyCode::Left => return sort(model, model.next_sort(-1)),
         KeyCode::Char('>' | '.') | KeyCode::Right => return sort(model, model.next_sort(1)),

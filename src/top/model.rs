@@ -8,7 +8,7 @@ use super::life::Life;
 use super::picture::{Counts, Picture};
 use super::poller::{Kicked, Look, News, Order, Target};
 use super::row::{Column, Filter, Moment, Row, Sort};
-use crate::client::{Error, LockDetail, PlaceDetail};
+use crate::client::{Error, HotLock, LockDetail, PlaceDetail};
 use crate::console::Failure;
 use crate::console::shown::{Shown, Span};
 
@@ -30,6 +30,8 @@ pub(super) struct Model {
     /// The picture has the current order and the current filter.
     pub(super) is_current: bool,
     pub(super) rows: Selection,
+    /// The locks that were waited for most, while they are shown, or would be without a queue.
+    pub(super) hottest: Option<Hottest>,
     /// The lock whose queue is shown.
     pub(super) queue: Option<Queue>,
     pub(super) over: Over,
@@ -145,6 +147,21 @@ impl Selection {
     }
 }
 
+/// The locks that were waited for most.
+#[derive(Debug, Default)]
+pub(super) struct Hottest {
+    /// They, or why the server does not tell, and when they were fetched.
+    pub(super) seen: Option<(Result<Vec<HotLock>, String>, Moment)>,
+    pub(super) rows: Selection,
+}
+
+impl Hottest {
+    /// Most first.
+    pub(super) fn locks(&self) -> &[HotLock] {
+        self.seen.as_ref().and_then(|(seen, _)| seen.as_deref().ok()).unwrap_or_default()
+    }
+}
+
 impl Model {
     pub(super) fn new(address: String, prefix: String, sort: Sort, filter: String, interval: Duration) -> Self {
         Model {
@@ -155,6 +172,7 @@ impl Model {
             picture: None,
             is_current: false,
             rows: Selection::default(),
+            hottest: None,
             queue: None,
             over: Over::Nothing,
             loss: None,
@@ -170,6 +188,7 @@ impl Model {
         self.number += 1;
         let look = match &self.queue {
             Some(queue) => Look::AtOne { name: queue.name.clone(), after: queue.after.clone() },
+            None if self.hottest.is_some() => Look::AtHottest,
             None => Look::AtAll { filter: Filter::new(&self.filter), sort: self.sort },
         };
         Order::Look(self.number, look)
@@ -179,7 +198,8 @@ impl Model {
     pub(super) fn learn(&mut self, news: News, now: Moment) {
         match news {
             // Results of earlier orders don't apply to what is on the screen.
-            News::All(number, _) | News::One(number, ..) | News::Lives(number, _) if number != self.number => {}
+            News::All(number, _) | News::One(number, ..) | News::Lives(number, _) | News::Hottest(number, ..)
+                if number != self.number => {}
             News::All(_, picture) => {
                 self.loss = None;
                 self.take(picture);
@@ -188,6 +208,12 @@ impl Model {
                 self.loss = None;
                 if let Some(queue) = &mut self.queue {
                     queue.take(Seen { detail: detail.unwrap_or_default(), at });
+                }
+            }
+            News::Hottest(_, seen, at) => {
+                self.loss = None;
+                if let Some(hottest) = &mut self.hottest {
+                    hottest.seen = Some((seen.map_err(reason), at));
                 }
             }
             News::Lives(_, lives) => {
@@ -280,14 +306,14 @@ impl Model {
     fn row_count(&self) -> usize {
         match &self.queue {
             Some(queue) => queue.seen.as_ref().map_or(0, |seen| seen.row_count()),
-            None => self.list().len(),
+            None => self.hottest.as_ref().map_or(self.list().len(), |hottest| hottest.locks().len()),
         }
     }
 
     fn selection(&mut self) -> &mut Selection {
         match &mut self.queue {
             Some(queue) => &mut queue.rows,
-            None => &mut self.rows,
+            None => self.hottest.as_mut().map_or(&mut self.rows, |hottest| &mut hottest.rows),
         }
     }
 
@@ -323,10 +349,22 @@ impl Model {
 
     /// Shows the queue of the lock under the cursor. Returns whether there is one.
     pub(super) fn open_queue(&mut self) -> bool {
-        let Some(row) = self.selected() else { return false };
-        let (name, after) = (row.name.clone(), row.after.clone());
+        let place = match &self.hottest {
+            Some(hottest) => hottest.locks().get(hottest.rows.selected).map(|lock| (lock.name.clone(), None)),
+            None => self.selected().map(|row| (row.name.clone(), row.after.clone())),
+        };
+        let Some((name, after)) = place else { return false };
         self.queue = Some(Queue { name, after, seen: None, lives: HashMap::new(), rows: Selection::default() });
         true
+    }
+
+    /// Shows the locks that were waited for most, or the list again, which is outdated by now.
+    pub(super) fn switch_hottest(&mut self) {
+        self.hottest = match self.hottest {
+            None => Some(Hottest::default()),
+            Some(_) => None,
+        };
+        self.is_current = false;
     }
 
     /// Goes back to the list, which is outdated by now.
@@ -341,6 +379,9 @@ impl Model {
     /// Whom to kick: the holder of the lock under the cursor, or the connection under it in a queue.
     pub(super) fn target(&self) -> Option<Target> {
         let Some(queue) = &self.queue else {
+            if self.hottest.is_some() {
+                return None;
+            }
             let row = self.selected()?;
             let holder = row.holder.as_ref()?;
             return Some(Target {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::life::{Life, Lives};
 use super::picture::{Picture, Scan};
 use super::row::{Filter, Moment, SAME_SECONDS, Sort};
-use crate::client::{Client, Error, LockDetail, PlaceDetail};
+use crate::client::{Client, Error, HotLock, LockDetail, PlaceDetail};
 use crate::console::one_lock;
 
 /// The first scan, which a person waits for, uses half of the time; later ones use a tenth.
@@ -46,6 +46,8 @@ pub(super) enum Look {
     AtAll { filter: Filter, sort: Sort },
     /// One lock, with its queue.
     AtOne { name: String, after: Option<Arc<str>> },
+    /// The locks that were waited for most.
+    AtHottest,
 }
 
 /// An order to the poller.
@@ -77,6 +79,8 @@ pub(super) enum News {
     All(u64, Picture),
     /// The state of one lock. None: nobody holds it or waits for it.
     One(u64, Option<LockDetail>, Moment),
+    /// The locks that were waited for most, or why the server does not tell.
+    Hottest(u64, Result<Vec<HotLock>, Error>, Moment),
     /// The connections, for the queue that the order with this number asked for.
     Lives(u64, HashMap<String, Life>),
     /// The server could not be reached; the next attempt is after this time.
@@ -182,6 +186,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
         }
         let due_in = match work.look.clone() {
             Look::AtOne { name, after } => self.watch_one(work, &name, after.as_deref())?,
+            Look::AtHottest => self.look_at_hottest(work)?,
             Look::AtAll { filter, sort } => self.scan_all(work, &filter, sort)?,
         };
         let rest = began.elapsed() * if work.is_settled { REST } else { FIRST_REST };
@@ -205,6 +210,18 @@ impl<T: Fn(News) -> bool> Poller<T> {
         let took = Duration::from_secs_f64(now - scan.began);
         work.scan = None;
         Ok(Some(self.interval.saturating_sub(took)))
+    }
+
+    /// Fetches the locks that were waited for most. Returns how long until they are due again.
+    fn look_at_hottest(&self, work: &Work) -> Result<Option<Duration>, Error> {
+        let hottest = match self.client.stats() {
+            Ok(stats) => Ok(stats.hottest),
+            // The server is there, and does not tell.
+            Err(error @ (Error::Unsupported { .. } | Error::Server { .. })) => Err(error),
+            Err(error) => return Err(error),
+        };
+        (self.tell)(News::Hottest(work.number, hottest, self.clock.now()));
+        Ok(Some(self.interval))
     }
 
     /// Fetches the queue of a lock, or a page of the connections. Once both are complete, returns how long until the queue

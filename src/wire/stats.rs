@@ -45,6 +45,19 @@ impl StatsValue {
         text.push(b'}');
     }
 
+    /// Adds locks and how they were waited for: for how long by all together, and by how many.
+    pub fn hottest<'a>(&mut self, name: &str, rows: impl Iterator<Item = (&'a str, Span, u64)>) {
+        self.key(name);
+        push_array(&mut self.text, rows, |text, (name, waited, waits)| {
+            let mut row = StatsValue::default();
+            row.text.extend_from_slice(b"\"name\":");
+            push_str(&mut row.text, name);
+            row.seconds("waited", waited);
+            row.count("waits", waits);
+            row.push_to(text);
+        });
+    }
+
     fn key(&mut self, name: &str) {
         if !self.text.is_empty() {
             self.text.push(b',');
@@ -73,7 +86,7 @@ fn push_array<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, mut push: im
 }
 
 /// Nanoseconds as seconds, with all their digits: the shortest spans that are counted are far below a millisecond.
-fn push_nanos(out: &mut Vec<u8>, nanos: u128) {
+pub fn push_nanos(out: &mut Vec<u8>, nanos: u128) {
     const SECOND: u128 = 1_000_000_000;
     push_u64(out, u64::try_from(nanos / SECOND).unwrap_or(u64::MAX));
     if !nanos.is_multiple_of(SECOND) {
@@ -94,11 +107,13 @@ mod tests {
         value.counts("errors", [("one", 1), ("none", 0)].into_iter());
         value.counts("empty", std::iter::empty());
         value.histogram("wait", [100_000, 2_000_000_000].map(Span::from_nanos).into_iter(), &[1, 2, 3], 1 << 70);
+        value.hottest("hottest", [("a\"b", Span::from_nanos(1_500_000_000), 2), ("c", Span::ZERO, 0)].into_iter());
         let mut out = Vec::new();
         value.push_to(&mut out);
         let text = concat!(
             r#"{"turns":7,"uptime":1.5,"errors":{"one":1,"none":0},"empty":{},"#,
-            r#""wait":{"bounds":[0.0001,2],"counts":[1,2,3],"sum":1180591620717.411303424}}"#
+            r#""wait":{"bounds":[0.0001,2],"counts":[1,2,3],"sum":1180591620717.411303424},"#,
+            r#""hottest":[{"name":"a\"b","waited":1.5,"waits":2},{"name":"c","waited":0,"waits":0}]}"#
         );
         assert_eq!(String::from_utf8(out).unwrap(), text);
     }

@@ -5,6 +5,7 @@ mod conversations;
 mod descriptors;
 mod end;
 mod framing;
+mod http;
 mod idle;
 mod limits;
 mod logs;

@@ -109,7 +109,17 @@ fn what_can_not_be_listened_on_is_one_line_that_names_the_option() {
             "is listened on twice, because of tcp://127.0.0.1:",
         ),
         (format!("{file},{file}"), 1, &unix_twice),
-        ("http://127.0.0.1:0".to_owned(), 2, "use tcp://HOST:PORT, tls://HOST:PORT or unix:PATH"),
+        ("ftp://127.0.0.1:0".to_owned(), 2, "use tcp://, tls://, http:// or https:// with HOST:PORT, or unix:PATH"),
+        (
+            "https://127.0.0.1:0".to_owned(),
+            1,
+            "TLS needs a certificate and its key; add them with --tls-cert and --tls-key",
+        ),
+        (
+            format!("http://127.0.0.1:{free},tcp://127.0.0.1:{free}"),
+            1,
+            "is listened on twice, because of http://127.0.0.1:",
+        ),
         ("tcp://127.0.0.1".to_owned(), 2, "'tcp://127.0.0.1' for '--listen <URL>': the port is missing"),
     ] {
         End::of(&mut officer(&["run", "--listen", &list])).expect_failure(code, said);

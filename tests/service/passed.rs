@@ -1,10 +1,11 @@
 //! A socket created and passed by a service manager. The tests pass theirs through a shell, as its stdin.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::process::Command;
 
 use serde_json::json;
@@ -84,7 +85,7 @@ fn a_passed_unix_socket_without_a_file_is_used_too() {
     let listener = UnixListener::bind_addr(&address).unwrap();
     let server = Server::start(&mut with(listener, &[]));
     assert_eq!(server.address(), &Address::Unix(format!("@{name}").into()));
-    drop(std::os::unix::net::UnixStream::connect_addr(&address).unwrap());
+    drop(UnixStream::connect_addr(&address).unwrap());
 }
 
 /// Two sockets as descriptors 3 and 4, with these names.
@@ -112,14 +113,34 @@ fn several_passed_sockets_are_used_whatever_their_names_unless_these_are_for_oth
         server.kill().unwrap();
         server.wait().unwrap();
     }
-    for (names, said) in [
-        ("plain:http", r#"a socket was passed with the name "http"; its socket unit needs FileDescriptorName=plain"#),
-        ("https:plain", r#"a socket was passed with the name "https"; "#),
-    ] {
-        let [first, second] = ["127.0.0.1:0"; 2].map(|address| TcpListener::bind(address).unwrap());
-        End::of(&mut two(first, second, names)).expect_failure(1, said);
-    }
+    let mut command = with(TcpListener::bind("127.0.0.1:0").unwrap(), &[]);
+    End::of(command.env("LISTEN_FDNAMES", "https")).expect_failure(1, "TLS needs a certificate and its key; ");
 }
+
+#[test]
+fn passed_sockets_are_for_http_if_their_names_say_so() {
+    let directory = Directory::new();
+    let file = directory.file("http.sock");
+    let ask = |client: &mut dyn ReadWrite| {
+        client.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    };
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::start(with(tcp, &[]).env("LISTEN_FDNAMES", "http"));
+    ask(&mut TcpStream::connect(server.address().tcp()).unwrap());
+    let unix = UnixListener::bind(&file).unwrap();
+    let server = Server::start(with(unix.try_clone().unwrap(), &[]).env("LISTEN_FDNAMES", "http"));
+    ask(&mut UnixStream::connect(&file).unwrap());
+    drop(server);
+    let mut command = with(unix, &[]);
+    End::of(command.env("LISTEN_FDNAMES", "https")).expect_failure(1, "(a UNIX socket: plain or http)");
+}
+
+trait ReadWrite: Read + Write {}
+
+impl<T: Read + Write> ReadWrite for T {}
 
 #[test]
 fn a_passed_socket_that_other_machines_can_reach_needs_a_permission_too() {

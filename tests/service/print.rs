@@ -259,3 +259,17 @@ fn zsh_completes_the_command_that_runs_with_the_lock() {
     let printed = fs::read_to_string(&file).unwrap();
     assert!(printed.contains("'--timeout=[") && !printed.contains("What to run"), "options are taken behind the name");
 }
+
+#[test]
+fn prometheus_takes_the_rules_and_the_dashboard_is_json() {
+    let directory = Directory::new();
+    let file = directory.file("officer.yml");
+    fs::write(&file, print(&["prometheus-rules"])).unwrap();
+    if let Some(output) = run_if_there(Command::new("promtool").args(["check", "rules"]).arg(&file)) {
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(output.status.success() && said.contains("SUCCESS: 12 rules found"), "{said}");
+    }
+    let dashboard: serde_json::Value = serde_json::from_str(&print(&["grafana-dashboard"])).unwrap();
+    let panels = dashboard["panels"].as_array().expect("panels");
+    assert!(panels.iter().all(|panel| panel["title"].is_string() && panel["targets"][0]["expr"].is_string()));
+}

@@ -150,6 +150,11 @@ fn secrets_and_people_without_names_are_kept_off_networks() {
     let everywhere =
         |options: &[&str]| officer(&[&["run", "-h", "0.0.0.0", "-p", "0", "--users", users], options].concat());
     End::of(&mut everywhere(&["--open"])).expect_failure(1, "use tls:// there, or allow it with --plain-secrets");
+    let by_http = ["run", "--listen", "http://0.0.0.0:0", "--users", users];
+    End::of(&mut officer(&by_http)).expect_failure(1, "use https:// there, or allow it with --plain-secrets");
+    drop(Server::start(officer(&by_http).arg("--plain-secrets")));
+    // Without users it is for probes alone, and no lock is taken there.
+    assert_eq!(Server::start(&mut officer(&by_http[..3])).end(), [""; 0]);
     let server = Server::start(&mut everywhere(&["--plain-secrets"]));
     let local = Address::Tcp(([127, 0, 0, 1], server.address().tcp().port()).into());
     let mut ann = connect(&local);

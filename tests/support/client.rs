@@ -22,7 +22,9 @@ pub(crate) enum Address {
 impl Address {
     /// As a server announces it: as a URL, or without a scheme.
     pub(crate) fn of(announced: &str) -> Address {
-        let bare = ["tcp://", "tls://", "unix:"].iter().find_map(|scheme| announced.strip_prefix(scheme));
+        let bare = ["tcp://", "tls://", "http://", "https://", "unix:"]
+            .iter()
+            .find_map(|scheme| announced.strip_prefix(scheme));
         let bare = bare.unwrap_or(announced);
         bare.parse().map_or_else(|_| Address::Unix(bare.into()), Address::Tcp)
     }

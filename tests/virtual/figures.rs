@@ -368,3 +368,85 @@ fn the_longest_turn_is_that_of_the_last_half_minute_to_minute() {
     assert_eq!(longest(&mut world), 0.005);
     assert!(world.moment() >= Moment::START.after(Span::from(SECOND * 60)));
 }
+
+/// The hottest locks as one who asks sees them: name, seconds and waits.
+fn hottest(world: &mut World, asker: Client) -> Vec<(String, f64, u64)> {
+    let value = stats(world, asker)["hottest"].take();
+    let row = |row: &Value| {
+        let name = row["name"].as_str().expect("a name").to_owned();
+        (name, row["waited"].as_f64().expect("seconds"), row["waits"].as_u64().expect("a number"))
+    };
+    value.as_array().expect("rows").iter().map(row).collect()
+}
+
+#[test]
+fn hottest_locks_are_those_that_were_waited_for_longest_in_this_half_minute_and_the_one_before() {
+    let mut world = World::with_limits(limits());
+    let [asker, ann, bob, carl] = world.connect();
+    let told = |world: &mut World, expected: &[(&str, f64, u64)]| {
+        let expected: Vec<_> =
+            expected.iter().map(|(name, waited, waits)| ((*name).to_owned(), *waited, *waits)).collect();
+        assert_eq!(hottest(world, asker), expected);
+    };
+    for name in ["a", "b", "c"] {
+        world.say(ann, &lock(name, ""));
+    }
+    told(&mut world, &[]);
+    world.say(bob, &lock("a", ""));
+    world.say(carl, &lock("a", ""));
+    world.say(carl, r#"{"command":"lock","names":["b","c"],"timeout":4}"#);
+    world.say(bob, &lock("b", r#""timeout":0"#));
+    world.say(bob, &lock("c", r#""priority":3"#));
+    world.pass(SECOND * 3);
+    // While they wait.
+    told(&mut world, &[("a", 6.0, 2), ("c", 6.0, 2), ("b", 3.0, 1)]);
+    world.pass(SECOND * 2);
+    world.say(ann, &unlock("a"));
+    world.pass(SECOND);
+    told(&mut world, &[("a", 11.0, 2), ("c", 10.0, 2), ("b", 4.0, 1)]);
+    // The wait that would close a circle was none.
+    world.say(ann, &lock("a", r#""deadlock":"refuse""#));
+    told(&mut world, &[("a", 11.0, 2), ("c", 10.0, 2), ("b", 4.0, 1)]);
+    world.vanish(ann);
+    // From 6 s to 30 s carl waits for a, then from 30 s to 45 s.
+    world.pass(SECOND * 39);
+    told(&mut world, &[("a", 11.0 + 24.0 + 15.0, 2), ("c", 10.0, 2), ("b", 4.0, 1)]);
+    world.pass(SECOND * 15);
+    told(&mut world, &[("a", 30.0, 0)]);
+    world.pass(SECOND * 600);
+    told(&mut world, &[("a", 30.0, 0)]);
+    world.say(bob, &unlock("a"));
+    world.pass(SECOND * 60);
+    told(&mut world, &[]);
+}
+
+#[test]
+fn of_very_many_hot_names_what_is_told_is_within_its_bounds() {
+    const NAMES: u32 = 2000;
+    let mut world = World::with_limits(limits());
+    let [asker, ann, bob] = world.connect();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut exact: BTreeMap<String, f64> = BTreeMap::new();
+    for _ in 0..1500 {
+        // The n-th name is waited for about 1/n as long as the first.
+        let name = format!("boss:{}", f64::from(NAMES).powf(random.f64()) as u32 - 1);
+        let millis = random.u32(1..10);
+        world.say(ann, &lock(&name, ""));
+        world.say(bob, &lock(&name, ""));
+        world.pass(Duration::from_millis(millis.into()));
+        world.say(bob, &unlock(&name));
+        world.say(ann, &unlock(&name));
+        *exact.entry(name).or_default() += f64::from(millis) / 1e3;
+    }
+    assert!(exact.len() > 256, "so many that not all have a counter");
+    let (all, told) = (exact.values().sum::<f64>(), hottest(&mut world, asker));
+    assert!(all < 30.0, "all of it is in one half minute");
+    let error = all / 256.0 + 1e-9;
+    for (name, waited, _) in &told {
+        assert!(*waited <= exact[name] + 1e-9 && exact[name] <= waited + error, "{name}: {waited} of {}", exact[name]);
+    }
+    let least = told[31].1;
+    for (name, waited) in &exact {
+        assert!(told.iter().any(|row| row.0 == *name) || *waited <= least + error, "{name} has waited {waited}");
+    }
+}

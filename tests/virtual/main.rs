@@ -15,12 +15,14 @@ mod document;
 mod figures;
 mod framing;
 mod hints;
+mod http;
 mod ids;
 mod input;
 mod limits;
 mod logged;
 #[path = "../support/memory.rs"]
 mod memory;
+mod metrics;
 mod operators;
 mod original;
 mod output;
@@ -33,6 +35,9 @@ mod queues;
 mod revoking;
 mod sessions;
 mod several;
+#[path = "../support/skip.rs"]
+mod skip;
+mod slow_holds;
 mod sockets;
 mod strangers;
 mod tls;

@@ -41,6 +41,7 @@ struct Remote {
     /// Received, but not a complete line yet.
     partial: Vec<u8>,
     name: String,
+    is_http: bool,
 }
 
 impl World {
@@ -103,8 +104,25 @@ impl World {
         let key = self.server.accept(MemorySocket::new(Rc::clone(&wire)), peer, self.moment());
         // As the poll does, to watch it.
         assert_eq!(key.is_some(), key.is_some_and(|key| self.server.socket_mut(key).is_some()));
-        self.clients.push(Remote { key, wire, partial: Vec::new(), name: peer.to_string() });
+        self.add(key, wire, peer, false)
+    }
+
+    /// A client of HTTP is accepted, but the server has not had its turn.
+    pub(crate) fn accept_http(&mut self, peer: Peer, wire: Wire) -> Client {
+        let wire = Rc::new(RefCell::new(wire));
+        let key = self.server.accept_http(MemorySocket::new(Rc::clone(&wire)), peer, self.moment());
+        assert_eq!(key.is_some(), key.is_some_and(|key| self.server.socket_mut(key).is_some()));
+        self.add(key, wire, peer, true)
+    }
+
+    fn add(&mut self, key: Option<ConnectionKey>, wire: Rc<RefCell<Wire>>, peer: Peer, is_http: bool) -> Client {
+        self.clients.push(Remote { key, wire, partial: Vec::new(), name: peer.to_string(), is_http });
         Client(self.clients.len() - 1)
+    }
+
+    /// What a client of HTTP has received and nobody has taken yet.
+    pub(crate) fn take_bytes(&mut self, client: Client) -> Vec<u8> {
+        std::mem::take(&mut self.clients[client.0].partial)
     }
 
     /// The next client on TCP.
@@ -337,6 +355,9 @@ impl World {
     fn collect(&mut self) {
         for (number, client) in self.clients.iter_mut().enumerate() {
             client.partial.append(&mut client.wire.borrow_mut().to_client);
+            if client.is_http {
+                continue;
+            }
             while let Some(end) = client.partial.iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = client.partial.drain(..=end).collect();
                 let line = String::from_utf8(line[..end].to_vec()).expect("replies are UTF-8");

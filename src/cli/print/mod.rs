@@ -15,6 +15,12 @@ use crate::console::shown::Shown;
 /// The unit of a service with minimal privileges.
 const SYSTEMD_UNIT: &str = include_str!("officer.service");
 
+/// Alerts, each with its reason.
+const PROMETHEUS_RULES: &str = include_str!("prometheus-rules.yml");
+
+/// A dashboard that asks for its data source when it is imported.
+const GRAFANA_DASHBOARD: &str = include_str!("grafana-dashboard.json");
+
 const AFTER: &str = "\
 Install them, for example, with
 
@@ -45,6 +51,10 @@ enum Subject {
         /// The shell
         shell: Shell,
     },
+    /// Alerts for Prometheus, as a file of rules
+    PrometheusRules,
+    /// A dashboard of the metrics for Grafana
+    GrafanaDashboard,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
@@ -52,6 +62,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         Subject::SystemdUnit => systemd_unit()?.into_bytes(),
         Subject::Man { command } => manual(command)?,
         Subject::Completions { shell } => completions(*shell),
+        Subject::PrometheusRules => PROMETHEUS_RULES.into(),
+        Subject::GrafanaDashboard => GRAFANA_DASHBOARD.into(),
     };
     io::stdout().write_all(&printed).map_err(Failure::Output)
 }

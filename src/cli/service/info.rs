@@ -57,7 +57,9 @@ impl Info {
     /// Its addresses without their schemes.
     pub(super) fn bare_addresses(&self) -> Vec<String> {
         let bare = |address: &String| {
-            let bare = ["tcp://", "tls://", "unix:"].iter().find_map(|scheme| address.strip_prefix(scheme));
+            let bare = ["tcp://", "tls://", "http://", "https://", "unix:"]
+                .iter()
+                .find_map(|scheme| address.strip_prefix(scheme));
             bare.unwrap_or(address).to_owned()
         };
         self.addresses.iter().map(bare).collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::client::{Histogram, Stats};
+use crate::client::{Histogram, HotLock, Stats};
 use crate::console::shown::{Count, Shown, Span};
 
 /// The percentiles that are shown, in thousandths, and their heads.
@@ -38,6 +38,12 @@ pub(super) fn table(stats: &Stats, before: Option<&Stats>) -> String {
     times(&mut text, "", heads.map(str::to_owned));
     for (name, histogram, earlier) in [("wait", &stats.wait, &then.wait), ("hold", &stats.hold, &then.hold)] {
         times(&mut text, name, cells(&since(histogram, earlier)).into_iter());
+    }
+    if !stats.hottest.is_empty() {
+        let _ = writeln!(text, "\n{:>10} {:>10}  HOTTEST", "WAITED", "WAITS");
+    }
+    for HotLock { name, waited, waits } in &stats.hottest {
+        let _ = writeln!(text, "{:>10} {:>10}  {}", short(*waited), Count(*waits).to_string(), Shown(name));
     }
     text
 }

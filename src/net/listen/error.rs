@@ -7,7 +7,7 @@ use std::{fmt, io};
 use super::place::Place;
 use super::tcp::is_elsewhere;
 use super::unix::DIRECTORY_LOCK_TIMEOUT;
-use crate::net::{TlsError, TokensError, UsersError};
+use crate::net::{METRICS_PREFIXES_MAX, TlsError, TokensError, UsersError};
 
 /// Why the server can't start. Each is one line that says what is wrong and what to do.
 #[derive(Debug)]
@@ -135,6 +135,11 @@ pub enum BindError {
     Users(UsersError),
     /// Who may end others is decided by the address and by the users.
     KickFromAnywhere,
+    /// There are more prefixes for the metrics than [`METRICS_PREFIXES_MAX`](crate::net::METRICS_PREFIXES_MAX).
+    TooManyPrefixes {
+        /// How many.
+        count: usize,
+    },
     /// There are no tokens for grants.
     Tokens(TokensError),
     /// What the server needs besides its listener (the poll, the signals) can't be set up.
@@ -246,7 +251,8 @@ impl BindError {
             }
             BindError::PlainSecrets { place } => {
                 write!(f, "other machines can reach {place}, and would send secrets there in clear; ")?;
-                f.write_str("use tls:// there, or allow it with --plain-secrets")
+                let scheme = if place.starts_with("http:") { "https://" } else { "tls://" };
+                write!(f, "use {scheme} there, or allow it with --plain-secrets")
             }
             BindError::NoListener => f.write_str("there is no address to listen on; add one with --listen"),
             BindError::NoCertificate => {
@@ -262,6 +268,12 @@ impl BindError {
             BindError::KickFromAnywhere => {
                 f.write_str("--kick-from-anywhere lets everybody end others, and --users says who may; ")?;
                 f.write_str("leave the first out, and give users the right with admin = true")
+            }
+            BindError::TooManyPrefixes { count } => {
+                write!(
+                    f,
+                    "--metrics-prefix has {count} prefixes; at most {METRICS_PREFIXES_MAX} can have figures of their own"
+                )
             }
             BindError::Tokens(error) => fmt::Display::fmt(error, f),
             BindError::Setup(error) => {
@@ -310,7 +322,8 @@ impl BindError {
             }
             BindError::PassedName { name } => {
                 write!(f, "a socket was passed with the name {name:?}; its socket unit needs ")?;
-                f.write_str("FileDescriptorName=plain or FileDescriptorName=tls, which says what clients speak there")
+                f.write_str("FileDescriptorName=plain, tls, http or https, which says what clients speak there ")?;
+                f.write_str("(a UNIX socket: plain or http)")
             }
             BindError::Passed(error) => {
                 write!(f, "the socket that was passed can't be used ({error}); run the server without it")

@@ -56,6 +56,20 @@ pub enum Listen {
         /// The port; 0 takes a free one for each address.
         port: u16,
     },
+    /// HTTP over TCP, on all addresses of the host that this machine has.
+    Http {
+        /// As above.
+        host: String,
+        /// The port; 0 takes a free one for each address.
+        port: u16,
+    },
+    /// HTTP within TLS, on all addresses of the host that this machine has.
+    Https {
+        /// As above.
+        host: String,
+        /// The port; 0 takes a free one for each address.
+        port: u16,
+    },
     /// A UNIX socket.
     Unix {
         /// The socket file.
@@ -65,6 +79,19 @@ pub enum Listen {
     },
 }
 
+#[cfg(feature = "cli")]
+impl Listen {
+    /// Whether it needs a certificate.
+    pub(in crate::net) fn is_tls(&self) -> bool {
+        matches!(self, Listen::Tls { .. } | Listen::Https { .. })
+    }
+
+    /// Whether clients speak HTTP there.
+    pub(crate) fn is_http(&self) -> bool {
+        matches!(self, Listen::Http { .. } | Listen::Https { .. })
+    }
+}
+
 /// What clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
@@ -72,6 +99,20 @@ pub(crate) enum Scheme {
     Plain,
     /// The protocol within TLS.
     Tls,
+    /// HTTP.
+    Http,
+    /// HTTP within TLS.
+    Https,
+}
+
+impl Scheme {
+    fn is_tls(self) -> bool {
+        matches!(self, Scheme::Tls | Scheme::Https)
+    }
+
+    fn is_http(self) -> bool {
+        matches!(self, Scheme::Http | Scheme::Https)
+    }
 }
 
 /// Bound, listening and nonblocking. A socket file goes when the listener does, unless it is somebody else's.
@@ -115,13 +156,16 @@ impl Listener {
     /// # Errors
     /// [`BindError`] says what is in the way, and what to do about it.
     pub(crate) fn bind(listen: &Listen, options: &TcpOptions) -> Result<Vec<Listener>, BindError> {
+        let bind_all = |host: &str, port, scheme| {
+            let listeners = tcp::bind(host, port, usize::MAX, options)?.into_iter();
+            Ok(listeners.map(|listener| Listener { scheme, ..listener }).collect())
+        };
         match listen {
             Listen::Tcp { host, port } => tcp::bind(host, *port, 1, options),
-            Listen::TcpAll { host, port } => tcp::bind(host, *port, usize::MAX, options),
-            Listen::Tls { host, port } => {
-                let listeners = tcp::bind(host, *port, usize::MAX, options)?.into_iter();
-                Ok(listeners.map(|listener| Listener { scheme: Scheme::Tls, ..listener }).collect())
-            }
+            Listen::TcpAll { host, port } => bind_all(host, *port, Scheme::Plain),
+            Listen::Tls { host, port } => bind_all(host, *port, Scheme::Tls),
+            Listen::Http { host, port } => bind_all(host, *port, Scheme::Http),
+            Listen::Https { host, port } => bind_all(host, *port, Scheme::Https),
             Listen::Unix { path, mode } => Ok(vec![unix::bind(path, *mode)?]),
         }
     }
@@ -138,13 +182,16 @@ impl Listener {
         options: &TcpOptions,
         old: Option<&[String]>,
     ) -> Result<Vec<Place>, BindError> {
+        let check_all = |host: &str, port, scheme| {
+            let places = tcp::check(host, port, usize::MAX, options, old)?.into_iter();
+            Ok(places.map(|place| Place { scheme, ..place }).collect())
+        };
         match listen {
             Listen::Tcp { host, port } => tcp::check(host, *port, 1, options, old),
-            Listen::TcpAll { host, port } => tcp::check(host, *port, usize::MAX, options, old),
-            Listen::Tls { host, port } => {
-                let places = tcp::check(host, *port, usize::MAX, options, old)?.into_iter();
-                Ok(places.map(|place| Place { scheme: Scheme::Tls, ..place }).collect())
-            }
+            Listen::TcpAll { host, port } => check_all(host, *port, Scheme::Plain),
+            Listen::Tls { host, port } => check_all(host, *port, Scheme::Tls),
+            Listen::Http { host, port } => check_all(host, *port, Scheme::Http),
+            Listen::Https { host, port } => check_all(host, *port, Scheme::Https),
             Listen::Unix { path, .. } => unix::check(path, old).map(|()| vec![Place::unix(path)]),
         }
     }
@@ -161,7 +208,12 @@ impl Listener {
 
     /// Whether its clients speak TLS.
     pub(crate) fn is_tls(&self) -> bool {
-        self.scheme == Scheme::Tls
+        self.scheme.is_tls()
+    }
+
+    /// Whether its clients speak HTTP.
+    pub(crate) fn is_http(&self) -> bool {
+        self.scheme.is_http()
     }
 
     /// Accepts a connection, nonblocking as well, and not encrypted yet.

@@ -26,7 +26,7 @@ pub(super) fn take(options: &TcpOptions, must_be_named: bool) -> Result<Vec<List
             let name = names.next().unwrap_or_default();
             let scheme = scheme(name, must_be_named)?;
             match listener(&mut passed, index, options)? {
-                Listener { kind: Kind::Unix { .. }, .. } if scheme == Scheme::Tls => {
+                Listener { kind: Kind::Unix { .. }, .. } if scheme.is_tls() => {
                     Err(BindError::PassedName { name: name.to_owned() })
                 }
                 listener => Ok(Listener { scheme, ..listener }),
@@ -41,7 +41,8 @@ fn scheme(name: &str, must_be_named: bool) -> Result<Scheme, BindError> {
     match name {
         "plain" => Ok(Scheme::Plain),
         "tls" => Ok(Scheme::Tls),
-        "http" | "https" => Err(BindError::PassedName { name: name.to_owned() }),
+        "http" => Ok(Scheme::Http),
+        "https" => Ok(Scheme::Https),
         _ if must_be_named => Err(BindError::PassedName { name: name.to_owned() }),
         _ => Ok(Scheme::Plain),
     }

@@ -28,10 +28,10 @@ impl Place {
         Place { scheme: Scheme::Plain, at: At::Tcp(address) }
     }
 
-    /// An address, with TLS.
+    /// An address where clients speak that.
     #[cfg(test)]
-    pub(in crate::net) fn tls(address: SocketAddr) -> Place {
-        Place { scheme: Scheme::Tls, at: At::Tcp(address) }
+    pub(in crate::net) fn with(scheme: Scheme, address: SocketAddr) -> Place {
+        Place { scheme, at: At::Tcp(address) }
     }
 
     /// A socket file, without TLS.
@@ -50,6 +50,16 @@ impl Place {
     /// Whether clients speak the protocol as it is.
     pub(crate) fn is_plain(&self) -> bool {
         self.scheme == Scheme::Plain
+    }
+
+    /// Whether clients encrypt.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.scheme.is_tls()
+    }
+
+    /// Whether clients speak HTTP.
+    pub(crate) fn is_http(&self) -> bool {
+        self.scheme.is_http()
     }
 
     /// Whether only this machine can reach it.
@@ -90,8 +100,12 @@ impl fmt::Display for Place {
         match (&self.at, self.scheme) {
             (At::Tcp(address), Scheme::Plain) => write!(f, "tcp://{address}"),
             (At::Tcp(address), Scheme::Tls) => write!(f, "tls://{address}"),
+            (At::Tcp(address), Scheme::Http) => write!(f, "http://{address}"),
+            (At::Tcp(address), Scheme::Https) => write!(f, "https://{address}"),
             (At::Unix(path), Scheme::Plain) => write!(f, "unix:{path}"),
             (At::Unix(path), Scheme::Tls) => write!(f, "unix:{path} (TLS)"),
+            (At::Unix(path), Scheme::Http) => write!(f, "unix:{path} (HTTP)"),
+            (At::Unix(path), Scheme::Https) => write!(f, "unix:{path} (HTTPS)"),
         }
     }
 }

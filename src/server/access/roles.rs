@@ -269,6 +269,12 @@ impl Roles {
         self.role(key).rights.is_admin
     }
 
+    /// Whether it may see the metrics.
+    pub(in crate::server) fn may_see_metrics(&self, key: RoleKey) -> bool {
+        let rights = &self.role(key).rights;
+        rights.is_admin || rights.may_see_metrics
+    }
+
     /// Whether some `lock` has to be refused to it, so that its requests must be looked at.
     pub(in crate::server) fn is_restricted(&self, key: RoleKey) -> bool {
         self.role(key).is_restricted

@@ -4,6 +4,7 @@
 //! line with the keys, or with a message. On a very low screen only the table remains. All marks are ASCII, which every
 //! terminal has.
 
+mod hottest;
 mod list;
 mod queue;
 mod status;
@@ -109,9 +110,10 @@ pub(super) fn draw(buffer: &mut Buffer, model: &Model, theme: Theme, now: Moment
     let at = |y: u16, height: u16| Rect { y, height, ..area };
     let rows_at = at(parts.top + u16::from(parts.has_head), parts.rows);
     let head_at = parts.has_head.then(|| at(parts.top, 1));
-    match &model.queue {
-        Some(queue) => queue::draw(buffer, (queue, model.circles()), model.shown_at(now), theme, head_at, rows_at),
-        None => list::draw(buffer, model, model.shown_at(now), theme, head_at, rows_at),
+    match (&model.queue, &model.hottest) {
+        (Some(queue), _) => queue::draw(buffer, (queue, model.circles()), model.shown_at(now), theme, head_at, rows_at),
+        (None, Some(hottest)) => hottest::draw(buffer, hottest, theme, head_at, rows_at),
+        (None, None) => list::draw(buffer, model, model.shown_at(now), theme, head_at, rows_at),
     }
     let style = match model.over {
         Over::Question { .. } => theme.alarm(),
@@ -143,6 +145,7 @@ fn bottom(model: &Model, area: Rect, now: Moment) -> Vec<String> {
         Over::Nothing | Over::Help => match model.message(now) {
             Some(message) => wrap(message, columns),
             None if model.queue.is_some() => vec![hints(&help::QUEUE_HINTS, columns)],
+            None if model.hottest.is_some() => vec![hints(&help::HOTTEST_HINTS, columns)],
             None => vec![hints(&help::LIST_HINTS, columns)],
         },
     }

@@ -27,6 +27,9 @@ pub(super) fn title(model: &Model, now: Moment) -> String {
             None => format!("'{}'", Shown(&queue.name)),
         };
     }
+    if model.hottest.is_some() {
+        return format!("waited for most in the last half minute to minute; {}", Shown(&model.address));
+    }
     if model.picture.is_none() {
         return format!("fetching the locks of {}", Shown(&model.address));
     }
@@ -68,6 +71,14 @@ pub(super) fn state(model: &Model, now: Moment) -> String {
             None => "fetching its queue".to_owned(),
         };
         return circles.into_iter().chain([freshness]).collect::<Vec<_>>().join("; ");
+    }
+    if let Some(hottest) = &model.hottest {
+        return match &hottest.seen {
+            None => "fetching them".to_owned(),
+            Some((Err(reason), _)) => format!("the server does not tell: {reason}"),
+            Some((Ok(locks), _)) if locks.is_empty() => "nobody waited".to_owned(),
+            Some((Ok(_), at)) => freshness(now - at, model.interval),
+        };
     }
     let Some(picture) = &model.picture else { return String::new() };
     let mut parts = Vec::from_iter(circles);

@@ -1,5 +1,6 @@
 //! Screens, as text.
 
+mod hottest;
 mod notes;
 mod queue;
 

@@ -19,7 +19,15 @@ pub(super) struct Figures {
     pub(super) events_missed: u64,
     pub(super) turns: u64,
     pub(super) ends: u64,
+    /// For how long each lock was waited for, in the half minute of the last turn and in the one before.
+    waiting: BTreeMap<String, [u64; 2]>,
+    counted_to: u64,
 }
+
+/// Half a minute.
+const HALF: u64 = 30_000_000_000;
+/// The locks that are told, of those that were waited for most.
+const HOTTEST: usize = 32;
 
 impl Expected {
     pub(super) fn count_request(&mut self, number: Number, asked: &Asked) {
@@ -37,6 +45,35 @@ impl Expected {
             Asked::Bad { .. } => "unknown",
         };
         *self.figures.requests.entry(command).or_default() += 1;
+    }
+
+    /// Time passes until a turn, and whoever waits has waited for that long.
+    pub(super) fn count_waiting(&mut self, now: u64) {
+        let (from, half) = (self.figures.counted_to, now / HALF);
+        self.figures.counted_to = now;
+        let waiting = &mut self.figures.waiting;
+        for _ in (from / HALF..half).take(2) {
+            waiting.values_mut().for_each(|[now, before]| (*now, *before) = (0, *now));
+        }
+        for (name, waiters) in self.locks.queue_lengths() {
+            let [this, before] = waiting.entry(name.to_owned()).or_default();
+            let begun = half * HALF;
+            *this += waiters * (now - from.max(begun));
+            *before += waiters * begun.saturating_sub(from.max(begun.saturating_sub(HALF)));
+        }
+    }
+
+    /// The locks that were waited for most, as they are told.
+    fn check_hottest(&self, told: &Value) {
+        let sum = |(name, [now, before]): (&String, &[u64; 2])| (now + before, name.clone());
+        let mut all: Vec<_> = self.figures.waiting.iter().map(sum).filter(|(waited, _)| *waited > 0).collect();
+        all.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
+        all.truncate(HOTTEST);
+        let rows = told.as_array().map_or(&[][..], Vec::as_slice);
+        let nanos = |row: &Value| row["waited"].as_f64().map_or(0, |seconds| (seconds * 1e9).round() as u64);
+        let told: Vec<_> =
+            rows.iter().map(|row| (nanos(row), row["name"].as_str().unwrap_or_default().to_owned())).collect();
+        ensure!(told == all, "the hottest are {told:?}, and should be {all:?}");
     }
 
     /// Counts a reply that is an error, also if nobody is there to get it.
@@ -64,6 +101,7 @@ impl Expected {
         }
         check_each("requests", &value["requests"], |command| self.figures.requests.get(command).copied());
         check_each("errors", &value["errors"], |reason| self.figures.errors.get(reason).copied());
+        self.check_hottest(&value["hottest"]);
         let ends = value["disconnects"].as_object().map(|ends| ends.values().filter_map(Value::as_u64).sum::<u64>());
         ensure!(ends == Some(self.figures.ends), "{ends:?} ended, and should be {}: {text}", self.figures.ends);
         let counts = &self.locks.counts;

@@ -22,6 +22,7 @@ impl Expected {
 
     /// The server had a turn. The first thing that no poll has reported happened at `unknown_since`.
     pub(crate) fn turn(&mut self, now: u64, unknown_since: u64, events: &[Event], after: After) {
+        self.count_waiting(now);
         self.now = now;
         self.hear(events);
         self.figures.turns += 1;

@@ -308,6 +308,11 @@ impl Model {
         (self.holds.len(), self.queues.iter().map(|queue| queue.waits.len()).sum())
     }
 
+    /// How many wait for each lock that is waited for.
+    pub fn queue_lengths(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.queues.iter().map(|queue| (queue.name.as_str(), queue.waits.len() as u64))
+    }
+
     /// Whether nobody is on any lock, none is closed, and no session waits for its client.
     pub fn is_empty(&self) -> bool {
         let is_away = |client: &Client| session::is_away(client.seat);

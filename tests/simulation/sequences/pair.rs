@@ -168,7 +168,11 @@ impl Pair {
                 let to = transfer.to.as_ref().map(|name| name.parse().ok());
                 self.engine.transfer(transfer, to, &context, &mut replies);
             }
-            Command::Revoke(revocation) => self.engine.revoke(revocation, None, &context, &mut replies),
+            Command::Revoke(revocation) => {
+                let outcome = self.engine.revoke(revocation, None, context.now, &mut replies);
+                let reply = Reply { id: context.id, owner: context.owner, outcome };
+                replies.push(ConnectionKey::from_bits(seat as u64), &reply);
+            }
             other => unreachable!("the model does not know {other:?}"),
         }
         replies.0

@@ -26,7 +26,7 @@ const STATS: &str = r#"{"command":"stats"}"#;
 const OTHERS: [(&str, &str); 2] = [("ops", "admin = true"), ("all", "locks = [\"\"]")];
 
 /// What a user of these tests has as its secret.
-fn secret(user: &str) -> String {
+pub(crate) fn secret(user: &str) -> String {
     format!("secret-of-{user}")
 }
 
@@ -44,7 +44,7 @@ fn table(user: &str, fields: &str) -> String {
 }
 
 /// A users file.
-fn file(users: &[(&str, &str)]) -> String {
+pub(crate) fn file(users: &[(&str, &str)]) -> String {
     users.iter().chain(&OTHERS).map(|(user, fields)| table(user, fields)).collect()
 }
 

@@ -1,0 +1,112 @@
+//! What is sent: status line, fields and body.
+
+use std::io::Write;
+
+use crate::wire::reply::{Outcome, Reason, Reply};
+
+/// What a browser may do with any answer: next to nothing.
+const SECURITY: &str = "Cache-Control: no-store\r\n\
+    Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n\
+    Cross-Origin-Resource-Policy: same-origin\r\n\
+    Referrer-Policy: no-referrer\r\n\
+    X-Content-Type-Options: nosniff\r\n\
+    X-Frame-Options: DENY\r\n";
+
+/// An answer, but for what depends on the request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    kind: Kind,
+    body: Vec<u8>,
+}
+
+/// What the body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Json,
+    Metrics,
+}
+
+impl Kind {
+    fn content_type(self) -> &'static str {
+        match self {
+            Kind::Text => "text/plain; charset=utf-8",
+            Kind::Json => "application/json",
+            Kind::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, kind: Kind, body: Vec<u8>) -> Answer {
+        Answer { status, kind, body }
+    }
+
+    /// A line for people.
+    pub(super) fn text(status: u16, line: &str) -> Answer {
+        Answer::new(status, Kind::Text, format!("{line}\n").into_bytes())
+    }
+
+    /// A reply of the protocol.
+    pub(super) fn reply(reply: &Reply<'_>) -> Answer {
+        let mut body = Vec::new();
+        reply.encode(&mut body);
+        Answer::new(status(&reply.outcome), Kind::Json, body)
+    }
+
+    /// Appends it. `allow`: the methods that a path has, if that is what is wrong. `has_body`: none is sent for HEAD.
+    pub(super) fn encode(&self, allow: Option<&str>, has_body: bool, closes: bool, out: &mut Vec<u8>) {
+        let (status, phrase) = (self.status, phrase(self.status));
+        let mut push = |line: std::fmt::Arguments<'_>| out.write_fmt(line).expect("memory takes all");
+        push(format_args!("HTTP/1.1 {status} {phrase}\r\n"));
+        push(format_args!("Content-Type: {}\r\n", self.kind.content_type()));
+        push(format_args!("Content-Length: {}\r\n{SECURITY}", self.body.len()));
+        match status {
+            401 => push(format_args!("WWW-Authenticate: Basic realm=\"Officer\", charset=\"UTF-8\"\r\n")),
+            503 => push(format_args!("Retry-After: 1\r\n")),
+            _ => {}
+        }
+        if let Some(methods) = allow {
+            push(format_args!("Allow: {methods}\r\n"));
+        }
+        if closes {
+            push(format_args!("Connection: close\r\n"));
+        }
+        push(format_args!("\r\n"));
+        if has_body {
+            out.extend_from_slice(&self.body);
+        }
+    }
+}
+
+/// The status of a reply of the protocol.
+fn status(outcome: &Outcome<'_>) -> u16 {
+    match outcome {
+        Outcome::KickFailed | Outcome::RevokeFailed { .. } => 404,
+        Outcome::Error { reason: Reason::NotAllowed, .. } => 403,
+        Outcome::Error { reason: Reason::ReplyTooLarge, .. } => 500,
+        Outcome::Error { .. } => 400,
+        _ => 200,
+    }
+}
+
+fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        _ => unreachable!("no answer has the status {status}"),
+    }
+}

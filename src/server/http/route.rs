@@ -1,0 +1,64 @@
+//! What is asked for, by path and method.
+
+/// What there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Health,
+    Metrics,
+    Locks,
+    Connections,
+    Stats,
+    Kick,
+    Revoke,
+}
+
+/// What a path and a method lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Route(Route),
+    /// The path has only these methods.
+    Methods(&'static str),
+    Nothing,
+}
+
+impl Route {
+    pub(super) fn find(method: &str, path: &str) -> Found {
+        let route = match path {
+            "/health" => Route::Health,
+            "/metrics" => Route::Metrics,
+            "/api/locks" => Route::Locks,
+            "/api/connections" => Route::Connections,
+            "/api/stats" => Route::Stats,
+            "/api/kick" => Route::Kick,
+            "/api/revoke" => Route::Revoke,
+            _ => return Found::Nothing,
+        };
+        let (is_known, methods) = match route.changes() {
+            true => (method == "POST", "POST"),
+            false => (matches!(method, "GET" | "HEAD"), "GET, HEAD"),
+        };
+        if is_known { Found::Route(route) } else { Found::Methods(methods) }
+    }
+
+    /// Whether something is different after it.
+    pub(super) fn changes(self) -> bool {
+        matches!(self, Route::Kick | Route::Revoke)
+    }
+
+    /// Whether only an admin may do it, if there are users.
+    pub(super) fn needs_admin(self) -> bool {
+        matches!(self, Route::Stats | Route::Kick | Route::Revoke)
+    }
+
+    /// The command of the protocol that it is.
+    pub(super) fn command(self) -> &'static str {
+        match self {
+            Route::Locks => "locks",
+            Route::Connections => "connections",
+            Route::Stats => "stats",
+            Route::Kick => "kick",
+            Route::Revoke => "revoke",
+            Route::Health | Route::Metrics => unreachable!("it is none"),
+        }
+    }
+}
