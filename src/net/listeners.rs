@@ -129,8 +129,7 @@ impl Listeners {
             Some(shortage) if server.sockets() >= shortage.connections => return Some(shortage.retry_at),
             _ => {}
         }
-        let is_plain = |queue: &Queue| queue.is_pending && !queue.listener.is_tls();
-        match self.list.iter().any(is_plain) {
+        match self.list.iter().any(|queue| queue.is_pending && !queue.can_wait()) {
             true => Some(Moment::START),
             false => server.welcomes_handshakes_at(),
         }
@@ -195,6 +194,12 @@ impl Listeners {
 }
 
 impl Queue {
+    /// Whether its clients begin with a handshake in a place of a stranger, and may as well wait for that here. Those of HTTP
+    /// have places of their own.
+    fn can_wait(&self) -> bool {
+        self.listener.is_tls() && !self.listener.is_http()
+    }
+
     /// An error concerns all connections that are still to come, at whatever listener.
     fn accept(
         &mut self,
@@ -205,7 +210,7 @@ impl Queue {
         now: Moment,
     ) -> io::Result<()> {
         for _ in 0..if self.is_pending { turn_max } else { 0 } {
-            if self.listener.is_tls() && server.welcomes_handshakes_at().is_none_or(|at| at > now) {
+            if self.can_wait() && server.welcomes_handshakes_at().is_none_or(|at| at > now) {
                 break;
             }
             match self.listener.accept() {
