@@ -17,27 +17,29 @@ pub struct Sent<'a> {
     pub bytes: &'a [u8],
     /// Whether the client ends its input after that.
     pub has_end: bool,
-    line_bytes_max: usize,
-    way: Way<'a>,
+    /// Whether the connection is cut off when all of that has been executed.
+    pub is_cut: bool,
+    pub(crate) line_bytes_max: usize,
+    pub(crate) way: Way<'a>,
 }
 
 /// How bytes arrive and are read, and how replies are taken. None of this may be visible in the replies.
 #[derive(Clone, Copy, Debug)]
 pub struct Way<'a> {
     /// The lengths of the pieces, repeated. Empty: line by line.
-    pieces: &'a [u8],
+    pub(crate) pieces: &'a [u8],
     /// The server gets only one turn between two pieces, not as many as it needs.
-    is_hurried: bool,
+    pub(crate) is_hurried: bool,
     /// The last piece and the end of input arrive together.
-    ends_at_once: bool,
+    pub(crate) ends_at_once: bool,
     /// Every second system call is interrupted by a signal.
-    has_signals: bool,
+    pub(crate) has_signals: bool,
     /// The most bytes that one read returns, on a socket that may return less than it has.
-    read_max: usize,
+    pub(crate) read_max: usize,
     /// How many bytes the client takes at a time.
-    window: usize,
-    turn_read_bytes: usize,
-    outbox_pause_bytes: usize,
+    pub(crate) window: usize,
+    pub(crate) turn_read_bytes: usize,
+    pub(crate) outbox_pause_bytes: usize,
 }
 
 /// Line by line, with as many turns as it needs.
@@ -79,6 +81,7 @@ impl<'a> Sent<'a> {
         Sent {
             bytes,
             has_end: has_flag(1),
+            is_cut: has_flag(16),
             line_bytes_max: match at(0) {
                 letter @ b'a'..=b'z' => usize::from(letter - b'a') * 8,
                 _ => 64 << 10,
@@ -100,6 +103,21 @@ impl<'a> Sent<'a> {
     pub fn ways(&self) -> [Way<'a>; 4] {
         // The input's own way, and one with the pieces alone.
         [AT_ONCE, BY_BYTES, self.way, Way { pieces: self.way.pieces, is_hurried: self.way.is_hurried, ..SLOWLY }]
+    }
+
+    /// Those of the server.
+    pub(crate) fn limits(&self, way: &Way<'_>) -> Limits {
+        Limits {
+            line_bytes_max: self.line_bytes_max,
+            turn_read_bytes: way.turn_read_bytes,
+            outbox_pause_bytes: way.outbox_pause_bytes,
+            ..Limits::default()
+        }
+    }
+
+    /// Whether the other connection says anything: it stays within the limits.
+    pub(crate) fn has_other(&self) -> bool {
+        self.line_bytes_max >= 64
     }
 
     fn pieces(&self, way: &Way<'_>) -> Vec<&'a [u8]> {
@@ -131,23 +149,24 @@ pub struct Outcome {
     pub to_other: String,
     /// Whether each of them is still connected.
     pub are_connected: [bool; 2],
+    /// Whether the client was told that nothing more comes.
+    pub was_told_the_end: bool,
     pub stats: Stats,
 }
 
+/// What the other connection says before the client says anything, and after that.
+pub(crate) const BEFORE: &str = "{\"command\":\"lock\",\"name\":\"b\"}\n";
+pub(crate) const AFTER: [&str; 2] = [
+    "{\"command\":\"connections\"}\n{\"command\":\"lock\",\"name\":\"a\"}\n",
+    "{\"command\":\"unlock\",\"name\":\"b\"}\n{\"command\":\"locks\"}\n",
+];
+
 /// The bytes go to a new server.
 pub fn answers(sent: &Sent<'_>, way: &Way<'_>, peers: [Peer; 2]) -> Outcome {
-    let limits = Limits {
-        line_bytes_max: sent.line_bytes_max,
-        turn_read_bytes: way.turn_read_bytes,
-        outbox_pause_bytes: way.outbox_pause_bytes,
-        ..Limits::default()
-    };
-    let mut room = Room { server: Server::new(limits, TokenBlock::all()), window: way.window };
-    // The other one stays within the limits.
-    let has_lines = sent.line_bytes_max >= 64;
+    let mut room = Room { server: Server::new(sent.limits(way), TokenBlock::all()), window: way.window };
     let [client, other] = peers.map(|peer| room.connect(peer));
-    if has_lines {
-        room.say(&other, b"{\"command\":\"lock\",\"name\":\"b\"}\n");
+    if sent.has_other() {
+        room.say(&other, BEFORE.as_bytes());
     }
     client.wire.borrow_mut().has_signals = way.has_signals;
     if matches!(peers[0], Peer::Unix(_)) {
@@ -168,15 +187,19 @@ pub fn answers(sent: &Sent<'_>, way: &Way<'_>, peers: [Peer; 2]) -> Outcome {
     }
     room.settle(&client);
     client.wire.borrow_mut().client_has_closed = sent.has_end;
+    client.wire.borrow_mut().is_reset = sent.is_cut;
     room.put(&client, b"");
     room.settle(&client);
-    if has_lines {
-        room.say(&other, b"{\"command\":\"connections\"}\n{\"command\":\"lock\",\"name\":\"a\"}\n");
-        room.say(&other, b"{\"command\":\"unlock\",\"name\":\"b\"}\n{\"command\":\"locks\"}\n");
+    if sent.has_other() {
+        AFTER.iter().for_each(|lines| room.say(&other, lines.as_bytes()));
         room.settle(&client);
     }
     let stats = room.server.stats();
     let are_connected = [&client, &other].map(|seat| room.server.socket_mut(seat.key).is_some());
+    let was_told_the_end = {
+        let wire = client.wire.borrow();
+        wire.server_has_closed_write || wire.server_has_dropped
+    };
     for seat in [&client, &other] {
         seat.wire.borrow_mut().is_reset = true;
         room.put(seat, b"");
@@ -184,7 +207,7 @@ pub fn answers(sent: &Sent<'_>, way: &Way<'_>, peers: [Peer; 2]) -> Outcome {
     room.settle(&client);
     assert!(room.server.is_empty(), "everybody is gone, and something is left");
     let [to_client, to_other] = [client, other].map(|seat| seat.received());
-    Outcome { to_client, to_other, are_connected, stats }
+    Outcome { to_client, to_other, are_connected, was_told_the_end, stats }
 }
 
 struct Seat {

@@ -186,7 +186,7 @@ impl Options {
 fn metrics_prefix(text: &str) -> Result<String, String> {
     match text.len() {
         0 => Err("a prefix is empty; all locks have figures anyway".to_owned()),
-        ..=NAME_BYTES_MAX => Ok(text.to_owned()),
+        1..=NAME_BYTES_MAX => Ok(text.to_owned()),
         _ => Err(format!("no name is longer than {NAME_BYTES_MAX} bytes")),
     }
 }

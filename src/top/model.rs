@@ -188,7 +188,7 @@ impl Model {
         self.number += 1;
         let look = match &self.queue {
             Some(queue) => Look::AtOne { name: queue.name.clone(), after: queue.after.clone() },
-            None if self.hottest.is_some() => Look::AtHottest,
+            None if self.hottest.is_some() => Look::Hottest,
             None => Look::AtAll { filter: Filter::new(&self.filter), sort: self.sort },
         };
         Order::Look(self.number, look)

@@ -47,7 +47,7 @@ pub(super) enum Look {
     /// One lock, with its queue.
     AtOne { name: String, after: Option<Arc<str>> },
     /// The locks that were waited for most.
-    AtHottest,
+    Hottest,
 }
 
 /// An order to the poller.
@@ -186,7 +186,7 @@ impl<T: Fn(News) -> bool> Poller<T> {
         }
         let due_in = match work.look.clone() {
             Look::AtOne { name, after } => self.watch_one(work, &name, after.as_deref())?,
-            Look::AtHottest => self.look_at_hottest(work)?,
+            Look::Hottest => self.look_at_hottest(work)?,
             Look::AtAll { filter, sort } => self.scan_all(work, &filter, sort)?,
         };
         let rest = began.elapsed() * if work.is_settled { REST } else { FIRST_REST };

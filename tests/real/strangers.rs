@@ -1,18 +1,17 @@
 //! Many that connect and say nothing, while others work.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ring::digest::{SHA256, digest};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
 use crate::support::client::Client;
 use crate::support::directory::Directory;
 use crate::support::server::{Server, officer};
+use crate::support::users::{hello, table, write};
 
 const STRANGERS: usize = 15_000;
 /// More than the server has places for, and as many as a process has descriptors for.
@@ -20,7 +19,7 @@ const AT_A_TIME: usize = 600;
 
 fn log_in(server: &Server) -> Client {
     let mut client = server.connect();
-    let reply = client.ask(r#"{"command":"hello","user":"game","secret":"secret"}"#);
+    let reply = client.ask(hello("game", "secret"));
     assert_eq!(reply["user"], json!("game"), "{reply}");
     client
 }
@@ -51,8 +50,7 @@ fn flood(server: SocketAddr, addresses: usize) {
 fn fifteen_thousand_that_say_nothing_keep_nobody_out_and_hold_nobody_up() {
     let directory = Directory::new();
     let users = directory.file("users.toml");
-    let hex: String = digest(&SHA256, b"secret").as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    fs::write(&users, format!("[users.game]\nsecret_sha256 = \"{hex}\"\nlocks = [\"\"]\n")).unwrap();
+    write(&users, &table("game", "secret", "locks = [\"\"]"));
     for addresses in [1, 100] {
         let mut command = officer(&["run", "-p", "0", "--strangers-max", "300", "--users"]);
         let server = Server::start(command.arg(&users));

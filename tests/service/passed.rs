@@ -11,6 +11,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::background::End;
+use crate::support::certificates::{Authority, Valid, client_config};
 use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
 use crate::support::server::{Server, officer_after};
@@ -89,10 +90,10 @@ fn a_passed_unix_socket_without_a_file_is_used_too() {
 }
 
 /// Two sockets as descriptors 3 and 4, with these names.
-fn two(first: impl Into<OwnedFd>, second: impl Into<OwnedFd>, names: &str) -> Command {
+fn two(first: impl Into<OwnedFd>, second: impl Into<OwnedFd>, names: &str, options: &[&str]) -> Command {
     let shell = format!("export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES={names}; exec 3<&0 4>&1 >&2 </dev/null;");
     // What is announced comes on stderr.
-    let mut command = officer_after(&shell, &["run", "-h", "192.0.2.1"]);
+    let mut command = officer_after(&shell, &[&["run", "-h", "192.0.2.1"], options].concat());
     command.stdin(first.into()).stdout(second.into());
     command
 }
@@ -103,7 +104,7 @@ fn several_passed_sockets_are_used_whatever_their_names_unless_these_are_for_oth
         let listeners = ["127.0.0.1:0"; 2].map(|address| TcpListener::bind(address).unwrap());
         let addresses = listeners.each_ref().map(|listener| Address::Tcp(listener.local_addr().unwrap()));
         let [first, second] = listeners;
-        let mut server = two(first, second, names).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut server = two(first, second, names, &[]).stderr(std::process::Stdio::piped()).spawn().unwrap();
         let mut lines = crate::support::lines::lines_of_pipe(server.stderr.take().unwrap());
         for address in &addresses {
             let said = format!("officer: listening on tcp://{}", address.tcp());
@@ -172,6 +173,43 @@ fn with_users_the_name_of_a_passed_socket_has_to_say_what_it_is_for() {
             }
         }
     }
+}
+
+#[test]
+fn of_passed_sockets_the_one_named_tls_speaks_it_and_the_one_named_plain_does_not() {
+    let directory = Directory::new();
+    let authority = Authority::new(&directory, "authority");
+    let identity = authority.issue("server", &["dns:localhost"], Valid::Now);
+    let config = client_config(&authority, None, rustls::ALL_VERSIONS);
+    let options = ["--tls-cert", identity.cert.to_str().unwrap(), "--tls-key", identity.key.to_str().unwrap()];
+    let pair = || ["127.0.0.1:0"; 2].map(|address| TcpListener::bind(address).unwrap());
+    let [first, second] = pair();
+    let addresses = [&first, &second].map(|listener| Address::Tcp(listener.local_addr().unwrap()));
+    let mut server = two(first, second, "plain:tls", &options).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = crate::support::lines::lines_of_pipe(server.stderr.take().unwrap());
+    for (scheme, address) in ["tcp", "tls"].iter().zip(&addresses) {
+        assert_eq!(lines.next(), Some(format!("officer: listening on {scheme}://{}", address.tcp())));
+    }
+    let [plain, tls] = addresses;
+    Client::connect(&plain).unwrap().acquire("db");
+    Client::over_tls(&tls, &config).unwrap().acquire("other");
+    let mut misled = Client::connect(&tls).unwrap();
+    assert_eq!(misled.ask(crate::support::client::lock("db"))["reason"], "wrong_protocol");
+    assert!(Client::over_tls(&plain, &config).is_err());
+    server.kill().unwrap();
+    server.wait().unwrap();
+
+    // A typing error must not be served in clear.
+    for names in ["plain:tsl", "plain", "plain:", "officer.socket:tls", "tls:PLAIN"] {
+        let [first, second] = pair();
+        End::of(&mut two(first, second, names, &options)).expect_failure(1, "a socket was passed with the name ");
+    }
+    // Without a certificate none can be served, and a UNIX socket speaks no TLS.
+    let [first, _] = pair();
+    let without = "TLS needs a certificate and its key; ";
+    End::of(with(first, &[]).env("LISTEN_FDNAMES", "tls")).expect_failure(1, without);
+    let unix = UnixListener::bind(directory.file("passed.sock")).unwrap();
+    End::of(with(unix, &options).env("LISTEN_FDNAMES", "tls")).expect_failure(1, r#"with the name "tls""#);
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! The users file: read at the start and at reloads.
 
-use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::{fs, thread};
 
 use rustix::process::{Signal, geteuid, kill_process};
 use serde_json::json;
 
 use crate::background::{Background, End, connect};
 use crate::support::client::{Address, Client, lock};
-use crate::support::patience::eventually;
+use crate::support::patience::{Ending, eventually};
 use crate::support::server::{Server, officer};
+use crate::support::users::{hello, table};
 
 /// A user that proves itself by this secret, `open sesame`, and may lock everything.
 const ANN: &str = "[users.ann]
@@ -183,4 +185,117 @@ fn a_log_is_rotated_and_the_users_are_read_by_the_same_signal() {
     eventually("the new log says it", || fs::read_to_string(&log).is_ok_and(|log| log.contains("reloaded")));
     world.connect().acquire("player:4");
     assert_eq!(world.connect().ask(json!({"command": "ping"}))["result"], "pong");
+}
+
+/// What is no file of users, and what is said about it.
+fn bad_files() -> [(&'static str, fn(&World), &'static str); 5] {
+    [
+        // In the middle of a string, as by an editor that is writing.
+        ("torn", |world| world.write(&us("\"boss:\"").replace("\"]\n", "")), "can't be used: line 3: "),
+        (
+            "huge",
+            |world| world.write(&format!("{}{}", us("\"\""), "#".repeat(1 << 20))),
+            "is larger than 1048576 bytes",
+        ),
+        (
+            "a directory",
+            |world| {
+                fs::remove_file(&world.users).unwrap();
+                fs::create_dir(&world.users).unwrap();
+            },
+            "is not a regular file",
+        ),
+        ("removed", |world| fs::remove_dir(&world.users).unwrap(), "there is no users file"),
+        ("empty", |world| world.write(""), ""),
+    ]
+}
+
+#[test]
+fn a_file_that_is_torn_huge_a_directory_or_gone_starts_nothing_and_changes_no_rights() {
+    let world = World::new(&us("\"boss:\""));
+    world.run("start").expect_success();
+    let mut ann = world.connect();
+    ann.acquire("boss:17");
+    let check = Background::new();
+    let list = format!("unix:{}", check.file("officer.sock").display());
+    let mut known = 0;
+    for (what, make, said) in bad_files() {
+        make(&world);
+        if said.is_empty() {
+            // That is a file: nobody is a user, and nobody else may anything.
+            world.background.run("reload", &[]).expect_success();
+            ann.expect_end();
+            let mut nobody = world.connect();
+            assert_eq!(nobody.ask(lock("boss:17"))["reason"], "not_authenticated");
+            continue;
+        }
+        println!("{what}");
+        let started = check.run("start", &["--listen", &list, "--users", world.users.to_str().unwrap()]);
+        started.expect_failure(1, said);
+        let reload = world.background.run("reload", &[]);
+        reload.expect_failure(1, "not reloaded, the server goes on as before: ");
+        assert!(reload.stderr.contains(said), "{reload:?}");
+        known += 1;
+        let lines = || world.background.log().matches("not reloaded, the server goes on as before: ").count();
+        eventually("the log says so", || lines() == known);
+        // Old rights stay, for who is here and for who comes.
+        for client in [&mut ann, &mut world.connect()] {
+            client.acquire("boss:18");
+            client.release("boss:18");
+            assert_eq!(client.ask(lock("player:4"))["reason"], "not_allowed");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_replaced_while_it_is_read_is_one_or_the_other_as_a_whole() {
+    const RELOADS: usize = 50;
+    const REPLACEMENTS: usize = 1_000;
+    // Long, with something to tell them apart at either end.
+    let text = |letter: char| {
+        let table = |user| table(user, user, &format!("locks = [\"{letter}:\"]"));
+        format!("{}{}{}", table("first"), "# nothing\n".repeat(90_000), table("last"))
+    };
+    let world = World::new(&text('a'));
+    let started = world.run("start").expect_success();
+    let tcp = started.lines().find_map(|line| line.strip_prefix("officer: listening on tcp://")).unwrap();
+    let mut users = ["first", "last"].map(|user| {
+        let mut client = connect(&Address::of(tcp));
+        assert_eq!(client.ask(hello(user, user))["user"], user);
+        client
+    });
+    let files = ['a', 'b'].map(|letter| (world.background.file(&letter.to_string()), text(letter)));
+    let (is_over, replacements, mut reloads) = (AtomicBool::new(false), AtomicUsize::new(0), 0);
+    let mut seen = [0, 0];
+    thread::scope(|scope| {
+        let _ending = Ending(&is_over);
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                for (file, text) in &files {
+                    crate::support::users::write(file, text);
+                    fs::rename(file, &world.users).unwrap();
+                    replacements.fetch_add(1, Relaxed);
+                }
+            }
+        });
+        while reloads < RELOADS || replacements.load(Relaxed) < REPLACEMENTS {
+            world.background.run("reload", &[]).expect_success();
+            let may = users.each_mut().map(|user| {
+                ["a:1", "b:1"].map(|name| {
+                    let reply = user.ask(lock(name));
+                    let has = reply["result"] == "acquired";
+                    assert!(has || reply["reason"] == "not_allowed", "{reply}");
+                    if has {
+                        user.release(name);
+                    }
+                    has
+                })
+            });
+            assert!(may[0] == may[1] && may[0][0] != may[0][1], "first and last may {may:?}");
+            seen[usize::from(may[0][1])] += 1;
+            reloads += 1;
+        }
+    });
+    println!("{seen:?} of {reloads} reloads, {replacements:?} replacements");
+    assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
 }

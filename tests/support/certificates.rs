@@ -3,11 +3,18 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
     date_time_ymd,
 };
+
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use super::directory::Directory;
 
@@ -30,6 +37,8 @@ pub(crate) enum Valid {
     Now,
     Before,
     Later,
+    /// From now on, to the second.
+    For(Duration),
 }
 
 impl<'a> Authority<'a> {
@@ -56,6 +65,10 @@ impl<'a> Authority<'a> {
             Valid::Now => (date_time_ymd(2000, 1, 1), date_time_ymd(3000, 1, 1)),
             Valid::Before => (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1)),
             Valid::Later => (date_time_ymd(2900, 1, 1), date_time_ymd(3000, 1, 1)),
+            Valid::For(time) => {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+                (date_time_ymd(2000, 1, 1), date_time_ymd(1970, 1, 1) + now + time)
+            }
         };
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -76,4 +89,24 @@ fn san(name: &str) -> SanType {
         ("uri", uri) => SanType::URI(uri.try_into().unwrap()),
         (kind, _) => panic!("{kind}: no such kind of name"),
     }
+}
+
+/// A client that trusts this authority, with a certificate of its own or without. Its connections share what they need to
+/// resume the TLS session of an earlier one.
+pub(crate) fn client_config(
+    authority: &Authority<'_>,
+    identity: Option<&Identity>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority.pem()).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let config = config.with_protocol_versions(versions).unwrap().with_root_certificates(roots);
+    Arc::new(match identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let chain = CertificateDer::pem_file_iter(&identity.cert).unwrap().map(Result::unwrap).collect();
+            config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&identity.key).unwrap()).unwrap()
+        }
+    })
 }

@@ -5,8 +5,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 use serde_json::{Value, json};
 
 use super::lines::LineReader;
@@ -45,6 +47,18 @@ pub(crate) struct Client {
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    /// What the system knows of a connection over TCP.
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Tls(stream) => Some(stream.get_ref()),
+            Stream::Unix(_) => None,
+        }
+    }
 }
 
 impl Client {
@@ -58,25 +72,50 @@ impl Client {
         Ok(client)
     }
 
-    fn set_patience(&self, time: Duration) {
+    /// Shakes hands, with a server that has a certificate for `localhost`.
+    pub(crate) fn over_tls(address: &Address, config: &Arc<ClientConfig>) -> io::Result<Client> {
+        let tcp = TcpStream::connect(address.tcp())?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        let session = ClientConnection::new(Arc::clone(config), "localhost".try_into().unwrap()).unwrap();
+        let mut stream = StreamOwned::new(session, tcp);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        let client = Client { lines: LineReader::new(Stream::Tls(Box::new(stream))) };
+        client.set_patience(PATIENCE);
+        Ok(client)
+    }
+
+    /// Whether its TLS session is an earlier one.
+    pub(crate) fn is_resumed(&self) -> bool {
         match self.lines.socket() {
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(time)).and(stream.set_write_timeout(Some(PATIENCE))),
-            Stream::Unix(stream) => stream.set_read_timeout(Some(time)).and(stream.set_write_timeout(Some(PATIENCE))),
+            Stream::Tls(stream) => stream.conn.handshake_kind() == Some(HandshakeKind::Resumed),
+            Stream::Tcp(_) | Stream::Unix(_) => panic!("it has no TLS session"),
+        }
+    }
+
+    fn set_patience(&self, time: Duration) {
+        match (self.lines.socket(), self.lines.socket().tcp()) {
+            (Stream::Unix(stream), _) => {
+                stream.set_read_timeout(Some(time)).and(stream.set_write_timeout(Some(PATIENCE)))
+            }
+            (_, tcp) => {
+                let tcp = tcp.expect("it is no UNIX socket");
+                tcp.set_read_timeout(Some(time)).and(tcp.set_write_timeout(Some(PATIENCE)))
+            }
         }
         .unwrap();
     }
 
     /// The name by which the server has to know a TCP connection.
     pub(crate) fn tcp_name(&self) -> String {
-        match self.lines.socket() {
-            Stream::Tcp(stream) => stream.local_addr().unwrap().to_string(),
-            Stream::Unix(_) => panic!("only the server knows the names of UNIX connections"),
-        }
+        let tcp = self.lines.socket().tcp().expect("only the server knows the names of UNIX connections");
+        tcp.local_addr().unwrap().to_string()
     }
 
     /// The name by which the server knows it.
     pub(crate) fn name(&mut self) -> String {
-        if let Stream::Tcp(_) = self.lines.socket() {
+        if self.lines.socket().tcp().is_some() {
             return self.tcp_name();
         }
         // A lock that nobody else asks for: no two clients have the same address in memory at the same time.
@@ -97,7 +136,7 @@ impl Client {
     }
 
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.lines.socket_mut().write_all(bytes)
+        self.lines.socket_mut().write_all(bytes).and_then(|()| self.lines.socket_mut().flush())
     }
 
     /// For a thread that writes while this one reads.
@@ -105,6 +144,7 @@ impl Client {
         match self.lines.socket() {
             Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
             Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
+            Stream::Tls(_) => panic!("it can't be shared"),
         }
         .unwrap()
     }
@@ -165,7 +205,7 @@ impl Client {
 
     /// Lines go out at once, also while earlier ones are on their way.
     pub(crate) fn send_without_delay(&self) {
-        if let Stream::Tcp(stream) = self.lines.socket() {
+        if let Some(stream) = self.lines.socket().tcp() {
             stream.set_nodelay(true).unwrap();
         }
     }
@@ -175,6 +215,7 @@ impl Client {
         match self.lines.socket() {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Tls(_) => panic!("it would have to be announced"),
         }
         .unwrap();
     }
@@ -182,7 +223,7 @@ impl Client {
     /// Disconnects without an orderly end: the server gets an error instead of an end of input, where the system
     /// supports that.
     pub(crate) fn cut(self) {
-        if let Stream::Tcp(stream) = self.lines.socket() {
+        if let Some(stream) = self.lines.socket().tcp() {
             socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
         }
     }
@@ -235,6 +276,7 @@ impl Read for Stream {
             let result = match self {
                 Stream::Tcp(stream) => stream.read(buffer),
                 Stream::Unix(stream) => stream.read(buffer),
+                Stream::Tls(stream) => stream.read(buffer),
             };
             // A read with a timeout is interrupted by whatever stops and continues the process.
             if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
@@ -249,11 +291,15 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => Ok(()),
+            Stream::Tls(stream) => stream.flush(),
+        }
     }
 }
 

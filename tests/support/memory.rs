@@ -201,6 +201,10 @@ impl Socket for MemorySocket {
         self.0.borrow().credentials.clone()
     }
 
+    fn is_drained_by_short_read(&self) -> bool {
+        self.0.borrow().read_max.is_none()
+    }
+
     fn own_ip(&self) -> Option<IpAddr> {
         self.0.borrow().own_ip
     }

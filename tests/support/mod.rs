@@ -12,3 +12,4 @@ pub(crate) mod server;
 pub(crate) mod signals;
 pub(crate) mod skip;
 pub(crate) mod terminal;
+pub(crate) mod users;

@@ -1,6 +1,7 @@
 //! Waiting for events.
 
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -34,4 +35,13 @@ pub(crate) fn takes(seconds: RangeInclusive<f64>, mut measure: impl FnMut() -> D
         times.push(time);
     }
     panic!("{times:?} seconds are too many for {seconds:?}");
+}
+
+/// Says that it is over when this is dropped, by a panic as well: otherwise threads that go on until then never end.
+pub(crate) struct Ending<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

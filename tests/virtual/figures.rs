@@ -429,7 +429,7 @@ fn of_very_many_hot_names_what_is_told_is_within_its_bounds() {
     let mut exact: BTreeMap<String, f64> = BTreeMap::new();
     for _ in 0..1500 {
         // The n-th name is waited for about 1/n as long as the first.
-        let name = format!("boss:{}", f64::from(NAMES).powf(random.f64()) as u32 - 1);
+        let name = format!("boss:{:.0}", f64::from(NAMES).powf(random.f64()).floor());
         let millis = random.u32(1..10);
         world.say(ann, &lock(&name, ""));
         world.say(bob, &lock(&name, ""));

@@ -151,11 +151,17 @@ impl<S: Socket> TlsSocket<S> {
 
     /// Writes what is encrypted, as far as the system takes it.
     fn send(&mut self) -> io::Result<()> {
+        if self.state == State::WriteClosed {
+            // The system takes no more, and whoever tried would lose what the peer has not read yet.
+            return Ok(());
+        }
         while self.session.wants_write() {
             match self.session.write_tls(&mut self.raw) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                // No event would announce that it can be tried again.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     // Nothing else tells how much is left.
                     let left = self.session.process_new_packets().map(|state| state.tls_bytes_to_write());
                     self.unsent = left.unwrap_or(self.unsent);
@@ -183,6 +189,7 @@ impl<S: Socket> TlsSocket<S> {
             }
             match self.receive() {
                 Ok(Received::Something { .. }) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(Received::End) if !self.has_received => return Ok(Handshake::Closed),
                 Ok(Received::End) => return Err(truncated()),
                 Ok(Received::NotTls) => {
@@ -190,7 +197,6 @@ impl<S: Socket> TlsSocket<S> {
                     return Ok(Handshake::NotTls);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Handshake::Waiting),
-                Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(Handshake::Later),
                 Err(error) => return Err(error),
             }
         }
@@ -323,11 +329,13 @@ impl<S: Socket> Socket for TlsSocket<S> {
     fn close_write(&mut self) -> io::Result<()> {
         if self.state == State::Open {
             self.session.send_close_notify();
-            self.state = State::WriteClosed;
         }
         if self.state != State::Clear {
             // What does not fit is lost with the rest of the connection.
             self.send()?;
+        }
+        if self.state == State::Open {
+            self.state = State::WriteClosed;
         }
         self.raw.close_write()
     }

@@ -2,6 +2,7 @@
 //! long locks are held and waited for, and why each connection ended.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -65,12 +66,13 @@ impl Expected {
 
     /// The locks that were waited for most, as they are told.
     fn check_hottest(&self, told: &Value) {
-        let sum = |(name, [now, before]): (&String, &[u64; 2])| (now + before, name.clone());
+        let sum = |(name, [now, before]): (&String, &[u64; 2])| (u128::from(now + before), name.clone());
         let mut all: Vec<_> = self.figures.waiting.iter().map(sum).filter(|(waited, _)| *waited > 0).collect();
         all.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
         all.truncate(HOTTEST);
         let rows = told.as_array().map_or(&[][..], Vec::as_slice);
-        let nanos = |row: &Value| row["waited"].as_f64().map_or(0, |seconds| (seconds * 1e9).round() as u64);
+        let nanos =
+            |row: &Value| row["waited"].as_f64().map_or(0, |seconds| Duration::from_secs_f64(seconds).as_nanos());
         let told: Vec<_> =
             rows.iter().map(|row| (nanos(row), row["name"].as_str().unwrap_or_default().to_owned())).collect();
         ensure!(told == all, "the hottest are {told:?}, and should be {all:?}");

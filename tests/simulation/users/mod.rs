@@ -2,6 +2,7 @@
 //! is answered before the next comes; what happens at once is the matter of the other worlds.
 
 mod draw;
+#[expect(unreachable_pub, reason = "the fuzzers have it too, in another crate")]
 mod leak;
 mod model;
 
@@ -328,6 +329,22 @@ fn what_users_may_do_and_see_is_what_the_model_says_for_all_seeds() {
     for seed in start..start + count.div_ceil(SHARE) {
         if let Err(failure) = run_seed(seed) {
             panic!("seed {seed}, step {}:\n{}\n{}", failure.step, failure.transcript.join("\n"), failure.message);
+        }
+    }
+}
+
+#[test]
+fn names_that_a_user_may_not_see_leave_no_trace_in_what_it_is_told() {
+    let first = crate::from_environment("OFFICER_SEED");
+    let count = crate::from_environment("OFFICER_SEEDS").unwrap_or(if first.is_some() { 1 } else { crate::SEEDS });
+    let start = first.unwrap_or(0);
+    for seed in start..start + count.div_ceil(4 * SHARE) {
+        let mut random = Rng::with_seed(seed);
+        let steps: Vec<leak::Step> =
+            (0..STEPS).map(|number| leak::Step::draw(number, &mut |below| random.u64(..below))).collect();
+        match leak::compare(&steps) {
+            Ok(told) => assert!(told > STEPS / 8, "it was told something: {told}"),
+            Err(difference) => panic!("seed {seed}: {difference}"),
         }
     }
 }

@@ -83,3 +83,41 @@ fn a_handshake_goes_on_when_its_peer_takes_output_again() {
         assert_eq!(host.say(&mut ann, &(lock("a", "") + "\n")), acquired("a") + "\n");
     }
 }
+
+#[test]
+fn a_handshake_and_a_request_go_on_when_every_second_call_is_interrupted() {
+    let directory = Directory::new();
+    let authority = Authority::new(&directory, "authority");
+    let identity = authority.issue("server", &["dns:localhost"], Valid::Now);
+    for version in [&TLS12, &TLS13] {
+        let mut host = Host::new(&TlsOptions::new(&identity.cert, &identity.key), AMPLE);
+        let mut ann = host.connect(&config(&authority, None, &[version]), "localhost");
+        ann.wire.borrow_mut().has_signals = true;
+        host.exchange(&mut ann);
+        assert!(!ann.session.is_handshaking(), "{version:?}");
+        assert_eq!(host.say(&mut ann, &(lock("a", "") + "\n")), acquired("a") + "\n");
+    }
+}
+
+#[test]
+fn after_the_end_of_output_nothing_is_written_even_if_the_goodbye_did_not_fit() {
+    let directory = Directory::new();
+    let (mut host, config) = Host::simple(&directory);
+    let mut ann = host.greeted(&config);
+    ann.wire.borrow_mut().room = Some(0);
+    assert_eq!(host.say(&mut ann, "GET / HTTP/1.1\r\n\r\n"), "");
+    for _ in 0..10_000 {
+        if ann.wire.borrow().server_has_closed_write {
+            break;
+        }
+        ann.wire.borrow_mut().room = Some(1);
+        host.server.ready(ann.key, WRITABLE);
+        host.settle();
+    }
+    assert!(ann.wire.borrow().server_has_closed_write);
+    // The socket of these tests fails if it is written to now.
+    ann.wire.borrow_mut().room = None;
+    let heard = host.say(&mut ann, "{\"command\":\"ping\"}\n");
+    assert!(heard.contains("wrong_protocol"), "{heard}");
+    assert!(!ann.is_closed(), "it lingers, so that the error arrives");
+}

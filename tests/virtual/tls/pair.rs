@@ -1,4 +1,5 @@
-//! Clients of rustls, and the server over TLS over memory.
+//! Clients of rustls, and the server over TLS over memory. The fuzz target `tls` has them too.
+#![allow(dead_code, reason = "the tests and the fuzz target each use what they need")]
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
@@ -11,14 +12,13 @@ use officer::net::tls::{HandshakeBudget, TlsOptions, TlsServer, TlsSocket};
 use officer::server::{Limits, Readiness, Server};
 use officer::time::{Moment, Span};
 use officer::wire::peer::Peer;
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, ClientConnection};
 
-use crate::certificates::{Authority, Identity, Valid};
+use crate::certificates::{Authority, Valid};
 use crate::directory::Directory;
 use crate::memory::{MemorySocket, Wire};
+
+pub(super) use crate::certificates::client_config as config;
 
 /// Longer than any handshake takes.
 pub(super) const AMPLE: Duration = Duration::from_secs(3600);
@@ -47,9 +47,13 @@ pub(super) struct Client {
 
 impl Host {
     pub(super) fn new(options: &TlsOptions, turn_max: Duration) -> Self {
+        Host::with_limits(options.load().unwrap(), turn_max, Limits::default())
+    }
+
+    pub(super) fn with_limits(tls: TlsServer, turn_max: Duration, limits: Limits) -> Self {
         Host {
-            server: Server::new(Limits::default(), TokenBlock::all()),
-            tls: options.load().unwrap(),
+            server: Server::new(limits, TokenBlock::all()),
+            tls,
             budget: Arc::new(HandshakeBudget::new(turn_max)),
             now: Moment::START,
             accepted: 0,
@@ -68,7 +72,7 @@ impl Host {
         let wire = Rc::new(RefCell::new(Wire::default()));
         let socket = self.tls.accept(MemorySocket::new(Rc::clone(&wire)), &self.budget);
         self.accepted += 1;
-        let peer = Peer::V4 { ip: [10, 0, 0, self.accepted], port: 1 };
+        let peer = Peer::V4 { ip: [127, 0, 0, self.accepted], port: 1 };
         let key = self.server.accept(socket, peer, self.now).expect("there is room");
         (wire, key)
     }
@@ -142,7 +146,7 @@ impl Host {
 
 impl Client {
     /// Takes what the server has sent, piece by piece. Says whether there was anything.
-    fn take(&mut self) -> bool {
+    pub(super) fn take(&mut self) -> bool {
         let bytes = std::mem::take(&mut self.wire.borrow_mut().to_client);
         for piece in bytes.chunks(self.piece) {
             let mut piece = piece;
@@ -168,22 +172,4 @@ impl Client {
     pub(super) fn was_told_the_end(&mut self) -> bool {
         self.session.process_new_packets().is_ok_and(|state| state.peer_has_closed())
     }
-}
-
-pub(super) fn config(
-    authority: &Authority<'_>,
-    identity: Option<&Identity>,
-    versions: &[&'static SupportedProtocolVersion],
-) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(authority.pem()).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let config = config.with_protocol_versions(versions).unwrap().with_root_certificates(roots);
-    Arc::new(match identity {
-        None => config.with_no_client_auth(),
-        Some(identity) => {
-            let chain = CertificateDer::pem_file_iter(&identity.cert).unwrap().map(Result::unwrap).collect();
-            config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(&identity.key).unwrap()).unwrap()
-        }
-    })
 }

@@ -19,7 +19,7 @@ fn press_for_order(model: &mut Model, code: KeyCode) -> (u64, Look) {
 fn hottest_locks_are_a_view_from_which_queues_are_opened() {
     let mut model = some();
     let (number, look) = press_for_order(&mut model, KeyCode::Char('h'));
-    assert_eq!(look, Look::AtHottest);
+    assert_eq!(look, Look::Hottest);
     let locks = vec![lock("boss:17", 75.0, 1234), lock("raid:\u{9f8d}", 0.25, 1)];
     model.learn(News::Hottest(number, Ok(locks), 0.0), 0.0);
     let shown = screen(&model, (80, 24), 0.0);
@@ -43,7 +43,7 @@ fn hottest_locks_are_a_view_from_which_queues_are_opened() {
     let (_, look) = press_for_order(&mut model, KeyCode::Enter);
     assert_eq!(look, Look::AtOne { name: "raid:\u{9f8d}".to_owned(), after: None });
     let (_, look) = press_for_order(&mut model, KeyCode::Esc);
-    assert_eq!(look, Look::AtHottest, "back where it was opened");
+    assert_eq!(look, Look::Hottest, "back where it was opened");
     let (_, look) = press_for_order(&mut model, KeyCode::Esc);
     assert!(matches!(look, Look::AtAll { .. }), "{look:?}");
 }

@@ -1,0 +1,189 @@
+//! One user at every quota and limit at once, beside others who notice nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, lock, unlock};
+use crate::support::directory::Directory;
+use crate::support::patience::{Ending, PATIENCE, eventually};
+use crate::support::server::{Server, officer};
+use crate::support::users::{hello, table, write};
+
+const QUOTAS: &str = "locks = [\"greedy:\"]
+connections_max = 30
+sessions_max = 3
+locks_max = 60
+requests_per_second = 300
+priority_max = 1
+min_hold_max = 1
+";
+/// Small, so that it reaches them.
+const LIMITS: [&str; 10] = [
+    "--connections-max",
+    "60",
+    "--inboxes-bytes-max",
+    "200000",
+    "--outboxes-bytes-max",
+    "100000",
+    "--lock-waits-max",
+    "8",
+    "--connection-locks-max",
+    "40",
+];
+/// How long the others work, alone and then beside it.
+const TIME: Duration = Duration::from_secs(2);
+const OTHERS: usize = 3;
+
+/// What somebody was refused, by reason.
+type Refused = Mutex<BTreeMap<String, usize>>;
+
+fn log_in(server: &Server, user: &str) -> Option<Client> {
+    let mut client = server.connect();
+    client.try_write(format!("{}\n", hello(user, user)).as_bytes()).ok()?;
+    client.receive_or_end().filter(|reply| reply["user"] == user).map(|_| client)
+}
+
+fn note(refused: &Refused, reply: Option<&Value>) {
+    if let Some(reason) = reply.and_then(|reply| reply["reason"].as_str()) {
+        *refused.lock().unwrap().entry(reason.to_owned()).or_default() += 1;
+    }
+}
+
+/// Pairs of one of the others until then. Returns how long each took.
+fn work(client: &mut Client, name: &str, end: Instant) -> Vec<Duration> {
+    let mut times = Vec::new();
+    while Instant::now() < end {
+        let begun = Instant::now();
+        client.acquire(name);
+        client.release(name);
+        times.push(begun.elapsed());
+    }
+    times
+}
+
+fn all_work(clients: &mut [Client]) -> Vec<Duration> {
+    let end = Instant::now() + TIME;
+    let mut times: Vec<Duration> = thread::scope(|scope| {
+        let workers: Vec<_> = clients
+            .iter_mut()
+            .enumerate()
+            .map(|(number, client)| scope.spawn(move || work(client, &format!("other:{number}"), end)))
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    times.sort_unstable();
+    times
+}
+
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    times[times.len() * percent / 100]
+}
+
+/// Asks for whatever it may not have, over and over. Connections that the server closes are made again.
+fn grab(server: &Server, number: usize, refused: &Refused, is_over: &AtomicBool) {
+    let session = json!({"command": "hello", "session": {"grace": 30}});
+    let mut unread: Vec<Client> = Vec::new();
+    while !is_over.load(Relaxed) {
+        let mut held: Vec<Client> = Vec::new();
+        for _ in 0..12 {
+            let mut client = server.connect();
+            client.send(hello("greedy", "greedy"));
+            let reply = client.receive_or_end();
+            note(refused, reply.as_ref());
+            if reply.is_some_and(|reply| reply["user"] == "greedy") {
+                held.push(client);
+            }
+        }
+        for (place, client) in held.iter_mut().enumerate() {
+            let mut lines = vec![session.to_string(), lock("other:0").to_string()];
+            // More than a connection may have, than the user may have, and than may wait for one.
+            lines.extend(
+                (0..50).map(|lock| {
+                    json!({"command": "lock", "name": format!("greedy:{number}:{place}:{lock}")}).to_string()
+                }),
+            );
+            lines.push(json!({"command": "lock", "name": "greedy:all", "priority": 7}).to_string());
+            lines.push(json!({"command": "lock", "name": "greedy:all", "min_hold": 9}).to_string());
+            lines.push(json!({"command": "lock", "name": "greedy:all", "timeout": 0.5, "id": place}).to_string());
+            lines.push(json!({"command": "kick", "user": "other"}).to_string());
+            lines.push(json!({"command": "ping", "id": "last"}).to_string());
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            if client.try_write(text.as_bytes()).is_err() {
+                continue;
+            }
+            while let Some(reply) = client.receive_or_end() {
+                note(refused, Some(&reply));
+                if reply["id"] == "last" {
+                    break;
+                }
+            }
+        }
+        for client in &mut held {
+            // A line that never ends, or answers that nobody reads. These are there for a while.
+            let text = if number % 2 == 0 { "x".repeat(60_000) } else { "{\"command\":\"locks\"}\n".repeat(4_000) };
+            let _ = client.try_write(text.as_bytes());
+        }
+        drop(std::mem::replace(&mut unread, held));
+    }
+}
+
+#[test]
+fn one_user_at_every_quota_and_limit_disturbs_no_other() {
+    let directory = Directory::new();
+    let users = directory.file("users.toml");
+    let other = table("other", "other", "locks = [\"other:\"]");
+    write(&users, &(table("greedy", "greedy", QUOTAS) + &other + &table("ops", "ops", "admin = true")));
+    let mut command = officer(&["run", "-p", "0"]);
+    let server = Server::start(command.args(LIMITS).arg("--users").arg(&users));
+    let mut others: Vec<Client> = (0..OTHERS).map(|_| log_in(&server, "other").unwrap()).collect();
+    let mut ops = log_in(&server, "ops").unwrap();
+    let alone = all_work(&mut others);
+    let (refused, is_over) = (Refused::default(), AtomicBool::new(false));
+    let beside = thread::scope(|scope| {
+        let ending = Ending(&is_over);
+        for number in 0..4 {
+            let (server, refused, is_over) = (&server, &refused, &is_over);
+            scope.spawn(move || grab(server, number, refused, is_over));
+        }
+        // Every pair of them is checked: `acquire` and `release` take no other answer.
+        let mut beside = Vec::new();
+        let has_all = |ops: &mut Client| {
+            let figures = ops.ask(r#"{"command":"stats"}"#);
+            let refused = refused.lock().unwrap();
+            let reasons =
+                ["too_many_connections", "too_many_sessions", "too_many_locks", "too_many_requests", "not_allowed"];
+            let limits = ["inboxes_full", "outboxes_full"];
+            let ends = &figures["value"]["disconnects"];
+            reasons.iter().all(|reason| refused.contains_key(*reason))
+                && limits.iter().all(|limit| ends[*limit].as_u64() > Some(0))
+        };
+        let begun = Instant::now();
+        while beside.is_empty() || !has_all(&mut ops) && begun.elapsed() < PATIENCE {
+            beside.extend(all_work(&mut others));
+            // Others still come in.
+            log_in(&server, "other").unwrap().acquire("other:new");
+        }
+        let reached = has_all(&mut ops);
+        drop(ending);
+        let figures = ops.ask(r#"{"command":"stats"}"#);
+        assert!(reached, "{:?} {}", refused.lock().unwrap(), figures["value"]["disconnects"]);
+        beside.sort_unstable();
+        beside
+    });
+    let shown = [&alone, &beside].map(|times| (times.len(), percentile(times, 50), percentile(times, 99)));
+    println!("alone and beside it, pairs, median and p99: {shown:?}; refused {:?}", refused.lock().unwrap());
+    let bound = (percentile(&alone, 99) * 50).max(Duration::from_millis(500));
+    assert!(percentile(&beside, 99) < bound, "{shown:?}");
+    // Nothing of it is left once it is gone, but for sessions, whose grace is not over.
+    eventually("its connections have ended", || {
+        ops.connections().as_object().unwrap().keys().all(|name| name.starts_with("session:"))
+    });
+    assert_eq!(ops.ask(json!({"command": "kick", "user": "greedy"}))["result"], "kicked");
+    eventually("its locks are free", || ops.locks() == json!({}));
+    others.iter_mut().for_each(|client| assert_eq!(client.ask(unlock("other:0"))["result"], "release_failed"));
+}
