@@ -88,10 +88,13 @@ fn seconds(number: usize, draw: Draw<'_>) -> Value {
     json!(micros as f64 / 1e6)
 }
 
+/// Draws a field for the step of this number.
+type Field = fn(usize, Draw<'_>) -> (&'static str, Value);
+
 /// A lock with some of its fields. `waits`: if it is not free, for as long as it says.
 fn lock(line: &mut Map<String, Value>, names: &[&str], waits: bool, number: usize, draw: Draw<'_>) {
     line.insert("id".to_owned(), json!(number));
-    let fields: [fn(usize, Draw<'_>) -> (&'static str, Value); 14] = [
+    let fields: [Field; 14] = [
         |number, draw| ("lease", seconds(number, draw)),
         |_, _| ("mode", json!("shared")),
         |_, _| ("slots", json!(2)),
