@@ -67,8 +67,10 @@ use crate::wire::{IdRef, OwnerRef};
 
 pub use self::askers::SessionTag;
 pub use self::histogram::Histogram;
+#[cfg(feature = "unstable")]
 pub use self::hottest::HotLock;
 pub use self::listing::{PAGE_BYTES, PAGE_SLOTS, in_order_of_names, outcome as listing_outcome};
+#[cfg(feature = "unstable")]
 pub use self::prefixes::PrefixFigures;
 pub use self::slow_hold::SlowHold;
 pub use self::stats::Stats;
