@@ -135,6 +135,19 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_is_at_its_own_spot_if_its_number_is_low_enough() {
+        let mut recent = Recent::default();
+        let [none, one, last, too_high] = [4, 5, 6, 7].map(Spot);
+        let end = u32::try_from(RECENT).unwrap();
+        for (spot, number) in [(one, 2), (last, end - 1), (too_high, end)] {
+            recent.put(spot, number);
+        }
+        let all = [none, one, last, too_high].map(|spot| recent.get(spot));
+        assert_eq!(all, [NOBODY, 2, end - 1, NOBODY]);
+        assert_eq!((recent.take(one), recent.get(one)), (2, NOBODY));
+    }
+
+    #[test]
     fn more_owners_than_are_recent_come_and_go() {
         let mut owners = Owners::new();
         let all: Vec<u64> = (0..2 * RECENT as u64).collect();

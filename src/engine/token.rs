@@ -140,8 +140,9 @@ mod tests {
     fn all_are_whole_numbers_below_two_to_the_53() {
         let mut tokens = Tokens::new(TokenBlock::new(TOKEN_END - 1, TOKEN_END));
         assert_eq!(tokens.take(), 9_007_199_254_740_991);
-        let all = TokenBlock::all();
-        assert_eq!((all.first(), all.end()), (1, 1 << 53));
+        for (block, ends) in [(TokenBlock::all(), (1, 1 << 53)), (TokenBlock::new(5, 9), (5, 9))] {
+            assert_eq!((block.first(), block.end()), ends);
+        }
     }
 
     #[test]

@@ -355,8 +355,11 @@ mod tests {
         let near = |number: u64| (0..12).map(move |more| (number + more * 997).min(LAST));
         let starts =
             [1, 9_990, 99_999_999, 999_999_999_990_000, 999_999_999_999_999, 1_799_999_999_999_998, LAST - 9_999];
-        for number in starts.into_iter().flat_map(near).chain([5, LAST, 1_800_000_000_000_000, 1_800_000_000_009_999]) {
+        let edges = [1_800_000_000_000_000, 1_800_000_000_009_999, 1_800_000_000_010_000];
+        for number in starts.into_iter().flat_map(near).chain([5, LAST]).chain(edges) {
             assert_eq!(rising.next(number), number.into(), "{number}");
+            let is_kept = number.wrapping_sub(rising.start) < 10_000;
+            assert_eq!(is_kept, number >= 1_000_000_000_000_000, "{number} of 16 digits");
             assert_eq!(rising.next(number), number.into(), "{number}, again");
         }
     }

@@ -142,3 +142,36 @@ fn a_position_that_has_to_be_counted_in_a_long_queue_is_counted_once_in_a_turn()
     // Two were granted at first, and one in each turn before the requests.
     assert_eq!(answered, [[(carl, queued("db", 1097))], [(dora, queued("db", 1097))]]);
 }
+
+#[test]
+fn a_position_among_priorities_is_known_without_counting_however_long_the_queue_is() {
+    let mut world = World::new();
+    let [ann, bob, carl, dora] = world.connect();
+    world.say(ann, &lock("db", ""));
+    let waits: String = (0..1100).map(|owner| lock("db", &format!(r#""priority":5,"owner":{owner}"#)) + "\n").collect();
+    world.send(bob, waits.as_bytes());
+    for client in [carl, dora] {
+        world.put(client, format!("{}\n", lock("db", r#""progress":true,"priority":3"#)).as_bytes());
+    }
+    assert_eq!(world.step_once(), [(carl, queued("db", 1100)), (dora, queued("db", 1101))], "both in one turn");
+}
+
+#[test]
+fn whoever_came_after_those_left_over_is_counted_in_the_order_of_the_queue_ever_after() {
+    let mut world = World::with_limits(Limits { turn_grants_max: 1, ..Limits::default() });
+    let [ann, bob, carl, dora] = world.connect();
+    world.say(ann, &lock("db", ""));
+    world.say(ann, &lock("other", r#""owner":1"#));
+    for owner in 0..3 {
+        world.say(bob, &lock("db", &format!(r#""mode":"shared","owner":{owner}"#)));
+    }
+    // It waits on, for `other`, when those before it have been granted.
+    world.say(bob, r#"{"command":"lock","names":["db","other"],"mode":"shared"}"#);
+    world.put(ann, format!("{}\n", unlock("db")).as_bytes());
+    world.put(carl, format!("{}\n", lock("db", r#""progress":true,"priority":3"#)).as_bytes());
+    let received = world.step_once();
+    let told: Vec<&Received> = received.iter().filter(|(client, _)| *client == carl).collect();
+    assert_eq!(told, [&(carl, queued("db", 2))], "one is left over: {received:?}");
+    assert_eq!(world.step().len(), 1, "it is granted");
+    assert_queued(&mut world, dora, r#""priority":2"#, 2);
+}

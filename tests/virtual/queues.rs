@@ -287,6 +287,10 @@ fn a_timeout_of_0_is_answered_in_the_order_of_the_requests() {
             (bob, released("x")),
         ]
     );
+    // So is one that joins a wait, and ends it.
+    let lines = [lock("db", ""), lock("db", r#""timeout":0"#), MY_LOCKS.to_owned()];
+    let [end, mine] = [timed_out("db", &["10.0.0.1:1"]), listing("my_locks", "[]")];
+    assert_eq!(world.say(bob, &lines.join("\n")), [(bob, end), (bob, mine)]);
     hand_over(&mut world, &[ann]);
 }
 

@@ -161,3 +161,18 @@ fn a_quota_below_what_is_there_refuses_only_more() {
     let [third] = world.connect();
     assert_closed_with(&mut world, third, &hello_as("game"), "too_many_connections");
 }
+
+#[test]
+fn what_is_there_counts_once_towards_a_quota_however_often_that_comes_goes_and_is_read() {
+    let quota = |fields: &str| file(&[("game", &format!("locks = [\"\"]\n{fields}"))]);
+    let mut world = world_with(Limits::default(), &quota("locks_max = 4"));
+    let game = log_in(&mut world, "game");
+    for name in ["a", "b", "c"] {
+        world.say(game, &lock(name, ""));
+    }
+    for fields in ["locks_max = 4", "", "locks_max = 4"] {
+        world.set_users(&quota(fields));
+    }
+    assert_eq!(try_lock(&mut world, game, "d"), "acquired");
+    assert_eq!(try_lock(&mut world, game, "e"), "too_many_locks");
+}
