@@ -401,10 +401,12 @@ mod tests {
             "--keepalive-interval-seconds=18",
             "--keepalive-probes=19",
             "--user-timeout-seconds=0.02",
+            "--slow-hold-seconds=28",
         ]);
         assert_eq!(
             config.limits,
             Limits {
+                slow_hold: Some(Duration::from_secs(28)),
                 line_bytes_max: 1,
                 inboxes_bytes_max: 18,
                 connections_max: 2,
