@@ -73,14 +73,13 @@ fn only_the_beginning_counts() {
 fn a_few_of_them_are_logged_each_second_and_the_others_are_counted() {
     let log = logged(|| {
         let mut world = World::new();
-        let mut come = |count: usize| {
+        for count in [20, 2] {
             for _ in 0..count {
                 let [client] = world.connect();
                 world.send(client, b"GET / HTTP/1.1\r\n\r\n");
             }
             world.pass(Duration::from_secs(1));
-        };
-        [20, 2].into_iter().for_each(&mut come);
+        }
     });
     let told = log.lines().filter_map(|line| line.split_once("; closing its connection"));
     let left_out = " (and 15 more that speak other protocols)";
