@@ -1,6 +1,6 @@
 //! Requests for several locks whose asker has some of them already.
 
-use crate::words::{acquired, already_acquired, error, lock, released, unlock, with};
+use crate::words::{LOCKS, acquired, already_acquired, error, listing, lock, released, unlock, with};
 use crate::world::{Client, World};
 
 const FENCE: &str = r#","fence":true"#;
@@ -141,4 +141,16 @@ fn a_renewal_of_several_counts_the_waiters_of_all_and_renews_all_or_nothing() {
     let with_one = renew(r#"["a","c"]"#, r#","lease":9"#);
     assert_told(&mut world, ann, &with_one, answer(r#"["a","c"]"#, "renewed", r#","waiters":3"#));
     assert_told(&mut world, ann, &renew(r#"["x","y"]"#, ""), answer(r#"["x","y"]"#, "renew_failed", ""));
+}
+
+#[test]
+fn a_lock_that_a_request_for_any_leaves_may_be_free_and_forgotten_by_then() {
+    let mut world = World::new();
+    let [ann, bob, carl] = world.connect();
+    world.say(ann, &lock("c", ""));
+    assert_eq!(world.say(bob, &several(r#"["a","b","c"]"#, "")), []);
+    assert_eq!(world.say(carl, &several(r#"["a","b"]"#, r#","any":true"#)), []);
+    assert_eq!(world.vanish(bob), [(carl, acquired("a"))]);
+    let all = r#"{"c":["10.0.0.1:1"],"a":["10.0.0.3:1"]}"#;
+    assert_eq!(world.say(carl, LOCKS), [(carl, listing("locks", all))]);
 }
