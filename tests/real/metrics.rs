@@ -21,11 +21,11 @@ fn serve(options: &[&str]) -> (Server, SocketAddr) {
     (server, http)
 }
 
-/// The body of what is answered to a GET. Empty: nobody answers.
+/// The body of what is answered to a GET, by HTTP/1.0: otherwise Prometheus sends it in chunks. Empty: nobody answers.
 fn get(address: SocketAddr, path: &str) -> String {
     let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
     let mut answer = String::new();
     if stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).is_err() {
         return String::new();
