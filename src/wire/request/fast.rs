@@ -428,7 +428,7 @@ mod tests {
         // Whatever follows it, the line is read as it is alone, and only when its end is there.
         if let Ok(text) = std::str::from_utf8(line) {
             assert_eq!(recognise_line(text), None, "{text}");
-            for next in ["", "}", "\n", text] {
+            for next in ["", "}", "\n", "9999", text] {
                 let lines = format!("{text}\n{next}");
                 let alone = recognise(line).map(|request| (request, line.len() + 1));
                 let in_lines = recognise_line(&lines).map(|(plain, len)| (plain.into(), len));

@@ -260,6 +260,9 @@ fn names_are_2_to_64_different_names() {
         (r#"{"a":"b"}"#.to_owned(), "names must be an array of strings"),
         ("7".to_owned(), "names must be an array of strings"),
         (r#"["","a"]"#.to_owned(), "name must not be empty"),
+        // The first fault counts.
+        (r#"["",7]"#.to_owned(), "name must not be empty"),
+        (r#"[7,""]"#.to_owned(), "names must be an array of strings"),
         (format!(r#"["{longest}","{longest}x"]"#), "name must have at most 1024 bytes"),
     ] {
         for command in ["lock", "unlock", "renew"] {
