@@ -17,6 +17,8 @@ const TURN_BYTES_MAX: usize = 1 << 20;
 const UNSENT_BYTES_MAX: usize = 32 << 10;
 /// The longest notice that events were missed.
 const MISSED_BYTES_MAX: usize = 80;
+/// As many watchers are told in one turn that they have missed events: these notices fit into what all get.
+const NOTICES_MAX: usize = TURN_BYTES_MAX / MISSED_BYTES_MAX;
 
 /// The budget of events, and who waits for it.
 #[derive(Debug, Default)]
@@ -81,10 +83,7 @@ impl<S: Socket> Server<S> {
     /// Tells those that have missed events, before anything else happens in a turn.
     #[cold]
     pub(super) fn tell_missed(&mut self) {
-        for _ in 0..self.connections.watchers.behind.len() {
-            if self.connections.watchers.bytes_left < MISSED_BYTES_MAX {
-                return;
-            }
+        for _ in 0..self.connections.watchers.behind.len().min(NOTICES_MAX) {
             let Some(key) = self.connections.watchers.behind.pop_front() else { return };
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.flags.is_behind = false;
