@@ -4,7 +4,7 @@ use officer::server::Limits;
 use serde_json::{Value, json};
 
 use crate::words::lock;
-use crate::world::World;
+use crate::world::{Client, World};
 
 #[test]
 fn a_page_that_has_looked_at_ten_thousand_locks_says_where_to_go_on() {
@@ -23,4 +23,30 @@ fn a_page_that_has_looked_at_ten_thousand_locks_says_where_to_go_on() {
     let next = first["next"].as_str().expect("there is more");
     let second = page(&format!(r#","after":"{next}""#));
     assert_eq!(second, json!({"result": "locks", "value": {"last": ["10.0.0.1:1"]}}));
+}
+
+#[test]
+fn a_session_without_a_connection_is_found_behind_ten_thousand_others() {
+    let all = 10_001;
+    let limits = Limits { connections_max: all, sessions_max: all, turn_ends_max: all, ..Limits::default() };
+    let mut world = World::with_limits(limits);
+    let clients: Vec<Client> = (0..all).map(|_| world.arrive(world.next_peer())).collect();
+    let hello = b"{\"command\":\"hello\",\"session\":{\"grace\":50}}\n";
+    clients.iter().for_each(|client| world.put(*client, hello));
+    assert_eq!(world.step().len(), all);
+    let last = clients[all - 1];
+    world.say(last, &lock("a", ""));
+    world.vanish(last);
+    let (mut rows, mut after) = (Vec::new(), String::new());
+    // A bound only so that a server whose pages never end fails instead of hanging.
+    for _ in 0..10 {
+        let line = format!(r#"{{"command":"connections","limit":9{after}}}"#);
+        let page: Value = serde_json::from_str(&world.say(clients[0], &line)[0].1).expect("JSON");
+        rows.extend(page["value"].as_object().expect("a page").values().cloned());
+        match page["next"].as_str() {
+            Some(next) => after = format!(r#","after":"{next}""#),
+            None => return assert_eq!(rows, [json!(["a"])]),
+        }
+    }
+    panic!("the pages never end, after {rows:?}");
 }

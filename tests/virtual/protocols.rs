@@ -1,7 +1,10 @@
 //! Connections that begin with another protocol: an error, the end, and nothing of them executed.
 
+use std::time::Duration;
+
 use officer::wire::peer::Peer;
 
+use crate::logged::logged;
 use crate::words::{MY_LOCKS, acquired, listing, lock};
 use crate::world::{Client, World};
 
@@ -64,4 +67,21 @@ fn only_the_beginning_counts() {
     let [bob] = world.connect();
     assert!(world.send(bob, b"hello\n")[0].1.contains("invalid_json"));
     assert_eq!(world.say(bob, &lock("b", "")), [(bob, acquired("b"))]);
+}
+
+#[test]
+fn a_few_of_them_are_logged_each_second_and_the_others_are_counted() {
+    let log = logged(|| {
+        let mut world = World::new();
+        for count in [20, 2] {
+            for _ in 0..count {
+                let [client] = world.connect();
+                world.send(client, b"GET / HTTP/1.1\r\n\r\n");
+            }
+            world.pass(Duration::from_secs(1));
+        }
+    });
+    let told = log.lines().filter_map(|line| line.split_once("; closing its connection"));
+    let left_out = " (and 15 more that speak other protocols)";
+    assert_eq!(told.map(|(_, rest)| rest).collect::<Vec<_>>(), ["", "", "", "", "", left_out, ""], "{log}");
 }

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use officer::server::{Credentials, Handshake, Limits};
+use officer::server::{Credentials, Handshake, Limits, Readiness};
 use officer::time::Moment;
 use officer::wire::peer::Peer;
 use ring::digest::{SHA256, digest};
 
+use crate::logged::logged;
 use crate::memory::Wire;
 use crate::words::{KEEP_ALIVE, RESET, RESET_SUCCEEDED, acquired, error, lock};
 use crate::world::{Client, World};
@@ -152,6 +153,36 @@ fn one_that_is_on_its_way_out_makes_way_too() {
 }
 
 #[test]
+fn one_that_makes_way_on_its_way_out_keeps_nobody_else_from_ending() {
+    let mut world = with_users(Limits { strangers_max: 1, ..Limits::default() }, "");
+    let [game] = user(&mut world, "game");
+    let [stranger] = world.connect();
+    for client in [stranger, game] {
+        world.server.fail(world.key(client), std::io::ErrorKind::Other.into());
+    }
+    world.arrive(world.next_peer());
+    expect_closed(&world, &[stranger, game], &[stranger]);
+    world.step();
+    expect_closed(&world, &[stranger, game], &[stranger, game]);
+}
+
+#[test]
+fn the_end_of_whoever_said_something_is_logged() {
+    let log = logged(|| {
+        let mut world = with_users(Limits::default(), "");
+        let [silent, talks] = world.connect();
+        let [game] = user(&mut world, "game");
+        world.pass(SECOND);
+        world.say(talks, HELLO);
+        for client in [silent, talks, game] {
+            world.vanish(client);
+        }
+    });
+    let is_told = |name: &str| log.contains(&format!("] {name} ended: "));
+    assert_eq!(["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"].map(is_told), [false, true, true], "{log}");
+}
+
+#[test]
 fn those_who_made_way_or_said_nothing_are_counted() {
     let mut world = with_users(Limits { strangers_max: 3, ..Limits::default() }, "");
     let [ops] = user(&mut world, "ops");
@@ -162,6 +193,10 @@ fn those_who_made_way_or_said_nothing_are_counted() {
     world.pass(10 * SECOND);
     let stats = world.say(ops, STATS).remove(0).1;
     assert!(stats.contains(r#""auth_timeout":3,"handshake_timeout":0,"stranger_evicted":2"#), "{stats}");
+    handshaking(&mut world, v4(1, 1), Handshake::Waiting);
+    world.pass(10 * SECOND);
+    let stats = world.say(ops, STATS).remove(0).1;
+    assert!(stats.contains(r#""auth_timeout":3,"handshake_timeout":1,"stranger_evicted":2"#), "{stats}");
 }
 
 #[test]
@@ -208,7 +243,9 @@ fn what_came_in_time_counts_however_late_it_is_read() {
 
 #[test]
 fn a_handshake_has_its_time_whatever_drips_in() {
-    let limits = Limits { handshake: 4 * SECOND, auth: 6 * SECOND, ..Limits::default() };
+    // The idle limit is for those who may say something.
+    let max_idle = Some(2 * SECOND);
+    let limits = Limits { handshake: 4 * SECOND, auth: 6 * SECOND, max_idle, ..Limits::default() };
     let mut world = with_users(limits, "");
     let begun = |world: &mut World| {
         let peer = world.next_peer();
@@ -245,6 +282,39 @@ fn the_time_that_a_handshake_waits_for_us_counts_nowhere() {
         world.pass(NANOSECOND);
         assert!(world.is_closed(client));
     }
+}
+
+#[test]
+fn what_came_of_a_handshake_in_time_counts_however_late_we_come_to_it() {
+    let mut world = with_users(Limits { handshake: 4 * SECOND, ..Limits::default() }, "");
+    let client = world.accept(v4(1, 1), Wire { handshake: Some(Handshake::Waiting), ..Wire::default() });
+    world.turn();
+    world.oversleep(30 * SECOND);
+    world.put_handshake(client, Handshake::Later);
+    world.turn();
+    world.turn();
+    assert!(!world.is_closed(client), "it waits for us");
+}
+
+#[test]
+fn a_handshake_begins_with_what_comes_not_with_room_for_what_goes() {
+    let mut world = with_users(Limits { strangers_max: 2, ..Limits::default() }, "");
+    let begun = handshaking(&mut world, v4(1, 1), Handshake::Waiting);
+    world.oversleep(NANOSECOND);
+    let silent = world.accept(v4(1, 2), Wire { handshake: Some(Handshake::Waiting), ..Wire::default() });
+    world.event(silent, Readiness { is_writable: true, ..Readiness::default() });
+    world.turn();
+    world.arrive(v4(9, 1));
+    expect_closed(&world, &[begun, silent], &[silent]);
+}
+
+#[test]
+fn who_speaks_in_clear_is_told_so_although_a_handshake_was_waited_for() {
+    let mut world = World::new();
+    let client = handshaking(&mut world, v4(1, 1), Handshake::Waiting);
+    world.put_handshake(client, Handshake::NotTls);
+    let message = error("wrong_protocol", "this port speaks TLS (Officer's own clients: --tls)");
+    assert_eq!(world.step(), [(client, message)]);
 }
 
 /// A connection whose handshake has led to that when the server has looked at it once.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use officer::server::Limits;
 use officer::wire::peer::Peer;
 
-use crate::words::{RESET, acquired, lock, request, unlock};
+use crate::words::{RESET, acquired, lock, request, unlock, with};
 use crate::world::{Client, Received, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -319,6 +319,24 @@ fn a_watcher_that_stalls_is_told_how_many_events_it_has_missed_and_slows_nobody(
     assert!(received[..received.len() - 2].iter().all(|line| line.contains("\"db\"")));
     let received = world.say(ann, &lock("db", ""));
     assert_eq!(lines_to(watcher, received), [event("granted", "db", "10.0.0.2:1")], "it is told of everything again");
+}
+
+#[test]
+fn a_watcher_with_a_byte_less_than_the_limit_unsent_is_told() {
+    let told = event("granted", "db", "10.0.0.2:1");
+    for (unsent, expected) in [(UNSENT_MAX - 1, told), (UNSENT_MAX, missed(1))] {
+        let (mut world, watcher, [ann, ..]) = watched();
+        world.take_only(watcher, 0);
+        // Replies of 18 bytes, and one with an id that makes up for what is left.
+        let (ping, count) = (r#"{"command":"ping"}"#, unsent / 18 - 4);
+        let id = "x".repeat(unsent - count * 18 - r#"{"result":"pong","id":""}"#.len() - 1);
+        let last = with(ping, &format!(r#""id":"{id}""#));
+        world.send(watcher, format!("{}{last}\n", format!("{ping}\n").repeat(count)).as_bytes());
+        assert_eq!(world.server.unsent(), unsent);
+        world.say(ann, &lock("db", ""));
+        let received = lines_to(watcher, world.take(watcher, None));
+        assert_eq!(received.last(), Some(&expected));
+    }
 }
 
 #[test]

@@ -130,6 +130,28 @@ fn what_is_wrong_with_a_file_is_said_on_one_line() {
 }
 
 #[test]
+fn a_file_may_be_as_large_as_the_limits_and_have_as_many_users() {
+    let largest = format!("#{}", "x".repeat((1 << 20) - 1));
+    assert_eq!(Access::parse(&largest).expect("just a comment").users(), 0);
+    let most: String = (0..10_000).map(|number| format!("[users.u{number}]\nuid = {}\n", 100_000 + number)).collect();
+    assert_eq!(Access::parse(&most).expect("as many as there may be").users(), 10_000);
+}
+
+#[test]
+fn an_access_tells_whether_there_are_users_and_secrets() {
+    let file = |text: &str| Access::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let secret = format!("[users.a]\nsecret_sha256 = '{OF_ABC}'");
+    for (access, has_users, has_secrets) in [
+        (Access::default(), false, false),
+        (file(""), true, false),
+        (file("[users.a]\nuid = 1"), true, false),
+        (file(&secret), true, true),
+    ] {
+        assert_eq!((access.has_users(), access.has_secrets()), (has_users, has_secrets), "{access:?}");
+    }
+}
+
+#[test]
 fn a_user_may_repeat_what_is_its_own() {
     let text = format!("[users.a]\nsecret_sha256 = ['{OF_ABC}', '{OF_ABC}']\nuid = [1, 1]");
     assert_eq!(File::parse(&text).expect("nobody else has them").users.len(), 1);

@@ -249,3 +249,27 @@ fn a_user_is_kicked_whole() {
     assert_eq!(word(&mut world, ops, r#"{"command":"kick","user":"ops"}"#), "kicked");
     assert!(world.is_at_end(ops));
 }
+
+#[test]
+fn a_session_that_is_over_or_has_a_connection_when_its_turn_to_be_kicked_comes_is_not() {
+    let limits = Limits { turn_ends_max: 1, ..Limits::default() };
+    let mut world = world_with(limits, &file(&[("game", "locks = [\"\"]")]));
+    let ops = log_in(&mut world, "ops");
+    let mut lost = |name: &str, grace: u64| {
+        let client = log_in(&mut world, "game");
+        let reply = ask(&mut world, client, &format!(r#"{{"command":"hello","session":{{"grace":{grace}}}}}"#));
+        world.say(client, &lock(name, ""));
+        world.vanish(client);
+        reply["session"]["secret"].as_str().expect("a secret").to_owned()
+    };
+    let [_, _, secret] = [lost("kicked", 50), lost("over", 5), lost("resumed", 50)];
+    let [again] = world.connect();
+    world.put(ops, b"{\"command\":\"kick\",\"user\":\"game\"}\n");
+    assert_eq!(told(ops, &world.step_once())[0]["count"], json!(3));
+    // In the turn of the second its grace is over as well, and the third is resumed.
+    world.oversleep(5 * SECOND);
+    let reply = ask(&mut world, again, &with(&hello_as("game"), &format!(r#""resume":"{secret}""#)));
+    assert_eq!((&reply["resumed"], &reply["held"][0]["name"]), (&json!(true), &json!("resumed")), "{reply}");
+    assert_eq!(ask(&mut world, ops, LOCKS)["value"].as_object().map(serde_json::Map::len), Some(1));
+    assert_eq!(word(&mut world, again, &unlock("resumed")), "released");
+}

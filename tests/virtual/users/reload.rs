@@ -31,6 +31,21 @@ fn a_user_that_is_gone_ends_with_its_sessions() {
 }
 
 #[test]
+fn a_lost_session_of_a_user_who_stays_outlives_a_reload() {
+    let users = file(&[("game", "locks = [\"\"]")]);
+    let mut world = world_with(Limits::default(), &users);
+    let lost = log_in(&mut world, "game");
+    let reply = ask(&mut world, lost, r#"{"command":"hello","session":{"grace":300}}"#);
+    let secret = reply["session"]["secret"].as_str().expect("a secret").to_owned();
+    world.say(lost, &lock("a", ""));
+    world.vanish(lost);
+    world.set_users(&users);
+    let again = log_in(&mut world, "game");
+    let reply = ask(&mut world, again, &format!(r#"{{"command":"hello","resume":"{secret}"}}"#));
+    assert_eq!((&reply["resumed"], &reply["held"][0]["name"]), (&json!(true), &json!("a")), "{reply}");
+}
+
+#[test]
 fn those_who_did_not_say_who_they_are_end_when_they_may_no_more() {
     let anonymous = |from: &str| format!("{}[anonymous]\nfrom = [\"{from}\"]\nlocks = [\"\"]", file(&[]));
     let mut world = world_with(Limits::default(), &anonymous("anywhere"));
@@ -141,6 +156,29 @@ fn watches_are_filtered_anew() {
     assert_eq!(names(&mut world), ["a", "a", "b", "b"]);
     world.set_users(&file(&[("game", "see = []")]));
     assert_eq!(names(&mut world), [""; 0]);
+}
+
+#[test]
+fn what_was_missed_with_other_rights_is_told_with_what_was_missed_since() {
+    let mut world = world(&[("game", "see = [\"a\"]")]);
+    let [game, all] = ["game", "all"].map(|user| log_in(&mut world, user));
+    world.say(game, r#"{"command":"watch"}"#);
+    world.take_only(game, 0);
+    let bustle = |world: &mut World, name: &str, times: usize| {
+        for _ in 0..times {
+            world.say(all, &lock(name, ""));
+            world.say(all, &unlock(name));
+        }
+    };
+    // More than a watcher may have unsent.
+    let long = format!("a{}", "x".repeat(1_000));
+    bustle(&mut world, &long, 20);
+    world.set_users(&file(&[("game", "admin = true")]));
+    bustle(&mut world, "b", 5);
+    let told = told(game, &world.take(game, None));
+    let (last, events) = told.split_last().expect("it is told");
+    assert!(events.iter().all(|event| event["name"] == json!(long)), "{events:?}");
+    assert_eq!(last["count"], json!(50 - events.len()), "{last}");
 }
 
 #[test]

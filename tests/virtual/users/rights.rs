@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::logged::logged;
 use crate::words::{CONNECTIONS, LOCKS, MY_LOCKS, RESET, lock, unlock, with};
 
 #[test]
@@ -72,6 +73,38 @@ fn priorities_and_closings_have_bounds_of_their_own() {
     world.say(others[0], &lock("q", ""));
     world.say(others[1], &lock("q", r#""priority":3"#));
     assert_eq!(word(&mut world, game, &lock("q", r#""priority":7"#)), "not_allowed");
+}
+
+#[test]
+fn each_bound_counts_alone_says_what_it_is_and_all_but_the_rate_are_logged() {
+    let bounds = [
+        ("names", "locks = [\"a\"]", "", "this user may not lock that"),
+        (
+            "priorities",
+            "locks = [\"\"]\npriority_max = 3",
+            r#""priority":4"#,
+            "this user may ask for a priority of at most 3",
+        ),
+        (
+            "closings",
+            "locks = [\"\"]\nmin_hold_max = 0.5",
+            r#""min_hold":0.6"#,
+            "this user may ask for a min_hold or lost_delay of at most 0.5 seconds",
+        ),
+        ("rate", "locks = [\"\"]\nrequests_per_second = 1", "", "this user makes more requests per second than it may"),
+    ];
+    let log = logged(|| {
+        let mut world = world(&bounds.map(|(user, fields, ..)| (user, fields)));
+        for (user, _, fields, message) in bounds {
+            let client = log_in(&mut world, user);
+            assert_eq!(try_lock(&mut world, client, &format!("a {user}")), "acquired");
+            let reply = ask(&mut world, client, &lock("b", fields));
+            assert_eq!(reply["message"], json!(message), "{reply}");
+        }
+    });
+    let refused = log.lines().filter_map(|line| line.split_once(": a lock is refused: "));
+    let messages = bounds.map(|(.., message)| message);
+    assert_eq!(refused.map(|(_, message)| message).collect::<Vec<_>>(), messages[..3]);
 }
 
 #[test]

@@ -29,6 +29,9 @@ fn no_log_no_transcript_and_no_picture_of_the_server_has_a_secret() {
             assert_eq!(text.lines().find(|line| line.contains(secret)), None, "{secret}");
         }
     }
+    let begin = with(&hello_as("game"), r#""session":{"grace":50},"id":1"#);
+    let blank = format!("10.0.0.1:1 < {}", "*".repeat(begin.len()));
+    assert!(log.lines().any(|line| line.ends_with(&blank)), "how long it was is no secret: {log}");
     let told = |words: &str| log.lines().any(|line| !line.contains("transcript]") && line.contains(words));
     assert!(told("10.0.0.2:1"), "a wrong secret is logged: {log}");
 }
@@ -47,6 +50,7 @@ fn a_secret_in_a_hello_that_is_refused_is_in_no_log() {
         line_with(r#""user":"game","secret":"other","secret":"PASTED""#),
         line_with(r#""user":"game","secret":"PASTED","secret":"other""#),
         line_with(r#""user":"game","\u0073ecret":"PASTED""#),
+        line_with(r#""user":"game","\u0073ecret":"PASTED","max_idle":0"#),
         line_with(r#""user":"game","secret":"\u0050ASTED""#),
         line_with(r#""user":"PASTED","secret":"other""#),
         line_with(&format!(r#""user":"game","secret":"PASTED{long}""#)),
@@ -72,4 +76,24 @@ fn a_secret_in_a_hello_that_is_refused_is_in_no_log() {
         }
     }
     assert_eq!(told, []);
+}
+
+/// However it is written, and where a line of which nobody knows what it was meant to be has it.
+#[test]
+fn the_secret_of_a_session_is_in_no_log() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    for line in [
+        format!(r#"{{"command":"hello","resume":"{secret}"}}"#),
+        format!(r#"{{"command":"hello","\u0072esume":"{secret}"}}"#),
+        format!(r#"{{"command":"ping","session":"{secret}"}}"#),
+        format!(r#"{{"again":"{secret}""#),
+    ] {
+        let log = logged(|| {
+            let mut world = World::new();
+            let [client] = world.connect();
+            world.say(client, &line);
+        });
+        let masked = line.replace(secret, &"*".repeat(secret.len()));
+        assert!(log.lines().any(|shown| shown.ends_with(&masked)) && !log.contains(secret), "{log}");
+    }
 }

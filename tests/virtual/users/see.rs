@@ -45,8 +45,47 @@ fn who_is_only_on_hidden_locks_is_on_none() {
     world.say(all, &lock("h1", ""));
     assert_eq!(ask(&mut world, game, CONNECTIONS)["value"], json!({}));
     let rows = ask(&mut world, game, &with(CONNECTIONS, r#""all":true,"detail":true"#));
-    let row = &rows["value"][world.name(all)];
-    assert!(row.is_null() || (&row["holds"], &row["waits"]) == (&json!(0), &json!(0)), "{rows}");
+    assert_eq!(rows["value"].as_object().expect("an object").keys().collect::<Vec<_>>(), [world.name(game)]);
+}
+
+#[test]
+fn a_row_counts_what_is_visible() {
+    let (mut world, [game, all, ops]) = limited();
+    for name in ["a3", "h3"] {
+        world.say(ops, &lock(name, ""));
+    }
+    for name in ["a1", "a2", "a3", "h1", "h2", "h3"] {
+        world.say(all, &lock(name, ""));
+    }
+    for (client, holds, waits) in [(game, 2, 1), (ops, 4, 2)] {
+        let rows = ask(&mut world, client, &with(CONNECTIONS, r#""detail":true"#));
+        let row = &rows["value"][world.name(all)];
+        assert_eq!((&row["holds"], &row["waits"]), (&json!(holds), &json!(waits)), "{rows}");
+    }
+}
+
+#[test]
+fn a_page_ends_before_more_than_fifty_thousand_locks_are_looked_at_for_it() {
+    let limits = Limits {
+        connection_locks_max: 30_000,
+        turn_read_bytes: 16 << 20,
+        outbox_pause_bytes: 16 << 20,
+        ..Limits::default()
+    };
+    let mut world = world_with(limits, &file(&[("game", "see = [\"a\"]")]));
+    let [first, second, third, game] = ["all", "all", "all", "game"].map(|user| log_in(&mut world, user));
+    // The holds and waits of the first two come to just as many.
+    for (client, name, hidden) in [(first, "a1", 29_999), (second, "a2", 19_999), (third, "a3", 0)] {
+        let lines: String = (0..hidden).map(|number| lock(&format!("h{number}"), "") + "\n").collect();
+        world.send(client, (lines + &lock(name, "") + "\n").as_bytes());
+    }
+    let names = [first, second, third].map(|client| world.name(client).to_owned());
+    let line = with(CONNECTIONS, r#""limit":9"#);
+    let page = ask(&mut world, game, &line);
+    let value = json!({names[0].clone(): ["a1"], names[1].clone(): ["a2"]});
+    assert_eq!((&page["value"], &page["next"]), (&value, &json!("2")));
+    let page = ask(&mut world, game, &with(&line, r#""after":"2""#));
+    assert_eq!((&page["value"], &page["next"]), (&json!({names[2].clone(): ["a3"]}), &json!(null)));
 }
 
 #[test]
@@ -76,8 +115,10 @@ fn of_its_own_hidden_lock_a_user_is_shown_itself() {
             let page = ask(&mut world, game, &with(MY_LOCKS, fields)).to_string();
             assert!(page.contains("h1") && page.contains(&own) && !page.contains(world.name(all)), "{page}");
         }
-        let connections = ask(&mut world, game, CONNECTIONS);
-        assert_eq!(connections["value"], json!({own.clone(): ["h1"]}), "{connections}");
+        for line in [CONNECTIONS, &with(CONNECTIONS, r#""limit":9"#)] {
+            let connections = ask(&mut world, game, line);
+            assert_eq!(connections["value"], json!({own.clone(): ["h1"]}), "{connections}");
+        }
     }
 }
 
@@ -154,7 +195,7 @@ fn a_watcher_is_told_of_visible_names_only() {
 
 #[test]
 fn missed_events_are_those_that_it_may_see() {
-    let (mut world, [game, all, _]) = limited();
+    let (mut world, [game, all, ops]) = limited();
     world.say(game, r#"{"command":"watch"}"#);
     world.take_only(game, 0);
     // Fills what it has unsent: from then on events are missed.
@@ -176,6 +217,26 @@ fn missed_events_are_those_that_it_may_see() {
     // The last of those before it may have been missed too.
     assert!(sent < 40 && missed > 0, "{sent} {missed}");
     assert_eq!(sent as u64 + missed, 46, "{:?}", told.last());
+    assert_eq!(ask(&mut world, ops, STATS)["value"]["events_missed"], json!(missed));
+}
+
+#[test]
+fn what_was_missed_is_forgotten_with_the_watch() {
+    for line in [r#"{"command":"watch"}"#, r#"{"command":"unwatch"}"#] {
+        let (mut world, [game, all, _]) = limited();
+        world.say(game, r#"{"command":"watch"}"#);
+        world.take_only(game, 0);
+        let long = format!("a{}", "x".repeat(1_000));
+        for _ in 0..20 {
+            world.say(all, &lock(&long, ""));
+            world.say(all, &unlock(&long));
+        }
+        world.say(game, line);
+        let received = world.take(game, None);
+        let (last, events) = told(game, &received).split_last().map(|(last, rest)| (last.clone(), rest.len())).unwrap();
+        assert!(events < 40, "it has missed some");
+        assert!(["watching", "unwatched"].contains(&&*word_of(&last)), "{last}");
+    }
 }
 
 #[test]

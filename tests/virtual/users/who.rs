@@ -93,20 +93,24 @@ fn the_fields_are_judged_before_the_secret_and_that_before_the_session() {
 #[test]
 fn who_may_lock_without_a_name_can_still_say_one_while_it_has_nothing() {
     let mut world = world_with(Limits::default(), &(file(&[]) + "[anonymous]\nfrom = [\"anywhere\"]\nlocks = [\"\"]"));
-    let [ann, bob, carl, dora] = world.connect();
+    let [ann, bob, carl, dora, emma] = world.connect();
     assert_eq!(ask(&mut world, ann, HELLO)["user"], json!(null));
     assert_eq!(word(&mut world, ann, STATS), "not_allowed");
     assert_eq!(ask(&mut world, ann, &hello_as("ops"))["user"], "ops");
     assert_eq!(word(&mut world, ann, STATS), "stats");
-    // With a lock, a wait or a session it stays who it was, whole.
+    // With a lock, a wait, both or a session it stays who it was, whole.
     world.say(bob, &lock("a", ""));
     world.say(carl, &lock("a", r#""id":1"#));
     world.say(dora, r#"{"command":"hello","session":{"grace":9}}"#);
-    for client in [bob, carl, dora] {
+    world.say(emma, &lock("e", ""));
+    world.say(emma, &lock("a", r#""id":1"#));
+    for client in [bob, carl, dora, emma] {
         assert_eq!(word(&mut world, client, &hello_as("ops")), "invalid_request");
         assert_eq!(word(&mut world, client, STATS), "not_allowed");
     }
-    assert_eq!(ask(&mut world, ann, LOCKS)["value"], json!({"a": [world.name(bob), world.name(carl)]}));
+    let [bob_name, carl_name, emma_name] = [bob, carl, emma].map(|client| world.name(client).to_owned());
+    let all = json!({"a": [bob_name, carl_name, emma_name], "e": [emma_name]});
+    assert_eq!(ask(&mut world, ann, LOCKS)["value"], all);
     // A lock that it has no more does not count.
     world.say(carl, r#"{"command":"reset"}"#);
     assert_eq!(ask(&mut world, carl, &hello_as("ops"))["user"], "ops");
@@ -272,4 +276,15 @@ fn without_users_everybody_may_everything_and_nobody_is_a_user() {
     assert_eq!(ask(&mut world, client, HELLO)["user"], json!(null));
     assert_eq!(try_lock(&mut world, client, "a"), "acquired");
     assert_eq!(word(&mut world, client, STATS), "stats");
+}
+
+#[test]
+fn whoever_is_no_user_is_told_whether_there_are_any() {
+    for (mut world, message) in
+        [(World::new(), "this server has no users"), (world(&[]), "there is no such user, or that is not its secret")]
+    {
+        let [client] = world.connect();
+        let reply = ask(&mut world, client, &hello_as("game"));
+        assert_eq!((word_of(&reply), &reply["message"]), ("auth_failed".to_owned(), &json!(message)), "{reply}");
+    }
 }
