@@ -349,7 +349,7 @@ mod tests {
             (
                 &["print"],
                 "'officer print' requires a subcommand but one was not provided \
-                 [subcommands: systemd-unit, man, completions, help]; see 'officer print --help'",
+                 [subcommands: systemd-unit, man, completions, prometheus-rules, grafana-dashboard, help]; see 'officer print --help'",
             ),
             (&["bench", "table", "-p", "1"], "unexpected argument '-p' found; see 'officer bench table --help'"),
             (&["run", "11500"], "unexpected argument '11500' found; see 'officer run --help'"),

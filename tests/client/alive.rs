@@ -96,13 +96,18 @@ fn a_server_that_takes_nothing_more_is_noticed() {
     let name = "x".repeat(1_000_000);
     let calls: Vec<_> = (0..16).map(|_| (client.clone(), name.clone())).collect();
     let start = Instant::now();
-    let calls = calls.into_iter().map(|(client, name)| task(move || client.kick(&name)));
+    let calls = calls.into_iter().map(|(client, name)| task(move || (client.kick(&name), start.elapsed())));
+    let mut lost = 0;
     for call in calls.collect::<Vec<_>>() {
-        assert_lost(call.end());
+        match call.end() {
+            // One that can't write is enough: the others don't each wait as long, one after the other.
+            (Err(Error::ConnectionLost { .. }), took) if took < INTERVAL + SLACK => lost += 1,
+            // It began only then, and found nobody who answers another connection.
+            (Err(Error::Connect { .. }), _) => {}
+            other => panic!("{other:?}"),
+        }
     }
-    let took = start.elapsed();
-    // One that can't write is enough: the others don't each wait as long, one after the other.
-    assert!(took < INTERVAL + SLACK, "{took:?}");
+    assert!(lost > 0);
 }
 
 #[test]

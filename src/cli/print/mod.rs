@@ -196,7 +196,7 @@ mod tests {
             [
                 "bench: pair bundle connect handoff hold storm table floor",
                 "bench floor: echo ring",
-                "print: systemd-unit man completions"
+                "print: systemd-unit man completions prometheus-rules grafana-dashboard"
             ]
         );
     }
