@@ -54,6 +54,7 @@ fn long_names() -> Vec<String> {
 fn each_option_can_come_from_the_environment() {
     let names = long_names();
     assert!(names.len() > 20, "{names:?}");
+    let too_long = "x".repeat(1025);
     for name in names {
         let variable = format!("OFFICER_{}", name.to_ascii_uppercase().replace('-', "_"));
         let (value, part, status) = match name.as_str() {
@@ -65,6 +66,7 @@ fn each_option_can_come_from_the_environment() {
             "tls-cert" => ("server.pem", "arguments were not provided: --tls-key".to_owned(), 2),
             "tls-key" => ("server.key.pem", "arguments were not provided: --tls-cert".to_owned(), 2),
             "tls-client-ca" => ("ca.pem", "arguments were not provided: --tls-key <PATH> --tls-cert".to_owned(), 2),
+            "metrics-prefix" => (&too_long, "no name is longer than 1024 bytes".to_owned(), 2),
             "users" => ("/no/such/users", "there is no users file \"/no/such/users\"".to_owned(), 1),
             "socket-file" => ("/no/such/file", "there is no directory \"/no/such\"".to_owned(), 1),
             _ => ("so much", format!("the value is that of {variable} in the environment"), 2),
