@@ -284,6 +284,22 @@ impl Model {
         (0..SEATS).find(|seat| self.seats[*seat].as_ref().is_some_and(|seat| seat.party == party))
     }
 
+    /// Holders, each with one who waits for its lock and may close it. If both end at once, their order decides whether the
+    /// lock is closed afterwards: who ends first may pass it on to the other.
+    pub(crate) fn successions(&self) -> Vec<(usize, usize)> {
+        let of_lock = |places: &Vec<OnLock>| {
+            let waiters: Vec<_> = places[1..].iter().filter(|place| place.closing.counts()).copied().collect();
+            let holder = places[0].party;
+            waiters.into_iter().map(move |waiter| (holder, waiter.party))
+        };
+        self.locks.values().flat_map(of_lock).collect()
+    }
+
+    /// Whether both of one of these have ended.
+    pub(crate) fn has_one_that_ended(&self, successions: &[(usize, usize)]) -> bool {
+        successions.iter().any(|&(holder, waiter)| self.parties[holder].is_over && self.parties[waiter].is_over)
+    }
+
     /// Takes a party from a lock, which passes on, or closes.
     fn take_off(&mut self, name: &'static str, party: usize, ending: Ending) {
         let is_closed = self.closed.contains_key(name);
