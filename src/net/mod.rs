@@ -187,7 +187,7 @@ pub struct Net {
     stats: Option<StatsLine>,
     /// When the process was started, since 1970.
     started: Span,
-    /// When the server is told again what only the process knows.
+    /// When the server is told again what only the process knows. Never, if nobody can ask for it.
     outside_due: Moment,
     is_reloaded: bool,
     /// As it was at the start, for reloads.
@@ -238,6 +238,7 @@ impl Net {
         server.set_access(access);
         server.set_http_hosts(&config.http_hosts);
         server.set_metrics_prefixes(config.metrics_prefixes.iter().map(|prefix| prefix.as_str().into()));
+        let outside_due = first_outside(&listeners);
         Ok(Net {
             poll,
             listeners,
@@ -251,7 +252,7 @@ impl Net {
             last_turn: Moment::START,
             stats: config.stats.then(StatsLine::default),
             started: outside::wall_clock(),
-            outside_due: Moment::START,
+            outside_due,
             is_reloaded: true,
             config,
         })
@@ -418,7 +419,7 @@ impl Net {
             return Ok(());
         }
         let reloaded = self.reload_files();
-        (self.is_reloaded, self.outside_due) = (reloaded.is_ok(), Moment::START);
+        (self.is_reloaded, self.outside_due) = (reloaded.is_ok(), first_outside(&self.listeners));
         match &reloaded {
             Ok(done) => log::info!(target: LOG_TARGET, "reloaded: {done}"),
             Err(error) => log::error!(target: LOG_TARGET, "not reloaded, the server goes on as before: {error}"),
@@ -486,6 +487,11 @@ fn readiness(event: &Event) -> Readiness {
         is_writable: event.is_writable() || event.is_write_closed() || is_error,
         is_read_closed: event.is_read_closed(),
     }
+}
+
+/// When the server is told first what only the process knows: metrics are the only ones to show it, and are asked for by HTTP.
+fn first_outside(listeners: &Listeners) -> Moment {
+    if listeners.places().any(|place| place.is_http()) { Moment::START } else { Moment::NEVER }
 }
 
 /// Now, on the clock that began at the server's start.
