@@ -66,7 +66,7 @@ fn each_option_can_come_from_the_environment() {
             "tls-cert" => ("server.pem", "arguments were not provided: --tls-key".to_owned(), 2),
             "tls-key" => ("server.key.pem", "arguments were not provided: --tls-cert".to_owned(), 2),
             "tls-client-ca" => ("ca.pem", "arguments were not provided: --tls-key <PATH> --tls-cert".to_owned(), 2),
-            "metrics-prefix" => (&too_long, "no name is longer than 1024 bytes".to_owned(), 2),
+            "metrics-prefix" => (too_long.as_str(), "no name is longer than 1024 bytes".to_owned(), 2),
             "users" => ("/no/such/users", "there is no users file \"/no/such/users\"".to_owned(), 1),
             "socket-file" => ("/no/such/file", "there is no directory \"/no/such\"".to_owned(), 1),
             _ => ("so much", format!("the value is that of {variable} in the environment"), 2),
