@@ -136,7 +136,7 @@ impl Roles {
     /// unless [`Roles::is_gone`]. `closings_of`: how many requests of a group may close their locks, or have.
     pub(in crate::server) fn set(&mut self, access: Access, closings_of: impl Fn(u32) -> usize) {
         self.has_users = access.has_users();
-        let anonymous = self.anonymous.take();
+        self.anonymous = None;
         self.by_digest.clear();
         self.by_certificate.clear();
         self.by_uid.clear();
@@ -149,15 +149,16 @@ impl Roles {
         for (index, role) in self.roles.iter().enumerate() {
             places.extend(role.user.clone().map(|user| (user, index)));
         }
+        // Who was there before may have locks that are closed still, and those count.
+        let nameless = (1..).zip(&self.roles[1..]).find(|(_, role)| role.user.is_none()).map(|(index, _)| index);
         // Who stays keeps its place, also if nobody is connected: those who are new must not take it.
         let users = file.users.iter().filter_map(|user| places.get(&user.name));
-        let nameless = anonymous.iter().filter(|_| file.anonymous.is_some()).map(|(key, _)| key.index());
-        for index in users.copied().chain(nameless) {
+        for index in users.copied().chain(nameless.filter(|_| file.anonymous.is_some())) {
             self.roles[index].is_gone = false;
         }
         if let Some(rules) = file.anonymous {
-            let key = match anonymous {
-                Some((key, _)) => self.renew(key.index(), rules.rights),
+            let key = match nameless {
+                Some(index) => self.renew(index, rules.rights),
                 None => self.place(None, rules.rights, &closings_of),
             };
             self.anonymous = Some((key, rules.from));

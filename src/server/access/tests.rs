@@ -247,6 +247,20 @@ fn who_is_new_takes_no_role_of_somebody_who_stays() {
 }
 
 #[test]
+fn who_comes_back_while_its_locks_are_closed_has_its_role_again() {
+    let (named, nameless) = ("[users.a]\nuid = 1\n", "[anonymous]\nfrom = ['unix']\nlocks = ['n']\n");
+    let mut roles = roles(&format!("{named}{nameless}"));
+    let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"), |_| 1);
+    let both = |roles: &Roles| (roles.of_user("a"), roles.anonymous(Peer::Unix(1)));
+    let before = both(&roles);
+    set(&mut roles, "[users.b]\nuid = 2\n");
+    assert_eq!(both(&roles), (None, None));
+    set(&mut roles, &format!("{nameless}[users.b]\nuid = 2\n[users.c]\nuid = 3\n{named}"));
+    assert_eq!(both(&roles), before);
+    assert!([roles.of_user("b"), roles.of_user("c")].iter().all(|role| *role != before.0 && *role != before.1));
+}
+
+#[test]
 fn a_role_outlives_a_reload_and_a_user_that_is_gone_does_not_come_back_with_another_name() {
     let mut roles = roles("[users.a]\nuid = 1\n[users.b]\nuid = 2\n[anonymous]\nlocks = ['']");
     let set = |roles: &mut Roles, text: &str| roles.set(Access::parse(text).expect("it is well-formed"), |_| 0);
