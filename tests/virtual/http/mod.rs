@@ -1,5 +1,6 @@
 //! HTTP: what is answered to whom, in whatever pieces requests come, and how long clients may take.
 
+mod counted;
 mod guard;
 mod operators;
 mod refused;
