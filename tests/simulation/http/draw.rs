@@ -261,7 +261,10 @@ impl Request {
             _ => return String::new(),
         };
         match self.size {
-            Size::Body { is_over } => format!("{body:0$}", BODY_BYTES_MAX + usize::from(is_over)),
+            Size::Body { is_over } => {
+                let left = BODY_BYTES_MAX + usize::from(is_over) - body.len();
+                body + &" ".repeat(left)
+            }
             _ => body,
         }
     }
