@@ -27,6 +27,9 @@ pub(super) enum Kind {
     Text,
     Json,
     Metrics,
+    Html,
+    Css,
+    Script,
 }
 
 impl Kind {
@@ -35,6 +38,9 @@ impl Kind {
             Kind::Text => "text/plain; charset=utf-8",
             Kind::Json => "application/json",
             Kind::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+            Kind::Html => "text/html; charset=utf-8",
+            Kind::Css => "text/css; charset=utf-8",
+            Kind::Script => "text/javascript; charset=utf-8",
         }
     }
 }

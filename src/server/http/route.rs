@@ -1,8 +1,11 @@
 //! What is asked for, by path and method.
 
+use super::page::File;
+
 /// What there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
+    Page(File),
     Health,
     Metrics,
     Locks,
@@ -24,6 +27,9 @@ pub(super) enum Found {
 impl Route {
     pub(super) fn find(method: &str, path: &str) -> Found {
         let route = match path {
+            "/" => Route::Page(File::Html),
+            "/page.css" => Route::Page(File::Css),
+            "/page.js" => Route::Page(File::Script),
             "/health" => Route::Health,
             "/metrics" => Route::Metrics,
             "/api/locks" => Route::Locks,
@@ -58,7 +64,7 @@ impl Route {
             Route::Stats => "stats",
             Route::Kick => "kick",
             Route::Revoke => "revoke",
-            Route::Health | Route::Metrics => unreachable!("it is none"),
+            Route::Page(_) | Route::Health | Route::Metrics => unreachable!("it is none"),
         }
     }
 }

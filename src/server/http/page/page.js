@@ -1,0 +1,319 @@
+// The page itself: rounds of requests, the state of the connection, filter, order, and the table.
+
+/// A round each second, in milliseconds; times are shown four times as often, so that none is late by much.
+const ROUND = 1_000;
+const TICK = 250;
+/// An answer is overdue after this.
+const OVERDUE = 2_500;
+/// Rows that a round asks for, and requests of each of its listings. Rows that are known, and that are in the table.
+const ROWS_ASKED = 1_000;
+const REQUESTS_MAX = 5;
+const ROWS_KEPT = 1_000;
+const ROWS_SHOWN = 750;
+/// After somebody points at a row or has moved among them, the others keep their places for this long.
+const STEADY = 1_500;
+
+const rows = new Map();
+const sorting = { column: "wait", isReversed: false };
+let filter = "";
+let round = 0;
+let heardAt;
+let heardOn;
+let lost;
+let isRunning = false;
+let isWanted = false;
+let timer;
+let steadyUntil = 0;
+/// Since when the page can be seen.
+let seenAt = 0;
+/// Why there are no figures. Undefined: there are.
+let noFigures;
+let stats;
+
+/// A listing that is read again and again, a piece of it in each round.
+class Sweep {
+  /// `covers(row)`: whether a lock would be in it.
+  constructor(fields, covers) {
+    Object.assign(this, { fields, covers, after: undefined, begun: 0, began: 0, seconds: undefined, isWhole: false });
+  }
+
+  /// Reads on, up to a number of rows. Returns how many came.
+  async read(limit) {
+    let came = 0;
+    if (!this.after) [this.begun, this.began] = [round, performance.now()];
+    for (let request = 0; request < REQUESTS_MAX && came < limit && !document.hidden; request += 1) {
+      const answer = await this.page({ ...this.fields, limit: limit - came, ...this.after && { after: this.after } });
+      const at = performance.now();
+      for (const [name, detail] of Object.entries(answer.value)) {
+        came += 1;
+        learn(name, detail, at);
+      }
+      this.after = answer.next;
+      if (!this.after) {
+        // What was not there while all of it was read is gone.
+        for (const [name, row] of rows) if (row.round < this.begun && this.covers(row)) rows.delete(name);
+        this.isWhole = this.begun === round;
+        this.seconds = (at - this.began) / 1000;
+        return came;
+      }
+    }
+    this.isWhole = false;
+    return came;
+  }
+
+  async page(fields) {
+    try {
+      return await ask(query("api/locks", fields));
+    } catch (error) {
+      // A lock has more holders than a reply has room for. Its connections alone may fit.
+      if (error.status === 500) return ask(query("api/locks", { ...fields, detail: false }));
+      throw error;
+    }
+  }
+}
+
+const everything = new Sweep({}, () => true);
+let begins;
+
+function learn(name, detail, at) {
+  const row = digest(rows.get(name), name, detail, at);
+  row.round = round;
+  rows.set(name, row);
+  return row;
+}
+
+/// Everything that is asked for in one second.
+async function runRound() {
+  round += 1;
+  const { name } = view;
+  if (name !== undefined) {
+    const answer = await ask(query("api/locks", { name }));
+    const detail = entry(answer.value, name);
+    if (!detail) rows.delete(name);
+    const at = performance.now();
+    const row = detail ? learn(name, detail, at) : digest(undefined, name, FREE, at);
+    if (view.name === name) view.show(row);
+  }
+  if (noFigures === undefined && !document.hidden) await readFigures();
+  let left = ROWS_ASKED;
+  if (begins) left -= await begins.read(left / 2);
+  await everything.read(left);
+  forget();
+}
+
+/// Figures are for admins, as are kicks.
+async function readFigures(mark) {
+  try {
+    const answer = await ask("api/stats", undefined, mark);
+    noFigures = undefined;
+    stats = answer.value;
+    figures.take(stats, performance.now());
+  } catch (error) {
+    if (![401, 403].includes(error.status)) throw error;
+    stats = undefined;
+    noFigures = error.status;
+  }
+  document.body.classList.toggle("reader", noFigures !== undefined);
+  hide($("no-figures"), noFigures === undefined);
+  set($("no-figures"), `${noFigures === 401 ? "You are" : "Your user is"} shown locks, but no figures, and can't kick or revoke: all `
+    + "that needs a user with admin = true.");
+  hide($("sign-in"), noFigures !== 401);
+}
+
+/// Keeps the rows that come first.
+function forget() {
+  if (rows.size <= ROWS_KEPT) return;
+  const order = orderBy(sorting.column, sorting.isReversed);
+  const sorted = [...rows.values()].sort((one, other) => matches(other) - matches(one) || order(one, other));
+  for (const row of sorted.slice(ROWS_KEPT)) rows.delete(row.name);
+}
+
+function matches(row) {
+  return filter === "" || row.name.startsWith(filter) || mentions(row, filter.toLowerCase());
+}
+
+async function next() {
+  clearTimeout(timer);
+  if (document.hidden) return;
+  if (isRunning) {
+    isWanted = true;
+    return;
+  }
+  [isRunning, isWanted] = [true, false];
+  const began = performance.now();
+  try {
+    await runRound();
+    lost = undefined;
+  } catch (error) {
+    lost ??= { since: heardOn ?? new Date(), at: heardAt ?? began };
+    lost.reason = error instanceof Refused ? `The server refuses (${error.status}): ${plain(error.message)}.` : undefined;
+    lost.isFinal = error.status === 401;
+    if (lost.isFinal) lost.reason = "The server no longer takes your name and secret. Reload this page to sign in.";
+  }
+  isRunning = false;
+  show();
+  // Who is nobody any longer is counted each time as one who guesses.
+  if (lost?.isFinal) return;
+  timer = setTimeout(next, isWanted ? 0 : Math.max(ROUND / 4, ROUND - (performance.now() - began)));
+}
+
+function heard() {
+  [heardAt, heardOn] = [performance.now(), new Date()];
+}
+
+/// Everything that depends on what is known.
+function show() {
+  const found = [...rows.values()].filter(matches).sort(orderBy(sorting.column, sorting.isReversed));
+  showRows(found.slice(0, ROWS_SHOWN));
+  const isEmpty = found.length === 0 && heardAt !== undefined;
+  hide($("empty"), !isEmpty);
+  hide($("locks"), isEmpty && filter === "");
+  if (isEmpty) set($("empty"), emptiness());
+  hide($("more"), found.length <= ROWS_SHOWN);
+  set($("more"), `These are the first ${count(ROWS_SHOWN)} of ${count(found.length)} rows. The filter finds others.`);
+  showNote();
+  showSummary();
+  tick();
+}
+
+function showRows(found) {
+  const body = $("locks").tBodies[0];
+  if (performance.now() < steadyUntil) {
+    const places = new Map([...body.children].map((child, index) => [child.dataset.name, index]));
+    const placeOf = row => places.get(row.name) ?? Infinity;
+    found.sort((one, other) => placeOf(one) === placeOf(other) ? 0 : placeOf(one) - placeOf(other));
+  }
+  keep(body, found, row => row.name, row => buildRow(row, openLock), updateRow);
+}
+
+function emptiness() {
+  if (filter !== "") return everything.isWhole || begins?.isWhole
+    ? "No lock has a name that begins like this, and no row has this text."
+    : "Nothing is found yet. The server is still being asked for names that begin like this.";
+  if (!everything.isWhole) return "Asking for the locks …";
+  return noFigures === undefined
+    ? "Nobody holds a lock, and nobody waits for one. Programs that hang wait for something else, or for another server than this."
+    : "There is no lock that your user may see.";
+}
+
+function showNote() {
+  const isPartial = !everything.isWhole && heardAt !== undefined;
+  const all = stats ? `${count(stats.locks)} locks` : "more locks than one look takes in";
+  const pace = everything.seconds > 1.5 ? `it takes ${span(everything.seconds)} to look at all of them` : "it takes a while to look at all of them";
+  const parts = [];
+  if (isPartial) parts.push(`The server has ${all}: ${pace}, and the first ${count(ROWS_KEPT)} in the order below are kept.`);
+  if (isPartial && filter !== "") parts.push("The filter finds all names that begin with it; other text only in the rows that are kept.");
+  set($("note"), parts.join(" "));
+}
+
+function showSummary() {
+  let text = "";
+  let waiters = 0;
+  let contended = 0;
+  for (const row of rows.values()) {
+    waiters += row.waiting;
+    contended += row.waiting > 0;
+  }
+  if (stats) {
+    waiters = stats.waiters;
+    text = `${counted(stats.locks, "lock", "locks")}, ${counted(waiters, "waiter", "waiters")}, `
+      + `${counted(stats.connections, "connection", "connections")}, up for ${span(stats.uptime)}`;
+  } else if (heardAt !== undefined) {
+    text = `${counted(rows.size, "lock", "locks")}, ${counted(waiters, "waiter", "waiters")} for ${count(contended)} of them`;
+  }
+  set($("summary"), text);
+  document.title = `${waiters > 0 ? `${count(waiters)} waiting – ` : ""}Officer ${location.host}`;
+}
+
+/// The times go on, and silence becomes visible.
+function tick() {
+  if (document.hidden) return;
+  const now = performance.now();
+  const silent = heardAt === undefined ? 0 : now - heardAt;
+  const isOverdue = now - Math.max(heardAt, seenAt) > OVERDUE;
+  const state = lost ? "gone" : heardAt === undefined || isOverdue ? "stale" : "live";
+  mark($("status"), "data-state", state);
+  document.body.classList.toggle("dimmed", state !== "live" && heardAt !== undefined);
+  const text = {
+    live: "Live",
+    stale: heardAt === undefined ? "Asking the server …" : `No answer since ${clock(heardOn)}.`,
+    gone: lost?.reason ?? (heardAt === undefined ? "The server does not answer." : `No connection since ${clock(lost?.since ?? new Date())}.`),
+  }[state];
+  set($("status"), state === "live" || heardAt === undefined ? text : `${text} Below is what was there then.`);
+  set($("since"), state === "live" || heardAt === undefined ? "" : `${span(silent / 1000)} ago`);
+  // What is not known to go on stays as it was.
+  const shownAt = state === "live" ? now : Math.min(now, (heardAt ?? now) + (lost ? 0 : OVERDUE));
+  for (const element of $("locks").tBodies[0].children) tickRow(element, shownAt);
+  if (view.name !== undefined) view.tick(shownAt);
+}
+
+/// Says what came of something: a refusal, or that it is done.
+function say(refused, done) {
+  set($("message"), refused);
+  set($("done"), done);
+}
+
+function openLock(name) {
+  view.open(name, rows.get(name));
+}
+
+function sortBy(column) {
+  sorting.isReversed = sorting.column === column && !sorting.isReversed;
+  sorting.column = column;
+  steadyUntil = 0;
+  showSorting();
+  show();
+}
+
+function showSorting() {
+  for (const head of document.querySelectorAll("#locks th[data-sort]")) {
+    const isDown = ["name", "holder"].includes(head.dataset.sort) === sorting.isReversed;
+    if (head.dataset.sort === sorting.column) head.setAttribute("aria-sort", isDown ? "descending" : "ascending");
+    else head.removeAttribute("aria-sort");
+  }
+}
+
+function filterBy(text) {
+  filter = text;
+  steadyUntil = 0;
+  const isPrefix = text !== "" && new TextEncoder().encode(text).length <= 1024;
+  begins = isPrefix ? new Sweep({ prefix: text }, row => row.name.startsWith(text)) : undefined;
+  show();
+  next();
+}
+
+const figures = new Figures(openLock);
+const view = new LockView(next);
+
+put($("host"), location.host);
+for (const head of document.querySelectorAll("#locks th[data-sort]")) {
+  head.firstElementChild.addEventListener("click", () => sortBy(head.dataset.sort));
+}
+showSorting();
+$("filter").addEventListener("input", event => filterBy(event.target.value));
+document.addEventListener("visibilitychange", () => {
+  seenAt = performance.now();
+  next();
+});
+$("sign-in").addEventListener("click", () => readFigures("sign in").catch(() => {}).then(next));
+document.addEventListener("keydown", event => {
+  const isTyping = event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey;
+  if (event.key === "/" && !isTyping && !document.querySelector("dialog[open]")) {
+    event.preventDefault();
+    $("filter").focus();
+  } else if (event.key === "Escape" && event.target === $("filter")) {
+    event.preventDefault();
+    event.target.value = "";
+    filterBy("");
+  } else if (["ArrowDown", "ArrowUp"].includes(event.key) && event.target.closest("#locks tbody")) {
+    const row = event.target.closest("tr");
+    const other = event.key === "ArrowDown" ? row.nextElementSibling : row.previousElementSibling;
+    if (other) event.preventDefault();
+    other?.querySelector("button").focus();
+  }
+});
+for (const kind of ["pointermove", "pointerdown", "keydown"]) {
+  $("locks").tBodies[0].addEventListener(kind, () => steadyUntil = performance.now() + STEADY, { passive: true });
+}
+setInterval(tick, TICK);
+next();
