@@ -46,6 +46,7 @@ const STRINGS: [&str; 23] = [
     "\"progress\"",
     "\"to\"",
     "\"prefix\"",
+    "\"contended\"",
     "\"n\"",
     "\"\"",
 ];
