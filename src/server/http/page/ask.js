@@ -11,10 +11,13 @@ class Refused extends Error {
   }
 }
 
+/// There is no answer.
+class Unanswered extends Error {}
+
 let last = Promise.resolve();
 
-/// Asks for a path, relative to the page. `fields` make it a POST. Rejects with `Refused`, or with something else if there is no
-/// answer. With another mark than that of the page the browser asks who its user is, if the server wants to know.
+/// Asks for a path, relative to the page. `fields` make it a POST. Rejects with `Refused` or `Unanswered`.
+/// With another mark than that of the page the browser asks who its user is, if the server wants to know.
 function ask(path, fields, mark = "page") {
   const answer = last.then(() => send(path, fields, mark));
   last = answer.catch(() => {});
@@ -30,15 +33,19 @@ async function send(path, fields, mark) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(fields);
   }
-  const response = await fetch(url, options);
+  const response = await fetch(url, options).catch(unanswered);
   const isJson = response.headers.get("Content-Type") === "application/json";
-  const body = isJson ? await response.json() : await response.text();
+  const body = await (isJson ? response.json() : response.text()).catch(unanswered);
   if (response.status !== 200) {
     const message = isJson ? body.message ?? body.result : body.trim();
     throw new Refused(response.status, message);
   }
   heard();
   return body;
+}
+
+function unanswered(error) {
+  throw new Unanswered(error.message);
 }
 
 function query(path, fields) {

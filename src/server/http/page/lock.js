@@ -47,7 +47,8 @@ class LockView {
     say("", "");
     $("says-there").append($("says"));
     const row = $("locks").tBodies[0].known?.get(this.row.name)?.querySelector("button");
-    (this.opener?.isConnected ? this.opener : row ?? $("filter")).focus();
+    const isThere = this.opener.isConnected && this.opener !== document.body;
+    (isThere ? this.opener : row ?? $("filter")).focus();
   }
 
   show(row) {

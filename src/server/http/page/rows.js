@@ -88,8 +88,8 @@ function buildRow(row, open) {
     label: make("bdi", "label"), notes: make("span"),
   };
   element.append(head, parts.waiting, parts.wait,
-    cell("holder", "", parts.connection, " ", parts.client, " ", parts.others), parts.held,
-    cell("notes", "", parts.notes, " ", parts.label));
+    cell("holder", "", make("div", "few", parts.connection, " ", parts.client, " ", parts.others)), parts.held,
+    cell("notes", "", make("div", "few", parts.notes, " ", parts.label)));
   return element;
 }
 

@@ -67,7 +67,7 @@ function draw(tag, attributes, ...children) {
 
 /// A text of a client within words of our own.
 function quoted(text) {
-  const element = make("bdi", "name");
+  const element = make("bdi", String(text).length > 80 ? "name long" : "name");
   put(element, text);
   return element;
 }
@@ -113,10 +113,11 @@ function keep(parent, items, keyOf, build, update) {
   const wanted = new Set(items.map(keyOf));
   for (const [key, child] of known) {
     if (wanted.has(key)) continue;
-    const next = child.contains(document.activeElement) && (child.nextElementSibling ?? child.previousElementSibling);
+    const hadFocus = child.contains(document.activeElement);
+    const next = child.nextElementSibling ?? child.previousElementSibling ?? parent.closest("dialog");
     child.remove();
     known.delete(key);
-    if (next) next.querySelector("button")?.focus({ preventScroll: true });
+    if (hadFocus) (next?.querySelector("button") ?? $("filter")).focus({ preventScroll: true });
   }
   const focused = document.activeElement;
   let at = parent.firstElementChild;
