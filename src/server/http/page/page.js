@@ -29,6 +29,9 @@ let seenAt = 0;
 /// Why there are no figures. Undefined: there are.
 let noFigures;
 let stats;
+/// Who waits for which locks, and the circles of holders in the last round.
+let waits = new Map();
+let circles = new Set();
 
 /// A listing that is read again and again, a piece of it in each round.
 class Sweep {
@@ -148,6 +151,8 @@ async function next() {
   try {
     await runRound();
     lost = undefined;
+    waits = waitsOf(rows.values());
+    showCircles();
   } catch (error) {
     lost ??= { since: heardOn ?? new Date(), at: heardAt ?? began };
     lost.reason = reasonOf(error);
@@ -176,6 +181,7 @@ function heard() {
 /// Everything that depends on what is known.
 function show() {
   const found = [...rows.values()].filter(matches).sort(orderBy(sorting.column, sorting.isReversed));
+  waits = waitsOf(rows.values());
   showRows(found.slice(0, ROWS_SHOWN));
   const isEmpty = found.length === 0 && heardAt !== undefined;
   hide($("empty"), !isEmpty);
@@ -188,6 +194,23 @@ function show() {
   tick();
 }
 
+/// Warns of holders that wait for each other. What was read at different moments may look like that, so not at once.
+function showCircles() {
+  const found = new Map(circlesOf(rows.values(), waits).map(circle =>
+    [JSON.stringify(circle.map(({ row, holder }) => [row.name, holder.key]).sort()), circle]));
+  const lasting = [...found].filter(([key]) => circles.has(key)).slice(0, 5);
+  circles = new Set(found.keys());
+  keep($("circles"), lasting, ([key]) => key, ([, circle]) => {
+    const steps = circle.flatMap(({ row, holder }, index) => {
+      const name = circle[(index + 1) % circle.length].row.name;
+      const button = make("button", "open", quoted(row.name));
+      button.addEventListener("click", () => openLock(row.name));
+      return [make("li", "", ...named(holder), " holds ", button, " and waits for ", quoted(name))];
+    });
+    return make("div", "", make("strong", "", "Deadlock: these wait for each other. Revoke or kick one of them."), make("ul", "", ...steps));
+  }, () => {});
+}
+
 function showRows(found) {
   const body = $("locks").tBodies[0];
   if (performance.now() < steadyUntil) {
@@ -195,7 +218,10 @@ function showRows(found) {
     const placeOf = row => places.get(row.name) ?? Infinity;
     found.sort((one, other) => placeOf(one) === placeOf(other) ? 0 : placeOf(one) - placeOf(other));
   }
-  keep(body, found, row => row.name, row => buildRow(row, openLock), updateRow);
+  keep(body, found, row => row.name, row => buildRow(row, openLock), (element, row) => {
+    updateRow(element, row);
+    linkRow(element, waits);
+  });
 }
 
 function emptiness() {
@@ -272,6 +298,8 @@ function sortBy(column) {
   sorting.isReversed = sorting.column === column && !sorting.isReversed;
   sorting.column = column;
   steadyUntil = 0;
+  // What comes first now may have been dropped.
+  everything.after = undefined;
   showSorting();
   show();
 }
@@ -296,7 +324,7 @@ function filterBy(text) {
 }
 
 const figures = new Figures(openLock);
-const view = new LockView(next);
+const view = new LockView(next, place => waits.get(place.who) ?? []);
 
 put($("host"), location.host);
 for (const head of document.querySelectorAll("#locks th[data-sort]")) {
