@@ -15,6 +15,8 @@ class Refused extends Error {
 class Unanswered extends Error {}
 
 let last = Promise.resolve();
+/// How long the last answer took, in milliseconds.
+let latency = 0;
 
 /// Asks for a path, relative to the page. `fields` make it a POST. Rejects with `Refused` or `Unanswered`.
 /// With another mark than that of the page the browser asks who its user is, if the server wants to know.
@@ -33,9 +35,11 @@ async function send(path, fields, mark) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(fields);
   }
+  const sent = performance.now();
   const response = await fetch(url, options).catch(unanswered);
   const isJson = response.headers.get("Content-Type") === "application/json";
   const body = await (isJson ? response.json() : response.text()).catch(unanswered);
+  latency = performance.now() - sent;
   if (response.status !== 200) {
     const message = isJson ? body.message ?? body.result : body.trim();
     throw new Refused(response.status, message);

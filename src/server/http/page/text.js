@@ -99,10 +99,11 @@ function clock(date) {
 }
 
 /// When something began, in the time of this page. What comes late makes it look younger, so the earliest of what is heard
-/// about the same thing is the best; so the time shown never goes back. `age` is negative for what is still to come.
+/// about the same thing is the best, and the time shown does not go back. What can't be explained by that is believed: the
+/// server was suspended, or a lease renewed. `age` is negative for what is still to come.
 function began(before, key, at, age) {
   const from = at - age * 1000;
-  const isSame = before && before.key === key && Math.abs(before.from - from) < 2000;
+  const isSame = before && before.key === key && Math.abs(before.from - from) < 1000 + latency;
   return { key, from: isSame ? Math.min(before.from, from) : from };
 }
 
