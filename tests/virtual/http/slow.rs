@@ -188,6 +188,15 @@ fn a_handshake_has_its_time_and_its_end() {
     assert!(world.is_closed(gone) && !world.is_closed(slow));
     world.pass(SECOND);
     assert!(world.is_closed(slow) && !world.is_closed(good));
+    let answer = ask(&mut world, good, &get("/metrics", ""));
+    assert_eq!(answer.status, 403, "it is on another machine");
+    let mut text = Vec::new();
+    world.server.write_metrics(&mut text);
+    let text = String::from_utf8(text).expect("UTF-8");
+    for (result, count) in [("completed", 1), ("failed", 0), ("timed_out", 1), ("not_tls", 1), ("abandoned", 1)] {
+        let line = format!("\nofficer_tls_handshakes_total{{result=\"{result}\"}} {count}\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
 }
 
 #[test]
