@@ -136,7 +136,7 @@ pub(crate) enum Room {
 pub(crate) struct Connections {
     pub(crate) all: Vec<Connection>,
     /// Answers by path and status.
-    answers: BTreeMap<(&'static str, u16), usize>,
+    pub(crate) answers: BTreeMap<(&'static str, u16), usize>,
     pub(crate) handshakes: BTreeMap<&'static str, usize>,
 }
 

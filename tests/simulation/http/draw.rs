@@ -266,8 +266,8 @@ impl Request {
         };
         match self.size {
             Size::Body { is_over } => {
-                let blanks = " ".repeat(BODY_BYTES_MAX + usize::from(is_over) - body.len());
-                body + &blanks
+                let left = BODY_BYTES_MAX + usize::from(is_over) - body.len();
+                body + &" ".repeat(left)
             }
             _ => body,
         }
