@@ -52,7 +52,10 @@ struct Run {
 type Seen = BTreeSet<String>;
 
 /// What must happen in many seeds: answers by path, and others.
-const WANTED: [(&str, &[&str]); 11] = [
+const WANTED: [(&str, &[&str]); 14] = [
+    ("/", &["200", "400", "401", "403", "405"]),
+    ("/page.css", &["200", "401", "403", "405"]),
+    ("/page.js", &["200", "401", "403", "405"]),
     ("/health", &["200", "405"]),
     ("/metrics", &["200", "400", "401", "403", "405"]),
     ("/api/locks", &["200", "400", "401", "403", "405"]),
