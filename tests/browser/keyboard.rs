@@ -33,8 +33,8 @@ fn the_keyboard_reaches_everything_and_the_focus_stays() {
     let Some(page) = Page::open(scene.http) else { return };
     page.wait("rows().length > 20");
     tab_until(&page, "it.matches('#filter')");
-    tab_until(&page, "it.closest('tr')?.dataset.name === 'auction:house'");
-    // Rows come, go and change places under it.
+    tab_until(&page, "it.closest('tr')?.dataset.name === 'player:4922'");
+    // Rows come, go and change places around it, and it changes its own.
     let mut other = scene.connect("other");
     for n in 0..40 {
         other.acquire(&format!("a:{n}"));
@@ -42,7 +42,12 @@ fn the_keyboard_reaches_everything_and_the_focus_stays() {
     page.wait_for_row("a:39", "true");
     other.ask(json!({"command": "reset"}));
     page.wait_for_no_row("a:39");
-    expect_focus(&page, "it.closest('tr')?.dataset.name === 'auction:house'");
+    other.queue_for("player:4922");
+    page.wait("rows()[2].dataset.name === 'player:4922'");
+    expect_focus(&page, "it.closest('tr')?.dataset.name === 'player:4922'");
+    press(&page, '/');
+    expect_focus(&page, "it.matches('#filter')");
+    tab_until(&page, "it.closest('tr')?.dataset.name === 'auction:house'");
     press(&page, key::ENTER);
     page.wait("text('#lock-name') === 'auction:house' && shown(document.querySelector('#queue'))");
     tab_until(&page, "it.matches('#holders .kick')");
@@ -64,6 +69,8 @@ fn the_keyboard_reaches_everything_and_the_focus_stays() {
     press(&page, key::ESCAPE);
     page.wait("!shown(document.querySelector('#lock'))");
     expect_focus(&page, "it.closest('tr')?.dataset.name === 'auction:house'");
+    // By now the dialog has done everything that it does when it closes.
+    page.wait_for_answers(1);
     press(&page, '/');
     expect_focus(&page, "it.matches('#filter')");
     page.browser.press("a/b");

@@ -6,7 +6,7 @@ use crate::page::{Page, serve};
 use crate::scene::Scene;
 use crate::webdriver::key;
 
-const WIDTHS: [u32; 5] = [320, 480, 768, 1280, 2000];
+pub(crate) const WIDTHS: [u32; 5] = [320, 480, 768, 1280, 2000];
 const LAYOUT: &str = include_str!("layout.js");
 
 #[test]

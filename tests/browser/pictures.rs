@@ -1,10 +1,16 @@
-//! The pictures in the documents. `cargo test --release --test browser -- --ignored pictures` makes them again.
+//! Pictures of the page: those in the documents, and one at each width, for whoever changes it to look at.
+//!
+//! ```sh
+//! cargo test --release --test browser -- --ignored --nocapture pictures
+//! ```
 
 use std::fs;
 use std::path::Path;
 
-use crate::page::Page;
+use crate::layout::WIDTHS;
+use crate::page::{Page, serve};
 use crate::scene::Scene;
+use crate::webdriver::key;
 
 /// More would make the documents slow to open.
 const BYTES_MAX: usize = 100_000;
@@ -14,24 +20,63 @@ const BYTES_MAX: usize = 100_000;
 fn pictures_for_the_documents() {
     let scene = Scene::start();
     let Some(page) = Page::open(scene.http) else { return };
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs/images");
+    let shoot = |name: &str| {
+        let length = shoot(&page, &directory, name);
+        assert!(length <= BYTES_MAX, "{name} has {length} bytes");
+    };
     page.wait("rows().length > 20 && text('#hottest').includes('auction:house')");
     // A line needs some moments.
     page.wait_for_answers(40);
     page.prefer("light");
-    shoot(&page, "page.png");
+    shoot("page.png");
     page.prefer("dark");
     page.open_lock("auction:house");
     page.wait("text('#queue').includes('crafting-9')");
-    shoot(&page, "page-lock.png");
+    shoot("page-lock.png");
     page.resize(390, 780);
     page.ask("#holders .kick");
-    shoot(&page, "page-phone.png");
+    shoot("page-phone.png");
 }
 
-fn shoot(page: &Page, name: &str) {
+#[test]
+#[ignore = "writes to target/tmp"]
+fn pictures_of_every_width() {
+    let scene = Scene::start();
+    let Some(page) = Page::open(scene.http) else { return };
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    println!("{}", directory.display());
+    page.wait("rows().length > 20 && text('#hottest').includes('auction:house')");
+    for scheme in ["light", "dark"] {
+        page.prefer(scheme);
+        for width in WIDTHS {
+            page.resize(width, 900);
+            page.wait(&format!("innerWidth === {width}"));
+            shoot(&page, &directory, &format!("{width}-{scheme}.png"));
+            page.open_lock("auction:house");
+            page.wait("text('#queue').includes('crafting-9')");
+            shoot(&page, &directory, &format!("{width}-{scheme}-lock.png"));
+            page.ask("#holders .kick");
+            shoot(&page, &directory, &format!("{width}-{scheme}-question.png"));
+            page.answer("#question-no");
+            page.browser.press(&key::ESCAPE.to_string());
+            page.wait("!shown(document.querySelector('#lock'))");
+        }
+    }
+    let (_server, empty) = serve(&[]);
+    page.browser.go(&format!("http://{empty}/"));
+    page.wait("state() === 'live'");
+    for width in WIDTHS {
+        page.resize(width, 900);
+        page.wait(&format!("innerWidth === {width}"));
+        shoot(&page, &directory, &format!("{width}-empty.png"));
+    }
+}
+
+/// Writes a picture of what the page shows, and returns its length in bytes.
+fn shoot(page: &Page, directory: &Path, name: &str) -> usize {
+    fs::create_dir_all(directory).unwrap();
     let picture = page.browser.screenshot();
-    assert!(picture.len() <= BYTES_MAX, "{name} has {} bytes", picture.len());
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs/images");
-    fs::create_dir_all(&directory).unwrap();
-    fs::write(directory.join(name), picture).unwrap();
+    fs::write(directory.join(name), &picture).unwrap();
+    picture.len()
 }

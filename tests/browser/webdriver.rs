@@ -15,7 +15,7 @@ use crate::support::program::Program;
 use crate::support::skip::skipped;
 
 /// Without a screen, as root, and without a word to anybody but the server.
-const FLAGS: [&str; 11] = [
+const FLAGS: [&str; 12] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -26,6 +26,8 @@ const FLAGS: [&str; 11] = [
     "--no-first-run",
     "--no-proxy-server",
     "--force-device-scale-factor=1",
+    // Grey edges of letters: pictures are half as large.
+    "--disable-lcd-text",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.* , EXCLUDE localhost",
 ];
 /// The key under which WebDriver has the id of an element.
