@@ -19,6 +19,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     kind: Kind,
     body: Vec<u8>,
+    /// A browser asks its user who that is, if it is a 401.
+    challenges: bool,
 }
 
 /// What the body is.
@@ -47,7 +49,7 @@ impl Kind {
 
 impl Answer {
     pub(super) fn new(status: u16, kind: Kind, body: Vec<u8>) -> Answer {
-        Answer { status, kind, body }
+        Answer { status, kind, body, challenges: status == 401 }
     }
 
     /// A line for people.
@@ -62,6 +64,11 @@ impl Answer {
         Answer::new(status(&reply.outcome), Kind::Json, body)
     }
 
+    /// The same, without a browser asking its user for credentials.
+    pub(super) fn without_challenge(self) -> Answer {
+        Answer { challenges: false, ..self }
+    }
+
     /// Appends it. `allow`: the methods that a path has, if that is what is wrong. `has_body`: none is sent for HEAD.
     pub(super) fn encode(&self, allow: Option<&str>, has_body: bool, closes: bool, out: &mut Vec<u8>) {
         let (status, phrase) = (self.status, phrase(self.status));
@@ -70,7 +77,9 @@ impl Answer {
         push(format_args!("Content-Type: {}\r\n", self.kind.content_type()));
         push(format_args!("Content-Length: {}\r\n{SECURITY}", self.body.len()));
         match status {
-            401 => push(format_args!("WWW-Authenticate: Basic realm=\"Officer\", charset=\"UTF-8\"\r\n")),
+            401 if self.challenges => {
+                push(format_args!("WWW-Authenticate: Basic realm=\"Officer\", charset=\"UTF-8\"\r\n"))
+            }
             503 => push(format_args!("Retry-After: 1\r\n")),
             _ => {}
         }

@@ -119,6 +119,7 @@ impl<S: Socket> Server<S> {
         }
         let actor = match self.judge_request(key, &head, route) {
             Ok(actor) => actor,
+            Err(answer) if head.is_of_page => return refuse(answer.without_challenge(), None),
             Err(answer) => return refuse(answer, None),
         };
         if input.len() < bytes {

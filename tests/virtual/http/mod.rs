@@ -2,6 +2,7 @@
 
 mod guard;
 mod operators;
+mod page;
 mod refused;
 mod requests;
 mod slow;

@@ -11,10 +11,15 @@ class Refused extends Error {
   }
 }
 
-let last = Promise.resolve();
+/// There is no answer.
+class Unanswered extends Error {}
 
-/// Asks for a path, relative to the page. `fields` make it a POST. Rejects with `Refused`, or with something else if there is no
-/// answer. With another mark than that of the page the browser asks who its user is, if the server wants to know.
+let last = Promise.resolve();
+/// How long the last answer took, in milliseconds.
+let latency = 0;
+
+/// Asks for a path, relative to the page. `fields` make it a POST. Rejects with `Refused` or `Unanswered`.
+/// With another mark than that of the page the browser asks who its user is, if the server wants to know.
 function ask(path, fields, mark = "page") {
   const answer = last.then(() => send(path, fields, mark));
   last = answer.catch(() => {});
@@ -30,15 +35,21 @@ async function send(path, fields, mark) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(fields);
   }
-  const response = await fetch(url, options);
+  const sent = performance.now();
+  const response = await fetch(url, options).catch(unanswered);
   const isJson = response.headers.get("Content-Type") === "application/json";
-  const body = isJson ? await response.json() : await response.text();
+  const body = await (isJson ? response.json() : response.text()).catch(unanswered);
+  latency = performance.now() - sent;
   if (response.status !== 200) {
     const message = isJson ? body.message ?? body.result : body.trim();
     throw new Refused(response.status, message);
   }
   heard();
   return body;
+}
+
+function unanswered(error) {
+  throw new Unanswered(error.message);
 }
 
 function query(path, fields) {

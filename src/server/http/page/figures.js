@@ -63,7 +63,7 @@ class Figures {
     keep($("hottest"), rows, row => row.name, row => this.buildHot(row), (item, row) => {
       mark(item.bar, "width", most > 0 ? (100 * row.waited / most).toFixed(1) : 0);
       set(item.time, span(row.waited));
-      set(item.waits, counted(row.waits, "wait", "waits"));
+      set(item.waits, row.waits > 0 ? `${count(row.waits)} new` : "");
     });
     hide($("hottest").nextElementSibling, all.length > 0);
     hide($("all-hottest"), all.length <= HOTTEST_FEW);
@@ -97,7 +97,7 @@ class Figures {
     this.path ??= this.line.appendChild(draw("path", { class: "line" }));
     mark(this.path, "d", path || "M0 0");
     const current = this.samples.at(-1).rate;
-    const words = current === undefined ? "counting …" : `now ${perSecond(current)}, at most ${perSecond(most)}`;
+    const words = current === undefined ? "measuring …" : `now ${perSecond(current)}, at most ${perSecond(most)}`;
     set(this.top, `${perSecond(top)} per second`);
     set(this.base, `the last ${MINUTES} minutes: ${words}`);
     mark(this.chart, "aria-label", `Grants per second in the last ${MINUTES} minutes: ${words}`);

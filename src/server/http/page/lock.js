@@ -4,8 +4,9 @@
 const LIST_MAX = 75;
 
 class LockView {
-  /// `refresh()` asks for everything as soon as possible.
-  constructor(refresh) {
+  /// `refresh()` asks for everything as soon as possible. `waitsFor(place)`: the locks that a holder waits for.
+  constructor(refresh, waitsFor) {
+    this.waitsFor = waitsFor;
     this.dialog = $("lock");
     this.question = $("question");
     this.refresh = refresh;
@@ -38,6 +39,15 @@ class LockView {
     this.refresh();
   }
 
+  /// Goes on to the lock that a holder waits for.
+  follow(place) {
+    const [next] = this.waitsFor(place);
+    if (!next) return;
+    this.show(next);
+    $("lock-close").focus();
+    this.refresh();
+  }
+
   closed(dialog) {
     if (dialog === this.question) {
       this.act = undefined;
@@ -47,13 +57,19 @@ class LockView {
     say("", "");
     $("says-there").append($("says"));
     const row = $("locks").tBodies[0].known?.get(this.row.name)?.querySelector("button");
-    (this.opener?.isConnected ? this.opener : row ?? $("filter")).focus();
+    const isThere = this.opener.isConnected && this.opener !== document.body;
+    (isThere ? this.opener : row ?? $("filter")).focus();
   }
 
   show(row) {
     this.row = row;
     put($("lock-name"), row.name);
-    keep($("holders"), row.holders.slice(0, LIST_MAX), place => place.key, place => this.buildPlace(place, true), updatePlace);
+    keep($("holders"), row.holders.slice(0, LIST_MAX), place => place.key, place => this.buildPlace(place, true), (item, place) => {
+      updatePlace(item, place);
+      const [next] = this.waitsFor(place);
+      put(item.parts.next.firstElementChild, next?.name);
+      hide(item.parts.next, !next);
+    });
     keep($("queue"), row.waiters.slice(0, LIST_MAX), place => place.key, place => this.buildPlace(place, false), updatePlace);
     const left = (all, shown) => all > shown ? `and ${count(all - shown)} more` : "";
     set($("holders-note"), left(row.holders.length, LIST_MAX) || (row.holders.length > 0 || row.crowd ? "" : "Nobody holds it."));
@@ -84,6 +100,8 @@ class LockView {
     kick.addEventListener("click", () => this.askKick(item.place, isHolder));
     const buttons = make("span", "acts", kick);
     if (isHolder) {
+      const next = parts.next = make("button", "open next", make("bdi", "name"));
+      next.addEventListener("click", () => this.follow(item.place));
       const revoke = make("button", "revoke", "Revoke");
       revoke.setAttribute("aria-label", `Revoke from ${plain(place.connection)}`);
       revoke.addEventListener("click", () => this.askRevoke(item.place));
@@ -91,7 +109,7 @@ class LockView {
     }
     item.isHolder = isHolder;
     item.append(make("div", "who", parts.connection, " ", parts.client), parts.time,
-      make("div", "more", parts.owner, parts.label, parts.facts), buttons);
+      make("div", "more", parts.owner, parts.label, parts.facts, ...isHolder ? [parts.next] : []), buttons);
     return item;
   }
 

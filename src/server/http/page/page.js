@@ -4,7 +4,7 @@
 const ROUND = 1_000;
 const TICK = 250;
 /// An answer is overdue after this.
-const OVERDUE = 2_500;
+const OVERDUE = 4_000;
 /// Rows that a round asks for, and requests of each of its listings. Rows that are known, and that are in the table.
 const ROWS_ASKED = 1_000;
 const REQUESTS_MAX = 5;
@@ -29,12 +29,15 @@ let seenAt = 0;
 /// Why there are no figures. Undefined: there are.
 let noFigures;
 let stats;
+/// Who waits for which locks, and the circles of holders in the last round.
+let waits = new Map();
+let circles = new Set();
 
 /// A listing that is read again and again, a piece of it in each round.
 class Sweep {
   /// `covers(row)`: whether a lock would be in it.
   constructor(fields, covers) {
-    Object.assign(this, { fields, covers, after: undefined, begun: 0, began: 0, seconds: undefined, isWhole: false });
+    Object.assign(this, { fields, covers, after: undefined, begun: 0, began: 0, seconds: undefined, isWhole: false, isDone: false });
   }
 
   /// Reads on, up to a number of rows. Returns how many came.
@@ -53,6 +56,7 @@ class Sweep {
         // What was not there while all of it was read is gone.
         for (const [name, row] of rows) if (row.round < this.begun && this.covers(row)) rows.delete(name);
         this.isWhole = this.begun === round;
+        this.isDone = true;
         this.seconds = (at - this.began) / 1000;
         return came;
       }
@@ -73,6 +77,8 @@ class Sweep {
 }
 
 const everything = new Sweep({}, () => true);
+/// What is stuck, for servers with more locks than can be looked at each second.
+const contended = new Sweep({ contended: true }, row => row.waiting > 0);
 let begins;
 
 function learn(name, detail, at) {
@@ -96,7 +102,8 @@ async function runRound() {
   }
   if (noFigures === undefined && !document.hidden) await readFigures();
   let left = ROWS_ASKED;
-  if (begins) left -= await begins.read(left / 2);
+  if (!everything.isWhole) left -= await contended.read(left / 2);
+  if (begins) left -= await begins.read(Math.ceil(left / 2));
   await everything.read(left);
   forget();
 }
@@ -115,7 +122,7 @@ async function readFigures(mark) {
   }
   document.body.classList.toggle("reader", noFigures !== undefined);
   hide($("no-figures"), noFigures === undefined);
-  set($("no-figures"), `${noFigures === 401 ? "You are" : "Your user is"} shown locks, but no figures, and can't kick or revoke: all `
+  set($("no-figures"), noFigures === undefined ? "" : `${noFigures === 401 ? "You are" : "Your user is"} shown locks, but no figures, and can't kick or revoke: all `
     + "that needs a user with admin = true.");
   hide($("sign-in"), noFigures !== 401);
 }
@@ -144,17 +151,27 @@ async function next() {
   try {
     await runRound();
     lost = undefined;
+    waits = waitsOf(rows.values());
+    showCircles();
   } catch (error) {
     lost ??= { since: heardOn ?? new Date(), at: heardAt ?? began };
-    lost.reason = error instanceof Refused ? `The server refuses (${error.status}): ${plain(error.message)}.` : undefined;
+    lost.reason = reasonOf(error);
     lost.isFinal = error.status === 401;
-    if (lost.isFinal) lost.reason = "The server no longer takes your name and secret. Reload this page to sign in.";
   }
   isRunning = false;
   show();
-  // Who is nobody any longer is counted each time as one who guesses.
+  // Whoever is nobody any longer would be counted each time as one who guesses.
   if (lost?.isFinal) return;
   timer = setTimeout(next, isWanted ? 0 : Math.max(ROUND / 4, ROUND - (performance.now() - began)));
+}
+
+/// Why there is nothing new. Undefined: there is no answer.
+function reasonOf(error) {
+  if (error instanceof Unanswered) return undefined;
+  if (error.status === 401) return "The server no longer knows who you are. Reload this page to sign in.";
+  if (error instanceof Refused) return `The server refuses (${error.status}): ${plain(error.message)}.`;
+  console.error(error);
+  return `This page has failed (${error.message}). Reload it.`;
 }
 
 function heard() {
@@ -164,6 +181,7 @@ function heard() {
 /// Everything that depends on what is known.
 function show() {
   const found = [...rows.values()].filter(matches).sort(orderBy(sorting.column, sorting.isReversed));
+  waits = waitsOf(rows.values());
   showRows(found.slice(0, ROWS_SHOWN));
   const isEmpty = found.length === 0 && heardAt !== undefined;
   hide($("empty"), !isEmpty);
@@ -176,6 +194,23 @@ function show() {
   tick();
 }
 
+/// Warns of holders that wait for each other. What was read at different moments may look like that, so not at once.
+function showCircles() {
+  const found = new Map(circlesOf(rows.values(), waits).map(circle =>
+    [JSON.stringify(circle.map(({ row, holder }) => [row.name, holder.key]).sort()), circle]));
+  const lasting = [...found].filter(([key]) => circles.has(key)).slice(0, 5);
+  circles = new Set(found.keys());
+  keep($("circles"), lasting, ([key]) => key, ([, circle]) => {
+    const steps = circle.flatMap(({ row, holder }, index) => {
+      const name = circle[(index + 1) % circle.length].row.name;
+      const button = make("button", "open", quoted(row.name));
+      button.addEventListener("click", () => openLock(row.name));
+      return [make("li", "", ...named(holder), " holds ", button, " and waits for ", quoted(name))];
+    });
+    return make("div", "", make("strong", "", "Deadlock: these wait for each other. Revoke or kick one of them."), make("ul", "", ...steps));
+  }, () => {});
+}
+
 function showRows(found) {
   const body = $("locks").tBodies[0];
   if (performance.now() < steadyUntil) {
@@ -183,14 +218,16 @@ function showRows(found) {
     const placeOf = row => places.get(row.name) ?? Infinity;
     found.sort((one, other) => placeOf(one) === placeOf(other) ? 0 : placeOf(one) - placeOf(other));
   }
-  keep(body, found, row => row.name, row => buildRow(row, openLock), updateRow);
+  keep(body, found, row => row.name, row => buildRow(row, openLock), (element, row) => {
+    updateRow(element, row);
+    linkRow(element, waits);
+  });
 }
 
 function emptiness() {
-  if (filter !== "") return everything.isWhole || begins?.isWhole
-    ? "No lock has a name that begins like this, and no row has this text."
-    : "Nothing is found yet. The server is still being asked for names that begin like this.";
-  if (!everything.isWhole) return "Asking for the locks …";
+  if (filter !== "" && everything.isWhole) return "No lock has a name, a holder, a waiter or a label with this text.";
+  if (filter !== "" && begins?.isDone) return "No lock has a name that begins like this.";
+  if (!everything.isWhole) return "Looking …";
   return noFigures === undefined
     ? "Nobody holds a lock, and nobody waits for one. Programs that hang wait for something else, or for another server than this."
     : "There is no lock that your user may see.";
@@ -198,11 +235,11 @@ function emptiness() {
 
 function showNote() {
   const isPartial = !everything.isWhole && heardAt !== undefined;
-  const all = stats ? `${count(stats.locks)} locks` : "more locks than one look takes in";
-  const pace = everything.seconds > 1.5 ? `it takes ${span(everything.seconds)} to look at all of them` : "it takes a while to look at all of them";
+  const all = everything.seconds > 1.5 ? `in ${span(everything.seconds)}` : "more slowly";
   const parts = [];
-  if (isPartial) parts.push(`The server has ${all}: ${pace}, and the first ${count(ROWS_KEPT)} in the order below are kept.`);
-  if (isPartial && filter !== "") parts.push("The filter finds all names that begin with it; other text only in the rows that are kept.");
+  if (isPartial) parts.push(`There are many locks. Those that somebody waits for are looked at every second, all others ${all}; the `
+    + `first ${count(ROWS_KEPT)} in this order are kept.`);
+  if (isPartial && filter !== "") parts.push("The filter finds every name that begins with it; any other text, only in the rows that are kept.");
   set($("note"), parts.join(" "));
 }
 
@@ -261,6 +298,8 @@ function sortBy(column) {
   sorting.isReversed = sorting.column === column && !sorting.isReversed;
   sorting.column = column;
   steadyUntil = 0;
+  // What comes first now may have been dropped.
+  everything.after = undefined;
   showSorting();
   show();
 }
@@ -279,11 +318,13 @@ function filterBy(text) {
   const isPrefix = text !== "" && new TextEncoder().encode(text).length <= 1024;
   begins = isPrefix ? new Sweep({ prefix: text }, row => row.name.startsWith(text)) : undefined;
   show();
-  next();
+  if (!isRunning) clearTimeout(timer);
+  if (!isRunning) timer = setTimeout(next, TICK);
+  isWanted = isRunning;
 }
 
 const figures = new Figures(openLock);
-const view = new LockView(next);
+const view = new LockView(next, place => waits.get(place.who) ?? []);
 
 put($("host"), location.host);
 for (const head of document.querySelectorAll("#locks th[data-sort]")) {

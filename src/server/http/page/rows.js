@@ -3,13 +3,18 @@
 /// A lock that nobody holds or waits for.
 const FREE = { holders: [], waiters: [], waiting: 0 };
 
+/// Who it is that holds or waits: a connection, or one of its owners.
+function whoOf({ connection, owner }) {
+  return JSON.stringify([connection, owner]);
+}
+
 /// What the server says of a lock, with the times at which things began. `before` is what it said the last time.
 function digest(before, name, detail, at) {
   // Without detail these are only connections, see `Sweep`.
   const { holders, waiters, waiting, closed_for } = Array.isArray(detail) ? FREE : detail;
   const known = new Map([...before?.holders ?? [], ...before?.waiters ?? []].map(place => [place.key, place]));
   const place = (fields, key, age, left) => ({
-    ...fields, key,
+    ...fields, key, who: whoOf(fields),
     since: began(known.get(key)?.since, key, at, age),
     until: left === undefined ? undefined : began(known.get(key)?.until, key, at, -left),
   });
@@ -18,12 +23,42 @@ function digest(before, name, detail, at) {
     crowd: Array.isArray(detail) ? detail.length : 0,
     holders: holders.map(holder => place(holder, `token ${holder.token}`, holder.held_for, holder.lease_left)),
     waiters: waiters.map(waiter =>
-      place(waiter, JSON.stringify([waiter.connection, waiter.owner]), waiter.waited_for, waiter.timeout_left)),
+      place(waiter, whoOf(waiter), waiter.waited_for, waiter.timeout_left)),
     until: closed_for === undefined ? undefined : began(before?.until, "closed", at, -closed_for),
   };
   row.held = row.holders.reduce((first, holder) => Math.min(first, holder.since.from), Infinity);
   row.wait = row.waiters.reduce((first, waiter) => Math.min(first, waiter.since.from), Infinity);
   return row;
+}
+
+/// Who waits for which locks.
+function waitsOf(rows) {
+  const waits = new Map();
+  for (const row of rows) {
+    for (const { who } of row.waiters) waits.has(who) ? waits.get(who).push(row) : waits.set(who, [row]);
+  }
+  return waits;
+}
+
+/// Circles longer than this are not looked for.
+const CIRCLE_MAX = 50;
+
+/// Circles of holders that wait for each other: of each the locks with their holders, each of whom waits for the next lock.
+/// Whoever holds a unit of a semaphore holds up nobody for certain.
+function circlesOf(rows, waits) {
+  const circles = [];
+  const seen = new Set();
+  const visit = (row, path) => {
+    const start = path.findIndex(step => step.row === row);
+    if (start >= 0) circles.push(path.slice(start));
+    if (start >= 0 || seen.has(row) || path.length === CIRCLE_MAX) return;
+    seen.add(row);
+    for (const holder of row.holders) {
+      if (!holder.slots) for (const next of waits.get(holder.who) ?? []) visit(next, [...path, { row, holder }]);
+    }
+  };
+  for (const row of rows) if (row.waiting > 0) visit(row, []);
+  return circles;
 }
 
 /// Whether any text in the row has this, which is in lower case.
@@ -85,11 +120,11 @@ function buildRow(row, open) {
   const parts = element.parts = {
     waiting: cell("number", "waiting"), wait: cell("number", "longest"), held: cell("number", "held for"),
     connection: make("bdi", "connection"), client: make("bdi", "client"), others: make("span", "hint"),
-    label: make("bdi", "label"), notes: make("span"),
+    label: make("bdi", "label"), notes: make("span"), next: make("bdi", "name next"),
   };
   element.append(head, parts.waiting, parts.wait,
-    cell("holder", "", parts.connection, " ", parts.client, " ", parts.others), parts.held,
-    cell("notes", "", parts.notes, " ", parts.label));
+    cell("holder", "", make("div", "few", parts.connection, " ", parts.client, " ", parts.others)), parts.held,
+    cell("notes", "", make("div", "few", parts.next, " ", parts.notes, " ", parts.label)));
   return element;
 }
 
@@ -111,4 +146,10 @@ function tickRow(element, now) {
   set(parts.wait, row.wait < Infinity ? span((now - row.wait) / 1000) : "–");
   set(parts.held, row.held < Infinity ? span((now - row.held) / 1000) : "–");
   set(parts.notes, noteOf(row, now));
+}
+
+/// Says that the holder of a lock is itself held up.
+function linkRow(element, waits) {
+  const [next] = element.row.holders.flatMap(holder => waits.get(holder.who) ?? []);
+  put(element.parts.next, element.row.waiting > 0 ? next?.name : undefined);
 }

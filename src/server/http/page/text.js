@@ -67,7 +67,7 @@ function draw(tag, attributes, ...children) {
 
 /// A text of a client within words of our own.
 function quoted(text) {
-  const element = make("bdi", "name");
+  const element = make("bdi", String(text).length > 80 ? "name long" : "name");
   put(element, text);
   return element;
 }
@@ -99,10 +99,11 @@ function clock(date) {
 }
 
 /// When something began, in the time of this page. What comes late makes it look younger, so the earliest of what is heard
-/// about the same thing is the best; so the time shown never goes back. `age` is negative for what is still to come.
+/// about the same thing is the best, and the time shown does not go back. What can't be explained by that is believed: the
+/// server was suspended, or a lease renewed. `age` is negative for what is still to come.
 function began(before, key, at, age) {
   const from = at - age * 1000;
-  const isSame = before && before.key === key && Math.abs(before.from - from) < 2000;
+  const isSame = before && before.key === key && Math.abs(before.from - from) < 1000 + latency;
   return { key, from: isSame ? Math.min(before.from, from) : from };
 }
 
@@ -113,10 +114,11 @@ function keep(parent, items, keyOf, build, update) {
   const wanted = new Set(items.map(keyOf));
   for (const [key, child] of known) {
     if (wanted.has(key)) continue;
-    const next = child.contains(document.activeElement) && (child.nextElementSibling ?? child.previousElementSibling);
+    const hadFocus = child.contains(document.activeElement);
+    const next = child.nextElementSibling ?? child.previousElementSibling ?? parent.closest("dialog");
     child.remove();
     known.delete(key);
-    if (next) next.querySelector("button")?.focus({ preventScroll: true });
+    if (hadFocus) (next?.querySelector("button") ?? $("filter")).focus({ preventScroll: true });
   }
   const focused = document.activeElement;
   let at = parent.firstElementChild;
