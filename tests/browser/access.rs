@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use serde_json::json;
+
 use crate::page::{Page, serve};
 use crate::support::directory::Directory;
 use crate::support::patience::PATIENCE;
@@ -69,7 +71,7 @@ fn a_user_sees_its_locks_and_is_told_what_it_may_not() {
     page.wait_for_row("boss:1", "true");
     page.wait("/admin/.test(document.body.innerText)");
     page.wait_for_answers(3);
-    assert_eq!(page.value("rows().map((row) => row.dataset.name)"), serde_json::json!(["boss:1"]));
+    assert_eq!(page.value("rows().map((row) => row.dataset.name)"), json!(["boss:1"]));
     // It can't kick. If the page lets it try, it's told why that failed.
     page.open_lock("boss:1");
     let can_try = page.value("all('#lock .kick').some((it) => shown(it) && !it.disabled)");
@@ -80,4 +82,22 @@ fn a_user_sees_its_locks_and_is_told_what_it_may_not() {
     }
     assert_eq!(ann.my_locks(), ["boss:1"]);
     page.wait("state() === 'live'");
+}
+
+#[test]
+fn who_is_nobody_sees_what_is_open_to_all() {
+    let directory = Directory::new();
+    let file = directory.file("users.toml");
+    let anonymous = "[anonymous]\nfrom = [\"loopback\"]\nlocks = [\"boss:\"]\n";
+    write(&file, &(table("ops", "open sesame", "admin = true\nlocks = [\"\"]") + anonymous));
+    let (server, http) = serve(&["--users", file.to_str().unwrap()]);
+    let Some(page) = Page::open(http) else { return };
+    let [mut ann, mut ops] = [server.connect(), server.connect()];
+    assert_eq!(ops.ask(hello("ops", "open sesame"))["result"], "hello");
+    ops.acquire("secret:1");
+    ann.acquire("boss:1");
+    page.wait_for_row("boss:1", "true");
+    page.wait("shown(document.querySelector('#sign-in'))");
+    page.wait_for_answers(3);
+    assert_eq!(page.value("rows().map((row) => row.dataset.name)"), json!(["boss:1"]));
 }
