@@ -14,9 +14,12 @@
 //! seed that fails is made smaller by [`shrink`], and its transcript is printed, for a test in `tests/virtual`. That the
 //! simulation finds what is wrong with a server is shown by `tests/known_faults`, with [`series`].
 
+#[path = "../support/answers.rs"]
+mod answers;
 mod counting;
 mod coverage;
 mod expected;
+mod http;
 mod limits;
 mod lines;
 mod links;

@@ -51,7 +51,7 @@ fn the_files_are_read_and_nothing_else() {
         let client = connect(&mut world);
         world.send(client, get(path, "").replace("GET", "HEAD").as_bytes());
         let bytes = world.take_bytes(client);
-        let (head, length) = answer(&bytes, false);
+        let (head, length) = answer(&bytes, false).expect("an answer");
         assert_eq!((head.status, &head.fields, length), (200, &read.fields, bytes.len()), "{path}");
         let answer = ask(&mut world, client, &post(path, "", "{}"));
         assert_eq!((answer.status, answer.fields["allow"].as_str()), (405, "GET, HEAD"), "{path}");
