@@ -70,7 +70,7 @@ impl Run {
     fn execute(&mut self, who: Who, request: &Request) -> (u16, Body) {
         let is_admin = Users::is_admin(who);
         match &request.what {
-            What::Health | What::Connections => (200, Body::Any),
+            What::Page(_) | What::Health | What::Connections => (200, Body::Any),
             What::Nothing => unreachable!("it is refused"),
             What::BadQuery => (400, Body::Any),
             What::Metrics => (200, Body::Metrics(self.samples())),

@@ -98,8 +98,8 @@ impl Locks {
         })
     }
 
-    pub(crate) fn exists(&self, name: &str) -> bool {
-        self.locks.contains_key(name)
+    pub(crate) fn has_any(&self, prefix: &str) -> bool {
+        self.locks.keys().any(|name| name.starts_with(prefix))
     }
 
     pub(crate) fn lock(&mut self, name: &str, client: usize, is_shared: bool, timeout: Option<Duration>) {

@@ -3,7 +3,8 @@
 use officer::engine::PAGE_BYTES;
 
 use super::guard::{basic, basic_of, with_users};
-use super::{Answer, answer, ask, connect, connect_from, get, post};
+use super::{ask, connect, connect_from, get, post};
+use crate::answers::{Answer, answer};
 use crate::world::World;
 
 const FILES: [(&str, &str); 3] = [
