@@ -9,10 +9,10 @@ use crate::support::patience::PATIENCE;
 use crate::support::server::{Server, officer};
 use crate::webdriver::Browser;
 
-/// Starts a server for the protocol and for HTTP. Returns where the latter is.
+/// Starts a server for the protocol and for HTTP. Returns where the latter is. Silent clients stay.
 pub(crate) fn serve(options: &[&str]) -> (Server, SocketAddr) {
     let list = "tcp://127.0.0.1:0,http://127.0.0.1:0";
-    let mut server = Server::start(officer(&["run", "--listen", list]).args(options));
+    let mut server = Server::start(officer(&["run", "--max-idle", "0", "--listen", list]).args(options));
     let http = server.next_address().tcp();
     (server, http)
 }

@@ -7,6 +7,8 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::layout::WIDTHS;
 use crate::page::{Page, serve};
 use crate::scene::Scene;
@@ -25,7 +27,8 @@ fn pictures_for_the_documents() {
         let length = shoot(&page, &directory, name);
         assert!(length <= BYTES_MAX, "{name} has {length} bytes");
     };
-    page.resize(1100, 540);
+    page.browser.devtools("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
+    page.resize(1280, 480);
     page.prefer("light");
     // Charts need something to show.
     let [mut ann, mut bob] = ["ann", "bob"].map(|name| scene.connect(name));
