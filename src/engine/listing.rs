@@ -71,7 +71,7 @@ impl<S: BuildHasher> Engine<S> {
         sees: &impl Fn(&str) -> bool,
     ) -> Written<Listing> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
-        let lock = self.table.find(self.table.hash(name), name).filter(|lock| self.is_listed(*lock, has_detail));
+        let lock = self.table.find_by_name(name).filter(|lock| self.is_listed(*lock, has_detail));
         let lock = lock.filter(|_| sees(name));
         listing.object(lock.into_iter(), |listing, lock| self.list_lock(listing, lock, has_detail, now, None))?;
         Ok(listing)

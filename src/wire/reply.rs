@@ -1,7 +1,10 @@
 //! The server's replies, and their encoding.
 
+mod plain;
+
 use std::borrow::Cow;
 
+pub use self::plain::{PlainOutcome, PlainReply};
 use super::digits::{Digits, push_member, push_u64};
 use super::items::Items;
 use super::json::{push_seconds, push_str, push_unquoted};
