@@ -44,6 +44,7 @@ impl<T> Default for Chunks<T> {
 
 impl<T> Chunks<T> {
     /// Puts a value in, and returns its number.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, value: T) -> usize {
         let number = match self.open.last() {
             Some(number) => *number,
@@ -58,6 +59,8 @@ impl<T> Chunks<T> {
         (number as usize) << CHUNK_BITS | place
     }
 
+    #[cold]
+    #[inline(never)]
     fn open_another(&mut self) -> u32 {
         let number = self.unused.unwrap_or_else(|| {
             self.chunks.push(Chunk { values: Slab::new(), position: 0, next_unused: None });
@@ -78,26 +81,43 @@ impl<T> Chunks<T> {
     ///
     /// # Panics
     /// If it is not there.
+    #[inline(always)]
     pub(crate) fn remove(&mut self, key: usize) -> T {
         let number = key >> CHUNK_BITS;
         let chunk = &mut self.chunks[number];
         let value = chunk.values.remove(key % CHUNK);
         self.len -= 1;
-        if chunk.values.len() == CHUNK - 1 {
-            chunk.position = to_u32(self.open.len());
-            self.open.push(to_u32(number));
+        let left = chunk.values.len();
+        if left == CHUNK - 1 {
+            self.open_again(number);
         }
-        if chunk.values.is_empty() && self.open.len() > 1 {
-            let position = chunk.position as usize;
-            chunk.values = Slab::new();
-            self.open.swap_remove(position);
-            if let Some(moved) = self.open.get(position) {
-                self.chunks[*moved as usize].position = to_u32(position);
-            }
-            let next_unused = self.unused.replace(to_u32(number));
-            self.chunks[number].next_unused = next_unused;
+        if left == 0 && self.open.len() > 1 {
+            self.give_back(number);
         }
         value
+    }
+
+    /// A chunk has room again.
+    #[cold]
+    #[inline(never)]
+    fn open_again(&mut self, number: usize) {
+        self.chunks[number].position = to_u32(self.open.len());
+        self.open.push(to_u32(number));
+    }
+
+    /// Returns the memory of a chunk that is empty.
+    #[cold]
+    #[inline(never)]
+    fn give_back(&mut self, number: usize) {
+        let chunk = &mut self.chunks[number];
+        let position = chunk.position as usize;
+        chunk.values = Slab::new();
+        self.open.swap_remove(position);
+        if let Some(moved) = self.open.get(position) {
+            self.chunks[*moved as usize].position = to_u32(position);
+        }
+        let next_unused = self.unused.replace(to_u32(number));
+        self.chunks[number].next_unused = next_unused;
     }
 
     pub(crate) fn get(&self, key: usize) -> Option<&T> {

@@ -179,7 +179,7 @@ fn series_with_fixed_labels_begin_at_zero() {
     let counts = ["officer_requests_total", "officer_errors_total", "officer_disconnects_total"].map(count);
     assert_eq!((counts, count("officer_tls_handshakes_total")), ([17, 21, 19], 5));
     // Each path and all others, with each status.
-    assert_eq!(count("officer_http_requests_total"), 8 * 13);
+    assert_eq!(count("officer_http_requests_total"), 11 * 13);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     kind: Kind,
     body: Vec<u8>,
+    /// A browser asks its user who that is, if it is a 401.
+    challenges: bool,
 }
 
 /// What depends on the request.
@@ -46,6 +48,9 @@ pub(super) enum Kind {
     Text,
     Json,
     Metrics,
+    Html,
+    Css,
+    Script,
 }
 
 impl Kind {
@@ -54,13 +59,16 @@ impl Kind {
             Kind::Text => "text/plain; charset=utf-8",
             Kind::Json => "application/json",
             Kind::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+            Kind::Html => "text/html; charset=utf-8",
+            Kind::Css => "text/css; charset=utf-8",
+            Kind::Script => "text/javascript; charset=utf-8",
         }
     }
 }
 
 impl Answer {
     pub(super) fn new(status: u16, kind: Kind, body: Vec<u8>) -> Answer {
-        Answer { status, kind, body }
+        Answer { status, kind, body, challenges: status == 401 }
     }
 
     /// A line for people.
@@ -75,6 +83,11 @@ impl Answer {
         Answer::new(status(&reply.outcome), Kind::Json, body)
     }
 
+    /// The same, without a browser asking its user for credentials.
+    pub(super) fn without_challenge(self) -> Answer {
+        Answer { challenges: false, ..self }
+    }
+
     /// Appends it.
     pub(super) fn encode(&self, way: &Way, out: &mut Vec<u8>) {
         let (status, shown) = STATUSES[number_of(self.status)];
@@ -83,7 +96,9 @@ impl Answer {
         push(format_args!("Content-Type: {}\r\n", self.kind.content_type()));
         push(format_args!("Content-Length: {}\r\n{SECURITY}", self.body.len()));
         match status {
-            401 => push(format_args!("WWW-Authenticate: Basic realm=\"Officer\", charset=\"UTF-8\"\r\n")),
+            401 if self.challenges => {
+                push(format_args!("WWW-Authenticate: Basic realm=\"Officer\", charset=\"UTF-8\"\r\n"))
+            }
             503 => push(format_args!("Retry-After: 1\r\n")),
             _ => {}
         }

@@ -2,8 +2,8 @@
 //!
 //! A connection here has no session, counts as none of the protocol's, and has a slab, buffers and deadlines of its own. One
 //! request of it is executed in a turn: [`head`] says what of its bytes is a request, [`guard`] who asks, [`route`] what for,
-//! [`api`] executes it as the command of the protocol that it is, and [`answer`] is what is sent. [`connections`] reads,
-//! writes, and closes who is too slow. [`figures`] counts the answers.
+//! [`api`] executes it as the command of the protocol that it is, [`page`] is what people are shown, and [`answer`] is what is
+//! sent. [`connections`] reads, writes, and closes who is too slow. [`figures`] counts the answers.
 
 mod answer;
 mod api;
@@ -12,6 +12,7 @@ mod connections;
 mod figures;
 mod guard;
 mod head;
+mod page;
 mod query;
 mod route;
 mod serve;

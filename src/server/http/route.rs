@@ -1,7 +1,12 @@
 //! What is asked for, by path and method.
 
+use super::page::File;
+
 /// What there is, by path.
-pub(super) const ROUTES: [(&str, Route); 7] = [
+pub(super) const ROUTES: [(&str, Route); 10] = [
+    ("/", Route::Page(File::Html)),
+    ("/page.css", Route::Page(File::Css)),
+    ("/page.js", Route::Page(File::Script)),
     ("/health", Route::Health),
     ("/metrics", Route::Metrics),
     ("/api/locks", Route::Locks),
@@ -14,6 +19,7 @@ pub(super) const ROUTES: [(&str, Route); 7] = [
 /// What there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
+    Page(File),
     Health,
     Metrics,
     Locks,
@@ -59,7 +65,7 @@ impl Route {
             Route::Stats => "stats",
             Route::Kick => "kick",
             Route::Revoke => "revoke",
-            Route::Health | Route::Metrics => unreachable!("it is none"),
+            Route::Page(_) | Route::Health | Route::Metrics => unreachable!("it is none"),
         }
     }
 }

@@ -111,6 +111,7 @@ impl<S: Socket> Server<S> {
         }
         let actor = match self.judge_request(key, &head, route) {
             Ok(actor) => actor,
+            Err(refusal) if head.is_of_page => return refuse(refusal.without_challenge(), None),
             Err(refusal) => return refuse(refusal, None),
         };
         if input.len() < bytes {

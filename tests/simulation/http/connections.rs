@@ -136,7 +136,7 @@ pub(crate) enum Room {
 pub(crate) struct Connections {
     pub(crate) all: Vec<Connection>,
     /// Answers by path and status.
-    answers: BTreeMap<(&'static str, u16), usize>,
+    pub(crate) answers: BTreeMap<(&'static str, u16), usize>,
     pub(crate) handshakes: BTreeMap<&'static str, usize>,
 }
 
@@ -207,8 +207,9 @@ impl Connections {
     /// What the metrics say of them.
     pub(crate) fn samples(&self) -> BTreeMap<String, String> {
         let mut samples = BTreeMap::new();
+        let of_page = ["/", "/page.css", "/page.js"];
         let paths = ["/health", "/metrics", "/api/locks", "/api/connections", "/api/stats", "/api/kick", "/api/revoke"];
-        for path in paths.into_iter().chain(["other"]) {
+        for path in of_page.into_iter().chain(paths).chain(["other"]) {
             for code in [200, 400, 401, 403, 404, 405, 408, 413, 415, 417, 431, 500, 503] {
                 let count = self.answers.get(&(path, code)).copied().unwrap_or(0);
                 let key = format!("officer_http_requests_total{{path=\"{path}\",code=\"{code}\"}}");

@@ -88,6 +88,8 @@ pub(crate) enum Shaken {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
+    /// A file of the page, by its path.
+    Page(&'static str),
     Health,
     Metrics,
     Locks(&'static str),
@@ -174,7 +176,8 @@ impl Request {
     /// `has_users`: whether it is better to say who asks. `clients`: the names of connections.
     pub(crate) fn draw(random: &mut Rng, has_users: bool, clients: &[String]) -> Self {
         let what = match random.u8(..16) {
-            0..=1 => What::Health,
+            0 => What::Page(pick(random, &["/", "/page.css", "/page.js"])),
+            1 => What::Health,
             2..=5 => What::Metrics,
             6..=7 => What::Locks(pick(random, &["", "a:", "b"])),
             8 => What::Connections,
@@ -239,6 +242,7 @@ impl Request {
 
     pub(crate) fn path(&self) -> &'static str {
         match self.what {
+            What::Page(path) => path,
             What::Health => "/health",
             What::Metrics => "/metrics",
             What::Locks(_) | What::BadQuery => "/api/locks",
@@ -261,7 +265,10 @@ impl Request {
             _ => return String::new(),
         };
         match self.size {
-            Size::Body { is_over } => format!("{body:0$}", BODY_BYTES_MAX + usize::from(is_over)),
+            Size::Body { is_over } => {
+                let left = BODY_BYTES_MAX + usize::from(is_over) - body.len();
+                body + &" ".repeat(left)
+            }
             _ => body,
         }
     }

@@ -98,8 +98,8 @@ impl Locks {
         })
     }
 
-    pub(crate) fn exists(&self, name: &str) -> bool {
-        self.locks.contains_key(name)
+    pub(crate) fn has_any(&self, prefix: &str) -> bool {
+        self.locks.keys().any(|name| name.starts_with(prefix))
     }
 
     pub(crate) fn lock(&mut self, name: &str, client: usize, is_shared: bool, timeout: Option<Duration>) {
@@ -282,12 +282,17 @@ impl Locks {
     }
 }
 
+/// Whether there are no more names than counters.
+pub(crate) fn is_exact(waited: &Waited) -> bool {
+    waited.len() <= COUNTERS
+}
+
 /// Compares the hottest locks as they are told with what they should be.
 ///
 /// # Errors
 /// What is wrong with them.
 pub(crate) fn check_hottest(exact: &Waited, told: &[(String, u128, u64)]) -> Result<(), String> {
-    if exact.len() <= COUNTERS {
+    if is_exact(exact) {
         let mut rows: Vec<_> = exact.iter().map(|(name, (waited, waits))| (name.clone(), *waited, *waits)).collect();
         rows.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
         rows.truncate(ROWS);

@@ -3,6 +3,7 @@
 mod counted;
 mod guard;
 mod operators;
+mod page;
 mod refused;
 mod requests;
 mod slow;

@@ -67,7 +67,7 @@ fn what_is_not_there_is_said_to_be_so() {
     let mut world = World::new();
     let client = connect(&mut world);
     for (request, status, allow) in [
-        (get("/", ""), 404, None),
+        (get("/index.html", ""), 404, None),
         (get("/healthz", ""), 404, None),
         (get("/api/locks/", ""), 404, None),
         (get("/api/%6cocks", ""), 404, None),
