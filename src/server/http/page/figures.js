@@ -132,11 +132,16 @@ function sums({ bounds, counts }) {
 function showHistogram(table, now, before, seconds) {
   const whole = sums(now);
   const lately = sums(before).map((number, index) => whole[index] - number);
-  const most = Math.max(1, ...lately);
+  // A page that was just opened has counted nothing yet. The heading of what is drawn stands out.
+  const isLately = lately.some(number => number > 0);
+  const drawn = isLately ? lately : whole;
+  const most = Math.max(1, ...drawn);
+  table.tHead.rows[0].cells[2].classList.toggle("drawn", isLately);
+  table.tHead.rows[0].cells[3].classList.toggle("drawn", !isLately);
   set(table.tHead.rows[0].cells[2], seconds < 1 ? "lately" : `last ${span(Math.min(seconds, WINDOW / 1000)).replace(" 00s", "")}`);
   const body = table.tBodies[0];
   keep(body, ROWS.map((_, index) => index), index => index, buildBucket, (row, index) => {
-    mark(row.bar, "width", lately[index] ? Math.max(1.5, 100 * lately[index] / most).toFixed(1) : 0);
+    mark(row.bar, "width", drawn[index] ? Math.max(1.5, 100 * drawn[index] / most).toFixed(1) : 0);
     set(row.cells[2], lately[index] ? compact.format(lately[index]) : "–");
     set(row.cells[3], whole[index] ? compact.format(whole[index]) : "–");
   });
