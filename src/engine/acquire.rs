@@ -166,7 +166,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Whether the connection may have one more place.
-    #[inline]
+    #[inline(always)]
     fn has_room(&self, context: &Context<'_>) -> bool {
         self.askers.has_room(context.session, 1, self.limits.session_locks_max)
     }

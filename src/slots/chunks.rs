@@ -1,5 +1,6 @@
 //! A slab in chunks, which returns its memory.
 
+use std::fmt;
 use std::ops::{Index, IndexMut};
 
 /// Values under small numbers, like a slab, for structures that may have a million values now and few later: a slab
@@ -11,7 +12,6 @@ use std::ops::{Index, IndexMut};
 /// Invariants: `open` contains exactly the numbers of those chunks that have memory with room in it, each at its
 /// `position`; those without memory are a list from `unused` on. At most one chunk with memory is empty, so that
 /// inserting and removing one value repeatedly allocates nothing.
-#[derive(Debug)]
 pub(crate) struct Chunks<T> {
     first: Chunk<T>,
     others: Vec<Chunk<T>>,
@@ -20,7 +20,6 @@ pub(crate) struct Chunks<T> {
     len: usize,
 }
 
-#[derive(Debug)]
 struct Chunk<T> {
     slots: Vec<Slot<T>>,
     /// Slots with a value.
@@ -33,7 +32,6 @@ struct Chunk<T> {
     next_unused: Option<u32>,
 }
 
-#[derive(Debug)]
 enum Slot<T> {
     /// Without a value. `next` is the one that is taken after it.
     Free {
@@ -255,6 +253,13 @@ impl<T> Slot<T> {
             Slot::Value(value) => Some(value),
             Slot::Free { .. } => None,
         }
+    }
+}
+
+/// The values under their numbers.
+impl<T: fmt::Debug> fmt::Debug for Chunks<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
