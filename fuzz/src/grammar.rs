@@ -24,7 +24,7 @@ const LINES: [&str; 11] = [
 /// What may look like white space to one reader and not to another.
 const SPACES: [&str; 9] = [" ", "  ", "\n", "\t", "\r", "\u{b}", "\u{c}", "\u{a0}", "\u{feff}"];
 
-const STRINGS: [&str; 23] = [
+const STRINGS: [&str; 24] = [
     "\"command\"",
     "\"name\"",
     "\"timeout\"",
@@ -46,6 +46,7 @@ const STRINGS: [&str; 23] = [
     "\"progress\"",
     "\"to\"",
     "\"prefix\"",
+    "\"contended\"",
     "\"n\"",
     "\"\"",
 ];

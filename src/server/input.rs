@@ -6,7 +6,7 @@ use super::access::RoleKey;
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
 use super::inbox::Inbox;
-use super::recorder::{blanked, has_escaped_text, has_secret_field, masked, may_have_secret};
+use super::recorder::{blanked, has_escaped_text, has_secret_field, has_word_before_secrets, masked, may_have_secret};
 use super::{Disconnect, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
 use crate::wire::Id;
@@ -132,6 +132,9 @@ impl<S: Socket> Server<S> {
         let message = format!("this port speaks the protocol of Officer (lines of JSON), not {foreign}");
         self.connections.push(key, &Reply::error(Reason::WrongProtocol, message));
         self.log_foreign(key, foreign);
+        // It may have credentials.
+        let peer = self.connections.known(key).peer;
+        self.connections.recorder.blank(peer, Event::Received);
         self.connections.doom(key, Disconnect::WrongProtocol(foreign));
     }
 
@@ -269,7 +272,7 @@ impl<S: Socket> Server<S> {
         // What a line without a request was meant to be is unknown.
         let has_login = hello.is_some_and(|hello| hello.login.is_some())
             || has_secret_field(line)
-            || (request.is_none() && has_escaped_text(line));
+            || (request.is_none() && (has_escaped_text(line) || has_word_before_secrets(line)));
         if has_login || resume.is_some() || (request.is_none() && may_have_secret(line)) {
             recorder.blank(peer, Event::Received);
         }
