@@ -11,7 +11,7 @@ use officer::wire::reply::{Outcome, Reason, Reply, Subject};
 use officer::wire::request::{parse, parse_in_full, recognise, recognise_line};
 
 /// Each form of a request, and the most expensive errors.
-const LINES: [(&str, &str); 21] = [
+const LINES: [(&str, &str); 25] = [
     ("lock", r#"{"command":"lock","name":"boss:17"}"#),
     ("lock_timeout", r#"{"command":"lock","name":"boss:17","timeout":0.25}"#),
     ("lock_all_fields", r#"{"command":"lock","name":"boss:17","timeout":5,"queue_max":100,"id":123456}"#),
@@ -19,6 +19,10 @@ const LINES: [(&str, &str); 21] = [
     ("lock_nulls", r#"{"command":"lock","name":"boss:17","timeout":null,"queue_max":null}"#),
     ("lock_escaped_name", r#"{"command":"lock","name":"caf\u00e9 \ud83d\udd12"}"#),
     ("lock_owner_fence", r#"{"command":"lock","name":"boss:17","owner":4711,"fence":true,"id":123456}"#),
+    ("lock_spaces", r#"{"id": 7, "command": "lock", "name": "boss:17", "owner": "player-5", "timeout": 5.0}"#),
+    ("lock_sorted", r#"{"command":"lock","id":7,"name":"boss:17","owner":"player-5","timeout":5}"#),
+    ("lock_lease", r#"{"command":"lock","name":"boss:17","lease":30}"#),
+    ("renew", r#"{"command":"renew","name":"boss:17"}"#),
     ("lock_terms", r#"{"command":"lock","name":"boss:17","mode":"shared","lease":30,"label":"loot","priority":3}"#),
     ("lock_names", r#"{"command":"lock","names":["player:1234567","player:7654321"],"timeout":5}"#),
     ("unlock_token", r#"{"command":"unlock","name":"boss:17","token":7205759403792794}"#),

@@ -7,7 +7,7 @@ use std::iter;
 use fastrand::Rng;
 
 /// A line to begin with.
-const LINES: [&str; 11] = [
+const LINES: [&str; 14] = [
     "{\"command\":\"lock\",\"name\":\"boss:17\"}\n",
     "{\"command\":\"unlock\",\"name\":\"boss:17\"}\n",
     "{\"command\":\"lock\",\"name\":\"boss:17\",\"timeout\":0.25,\"queue_max\":3,\"id\":\"a-1\"}\n",
@@ -19,6 +19,9 @@ const LINES: [&str; 11] = [
     "{\"command\":\"lock\",\"name\":\"a\",\"mode\":\"shared\",\"lease\":0.5,\"priority\":3,\"label\":\"x\"}\n",
     "{\"command\":\"lock\",\"names\":[\"a\",\"b\"],\"any\":true}\n",
     "{\"command\":\"lock\",\"name\":\"player:4711\",\"owner\":7,\"fence\":true,\"hint\":true,\"progress\":true}\n",
+    "{\"id\": 1, \"command\": \"lock\", \"name\": \"boss:17\", \"owner\": \"player-5\", \"timeout\": 5.0}\n",
+    "{\"command\":\"renew\",\"id\":7,\"names\":[\"a\", \"b\"],\"lease\":30,\"token\":5}\n",
+    "{\"command\":\"lock\",\"name\":\"caf\\u00e9\",\"lease\":0.5}\n",
 ];
 
 /// What may look like white space to one reader and not to another.
@@ -34,6 +37,7 @@ const STRINGS: [&str; 24] = [
     "\"fence\"",
     "\"token\"",
     "\"names\"",
+    "\"lease\"",
     "\"mode\"",
     "\"slots\"",
     "\"renew\"",
@@ -78,7 +82,7 @@ const SCALARS: [&str; 24] = [
     "nul",
 ];
 
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 22] = [
     ",\"timeout\":0.5",
     ",\"timeout\":null",
     ",\"queue_max\":2",
@@ -93,6 +97,8 @@ const FIELDS: [&str; 20] = [
     ",\"fence\":null",
     ",\"token\":12345678901234",
     ",\"names\":[\"x\",\"y\"]",
+    ",\"lease\":30",
+    ",\"lease\":0.0",
     ",\"mode\":\"exclusive\"",
     ",\"slots\":3",
     ",\"hint\":true",

@@ -7,8 +7,9 @@ use super::bundle::{mode_conflict, too_many_waits, walk_too_long};
 use super::deadlock::Circle;
 use super::fit::Kind;
 use super::hint::Hint;
+use super::kept::Recent;
 use super::place::{Place, PlaceKey, Standing};
-use super::table::{LockKey, Recent};
+use super::table::LockKey;
 use super::{ConnectionKey, Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::OwnerRef;
@@ -165,7 +166,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Whether the connection may have one more place.
-    #[inline]
+    #[inline(always)]
     fn has_room(&self, context: &Context<'_>) -> bool {
         self.askers.has_room(context.session, 1, self.limits.session_locks_max)
     }

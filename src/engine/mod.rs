@@ -25,6 +25,7 @@ mod hint;
 mod histogram;
 mod hottest;
 mod index;
+mod kept;
 mod lease;
 mod list;
 mod listing;

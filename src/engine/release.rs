@@ -4,8 +4,9 @@ use std::hash::BuildHasher;
 
 use super::askers::Asker;
 use super::bundle::BundleKey;
+use super::kept::Left;
 use super::place::{Place, PlaceKey};
-use super::table::{Left, LockKey};
+use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, SessionKey};
 use crate::time::Moment;
 use crate::wire::reply::{Happening, Outcome, PlainOutcome, PlainReply, Subject};
@@ -42,7 +43,7 @@ impl<S: BuildHasher> Engine<S> {
     pub(super) fn unlock(&mut self, name: &str, token: Option<u64>, context: &Context<'_>, replies: &mut impl Replies) {
         let connection = self.askers.session(context.session).connection;
         let asker = self.who(context).asker;
-        if !asker.is_some_and(|asker| self.release_last(asker, name, token, context.now, replies)) {
+        if !asker.is_some_and(|asker| self.release_recent(asker, name, token, context.now, replies)) {
             let Some(place) = self.place_named(asker, name, token) else {
                 let subject = Subject::Lock(name);
                 return self.answer(context, Outcome::ReleaseFailed { subject }, replies);
@@ -55,11 +56,11 @@ impl<S: BuildHasher> Engine<S> {
         replies.push_plain(connection, &PlainReply { id, owner, name, outcome: PlainOutcome::Released });
     }
 
-    /// The shortcut of nearly all unlocks, which are of the lock that the asker took last and that nobody waits for: releases
-    /// it in 130 instructions, where [`Engine::cancel_or_release`] takes 300 to come to the same. Returns false if it is not
-    /// such a lock; then nothing has changed.
+    /// The shortcut of nearly all unlocks, which are of a recent lock that nobody waits for: releases it in half of the
+    /// instructions that [`Engine::cancel_or_release`] takes to come to the same. Returns false if it is not such a lock; then
+    /// nothing has changed.
     #[inline(always)]
-    fn release_last(
+    fn release_recent(
         &mut self,
         asker: Asker,
         name: &str,
@@ -67,9 +68,8 @@ impl<S: BuildHasher> Engine<S> {
         now: Moment,
         replies: &mut impl Replies,
     ) -> bool {
-        let Some(key) = self.askers.party(asker).places.last() else { return false };
         let askers = &mut self.askers;
-        let left = self.table.leave_last(key, name, token, || &mut askers.count_leave(asker, false).places);
+        let left = self.table.leave_recent(name, token, asker, || &mut askers.count_leave(asker, false).places);
         let Some(Left { lock, since }) = left else { return false };
         self.stats.on_leave(true);
         self.note_hold_end(lock, since, now);

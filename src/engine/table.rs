@@ -8,9 +8,10 @@ use super::askers::Asker;
 use super::contention::Contentions;
 use super::crowd::{CROWDED, Crowd};
 use super::index::Index;
+use super::kept::Recent;
 use super::list::{InQueue, List, OfAsker};
 use super::place::{Place, PlaceKey, Places, Standing, at, at_mut};
-use super::recent::{RECENT, Spot, Spots};
+use super::recent::{Spot, Spots};
 use super::special::{Special, SpecialKey};
 use crate::slots::Chunks;
 use crate::time::Moment;
@@ -18,7 +19,7 @@ use crate::wire::{Id, OwnerRef};
 
 /// Names a lock while it has an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct LockKey(u32);
+pub(super) struct LockKey(pub(super) u32);
 
 impl LockKey {
     /// Where the lock is in the table for as long as it exists.
@@ -39,10 +40,10 @@ pub(super) struct Entry {
     /// What most locks don't have: without it all places are exclusive, each alone, in the order of asking.
     pub(super) special: Option<SpecialKey>,
     /// Whether the places are in the crowd index. Once they are, they stay there until the lock is free.
-    is_crowded: bool,
-    /// Whether the lock is free: see [`Table::release`].
-    is_kept: bool,
-    spot: Spot,
+    pub(super) is_crowded: bool,
+    /// Whether the lock is free, and this is kept for when it is wanted again.
+    pub(super) is_kept: bool,
+    pub(super) spot: Spot,
 }
 
 const _: () = assert!(size_of::<Entry>() <= 80);
@@ -59,29 +60,13 @@ pub(super) enum After {
     Held,
 }
 
-/// What is known of a lock that was wanted lately.
-pub(super) enum Recent {
-    /// It is not free.
-    Taken(LockKey),
-    /// It is free, and its entry is kept.
-    Kept(LockKey),
-    /// Nothing. It may be free or not.
-    Unknown,
-}
-
-/// A hold that has ended: see [`Table::leave_last`].
-pub(super) struct Left {
-    pub(super) lock: LockKey,
-    pub(super) since: Moment,
-}
-
 impl Entry {
     #[inline(always)]
-    fn is_named(&self, name: &str) -> bool {
+    pub(super) fn is_named(&self, name: &str) -> bool {
         is_same(&self.name, name.as_bytes())
     }
 
-    fn places(&self) -> usize {
+    pub(super) fn places(&self) -> usize {
         self.holders.len() + self.waiters.len()
     }
 }
@@ -97,9 +82,9 @@ pub(super) struct Table<S> {
     /// From the hash of a name to its entry.
     by_name: Index,
     /// The entries that were added lately.
-    recent: Spots,
+    pub(super) recent: Spots,
     /// How many entries are kept although their locks are free.
-    kept: usize,
+    pub(super) kept: usize,
     /// The places of crowded locks.
     crowd: Crowd,
     /// The locks that are waited for.
@@ -138,27 +123,6 @@ impl<S: BuildHasher> Table<S> {
         lock.filter(|lock| !self.entry(*lock).is_kept)
     }
 
-    /// A lock that is not free, by its name alone.
-    #[inline]
-    pub(super) fn find_by_name(&self, name: &str) -> Option<LockKey> {
-        match self.find_recent(name) {
-            Recent::Taken(lock) => Some(lock),
-            Recent::Kept(_) => None,
-            Recent::Unknown => self.find(self.hash(name), name),
-        }
-    }
-
-    /// What is known of a lock without the hash of its name.
-    #[inline(always)]
-    pub(super) fn find_recent(&self, name: &str) -> Recent {
-        let number = self.recent.get(Spot::of_name(name));
-        match self.entries.get(number as usize) {
-            Some(entry) if entry.is_named(name) && entry.is_kept => Recent::Kept(LockKey(number)),
-            Some(entry) if entry.is_named(name) => Recent::Taken(LockKey(number)),
-            _ => Recent::Unknown,
-        }
-    }
-
     #[inline]
     pub(super) fn is_named(&self, lock: LockKey, name: &str) -> bool {
         self.entry(lock).is_named(name)
@@ -191,42 +155,9 @@ impl<S: BuildHasher> Table<S> {
         LockKey(number)
     }
 
-    /// Releases the entry of a lock that nobody holds and nobody waits for, unless something else needs it.
-    pub(super) fn release_if_free(&mut self, lock: LockKey) {
-        let entry = self.entry(lock);
-        if entry.places() == 0 && !entry.special.is_some_and(|key| self.specials[key.index()].keeps_entry()) {
-            self.release(lock);
-        }
-    }
-
-    /// A lock is free. A lock that was wanted once is often wanted again, so the entry of a recent one is kept until another
-    /// takes its spot or the last session ends. To make and remove an entry each time took 500 of the 2,240 instructions of a
-    /// pair.
-    #[inline]
-    pub(super) fn release(&mut self, lock: LockKey) {
-        let entry = &mut self.entries[lock.0 as usize];
-        if self.recent.get(entry.spot) != lock.0 || entry.special.is_some() {
-            return self.remove(lock);
-        }
-        (entry.is_kept, entry.is_crowded) = (true, false);
-        self.kept += 1;
-    }
-
-    /// Removes all entries of free locks.
-    pub(super) fn remove_kept(&mut self) {
-        for number in 0..self.entries.end().min(RECENT) {
-            if self.kept == 0 {
-                break;
-            }
-            if self.entries.get(number).is_some_and(|entry| entry.is_kept) {
-                self.remove(LockKey(u32::try_from(number).expect("it is below RECENT")));
-            }
-        }
-    }
-
     /// Removes the entry of a free lock.
     #[inline(never)]
-    fn remove(&mut self, lock: LockKey) {
+    pub(super) fn remove(&mut self, lock: LockKey) {
         let entry = self.entries.remove(lock.0 as usize);
         self.kept -= usize::from(entry.is_kept);
         self.by_name.remove(entry.hash, lock.0);
@@ -369,33 +300,6 @@ impl<S: BuildHasher> Table<S> {
         self.places.remove(key.index() as usize)
     }
 
-    /// Ends a hold and releases its lock, if the lock has this name, nobody else is on it, its entry may be kept, and nothing
-    /// has to be looked at besides. This looks up the place and the entry once, and [`Table::leave`] with what follows it five
-    /// times; the result is the same. `of_asker`, which counts the end, is called if there is one.
-    #[inline(always)]
-    pub(super) fn leave_last<'a>(
-        &mut self,
-        key: PlaceKey,
-        name: &str,
-        token: Option<u64>,
-        of_asker: impl FnOnce() -> &'a mut List<OfAsker>,
-    ) -> Option<Left> {
-        let place = at(&self.places, key);
-        let (lock, since) = (place.lock, place.since);
-        let is_meant = token.is_none_or(|token| token == place.token) && place.is_plain_hold();
-        let entry = &mut self.entries[lock.0 as usize];
-        let is_left_free = entry.waiters.is_empty() && entry.special.is_none() && !entry.is_crowded;
-        if !entry.is_named(name) || !is_meant || !is_left_free || self.recent.get(entry.spot) != lock.0 {
-            return None;
-        }
-        entry.holders.remove(&mut self.places, key);
-        entry.is_kept = true;
-        self.kept += 1;
-        of_asker().remove(&mut self.places, key);
-        self.places.remove(key.index() as usize);
-        Some(Left { lock, since })
-    }
-
     /// What follows for a lock that somebody has left.
     #[inline]
     pub(super) fn after_leave(&self, lock: LockKey) -> After {
@@ -495,26 +399,6 @@ impl<S: BuildHasher> Table<S> {
         }
         assert_eq!(seen, self.places.len(), "every place is on a lock");
         assert_eq!(crowd, self.crowd.len(), "the crowd index has the places of crowded locks");
-    }
-
-    /// Checks the entries that are kept although their locks are free.
-    #[cfg(feature = "unstable")]
-    fn check_kept(&self) {
-        let mut kept = 0;
-        for (number, entry) in self.entries.iter() {
-            assert_eq!(Some(entry.spot), str::from_utf8(&entry.name).ok().map(Spot::of_name), "a lock knows its spot");
-            if entry.is_kept {
-                kept += 1;
-                assert_eq!(self.recent.get(entry.spot) as usize, number, "only a recent entry is kept");
-                assert!(entry.places() == 0 && entry.special.is_none(), "a free lock has nothing");
-                assert!(!entry.is_crowded, "nor a crowd");
-            }
-        }
-        assert_eq!(kept, self.kept, "the entries that are kept are counted");
-        for (spot, number) in self.recent.iter() {
-            let entry = self.entries.get(number as usize).expect("what is recent exists");
-            assert_eq!(entry.spot, spot, "what is recent is at its spot");
-        }
     }
 
     /// Whether there is no entry at all.

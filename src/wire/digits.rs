@@ -49,6 +49,9 @@ impl Digits {
     /// The number.
     #[inline]
     pub fn value(self) -> u64 {
+        if self.first <= 0xff {
+            return self.first & 0xf;
+        }
         let first = number_in(self.first, length(self.first));
         if self.rest == 0 {
             return first;
@@ -228,7 +231,7 @@ fn others_in(word: u64) -> u64 {
 
 /// The number in the digits at the beginning of a word, of which there are 1 to 8.
 #[inline(always)]
-fn number_in(word: u64, digits: usize) -> u64 {
+pub(super) fn number_in(word: u64, digits: usize) -> u64 {
     // Leading zeros in place of what comes after the digits, then pairs of digits, pairs of pairs, and all.
     let values = (word ^ ZEROS) << (8 * (8 - digits));
     let pairs = (values.wrapping_mul((10 << 8) + 1) >> 8) & 0x00ff_00ff_00ff_00ff;
@@ -264,7 +267,7 @@ fn without_zeros(values: u64) -> u64 {
 /// The first number that has more than eight digits.
 const EIGHT_DIGITS: u64 = 100_000_000;
 
-const POWERS_OF_TEN: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, EIGHT_DIGITS];
+pub(super) const POWERS_OF_TEN: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, EIGHT_DIGITS];
 
 /// The digit 0, eight times.
 const ZEROS: u64 = each(b'0');

@@ -1,5 +1,7 @@
 //! The few pieces of JSON that the server writes itself, directly into an existing buffer.
 
+pub(super) mod chunk;
+
 use super::digits::push_u64;
 use crate::time::Span;
 

@@ -464,8 +464,12 @@ fn push_id_member<const KEY: usize>(out: &mut Vec<u8>, key: &[u8; KEY], id: &IdR
     match id {
         Id::Number(number) => number.push_member(out, key),
         Id::Text(text) => {
-            out.extend_from_slice(key);
-            push_str(out, text);
+            // With the quote in one piece of a length that is known, as for a name.
+            let mut piece = [b'"'; 16];
+            piece[..KEY].copy_from_slice(key);
+            out.extend_from_slice(&piece[..KEY + 1]);
+            push_unquoted(out, text);
+            out.push(b'"');
         }
     }
 }
