@@ -5,8 +5,8 @@ use std::fmt::Write;
 use crate::page::{Page, serve};
 
 const LOCKS: usize = 100_000;
-/// How long the page may keep whoever types waiting. It takes a tenth of this on a machine that does nothing else.
-const TASK_MILLISECONDS_MAX: f64 = 1_500.0;
+/// How long the page may keep whoever types waiting. It took 616 ms on a machine with two cores that had much else to do.
+const TASK_MILLISECONDS_MAX: f64 = 2_500.0;
 
 #[test]
 fn a_hundred_thousand_locks_keep_the_page_responsive() {
