@@ -27,7 +27,7 @@ const LINES: [&str; 14] = [
 /// What may look like white space to one reader and not to another.
 const SPACES: [&str; 9] = [" ", "  ", "\n", "\t", "\r", "\u{b}", "\u{c}", "\u{a0}", "\u{feff}"];
 
-const STRINGS: [&str; 24] = [
+const STRINGS: [&str; 25] = [
     "\"command\"",
     "\"name\"",
     "\"timeout\"",
@@ -50,6 +50,7 @@ const STRINGS: [&str; 24] = [
     "\"progress\"",
     "\"to\"",
     "\"prefix\"",
+    "\"contended\"",
     "\"n\"",
     "\"\"",
 ];

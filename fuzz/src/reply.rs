@@ -578,7 +578,7 @@ impl Kind {
     }
 }
 
-const FEATURES: [&str; 26] = [
+const FEATURES: [&str; 27] = [
     "owner",
     "fence",
     "mode",
@@ -595,6 +595,7 @@ const FEATURES: [&str; 26] = [
     "token",
     "revoke",
     "one_lock",
+    "contended",
     "my_locks_page",
     "notices",
     "progress",

@@ -31,7 +31,7 @@ enum Meaning {
     Stats,
     Reset,
     Locks,
-    Page { prefix: String, limit: usize, after: u32, has_detail: bool },
+    Page { prefix: String, is_contended: bool, limit: usize, after: u32, has_detail: bool },
     OneLock { name: String, has_detail: bool },
     Connections,
     ConnectionsPage { has_idle: bool, limit: usize, after: u32, has_detail: bool },
@@ -202,14 +202,14 @@ fn meaning_of(command: Command<'_>) -> Meaning {
         }
         Operation::Reset => Meaning::Reset,
         Operation::Locks => Meaning::Locks,
-        Operation::LocksPage(Page { prefix, limit, after, has_detail }) => {
-            Meaning::Page { prefix: prefix.into(), limit, after, has_detail }
+        Operation::LocksPage(Page { prefix, is_contended, limit, after, has_detail }) => {
+            Meaning::Page { prefix: prefix.into(), is_contended, limit, after, has_detail }
         }
         Operation::OneLock { name, has_detail } => Meaning::OneLock { name: text(&name), has_detail },
         Operation::Connections => Meaning::Connections,
         Operation::MyLocks => Meaning::MyLocks,
-        Operation::MyLocksPage(Page { prefix, limit, after, has_detail }) => {
-            assert_eq!(prefix, "", "these pages have none");
+        Operation::MyLocksPage(Page { prefix, is_contended, limit, after, has_detail }) => {
+            assert_eq!((prefix.as_ref(), is_contended), ("", false), "these pages have none");
             Meaning::MyLocksPage { limit, after, has_detail }
         }
         Operation::KeepAlive => Meaning::KeepAlive,
@@ -375,7 +375,7 @@ fn fields_of(command: &str) -> Option<&'static [&'static str]> {
         "unlock" => &["owner", "name", "names", "token"],
         "renew" => &["owner", "name", "names", "token", "lease"],
         "revoke" => &["owner", "name", "token", "connection"],
-        "locks" => &["name", "prefix", "limit", "after", "detail"],
+        "locks" => &["name", "prefix", "contended", "limit", "after", "detail"],
         "connections" => &["all", "limit", "after", "detail"],
         "hello" => &["client", "max_idle", "notices", "strict", "session", "resume", "user", "secret"],
         "kick" => &["connection", "user"],
@@ -629,17 +629,19 @@ impl Fields<'_> {
 
     fn locks(&self, locks: Option<Locks>) -> Result<Meaning, Wrong> {
         let prefix = self.text("prefix")?;
+        let contended = self.truth("contended")?;
         let page = self.page()?;
         if let Some(Locks::One(name)) = locks {
-            let is_page = ["prefix", "limit", "after"].iter().any(|key| self.get(key).is_some());
+            let is_page = ["prefix", "contended", "limit", "after"].iter().any(|key| self.get(key).is_some());
             let has_detail = page.is_some_and(|(_, _, has_detail)| has_detail);
             return if is_page { Err(Wrong) } else { Ok(Meaning::OneLock { name, has_detail }) };
         }
-        if prefix.is_none() && page.is_none() {
+        let is_contended = contended.unwrap_or(false);
+        if prefix.is_none() && !is_contended && page.is_none() {
             return Ok(Meaning::Locks);
         }
         let (limit, after, has_detail) = page.unwrap_or((1000, 0, false));
-        Ok(Meaning::Page { prefix: prefix.unwrap_or_default(), limit, after, has_detail })
+        Ok(Meaning::Page { prefix: prefix.unwrap_or_default(), is_contended, limit, after, has_detail })
     }
 
     fn connections(&self) -> Result<Meaning, Wrong> {

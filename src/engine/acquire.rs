@@ -7,12 +7,13 @@ use super::bundle::{mode_conflict, too_many_waits, walk_too_long};
 use super::deadlock::Circle;
 use super::fit::Kind;
 use super::hint::Hint;
+use super::kept::Recent;
 use super::place::{Place, PlaceKey, Standing};
 use super::table::LockKey;
-use super::{Context, Due, Engine, Replies, refusal};
+use super::{ConnectionKey, Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::OwnerRef;
-use crate::wire::reply::{Happening, Outcome, Reason, Subject};
+use crate::wire::reply::{Happening, Outcome, PlainOutcome, PlainReply, Reason, Subject};
 use crate::wire::request::{Fit, LockRef, Terms};
 
 /// What happens to a request that can't be granted at once.
@@ -57,24 +58,39 @@ impl<S: BuildHasher> Engine<S> {
     ) {
         let who = self.who(context);
         let name = request.name;
-        let hash = self.table.hash(name);
-        if let Some(lock) = self.table.find(hash, name) {
-            return self.lock_taken(lock, who, request, terms, context, replies);
-        }
+        let (kept, hash) = match self.table.find_recent(name) {
+            Recent::Taken(lock) => return self.lock_taken(lock, who, request, terms, context, replies),
+            Recent::Kept(lock) => (Some(lock), 0),
+            Recent::Unknown => match self.find_by_hash(name) {
+                (Some(lock), _) => return self.lock_taken(lock, who, request, terms, context, replies),
+                (None, hash) => (None, hash),
+            },
+        };
+        let connection = self.askers.session(context.session).connection;
         // Plain requests skip the checks that only terms can fail.
         if (terms.is_some() || !self.has_room(context))
             && let Some(refusal) = self.refuse_at_once(None, name, terms, context, replies)
         {
             return self.answer(context, refusal, replies);
         }
-        let lock = self.table.add(hash, name);
-        self.hold_now(lock, who, request, terms, context, replies);
+        let lock = match kept {
+            Some(lock) => lock,
+            None => self.table.add(hash, name),
+        };
+        self.hold_now((lock, connection), who, request, terms, context, replies);
+    }
+
+    /// A lock that is not free, and the hash of its name.
+    #[inline(never)]
+    fn find_by_hash(&self, name: &str) -> (Option<LockKey>, u64) {
+        let hash = self.table.hash(name);
+        (self.table.find(hash, name), hash)
     }
 
     #[inline(always)]
     fn hold_now(
         &mut self,
-        lock: LockKey,
+        (lock, connection): (LockKey, ConnectionKey),
         who: Who,
         request: &LockRef<'_>,
         terms: Option<&Terms<'_>>,
@@ -86,12 +102,14 @@ impl<S: BuildHasher> Engine<S> {
         let group = self.closing_group(terms, context, replies);
         let key = self.hold(lock, asker, terms, group, token, context.now);
         self.happen(Happening::Granted, lock, Some(asker), replies);
-        let outcome = Outcome::Acquired {
-            subject: Subject::Lock(request.name),
-            token: request.has_fence.then(|| self.tokens.digits(token)),
-            waited: terms.and_then(|terms| terms.lease).map(|_| Span::ZERO),
-        };
-        self.answer(context, outcome, replies);
+        let token = request.has_fence.then(|| self.tokens.digits(token));
+        if terms.is_some_and(|terms| terms.lease.is_some()) {
+            let subject = Subject::Lock(request.name);
+            self.answer(context, Outcome::Acquired { subject, token, waited: Some(Span::ZERO) }, replies);
+        } else {
+            let (id, owner, name) = (context.id, context.owner, request.name);
+            replies.push_plain(connection, &PlainReply { id, owner, name, outcome: PlainOutcome::Acquired { token } });
+        }
         // It may have got ahead of others.
         if terms.is_some_and(|terms| terms.has_hint) {
             self.tell_if_awaited(key, replies);
@@ -117,7 +135,8 @@ impl<S: BuildHasher> Engine<S> {
             return self.answer(context, refusal, replies);
         }
         if self.is_free_for(lock, kind(terms), slots(terms), priority(terms)) {
-            return self.hold_now(lock, who, request, terms, context, replies);
+            let connection = self.askers.session(context.session).connection;
+            return self.hold_now((lock, connection), who, request, terms, context, replies);
         }
         let outcome = match self.judge(lock, request) {
             Verdict::QueueMaxed => {
@@ -147,7 +166,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// Whether the connection may have one more place.
-    #[inline]
+    #[inline(always)]
     fn has_room(&self, context: &Context<'_>) -> bool {
         self.askers.has_room(context.session, 1, self.limits.session_locks_max)
     }
@@ -405,7 +424,7 @@ impl<S: BuildHasher> Engine<S> {
         if !terms.has_progress || terms.priority == 0 {
             return 0;
         }
-        self.table.find(self.table.hash(name), name).map_or(0, |lock| self.table.waiters_for_position(lock))
+        self.table.find_by_name(name).map_or(0, |lock| self.table.waiters_for_position(lock))
     }
 
     /// Adds a waiter with a priority above 0.
@@ -441,7 +460,7 @@ impl<S: BuildHasher> Engine<S> {
         self.give_back(place);
         // Waiters that it got ahead of may wait for nobody again.
         self.table.look_for_ready(lock);
-        self.table.remove_if_free(lock);
+        self.table.release_if_free(lock);
     }
 
     /// A second request for a lock that the asker waits for: both get one answer, and the first timeout that was given counts.

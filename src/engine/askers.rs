@@ -3,7 +3,7 @@
 use super::deadline::DeadlineKey;
 use super::index::Index;
 use super::list::{List, OfAsker};
-use super::recent::{Recent, Spot};
+use super::recent::{Spot, Spots};
 use super::{ConnectionKey, SessionKey};
 use crate::slots::{Chunks, Slots};
 use crate::wire::digits::Digits;
@@ -138,7 +138,7 @@ impl Session {
     }
 }
 
-/// One of the owners that share a session, while it holds a lock or waits for one, and perhaps for longer: see [`Recent`].
+/// One of the owners that share a session, while it holds a lock or waits for one, and perhaps for longer: see [`Spots`].
 #[derive(Debug)]
 struct OwnerRecord {
     session: u32,
@@ -213,7 +213,7 @@ pub(super) struct Askers {
     owners: Chunks<OwnerRecord>,
     /// From the hash of session and owner to the record.
     by_owner: Index,
-    recent: Recent,
+    recent: Spots,
 }
 
 impl Askers {
@@ -292,7 +292,6 @@ impl Askers {
         self.sessions.iter()
     }
 
-    #[cfg(feature = "unstable")]
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
     }

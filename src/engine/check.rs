@@ -129,10 +129,6 @@ impl<S: BuildHasher> Engine<S> {
 
     /// Whether nothing is left: no session, no lock, no deadline.
     pub fn is_empty(&self) -> bool {
-        self.askers.len() == 0
-            && self.table.places().is_empty()
-            && self.table.locks().next().is_none()
-            && self.deadlines.is_empty()
-            && self.watchers() == 0
+        self.askers.len() == 0 && self.table.is_empty() && self.deadlines.is_empty() && self.watchers() == 0
     }
 }

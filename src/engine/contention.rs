@@ -162,6 +162,19 @@ impl<S: BuildHasher> Table<S> {
         }
     }
 
+    /// The locks that are waited for in at most so many `records` from `first` on, with the numbers of these, and the number
+    /// after them if there are any further ones.
+    pub(super) fn contended_between(
+        &self,
+        first: u32,
+        records: u32,
+    ) -> (impl Iterator<Item = (u32, LockKey)>, Option<u32>) {
+        let all = u32::try_from(self.contentions.records.end()).expect("there are no more than locks");
+        let end = first.saturating_add(records).min(all);
+        let lock_of = |number: u32| self.contentions.records.get(number as usize).map(|record| (number, record.lock));
+        ((first..end).filter_map(lock_of), (end < all).then_some(end))
+    }
+
     /// Checks the records against the queues.
     ///
     /// # Panics

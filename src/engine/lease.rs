@@ -109,7 +109,7 @@ impl<S: BuildHasher> Engine<S> {
         replies: &mut impl Replies,
     ) -> Outcome<'a> {
         let name = request.name.as_str();
-        let Some(lock) = self.table.find(self.table.hash(name), name) else {
+        let Some(lock) = self.table.find_by_name(name) else {
             return Outcome::RevokeFailed { name };
         };
         let owner = request.owner.as_ref().map(Id::as_ref);

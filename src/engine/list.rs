@@ -118,7 +118,7 @@ impl<T: Through> List<T> {
         self.len += 1;
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn remove(&mut self, places: &mut Places, key: PlaceKey) {
         if self.len > 1 {
             return self.unlink(places, key);

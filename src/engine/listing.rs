@@ -71,33 +71,50 @@ impl<S: BuildHasher> Engine<S> {
         sees: &impl Fn(&str) -> bool,
     ) -> Written<Listing> {
         let mut listing = Listing::new(self.limits.reply_bytes_max);
-        let lock = self.table.find(self.table.hash(name), name).filter(|lock| self.is_listed(*lock, has_detail));
+        let lock = self.table.find_by_name(name).filter(|lock| self.is_listed(*lock, has_detail));
         let lock = lock.filter(|_| sees(name));
         listing.object(lock.into_iter(), |listing, lock| self.list_lock(listing, lock, has_detail, now, None))?;
         Ok(listing)
     }
 
     /// Some locks from a slot of the table on, and the slot where to go on if there may be more. A lock keeps its slot
-    /// for as long as it exists, so going through all pages finds it exactly once. What a page costs is bounded by the
-    /// slots that it looks at and the bytes that it writes.
+    /// for as long as it exists, so going through all pages finds it exactly once. With those that are waited for it is the
+    /// same with their records, which they keep for as long as somebody waits. What a page costs is bounded by the slots or
+    /// records that it looks at and the bytes that it writes.
     pub fn list_page(
         &self,
         page: &Page<'_>,
         now: Moment,
         sees: &impl Fn(&str) -> bool,
     ) -> Written<(Listing, Option<u32>)> {
-        let mut listing = Listing::new(self.limits.reply_bytes_max);
+        if page.is_contended {
+            let (locks, end) = self.table.contended_between(page.after, PAGE_SLOTS);
+            return self.list_those(locks, end, page, now, sees);
+        }
         let (locks, end) = self.table.locks_between(page.after, PAGE_SLOTS);
-        let is_meant = |lock: &LockKey| {
-            let name = self.table.name(*lock);
-            name.starts_with(page.prefix.as_ref()) && sees(name)
+        self.list_those(locks.map(|lock| (lock.slot(), lock)), end, page, now, sees)
+    }
+
+    /// The page of these locks, each with where a page would begin with it. `end`: where the one after all of them begins.
+    fn list_those(
+        &self,
+        locks: impl Iterator<Item = (u32, LockKey)>,
+        end: Option<u32>,
+        page: &Page<'_>,
+        now: Moment,
+        sees: &impl Fn(&str) -> bool,
+    ) -> Written<(Listing, Option<u32>)> {
+        let mut listing = Listing::new(self.limits.reply_bytes_max);
+        let is_meant = |&(_, lock): &(u32, LockKey)| {
+            let name = self.table.name(lock);
+            name.starts_with(page.prefix.as_ref()) && sees(name) && self.is_listed(lock, page.has_detail)
         };
-        let mut found = locks.filter(is_meant).filter(|lock| self.is_listed(*lock, page.has_detail));
-        let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, lock| {
+        let mut found = locks.filter(is_meant);
+        let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, (_, lock)| {
             self.list_lock(listing, lock, page.has_detail, now, None)
         })?;
         // The first that found no room, else the first over the limit, else the first slot that was not looked at.
-        let next = left.or_else(|| found.next()).map(LockKey::slot).or(end);
+        let next = left.or_else(|| found.next()).map(|(at, _)| at).or(end);
         Ok((listing, next))
     }
 

@@ -25,6 +25,7 @@ mod hint;
 mod histogram;
 mod hottest;
 mod index;
+mod kept;
 mod lease;
 mod list;
 mod listing;
@@ -61,7 +62,7 @@ use crate::slots::{Chunks, Key};
 use crate::time::{Moment, Span};
 use crate::wire::items::Items;
 use crate::wire::peer::Peer;
-use crate::wire::reply::{Outcome, Reason, Reply, Subject};
+use crate::wire::reply::{Outcome, PlainReply, Reason, Reply, Subject};
 use crate::wire::request::{Operation, PlainOperation};
 use crate::wire::{IdRef, OwnerRef};
 
@@ -95,6 +96,11 @@ impl ConnectionKey {
 pub trait Replies {
     /// Takes one reply for a connection. It may be one that is about to end, or none at all, and then the reply is dropped.
     fn push(&mut self, to: ConnectionKey, reply: &Reply<'_>);
+
+    /// Takes one of the replies that there are most of, as [`Replies::push`] does.
+    fn push_plain(&mut self, to: ConnectionKey, reply: &PlainReply<'_>) {
+        self.push(to, &(*reply).into());
+    }
 
     /// Something else has happened to a lock: the events that are taken from here on are about that.
     fn begin_event(&mut self) {}
@@ -427,6 +433,9 @@ impl<S: BuildHasher> Engine<S> {
         self.drop_grace(session);
         self.lose_all(session, now, replies);
         self.askers.remove(session);
+        if self.askers.len() == 0 {
+            self.table.remove_kept();
+        }
     }
 
     /// Tells those who wait with an id that their wait ends with the server. Nothing else changes.

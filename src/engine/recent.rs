@@ -1,43 +1,51 @@
-//! Owners that came lately: found without their hash, and not forgotten as soon as they have nothing.
+//! Owners and locks that came lately: found without their hash, and not forgotten as soon as nobody needs them.
 //!
 //! The owners of a connection often take turns. A new record for each lock, with the hash of its owner and an entry in an
-//! index, cost a third of the pair.
+//! index, cost a third of the pair. With locks it is the same: one that has just become free is often wanted again at once.
 
+use crate::wire::json::short_word;
 use crate::wire::{Id, OwnerRef};
 
-/// How many owners are recent at most. Their numbers are below this too: such records are all in one chunk, which has its
+/// How many are recent at most. Their numbers are below this too: such records are all in one chunk, which has its
 /// memory anyway. Otherwise a few that are kept would keep the memory of many.
-const RECENT: usize = 4096;
+pub(super) const RECENT: usize = 4096;
 
-/// No owner has this number.
+/// Nothing has this number.
 const NOBODY: u32 = u32::MAX;
 
-/// The number of one owner at each spot. Which spot that is depends on session and owner, so that finding one is one step.
-/// What is at the spot of an owner may be another one.
+/// The number of one owner or lock at each spot. Which spot that is depends on what it is, so that finding one is one step.
+/// What is at a spot may be another one.
 ///
-/// A client can choose owners that have the same spot. They are found by their hash then, as if none of this existed.
+/// A client can choose owners and names that have the same spot. They are found by their hash then, as if none of this existed.
 #[derive(Debug)]
-pub(super) struct Recent(Box<[u32; RECENT]>);
+pub(super) struct Spots(Box<[u32; RECENT]>);
 
-impl Default for Recent {
+impl Default for Spots {
     fn default() -> Self {
-        Recent(Box::new([NOBODY; RECENT]))
+        Spots(Box::new([NOBODY; RECENT]))
     }
 }
 
-impl Recent {
-    /// Who is at a spot, if anybody is.
+impl Spots {
+    /// What is at a spot, if anything is.
     #[inline(always)]
     pub(super) fn get(&self, spot: Spot) -> u32 {
         self.0[usize::from(spot.0) % RECENT]
     }
 
-    /// The same, and nobody is there afterwards.
+    /// The same, and nothing is there afterwards.
     pub(super) fn take(&mut self, spot: Spot) -> u32 {
         std::mem::replace(&mut self.0[usize::from(spot.0) % RECENT], NOBODY)
     }
 
-    /// Puts an owner at its spot, if its number is low enough.
+    /// Everything, and where it is.
+    #[cfg(feature = "unstable")]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Spot, u32)> {
+        let spots = (0..).map(Spot).zip(self.0.iter().copied());
+        spots.filter(|(_, number)| *number != NOBODY)
+    }
+
+    /// Puts something at its spot, if its number is low enough.
     pub(super) fn put(&mut self, spot: Spot, number: u32) {
         if (number as usize) < RECENT {
             self.0[usize::from(spot.0) % RECENT] = number;
@@ -45,7 +53,7 @@ impl Recent {
     }
 }
 
-/// Where an owner is, if it is recent.
+/// Where an owner or a lock is, if it is recent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spot(u16);
 
@@ -60,17 +68,29 @@ impl Spot {
             }
             Id::Text(text) => mixed(text.as_bytes()),
         };
-        let both = (name ^ u64::from(session).wrapping_mul(ODD)).wrapping_mul(ODD);
+        Spot::of_word(name ^ u64::from(session).wrapping_mul(ODD))
+    }
+
+    /// That of the lock of this name.
+    #[inline(always)]
+    pub(super) fn of_name(name: &str) -> Self {
+        Spot::of_word(mixed(name.as_bytes()))
+    }
+
+    #[inline(always)]
+    fn of_word(word: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "these are its highest bits")]
-        Spot((both >> (64 - RECENT.ilog2())) as u16)
+        Spot((word.wrapping_mul(ODD) >> (64 - RECENT.ilog2())) as u16)
     }
 }
 
 /// All bytes of a text in one word.
+#[inline(always)]
 fn mixed(text: &[u8]) -> u64 {
-    let (words, rest) = text.as_chunks();
-    let rest = rest.iter().fold(1, |word, byte| word << 8 | u64::from(*byte));
-    words.iter().fold(rest, |all, word| (all.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(ODD))
+    // Some of the last are in another word as well, which costs less than a word of the rest.
+    let last = text.last_chunk().map_or_else(|| short_word(text), |last| u64::from_le_bytes(*last));
+    let mixed = |all: u64, word: &[u8; 8]| (all.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(ODD);
+    text.as_chunks().0.iter().fold(last ^ text.len() as u64, mixed)
 }
 
 /// 2^64 divided by the golden ratio: its multiples differ in their highest bits.
@@ -136,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_owner_is_at_its_own_spot_if_its_number_is_low_enough() {
-        let mut recent = Recent::default();
+        let mut recent = Spots::default();
         let [none, one, last, too_high] = [4, 5, 6, 7].map(Spot);
         let end = u32::try_from(RECENT).unwrap();
         for (spot, number) in [(one, 2), (last, end - 1), (too_high, end)] {

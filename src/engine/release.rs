@@ -4,11 +4,12 @@ use std::hash::BuildHasher;
 
 use super::askers::Asker;
 use super::bundle::BundleKey;
+use super::kept::Left;
 use super::place::{Place, PlaceKey};
 use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, SessionKey};
 use crate::time::Moment;
-use crate::wire::reply::{Happening, Outcome, Subject};
+use crate::wire::reply::{Happening, Outcome, PlainOutcome, PlainReply, Subject};
 use crate::wire::request::Names;
 
 /// How a hold ends.
@@ -40,14 +41,41 @@ impl Ending {
 impl<S: BuildHasher> Engine<S> {
     #[inline]
     pub(super) fn unlock(&mut self, name: &str, token: Option<u64>, context: &Context<'_>, replies: &mut impl Replies) {
-        let subject = Subject::Lock(name);
-        let Some(place) = self.place_named(self.who(context).asker, name, token) else {
-            return self.answer(context, Outcome::ReleaseFailed { subject }, replies);
-        };
-        // The next holder is granted before the releaser is answered: that answer may overflow the releaser's output and
-        // end its connection, and the waiter's turn must not depend on that.
-        self.cancel_or_release(place, context.now, replies);
-        self.answer(context, Outcome::Released { subject }, replies);
+        let connection = self.askers.session(context.session).connection;
+        let asker = self.who(context).asker;
+        if !asker.is_some_and(|asker| self.release_recent(asker, name, token, context.now, replies)) {
+            let Some(place) = self.place_named(asker, name, token) else {
+                let subject = Subject::Lock(name);
+                return self.answer(context, Outcome::ReleaseFailed { subject }, replies);
+            };
+            // The next holder is granted before the releaser is answered: that answer may overflow the releaser's output and
+            // end its connection, and the waiter's turn must not depend on that.
+            self.cancel_or_release(place, context.now, replies);
+        }
+        let (id, owner) = (context.id, context.owner);
+        replies.push_plain(connection, &PlainReply { id, owner, name, outcome: PlainOutcome::Released });
+    }
+
+    /// The shortcut of nearly all unlocks, which are of a recent lock that nobody waits for: releases it in half of the
+    /// instructions that [`Engine::cancel_or_release`] takes to come to the same. Returns false if it is not such a lock; then
+    /// nothing has changed.
+    #[inline(always)]
+    fn release_recent(
+        &mut self,
+        asker: Asker,
+        name: &str,
+        token: Option<u64>,
+        now: Moment,
+        replies: &mut impl Replies,
+    ) -> bool {
+        let askers = &mut self.askers;
+        let left = self.table.leave_recent(name, token, asker, || &mut askers.count_leave(asker, false).places);
+        let Some(Left { lock, since }) = left else { return false };
+        self.stats.on_leave(true);
+        self.note_hold_end(lock, since, now);
+        self.happen(Happening::Released, lock, Some(asker), replies);
+        self.askers.forget_if_idle(asker);
+        true
     }
 
     /// Several at once. The reply lists what the asker held or waited for when the request came.
@@ -85,7 +113,7 @@ impl<S: BuildHasher> Engine<S> {
         let asker = asker?;
         let last = self.askers.party(asker).places.last();
         let place = last.filter(|last| self.table.is_named(self.table.place(*last).lock, name)).or_else(|| {
-            let lock = self.table.find(self.table.hash(name), name)?;
+            let lock = self.table.find_by_name(name)?;
             self.table.place_of(lock, asker)
         });
         place.filter(|key| {
@@ -121,7 +149,7 @@ impl<S: BuildHasher> Engine<S> {
     }
 
     /// The asker itself gives up a place.
-    #[inline]
+    #[inline(never)]
     fn cancel_or_release(&mut self, key: PlaceKey, now: Moment, replies: &mut impl Replies) {
         if self.table.place(key).extras.is_some() {
             return self.cancel_or_release_special(key, now, replies);
@@ -213,13 +241,18 @@ impl<S: BuildHasher> Engine<S> {
     #[inline(always)]
     pub(super) fn note_end(&mut self, place: &Place, ending: Ending, now: Moment, replies: &mut impl Replies) {
         if place.is_holding() {
-            let held = now.since(place.since);
-            self.spans.on_hold_end(held);
-            if !self.prefixes.is_empty() {
-                self.prefixes.on_hold_end(self.table.name(place.lock), held);
-            }
+            self.note_hold_end(place.lock, place.since, now);
         }
         self.happen(ending.of(place), place.lock, Some(place.asker), replies);
+    }
+
+    #[inline(always)]
+    fn note_hold_end(&mut self, lock: LockKey, since: Moment, now: Moment) {
+        let held = now.since(since);
+        self.spans.on_hold_end(held);
+        if !self.prefixes.is_empty() {
+            self.prefixes.on_hold_end(self.table.name(lock), held);
+        }
     }
 
     /// Keeps the memory of a place that was taken off, and forgets its owner. Nothing more can be said to that owner.

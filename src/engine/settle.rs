@@ -22,7 +22,7 @@ impl<S: BuildHasher> Engine<S> {
     #[inline(always)]
     pub(super) fn settle(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
         match self.table.after_leave(lock) {
-            After::Free => self.table.remove(lock),
+            After::Free => self.table.release(lock),
             After::Next(key) => self.grant_one(key, now, replies),
             After::Held => {}
             After::Special => self.settle_special(lock, now, replies),
@@ -106,7 +106,7 @@ impl<S: BuildHasher> Engine<S> {
                 self.leave_over(key);
             }
         }
-        self.table.remove_if_free(lock);
+        self.table.release_if_free(lock);
     }
 
     /// Takes one grant out of the budget, if there is one left.

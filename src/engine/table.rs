@@ -8,8 +8,10 @@ use super::askers::Asker;
 use super::contention::Contentions;
 use super::crowd::{CROWDED, Crowd};
 use super::index::Index;
+use super::kept::Recent;
 use super::list::{InQueue, List, OfAsker};
 use super::place::{Place, PlaceKey, Places, Standing, at, at_mut};
+use super::recent::{Spot, Spots};
 use super::special::{Special, SpecialKey};
 use crate::slots::Chunks;
 use crate::time::Moment;
@@ -17,7 +19,7 @@ use crate::wire::{Id, OwnerRef};
 
 /// Names a lock while it has an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct LockKey(u32);
+pub(super) struct LockKey(pub(super) u32);
 
 impl LockKey {
     /// Where the lock is in the table for as long as it exists.
@@ -27,7 +29,7 @@ impl LockKey {
 }
 
 /// A lock that has holders or waiters, is closed, or has just been left by somebody who was left over. Any other lock is
-/// an absent entry.
+/// an absent entry, or one that is kept for when the lock is wanted again.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) hash: u64,
@@ -38,7 +40,10 @@ pub(super) struct Entry {
     /// What most locks don't have: without it all places are exclusive, each alone, in the order of asking.
     pub(super) special: Option<SpecialKey>,
     /// Whether the places are in the crowd index. Once they are, they stay there until the lock is free.
-    is_crowded: bool,
+    pub(super) is_crowded: bool,
+    /// Whether the lock is free, and this is kept for when it is wanted again.
+    pub(super) is_kept: bool,
+    pub(super) spot: Spot,
 }
 
 const _: () = assert!(size_of::<Entry>() <= 80);
@@ -56,12 +61,17 @@ pub(super) enum After {
 }
 
 impl Entry {
-    fn places(&self) -> usize {
+    #[inline(always)]
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        is_same(&self.name, name.as_bytes())
+    }
+
+    pub(super) fn places(&self) -> usize {
         self.holders.len() + self.waiters.len()
     }
 }
 
-/// All locks that are not free, and all places on them.
+/// All locks that are not free, and all places on them, and some that were wanted lately.
 ///
 /// The hash of names has a key, so nobody can choose names that collide.
 #[derive(Debug)]
@@ -71,6 +81,10 @@ pub(super) struct Table<S> {
     pub(super) specials: Chunks<Special>,
     /// From the hash of a name to its entry.
     by_name: Index,
+    /// The entries that were added lately.
+    pub(super) recent: Spots,
+    /// How many entries are kept although their locks are free.
+    pub(super) kept: usize,
     /// The places of crowded locks.
     crowd: Crowd,
     /// The locks that are waited for.
@@ -86,6 +100,8 @@ impl<S: BuildHasher> Table<S> {
             places: Places::default(),
             specials: Chunks::default(),
             by_name: Index::default(),
+            recent: Spots::default(),
+            kept: 0,
             crowd: Crowd::default(),
             contentions: Contentions::default(),
             hasher,
@@ -100,19 +116,29 @@ impl<S: BuildHasher> Table<S> {
         hasher.finish()
     }
 
+    /// A lock that is not free, by the hash of its name.
     #[inline]
     pub(super) fn find(&self, hash: u64, name: &str) -> Option<LockKey> {
-        self.by_name.find(hash, |number| self.is_named(LockKey(number), name)).map(LockKey)
+        let lock = self.by_name.find(hash, |number| self.is_named(LockKey(number), name)).map(LockKey);
+        lock.filter(|lock| !self.entry(*lock).is_kept)
     }
 
     #[inline]
     pub(super) fn is_named(&self, lock: LockKey, name: &str) -> bool {
-        self.entry(lock).name.as_slice() == name.as_bytes()
+        self.entry(lock).is_named(name)
     }
 
     /// Makes an entry for a free lock. The caller joins it at once.
-    #[inline]
+    #[inline(never)]
     pub(super) fn add(&mut self, hash: u64, name: &str) -> LockKey {
+        if let Recent::Kept(lock) = self.find_recent(name) {
+            return lock;
+        }
+        let spot = Spot::of_name(name);
+        let before = self.recent.take(spot);
+        if self.entries.get(before as usize).is_some_and(|entry| entry.is_kept) {
+            self.remove(LockKey(before));
+        }
         let entry = Entry {
             hash,
             name: SmallVec::from_slice(name.as_bytes()),
@@ -120,38 +146,37 @@ impl<S: BuildHasher> Table<S> {
             waiters: List::default(),
             special: None,
             is_crowded: false,
+            is_kept: false,
+            spot,
         };
         let number = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 locks");
         self.by_name.insert(hash, number);
+        self.recent.put(spot, number);
         LockKey(number)
     }
 
-    /// Forgets the entry of a lock that nobody holds and nobody waits for, unless something else keeps it.
-    pub(super) fn remove_if_free(&mut self, lock: LockKey) {
-        let entry = self.entry(lock);
-        if entry.places() == 0 && !entry.special.is_some_and(|key| self.specials[key.index()].keeps_entry()) {
-            self.remove(lock);
-        }
-    }
-
-    /// Forgets the entry of a free lock.
-    #[inline]
+    /// Removes the entry of a free lock.
+    #[inline(never)]
     pub(super) fn remove(&mut self, lock: LockKey) {
         let entry = self.entries.remove(lock.0 as usize);
+        self.kept -= usize::from(entry.is_kept);
         self.by_name.remove(entry.hash, lock.0);
+        if self.recent.get(entry.spot) == lock.0 {
+            self.recent.take(entry.spot);
+        }
         if let Some(special) = entry.special {
             self.specials.remove(special.index());
         }
     }
 
-    /// How many locks have an entry.
+    /// How many locks are not free.
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() - self.kept
     }
 
-    /// Whether there is an entry under this key.
+    /// Whether there is the entry of a lock that is not free under this key.
     pub(super) fn contains(&self, lock: LockKey) -> bool {
-        self.entries.contains(lock.0 as usize)
+        self.entries.get(lock.0 as usize).is_some_and(|entry| !entry.is_kept)
     }
 
     #[inline]
@@ -198,16 +223,17 @@ impl<S: BuildHasher> Table<S> {
         entry.holders.iter(&self.places).chain(entry.waiters.iter(&self.places))
     }
 
-    /// All locks.
+    /// All locks that are not free.
     pub(super) fn locks(&self) -> impl Iterator<Item = LockKey> {
-        self.entries.iter().map(|(number, _)| LockKey(u32::try_from(number).expect("checked on insert")))
+        let locks = self.entries.iter().filter(|(_, entry)| !entry.is_kept);
+        locks.map(|(number, _)| LockKey(u32::try_from(number).expect("checked on insert")))
     }
 
     /// The locks in at most `slots` slots from `first` on, and the slot after these if there are any further ones.
     pub(super) fn locks_between(&self, first: u32, slots: u32) -> (impl Iterator<Item = LockKey>, Option<u32>) {
         let all = u32::try_from(self.entries.end()).expect("checked on insert");
         let end = first.saturating_add(slots).min(all);
-        let locks = (first..end).filter(|slot| self.entries.contains(*slot as usize)).map(LockKey);
+        let locks = (first..end).map(LockKey).filter(|lock| self.contains(*lock));
         (locks, (end < all).then_some(end))
     }
 
@@ -220,6 +246,7 @@ impl<S: BuildHasher> Table<S> {
         }
         let key = self.insert(place, of_asker);
         let entry = &mut self.entries[lock.0 as usize];
+        self.kept -= usize::from(std::mem::take(&mut entry.is_kept));
         let list = if is_holding { &mut entry.holders } else { &mut entry.waiters };
         list.push(&mut self.places, key);
         if entry.is_crowded || entry.places() > CROWDED {
@@ -239,6 +266,7 @@ impl<S: BuildHasher> Table<S> {
         place.token = self.begin_wait(lock, place.since);
         let key = self.insert(place, of_asker);
         let entry = &mut self.entries[lock.0 as usize];
+        self.kept -= usize::from(std::mem::take(&mut entry.is_kept));
         entry.waiters.insert_after(&mut self.places, previous, key);
         if entry.is_crowded || entry.places() > CROWDED {
             self.join_crowd(lock, key);
@@ -350,6 +378,7 @@ impl<S: BuildHasher> Table<S> {
     #[cfg(feature = "unstable")]
     pub(super) fn check_all(&self) {
         assert_eq!(self.by_name.len(), self.entries.len(), "the index has every lock once");
+        self.check_kept();
         self.check_contentions();
         let (mut seen, mut crowd) = (0, 0);
         for lock in self.locks() {
@@ -371,6 +400,30 @@ impl<S: BuildHasher> Table<S> {
         assert_eq!(seen, self.places.len(), "every place is on a lock");
         assert_eq!(crowd, self.crowd.len(), "the crowd index has the places of crowded locks");
     }
+
+    /// Whether there is no entry at all.
+    #[cfg(feature = "unstable")]
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.places.is_empty()
+    }
+}
+
+/// Whether two names are the same. Up to 32 bytes are compared as their first and their last ones: that takes half of what a
+/// call does.
+#[inline(always)]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len()
+        && match one.len() {
+            8..=16 => have_same_ends::<8>(one, other),
+            4..8 => have_same_ends::<4>(one, other),
+            17..=32 => have_same_ends::<16>(one, other),
+            _ => one == other,
+        }
+}
+
+#[inline(always)]
+fn have_same_ends<const WORD: usize>(one: &[u8], other: &[u8]) -> bool {
+    one.first_chunk::<WORD>() == other.first_chunk() && one.last_chunk::<WORD>() == other.last_chunk()
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl<S: BuildHasher> Engine<S> {
             return 0;
         }
         let name = request.name.as_str();
-        self.table.find(self.table.hash(name), name).map_or(0, |lock| self.table.waiters(lock))
+        self.table.find_by_name(name).map_or(0, |lock| self.table.waiters(lock))
     }
 
     /// The place of an owner of the asker's own connection.

@@ -45,6 +45,9 @@ pub(super) struct Connections<S> {
     pub(super) unsent: usize,
     /// Bytes of replies since the start.
     pub(super) bytes_pushed: u64,
+    /// A connection is to end, or has so much unsent that its requests wait, since this was last asked. To look at the
+    /// connection after each line in place of this took 70 instructions of a pair.
+    pub(super) has_stopped: bool,
     /// Connections that were refused for lack of room, and stay only until their error is sent.
     pub(super) turned_away: usize,
     /// Who may do what.
@@ -78,6 +81,7 @@ impl<S: Socket> Connections<S> {
             kept: 0,
             unsent: 0,
             bytes_pushed: 0,
+            has_stopped: false,
             turned_away: 0,
             roles: Roles::default(),
             with_role: 0,
@@ -164,6 +168,7 @@ impl<S: Socket> Connections<S> {
     /// Decides that a connection ends. Its session is ended when its turn comes; until then nothing of it is executed and
     /// nothing more is sent to it.
     pub(super) fn doom(&mut self, key: ConnectionKey, why: Disconnect) {
+        self.has_stopped = true;
         let connection = self.known(key);
         let peer = connection.peer;
         match connection.phase {

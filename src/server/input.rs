@@ -6,7 +6,7 @@ use super::access::RoleKey;
 use super::connection::{Connection, Phase};
 use super::connections::Connections;
 use super::inbox::Inbox;
-use super::recorder::{blanked, has_escaped_text, has_secret_field, masked, may_have_secret};
+use super::recorder::{blanked, has_escaped_text, has_secret_field, has_word_before_secrets, masked, may_have_secret};
 use super::{Disconnect, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
 use crate::wire::Id;
@@ -132,6 +132,9 @@ impl<S: Socket> Server<S> {
         let message = format!("this port speaks the protocol of Officer (lines of JSON), not {foreign}");
         self.connections.push(key, &Reply::error(Reason::WrongProtocol, message));
         self.log_foreign(key, foreign);
+        // It may have credentials.
+        let peer = self.connections.known(key).peer;
+        self.connections.recorder.blank(peer, Event::Received);
         self.connections.doom(key, Disconnect::WrongProtocol(foreign));
     }
 
@@ -167,19 +170,17 @@ impl<S: Socket> Server<S> {
         let connection = self.connections.known(key);
         // A stranger's lines are never plain.
         let is_strict = connection.flags.is_strict || connection.role.is_none();
-        let mut is_restricted = connection.flags.is_restricted;
+        let (peer, mut is_restricted) = (connection.peer, connection.flags.is_restricted);
         // In one go for all lines, but not again and again for one that drips in. The shortcut does not look for stray
         // fields, so nothing is left to it while the connection is strict.
         let mut text = if bytes.len() <= 2 * new && !is_strict { valid_prefix(bytes) } else { "" };
         let all_bytes_max = self.connections.limits.line_bytes_max;
+        let Some(mut session) = self.session_for_line(key) else { return };
         loop {
-            let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
-            let Some(session) = connection.session else { return };
-            if connection.phase != Phase::Open || self.connections.is_paused(connection) {
-                return;
+            if std::mem::take(&mut self.connections.has_stopped) {
+                let Some(going_on) = self.session_for_line(key) else { return };
+                session = going_on;
             }
-            let peer = connection.peer;
-            let is_strict = connection.flags.is_strict;
             let rest = scanner.rest_of(text);
             // By reference: moved out, it would be copied once more.
             if let Some((Plain { id, owner, operation }, len)) = &request::recognise_line(rest)
@@ -197,7 +198,9 @@ impl<S: Socket> Server<S> {
                 continue;
             }
             let before = *scanner;
-            let role = self.connections.known(key).role;
+            let connection = self.connections.known(key);
+            let role = connection.role;
+            let is_strict = connection.flags.is_strict;
             let is_stranger = role.is_none();
             let line_bytes_max = if is_stranger { all_bytes_max.min(STRANGER_LINE_BYTES_MAX) } else { all_bytes_max };
             let line = match scanner.next_line(bytes, line_bytes_max) {
@@ -240,6 +243,8 @@ impl<S: Socket> Server<S> {
                     }
                 }
             }
+            let Some(going_on) = self.session_for_line(key) else { return };
+            session = going_on;
             // A hello may have made it strict, and the shortcut is for lines of which every field counts or is passed over.
             let flags = &self.connections.known(key).flags;
             if flags.is_strict {
@@ -247,6 +252,13 @@ impl<S: Socket> Server<S> {
             }
             is_restricted = flags.is_restricted;
         }
+    }
+
+    /// The session of a connection, if its next line may be executed.
+    fn session_for_line(&self, key: ConnectionKey) -> Option<SessionKey> {
+        let connection = self.connections.get(key).expect("a doomed connection stays until its turn");
+        let may_go_on = connection.phase == Phase::Open && !self.connections.is_paused(connection);
+        connection.session.filter(|_| may_go_on)
     }
 
     /// Writes a line to the log. Secrets are left out, there and in what is remembered.
@@ -260,7 +272,7 @@ impl<S: Socket> Server<S> {
         // What a line without a request was meant to be is unknown.
         let has_login = hello.is_some_and(|hello| hello.login.is_some())
             || has_secret_field(line)
-            || (request.is_none() && has_escaped_text(line));
+            || (request.is_none() && (has_escaped_text(line) || has_word_before_secrets(line)));
         if has_login || resume.is_some() || (request.is_none() && may_have_secret(line)) {
             recorder.blank(peer, Event::Received);
         }

@@ -10,7 +10,7 @@ use super::recorder::masked;
 use super::slow_hold::SlowHoldLine;
 use super::{Disconnect, SLOW_HOLD_TARGET, Socket};
 use crate::engine::{ConnectionKey, Replies, SlowHold};
-use crate::wire::reply::{Outcome, Reply};
+use crate::wire::reply::{Outcome, PlainReply, Reply};
 use crate::wire::session::HelloSession;
 use crate::wire::transcript::Event;
 
@@ -22,6 +22,11 @@ impl<S: Socket> Replies for Connections<S> {
             self.figures.on_error(*reason);
         }
         self.push_reply(to, reply);
+    }
+
+    #[inline(always)]
+    fn push_plain(&mut self, to: ConnectionKey, reply: &PlainReply<'_>) {
+        self.push_with(to, None, |out| reply.encode(out));
     }
 
     fn begin_event(&mut self) {
@@ -54,12 +59,16 @@ impl<S: Socket> Replies for Connections<S> {
 
 impl<S: Socket> Connections<S> {
     fn push_reply(&mut self, to: ConnectionKey, reply: &Reply<'_>) {
-        self.push_with(to, reply, |out| reply.encode(out));
+        let secret = match &reply.outcome {
+            Outcome::Hello { session: Some(HelloSession { secret, .. }), .. } => Some(*secret),
+            _ => None,
+        };
+        self.push_with(to, secret, |out| reply.encode(out));
     }
 
-    /// Appends a reply to what a connection is sent, by `write`, unless it is about to end.
+    /// Appends a reply to what a connection is sent, by `write`, unless it is about to end. The log is not told the secret in it.
     #[inline(always)]
-    pub(super) fn push_with(&mut self, to: ConnectionKey, reply: &Reply<'_>, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn push_with(&mut self, to: ConnectionKey, secret: Option<&str>, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.slots.get_mut(to) else { return };
         if connection.phase != Phase::Open {
             return;
@@ -73,20 +82,28 @@ impl<S: Socket> Connections<S> {
         let added = outbox.bytes.len() - start;
         if self.recorder.is_logged() {
             let line = &outbox.bytes[start..];
-            match &reply.outcome {
-                Outcome::Hello { session: Some(HelloSession { secret, .. }), .. } => {
-                    self.recorder.log(self.now, connection.peer, Event::Sent, &masked(line, Some(secret)));
-                }
-                _ => self.recorder.log(self.now, connection.peer, Event::Sent, line),
+            match secret {
+                Some(secret) => self.recorder.log(self.now, connection.peer, Event::Sent, &masked(line, Some(secret))),
+                None => self.recorder.log(self.now, connection.peer, Event::Sent, line),
             }
         }
         let unsent = outbox.unsent().len();
-        let is_blocked = connection.flags.is_blocked;
+        if !connection.flags.is_blocked && !std::mem::replace(&mut connection.flags.is_dirty, true) {
+            self.dirty.push(to);
+        }
         self.unsent += added;
         self.bytes_pushed += added as u64;
-        if !is_blocked {
-            self.mark_dirty(to);
+        if unsent >= self.limits.outbox_pause_bytes {
+            self.has_stopped = true;
         }
+        if unsent > self.limits.outbox_bytes_max || self.unsent > self.limits.outboxes_bytes_max {
+            self.refuse_more(to, unsent);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse_more(&mut self, to: ConnectionKey, unsent: usize) {
         if unsent > self.limits.outbox_bytes_max {
             self.doom(to, Disconnect::OutboxFull);
         }

@@ -32,10 +32,27 @@ const BLANK: u8 = b'*';
 /// Digits of the secret of a session.
 const SECRET_DIGITS: usize = 32;
 
-/// Whether a line, or a part of one, may have the secret of a session in it: in its place, or where a client has put it by
-/// mistake.
+/// What a secret follows, whatever else is wrong with a line: the fields of a `hello`, and that of a request by HTTP.
+const BEFORE_SECRETS: [&[u8]; 3] = [b"secret", b"resume", b"authorization"];
+
+/// Whether a line, or a part of one, may have a secret in it: in its place, or where a client has put it by mistake.
 pub(super) fn may_have_secret(bytes: &[u8]) -> bool {
-    [&b"resume"[..], b"secret", b"session"].iter().any(|word| memchr::memmem::find(bytes, word).is_some())
+    memchr::memmem::find(bytes, b"session").is_some() || has_word_before_secrets(bytes)
+}
+
+/// Whether there is a word in a line, in upper or lower case, that a secret may follow.
+pub(super) fn has_word_before_secrets(line: &[u8]) -> bool {
+    first_secret(line) < line.len()
+}
+
+/// Where the first secret of a line may begin. The end of the line: nowhere.
+fn first_secret(line: &[u8]) -> usize {
+    let after = |word: &[u8]| {
+        let starts = memchr::memchr2_iter(word[0], word[0].to_ascii_uppercase(), line);
+        let mut ends = starts.map(|start| start + word.len());
+        ends.find(|end| line.get(end - word.len()..*end).is_some_and(|found| found.eq_ignore_ascii_case(word)))
+    };
+    BEFORE_SECRETS.into_iter().filter_map(after).min().unwrap_or(line.len())
 }
 
 /// Whether a line has a field `secret`, of whatever command.
@@ -69,6 +86,20 @@ pub(super) fn masked(line: &[u8], secret: Option<&str>) -> Vec<u8> {
             // It is written with escapes.
             masked.fill(BLANK);
         }
+    }
+    masked
+}
+
+/// A line of which nobody knows what it is meant to be, or a part of one, as long as it was.
+fn without_secrets(line: &[u8], event: Event) -> Vec<u8> {
+    if !may_have_secret(line) {
+        return line.to_vec();
+    }
+    let mut masked = masked(line, None);
+    // Secrets of users can be anything, and only clients send them.
+    if event == Event::Received {
+        let end = line.strip_suffix(b"\n").unwrap_or(line).len();
+        masked[first_secret(line).min(end)..end].fill(BLANK);
     }
     masked
 }
@@ -125,18 +156,37 @@ impl Recorder {
         }
     }
 
+    /// What is remembered, without secrets. Those of lines that were executed are blanked already; the others are in parts of
+    /// lines, and in lines that wait.
+    fn without_secrets(&self) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.bytes.iter().copied().collect();
+        // Of each connection and direction, where its bytes are: a line may be in several pieces.
+        let mut places: Vec<((Peer, Event), Vec<usize>)> = Vec::new();
+        let mut start = 0;
+        for piece in &self.pieces {
+            let (of, range) = ((piece.peer, piece.event), start..start + piece.len);
+            start = range.end;
+            match places.iter_mut().find(|(other, _)| *other == of) {
+                Some((_, places)) => places.extend(range),
+                None => places.push((of, range.collect())),
+            }
+        }
+        for ((_, event), places) in places {
+            let text: Vec<u8> = places.iter().map(|place| bytes[*place]).collect();
+            let lines = text.split_inclusive(|byte| *byte == b'\n').flat_map(|line| without_secrets(line, event));
+            places.iter().zip(lines).for_each(|(place, byte)| bytes[*place] = byte);
+        }
+        bytes
+    }
+
     /// What is remembered, line by line, the oldest first. A line of which there is only a part is marked.
     fn last_lines(&self) -> Vec<String> {
-        let mut bytes: Vec<u8> = self.bytes.iter().copied().collect();
+        let mut bytes = self.without_secrets();
         let mut lines = Vec::new();
         for &Piece { at, peer, event, len } in &self.pieces {
             let rest = bytes.split_off(len);
             let piece = std::mem::replace(&mut bytes, rest);
-            let show = |bytes: &[u8]| {
-                // What was no `hello` may have one by mistake.
-                let bytes = if may_have_secret(bytes) { &masked(bytes, None) } else { bytes };
-                Record { at, peer, event, bytes }.to_string()
-            };
+            let show = |bytes: &[u8]| Record { at, peer, event, bytes }.to_string();
             match event {
                 Event::Opened | Event::Closed => lines.push(show(&piece)),
                 Event::Received | Event::Sent => {

@@ -1,31 +1,43 @@
 //! A slab in chunks, which returns its memory.
 
+use std::fmt;
 use std::ops::{Index, IndexMut};
 
-use slab::Slab;
-
-/// Values under small numbers, like [`Slab`], for structures that may have a million values now and few later: a slab
+/// Values under small numbers, like a slab, for structures that may have a million values now and few later: a slab
 /// keeps its memory forever, and this one returns a chunk when its last value is removed. It also grows by a chunk, so
 /// that nothing is ever moved. All operations are O(1).
+///
+/// Most servers never have more than the first chunk, so it is looked at first: that takes half of the instructions.
 ///
 /// Invariants: `open` contains exactly the numbers of those chunks that have memory with room in it, each at its
 /// `position`; those without memory are a list from `unused` on. At most one chunk with memory is empty, so that
 /// inserting and removing one value repeatedly allocates nothing.
-#[derive(Debug)]
 pub(crate) struct Chunks<T> {
-    chunks: Vec<Chunk<T>>,
+    first: Chunk<T>,
+    others: Vec<Chunk<T>>,
     open: Vec<u32>,
     unused: Option<u32>,
     len: usize,
 }
 
-#[derive(Debug)]
 struct Chunk<T> {
-    values: Slab<T>,
+    slots: Vec<Slot<T>>,
+    /// Slots with a value.
+    len: u32,
+    /// The free slot that is taken next; if there is none, the number of slots.
+    free: u32,
     /// Its position in `open`, if it has room.
     position: u32,
     /// The next without memory, if this has none.
     next_unused: Option<u32>,
+}
+
+enum Slot<T> {
+    /// Without a value. `next` is the one that is taken after it.
+    Free {
+        next: u32,
+    },
+    Value(T),
 }
 
 const CHUNK_BITS: u32 = 12;
@@ -38,74 +50,117 @@ const CHUNKS_EXPECTED: usize = 512;
 
 impl<T> Default for Chunks<T> {
     fn default() -> Self {
-        Chunks { chunks: Vec::with_capacity(CHUNKS_EXPECTED), open: Vec::new(), unused: None, len: 0 }
+        let others = Vec::with_capacity(CHUNKS_EXPECTED);
+        Chunks { first: Chunk::default(), others, open: Vec::new(), unused: Some(0), len: 0 }
     }
 }
 
 impl<T> Chunks<T> {
     /// Puts a value in, and returns its number.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, value: T) -> usize {
         let number = match self.open.last() {
             Some(number) => *number,
             None => self.open_another(),
         };
-        let values = &mut self.chunks[number as usize].values;
-        let place = values.insert(value);
-        if values.len() == CHUNK {
+        let chunk = self.chunk_mut(number as usize);
+        let place = chunk.insert(value);
+        if chunk.len as usize == CHUNK {
             self.open.pop();
         }
         self.len += 1;
         (number as usize) << CHUNK_BITS | place
     }
 
+    #[cold]
+    #[inline(never)]
     fn open_another(&mut self) -> u32 {
         let number = self.unused.unwrap_or_else(|| {
-            self.chunks.push(Chunk { values: Slab::new(), position: 0, next_unused: None });
-            to_u32(self.chunks.len() - 1)
+            self.others.push(Chunk::default());
+            to_u32(self.others.len())
         });
-        let chunk = &mut self.chunks[number as usize];
-        self.unused = chunk.next_unused.take();
+        let position = to_u32(self.open.len());
+        let chunk = self.chunk_mut(number as usize);
+        chunk.position = position;
         // The first grows as it is used: most servers never have more.
         if number > 0 {
-            chunk.values.reserve_exact(CHUNK);
+            chunk.slots.reserve_exact(CHUNK);
         }
-        chunk.position = to_u32(self.open.len());
+        self.unused = chunk.next_unused.take();
         self.open.push(number);
         number
+    }
+
+    #[inline(always)]
+    fn chunk_mut(&mut self, number: usize) -> &mut Chunk<T> {
+        match number.checked_sub(1) {
+            None => &mut self.first,
+            Some(other) => &mut self.others[other],
+        }
     }
 
     /// Takes a value out.
     ///
     /// # Panics
     /// If it is not there.
+    #[inline(always)]
     pub(crate) fn remove(&mut self, key: usize) -> T {
         let number = key >> CHUNK_BITS;
-        let chunk = &mut self.chunks[number];
-        let value = chunk.values.remove(key % CHUNK);
+        let chunk = self.chunk_mut(number);
+        let value = chunk.remove(key % CHUNK);
+        let left = chunk.len as usize;
         self.len -= 1;
-        if chunk.values.len() == CHUNK - 1 {
-            chunk.position = to_u32(self.open.len());
-            self.open.push(to_u32(number));
+        if left == CHUNK - 1 {
+            self.open_again(number);
         }
-        if chunk.values.is_empty() && self.open.len() > 1 {
-            let position = chunk.position as usize;
-            chunk.values = Slab::new();
-            self.open.swap_remove(position);
-            if let Some(moved) = self.open.get(position) {
-                self.chunks[*moved as usize].position = to_u32(position);
-            }
-            let next_unused = self.unused.replace(to_u32(number));
-            self.chunks[number].next_unused = next_unused;
+        if left == 0 && self.open.len() > 1 {
+            self.give_back(number);
         }
         value
     }
 
-    pub(crate) fn get(&self, key: usize) -> Option<&T> {
-        self.chunks.get(key >> CHUNK_BITS)?.values.get(key % CHUNK)
+    /// A chunk has room again.
+    #[cold]
+    #[inline(never)]
+    fn open_again(&mut self, number: usize) {
+        self.chunk_mut(number).position = to_u32(self.open.len());
+        self.open.push(to_u32(number));
     }
 
+    /// Returns the memory of a chunk that is empty.
+    #[cold]
+    #[inline(never)]
+    fn give_back(&mut self, number: usize) {
+        let next_unused = self.unused.replace(to_u32(number));
+        let emptied = Chunk { next_unused, ..Chunk::default() };
+        let position = std::mem::replace(self.chunk_mut(number), emptied).position;
+        self.open.swap_remove(position as usize);
+        if let Some(moved) = self.open.get(position as usize) {
+            self.chunk_mut(*moved as usize).position = position;
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, key: usize) -> Option<&T> {
+        match self.first.slots.get(key) {
+            Some(slot) => slot.value(),
+            None => self.get_other(key),
+        }
+    }
+
+    #[inline(never)]
+    fn get_other(&self, key: usize) -> Option<&T> {
+        self.others.get((key >> CHUNK_BITS).checked_sub(1)?)?.slots.get(key % CHUNK)?.value()
+    }
+
+    #[inline(always)]
     pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut T> {
-        self.chunks.get_mut(key >> CHUNK_BITS)?.values.get_mut(key % CHUNK)
+        if key < self.first.slots.len() { self.first.slots[key].value_mut() } else { self.get_other_mut(key) }
+    }
+
+    #[inline(never)]
+    fn get_other_mut(&mut self, key: usize) -> Option<&mut T> {
+        self.others.get_mut((key >> CHUNK_BITS).checked_sub(1)?)?.slots.get_mut(key % CHUNK)?.value_mut()
     }
 
     pub(crate) fn contains(&self, key: usize) -> bool {
@@ -123,37 +178,120 @@ impl<T> Chunks<T> {
 
     /// No number is as large as this.
     pub(crate) fn end(&self) -> usize {
-        match &self.chunks[..] {
-            [] => 0,
-            [first] => first.values.capacity().min(CHUNK),
-            chunks => chunks.len() << CHUNK_BITS,
+        match self.others.len() {
+            0 => self.first.slots.capacity().min(CHUNK),
+            others => (others + 1) << CHUNK_BITS,
         }
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &Chunk<T>> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// All values, in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        let of_chunk = |(number, chunk)| {
-            let Chunk { values, .. }: &Chunk<T> = chunk;
-            values.iter().map(move |(place, value)| (number << CHUNK_BITS | place, value))
-        };
-        self.chunks.iter().enumerate().flat_map(of_chunk)
+        self.chunks().enumerate().flat_map(|(number, chunk)| {
+            let slots = chunk.slots.iter().enumerate();
+            slots.filter_map(move |(place, slot)| Some((number << CHUNK_BITS | place, slot.value()?)))
+        })
+    }
+}
+
+impl<T> Default for Chunk<T> {
+    fn default() -> Self {
+        Chunk { slots: Vec::new(), len: 0, free: 0, position: 0, next_unused: None }
+    }
+}
+
+/// What a slab does, but inlined: a value is made where it stays, and each copy on the way there would have to wait for what
+/// was just written.
+impl<T> Chunk<T> {
+    #[inline(always)]
+    fn insert(&mut self, value: T) -> usize {
+        let place = self.free as usize;
+        self.len += 1;
+        match self.slots.get_mut(place) {
+            Some(slot) => {
+                let Slot::Free { next } = *slot else { unreachable!("a free slot has no value") };
+                self.free = next;
+                *slot = Slot::Value(value);
+            }
+            None => self.grow(value),
+        }
+        place
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, value: T) {
+        self.slots.push(Slot::Value(value));
+        self.free += 1;
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, place: usize) -> T {
+        let slot = std::mem::replace(&mut self.slots[place], Slot::Free { next: self.free });
+        let Slot::Value(value) = slot else { invalid_key() };
+        self.free = to_u32(place);
+        self.len -= 1;
+        value
+    }
+}
+
+impl<T> Slot<T> {
+    #[inline(always)]
+    fn value(&self) -> Option<&T> {
+        match self {
+            Slot::Value(value) => Some(value),
+            Slot::Free { .. } => None,
+        }
+    }
+
+    #[inline(always)]
+    fn value_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Slot::Value(value) => Some(value),
+            Slot::Free { .. } => None,
+        }
+    }
+}
+
+/// The values under their numbers.
+impl<T: fmt::Debug> fmt::Debug for Chunks<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
 impl<T> Index<usize> for Chunks<T> {
     type Output = T;
 
+    #[inline(always)]
     fn index(&self, key: usize) -> &T {
-        &self.chunks[key >> CHUNK_BITS].values[key % CHUNK]
+        match self.get(key) {
+            Some(value) => value,
+            None => invalid_key(),
+        }
     }
 }
 
 impl<T> IndexMut<usize> for Chunks<T> {
+    #[inline(always)]
     fn index_mut(&mut self, key: usize) -> &mut T {
-        &mut self.chunks[key >> CHUNK_BITS].values[key % CHUNK]
+        match self.get_mut(key) {
+            Some(value) => value,
+            None => invalid_key(),
+        }
     }
 }
 
+#[cold]
+#[inline(never)]
+fn invalid_key() -> ! {
+    panic!("invalid key")
+}
+
+#[inline(always)]
 fn to_u32(number: usize) -> u32 {
     u32::try_from(number).expect("fewer than 2^32 chunks")
 }
@@ -165,15 +303,16 @@ mod tests {
     use super::*;
 
     fn check<T>(chunks: &Chunks<T>) {
-        let has_memory = |chunk: &Chunk<T>| chunk.values.capacity() > 0;
-        for (number, chunk) in chunks.chunks.iter().enumerate() {
+        let has_memory = |chunk: &Chunk<T>| chunk.slots.capacity() > 0;
+        for (number, chunk) in chunks.chunks().enumerate() {
             let is_open = chunks.open.get(chunk.position as usize).is_some_and(|open| *open as usize == number);
-            assert_eq!(is_open, has_memory(chunk) && chunk.values.len() < CHUNK, "{number}");
-            let mut unused = std::iter::successors(chunks.unused, |unused| chunks.chunks[*unused as usize].next_unused);
+            assert_eq!(is_open, has_memory(chunk) && (chunk.len as usize) < CHUNK, "{number}");
+            let mut unused =
+                std::iter::successors(chunks.unused, |unused| chunks.chunks().nth(*unused as usize)?.next_unused);
             assert_eq!(unused.any(|unused| unused as usize == number), !has_memory(chunk), "{number}");
         }
-        assert_eq!(chunks.open.len(), chunks.chunks.iter().filter(|c| has_memory(c) && c.values.len() < CHUNK).count());
-        let empty = chunks.chunks.iter().filter(|chunk| has_memory(chunk) && chunk.values.is_empty());
+        assert_eq!(chunks.open.len(), chunks.chunks().filter(|c| has_memory(c) && (c.len as usize) < CHUNK).count());
+        let empty = chunks.chunks().filter(|chunk| has_memory(chunk) && chunk.len == 0);
         assert!(empty.count() <= 1, "an empty chunk keeps its memory");
     }
 
@@ -211,7 +350,7 @@ mod tests {
                 *chunks.get_mut(*key).expect("it is there") -= 1;
                 assert_eq!(chunks[*key], *value);
             }
-            let with_memory = chunks.chunks.iter().filter(|chunk| chunk.values.capacity() > 0).count();
+            let with_memory = chunks.chunks().filter(|chunk| chunk.slots.capacity() > 0).count();
             assert!(
                 with_memory <= target.div_ceil(CHUNK) + 20.min(target) + 1,
                 "{with_memory} chunks for {target} values"
@@ -225,10 +364,10 @@ mod tests {
         (0..CHUNK).for_each(|value| assert_eq!(chunks.insert(value), value));
         let key = chunks.insert(0);
         assert_eq!(key, CHUNK);
-        let memory = chunks.chunks[1].values.capacity();
+        let memory = chunks.others[0].slots.capacity();
         for _ in 0..3 {
             chunks.remove(key);
-            assert_eq!(chunks.chunks[1].values.capacity(), memory);
+            assert_eq!(chunks.others[0].slots.capacity(), memory);
             assert_eq!(chunks.insert(0), key);
         }
         check(&chunks);
@@ -238,9 +377,9 @@ mod tests {
     fn the_first_chunk_grows_as_it_is_used_and_the_others_have_all_of_their_memory_at_once() {
         let mut chunks = Chunks::default();
         chunks.insert(0);
-        assert!(chunks.chunks[0].values.capacity() < CHUNK);
+        assert!(chunks.first.slots.capacity() < CHUNK);
         (0..CHUNK).for_each(|value| _ = chunks.insert(value));
-        assert_eq!(chunks.chunks[1].values.capacity(), CHUNK);
+        assert_eq!(chunks.others[0].slots.capacity(), CHUNK);
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub fn push_unquoted(out: &mut Vec<u8>, text: &str) {
 
 /// Whether nothing has to be escaped. Checks eight bytes at a time: most names are a few such words, and need no
 /// escapes.
-#[inline]
-fn is_plain(bytes: &[u8]) -> bool {
+#[inline(always)]
+pub(super) fn is_plain(bytes: &[u8]) -> bool {
     let special = |word: &[u8; 8]| special_bytes(u64::from_le_bytes(*word));
     let Some(last) = bytes.last_chunk() else { return special_bytes(short_word(bytes)) == 0 };
     // Some of the last have been checked already; that costs less than checking the others one by one.
@@ -34,8 +34,8 @@ fn is_plain(bytes: &[u8]) -> bool {
 }
 
 /// All of fewer than eight bytes in a word, some of them more than once. No bytes are a word of spaces.
-#[inline]
-fn short_word(bytes: &[u8]) -> u64 {
+#[inline(always)]
+pub(crate) fn short_word(bytes: &[u8]) -> u64 {
     let half = |half: &[u8; 4]| u64::from(u32::from_le_bytes(*half));
     match (bytes.first_chunk(), bytes.last_chunk(), bytes) {
         (Some(first), Some(last), _) => half(first) | half(last) << 32,

@@ -1,7 +1,10 @@
 //! The server's replies, and their encoding.
 
+mod plain;
+
 use std::borrow::Cow;
 
+pub use self::plain::{PlainOutcome, PlainReply};
 use super::digits::{Digits, push_member, push_u64};
 use super::items::Items;
 use super::json::{push_seconds, push_str, push_unquoted};
@@ -266,8 +269,8 @@ pub const CYCLE_MAX: usize = 1000;
 /// The names in `features`, as a part of the reply to `hello`.
 const FEATURES: &[u8] =
     b",\"features\":[\"owner\",\"fence\",\"mode\",\"slots\",\"lease\",\"renew\",\"names\",\"any\",\"priority\",\
-    \"deadlock\",\"min_hold\",\"lost_delay\",\"label\",\"token\",\"revoke\",\"one_lock\",\"my_locks_page\",\"notices\",\
-    \"progress\",\"hint\",\"transfer\",\"session\",\"watch\",\"stats\",\"users\",\"strict\"]";
+    \"deadlock\",\"min_hold\",\"lost_delay\",\"label\",\"token\",\"revoke\",\"one_lock\",\"contended\",\"my_locks_page\",\
+    \"notices\",\"progress\",\"hint\",\"transfer\",\"session\",\"watch\",\"stats\",\"users\",\"strict\"]";
 
 impl<'a> Reply<'a> {
     /// An error without a request.

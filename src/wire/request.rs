@@ -220,6 +220,8 @@ impl Lock<'_> {
 pub struct Page<'a> {
     /// Only locks whose names start with this.
     pub prefix: Cow<'a, str>,
+    /// Only locks that somebody waits for.
+    pub is_contended: bool,
     /// At most this many locks: 1 to [`PAGE_ROWS_MAX`].
     pub limit: usize,
     /// Where the previous page ended. 0 is the beginning.

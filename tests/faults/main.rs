@@ -21,6 +21,7 @@ mod processes;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
+mod tails;
 mod trades;
 mod zones;
 

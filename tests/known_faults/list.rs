@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files that have the list.
-const LISTS: [&str; 5] = ["engine.md", "server.md", "kinds.md", "sessions.md", "users.md"];
+const LISTS: [&str; 6] = ["engine.md", "server.md", "kinds.md", "sessions.md", "users.md", "seen.md"];
 /// Where in `src` the text to be replaced may stand.
 const SEARCHED: [&str; 4] = ["engine", "server", "slots", "wire"];
 

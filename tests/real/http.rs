@@ -136,6 +136,8 @@ fn a_request_may_come_byte_by_byte_and_several_at_once() {
     stream.set_nodelay(true).unwrap();
     for byte in HEALTH.bytes() {
         stream.write_all(&[byte]).unwrap();
+        // It is read by then.
+        assert!(exchange(http, HEALTH).starts_with("HTTP/1.1 200"));
     }
     let mut beginning = [0; 15];
     stream.read_exact(&mut beginning).unwrap();

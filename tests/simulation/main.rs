@@ -14,9 +14,12 @@
 //! seed that fails is made smaller by [`shrink`], and its transcript is printed, for a test in `tests/virtual`. That the
 //! simulation finds what is wrong with a server is shown by `tests/known_faults`, with [`series`].
 
+#[path = "../support/answers.rs"]
+mod answers;
 mod counting;
 mod coverage;
 mod expected;
+mod http;
 mod limits;
 mod lines;
 mod links;
@@ -102,7 +105,7 @@ fn what_clients_see_is_what_the_model_says_for_all_seeds() {
 /// The model was once wrong about this. Only one seed in 100,000 brings it about.
 #[test]
 fn a_connection_whose_page_waits_for_its_turn_is_not_idle() {
-    let page = || Ask::Page { prefix: String::new(), has_detail: false };
+    let page = || Ask::Page { prefix: String::new(), is_contended: false, has_detail: false };
     let ask = |seat| Step::Say {
         seat,
         line: Box::new(Line::Request {

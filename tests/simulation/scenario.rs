@@ -149,7 +149,7 @@ impl Draw {
             (2, |draw| Ask::One { name: draw.name(), has_detail: draw.random.bool() }),
             (6, |_| Ask::Reset),
             (2, |_| Ask::Locks),
-            (2, |draw| Ask::Page { prefix: draw.prefix(), has_detail: draw.random.bool() }),
+            (2, Draw::page_of_locks),
             (2, |_| Ask::Connections),
             (3, |_| Ask::MyLocks),
             (2, |_| Ask::KeepAlive),
@@ -362,6 +362,11 @@ impl Draw {
 
     pub(crate) fn name(&mut self) -> String {
         self.names[self.random.usize(0..self.names.len())].clone()
+    }
+
+    fn page_of_locks(&mut self) -> Ask {
+        let prefix = self.prefix();
+        Ask::Page { is_contended: prefix.len() < 2, prefix, has_detail: self.random.bool() }
     }
 
     /// What some names begin with: nothing, one of them, or a part of one.

@@ -3,6 +3,7 @@
 
 use std::thread;
 
+use crate::http;
 use crate::run::{Failure, Options, run_seed};
 use crate::say;
 use crate::users;
@@ -19,8 +20,9 @@ fn seeds_until_found(series: usize) -> Option<(u64, Failure)> {
     let first = series as u64 * SEEDS_MAX;
     let found = |seed: u64| {
         let with_users = || seed.is_multiple_of(users::SHARE).then(|| users::run_seed(seed).err()).flatten();
+        let with_http = || (seed % http::SHARE == http::FIRST).then(|| http::run_seed(seed).err()).flatten();
         let is_seen = |failure: &Failure| !failure.is_own_assertion;
-        with_users().filter(is_seen).or_else(|| run_seed(seed, options).err().filter(is_seen))
+        with_users().or_else(with_http).filter(is_seen).or_else(|| run_seed(seed, options).err().filter(is_seen))
     };
     (1..=SEEDS_MAX).find_map(|count| Some((count, found(first + count - 1)?)))
 }

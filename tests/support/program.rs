@@ -80,7 +80,13 @@ impl Program {
     /// The next line that it prints.
     #[track_caller]
     pub(crate) fn line(&self) -> String {
-        self.stdout.next().expect("a line on stdout")
+        self.next_line().expect("a line on stdout")
+    }
+
+    /// None: it prints no more.
+    #[track_caller]
+    pub(crate) fn next_line(&self) -> Option<String> {
+        self.stdout.next()
     }
 
     /// The next line on stderr.

@@ -119,6 +119,10 @@ fn figures_of_locks_move_with_holds_and_waits() {
     seen.say(ann, all, &[("grants", 3), ("holds", 3), ("locks", 3), ("requests.lock", 1)]);
     seen.say(bob, all, &[("requests.lock", 1), ("waiters", 3)]);
     seen.say(bob, &unlock("a"), &[("requests.unlock", 1), ("waiters", -3)]);
+    let at_once = r#"{"command":"lock","names":["a","b"],"timeout":0}"#;
+    seen.say(bob, at_once, &[("requests.lock", 1), ("timeouts", 1)]);
+    let maxed = r#"{"command":"lock","names":["a","b"],"queue_max":1}"#;
+    seen.say(bob, maxed, &[("queue_maxed", 1), ("requests.lock", 1)]);
     seen.world.vanish(ann);
     let ended = [("connections", -1), ("disconnects.socket_error", 1), ("holds", -3), ("locks", -3), ("releases", 3)];
     seen.assert_moved(&ended);

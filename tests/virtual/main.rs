@@ -1,5 +1,7 @@
 //! The server over in-memory sockets and in virtual time: what `officer run` runs, without the system around it.
 
+#[path = "../support/answers.rs"]
+mod answers;
 mod bad_requests;
 mod budgets;
 #[path = "../support/certificates.rs"]

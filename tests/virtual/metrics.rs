@@ -1,6 +1,8 @@
 //! The metrics, as Prometheus reads them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod printed;
+
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -176,6 +178,8 @@ fn series_with_fixed_labels_begin_at_zero() {
     };
     let counts = ["officer_requests_total", "officer_errors_total", "officer_disconnects_total"].map(count);
     assert_eq!((counts, count("officer_tls_handshakes_total")), ([17, 21, 19], 5));
+    // Each path and all others, with each status.
+    assert_eq!(count("officer_http_requests_total"), 11 * 13);
 }
 
 #[test]
@@ -183,38 +187,24 @@ fn promtool_finds_nothing() {
     let mut world = world();
     let [ann] = world.connect();
     world.say(ann, &lock("boss:17", ""));
+    let Some((is_content, said)) = promtool(&["check", "metrics"], &text(&world)) else { return };
+    assert!(is_content && said.is_empty(), "{said}\n{}", text(&world));
+}
+
+/// Whether promtool is content, and what it says. None: it is not installed.
+fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
     let mut command = Command::new("promtool");
-    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut promtool = match command.spawn() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return skipped("promtool is not installed"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            skipped("promtool is not installed");
+            return None;
+        }
         promtool => promtool.expect("promtool starts"),
     };
-    promtool.stdin.take().expect("a pipe").write_all(text(&world).as_bytes()).expect("promtool reads");
+    // Some of its commands read no input.
+    let _ = promtool.stdin.take().expect("a pipe").write_all(input.as_bytes());
     let output = promtool.wait_with_output().expect("promtool ends");
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success() && said.is_empty(), "{said}\n{}", text(&world));
-}
-
-#[test]
-fn rules_and_dashboard_name_only_metrics_that_exist() {
-    let world = world();
-    let known: BTreeSet<String> = samples(&world).into_keys().map(|key| name_of(&key)).collect();
-    for (file, least) in [
-        (include_str!("../../src/cli/print/prometheus-rules.yml"), 10),
-        (include_str!("../../src/cli/print/grafana-dashboard.json"), 20),
-    ] {
-        let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
-        let words = file.split(|character| !is_part(character));
-        let named: BTreeSet<&str> =
-            words.filter(|word| word.starts_with("officer_") || word.starts_with("process_")).collect();
-        assert!(named.len() >= least, "{named:?}");
-        for name in named {
-            assert!(known.contains(name), "there is no {name}");
-        }
-    }
-}
-
-/// Without the labels.
-fn name_of(key: &str) -> String {
-    key.split_once('{').map_or(key, |(name, _)| name).to_owned()
+    Some((output.status.success(), said))
 }

@@ -64,7 +64,7 @@ fn hello_reports_the_server_the_connection_and_its_limits() {
                 "max_idle": 60,
                 "silent_after": 60
             },
-            "features": ["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","my_locks_page","notices","progress","hint","transfer","session","watch","stats","users","strict"]
+            "features": ["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","contended","my_locks_page","notices","progress","hint","transfer","session","watch","stats","users","strict"]
         })
     );
 }
@@ -476,6 +476,7 @@ fn a_strict_connection_is_told_of_fields_that_a_command_does_not_have() {
             "token",
             "revoke",
             "one_lock",
+            "contended",
             "my_locks_page",
             "notices",
             "progress",

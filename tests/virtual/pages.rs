@@ -26,6 +26,30 @@ fn a_page_that_has_looked_at_ten_thousand_locks_says_where_to_go_on() {
 }
 
 #[test]
+fn a_page_of_contended_locks_has_those_that_somebody_waits_for() {
+    let limits = Limits { connection_locks_max: 20_000, turn_read_bytes: 16 << 20, ..Limits::default() };
+    let mut world = World::with_limits(limits);
+    let [ann, bob] = world.connect();
+    let lines: String = (0..11_000).map(|number| lock(&number.to_string(), "") + "\n").collect();
+    assert_eq!(world.send(ann, lines.as_bytes()).len(), 11_000);
+    for name in ["10999", "7", "70"] {
+        assert!(world.say(bob, &lock(name, "")).is_empty());
+    }
+    let mut page = |fields: &str| -> (Vec<String>, Option<String>) {
+        let line = format!(r#"{{"command":"locks","contended":true{fields}}}"#);
+        let page: Value = serde_json::from_str(&world.say(ann, &line)[0].1).expect("JSON");
+        let names = page["value"].as_object().expect("a page").keys().cloned().collect();
+        (names, page["next"].as_str().map(str::to_owned))
+    };
+    assert_eq!(page("").0, ["10999", "7", "70"], "of the last lock as well, in one page");
+    assert_eq!(page(r#","prefix":"7""#).0, ["7", "70"]);
+    let (first, next) = page(r#","limit":2"#);
+    let (second, end) = page(&format!(r#","limit":2,"after":"{}""#, next.expect("there is more")));
+    assert_eq!(([first, second].concat(), end), (vec!["10999".into(), "7".into(), "70".into()], None));
+    assert!(world.say(bob, r#"{"command":"unlock","name":"7"}"#).len() == 1);
+}
+
+#[test]
 fn a_session_without_a_connection_is_found_behind_ten_thousand_others() {
     let all = 10_001;
     let limits = Limits { connections_max: all, sessions_max: all, turn_ends_max: all, ..Limits::default() };

@@ -333,7 +333,7 @@ impl World {
 
     /// All that the server shows of itself when it is debugged, with the last traffic.
     pub(crate) fn transcript(&self) -> String {
-        format!("{:?}", self.server)
+        format!("{:#?}", self.server)
     }
 
     /// The time since the start.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::route::Route;
 use crate::wire::reply::{Outcome, Reason, Reply};
 
 /// What a browser may do with any answer: next to nothing.
@@ -19,6 +20,26 @@ pub(super) struct Answer {
     pub(super) status: u16,
     kind: Kind,
     body: Vec<u8>,
+    /// A browser asks its user who that is, if it is a 401.
+    challenges: bool,
+}
+
+/// What depends on the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    /// What was asked for, if there is anything under that path.
+    pub(super) route: Option<Route>,
+    /// The methods that the path has, if that is what is wrong.
+    pub(super) allow: Option<&'static str>,
+    /// None is sent for HEAD.
+    pub(super) has_body: bool,
+    /// It is the last answer of its connection.
+    pub(super) closes: bool,
+}
+
+impl Way {
+    /// That of an answer to what is not known to be a request, or to one after which nothing is known of what follows.
+    pub(super) const LAST: Way = Way { route: None, allow: None, has_body: true, closes: true };
 }
 
 /// What the body is.
@@ -27,6 +48,9 @@ pub(super) enum Kind {
     Text,
     Json,
     Metrics,
+    Html,
+    Css,
+    Script,
 }
 
 impl Kind {
@@ -35,13 +59,16 @@ impl Kind {
             Kind::Text => "text/plain; charset=utf-8",
             Kind::Json => "application/json",
             Kind::Metrics => "text/plain; version=0.0.4; charset=utf-8",
+            Kind::Html => "text/html; charset=utf-8",
+            Kind::Css => "text/css; charset=utf-8",
+            Kind::Script => "text/javascript; charset=utf-8",
         }
     }
 }
 
 impl Answer {
     pub(super) fn new(status: u16, kind: Kind, body: Vec<u8>) -> Answer {
-        Answer { status, kind, body }
+        Answer { status, kind, body, challenges: status == 401 }
     }
 
     /// A line for people.
@@ -56,26 +83,33 @@ impl Answer {
         Answer::new(status(&reply.outcome), Kind::Json, body)
     }
 
-    /// Appends it. `allow`: the methods that a path has, if that is what is wrong. `has_body`: none is sent for HEAD.
-    pub(super) fn encode(&self, allow: Option<&str>, has_body: bool, closes: bool, out: &mut Vec<u8>) {
-        let (status, phrase) = (self.status, phrase(self.status));
+    /// The same, without a browser asking its user for credentials.
+    pub(super) fn without_challenge(self) -> Answer {
+        Answer { challenges: false, ..self }
+    }
+
+    /// Appends it.
+    pub(super) fn encode(&self, way: &Way, out: &mut Vec<u8>) {
+        let (status, shown) = STATUSES[number_of(self.status)];
         let mut push = |line: std::fmt::Arguments<'_>| out.write_fmt(line).expect("memory takes all");
-        push(format_args!("HTTP/1.1 {status} {phrase}\r\n"));
+        push(format_args!("HTTP/1.1 {shown}\r\n"));
         push(format_args!("Content-Type: {}\r\n", self.kind.content_type()));
         push(format_args!("Content-Length: {}\r\n{SECURITY}", self.body.len()));
         match status {
-            401 => push(format_args!("WWW-Authenticate: Basic realm=\"Officer\", charset=\"UTF-8\"\r\n")),
+            401 if self.challenges => {
+                push(format_args!("WWW-Authenticate: Basic realm=\"Officer\", charset=\"UTF-8\"\r\n"))
+            }
             503 => push(format_args!("Retry-After: 1\r\n")),
             _ => {}
         }
-        if let Some(methods) = allow {
+        if let Some(methods) = way.allow {
             push(format_args!("Allow: {methods}\r\n"));
         }
-        if closes {
+        if way.closes {
             push(format_args!("Connection: close\r\n"));
         }
         push(format_args!("\r\n"));
-        if has_body {
+        if way.has_body {
             out.extend_from_slice(&self.body);
         }
     }
@@ -92,21 +126,24 @@ fn status(outcome: &Outcome<'_>) -> u16 {
     }
 }
 
-fn phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        417 => "Expectation Failed",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        503 => "Service Unavailable",
-        _ => unreachable!("no answer has the status {status}"),
-    }
+/// The status codes of all answers, each with its phrase.
+pub(super) const STATUSES: [(u16, &str); 13] = [
+    (200, "200 OK"),
+    (400, "400 Bad Request"),
+    (401, "401 Unauthorized"),
+    (403, "403 Forbidden"),
+    (404, "404 Not Found"),
+    (405, "405 Method Not Allowed"),
+    (408, "408 Request Timeout"),
+    (413, "413 Content Too Large"),
+    (415, "415 Unsupported Media Type"),
+    (417, "417 Expectation Failed"),
+    (431, "431 Request Header Fields Too Large"),
+    (500, "500 Internal Server Error"),
+    (503, "503 Service Unavailable"),
+];
+
+/// The position of a status in [`STATUSES`].
+pub(super) fn number_of(status: u16) -> usize {
+    STATUSES.iter().position(|(known, _)| *known == status).expect("all statuses are known")
 }

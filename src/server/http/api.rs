@@ -1,4 +1,4 @@
-//! Requests executed: the text of the metrics, and commands of the protocol.
+//! Requests executed: the page, the text of the metrics, and commands of the protocol.
 
 use super::answer::{Answer, Kind};
 use super::head::Head;
@@ -14,6 +14,7 @@ impl<S: Socket> Server<S> {
     /// Executes a request that may be executed.
     pub(super) fn answer_request(&mut self, actor: &Actor, route: Route, head: &Head<'_>, body: &[u8]) -> Answer {
         let line = match route {
+            Route::Page(file) => return file.answer(),
             Route::Health => return Answer::text(200, "ok"),
             Route::Metrics => {
                 let mut text = Vec::new();

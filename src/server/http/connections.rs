@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::answer::Answer;
+use super::answer::{Answer, Way};
 use super::connection::{Flags, HttpConnection, INPUT_BYTES_MAX, Phase};
 use super::head::HeadScanner;
 use super::{HTTP_CONNECTIONS_MAX, Http, HttpKey, REFUSED_MAX, inner, outer};
@@ -37,7 +37,7 @@ impl<S: Socket> Server<S> {
         if !has_room {
             connection.flags.is_refused = true;
             self.http.refused += 1;
-            self.finish(key, &Answer::text(503, "too many connections by HTTP"), None, true, true);
+            self.finish(key, &Answer::text(503, "too many connections by HTTP"), &Way::LAST);
         } else if !is_handshaking {
             connection.credentials = connection.socket.credentials();
         }

@@ -86,10 +86,15 @@ pub(super) struct Head<'a> {
     pub(super) is_proxied: bool,
     /// It has the field that no form of a page can have.
     pub(super) is_marked: bool,
+    /// The same, from our own page, which says itself that it is not known who asks.
+    pub(super) is_of_page: bool,
 }
 
 /// The field that shows that a request comes from a program: a page of another site can't add it unless it is allowed to.
 pub(super) const MARK: &str = "X-Officer";
+
+/// The value that our own page gives it.
+const OF_PAGE: &[u8] = b"page";
 
 /// Fields by which proxies tell for whom they ask.
 const OF_PROXIES: [&str; 5] = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via"];
@@ -162,6 +167,7 @@ impl<'a> Head<'a> {
             self.closes |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
         } else if is(MARK) {
             self.is_marked = true;
+            self.is_of_page |= value == OF_PAGE;
         } else if OF_PROXIES.iter().any(|known| is(known)) {
             self.is_proxied = true;
         }

@@ -2,21 +2,24 @@
 //!
 //! A connection here has no session, counts as none of the protocol's, and has a slab, buffers and deadlines of its own. One
 //! request of it is executed in a turn: [`head`] says what of its bytes is a request, [`guard`] who asks, [`route`] what for,
-//! [`api`] executes it as the command of the protocol that it is, and [`answer`] is what is sent. [`connections`] reads,
-//! writes, and closes who is too slow.
+//! [`api`] executes it as the command of the protocol that it is, [`page`] is what people are shown, and [`answer`] is what is
+//! sent. [`connections`] reads, writes, and closes who is too slow. [`figures`] counts the answers.
 
 mod answer;
 mod api;
 mod connection;
 mod connections;
+mod figures;
 mod guard;
 mod head;
+mod page;
 mod query;
 mod route;
 mod serve;
 mod turn;
 
 use self::connection::HttpConnection;
+use self::figures::HttpFigures;
 use super::Socket;
 use crate::engine::ConnectionKey;
 use crate::engine::deadline::Deadlines;
@@ -65,6 +68,7 @@ pub(super) struct Http<S> {
     refused: usize,
     /// A request that may take long was executed in the last turn. The next one leaves that to connections of the protocol.
     was_long: bool,
+    pub(super) figures: HttpFigures,
 }
 
 impl<S> Default for Http<S> {
@@ -78,6 +82,7 @@ impl<S> Default for Http<S> {
             unsent: 0,
             refused: 0,
             was_long: false,
+            figures: HttpFigures::default(),
         }
     }
 }

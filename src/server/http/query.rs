@@ -15,7 +15,7 @@ pub(super) fn line_of_query(command: &str, query: &str) -> Result<String, String
         let (name, value) = (decoded(name)?, decoded(value)?);
         let value = match name.as_str() {
             "limit" => value.parse::<u64>().map_or(Value::String(value), Value::from),
-            "detail" | "all" => value.parse::<bool>().map_or(Value::String(value), Value::from),
+            "detail" | "all" | "contended" => value.parse::<bool>().map_or(Value::String(value), Value::from),
             _ => Value::String(value),
         };
         if fields.contains_key(&name) {
@@ -87,6 +87,7 @@ mod tests {
                 "all=true&after=7",
                 r#"{"after":"7","all":true,"command":"connections","detail":true,"limit":1000}"#,
             ),
+            ("locks", "contended=true", r#"{"command":"locks","contended":true,"detail":true,"limit":1000}"#),
             ("stats", "x", r#"{"command":"stats","x":""}"#),
         ] {
             let sorted = |line: &str| serde_json::from_str::<std::collections::BTreeMap<String, Value>>(line).unwrap();

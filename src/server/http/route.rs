@@ -1,8 +1,25 @@
 //! What is asked for, by path and method.
 
+use super::page::File;
+
+/// What there is, by path.
+pub(super) const ROUTES: [(&str, Route); 10] = [
+    ("/", Route::Page(File::Html)),
+    ("/page.css", Route::Page(File::Css)),
+    ("/page.js", Route::Page(File::Script)),
+    ("/health", Route::Health),
+    ("/metrics", Route::Metrics),
+    ("/api/locks", Route::Locks),
+    ("/api/connections", Route::Connections),
+    ("/api/stats", Route::Stats),
+    ("/api/kick", Route::Kick),
+    ("/api/revoke", Route::Revoke),
+];
+
 /// What there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
+    Page(File),
     Health,
     Metrics,
     Locks,
@@ -12,32 +29,22 @@ pub(super) enum Route {
     Revoke,
 }
 
-/// What a path and a method lead to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    Route(Route),
-    /// The path has only these methods.
-    Methods(&'static str),
-    Nothing,
-}
-
 impl Route {
-    pub(super) fn find(method: &str, path: &str) -> Found {
-        let route = match path {
-            "/health" => Route::Health,
-            "/metrics" => Route::Metrics,
-            "/api/locks" => Route::Locks,
-            "/api/connections" => Route::Connections,
-            "/api/stats" => Route::Stats,
-            "/api/kick" => Route::Kick,
-            "/api/revoke" => Route::Revoke,
-            _ => return Found::Nothing,
-        };
-        let (is_known, methods) = match route.changes() {
+    /// Where a path leads to.
+    pub(super) fn find(path: &str) -> Option<Route> {
+        ROUTES.iter().find(|(known, _)| *known == path).map(|(_, route)| *route)
+    }
+
+    /// Whether it has this method.
+    ///
+    /// # Errors
+    /// The methods that it has, as `Allow` names them.
+    pub(super) fn check_method(self, method: &str) -> Result<(), &'static str> {
+        let (is_known, methods) = match self.changes() {
             true => (method == "POST", "POST"),
             false => (matches!(method, "GET" | "HEAD"), "GET, HEAD"),
         };
-        if is_known { Found::Route(route) } else { Found::Methods(methods) }
+        if is_known { Ok(()) } else { Err(methods) }
     }
 
     /// Whether something is different after it.
@@ -58,7 +65,7 @@ impl Route {
             Route::Stats => "stats",
             Route::Kick => "kick",
             Route::Revoke => "revoke",
-            Route::Health | Route::Metrics => unreachable!("it is none"),
+            Route::Page(_) | Route::Health | Route::Metrics => unreachable!("it is none"),
         }
     }
 }

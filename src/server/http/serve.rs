@@ -1,9 +1,9 @@
 //! From bytes to an answer: one request of one connection.
 
-use super::answer::Answer;
+use super::answer::{Answer, Way};
 use super::connection::Phase;
 use super::head::{Head, skip_blank_lines};
-use super::route::{Found, Route};
+use super::route::Route;
 use super::{HttpKey, outer};
 use crate::server::{Server, Socket};
 
@@ -25,14 +25,8 @@ enum Verdict {
     /// There have to be this many bytes of it.
     Awaits(usize),
     Waiting,
-    Answer {
-        answer: Answer,
-        /// The methods that the path has, if that is what is wrong.
-        allow: Option<&'static str>,
-        has_body: bool,
-        /// The bytes that the request had. None: nothing is known of what follows, so that the connection is closed.
-        consumed: Option<usize>,
-    },
+    /// The bytes that the request had are 0 if the connection is closed.
+    Answer(Answer, Way, usize),
 }
 
 impl<S: Socket> Server<S> {
@@ -70,7 +64,7 @@ impl<S: Socket> Server<S> {
             Ok(None) => return Step::Incomplete,
             Ok(Some(head_bytes)) => head_bytes,
             Err(answer) => {
-                self.finish(key, &answer, None, true, true);
+                self.finish(key, &answer, &Way::LAST);
                 return Step::Answered;
             }
         };
@@ -84,42 +78,41 @@ impl<S: Socket> Server<S> {
                 Step::Incomplete
             }
             Verdict::Waiting => Step::Waiting,
-            Verdict::Answer { answer, allow, has_body, consumed } => {
-                connection.consume(consumed.unwrap_or(0));
-                self.finish(key, &answer, allow, has_body, consumed.is_none());
+            Verdict::Answer(answer, way, consumed) => {
+                connection.consume(consumed);
+                self.finish(key, &answer, &way);
                 Step::Answered
             }
         }
     }
 
     fn judge_input(&mut self, key: HttpKey, input: &[u8], head_bytes: usize, may_be_long: &mut bool) -> Verdict {
-        let refuse = |answer, allow| Verdict::Answer { answer, allow, has_body: true, consumed: None };
         let head = match Head::parse(&input[..head_bytes]) {
             Ok(head) => head,
-            Err(answer) => return refuse(answer, None),
+            Err(answer) => return Verdict::Answer(answer, Way::LAST, 0),
         };
         let bytes = head_bytes + head.body_bytes();
+        let route = Route::find(head.path);
+        let way = |allow, closes| Way { route, allow, has_body: head.method != "HEAD", closes };
+        let answer = |answer, way: Way| Verdict::Answer(answer, way, if way.closes { 0 } else { bytes });
         // After a refusal the body is not waited for: whether it has come makes no difference to the answer.
-        let consumed = (!head.closes && head.body_bytes() == 0).then_some(bytes);
-        let has_body = head.method != "HEAD";
-        let refuse = |answer, allow| Verdict::Answer { answer, allow, has_body, consumed };
-        let route = match Route::find(head.method, head.path) {
-            Found::Route(route) => route,
-            Found::Methods(methods) => {
-                return refuse(Answer::text(405, &format!("{} has the methods {methods}", head.path)), Some(methods));
-            }
-            Found::Nothing => return refuse(Answer::text(404, "there is nothing under this path"), None),
+        let refuse = |refusal, allow| answer(refusal, way(allow, head.closes || head.body_bytes() > 0));
+        let Some(route) = route else {
+            return refuse(Answer::text(404, "there is nothing under this path"), None);
         };
-        let consumed = (!head.closes).then_some(bytes);
+        if let Err(methods) = route.check_method(head.method) {
+            return refuse(Answer::text(405, &format!("{} has the methods {methods}", head.path)), Some(methods));
+        }
         if route == Route::Health {
-            return Verdict::Answer { answer: Answer::text(200, "ok"), allow: None, has_body, consumed };
+            return answer(Answer::text(200, "ok"), way(None, head.closes));
         }
         if head.host.is_none() {
             return refuse(Answer::text(400, "Host is missing"), None);
         }
         let actor = match self.judge_request(key, &head, route) {
             Ok(actor) => actor,
-            Err(answer) => return refuse(answer, None),
+            Err(refusal) if head.is_of_page => return refuse(refusal.without_challenge(), None),
+            Err(refusal) => return refuse(refusal, None),
         };
         if input.len() < bytes {
             return Verdict::Awaits(bytes);
@@ -132,19 +125,20 @@ impl<S: Socket> Server<S> {
         }
         self.http.was_long = true;
         self.long_request_from = Some(outer(key));
-        let answer = self.answer_request(&actor, route, &head, &input[head_bytes..bytes]);
-        Verdict::Answer { answer, allow: None, has_body, consumed }
+        let answered = self.answer_request(&actor, route, &head, &input[head_bytes..bytes]);
+        answer(answered, way(None, head.closes))
     }
 
-    /// Sends an answer, the last one if it `closes`.
-    pub(super) fn finish(&mut self, key: HttpKey, answer: &Answer, allow: Option<&str>, has_body: bool, closes: bool) {
+    /// Sends an answer.
+    pub(super) fn finish(&mut self, key: HttpKey, answer: &Answer, way: &Way) {
         let now = self.connections.now;
+        self.http.figures.on_answer(way.route, answer.status);
         let connection = self.http.known(key);
         let before = connection.output.len();
-        answer.encode(allow, has_body, closes, &mut connection.output);
+        answer.encode(way, &mut connection.output);
         let bytes = connection.output.len() - before;
         self.http.unsent += bytes;
-        self.http.enter(key, Phase::Answering { closes }, now, &self.connections.limits);
+        self.http.enter(key, Phase::Answering { closes: way.closes }, now, &self.connections.limits);
         self.http.mark_dirty(key);
     }
 }

@@ -1,7 +1,7 @@
 //! What a turn does for connections by HTTP.
 
 use super::HttpKey;
-use super::answer::Answer;
+use super::answer::{Answer, Way};
 use super::connection::Phase;
 use crate::server::{Handshake, Server, Socket};
 use crate::time::Moment;
@@ -52,7 +52,7 @@ impl<S: Socket> Server<S> {
             Ok(Handshake::Closed) => self.http.remove(key),
             Ok(Handshake::NotTls) => {
                 connection.flags.is_blocked = false;
-                self.finish(key, &Answer::text(400, "this port speaks HTTPS"), None, true, true);
+                self.finish(key, &Answer::text(400, "this port speaks HTTPS"), &Way::LAST);
             }
             Err(error) => {
                 log::info!("{}: the handshake for HTTPS failed: {error}", connection.peer);
@@ -76,7 +76,11 @@ impl<S: Socket> Server<S> {
                 }
                 Phase::Reading if !connection.input.is_empty() => {
                     let answer = Answer::text(408, "the request has not come in time");
-                    self.finish(key, &answer, None, true, true);
+                    self.finish(key, &answer, &Way::LAST);
+                }
+                Phase::Handshaking => {
+                    self.connections.figures.on_handshake_timeout();
+                    self.http.remove(key);
                 }
                 _ => self.http.remove(key),
             }

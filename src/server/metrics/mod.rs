@@ -53,9 +53,9 @@ impl<S: Socket> Server<S> {
     /// Appends all metrics, in the text format of Prometheus.
     pub fn write_metrics(&self, out: &mut Vec<u8>) {
         let mut text = Text { out };
-        let version = Some(("version", env!("CARGO_PKG_VERSION")));
+        let version = ("version", env!("CARGO_PKG_VERSION"));
         text.family("officer_build_info", Kind::Gauge, "Always 1; the label says which version it is.");
-        text.sample("officer_build_info", version, 1);
+        text.sample("officer_build_info", &[version], 1);
         self.write_gauges(&mut text);
         self.write_counters(&mut text);
         self.write_labelled(&mut text);
@@ -81,7 +81,7 @@ impl<S: Socket> Server<S> {
             ("officer_unsent_bytes", connections.unsent() as u64, "Bytes of replies that clients have not taken."),
         ] {
             text.family(name, Kind::Gauge, help);
-            text.sample(name, None, value);
+            text.sample(name, &[], value);
         }
     }
 
@@ -110,7 +110,7 @@ impl<S: Socket> Server<S> {
             ("officer_events_missed_total", self.events_missed(), "Events that watchers were too slow for."),
         ] {
             text.family(name, Kind::Counter, help);
-            text.sample(name, None, value);
+            text.sample(name, &[], value);
         }
     }
 
@@ -118,7 +118,7 @@ impl<S: Socket> Server<S> {
         let figures = &self.connections.figures;
         let mut write = |name, label, help, values: &mut dyn Iterator<Item = (&'static str, u64)>| {
             text.family(name, Kind::Counter, help);
-            values.for_each(|(value, count)| text.sample(name, Some((label, value)), count));
+            values.for_each(|(value, count)| text.sample(name, &[(label, value)], count));
         };
         let help = "Requests that were executed, and lines that were none (unknown).";
         write("officer_requests_total", "command", help, &mut figures.requests());
@@ -126,6 +126,15 @@ impl<S: Socket> Server<S> {
         let help = "Connections that the server or the peer has ended.";
         write("officer_disconnects_total", "reason", help, &mut figures.disconnects());
         write("officer_tls_handshakes_total", "result", "What became of handshakes.", &mut figures.handshakes());
+        let name = "officer_http_requests_total";
+        text.family(
+            name,
+            Kind::Counter,
+            "Requests by HTTP that were answered, by path (other: no such path) and status.",
+        );
+        for (path, code, count) in self.http.figures.answered() {
+            text.sample(name, &[("path", path), ("code", code)], count);
+        }
     }
 
     fn write_histograms(&self, text: &mut Text<'_>) {
@@ -150,7 +159,7 @@ impl<S: Socket> Server<S> {
             ),
         ] {
             text.family(name, Kind::Histogram, help);
-            text.histogram(name, None, bounds, histogram);
+            text.histogram(name, &[], bounds, histogram);
         }
     }
 
@@ -163,17 +172,17 @@ impl<S: Socket> Server<S> {
         let name = "officer_prefix_wait_seconds";
         text.family(name, Kind::Histogram, "How long each grant of a lock with this prefix was waited for.");
         for figures in all {
-            text.histogram(name, Some(("prefix", &figures.prefix)), &LOCK_BOUNDS, &figures.waits);
+            text.histogram(name, &[("prefix", &figures.prefix)], &LOCK_BOUNDS, &figures.waits);
         }
         let name = "officer_prefix_hold_seconds";
         text.family(name, Kind::Histogram, "How long each hold of a lock with this prefix lasted.");
         for figures in all {
-            text.histogram(name, Some(("prefix", &figures.prefix)), &LOCK_BOUNDS, &figures.holds);
+            text.histogram(name, &[("prefix", &figures.prefix)], &LOCK_BOUNDS, &figures.holds);
         }
         let name = "officer_prefix_timeouts_total";
         text.family(name, Kind::Counter, "Requests for locks with this prefix that were answered timed_out.");
         for figures in all {
-            text.sample(name, Some(("prefix", &figures.prefix)), figures.timeouts);
+            text.sample(name, &[("prefix", &figures.prefix)], figures.timeouts);
         }
     }
 }
@@ -189,12 +198,12 @@ impl Outside {
             ),
         ] {
             text.family(name, Kind::Gauge, help);
-            text.sample(name, None, value);
+            text.sample(name, &[], value);
         }
         if let Some(expires) = self.certificate_expires {
             let name = "officer_tls_certificate_expiry_timestamp_seconds";
             text.family(name, Kind::Gauge, "When the server's certificate expires, since 1970.");
-            text.sample(name, None, expires);
+            text.sample(name, &[], expires);
         }
         if let Some(process) = &self.process {
             process.write(text);
@@ -206,10 +215,10 @@ impl Process {
     fn write(&self, text: &mut Text<'_>) {
         let name = "process_cpu_seconds_total";
         text.family(name, Kind::Counter, "Time of the processors that the process has used.");
-        text.seconds(name, None, self.cpu);
+        text.seconds(name, &[], self.cpu);
         let name = "process_start_time_seconds";
         text.family(name, Kind::Gauge, "When the process was started, since 1970.");
-        text.seconds(name, None, self.started);
+        text.seconds(name, &[], self.started);
         for (name, value, help) in [
             ("process_resident_memory_bytes", Some(self.resident_bytes), "Memory that the process has."),
             ("process_virtual_memory_bytes", Some(self.virtual_bytes), "Addresses that the process has."),
@@ -218,7 +227,7 @@ impl Process {
         ] {
             if let Some(value) = value {
                 text.family(name, Kind::Gauge, help);
-                text.sample(name, None, value);
+                text.sample(name, &[], value);
             }
         }
     }

@@ -35,61 +35,59 @@ impl Text<'_> {
     }
 
     /// A sample that is a whole number.
-    pub(super) fn sample(&mut self, name: &str, label: Option<Label<'_>>, value: u64) {
-        self.key(&[name], label, None);
+    pub(super) fn sample(&mut self, name: &str, labels: &[Label<'_>], value: u64) {
+        self.key(&[name], labels, None);
         push_u64(self.out, value);
         self.out.push(b'\n');
     }
 
     /// A sample in seconds.
-    pub(super) fn seconds(&mut self, name: &str, label: Option<Label<'_>>, span: Span) {
-        self.key(&[name], label, None);
+    pub(super) fn seconds(&mut self, name: &str, labels: &[Label<'_>], span: Span) {
+        self.key(&[name], labels, None);
         push_nanos(self.out, span.as_nanos().into());
         self.out.push(b'\n');
     }
 
     /// The samples of a histogram: of its buckets those that end at one of `bounds`, which have what is in those before them.
-    pub(super) fn histogram(&mut self, name: &str, label: Option<Label<'_>>, bounds: &[Span], histogram: &Histogram) {
+    pub(super) fn histogram(&mut self, name: &str, labels: &[Label<'_>], bounds: &[Span], histogram: &Histogram) {
         let mut below = 0;
         for (bound, count) in Histogram::bounds().zip(histogram.counts()) {
             below += count;
             if bounds.contains(&bound) {
                 let mut shown = Vec::new();
                 push_nanos(&mut shown, bound.as_nanos().into());
-                self.bucket(name, label, &shown, below);
+                self.bucket(name, labels, &shown, below);
             }
         }
         let all = histogram.counts().iter().sum();
-        self.bucket(name, label, b"+Inf", all);
-        self.key(&[name, "_sum"], label, None);
+        self.bucket(name, labels, b"+Inf", all);
+        self.key(&[name, "_sum"], labels, None);
         push_nanos(self.out, histogram.sum());
         self.out.push(b'\n');
-        self.key(&[name, "_count"], label, None);
+        self.key(&[name, "_count"], labels, None);
         push_u64(self.out, all);
         self.out.push(b'\n');
     }
 
-    fn bucket(&mut self, name: &str, label: Option<Label<'_>>, bound: &[u8], below: u64) {
-        self.key(&[name, "_bucket"], label, Some(bound));
+    fn bucket(&mut self, name: &str, labels: &[Label<'_>], bound: &[u8], below: u64) {
+        self.key(&[name, "_bucket"], labels, Some(bound));
         push_u64(self.out, below);
         self.out.push(b'\n');
     }
 
-    fn key(&mut self, name: &[&str], label: Option<Label<'_>>, bound: Option<&[u8]>) {
+    fn key(&mut self, name: &[&str], labels: &[Label<'_>], bound: Option<&[u8]>) {
         name.iter().for_each(|part| self.out.extend_from_slice(part.as_bytes()));
-        if label.is_some() || bound.is_some() {
-            self.out.push(b'{');
-            if let Some((label, value)) = label {
-                self.out.extend_from_slice(label.as_bytes());
-                self.out.extend_from_slice(b"=\"");
-                push_escaped(self.out, value);
-                self.out.extend_from_slice(if bound.is_some() { b"\"," } else { b"\"" });
-            }
-            if let Some(bound) = bound {
-                self.out.extend_from_slice(b"le=\"");
-                self.out.extend_from_slice(bound);
-                self.out.push(b'"');
-            }
+        let labels = labels.iter().map(|(label, value)| (*label, value.as_bytes()));
+        let mut before = b'{';
+        for (label, value) in labels.chain(bound.map(|bound| ("le", bound))) {
+            self.out.push(before);
+            self.out.extend_from_slice(label.as_bytes());
+            self.out.extend_from_slice(b"=\"");
+            push_escaped(self.out, value);
+            self.out.push(b'"');
+            before = b',';
+        }
+        if before == b',' {
             self.out.push(b'}');
         }
         self.out.push(b' ');
@@ -97,13 +95,13 @@ impl Text<'_> {
 }
 
 /// The value of a label may be any text: these three characters are written in two.
-fn push_escaped(out: &mut Vec<u8>, value: &str) {
-    for byte in value.bytes() {
+fn push_escaped(out: &mut Vec<u8>, value: &[u8]) {
+    for byte in value {
         match byte {
             b'\\' => out.extend_from_slice(br"\\"),
             b'"' => out.extend_from_slice(br#"\""#),
             b'\n' => out.extend_from_slice(br"\n"),
-            byte => out.push(byte),
+            byte => out.push(*byte),
         }
     }
 }
@@ -122,12 +120,14 @@ mod tests {
     fn samples_have_labels_whose_values_are_escaped() {
         let text = written(|text| {
             text.family("a_total", Kind::Counter, "What it is.");
-            text.sample("a_total", None, 7);
-            text.sample("a_total", Some(("prefix", "a\\b\"c\nd{é")), 0);
-            text.seconds("b_seconds", None, Span::from_nanos(1_250_000_000));
+            text.sample("a_total", &[], 7);
+            text.sample("a_total", &[("prefix", "a\\b\"c\nd{é")], 0);
+            text.sample("a_total", &[("one", ""), ("two", "\"")], 1);
+            text.seconds("b_seconds", &[], Span::from_nanos(1_250_000_000));
         });
         let expected = "# HELP a_total What it is.\n# TYPE a_total counter\na_total 7\n\
-            a_total{prefix=\"a\\\\b\\\"c\\nd{é\"} 0\nb_seconds 1.25\n";
+            a_total{prefix=\"a\\\\b\\\"c\\nd{é\"} 0\n\
+            a_total{one=\"\",two=\"\\\"\"} 1\nb_seconds 1.25\n";
         assert_eq!(text, expected);
     }
 
@@ -138,7 +138,7 @@ mod tests {
         for span in seconds(&[0, 90_000, 300_000, 1_000_000, 1_000_001, 4_000_000_000_000]) {
             histogram.add(span);
         }
-        let text = written(|text| text.histogram("h", Some(("p", "x")), &seconds(&[1_000_000, 2_500_000]), &histogram));
+        let text = written(|text| text.histogram("h", &[("p", "x")], &seconds(&[1_000_000, 2_500_000]), &histogram));
         let expected = "h_bucket{p=\"x\",le=\"0.001\"} 4\nh_bucket{p=\"x\",le=\"0.0025\"} 5\n\
             h_bucket{p=\"x\",le=\"+Inf\"} 6\nh_sum{p=\"x\"} 4000.002390001\nh_count{p=\"x\"} 6\n";
         assert_eq!(text, expected);

@@ -243,7 +243,7 @@ fn the_features_are_those_that_the_protocol_lists() {
             r#"","connection":"unix:1","limits":{"line_bytes_max":1,"connection_locks_max":2,"lock_waits_max":3,"#,
             r#""reply_bytes_max":4,"max_idle":60,"silent_after":0},"features":["owner","fence","mode","slots","lease","#,
             r#""renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","#,
-            r#""my_locks_page","notices","progress","hint","transfer","session","watch","stats","users","strict"],"resumed":false}"#,
+            r#""contended","my_locks_page","notices","progress","hint","transfer","session","watch","stats","users","strict"],"resumed":false}"#,
         ),
     );
 }

@@ -110,11 +110,12 @@ pub(super) enum Field {
     Secret,
     To,
     ToOwner,
+    Contended,
 }
 
 impl Field {
     /// All of them, in their order.
-    const ALL: [(Field, &str); 36] = [
+    const ALL: [(Field, &str); 37] = [
         (Field::Command, "command"),
         (Field::Id, "id"),
         (Field::Name, "name"),
@@ -151,6 +152,7 @@ impl Field {
         (Field::Secret, "secret"),
         (Field::To, "to"),
         (Field::ToOwner, "to_owner"),
+        (Field::Contended, "contended"),
     ];
 
     /// Its key in a line.

@@ -133,7 +133,7 @@ fn fields_of(command: &str) -> Option<&'static [Field]> {
         "transfer" => &[Field::Name, Field::Owner, Field::Token, Field::To, Field::ToOwner],
         "reset" => &[Field::Owner],
         "my_locks" => &[Field::Owner, Field::Limit, Field::After, Field::Detail],
-        "locks" => &[Field::Name, Field::Prefix, Field::Limit, Field::After, Field::Detail],
+        "locks" => &[Field::Name, Field::Prefix, Field::Contended, Field::Limit, Field::After, Field::Detail],
         "connections" => &[Field::All, Field::Limit, Field::After, Field::Detail],
         "hello" => &[
             Field::Client,
@@ -227,18 +227,20 @@ fn cut(text: &str) -> String {
 
 fn read_locks<'a>(name: Option<LockName<'a>>, fields: &Fields<'a>) -> Result<Operation<'a>, Rejection> {
     let prefix = fields.text(Field::Prefix)?;
+    let contended = fields.truth(Field::Contended)?;
     let Window { limit, after, has_detail, is_asked_for } = Window::read(fields)?;
     if let Some(name) = name {
-        let of_page = [Field::Prefix, Field::Limit, Field::After];
+        let of_page = [Field::Prefix, Field::Contended, Field::Limit, Field::After];
         return match of_page.into_iter().find(|field| fields.has(*field)) {
             None => Ok(Operation::OneLock { name, has_detail }),
             Some(field) => Err(excluded(field, "name")),
         };
     }
-    if prefix.is_none() && !is_asked_for {
+    let is_contended = contended.unwrap_or(false);
+    if prefix.is_none() && !is_contended && !is_asked_for {
         return Ok(Operation::Locks);
     }
-    Ok(Operation::LocksPage(Page { prefix: prefix.unwrap_or_default(), limit, after, has_detail }))
+    Ok(Operation::LocksPage(Page { prefix: prefix.unwrap_or_default(), is_contended, limit, after, has_detail }))
 }
 
 fn read_my_locks<'a>(fields: &Fields<'a>) -> Result<Operation<'a>, Rejection> {
@@ -246,7 +248,7 @@ fn read_my_locks<'a>(fields: &Fields<'a>) -> Result<Operation<'a>, Rejection> {
     if !is_asked_for {
         return Ok(Operation::MyLocks);
     }
-    Ok(Operation::MyLocksPage(Page { prefix: Cow::Borrowed(""), limit, after, has_detail }))
+    Ok(Operation::MyLocksPage(Page { prefix: Cow::Borrowed(""), is_contended: false, limit, after, has_detail }))
 }
 
 /// None if no field asks for a page.

@@ -7,7 +7,7 @@ use crate::model::{Greeted, Greeting, error, seconds, secret, with_id};
 use crate::sizes::Id;
 
 /// What a server has beyond the commands and fields of the first one.
-const FEATURES: &str = r#"["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","my_locks_page","notices","progress","hint","transfer","session","watch","stats","users","strict"]"#;
+const FEATURES: &str = r#"["owner","fence","mode","slots","lease","renew","names","any","priority","deadlock","min_hold","lost_delay","label","token","revoke","one_lock","contended","my_locks_page","notices","progress","hint","transfer","session","watch","stats","users","strict"]"#;
 
 /// The fields of a `hello`. None: it has no such field.
 #[derive(Clone, Debug, Default)]

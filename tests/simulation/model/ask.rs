@@ -42,6 +42,7 @@ pub enum Ask {
     /// A page that has room for all locks.
     Page {
         prefix: String,
+        is_contended: bool,
         has_detail: bool,
     },
     /// One lock.

@@ -22,8 +22,9 @@ impl Request {
                 let to_owner = field("to_owner", to_owner.as_ref().map(|owner| &owner.written));
                 command("transfer", &Target::One(name.clone())) + &to + &to_owner + &field("token", token.as_ref())
             }
-            Ask::Page { prefix, has_detail } => {
-                format!(r#"{{"command":"locks","prefix":{},"detail":{has_detail}"#, quoted(prefix))
+            Ask::Page { prefix, is_contended, has_detail } => {
+                let contended = if *is_contended { r#","contended":true"# } else { "" };
+                format!(r#"{{"command":"locks","prefix":{}{contended},"detail":{has_detail}"#, quoted(prefix))
             }
             Ask::One { name, has_detail } => {
                 let detail = if *has_detail { r#","detail":true"# } else { "" };

@@ -22,6 +22,10 @@ impl Model {
         names.into_iter().map(|name| (name.clone(), shown(name))).collect()
     }
 
+    pub(super) fn is_contended(&self, name: &str) -> bool {
+        self.queues.iter().any(|queue| queue.name == name && !queue.waits.is_empty())
+    }
+
     /// What a client calls itself, the names of its places, and how many of these it holds.
     pub fn of_connection(&self, seat: Seat) -> (&str, Vec<String>, usize) {
         let holds = self.holds.iter().filter(|hold| hold.who.seat == seat).count();

@@ -256,8 +256,10 @@ impl Model {
                 Some(result("reset_succeeded"))
             }
             Ask::Locks => Some(self.listing("locks", &object(self.pages("", false, now)))),
-            Ask::Page { prefix, has_detail } => {
-                Some(self.listing("locks", &object(self.pages(prefix, *has_detail, now))))
+            Ask::Page { prefix, is_contended, has_detail } => {
+                let mut pages = self.pages(prefix, *has_detail, now);
+                pages.retain(|(name, _)| !is_contended || self.is_contended(name));
+                Some(self.listing("locks", &object(pages)))
             }
             Ask::One { name, has_detail } => {
                 let mut one = self.pages(name, *has_detail, now);

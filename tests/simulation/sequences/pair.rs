@@ -272,7 +272,8 @@ impl Pair {
             let is_right = self.engine.is_empty() == self.model.is_empty();
             return if is_right { Ok(()) } else { Err("all are gone, and something is left".to_owned()) };
         };
-        for ask in [Ask::Page { prefix: String::new(), has_detail: true }, Ask::Connections] {
+        let page = Ask::Page { prefix: String::new(), is_contended: false, has_detail: true };
+        for ask in [page, Ask::Connections] {
             let request = Request { ask, owner: None, id: None };
             let said = self.say(seat, &request.line());
             let expected = self.model.request(seat, &request, self.now);

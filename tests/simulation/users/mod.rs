@@ -14,7 +14,8 @@ use officer::server::{Credentials, Handshake, Limits};
 use officer::wire::peer::Peer;
 use serde_json::{Value, json};
 
-use self::draw::{Act, CLOSING_LOCKS_MAX, File, Place, SEATS, STRANGERS_MAX, secret, uid};
+use self::draw::{Act, CLOSING_LOCKS_MAX, File, Place, SEATS, STRANGERS_MAX, uid};
+pub(crate) use self::draw::{digest, secret};
 use self::model::{Model, Who};
 use crate::memory::Wire;
 use crate::run::Failure;

@@ -13,11 +13,11 @@ use crate::world::World;
 /// The paths that not everybody is told about.
 const PATHS: [&str; 4] = ["/metrics", "/api/locks", "/api/connections", "/api/stats"];
 
-fn basic(user: &str, secret: &str) -> String {
+pub(super) fn basic(user: &str, secret: &str) -> String {
     format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{secret}")))
 }
 
-fn basic_of(user: &str) -> String {
+pub(super) fn basic_of(user: &str) -> String {
     basic(user, &secret(user))
 }
 
@@ -117,7 +117,7 @@ fn a_page_of_another_site_changes_nothing() {
     }
 }
 
-fn with_users(more: &str) -> World {
+pub(super) fn with_users(more: &str) -> World {
     let mut world = World::new();
     world.set_users(&format!("{}{more}", file(&[("game", "locks = [\"player:\"]"), ("graphs", "metrics = true")])));
     world

@@ -1,30 +1,22 @@
 //! HTTP: what is answered to whom, in whatever pieces requests come, and how long clients may take.
 
+mod counted;
 mod guard;
 mod operators;
+mod page;
 mod refused;
 mod requests;
 mod slow;
 mod together;
 
-use std::collections::BTreeMap;
-
 use officer::wire::peer::Peer;
 use serde_json::Value;
 
+use crate::answers::{Answer, answer};
 use crate::memory::Wire;
 use crate::world::{Client, World};
 
 const HEALTH: &str = "GET /health HTTP/1.1\r\n\r\n";
-
-/// One answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Answer {
-    status: u16,
-    /// By their names in lower case.
-    fields: BTreeMap<String, String>,
-    body: String,
-}
 
 impl Answer {
     fn json(&self) -> Value {
@@ -54,35 +46,11 @@ fn answers(bytes: &[u8]) -> Vec<Answer> {
     let mut rest = bytes;
     let mut answers = Vec::new();
     while !rest.is_empty() {
-        let (answer, length) = answer(rest, true);
+        let (answer, length) = answer(rest, true).unwrap_or_else(|wrong| panic!("{wrong}"));
         answers.push(answer);
         rest = &rest[length..];
     }
     answers
-}
-
-/// The answer at the beginning, and how long it is.
-fn answer(bytes: &[u8], has_body: bool) -> (Answer, usize) {
-    let shown = || String::from_utf8_lossy(bytes).into_owned();
-    let end =
-        bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or_else(|| panic!("no end: {}", shown()));
-    let head = str::from_utf8(&bytes[..end]).expect("a head is UTF-8");
-    assert!(!head.replace("\r\n", "").contains(['\r', '\n']), "{head:?}");
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).unwrap_or_else(|| panic!("{}", shown()));
-    assert!(status.len() > 4, "a phrase follows the status: {status}");
-    let fields: Vec<(String, String)> = lines
-        .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("no field: {line}")))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-        .collect();
-    let count = fields.len();
-    let fields: BTreeMap<String, String> = fields.into_iter().collect();
-    assert_eq!(fields.len(), count, "each field once: {head}");
-    let length: usize = fields["content-length"].parse().expect("a number");
-    let length = if has_body { length } else { 0 };
-    let body = bytes.get(end + 4..end + 4 + length).unwrap_or_else(|| panic!("the body is cut off: {}", shown()));
-    let body = String::from_utf8(body.to_vec()).expect("a body is UTF-8");
-    (Answer { status: status[..3].parse().expect("a number"), fields, body }, end + 4 + length)
 }
 
 /// A client sends something. Returns what it is answered.

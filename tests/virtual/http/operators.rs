@@ -25,6 +25,10 @@ fn listings_are_the_pages_of_the_protocol() {
         ("/api/locks?name=nothing", r#"{"command":"locks","name":"nothing","detail":true}"#),
         ("/api/connections?all=true", r#"{"command":"connections","all":true,"limit":1000,"detail":true}"#),
         ("/api/connections?detail=false&limit=1", r#"{"command":"connections","limit":1}"#),
+        // They are pages as well.
+        ("/api/locks?detail=false", r#"{"command":"locks","limit":1000}"#),
+        ("/api/connections?detail=false", r#"{"command":"connections","limit":1000}"#),
+        ("/api/locks?name=boss:1&detail=false", r#"{"command":"locks","name":"boss:1"}"#),
     ] {
         let mut said = world.say(ann, line);
         let answer = ask(&mut world, client, &get(path, ""));

@@ -6,6 +6,7 @@ use officer::server::{Limits, Readiness};
 
 use super::{HEALTH, answers, ask, connect, connect_from, far, get, send};
 use crate::memory::Wire;
+use crate::words::lock;
 use crate::world::{Client, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -103,6 +104,20 @@ fn an_answer_goes_on_where_it_was_blocked_and_the_next_request_after_it() {
 }
 
 #[test]
+fn an_answer_that_was_taken_in_part_goes_on_without_an_event() {
+    let mut world = World::new();
+    let client = connect(&mut world);
+    world.take_only(client, 10);
+    world.put(client, HEALTH.as_bytes());
+    world.turn();
+    assert_eq!(world.take_bytes(client).len(), 10);
+    // Whoever takes more while the server writes is not announced.
+    world.take_only(client, 10_000);
+    world.turn();
+    assert!(world.take_bytes(client).ends_with(b"ok\n"));
+}
+
+#[test]
 fn when_there_are_too_many_the_oldest_of_the_address_that_has_most_makes_way() {
     let mut world = World::new();
     let first = world.accept_http(far(1), Wire::default());
@@ -149,20 +164,28 @@ fn when_all_are_being_answered_another_is_told_so_and_further_ones_are_not() {
 fn answers_that_nobody_takes_are_few() {
     let mut world = World::with_limits(Limits::default());
     // The listing of one lock with many waiters is large.
-    let name = "x".repeat(1000);
     let [ann] = world.connect();
-    for number in 0..60 {
-        world.say(ann, &format!("{{\"command\":\"lock\",\"name\":\"{number}{name}\"}}"));
+    for owner in 0..1000 {
+        world.say(ann, &lock("db", &format!(r#""owner":{owner},"label":"{}""#, "x".repeat(128))));
     }
     let crowd: Vec<Client> = (0..64).map(|_| connect(&mut world)).collect();
-    let mut statuses = Vec::new();
-    for client in crowd {
-        world.take_only(client, 0);
-        world.send(client, get("/api/locks", "").as_bytes());
-        statuses.push(client);
+    for client in &crowd {
+        world.take_only(*client, 0);
+        world.send(*client, get("/api/locks?name=db", "").as_bytes());
     }
     let unsent = world.server.unsent();
-    assert!(unsent > 1 << 20 && unsent < 5 << 20, "{unsent}");
+    assert!(unsent > 4 << 20 && unsent < 5 << 20, "{unsent}");
+    let statuses: Vec<u16> = crowd
+        .iter()
+        .map(|client| {
+            world.take(*client, None);
+            answers(&world.take_bytes(*client))[0].status
+        })
+        .collect();
+    let refused = statuses.iter().position(|status| *status == 503).expect("some are refused");
+    assert!(refused > 0 && statuses[..refused].iter().all(|status| *status == 200), "{statuses:?}");
+    assert!(statuses[refused..].iter().all(|status| *status == 503), "{statuses:?}");
+    assert_eq!(ask(&mut world, crowd[63], &get("/api/locks?name=db", "")).status, 200, "there is room again");
 }
 
 #[test]
@@ -188,6 +211,15 @@ fn a_handshake_has_its_time_and_its_end() {
     assert!(world.is_closed(gone) && !world.is_closed(slow));
     world.pass(SECOND);
     assert!(world.is_closed(slow) && !world.is_closed(good));
+    let answer = ask(&mut world, good, &get("/metrics", ""));
+    assert_eq!(answer.status, 403, "it is on another machine");
+    let mut text = Vec::new();
+    world.server.write_metrics(&mut text);
+    let text = String::from_utf8(text).expect("UTF-8");
+    for (result, count) in [("completed", 1), ("failed", 0), ("timed_out", 1), ("not_tls", 1), ("abandoned", 1)] {
+        let line = format!("\nofficer_tls_handshakes_total{{result=\"{result}\"}} {count}\n");
+        assert!(text.contains(&line), "{line}{text}");
+    }
 }
 
 #[test]
@@ -200,6 +232,7 @@ fn the_last_answers_are_written_before_the_end() {
     world.shut_down();
     assert!(world.server.unsent() > 0);
     world.put_room(client, None);
+    world.turn();
     world.turn();
     assert_eq!(world.server.unsent(), 0);
     assert_eq!(answers(&world.take_bytes(client)).len(), 1, "nothing more is executed");

@@ -1,5 +1,7 @@
 //! Secrets, which appear nowhere.
 
+use std::panic::{catch_unwind, resume_unwind};
+
 use super::*;
 use crate::logged::logged;
 use crate::words::{lock, with};
@@ -96,4 +98,85 @@ fn the_secret_of_a_session_is_in_no_log() {
         let masked = line.replace(secret, &"*".repeat(secret.len()));
         assert!(log.lines().any(|shown| shown.ends_with(&masked)) && !log.contains(secret), "{log}");
     }
+}
+
+/// What becomes of what a client sends before the server contradicts itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    /// It is refused, if the client does not say who it is.
+    OfStranger,
+    OfUser,
+    /// It is read, and not executed.
+    Waits,
+}
+
+#[test]
+fn a_server_that_ends_by_a_contradiction_shows_no_secret() {
+    let hello = hello("game", "swordfish");
+    let session = "0123456789abcdef0123456789abcdef";
+    let resume = with(&hello_as("game"), &format!(r#""resume":"{session}""#));
+    let line = |line: &str| vec![format!("{line}\n")];
+    let in_pieces = |line: &str| line.as_bytes().chunks(7).map(|piece| String::from_utf8_lossy(piece).into()).collect();
+    let anywhere: Vec<Vec<String>> = vec![
+        line(&hello),
+        line(&resume),
+        // Nobody knows what these are meant to be.
+        line("{'command':'hello','user':'game','secret':'swordfish'}"),
+        line("{command: hello, user: game, secret: swordfish}"),
+        line(r#"{"command":"hello","user":"game","secret" "swordfish"}"#),
+        line(r#"{"Command":"hello","User":"game","Secret":"swordfish"}"#),
+        line(r#"{"command":"hello","user":"game","secret":"swordfish"#),
+        line(r#"{"command":"hello","resume":"0123456789abcdef"#),
+        line(r#"{"command":"lock","name":"db","secret":"swordfish"}"#),
+        line("Authorization: Basic swordfish"),
+        // They are not whole yet.
+        vec![hello.clone()],
+        vec![hello[..hello.len() - 4].to_owned()],
+        in_pieces(&hello),
+        in_pieces(&resume),
+        in_pieces(&format!("{hello}\n")),
+    ];
+    let of_other_protocols: Vec<Vec<String>> = vec![
+        line("GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Basic swordfish\r\n\r"),
+        in_pieces("GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Basic swordfish\r\n\r\n"),
+        line("*3\r\n$4\r\nAUTH\r\n$4\r\ngame\r\n$9\r\nswordfish\r"),
+        line("PASS swordfish"),
+        line("a1 LOGIN game swordfish"),
+    ];
+    let everywhere =
+        anywhere.iter().flat_map(|pieces| [Fate::OfStranger, Fate::OfUser, Fate::Waits].map(|fate| (pieces, fate)));
+    let mut told = Vec::new();
+    for (pieces, fate) in everywhere.chain(of_other_protocols.iter().map(|pieces| (pieces, Fate::OfStranger))) {
+        let log = log_of_contradiction(pieces, fate);
+        let (_, last) = log.split_once("internal error; last traffic:").expect("it says so");
+        assert!(last.contains(&lock("harmless", "")), "there is a transcript: {last}");
+        let sent: Vec<&str> = last.lines().filter_map(|line| Some(line.split_once(" 10.0.0.2:1 < ")?.1)).collect();
+        assert!(!sent.is_empty(), "what the client has sent is in it: {last}");
+        let sent = sent.concat().replace(" [cut]", "");
+        if ["word", "ish", "89abcd", "of-game"].iter().any(|part| log.contains(part) || sent.contains(part)) {
+            told.push((fate, pieces, sent));
+        }
+    }
+    assert_eq!(told, []);
+}
+
+/// The log of a server that contradicts itself after somebody has sent this.
+fn log_of_contradiction(pieces: &[String], fate: Fate) -> String {
+    logged(|| {
+        let end = catch_unwind(|| {
+            let mut world =
+                world_with(Limits { outbox_pause_bytes: 1, ..Limits::default() }, &file(&[("game", "locks = [\"\"]")]));
+            let harmless = log_in(&mut world, "game");
+            world.say(harmless, &lock("harmless", ""));
+            let client = if fate == Fate::OfStranger { world.connect::<1>()[0] } else { log_in(&mut world, "game") };
+            if fate == Fate::Waits {
+                world.take_only(client, 0);
+                world.send(client, format!("{PING}\n{}", pieces.concat()).as_bytes());
+            } else {
+                pieces.iter().for_each(|piece| _ = world.send(client, piece.as_bytes()));
+            }
+            resume_unwind(Box::new("as a panic does, without the message on stderr"));
+        });
+        assert!(end.is_err());
+    })
 }

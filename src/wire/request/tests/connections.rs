@@ -88,7 +88,7 @@ fn a_watch_is_of_all_locks_or_of_those_with_a_prefix() {
 
 #[test]
 fn a_page_of_my_locks_is_asked_for_by_its_fields() {
-    let page = Page { prefix: "".into(), limit: 1000, after: 0, has_detail: false };
+    let page = Page { prefix: "".into(), is_contended: false, limit: 1000, after: 0, has_detail: false };
     for (fields, expected) in [
         ("", Operation::MyLocks),
         (r#","limit":null,"after":null,"detail":false,"prefix":"x""#, Operation::MyLocks),

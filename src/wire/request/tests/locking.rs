@@ -365,11 +365,29 @@ fn one_lock_is_listed_by_its_name() {
         let line = format!(r#"{{"command":"locks","name":"a"{fields}}}"#);
         assert_parsed(&line, Command::Locks(Operation::OneLock { name: name(), has_detail }));
     }
-    for field in [r#""prefix":"""#, r#""limit":1"#, r#""after":"0""#] {
+    for field in [r#""prefix":"""#, r#""contended":false"#, r#""limit":1"#, r#""after":"0""#] {
         let line = format!(r#"{{"command":"locks","name":"a",{field}}}"#);
         assert_bad(line, Reason::InvalidRequest, "is not possible with name", Some("a"), None);
     }
     assert_bad(r#"{"command":"locks","name":""}"#, Reason::InvalidRequest, "name must not be empty", None, None);
+}
+
+#[test]
+fn a_page_may_be_of_contended_locks_only() {
+    let page = Page { prefix: "".into(), is_contended: true, limit: 1000, after: 0, has_detail: false };
+    for (fields, operation) in [
+        (r#""contended":null"#, Operation::Locks),
+        (r#""contended":false"#, Operation::Locks),
+        (r#""contended":true"#, Operation::LocksPage(page.clone())),
+        (
+            r#""contended":true,"after":"7","prefix":"a""#,
+            Operation::LocksPage(Page { prefix: "a".into(), after: 7, ..page }),
+        ),
+    ] {
+        assert_parsed(&format!(r#"{{"command":"locks",{fields}}}"#), Command::Locks(operation));
+    }
+    let line = r#"{"command":"locks","contended":1}"#;
+    assert_bad(line, Reason::InvalidRequest, "contended must be true or false", None, None);
 }
 
 #[test]
