@@ -17,7 +17,7 @@ use officer::wire::request::{Command, parse};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::callgrind;
-use crate::forms::{Form, assert_granted};
+use crate::forms::Form;
 
 const PEER: Peer = Peer::V4 { ip: [10, 0, 0, 1], port: 40_000 };
 
@@ -66,7 +66,7 @@ pub(crate) fn engine(form: &Form, batch: usize, batches: usize) {
             engine.request(operation, &context, &mut replies);
         }
     }
-    assert_granted(&replies.0, batch);
+    form.assert_granted(&replies.0, batch);
 }
 
 /// A socket that costs as little as one can: the tests' own takes notes of each call and copies byte by byte.
@@ -121,7 +121,7 @@ pub(crate) fn server(form: &Form, batch: usize, batches: usize) {
         server.polled(now, true);
         server.turn(now);
     }
-    assert_granted(&server.socket_mut(key).expect("the connection is open").output, batch);
+    form.assert_granted(&server.socket_mut(key).expect("the connection is open").output, batch);
 }
 
 /// A client sends each batch in one write once it has all replies to the one before. What counts is the server's process.
@@ -133,11 +133,11 @@ pub(crate) fn process(form: &Form, batch: usize, batches: usize, profile: &Path)
     for _ in 0..batches {
         client.get_mut().write_all(&requests).expect("the server reads");
         replies.clear();
-        for _ in 0..2 * batch {
+        for _ in 0..form.lines.len() * batch {
             client.read_until(b'\n', &mut replies).expect("the server answers");
         }
     }
-    assert_granted(&replies, batch);
+    form.assert_granted(&replies, batch);
     server.stop();
 }
 

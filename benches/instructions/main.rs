@@ -26,6 +26,12 @@ const BUDGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions/
 /// How far a count may be from its budget, in per cent.
 const TOLERANCE: f64 = 2.0;
 
+/// How many times the plain form another may cost in [`RATIO_LAYER`], unless [`Form::may_be_dearer`].
+const RATIO_MAX: f64 = 1.3;
+
+/// Where forms are compared with the plain one: one pair at a time, as clients mostly send them.
+const RATIO_LAYER: &str = "server";
+
 /// How many functions are shown of each row.
 const FUNCTIONS_SHOWN: usize = 25;
 
@@ -93,7 +99,9 @@ fn total(profile: &Profile) -> f64 {
 /// The rows that have all these words in their names.
 fn rows(words: &[&str]) -> Vec<Row> {
     let all = LAYERS.into_iter().flat_map(|(layer, batch)| FORMS.iter().map(move |form| Row { layer, batch, form }));
-    all.filter(|row| words.iter().all(|word| [row.layer, row.form.name].contains(word))).collect()
+    all.filter(|row| row.form.is_everywhere() || row.layer.starts_with("server"))
+        .filter(|row| words.iter().all(|word| [row.layer, row.form.name].contains(word)))
+        .collect()
 }
 
 /// The budget's lines: a row's name and its number.
@@ -107,29 +115,33 @@ fn budget() -> Vec<(String, f64)> {
     lines.map(entry).collect()
 }
 
-/// Compares rows with their budget. True if none is over it.
+/// Compares rows with their budget, and with the plain form's. True if none is over it.
 fn check(rows: &[Row]) -> bool {
     let budget = budget();
+    let allowed_for = |name: &str| budget.iter().find(|(budgeted, _)| budgeted == name).map(|(_, allowed)| *allowed);
     let mut passed = true;
-    println!("{:<16}{:>12}{:>10}", "", "instructions", "budget");
+    println!("{:<22}{:>12}{:>10}{:>10}{:>10}", "", "instructions", "budget", "change", "to plain");
     for row in rows {
         let name = row.name();
         let counted = total(&row.count());
-        let Some((_, allowed)) = budget.iter().find(|(budgeted, _)| *budgeted == name) else {
-            println!("{name:<16}{counted:>12.1}  has no budget: add it to {BUDGET}");
+        let (Some(allowed), Some(plain)) = (allowed_for(&name), allowed_for(&format!("{} plain", row.layer))) else {
+            println!("{name:<22}{counted:>12.1}  has no budget: add it to {BUDGET}");
             passed = false;
             continue;
         };
-        let change = (counted / allowed - 1.0) * 100.0;
+        let (change, ratio) = ((counted / allowed - 1.0) * 100.0, counted / plain);
+        let is_too_dear = row.layer == RATIO_LAYER && ratio > RATIO_MAX && !row.form.may_be_dearer();
         let verdict = if change > TOLERANCE {
             "  OVER BUDGET"
+        } else if is_too_dear {
+            "  TOO DEAR NEXT TO PLAIN"
         } else if change < -TOLERANCE {
             "  better: lower the budget"
         } else {
             ""
         };
-        passed &= change <= TOLERANCE;
-        println!("{name:<16}{counted:>12.1}{allowed:>10.0}{change:>+8.1} %{verdict}");
+        passed &= change <= TOLERANCE && !is_too_dear;
+        println!("{name:<22}{counted:>12.1}{allowed:>10.0}{change:>+8.1} %{ratio:>10.2}{verdict}");
     }
     if !passed {
         println!("what costs is shown by 'benches/instructions/run --functions ROW'; counted with {}", rustc_version());
@@ -146,7 +158,7 @@ fn rustc_version() -> String {
 /// Prints rows as they stand in the budget.
 fn print_table(rows: &[Row]) {
     for row in rows {
-        println!("{:<16}{:>6.0}", row.name(), total(&row.count()));
+        println!("{:<22}{:>6.0}", row.name(), total(&row.count()));
     }
 }
 
