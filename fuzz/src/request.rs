@@ -141,12 +141,12 @@ pub fn check_shortcut(mut lines: &str) {
     }
 }
 
-/// Whether it is recognised among others as well: if it has one name, without escapes, and no lease.
+/// Whether it is recognised among others as well: if it has one name, without escapes, and neither a lease nor `any`.
 fn is_plain(request: &Request<'_>, line: &str) -> bool {
     let Command::Locks(operation) = &request.command else { return false };
     let is_plain = matches!(operation, Operation::Lock(_) | Operation::Unlock { .. } | Operation::KeepAlive);
     // Such keys and escapes may also be where they are ignored.
-    is_plain && !["\"lease\"", "\"names\"", "\\"].iter().any(|text| line.contains(text))
+    is_plain && !["\"lease\"", "\"names\"", "\"any\"", "\\"].iter().any(|text| line.contains(text))
 }
 
 fn meaning_of(command: Command<'_>) -> Meaning {

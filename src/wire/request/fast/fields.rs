@@ -39,6 +39,7 @@ pub(super) mod key {
     pub(in super::super) const ID: u16 = 1 << 7;
     pub(in super::super) const LEASE: u16 = 1 << 8;
     pub(in super::super) const NAMES: u16 = 1 << 9;
+    pub(in super::super) const ANY: u16 = 1 << 10;
 }
 
 impl<'a> Fields<'a> {
@@ -277,7 +278,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[inline(always)]
-    fn truth(&mut self) -> Option<Option<bool>> {
+    pub(super) fn truth(&mut self) -> Option<Option<bool>> {
         self.skip_space();
         if self.skip("true").is_some() {
             return Some(Some(true));

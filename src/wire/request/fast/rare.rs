@@ -17,6 +17,7 @@ use crate::wire::request::{
 pub(super) struct Rare<'a> {
     pub(super) lease: Option<Span>,
     pub(super) names: Option<Names<'a>>,
+    pub(super) any: Option<bool>,
     /// The name, if it was written with an escape.
     unescaped: Option<String>,
 }
@@ -24,8 +25,12 @@ pub(super) struct Rare<'a> {
 impl<'a> Fields<'a> {
     /// As [`Fields::plain`].
     pub(super) fn request(self, rare: Rare<'a>) -> Option<Request<'a>> {
-        let Rare { lease, names, unescaped } = rare;
+        let Rare { lease, names, any, unescaped } = rare;
         let command = self.command?;
+        // With one name it is an error, or makes a lock that is not plain.
+        if any.is_some() && names.is_none() && matches!(command, Word::Lock) {
+            return None;
+        }
         let is_lease = lease.is_some() && matches!(command, Word::Lock);
         if names.is_none()
             && unescaped.is_none()
@@ -44,12 +49,12 @@ impl<'a> Fields<'a> {
         if matches!(command, Word::Lock | Word::Renew) && lease == Some(Span::ZERO) {
             return None;
         }
-        let operation = self.operation(command, named, lease)?;
+        let operation = self.operation(command, named, lease, any == Some(true))?;
         let (id, owner) = (self.id.map(in_line), self.owner.map(in_line));
         Some(Request { id, owner, command: Command::Locks(operation) })
     }
 
-    fn operation(&self, command: Word, named: Named<'a>, lease: Option<Span>) -> Option<Operation<'a>> {
+    fn operation(&self, command: Word, named: Named<'a>, lease: Option<Span>, is_any: bool) -> Option<Operation<'a>> {
         let Fields { timeout, queue_max, fence, token, .. } = *self;
         let has_fence = fence == Some(true);
         let terms = lease.map(|lease| Terms { lease: Some(lease), ..Terms::default() });
@@ -64,7 +69,7 @@ impl<'a> Fields<'a> {
             }
             (Word::Lock, Named::Several(names)) => {
                 let terms = terms.unwrap_or_default();
-                Operation::LockMany(LockMany { names, is_any: false, timeout, queue_max, has_fence, terms })
+                Operation::LockMany(LockMany { names, is_any, timeout, queue_max, has_fence, terms })
             }
             (Word::Unlock, Named::One(name)) => Operation::Unlock { name, token },
             (Word::Unlock, Named::Several(names)) => Operation::UnlockMany { names, token },
@@ -101,6 +106,13 @@ impl<'a> Cursor<'a> {
                 Some(self.names().map(|names| {
                     rare.names = Some(names);
                     key::NAMES
+                }))
+            }
+            b"\"any\":tr" | b"\"any\":fa" | b"\"any\": t" | b"\"any\": f" => {
+                self.advance(6)?;
+                Some(self.truth().map(|any| {
+                    rare.any = any;
+                    key::ANY
                 }))
             }
             _ => None,

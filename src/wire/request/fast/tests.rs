@@ -28,7 +28,7 @@ fn is_plain(request: &Request<'_>, line: &[u8]) -> bool {
     let is_plain = matches!(operation, Operation::Lock(_) | Operation::Unlock { .. } | Operation::KeepAlive);
     // These keys and escapes are looked at even where they are ignored.
     let has = |text: &[u8]| memchr::memmem::find(line, text).is_some();
-    is_plain && ![&b"\"lease\":"[..], b"\"names\":", b"\\"].into_iter().any(has)
+    is_plain && ![&b"\"lease\":"[..], b"\"names\":", b"\"any\":", b"\\"].into_iter().any(has)
 }
 
 #[test]
@@ -75,6 +75,8 @@ fn lines_that_are_nearly_plain_are_recognised_on_their_own() {
         r#"{"command":"lock","names":["a","b"],"timeout":5,"queue_max":3,"lease":0.5}"#,
         r#"{"id": 1, "command": "lock", "names": ["player:1", "player:2", "caf\u00e9"], "fence": true}"#,
         r#"{"command":"unlock","names":["a","b"],"token":1234567890123456}"#,
+        r#"{"command":"lock","names":["a","b"],"any":true,"timeout":0}"#,
+        r#"{"any": false, "command": "lock", "names": ["a", "b"]}"#,
         r#"{"command":"renew","name":"boss:17"}"#,
         r#"{"command":"renew","name":"boss:17","lease":30,"token":5,"owner":4711,"id":7}"#,
         r#"{"id": "r", "command": "renew", "names": ["a", "b"], "lease": null}"#,
@@ -83,7 +85,8 @@ fn lines_that_are_nearly_plain_are_recognised_on_their_own() {
         r#"{"command":"renew","name":"\u003cboss\u003e \u0026 \u0027"}"#,
         // Fields of other commands.
         r#"{"command":"renew","name":"boss:17","fence":true,"timeout":1,"queue_max":null}"#,
-        r#"{"command":"unlock","names":["a","b"],"lease":0,"fence":true}"#,
+        r#"{"command":"unlock","names":["a","b"],"lease":0,"fence":true,"any":true}"#,
+        r#"{"command":"renew","name":"a","any":true}"#,
     ] {
         assert!(!is_recognised(line), "{line}: it is not plain");
         assert!(recognise(line.as_bytes()).is_some(), "{line}");
@@ -107,6 +110,10 @@ fn lines_that_are_nearly_plain_are_recognised_on_their_own() {
         r#"{"command":"lock","names":"a"}"#,
         r#"{"command":"lock","names":["a","b"],"name":"c"}"#,
         r#"{"command":"lock","names":["a","b"],"names":["a","b"]}"#,
+        r#"{"command":"lock","name":"a","any":true}"#,
+        r#"{"command":"lock","name":"a","any":false}"#,
+        r#"{"command":"lock","names":["a","b"],"any":1}"#,
+        r#"{"command":"lock","names":["a","b"],"any":true,"any":true}"#,
         r#"{"command":"lock","name":"a","lease":0}"#,
         r#"{"command":"lock","name":"a","lease":0.0}"#,
         r#"{"command":"lock","name":"a","lease":1,"lease":1}"#,
