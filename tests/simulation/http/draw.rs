@@ -14,6 +14,8 @@ pub(crate) const CLIENTS: usize = 5;
 pub(crate) const SEATS: usize = 6;
 /// Names that are waited for at once now and then: more than there are counters.
 pub(crate) const FLOOD: usize = 300;
+/// The name of a connection that never exists.
+const NOBODY: &str = "10.9.9.9:1";
 /// A name that `Host` may have.
 pub(crate) const HOST: &str = "good.example";
 /// The longest head.
@@ -182,6 +184,7 @@ impl Request {
             6..=7 => What::Locks(pick(random, &["", "a:", "b"])),
             8 => What::Connections,
             9..=10 => What::Stats,
+            11..=12 if one_in(random, 4) => What::Kick(NOBODY.to_owned()),
             11..=12 => What::Kick(pick(random, clients)),
             13 => What::Revoke(pick(random, &NAMES)),
             14 => What::Nothing,
