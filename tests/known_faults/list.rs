@@ -4,8 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The files that have the list.
-const LISTS: [&str; 6] = ["engine.md", "server.md", "kinds.md", "sessions.md", "users.md", "seen.md"];
+/// The files that have the list, and the world of the simulation where their faults show, if it is a small one: the others
+/// are left out then, which would take most of the time.
+const LISTS: [(&str, Option<&str>); 6] = [
+    ("engine.md", None),
+    ("server.md", None),
+    ("kinds.md", None),
+    ("sessions.md", None),
+    ("users.md", Some("users")),
+    ("seen.md", Some("http")),
+];
 /// Where in `src` the text to be replaced may stand.
 const SEARCHED: [&str; 4] = ["engine", "server", "slots", "wire"];
 
@@ -14,6 +22,8 @@ const SEARCHED: [&str; 4] = ["engine", "server", "slots", "wire"];
 pub(crate) struct Fault {
     /// What is wrong.
     pub(crate) text: String,
+    /// The only world of the simulation in which it is looked for.
+    pub(crate) world: Option<&'static str>,
     changes: Vec<Change>,
 }
 
@@ -31,11 +41,11 @@ pub(crate) type Sources = BTreeMap<PathBuf, String>;
 pub(crate) fn faults() -> Vec<Fault> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/known_faults");
     let read = |list| fs::read_to_string(folder.join(list)).unwrap_or_else(|error| panic!("{list}: {error}"));
-    LISTS.iter().flat_map(|list| parse(&read(list))).collect()
+    LISTS.iter().flat_map(|(list, world)| parse(&read(list), *world)).collect()
 }
 
 /// Reads one file of the list. A heading of the second level begins a fault, each block of `diff` is one of its changes.
-fn parse(list: &str) -> Vec<Fault> {
+fn parse(list: &str, world: Option<&'static str>) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     let mut is_in_change = false;
     for line in list.lines() {
@@ -52,7 +62,7 @@ fn parse(list: &str) -> Vec<Fault> {
                 _ => panic!("a line of a change begins with -, + or a space, unlike {line:?}"),
             }
         } else if let Some(text) = line.strip_prefix("## ") {
-            faults.push(Fault { text: text.to_owned(), changes: Vec::new() });
+            faults.push(Fault { text: text.to_owned(), world, changes: Vec::new() });
         } else if line == "```diff" {
             let fault = faults.last_mut().expect("a heading stands before the first change");
             fault.changes.push(Change::default());
@@ -120,7 +130,7 @@ impl Fault {
 #[test]
 fn a_fault_is_built_in_where_its_text_stands_once_however_it_is_indented() {
     let list = "# A list\n\n## one\n\nwhy\n```diff\n a {\n-  b\n+c\n+d\n```\n```diff\n-x\n```\n\n## two\n```diff\n-b\n+c\n```\n";
-    let faults = parse(list);
+    let faults = parse(list, None);
     let file = |text: &str| {
         Sources::from([(PathBuf::from("engine/mod.rs"), text.to_owned()), (PathBuf::from("wire.rs"), "x".to_owned())])
     };

@@ -58,7 +58,7 @@ impl Tree {
     pub(crate) fn look_for(&self, fault: &Fault) -> Result<String, String> {
         let changed = fault.build_into(&self.sources)?;
         self.write(&changed);
-        let result = self.simulate(&["--ignored", "--exact", SERIES]);
+        let result = self.simulate(&["--ignored", "--exact", SERIES], fault.world);
         for path in changed.keys() {
             fs::write(self.root.join("src").join(path), &self.sources[path]).expect("the copy is ours");
         }
@@ -75,19 +75,22 @@ impl Tree {
     /// # Errors
     /// When something is found.
     pub(crate) fn look_for_none(&self) -> Result<(), String> {
-        let output = self.simulate(&["--exact", SEEDS])?;
+        let output = self.simulate(&["--exact", SEEDS], None)?;
         let has_run = String::from_utf8_lossy(&output.stdout).contains("1 passed");
         if output.status.success() && has_run { Ok(()) } else { Err(all_of(&output)) }
     }
 
     /// Builds the simulation with what is in the copy, and runs one of its tests.
-    fn simulate(&self, arguments: &[&str]) -> Result<Output, String> {
+    fn simulate(&self, arguments: &[&str], world: Option<&str>) -> Result<Output, String> {
         let built = self.run(Command::new(env!("CARGO")).args(BUILD.split(' ')).arg("--no-run"));
         if !built.status.success() {
             return Err(all_of(&built));
         }
         let mut limited = Command::new("prlimit");
         limited.args(LIMITS).arg(env!("CARGO")).args(BUILD.split(' ')).arg("--").args(arguments);
+        if let Some(world) = world {
+            limited.env("OFFICER_WORLD", world);
+        }
         Ok(self.run(limited.env("OFFICER_SEEDS", SEEDS_WITHOUT)))
     }
 
