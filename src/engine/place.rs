@@ -87,13 +87,13 @@ impl Place {
         self.standing == Standing::Holding
     }
 
-    /// What it was asked for with, if that was anything special.
     /// Whether it is a hold of which nothing has to be looked at when it ends.
     #[inline(always)]
     pub(super) fn is_plain_hold(&self) -> bool {
         self.is_holding() && self.extras.is_none() && self.deadline.is_none()
     }
 
+    /// What it was asked for with, if that was anything special.
     pub(super) fn priority(&self) -> u8 {
         self.extras.as_ref().map_or(0, |extras| extras.priority)
     }

@@ -96,7 +96,7 @@ fn number_of<const KEY: usize>(key: &[u8; KEY], rest: &mut &[u8]) -> Option<Digi
 }
 
 /// The request in a line without its `\n`, if it is plain, as for [`recognise_line`], or nearly so: names may have escapes,
-/// the command may also be `renew`, and there may also be the keys `names` and `lease`.
+/// the command may also be `renew`, and there may also be the keys `names`, `any` and `lease`.
 pub fn recognise(line: &[u8]) -> Option<Request<'_>> {
     let (fields, rare) = Cursor { rest: str::from_utf8(line).ok()? }.object()?;
     fields.request(rare)
