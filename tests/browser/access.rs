@@ -74,6 +74,7 @@ fn a_user_sees_its_locks_and_is_told_what_it_may_not() {
     assert_eq!(page.value("rows().map((row) => row.dataset.name)"), json!(["boss:1"]));
     // It can't kick, so it isn't offered that.
     page.open_lock("boss:1");
+    page.wait("all('#holders .kick').length === 1 && all('#holders .revoke').length === 1");
     assert_eq!(page.value("all('#lock .kick, #lock .revoke').filter((it) => shown(it) && !it.disabled).length"), 0);
     assert_eq!(ann.my_locks(), ["boss:1"]);
     page.wait("state() === 'live'");
