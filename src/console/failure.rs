@@ -238,7 +238,9 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
         Error::Server { reason, message } => {
             write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason.as_str()))?;
             f.write_str(match reason {
-                Reason::NotAllowed => "; run this on the server's own machine, or as a user who may",
+                Reason::NotAllowed => {
+                    "; run this on the server's own machine, or, if it has users, as one who may (--user)"
+                }
                 Reason::AuthFailed | Reason::NotAuthenticated => {
                     "; give the user with --user, and its secret in OFFICER_SECRET or with --secret-file"
                 }
