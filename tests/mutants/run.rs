@@ -25,7 +25,7 @@ const ALL: &[&str] = &[""];
 
 /// A few seeds find most mutants in a fraction of a second, so these are first; what takes long or finds little is last.
 /// Without the unit tests of net, which wait for seconds, and of the client: neither is mutated.
-pub(crate) const STAGES: [Stage; 7] = [
+pub(crate) const STAGES: [Stage; 8] = [
     Stage { target: "simulation", arguments: &["--exact", SEEDS], environment: &[("OFFICER_SEEDS", "20")], files: ALL },
     Stage {
         target: "officer",
@@ -49,6 +49,13 @@ pub(crate) const STAGES: [Stage; 7] = [
         files: &["src/engine/deadline.rs"],
     },
     Stage { target: "officer", arguments: &["wire::request::fast::"], environment: &[], files: &["src/wire/"] },
+    // What hidden names leave behind, and more of the worlds that are one in eight above.
+    Stage {
+        target: "simulation",
+        arguments: &["users::", "http::"],
+        environment: &[("OFFICER_SEEDS", "200")],
+        files: &["src/server/", "src/engine/"],
+    },
     Stage { target: "virtual", arguments: &[], environment: &[], files: ALL },
     Stage {
         target: "simulation",
@@ -58,7 +65,7 @@ pub(crate) const STAGES: [Stage; 7] = [
     },
     Stage {
         target: "simulation",
-        arguments: &["--skip", SEEDS],
+        arguments: &["--skip", SEEDS, "--skip", "users::", "--skip", "http::"],
         environment: &[("OFFICER_DEPTH", "4")],
         files: &["src/engine/", "src/slots"],
     },
