@@ -23,9 +23,12 @@ pub(crate) struct Stage {
 const SEEDS: &str = "what_clients_see_is_what_the_model_says_for_all_seeds";
 const ALL: &[&str] = &[""];
 
-/// A few seeds find most mutants in a fraction of a second, so these are first; what takes long or finds little is last.
+/// First what is about some rooms alone. Of the others a few seeds find most mutants in a fraction of a second; what takes
+/// long or finds little is last.
 /// Without the unit tests of net, which wait for seconds, and of the client: neither is mutated.
-pub(crate) const STAGES: [Stage; 7] = [
+pub(crate) const STAGES: [Stage; 9] = [
+    Stage { target: "officer", arguments: &["wire::request::fast::"], environment: &[], files: &["src/wire/"] },
+    Stage { target: "virtual", arguments: &["http::"], environment: &[], files: &["src/server/http/"] },
     Stage { target: "simulation", arguments: &["--exact", SEEDS], environment: &[("OFFICER_SEEDS", "20")], files: ALL },
     Stage {
         target: "officer",
@@ -48,7 +51,13 @@ pub(crate) const STAGES: [Stage; 7] = [
         environment: &[],
         files: &["src/engine/deadline.rs"],
     },
-    Stage { target: "officer", arguments: &["wire::request::fast::"], environment: &[], files: &["src/wire/"] },
+    // What hidden names leave behind, and more of the worlds that are one in eight above.
+    Stage {
+        target: "simulation",
+        arguments: &["users::", "http::"],
+        environment: &[("OFFICER_SEEDS", "200")],
+        files: &["src/server/", "src/engine/"],
+    },
     Stage { target: "virtual", arguments: &[], environment: &[], files: ALL },
     Stage {
         target: "simulation",
@@ -58,7 +67,7 @@ pub(crate) const STAGES: [Stage; 7] = [
     },
     Stage {
         target: "simulation",
-        arguments: &["--skip", SEEDS],
+        arguments: &["--skip", SEEDS, "--skip", "users::", "--skip", "http::"],
         environment: &[("OFFICER_DEPTH", "4")],
         files: &["src/engine/", "src/slots"],
     },

@@ -296,7 +296,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// The whole number that begins with a word, as in JSON, without a leading zero, and at most [`WHOLE_NUMBER_MAX`]: the
-    /// general parser, which reads a double, reads the same. The next byte is not a digit.
+    /// general parser, which reads a double, reads the same. A digit that is left after 16 others ends no field, so the line
+    /// is not plain.
     #[inline(always)]
     pub(super) fn digits(&mut self, word: u64) -> Option<Digits> {
         let (digits, rest) = match Digits::short_in(word) {
@@ -323,8 +324,7 @@ fn other_digits(first: u64, rest: &str) -> Option<(Digits, &str)> {
     let length = digits_in(second);
     let rest = rest.get(length..)?;
     let number = Digits::long(first, second, length);
-    let ends = length < 8 || !rest.starts_with(|next: char| next.is_ascii_digit());
-    (ends && number.value() <= WHOLE_NUMBER_MAX).then_some((number, rest))
+    (number.value() <= WHOLE_NUMBER_MAX).then_some((number, rest))
 }
 
 /// The seconds at the beginning of a text, of which the whole ones are known, and what comes after their point. Also what
