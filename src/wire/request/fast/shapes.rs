@@ -356,7 +356,7 @@ mod tests {
             let number = number * 7_919;
             [
                 format!(r#"{{"id": {number}, "command": "lock", "name": "{name}", "owner": "{id}", "timeout": 5.0}}"#),
-                format!(r#"{{"id": {number}, "command": "unlock", "name": "{name}", "token": {}}}"#, number << 35),
+                format!(r#"{{"id": {number}, "command": "unlock", "name": "{name}", "token": {}}}"#, number << 33),
                 format!(r#"{{"command":"lock","name":"{name}","timeout":2.5,"queue_max":3,"fence":true,"id":"{id}"}}"#),
                 format!(r#"{{"command":"unlock","name":"{name}","owner":"{id}","id":{}}}"#, number * 10_000_000_000),
                 format!(r#"{{"id":null,"command":"unlock","name":"{name}","owner":{number}}}"#),
