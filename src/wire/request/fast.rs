@@ -131,6 +131,10 @@ impl<'a> Start<'a> {
             let after = rest.get(rest.len() - next.len()..)?;
             return Some((begun.word.plain(begun.name, owner, fence.map(|()| true), id), after));
         }
+        // No key of a plain line begins so. Most other lines end here: those with a lease, a mode, slots, a priority.
+        if let [b',', b'"', b'l' | b'm' | b's' | b'p', ..] = bytes {
+            return None;
+        }
         shapes.line(text, Some(begun), rest)
     }
 }
