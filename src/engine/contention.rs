@@ -130,10 +130,8 @@ impl<S: BuildHasher> Table<S> {
         (record.waited, record.waits) = (waiters * (now.as_nanos() - half * HALF), 0);
         record.counted_to = now;
         contentions.hottest.move_to(half);
-        if waited_before > 0 {
-            let entry = &entries[record.lock.slot() as usize];
-            contentions.hottest.add_before(entry.hash, &entry.name, waited_before, waits_before.into());
-        }
+        let entry = &entries[record.lock.slot() as usize];
+        contentions.hottest.add_before(entry.hash, &entry.name, waited_before, waits_before.into());
     }
 
     /// Takes what was counted of one lock to the sketch.

@@ -154,7 +154,7 @@ mod tests {
             let lock = LockRef { name, timeout: None, queue_max: None, has_fence: false, is_plain: true };
             let unlock = PlainOperation::Unlock { name, token: None };
             let owner = Id::Number(owner.into());
-            let context = Context { session, id: None, owner: Some(&owner), now: Moment::START };
+            let context = Context { session, id: None, owner: Some(&owner), is_verbatim: false, now: Moment::START };
             let operation = if is_lock { PlainOperation::Lock(lock) } else { unlock };
             let before = self.replies.0;
             self.engine.request_plain(&operation, &context, &mut self.replies);

@@ -92,7 +92,7 @@ impl<S> HttpConnection<S> {
         let is_answering = matches!(self.phase, Phase::Answering { .. });
         assert_eq!(is_answering, self.unsent() > 0, "who is answered has something to be sent");
         assert!(!self.flags.is_waiting || self.flags.is_listed, "who waits for its turn is on the list");
-        assert!(!self.flags.is_blocked || is_answering || self.phase == Phase::Handshaking, "who is blocked writes");
+        assert!(!self.flags.is_blocked || is_answering, "who is blocked writes");
     }
 }
 

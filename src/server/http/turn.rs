@@ -39,24 +39,19 @@ impl<S: Socket> Server<S> {
                 connection.credentials = connection.socket.credentials();
                 // The first request may have come with the last message.
                 connection.flags.is_readable = true;
-                connection.flags.is_blocked = false;
                 self.http.enter(key, Phase::Idle, now, &self.connections.limits);
                 self.http.list(key);
             }
-            Ok(Handshake::Waiting) => connection.flags.is_blocked = connection.socket.unsent() > 0,
+            Ok(Handshake::Waiting) => {}
             Ok(Handshake::Later) => {
                 // The time that it waits for us does not count.
                 self.http.enter(key, Phase::Handshaking, now, &self.connections.limits);
                 self.http.list(key);
             }
             Ok(Handshake::Closed) => self.http.remove(key),
-            Ok(Handshake::NotTls) => {
-                connection.flags.is_blocked = false;
-                self.finish(key, &Answer::text(400, "this port speaks HTTPS"), &Way::LAST);
-            }
+            Ok(Handshake::NotTls) => self.finish(key, &Answer::text(400, "this port speaks HTTPS"), &Way::LAST),
             Err(error) => {
                 log::info!("{}: the handshake for HTTPS failed: {error}", connection.peer);
-                connection.flags.is_blocked = false;
                 self.http.close_write(key, now, &self.connections.limits);
             }
         }

@@ -7,6 +7,7 @@ mod page;
 mod refused;
 mod requests;
 mod slow;
+mod sockets;
 mod together;
 
 use officer::wire::peer::Peer;

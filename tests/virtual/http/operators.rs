@@ -1,5 +1,6 @@
 //! What operators ask and do by HTTP: the commands of the protocol.
 
+use officer::server::Limits;
 use officer::wire::peer::Peer;
 use serde_json::{Value, json};
 
@@ -50,6 +51,16 @@ fn listings_are_the_pages_of_the_protocol() {
         let answer = ask(&mut world, client, &get(path, ""));
         assert_eq!((answer.status, &answer.json()["reason"]), (400, &json!(reason)), "{path}");
     }
+}
+
+#[test]
+fn a_listing_over_the_limit_is_an_error_of_the_server() {
+    let mut world = World::with_limits(Limits { reply_bytes_max: 10, ..Limits::default() });
+    let [ann] = world.connect();
+    world.say(ann, r#"{"command":"lock","name":"boss:1"}"#);
+    let client = connect(&mut world);
+    let answer = ask(&mut world, client, &get("/api/locks?name=boss:1", ""));
+    assert_eq!((answer.status, &answer.json()["reason"]), (500, &json!("reply_too_large")));
 }
 
 #[test]

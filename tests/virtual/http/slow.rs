@@ -53,6 +53,20 @@ fn blank_lines_buy_no_time() {
 }
 
 #[test]
+fn a_request_that_waits_for_its_turn_is_in_time_however_late_we_come_to_it() {
+    let mut world = World::new();
+    let [first, second] = [connect(&mut world), connect(&mut world)];
+    for client in [first, second] {
+        world.put(client, get("/metrics", "").as_bytes());
+    }
+    world.turn();
+    assert_eq!((answers(&world.take_bytes(first)).len(), world.take_bytes(second).len()), (1, 0));
+    world.oversleep(11 * SECOND);
+    world.step();
+    assert_eq!(answers(&world.take_bytes(second))[0].status, 200);
+}
+
+#[test]
 fn a_connection_that_has_nothing_to_say_is_closed_without_a_word() {
     let mut world = World::new();
     let silent = connect(&mut world);
@@ -115,6 +129,16 @@ fn an_answer_that_was_taken_in_part_goes_on_without_an_event() {
     world.take_only(client, 10_000);
     world.turn();
     assert!(world.take_bytes(client).ends_with(b"ok\n"));
+}
+
+#[test]
+fn of_what_comes_before_an_answer_is_taken_no_more_is_read_than_one_request_may_have() {
+    let mut world = World::new();
+    let client = connect(&mut world);
+    world.take_only(client, 0);
+    let requests = HEALTH.repeat(1000);
+    world.send(client, requests.as_bytes());
+    assert_eq!(requests.len() - world.unread(client), (8 << 10) + (4 << 10));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Clients of HTTP beside those of the protocol: what they may take of a turn.
 
-use super::{answers, connect, get};
+use super::{HEALTH, answers, connect, get};
 use crate::world::{Client, World};
 
 const PAGE: &str = r#"{"command":"locks","limit":1}"#;
@@ -29,6 +29,20 @@ fn of_many_that_ask_one_is_answered_in_every_other_turn_and_a_lock_waits_for_non
     }
     assert!(turns >= 127, "one in every other turn, and not in each: {turns} turns");
     assert_eq!(served, (0..64).collect::<Vec<_>>(), "in their order");
+}
+
+#[test]
+fn a_request_that_takes_no_time_waits_for_none_that_does() {
+    let mut world = World::new();
+    let [first, second, quick] = [connect(&mut world), connect(&mut world), connect(&mut world)];
+    for client in [first, second] {
+        world.put(client, get("/metrics", "").as_bytes());
+    }
+    world.turn();
+    world.put(quick, HEALTH.as_bytes());
+    world.turn();
+    let counts = [first, second, quick].map(|client| answers(&world.take_bytes(client)).len());
+    assert_eq!(counts, [1, 0, 1]);
 }
 
 #[test]
