@@ -296,12 +296,12 @@ fn only_the_names_of_a_request_for_several_are_allocated() {
 fn the_engine_takes_new_names_without_an_allocation() {
     let mut desk = Desk::new();
     let ann = desk.connect(1);
-    let lines: Vec<[String; 2]> = (0..62_000)
+    let lines: Vec<[String; 2]> = (0..402_000)
         .map(|number| ["lock", "unlock"].map(|command| request(command, &format!("boss:{number}"), "")))
         .collect();
     // The hash spreads names over the parts of the index and over the spots of recent locks. After this many, every spot has
     // been used. A part may still grow a last time, when it is full of what was removed, and there are 64 of them.
-    let (first, others) = lines.split_at(60_000);
+    let (first, others) = lines.split_at(400_000);
     let mut each = |lines: &[[String; 2]]| {
         for line in lines.iter().flatten() {
             desk.say(ann, line, 1);

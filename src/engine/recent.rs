@@ -6,16 +6,13 @@
 use crate::wire::json::short_word;
 use crate::wire::{Id, OwnerRef};
 
-/// How many are recent at most: their numbers are below this, so that such records are all in the first chunks. Otherwise a few
-/// that are kept would keep the memory of many.
-pub(super) const RECENT: usize = 16_384;
+/// How many are recent at most. Their numbers are below this too: such records are all in the first chunks. Otherwise a few
+/// that are kept would keep the memory of many. With 4,096, most locks of 10,000 busy connections shared their spots; with
+/// 65,536 of four bytes the spots themselves were in no cache.
+pub(super) const RECENT: usize = 32_768;
 
 /// Locks with longer names are not recent: nobody should be able to have megabytes of names kept.
 pub(super) const RECENT_NAME_BYTES_MAX: usize = 128;
-
-/// Twice as many as may be recent, so that few share one. Not more, and two bytes each: every request looks at one, and only
-/// what is small stays in the cache beside thousands of sockets.
-const SPOTS: usize = 2 * RECENT;
 
 /// Nothing has this number.
 #[cfg(feature = "unstable")]
@@ -28,11 +25,11 @@ const NOBODY: u32 = u32::MAX;
 ///
 /// Each number is one higher here than it is, and nothing is 0: spots that were never used have no memory of the system.
 #[derive(Debug)]
-pub(super) struct Spots(Box<[u16; SPOTS]>);
+pub(super) struct Spots(Box<[u16; RECENT]>);
 
 impl Default for Spots {
     fn default() -> Self {
-        let spots = vec![0; SPOTS].into_boxed_slice();
+        let spots = vec![0; RECENT].into_boxed_slice();
         Spots(spots.try_into().expect("it has this length"))
     }
 }
@@ -41,25 +38,25 @@ impl Spots {
     /// What is at a spot. Nothing: a number that nothing has.
     #[inline(always)]
     pub(super) fn get(&self, spot: Spot) -> u32 {
-        u32::from(self.0[usize::from(spot.0) % SPOTS]).wrapping_sub(1)
+        u32::from(self.0[usize::from(spot.0) % RECENT]).wrapping_sub(1)
     }
 
     /// The same, and nothing is there afterwards.
     pub(super) fn take(&mut self, spot: Spot) -> u32 {
-        u32::from(std::mem::take(&mut self.0[usize::from(spot.0) % SPOTS])).wrapping_sub(1)
+        u32::from(std::mem::take(&mut self.0[usize::from(spot.0) % RECENT])).wrapping_sub(1)
     }
 
     /// Everything, and where it is.
     #[cfg(feature = "unstable")]
     pub(super) fn iter(&self) -> impl Iterator<Item = (Spot, u32)> {
-        let spots = (0..=u16::MAX).take(SPOTS).map(Spot).map(|spot| (spot, self.get(spot)));
+        let spots = (0..=u16::MAX).take(RECENT).map(Spot).map(|spot| (spot, self.get(spot)));
         spots.filter(|(_, number)| *number != NOBODY)
     }
 
     /// Puts something at its spot, if its number is low enough.
     pub(super) fn put(&mut self, spot: Spot, number: u32) {
         if (number as usize) < RECENT {
-            self.0[usize::from(spot.0) % SPOTS] = u16::try_from(number + 1).expect("it is below RECENT");
+            self.0[usize::from(spot.0) % RECENT] = u16::try_from(number + 1).expect("it is below RECENT");
         }
     }
 }
@@ -91,7 +88,7 @@ impl Spot {
     #[inline(always)]
     fn of_word(word: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "these are its highest bits")]
-        Spot((word.wrapping_mul(ODD) >> (64 - SPOTS.ilog2())) as u16)
+        Spot((word.wrapping_mul(ODD) >> (64 - RECENT.ilog2())) as u16)
     }
 }
 
