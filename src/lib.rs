@@ -63,8 +63,9 @@
 //! [`net::Config`] is made of. `cli` is public, and hidden, for the program's `main` alone. The feature `unstable` shows
 //! the other rooms to this package's own tests, benchmarks and fuzzers; they change without notice.
 //!
-//! The documents: [operating a server](docs::operating), [the protocol](docs::protocol),
-//! [the architecture](docs::architecture), [how it is tested](docs::testing) and [measurements](docs::measurements).
+//! The documents: [operating a server](docs::operating), [the protocol](docs::protocol), [HTTP](docs::http),
+//! [recipes](docs::recipes), [writing a client](docs::clients), [the architecture](docs::architecture),
+//! [how it is tested](docs::testing) and [measurements](docs::measurements).
 
 #![cfg_attr(not(feature = "unstable"), allow(unreachable_pub))]
 

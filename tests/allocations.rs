@@ -160,7 +160,8 @@ impl Desk {
         let Command::Locks(operation) = &request.command else { unreachable!("the engine executes only operations") };
         self.replies.count = 0;
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
-        let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now: Moment::from_nanos(self.now) };
+        let (id, owner, now) = (id.as_ref(), owner.as_ref(), Moment::from_nanos(self.now));
+        let context = Context { session, id, owner, is_verbatim: false, now };
         self.engine.request(operation, &context, &mut self.replies);
         assert_eq!(self.replies.count, replies, "{line}");
     }

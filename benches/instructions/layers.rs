@@ -62,7 +62,8 @@ pub(crate) fn engine(form: &Form, batch: usize, batches: usize) {
         for request in &requests {
             let Command::Locks(operation) = &request.command else { panic!("not a request for the engine") };
             let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
-            let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now: Moment::START };
+            let (id, owner) = (id.as_ref(), owner.as_ref());
+            let context = Context { session, id, owner, is_verbatim: false, now: Moment::START };
             engine.request(operation, &context, &mut replies);
         }
     }

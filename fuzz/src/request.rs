@@ -4,7 +4,7 @@ use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::request::{
     BadRequest, Command, ConnectionsPage, Fit, Hello, Lock, LockMany, LockName, Named, Names, Operation, Page, Renewal,
-    Request, Revocation, Terms, Transfer, parse, parse_in_full, parse_strictly, recognise, recognise_line,
+    Request, Revocation, Shapes, Terms, Transfer, parse, parse_in_full, parse_strictly, recognise, recognise_line,
 };
 
 use crate::json::Json;
@@ -117,8 +117,10 @@ fn read(parsed: Result<Request<'_>, BadRequest<'_>>) -> Read {
     }
 }
 
-/// What the shortcut takes is one line, and what the general parser reads, whatever comes after it.
+/// What the shortcut takes is one line, and what the general parser reads, whatever comes after it, and whatever lines came
+/// before it.
 pub fn check_shortcut(mut lines: &str) {
+    let mut shapes = Shapes::default();
     loop {
         let (line, end) = match lines.find('\n') {
             Some(end) => (&lines[..end], Some(end + 1)),
@@ -129,11 +131,13 @@ pub fn check_shortcut(mut lines: &str) {
             let in_full = parse_in_full(line.as_bytes());
             assert_eq!(Ok(request), in_full.as_ref(), "{line}: the shortcut says something else");
         }
-        let in_lines = recognise_line(lines).map(|(plain, len)| (plain.into(), len));
+        let in_lines = recognise_line(lines, &mut shapes).map(|(plain, after)| (plain.into(), after));
+        let again = recognise_line(lines, &mut shapes).map(|(plain, after)| (plain.into(), after));
+        assert_eq!(in_lines, again, "{lines}: the same by its shape");
         // Some are recognised only alone.
         let plain = alone.filter(|request| in_lines.is_some() || is_plain(request, line));
         match end {
-            Some(end) => assert_eq!(in_lines, plain.map(|request| (request, end)), "{lines}"),
+            Some(end) => assert_eq!(in_lines, plain.map(|request| (request, &lines[end..])), "{lines}"),
             None => assert_eq!(in_lines, None, "{lines}: its end is not there"),
         }
         let Some(end) = end else { return };

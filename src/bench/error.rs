@@ -77,12 +77,16 @@ impl fmt::Display for BenchError {
             }
             BenchError::WrongAnswers { count, first } => write!(
                 f,
-                "the server gave {count} wrong answers, so the figures mean nothing; the first was: {}",
+                "the server gave wrong answers ({count}), so the figures mean nothing; the first was: {}",
                 Shown(first)
             ),
             BenchError::Worker(said) => write!(f, "{}", Shown(said)),
             BenchError::Lost { count, first } => {
-                write!(f, "{count} connections were lost, so the figures mean little; the first one: {}", Shown(first))
+                write!(
+                    f,
+                    "connections were lost ({count}), so the figures mean little; the first one: {}",
+                    Shown(first)
+                )
             }
         }
     }

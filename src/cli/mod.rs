@@ -88,7 +88,7 @@ enum Command {
     Ping(ping::Options),
     /// Measure what a server can do, and what it costs
     Bench(bench::Options),
-    /// Print a systemd unit, manual pages or shell completions
+    /// Print a systemd unit, manual pages, shell completions, alerts or a dashboard
     Print(print::Options),
 }
 

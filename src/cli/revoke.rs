@@ -14,7 +14,7 @@ const AFTER: &str = "\
 Ends the holds of the lock, or those that the options pick; the lock passes on to its next waiters. The connections of its \
 holders stay, and so does all else that they hold. A lock that --min-hold or --lost-delay keeps closed is opened. A server \
 accepts this only from its own machine, by the address that it listens on, 127.0.0.1, ::1 or a socket file, unless it runs \
-with --kick-from-anywhere.
+with --kick-from-anywhere; a server with users only from a user with admin = true.
 
 'officer lock' ends its command when its lock is revoked. Other clients learn it at once if they have asked for that, and \
 otherwise when they release the lock.
@@ -24,7 +24,7 @@ Exit status:
   1   there was nothing to end, or the output could not be written
   2   the command line is wrong
   69  there is no connection to a server, or it refuses
-  77  not allowed from this machine";
+  77  not allowed from this machine, or to this user";
 
 #[derive(Args, Debug)]
 #[command(allow_negative_numbers = true, after_help = AFTER)]

@@ -217,7 +217,7 @@ pub(super) struct RunOptions {
 
     /// Check options, files and addresses, and exit: with 0 if the server could start. An address in use is taken for that of
     /// the server that this one would replace
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     check: bool,
 }
 

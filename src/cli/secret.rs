@@ -26,8 +26,10 @@ pub(super) struct Options {
 
 /// As the users file has it, which knows what a name may be.
 fn user_name(name: &str) -> Result<String, String> {
-    Access::parse(&table(name, "0".repeat(64).as_str())).map_err(|error| error.to_string())?;
-    Ok(name.to_owned())
+    match Access::parse(&table(name, "0".repeat(64).as_str())) {
+        Ok(_) => Ok(name.to_owned()),
+        Err(_) => Err("it must have 1 to 64 letters, digits, _, . and -".to_owned()),
+    }
 }
 
 fn table(name: &str, digest: &str) -> String {

@@ -58,7 +58,7 @@ impl Lines {
             }
             self.scanned = self.bytes.len();
             if self.scanned > LINE_BYTES_MAX {
-                return Err(io::Error::new(ErrorKind::InvalidData, "the server sent a line without an end"));
+                return Err(io::Error::other("the server sent a line without an end"));
             }
             let mut buffer = [0; 16 << 10];
             match self.stream.read(&mut buffer) {

@@ -238,7 +238,7 @@ fn write_server(f: &mut fmt::Formatter<'_>, address: &str, error: &Error) -> fmt
         Error::Server { reason, message } => {
             write!(f, "the server at {address} refuses: {} ({})", Shown(message), Shown(reason.as_str()))?;
             f.write_str(match reason {
-                Reason::NotAllowed => "; run this on the server's own machine, or as a user who may",
+                Reason::NotAllowed => "; run this on the server's own machine, or as a user who may (--user)",
                 Reason::AuthFailed | Reason::NotAuthenticated => {
                     "; give the user with --user, and its secret in OFFICER_SECRET or with --secret-file"
                 }
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn who_is_refused_is_told_how_to_say_who_it_is() {
         for (reason, advice) in [
-            (Reason::NotAllowed, "or as a user who may"),
+            (Reason::NotAllowed, "or as a user who may (--user)"),
             (Reason::AuthFailed, "OFFICER_SECRET"),
             (Reason::NotAuthenticated, "--user"),
         ] {

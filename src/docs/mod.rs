@@ -13,6 +13,12 @@ macro_rules! document {
         #[doc = "[architecture]: crate::docs::architecture"]
         #[doc = "[testing]: crate::docs::testing"]
         #[doc = "[measurements]: crate::docs::measurements"]
+        #[doc = "[operating-metrics]: crate::docs::operating#metrics"]
+        #[doc = "[operating-tls]: crate::docs::operating#tls"]
+        #[doc = "[operating-tokens]: crate::docs::operating#tokens-across-restarts"]
+        #[doc = "[operating-users]: crate::docs::operating#users"]
+        #[doc = "[protocol-users]: crate::docs::protocol#users"]
+        #[doc = "[http-page]: crate::docs::http#the-page"]
         #[doc = ""]
         #[doc = include_str!($file)]
         pub mod $name {}

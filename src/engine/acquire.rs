@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use super::askers::Asker;
+use super::askers::{Asker, Session};
 use super::bundle::{mode_conflict, too_many_waits, walk_too_long};
 use super::deadlock::Circle;
 use super::fit::Kind;
@@ -13,7 +13,7 @@ use super::table::LockKey;
 use super::{ConnectionKey, Context, Due, Engine, Replies, refusal};
 use crate::time::{Moment, Span};
 use crate::wire::OwnerRef;
-use crate::wire::reply::{Happening, Outcome, PlainOutcome, PlainReply, Reason, Subject};
+use crate::wire::reply::{Happening, Outcome, PlainOutcome, Reason, Subject};
 use crate::wire::request::{Fit, LockRef, Terms};
 
 /// What happens to a request that can't be granted at once.
@@ -58,17 +58,20 @@ impl<S: BuildHasher> Engine<S> {
     ) {
         let who = self.who(context);
         let name = request.name;
+        // What is called for few gets a copy, and then the rest need not be in memory.
         let (kept, hash) = match self.table.find_recent(name) {
-            Recent::Taken(lock) => return self.lock_taken(lock, who, request, terms, context, replies),
+            Recent::Taken(lock) => return self.lock_taken(lock, who, &{ *request }, terms, &{ *context }, replies),
             Recent::Kept(lock) => (Some(lock), 0),
             Recent::Unknown => match self.find_by_hash(name) {
-                (Some(lock), _) => return self.lock_taken(lock, who, request, terms, context, replies),
+                (Some(lock), _) => return self.lock_taken(lock, who, &{ *request }, terms, &{ *context }, replies),
                 (None, hash) => (None, hash),
             },
         };
-        let connection = self.askers.session(context.session).connection;
+        let session = self.askers.session(context.session);
+        let connection = session.connection;
         // Plain requests skip the checks that only terms can fail.
-        if (terms.is_some() || !self.has_room(context))
+        if (terms.is_some() || !self.has_room(session, 1))
+            && let context = &{ *context }
             && let Some(refusal) = self.refuse_at_once(None, name, terms, context, replies)
         {
             return self.answer(context, refusal, replies);
@@ -107,8 +110,8 @@ impl<S: BuildHasher> Engine<S> {
             let subject = Subject::Lock(request.name);
             self.answer(context, Outcome::Acquired { subject, token, waited: Some(Span::ZERO) }, replies);
         } else {
-            let (id, owner, name) = (context.id, context.owner, request.name);
-            replies.push_plain(connection, &PlainReply { id, owner, name, outcome: PlainOutcome::Acquired { token } });
+            let outcome = PlainOutcome::Acquired { token };
+            replies.push_plain(connection, &context.plain_reply(request.name, outcome));
         }
         // It may have got ahead of others.
         if terms.is_some_and(|terms| terms.has_hint) {
@@ -159,16 +162,16 @@ impl<S: BuildHasher> Engine<S> {
 
     /// The limit that a request for more places is over.
     pub(super) fn lock_limit(&self, context: &Context<'_>, more: usize) -> &'static str {
-        match self.askers.is_group_full(context.session, more) {
+        match self.askers.is_group_full(self.askers.session(context.session), more) {
             true => "lock limit of the user reached",
             false => "per-connection lock limit reached",
         }
     }
 
-    /// Whether the connection may have one more place.
+    /// Whether a session may have more places.
     #[inline(always)]
-    fn has_room(&self, context: &Context<'_>) -> bool {
-        self.askers.has_room(context.session, 1, self.limits.session_locks_max)
+    pub(super) fn has_room(&self, session: &Session, more: usize) -> bool {
+        self.askers.has_room(session, more, self.limits.session_locks_max)
     }
 
     /// A request from an asker who already holds the lock or waits for it.
@@ -213,7 +216,7 @@ impl<S: BuildHasher> Engine<S> {
         {
             return Some(refusal(Reason::SlotsMismatch, "the semaphore has another number of slots", name));
         }
-        if !self.has_room(context) {
+        if !self.has_room(self.askers.session(context.session), 1) {
             return Some(refusal(Reason::TooManyLocks, self.lock_limit(context, 1), name));
         }
         let message = terms.filter(|terms| terms.may_close()).and_then(|_| self.closing_limit(context, replies));

@@ -241,8 +241,8 @@ impl Askers {
 
     /// Whether a session may have more places, by its own limit and by that of its group.
     #[inline(always)]
-    pub(super) fn has_room(&self, key: SessionKey, more: usize, session_locks_max: usize) -> bool {
-        self.session(key).places() + more <= session_locks_max && !self.is_group_full(key, more)
+    pub(super) fn has_room(&self, session: &Session, more: usize, session_locks_max: usize) -> bool {
+        session.places() + more <= session_locks_max && !self.is_group_full(session, more)
     }
 
     /// Panics if a group does not count the places of its sessions.
@@ -258,8 +258,8 @@ impl Askers {
 
     /// Whether it is the group that has no room.
     #[inline(always)]
-    pub(super) fn is_group_full(&self, key: SessionKey, more: usize) -> bool {
-        self.session(key).group().is_some_and(|group| {
+    pub(super) fn is_group_full(&self, session: &Session, more: usize) -> bool {
+        session.group().is_some_and(|group| {
             let group = &self.groups[group];
             group.places + more > group.locks_max
         })

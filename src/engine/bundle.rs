@@ -218,7 +218,7 @@ impl<S: BuildHasher> Engine<S> {
             self.answer(context, refusal(Reason::AlreadyHeld, message, name.as_str()), replies);
             return true;
         }
-        if !self.askers.has_room(context.session, wanted.len(), self.limits.session_locks_max) {
+        if !self.has_room(self.askers.session(context.session), wanted.len()) {
             let refused = (Reason::TooManyLocks, self.lock_limit(context, wanted.len()));
             self.refuse_many(request, refused, context, replies);
             return true;

@@ -62,7 +62,7 @@ use crate::slots::{Chunks, Key};
 use crate::time::{Moment, Span};
 use crate::wire::items::Items;
 use crate::wire::peer::Peer;
-use crate::wire::reply::{Outcome, PlainReply, Reason, Reply, Subject};
+use crate::wire::reply::{Outcome, PlainOutcome, PlainReply, Reason, Reply, Subject};
 use crate::wire::request::{Operation, PlainOperation};
 use crate::wire::{IdRef, OwnerRef};
 
@@ -141,8 +141,18 @@ pub struct Context<'a> {
     pub id: Option<&'a IdRef<'a>>,
     /// The owner, one of the parties that share the session. None: the session itself.
     pub owner: Option<&'a OwnerRef<'a>>,
+    /// Whether id, owner and name are known to need no escapes, as in [`PlainReply`].
+    pub is_verbatim: bool,
     /// The time of the turn.
     pub now: Moment,
+}
+
+impl<'a> Context<'a> {
+    #[inline(always)]
+    fn plain_reply(&self, name: &'a str, outcome: PlainOutcome) -> PlainReply<'a> {
+        let Context { id, owner, is_verbatim, .. } = *self;
+        PlainReply { id, owner, name, is_verbatim, outcome }
+    }
 }
 
 /// The limits that the engine keeps.
@@ -362,7 +372,7 @@ impl<S: BuildHasher> Engine<S> {
     ///
     /// # Panics
     /// If the session has ended.
-    #[inline]
+    #[inline(always)]
     pub fn request_plain(&mut self, operation: &PlainOperation<'_>, context: &Context<'_>, replies: &mut impl Replies) {
         match operation {
             PlainOperation::Lock(lock) => self.lock(lock, None, context, replies),

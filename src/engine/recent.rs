@@ -6,49 +6,60 @@
 use crate::wire::json::short_word;
 use crate::wire::{Id, OwnerRef};
 
-/// How many are recent at most. Their numbers are below this too: such records are all in one chunk, which has its
-/// memory anyway. Otherwise a few that are kept would keep the memory of many.
-pub(super) const RECENT: usize = 4096;
+/// How many are recent at most: their numbers are below this, so that such records are all in the first chunks. Otherwise a few
+/// that are kept would keep the memory of many.
+pub(super) const RECENT: usize = 16_384;
+
+/// Locks with longer names are not recent: nobody should be able to have megabytes of names kept.
+pub(super) const RECENT_NAME_BYTES_MAX: usize = 128;
+
+/// Twice as many as may be recent, so that few share one. Not more, and two bytes each: every request looks at one, and only
+/// what is small stays in the cache beside thousands of sockets.
+const SPOTS: usize = 2 * RECENT;
 
 /// Nothing has this number.
+#[cfg(feature = "unstable")]
 const NOBODY: u32 = u32::MAX;
 
 /// The number of one owner or lock at each spot. Which spot that is depends on what it is, so that finding one is one step.
 /// What is at a spot may be another one.
 ///
 /// A client can choose owners and names that have the same spot. They are found by their hash then, as if none of this existed.
+///
+/// Each number is one higher here than it is, and nothing is 0: spots that were never used have no memory of the system.
 #[derive(Debug)]
-pub(super) struct Spots(Box<[u32; RECENT]>);
+pub(super) struct Spots(Box<[u16; SPOTS]>);
 
 impl Default for Spots {
     fn default() -> Self {
-        Spots(Box::new([NOBODY; RECENT]))
+        let spots = vec![0; SPOTS].into_boxed_slice();
+        Spots(spots.try_into().expect("it has this length"))
     }
 }
 
 impl Spots {
-    /// What is at a spot, if anything is.
+    /// What is at a spot. Nothing: a number that nothing has.
     #[inline(always)]
     pub(super) fn get(&self, spot: Spot) -> u32 {
-        self.0[usize::from(spot.0) % RECENT]
+        u32::from(self.0[usize::from(spot.0) % SPOTS]).wrapping_sub(1)
     }
 
     /// The same, and nothing is there afterwards.
     pub(super) fn take(&mut self, spot: Spot) -> u32 {
-        std::mem::replace(&mut self.0[usize::from(spot.0) % RECENT], NOBODY)
+        u32::from(std::mem::take(&mut self.0[usize::from(spot.0) % SPOTS])).wrapping_sub(1)
     }
 
     /// Everything, and where it is.
     #[cfg(feature = "unstable")]
     pub(super) fn iter(&self) -> impl Iterator<Item = (Spot, u32)> {
-        let spots = (0..).map(Spot).zip(self.0.iter().copied());
+        let spots = (0..=u16::MAX).take(SPOTS).map(Spot).map(|spot| (spot, self.get(spot)));
         spots.filter(|(_, number)| *number != NOBODY)
     }
 
     /// Puts something at its spot, if its number is low enough.
     pub(super) fn put(&mut self, spot: Spot, number: u32) {
         if (number as usize) < RECENT {
-            self.0[usize::from(spot.0) % RECENT] = number;
+            self.0[usize::from(spot.0) % SPOTS] = u16::try_from(number + 1).expect("it is below RECENT");
         }
     }
 }
@@ -80,7 +91,7 @@ impl Spot {
     #[inline(always)]
     fn of_word(word: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "these are its highest bits")]
-        Spot((word.wrapping_mul(ODD) >> (64 - RECENT.ilog2())) as u16)
+        Spot((word.wrapping_mul(ODD) >> (64 - SPOTS.ilog2())) as u16)
     }
 }
 
@@ -146,7 +157,7 @@ mod tests {
             let lock = LockRef { name, timeout: None, queue_max: None, has_fence: false, is_plain: true };
             let unlock = PlainOperation::Unlock { name, token: None };
             let owner = Id::Number(owner.into());
-            let context = Context { session, id: None, owner: Some(&owner), now: Moment::START };
+            let context = Context { session, id: None, owner: Some(&owner), is_verbatim: false, now: Moment::START };
             let operation = if is_lock { PlainOperation::Lock(lock) } else { unlock };
             let before = self.replies.0;
             self.engine.request_plain(&operation, &context, &mut self.replies);
@@ -196,7 +207,7 @@ mod tests {
         let mut owners = Owners::new();
         let session = owners.connect();
         let of = |owner: &u64| Spot::of(session.slot(), &Id::Number((*owner).into()));
-        let same: Vec<u64> = (0..100_000).filter(|owner| of(owner) == of(&0)).take(5).collect();
+        let same: Vec<u64> = (0..1_000_000).filter(|owner| of(owner) == of(&0)).take(5).collect();
         assert_eq!(same.len(), 5);
         let mut random = fastrand::Rng::with_seed(1);
         let mut holds = [false; 5];

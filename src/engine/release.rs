@@ -9,7 +9,7 @@ use super::place::{Place, PlaceKey};
 use super::table::LockKey;
 use super::{Context, Due, Engine, Replies, SessionKey};
 use crate::time::Moment;
-use crate::wire::reply::{Happening, Outcome, PlainOutcome, PlainReply, Subject};
+use crate::wire::reply::{Happening, Outcome, PlainOutcome, Subject};
 use crate::wire::request::Names;
 
 /// How a hold ends.
@@ -39,21 +39,24 @@ impl Ending {
 }
 
 impl<S: BuildHasher> Engine<S> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn unlock(&mut self, name: &str, token: Option<u64>, context: &Context<'_>, replies: &mut impl Replies) {
         let connection = self.askers.session(context.session).connection;
         let asker = self.who(context).asker;
-        if !asker.is_some_and(|asker| self.release_recent(asker, name, token, context.now, replies)) {
+        let is_released = match asker {
+            Some(asker) => self.release_recent(asker, name, token, context.now, replies),
+            None => false,
+        };
+        if !is_released {
             let Some(place) = self.place_named(asker, name, token) else {
                 let subject = Subject::Lock(name);
-                return self.answer(context, Outcome::ReleaseFailed { subject }, replies);
+                return self.answer(&{ *context }, Outcome::ReleaseFailed { subject }, replies);
             };
             // The next holder is granted before the releaser is answered: that answer may overflow the releaser's output and
             // end its connection, and the waiter's turn must not depend on that.
             self.cancel_or_release(place, context.now, replies);
         }
-        let (id, owner) = (context.id, context.owner);
-        replies.push_plain(connection, &PlainReply { id, owner, name, outcome: PlainOutcome::Released });
+        replies.push_plain(connection, &context.plain_reply(name, PlainOutcome::Released));
     }
 
     /// The shortcut of nearly all unlocks, which are of a recent lock that nobody waits for: releases it in half of the

@@ -11,7 +11,7 @@ use super::index::Index;
 use super::kept::Recent;
 use super::list::{InQueue, List, OfAsker};
 use super::place::{Place, PlaceKey, Places, Standing, at, at_mut};
-use super::recent::{Spot, Spots};
+use super::recent::{RECENT_NAME_BYTES_MAX, Spot, Spots};
 use super::special::{Special, SpecialKey};
 use crate::slots::Chunks;
 use crate::time::Moment;
@@ -151,7 +151,9 @@ impl<S: BuildHasher> Table<S> {
         };
         let number = u32::try_from(self.entries.insert(entry)).expect("fewer than 2^32 locks");
         self.by_name.insert(hash, number);
-        self.recent.put(spot, number);
+        if name.len() <= RECENT_NAME_BYTES_MAX {
+            self.recent.put(spot, number);
+        }
         LockKey(number)
     }
 

@@ -24,7 +24,8 @@ pub fn raise_limit() -> u64 {
     in_force
 }
 
-/// What is open beside connections: the three standard streams, the listener, the poll, the pipe that carries signals, a log.
+/// What is open beside connections: the three standard streams, the listeners, the poll, its alarm and waker, the pair of
+/// sockets that carries signals, a log, the state directory.
 const OPEN_ANYWAY: u64 = 16;
 
 /// How many connections to admit by default: the limit on descriptors less a reserve.

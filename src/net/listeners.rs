@@ -58,8 +58,9 @@ impl Listeners {
         let mut listeners = Listener::passed(&config.tcp, config.must_be_named())?;
         if listeners.is_empty() {
             for listen in &config.listen {
-                let bound = Listener::bind(listen, &config.tcp);
-                listeners.extend(bound.map_err(|error| error.or_twice(listeners.iter().map(Listener::place)))?);
+                let bound = Listener::bind(listen, &config.tcp)
+                    .map_err(|error| error.or_twice(listen.scheme(), listeners.iter().map(Listener::place)))?;
+                listeners.extend(bound);
             }
         }
         if listeners.is_empty() {

@@ -2,6 +2,7 @@
 //! nothing that a test over memory sockets would miss.
 
 mod alarm;
+mod config;
 pub mod descriptors;
 #[cfg(test)]
 mod directory;
@@ -12,9 +13,11 @@ mod manager;
 mod outside;
 mod protection;
 mod regular;
+mod reload;
 mod signals;
 mod silence;
 mod socket;
+mod stats_line;
 #[cfg(test)]
 mod tests;
 #[cfg(not(feature = "unstable"))]
@@ -27,19 +30,23 @@ mod users;
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+pub use self::config::{Config, METRICS_PREFIXES_MAX};
 pub use self::error::{ReloadError, RunError};
 pub use self::listen::{BindError, Listen, TcpOptions};
+pub use self::reload::Reload;
 pub use self::tls::{ClientAuth, TlsError, TlsOptions};
 pub use self::tokens::TokensError;
 pub use self::users::UsersError;
 pub use crate::server::{ADMIN_PLACES, BadUsers, HTTP_CONNECTIONS_MAX, Limits};
 
+#[cfg(feature = "cli")]
+pub(crate) use self::config::TURN_ACCEPTS_MAX;
 #[cfg(feature = "cli")]
 pub(crate) use self::listen::Listener;
 pub(crate) use self::socket::Socket;
@@ -49,100 +56,16 @@ use self::listeners::Listeners;
 use self::manager::Manager;
 use self::protection::Protection;
 use self::signals::Signals;
+use self::stats_line::StatsLine;
 use self::tls::TlsServer;
 use self::tokens::{TokenSource, Tokens};
-use crate::engine::{ConnectionKey, Stats};
-use crate::server::{Access, LOG_TARGET, Outside, Readiness, Server};
+use crate::engine::ConnectionKey;
+use crate::server::{Outside, Readiness, Server};
 use crate::slots::Key;
 use crate::time::{Moment, Span};
 
-/// What `officer run` is told by its flags.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Config {
-    /// Where to listen: in one place at least.
-    pub listen: Vec<Listen>,
-    /// The file of users. None: everybody may lock everything.
-    pub users: Option<PathBuf>,
-    /// Whether other machines may reach listeners where anybody can lock something. Without it such a listener is refused.
-    pub is_open: bool,
-    /// Whether other machines may reach listeners without TLS where clients can send secrets. Without it such a listener is
-    /// refused.
-    pub has_plain_secrets: bool,
-    /// How TCP sockets are set up.
-    pub tcp: TcpOptions,
-    /// What clients may use.
-    pub limits: Limits,
-    /// Figures are also kept for the locks whose names begin with each of these, of which there are at most
-    /// [`METRICS_PREFIXES_MAX`], each once.
-    pub metrics_prefixes: Vec<String>,
-    /// Connections accepted in one turn at each listener.
-    pub turn_accepts_max: usize,
-    /// Whether to log a line of statistics every five seconds.
-    pub stats: bool,
-    /// The directory of the file that tokens are reserved in, which must exist. None: they come from the clock, and can
-    /// repeat if it is set back before a restart.
-    pub state_dir: Option<PathBuf>,
-    /// The certificate and key for listeners with TLS.
-    pub tls: Option<TlsOptions>,
-    /// Names that a request by HTTP without credentials may have in `Host`, beside addresses and `localhost`.
-    pub http_hosts: Vec<String>,
-}
-
-impl Config {
-    /// One listener, and the defaults of the command line. The limit on connections is the one exception: a process that may not have that
-    /// many descriptors needs a lower one, see [`descriptors`].
-    pub fn new(listen: Listen) -> Self {
-        let (tcp, limits) = (TcpOptions::default(), Limits::default());
-        Config {
-            listen: vec![listen],
-            users: None,
-            is_open: false,
-            has_plain_secrets: false,
-            tcp,
-            limits,
-            metrics_prefixes: Vec::new(),
-            turn_accepts_max: TURN_ACCEPTS_MAX,
-            stats: false,
-            state_dir: None,
-            tls: None,
-            http_hosts: Vec::new(),
-        }
-    }
-
-    /// Whether sockets that are passed need a name that says what they are for.
-    fn must_be_named(&self) -> bool {
-        self.users.is_some() || self.tls.is_some()
-    }
-
-    /// Fails if something in it contradicts the rest.
-    fn check(&self) -> Result<(), BindError> {
-        if self.users.is_some() && self.limits.kick_from_anywhere {
-            return Err(BindError::KickFromAnywhere);
-        }
-        match self.metrics_prefixes.len() {
-            ..=METRICS_PREFIXES_MAX => Ok(()),
-            count => Err(BindError::TooManyPrefixes { count }),
-        }
-    }
-
-    /// Reads the users. Without a file there are none.
-    fn access(&self) -> Result<Access, UsersError> {
-        self.users.as_deref().map_or_else(|| Ok(Access::default()), users::read)
-    }
-}
-
-/// Prefixes of names that figures are kept for.
-pub const METRICS_PREFIXES_MAX: usize = 64;
-
-/// Connections accepted in one turn at each listener, unless the configuration says otherwise.
-pub(crate) const TURN_ACCEPTS_MAX: usize = 64;
-
 /// How often the server is told what only the process knows.
 const OUTSIDE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often statistics are logged.
-const STATS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Connections' tokens are their keys, which never come near these: there are no 2^32 - 1 slots.
 const SIGNALS: Token = Token(usize::MAX);
@@ -160,15 +83,6 @@ const EVENTS_MAX: usize = 256;
 
 /// How long replies that are already decided may take to be written at the end.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(500);
-
-/// What happens at SIGHUP.
-#[derive(Clone, Copy, Debug)]
-pub enum Reload<'a> {
-    /// Nothing is read yet.
-    Begins,
-    /// Everything was read and is used from now on; or nothing has changed, for this reason.
-    Over(Option<&'a ReloadError>),
-}
 
 /// A server that listens.
 #[derive(Debug)]
@@ -285,11 +199,6 @@ impl Net {
     pub(crate) fn open_addresses(&self) -> Vec<String> {
         let places = self.listeners.places().filter(|place| self.protection.is_open_to_all_at(place));
         places.map(|place| place.to_string()).collect()
-    }
-
-    /// Whether a reload does something.
-    pub fn has_something_to_reload(&self) -> bool {
-        self.config.users.is_some() || self.config.tls.is_some()
     }
 
     /// Serves clients until SIGTERM or SIGINT, or until `on_reload` breaks, which is called when a reload begins, at SIGHUP,
@@ -413,40 +322,6 @@ impl Net {
         ControlFlow::Continue(())
     }
 
-    /// Reads again what can be read again. After an error everything is as before.
-    fn reload(&mut self) -> Result<(), ReloadError> {
-        if !self.has_something_to_reload() {
-            return Ok(());
-        }
-        let reloaded = self.reload_files();
-        (self.is_reloaded, self.outside_due) = (reloaded.is_ok(), first_outside(&self.listeners));
-        match &reloaded {
-            Ok(done) => log::info!(target: LOG_TARGET, "reloaded: {done}"),
-            Err(error) => log::error!(target: LOG_TARGET, "not reloaded, the server goes on as before: {error}"),
-        }
-        reloaded.map(|_| ())
-    }
-
-    /// Nothing is changed unless all files are good. Returns what was reloaded.
-    fn reload_files(&mut self) -> Result<String, ReloadError> {
-        let access = self.config.access()?;
-        let protection = Protection::of(&self.config, &access);
-        protection.check(self.listeners.places())?;
-        let tls = self.config.tls.as_ref().map(TlsOptions::load).transpose().map_err(ReloadError::Tls)?;
-        let mut done = Vec::new();
-        if access.has_users() {
-            done.push(format!("{} users", access.users()));
-            self.server.set_access(access);
-        }
-        self.protection = protection;
-        if let Some(tls) = tls {
-            tls.warnings().iter().for_each(|warning| log::warn!(target: LOG_TARGET, "{warning}"));
-            self.listeners.set_tls(tls);
-            done.push("the certificate and key for TLS".to_owned());
-        }
-        Ok(done.join(", "))
-    }
-
     /// What an operator should know about the certificate and key for TLS, each a line.
     #[cfg(feature = "cli")]
     pub(crate) fn tls_warnings(&self) -> Vec<String> {
@@ -497,35 +372,4 @@ fn first_outside(listeners: &Listeners) -> Moment {
 /// Now, on the clock that began at the server's start.
 fn moment(start: Instant) -> Moment {
     Moment::START.after(Span::from(start.elapsed()))
-}
-
-/// The line of statistics, as the original logs it.
-#[derive(Debug)]
-struct StatsLine {
-    due: Moment,
-    acquires: u64,
-    since: Moment,
-}
-
-impl Default for StatsLine {
-    fn default() -> Self {
-        StatsLine { due: Moment::START.after(STATS_INTERVAL.into()), acquires: 0, since: Moment::START }
-    }
-}
-
-impl StatsLine {
-    fn log_if_due(&mut self, now: Moment, stats: Stats, connections: usize) {
-        if now < self.due {
-            return;
-        }
-        let acquires = stats.acquires - self.acquires;
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let per_second = acquires as f64 / (now.since(self.since).as_nanos() as f64 / 1e9);
-        log::info!(
-            "{} locks held, {} waiters, {connections} connections, {per_second:.1} acquires per second",
-            stats.held,
-            stats.waiting
-        );
-        *self = StatsLine { due: now.after(STATS_INTERVAL.into()), acquires: stats.acquires, since: now };
-    }
 }

@@ -11,12 +11,12 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::server::Process;
 use crate::time::Span;
 
-/// The time since 1970. None before that.
+/// The time since 1970; 0 if the clock is before that.
 pub(super) fn wall_clock() -> Span {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(Span::ZERO, Span::from)
 }
 
-/// What the system says of this process, which was started at this time since 1970. None: it does not tell, as systems other
+/// What the system says of this process, which was started at this time since 1970. None: it does not tell, as on systems other
 /// than Linux.
 pub(super) fn process(started: Span) -> Option<Process> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;

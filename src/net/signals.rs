@@ -37,8 +37,8 @@ impl Signals {
             signal_hook::flag::register(signal, flag.clone())?;
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
         }
-        // Comes with the error of a write that a limit on the size of files forbids. A line of the log is lost by it, and
-        // but no lock must be.
+        // Comes with the error of a write that a limit on the size of files forbids. It costs a line of the log, and must not
+        // cost the locks.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         Ok(signals)
     }

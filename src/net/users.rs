@@ -25,14 +25,18 @@ enum Fault {
     NotUtf8 {
         line: usize,
     },
+    /// It is in order, and has no tables.
+    NamesNobody,
     Bad(BadUsers),
 }
 
-/// Reads a users file and compiles it. If others than its user and group can read it, that is logged.
+/// Reads a users file and compiles it. One that names nobody was cut short, by a full disk or somebody who still writes it: a
+/// reload of it would end every connection. If others than its user and group can read it, that is logged.
 pub(super) fn read(path: &Path) -> Result<Access, UsersError> {
     let failed = |fault| UsersError { path: path.to_owned(), fault };
     let text = text(path).map_err(failed)?;
-    Access::parse(&text).map_err(|error| failed(Fault::Bad(error)))
+    let access = Access::parse(&text).map_err(|error| failed(Fault::Bad(error)))?;
+    if access.names_nobody() { Err(failed(Fault::NamesNobody)) } else { Ok(access) }
 }
 
 fn text(path: &Path) -> Result<String, Fault> {
@@ -71,6 +75,12 @@ impl fmt::Display for UsersError {
             Fault::NotUtf8 { line } => {
                 write!(f, "the users file {path:?} is not UTF-8 in line {line}; correct it")
             }
+            Fault::NamesNobody => {
+                write!(
+                    f,
+                    "the users file {path:?} names nobody; add a table for each user, as 'officer secret' prints it"
+                )
+            }
             Fault::Bad(error) => write!(f, "the users file {path:?} can't be used: {error}"),
         }
     }
@@ -81,7 +91,7 @@ impl std::error::Error for UsersError {
         match &self.fault {
             Fault::Unreadable(error) => Some(error),
             Fault::Bad(error) => Some(error),
-            Fault::NotAFile | Fault::TooLarge | Fault::NotUtf8 { .. } => None,
+            Fault::NotAFile | Fault::TooLarge | Fault::NotUtf8 { .. } | Fault::NamesNobody => None,
         }
     }
 }
@@ -121,6 +131,9 @@ mod tests {
         fs::write(&file, "#".repeat(FILE_BYTES_MAX + 1)).unwrap();
         assert!(fault(&file).contains("is larger than 1048576 bytes"));
         fs::write(&file, "#".repeat(FILE_BYTES_MAX)).unwrap();
+        assert!(fault(&file).contains(" names nobody; "));
+        let anonymous = "[anonymous]\n";
+        fs::write(&file, anonymous.to_owned() + &"#".repeat(FILE_BYTES_MAX - anonymous.len())).unwrap();
         assert!(read(&file).unwrap().has_users());
     }
 }

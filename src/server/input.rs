@@ -14,7 +14,7 @@ use crate::wire::foreign::{Beginning, Foreign};
 use crate::wire::line::{LineScanner, LineTooLong, is_blank};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Reason, Reply};
-use crate::wire::request::{self, Command, Hello, Operation, Plain, Request};
+use crate::wire::request::{self, Command, Hello, Operation, Plain, Request, Start};
 use crate::wire::transcript::Event;
 
 /// Looking at more places or connections than this takes so long that it is not done for many requests in one turn. With
@@ -42,6 +42,15 @@ struct Received {
     inbox: Option<Box<Inbox>>,
     /// It is known that the connection does not speak another protocol.
     is_ours: bool,
+}
+
+/// Whose line is executed.
+#[derive(Clone, Copy)]
+struct Sender {
+    key: ConnectionKey,
+    session: SessionKey,
+    peer: Peer,
+    is_restricted: bool,
 }
 
 impl<S: Socket> Server<S> {
@@ -166,7 +175,6 @@ impl<S: Socket> Server<S> {
     }
 
     fn execute_each_line(&mut self, key: ConnectionKey, bytes: &[u8], new: usize, scanner: &mut LineScanner) {
-        let now = self.connections.now;
         let connection = self.connections.known(key);
         // A stranger's lines are never plain.
         let is_strict = connection.flags.is_strict || connection.role.is_none();
@@ -176,25 +184,39 @@ impl<S: Socket> Server<S> {
         let mut text = if bytes.len() <= 2 * new && !is_strict { valid_prefix(bytes) } else { "" };
         let all_bytes_max = self.connections.limits.line_bytes_max;
         let Some(mut session) = self.session_for_line(key) else { return };
+        let mut rest = scanner.rest_of(text);
         loop {
-            if std::mem::take(&mut self.connections.has_stopped) {
+            if self.connections.has_stopped {
+                self.connections.has_stopped = false;
                 let Some(going_on) = self.session_for_line(key) else { return };
                 session = going_on;
             }
-            let rest = scanner.rest_of(text);
-            // By reference: moved out, it would be copied once more.
-            if let Some((Plain { id, owner, operation }, len)) = &request::recognise_line(rest)
-                && *len <= all_bytes_max
+            let sender = Sender { key, session, peer, is_restricted };
+            // Executed apart, the most frequent lines cost a tenth less: the compiler knows what they do not have.
+            let start = Start::of(rest);
+            if let Start::Lock(name, after) = start
+                && let Some(line) = line_before(rest, after, all_bytes_max)
             {
-                scanner.step_over(*len);
-                self.lines += 1;
-                self.connections.recorder.log(now, peer, Event::Received, &rest.as_bytes()[..*len]);
-                self.connections.figures.on_plain(operation);
-                let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now };
-                if is_restricted && self.refuse_plain(key, operation, &context) {
-                    continue;
-                }
-                self.engine.request_plain(operation, &context, &mut self.connections);
+                scanner.step_over(line.len());
+                rest = after;
+                self.execute_plain(sender, &Plain::lock(name), line);
+                continue;
+            }
+            if let Start::Unlock(name, after) = start
+                && let Some(line) = line_before(rest, after, all_bytes_max)
+            {
+                scanner.step_over(line.len());
+                rest = after;
+                self.execute_plain(sender, &Plain::unlock(name), line);
+                continue;
+            }
+            // By reference: moved out, it would be copied once more.
+            if let Some((plain, after)) = &start.recognise(rest, &mut self.shapes)
+                && let Some(line) = line_before(rest, after, all_bytes_max)
+            {
+                scanner.step_over(line.len());
+                rest = after;
+                self.execute_plain(sender, plain, line);
                 continue;
             }
             let before = *scanner;
@@ -217,6 +239,7 @@ impl<S: Socket> Server<S> {
                 }
             };
             if is_blank(line) {
+                rest = scanner.rest_of(text);
                 continue;
             }
             let parsed = if is_strict { request::parse_strictly(line) } else { request::parse(line) };
@@ -250,8 +273,28 @@ impl<S: Socket> Server<S> {
             if flags.is_strict {
                 text = "";
             }
+            rest = scanner.rest_of(text);
             is_restricted = flags.is_restricted;
         }
+    }
+
+    /// Executes a plain line.
+    #[inline(always)]
+    fn execute_plain(&mut self, sender: Sender, plain: &Plain<'_>, line: &[u8]) {
+        let Sender { key, session, peer, is_restricted } = sender;
+        let Plain { id, owner, operation } = plain;
+        let now = self.connections.now;
+        self.lines += 1;
+        self.connections.recorder.log(now, peer, Event::Received, line);
+        self.connections.figures.on_plain(operation);
+        let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), is_verbatim: true, now };
+        if is_restricted {
+            let (operation, context) = (*operation, context);
+            if self.refuse_plain(key, &operation, &context) {
+                return;
+            }
+        }
+        self.engine.request_plain(operation, &context, &mut self.connections);
     }
 
     /// The session of a connection, if its next line may be executed.
@@ -293,7 +336,8 @@ impl<S: Socket> Server<S> {
     #[inline(never)]
     fn dispatch(&mut self, key: ConnectionKey, session: SessionKey, request: &Request<'_>) {
         let (id, owner) = (request.id.as_ref().map(Id::as_ref), request.owner.as_ref().map(Id::as_ref));
-        let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now: self.connections.now };
+        let (id, owner, now) = (id.as_ref(), owner.as_ref(), self.connections.now);
+        let context = Context { session, id, owner, is_verbatim: false, now };
         self.connections.figures.on_request(&request.command);
         if self.connections.known(key).role.is_none() && !self.is_for_strangers(key, request) {
             return self.refuse_stranger(key, &context);
@@ -439,6 +483,13 @@ impl<S: Socket> Connections<S> {
             self.list(key);
         }
     }
+}
+
+/// The line with its `\n` at the beginning of a text, if it is not too long. `after` is what comes after it.
+#[inline(always)]
+fn line_before<'a>(text: &'a str, after: &str, bytes_max: usize) -> Option<&'a [u8]> {
+    let bytes = text.len() - after.len();
+    text.as_bytes().get(..bytes).filter(|_| bytes <= bytes_max)
 }
 
 /// The longest beginning that is UTF-8.

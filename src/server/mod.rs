@@ -55,6 +55,7 @@ use self::users::Welcome;
 use crate::engine::{ConnectionKey, Engine, EngineLimits, Stats, TokenBlock};
 use crate::time::{Moment, Span};
 use crate::wire::peer::Peer;
+use crate::wire::request::Shapes;
 
 /// What is known of a socket since the last turn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,6 +96,8 @@ pub struct Server<S> {
     horizon: Horizon,
     /// All sockets are read into this buffer, and lines are executed right from it.
     read_buffer: Vec<u8>,
+    /// What those lines have in common.
+    shapes: Shapes,
     /// An empty list, kept for its memory.
     spare: Vec<ConnectionKey>,
     /// Whose long request was executed in this turn. Whoever has another waits for the next turn, so that requests of
@@ -132,6 +135,7 @@ impl<S: Socket> Server<S> {
         Server {
             engine,
             read_buffer: vec![0; limits.turn_read_bytes],
+            shapes: Shapes::default(),
             connections: Connections::new(limits),
             sessions: Sessions::default(),
             http: Http::default(),

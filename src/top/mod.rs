@@ -54,7 +54,8 @@ The locks whose first waiter has waited longest come first. SILENT is how long t
 seen. All connections and locks are fetched page by page, at most a tenth of the time, so that neither the server nor this \
 program works hard when there are many. The screen shows the period that a scan covered, and the first 1,000 rows. '?' \
 explains the keys. DEADLOCK names clients that wait for each other in a circle, among the locks that are shown; one of them has to \
-be ended, kicked, or have a lock revoked. A server accepts a kick only from its own machine, unless it runs with --kick-from-anywhere.
+be ended, kicked, or have a lock revoked. A server accepts a kick only from its own machine, unless it runs with \
+--kick-from-anywhere; a server with users only from a user with admin = true.
 
 With --once the size of the screen is COLUMNS x LINES, or that of the terminal, or 80 x 24. NO_COLOR is respected.
 

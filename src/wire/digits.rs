@@ -66,6 +66,16 @@ impl Digits {
         [self.first, self.rest]
     }
 
+    /// The digits, and how many there are.
+    #[inline(always)]
+    pub(super) fn text(self) -> ([u8; 16], usize) {
+        let length = if self.rest == 0 { length(self.first) } else { 8 + length(self.rest) };
+        let mut text = [0; 16];
+        text[..8].copy_from_slice(&self.first.to_le_bytes());
+        text[8..].copy_from_slice(&self.rest.to_le_bytes());
+        (text, length)
+    }
+
     /// Appends the number.
     #[inline(always)]
     pub(super) fn push_to(self, out: &mut Vec<u8>) {
@@ -88,11 +98,10 @@ impl Digits {
     /// The same, for a number that mostly has more than eight digits.
     #[inline(always)]
     pub(super) fn push_long_member<const KEY: usize>(self, out: &mut Vec<u8>, key: &[u8; KEY]) {
-        let length = if self.rest == 0 { length(self.first) } else { 8 + length(self.rest) };
+        let (text, length) = self.text();
         let mut piece = [0; 32];
         piece[..KEY].copy_from_slice(key);
-        piece[KEY..KEY + 8].copy_from_slice(&self.first.to_le_bytes());
-        piece[KEY + 8..KEY + 16].copy_from_slice(&self.rest.to_le_bytes());
+        piece[KEY..KEY + 16].copy_from_slice(&text);
         let end = out.len() + KEY + length;
         out.extend_from_slice(&piece[..KEY + 16]);
         out.truncate(end);

@@ -160,8 +160,8 @@ fn what_was_lost_meanwhile_is_lost_and_the_rest_is_not() {
     assert!(until > second * 7 && until < second * 60, "{until:?}");
 }
 
-/// A call in progress, what the server has after it was cut off, and what the call says then. The call is the client's second line, or
-/// the third if it needs a lock.
+/// A call in progress, what the server has after it was cut off, and what the call says then. The call is the client's second
+/// line, or the third if it needs a lock.
 struct Cut {
     needs_lock: bool,
     call: fn(&Client, Option<Guard>) -> Result<String, Error>,

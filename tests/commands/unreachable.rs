@@ -34,7 +34,8 @@ fn every_command_fails(options: &[&str], said: &str) {
 }
 
 /// A server of another kind, on a port of its own, that says this and closes.
-fn stranger(says: &'static str) -> String {
+fn stranger(says: impl Into<String>) -> String {
+    let says = says.into();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     thread::spawn(move || {
@@ -76,6 +77,10 @@ fn a_server_of_another_kind_is_told() {
     );
     let port = stranger("{\"result\":\"pong\"}\n");
     every_command_fails(&["-p", &port], "is not an Officer server");
+    // Nobody has asked for TLS.
+    let port = stranger("a".repeat(65 << 20));
+    run(&mut officer(&["ping", "-p", &port]))
+        .expect_failure(69, "sent a line without an end; check that it is the address of an Officer server");
     let port = stranger("\x1b[2J\n");
     every_command_fails(&["-p", &port], r"\u{1b}[2J");
     let port = stranger("");

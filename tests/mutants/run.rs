@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::build::Binaries;
 use crate::list::{Mutant, Outcome};
+use crate::switched::{Binaries, environment};
 
 /// Some of the tests, as one process.
 pub(crate) struct Stage {
@@ -97,7 +97,7 @@ impl Stage {
     /// When a test fails, or can't be run.
     pub(crate) fn time(&self, binaries: &Binaries) -> Result<Duration> {
         let start = Instant::now();
-        match self.run(binaries, 0, WAIT_MAX.as_secs())? {
+        match self.run(binaries, None, WAIT_MAX.as_secs())? {
             Ended::Passed => Ok(start.elapsed()),
             _ => Err(format!(
                 "without a mutant, the tests '{}' fail {:?} {:?}",
@@ -120,7 +120,7 @@ impl Stage {
             loop {
                 let next = queue.lock().expect("no other thread has panicked").next();
                 let Some((number, mutant)) = next else { return Ok(()) };
-                mutant.outcome = match self.run(binaries, number + 1, seconds_max)? {
+                mutant.outcome = match self.run(binaries, Some(number), seconds_max)? {
                     Ended::Passed => Outcome::Missed,
                     Ended::Failed => Outcome::Caught,
                     Ended::Looped => Outcome::Looped,
@@ -138,12 +138,12 @@ impl Stage {
     }
 
     /// Runs it in a process of its own, up to the first test that fails.
-    fn run(&self, binaries: &Binaries, number: usize, seconds_max: u64) -> Result<Ended> {
+    fn run(&self, binaries: &Binaries, mutant: Option<usize>, seconds_max: u64) -> Result<Ended> {
         let binary = binaries.get(self.target).ok_or(format!("the tests '{}' were not built", self.target))?;
         let mut command = Command::new("prlimit");
         command.arg(format!("--cpu={seconds_max}")).arg(format!("--as={MEMORY_BYTES_MAX}")).arg("--core=0").arg("--");
         command.arg(binary).args(self.arguments).envs(self.environment.iter().copied());
-        command.env("OFFICER_MUTANT", number.to_string()).env("RUST_TEST_THREADS", "1").env("RUST_BACKTRACE", "0");
+        command.envs([environment(mutant)]).env("RUST_TEST_THREADS", "1").env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(|error| format!("prlimit: {error}"))?;
         let output = BufReader::new(child.stdout.take().expect("it is piped"));

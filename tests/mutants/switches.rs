@@ -13,6 +13,7 @@ use syn::{BinOp, Expr, Pat};
 
 use crate::Result;
 use crate::list::{Genre, Mutant, Position};
+use crate::switched::{Switched, is};
 
 /// A source file, and where its mutants go.
 pub(crate) struct Source {
@@ -41,22 +42,6 @@ enum Kind {
     Guard,
     /// The end of the pattern of an arm without a guard.
     Pattern,
-}
-
-/// A source file with switches, and which part of it is due to which mutants.
-#[derive(Default)]
-pub(crate) struct Switched {
-    pub(crate) text: String,
-    /// Of one mutant: what is there for it alone. Of several: the whole of a spot.
-    parts: Vec<(Range<usize>, Vec<usize>)>,
-}
-
-impl Switched {
-    /// The mutants that are responsible for these bytes: of the smallest part that contains them.
-    pub(crate) fn mutants_at(&self, bytes: &Range<usize>) -> Option<&[usize]> {
-        let parts = self.parts.iter().filter(|(part, _)| part.start <= bytes.start && bytes.end <= part.end);
-        parts.min_by_key(|(part, _)| part.len()).map(|(_, mutants)| mutants.as_slice())
-    }
 }
 
 impl Source {
@@ -149,7 +134,7 @@ impl Source {
                 to.text.push_str(&format!(" if {}", arms.join(" && ")));
             }
         }
-        to.parts.push((start..to.text.len(), spot.mutants.clone()));
+        to.end_place(start, spot.mutants.clone());
     }
 
     /// The text of an expression with what the mutant changes in it.
@@ -168,43 +153,6 @@ impl Source {
         start + line.char_indices().nth(position.column - 1).map_or(line.len(), |(at, _)| at)
     }
 }
-
-impl Switched {
-    fn push_part(&mut self, number: usize, text: &str) {
-        let start = self.text.len();
-        self.text.push_str(text);
-        self.parts.push((start..self.text.len(), vec![number]));
-    }
-}
-
-/// Whether a mutant is active. 0 is none, so they count from 1.
-fn is(number: usize) -> String {
-    format!("crate::mutant::is({})", number + 1)
-}
-
-/// The function that a switch asks: often, so the environment is read once, and the rest is inlined.
-pub(crate) const MODULE: &str = r#"
-mod mutant {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    const UNKNOWN: u32 = u32::MAX;
-    static ACTIVE: AtomicU32 = AtomicU32::new(UNKNOWN);
-
-    #[inline(always)]
-    pub(crate) fn is(number: u32) -> bool {
-        let active = ACTIVE.load(Ordering::Relaxed);
-        if active == UNKNOWN { read() == number } else { active == number }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn read() -> u32 {
-        let number = std::env::var("OFFICER_MUTANT").map_or(0, |number| number.parse().expect("the number of a mutant"));
-        ACTIVE.store(number, Ordering::Relaxed);
-        number
-    }
-}
-"#;
 
 /// Finds the places of mutants, in all code that runs.
 struct Finder {
@@ -358,7 +306,7 @@ mod tests {
         ];
         let source = Source::new(TEXT.to_owned(), "f.rs", &mutants).expect("it is Rust");
         let switched = source.switched(&mutants, |_| true);
-        let is = |number| format!("crate::mutant::is({number})");
+        let is = |number| format!("crate::switch::is({number})");
         let guard = format!("!{} && ({} || ((if {} {{ g(a) }} else {{ !g(a) }})))", is(2), is(3), is(4));
         let sum = format!("(if {} {{ a - 1 }} else {{ a + 1 }})", is(5));
         let value = format!("(if {} {{ a + 1 < 2 }} else if {} {{ a + 1 >= 2 }} else {{ {sum} > 2 }})", is(6), is(7));
@@ -366,7 +314,7 @@ mod tests {
         let expected = expected.replacen('{', &format!("{{ if {} {{ return true; }} ", is(1)), 1);
         assert_eq!(switched.text, expected);
         let at = switched.text.find("a - 1").expect("it is there");
-        assert_eq!(switched.mutants_at(&(at..at + 1)), Some([4].as_slice()));
+        assert_eq!(switched.changes_at(&(at..at + 1)), Some([4].as_slice()));
         assert!(source.mutants().all(|number| number < 7), "the last has no place");
         assert_eq!(source.switched(&mutants, |_| false).text, TEXT);
     }

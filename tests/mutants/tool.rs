@@ -2,8 +2,8 @@
 //! it is for.
 //!
 //! cargo-mutants builds the server once for each mutant, and that takes longer than the tests. Here all mutants are in the
-//! sources at once, each behind a switch that is looked up when it is reached: `crate::mutant::is(17)` is true in a process
-//! whose environment has `OFFICER_MUTANT=17`. So a mutant costs the tests alone, and these stop at the first that fails.
+//! sources at once, each behind a switch that is looked up when it is reached. So a mutant costs the tests alone, and these
+//! stop at the first that fails.
 //!
 //! What is mutated, and how, is cargo-mutants' own list (`cargo mutants --list --json`). What can't be switched while the
 //! program runs is left to cargo-mutants itself: code that the compiler evaluates (constants, `const fn`) and functions that
@@ -20,6 +20,8 @@
 mod build;
 mod list;
 mod run;
+#[path = "../support/switched.rs"]
+mod switched;
 mod switches;
 
 use std::path::{Path, PathBuf};

@@ -91,6 +91,7 @@ fn what_can_not_be_listened_on_is_one_line_that_names_the_option() {
     let directory = Directory::new();
     let file = format!("unix:{}", directory.file("officer.sock").display());
     let unix_twice = format!("{file} is listened on twice, because of {file}; leave out one of the two");
+    let http_twice = format!("http://127.0.0.1:{free} is listened on twice, because of tcp://127.0.0.1:{free}; ");
     for (list, code, said) in [
         (
             format!("tcp://127.0.0.1:{port}"),
@@ -120,6 +121,7 @@ fn what_can_not_be_listened_on_is_one_line_that_names_the_option() {
             1,
             "is listened on twice, because of http://127.0.0.1:",
         ),
+        (format!("tcp://127.0.0.1:{free},http://127.0.0.1:{free}"), 1, &http_twice),
         ("tcp://127.0.0.1".to_owned(), 2, "'tcp://127.0.0.1' for '--listen <URL>': the port is missing"),
     ] {
         End::of(&mut officer(&["run", "--listen", &list])).expect_failure(code, said);

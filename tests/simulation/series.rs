@@ -23,8 +23,8 @@ fn seeds_until_found(series: usize, world: Option<&str>) -> Option<(u64, Failure
     let found = |seed: u64| {
         let has_users = has_users && seed.is_multiple_of(users::SHARE);
         let has_http = has_http && seed % http::SHARE == http::FIRST;
-        let with_users = || if has_users { users::run_seed(seed).err() } else { None };
-        let with_http = || if has_http { http::run_seed(seed).err() } else { None };
+        let with_users = || if has_users { users::run_seed(seed, options.check_all).err() } else { None };
+        let with_http = || if has_http { http::run_seed(seed, options.check_all).err() } else { None };
         let is_seen = |failure: &Failure| !failure.is_own_assertion;
         let in_large = || if has_large { run_seed(seed, options).err() } else { None };
         with_users().or_else(with_http).filter(is_seen).or_else(|| in_large().filter(is_seen))

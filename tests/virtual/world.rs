@@ -32,6 +32,8 @@ pub(crate) struct World {
     /// Lines that clients have received and no step has returned yet.
     received: Vec<Received>,
     is_shut_down: bool,
+    /// Whether the server checks itself after every turn.
+    pub(crate) check_all: bool,
 }
 
 /// The clients' end of a connection.
@@ -56,6 +58,7 @@ impl World {
             clients: Vec::new(),
             received: Vec::new(),
             is_shut_down: false,
+            check_all: true,
         }
     }
 
@@ -290,7 +293,9 @@ impl World {
     pub(crate) fn turn_after_poll(&mut self, begun: Moment, is_complete: bool) {
         self.server.polled(begun, is_complete);
         self.server.turn(self.moment());
-        self.server.check_all();
+        if self.check_all {
+            self.server.check_all();
+        }
         self.collect();
     }
 

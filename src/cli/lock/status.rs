@@ -48,7 +48,7 @@ impl Status {
         self.since = Instant::now();
     }
 
-    /// So many others had been waiting when this began to wait. With --verbose a line tells more.
+    /// `ahead` others had been waiting when this began to wait. With --verbose a line tells more.
     pub(super) fn queued(&mut self, ahead: u64) {
         if !self.is_verbose && ahead > 0 {
             let verb = if ahead == 1 { "was" } else { "were" };

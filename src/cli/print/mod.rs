@@ -27,7 +27,11 @@ Install them, for example, with
   officer print systemd-unit > /etc/systemd/system/officer.service
   mkdir -p /usr/local/share/man/man1
   officer print man > /usr/local/share/man/man1/officer.1
-  officer print completions bash > /usr/share/bash-completion/completions/officer";
+  officer print completions bash > /usr/share/bash-completion/completions/officer
+  officer print prometheus-rules > /etc/prometheus/officer.rules.yml
+
+A dashboard is imported in Grafana, and asks for its data source then. Both expect scrapes of /metrics by a job called \
+officer.";
 
 #[derive(Args, Debug)]
 // A missing word is an error like any other.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use super::Scheme;
 use super::place::Place;
 use super::tcp::is_elsewhere;
 use super::unix::DIRECTORY_LOCK_TIMEOUT;
@@ -147,10 +148,11 @@ pub enum BindError {
 }
 
 impl BindError {
-    /// The address or path may be in use by this server itself, which listens on these already.
-    pub(in crate::net) fn or_twice(self, mut ours: impl Iterator<Item = Place>) -> BindError {
+    /// The address or path, where clients were to speak `scheme`, may be in use by this server itself, which listens on these
+    /// already.
+    pub(in crate::net) fn or_twice(self, scheme: Scheme, mut ours: impl Iterator<Item = Place>) -> BindError {
         let place = match &self {
-            BindError::AddressInUse { address } => Place::tcp(*address),
+            BindError::AddressInUse { address } => Place { scheme, ..Place::tcp(*address) },
             BindError::PathInUse { path } => Place::unix(path),
             _ => return self,
         };

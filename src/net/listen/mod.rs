@@ -79,16 +79,27 @@ pub enum Listen {
     },
 }
 
-#[cfg(feature = "cli")]
 impl Listen {
+    /// What clients speak there.
+    pub(in crate::net) fn scheme(&self) -> Scheme {
+        match self {
+            Listen::Tcp { .. } | Listen::TcpAll { .. } | Listen::Unix { .. } => Scheme::Plain,
+            Listen::Tls { .. } => Scheme::Tls,
+            Listen::Http { .. } => Scheme::Http,
+            Listen::Https { .. } => Scheme::Https,
+        }
+    }
+
     /// Whether it needs a certificate.
+    #[cfg(feature = "cli")]
     pub(in crate::net) fn is_tls(&self) -> bool {
-        matches!(self, Listen::Tls { .. } | Listen::Https { .. })
+        self.scheme().is_tls()
     }
 
     /// Whether clients speak HTTP there.
+    #[cfg(feature = "cli")]
     pub(crate) fn is_http(&self) -> bool {
-        matches!(self, Listen::Http { .. } | Listen::Https { .. })
+        self.scheme().is_http()
     }
 }
 
@@ -156,16 +167,15 @@ impl Listener {
     /// # Errors
     /// [`BindError`] says what is in the way, and what to do about it.
     pub(crate) fn bind(listen: &Listen, options: &TcpOptions) -> Result<Vec<Listener>, BindError> {
-        let bind_all = |host: &str, port, scheme| {
-            let listeners = tcp::bind(host, port, usize::MAX, options)?.into_iter();
-            Ok(listeners.map(|listener| Listener { scheme, ..listener }).collect())
-        };
         match listen {
             Listen::Tcp { host, port } => tcp::bind(host, *port, 1, options),
-            Listen::TcpAll { host, port } => bind_all(host, *port, Scheme::Plain),
-            Listen::Tls { host, port } => bind_all(host, *port, Scheme::Tls),
-            Listen::Http { host, port } => bind_all(host, *port, Scheme::Http),
-            Listen::Https { host, port } => bind_all(host, *port, Scheme::Https),
+            Listen::TcpAll { host, port }
+            | Listen::Tls { host, port }
+            | Listen::Http { host, port }
+            | Listen::Https { host, port } => {
+                let (listeners, scheme) = (tcp::bind(host, *port, usize::MAX, options)?, listen.scheme());
+                Ok(listeners.into_iter().map(|listener| Listener { scheme, ..listener }).collect())
+            }
             Listen::Unix { path, mode } => Ok(vec![unix::bind(path, *mode)?]),
         }
     }
@@ -182,16 +192,15 @@ impl Listener {
         options: &TcpOptions,
         old: Option<&[String]>,
     ) -> Result<Vec<Place>, BindError> {
-        let check_all = |host: &str, port, scheme| {
-            let places = tcp::check(host, port, usize::MAX, options, old)?.into_iter();
-            Ok(places.map(|place| Place { scheme, ..place }).collect())
-        };
         match listen {
             Listen::Tcp { host, port } => tcp::check(host, *port, 1, options, old),
-            Listen::TcpAll { host, port } => check_all(host, *port, Scheme::Plain),
-            Listen::Tls { host, port } => check_all(host, *port, Scheme::Tls),
-            Listen::Http { host, port } => check_all(host, *port, Scheme::Http),
-            Listen::Https { host, port } => check_all(host, *port, Scheme::Https),
+            Listen::TcpAll { host, port }
+            | Listen::Tls { host, port }
+            | Listen::Http { host, port }
+            | Listen::Https { host, port } => {
+                let (places, scheme) = (tcp::check(host, *port, usize::MAX, options, old)?, listen.scheme());
+                Ok(places.into_iter().map(|place| Place { scheme, ..place }).collect())
+            }
             Listen::Unix { path, .. } => unix::check(path, old).map(|()| vec![Place::unix(path)]),
         }
     }

@@ -13,7 +13,7 @@ pub struct HandshakeBudget {
 }
 
 impl HandshakeBudget {
-    /// So much for each turn. The first step of a turn is always made, whatever it takes.
+    /// A budget of `turn_max` for each turn. The first step of a turn is always made, whatever it takes.
     pub fn new(turn_max: Duration) -> Self {
         HandshakeBudget { turn_max, spent: AtomicU64::new(0) }
     }

@@ -23,7 +23,10 @@ use crate::server::Socket;
 /// A key that takes longer than this to sign is worth a warning: everybody waits meanwhile.
 const SIGNATURE_MAX: Duration = Duration::from_millis(1);
 
-/// How a server encrypts, and whose certificates it takes. All files are PEM.
+/// The largest file, in bytes. A system's list of all authorities has a twentieth of that.
+const FILE_BYTES_MAX: usize = 4 << 20;
+
+/// How a server encrypts, and whose certificates it takes. All files are PEM, of up to 4 MiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsOptions {
@@ -230,9 +233,12 @@ impl TlsServer {
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let read = || {
-        let (mut file, _) = regular::open(path)?.ok_or_else(|| io::Error::other("it is not a regular file"))?;
+        let (file, _) = regular::open(path)?.ok_or_else(|| io::Error::other("it is not a regular file"))?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map(|_| bytes)
+        match file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)? {
+            ..=FILE_BYTES_MAX => Ok(bytes),
+            _ => Err(io::Error::other(format!("it is larger than {FILE_BYTES_MAX} bytes"))),
+        }
     };
     read().map_err(|error| TlsError::Read { path: path.to_owned(), error })
 }

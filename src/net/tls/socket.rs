@@ -39,7 +39,7 @@ pub struct TlsSocket<S: Socket> {
     budget: Arc<HandshakeBudget>,
     state: State,
     has_received: bool,
-    /// The first so many of the bytes that are to be written next are encrypted already.
+    /// How many of the bytes that are to be written next are encrypted already.
     sealed: usize,
     /// Encrypted bytes that the system has not taken.
     unsent: usize,

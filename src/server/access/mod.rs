@@ -41,6 +41,11 @@ impl Access {
         self.file.as_ref().map_or(0, |file| file.users.len())
     }
 
+    /// Whether there is a file, with neither a user in it nor rules for those who don't say who they are.
+    pub fn names_nobody(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.users.is_empty() && file.anonymous.is_none())
+    }
+
     /// Whether somebody from another machine may lock something without saying who it is.
     pub fn is_open_to_all(&self) -> bool {
         let Some(file) = &self.file else { return true };

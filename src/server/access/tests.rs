@@ -201,7 +201,7 @@ fn anonymous_comes_from_where_the_file_says() {
         assert_eq!([Peer::Unix(1), loopback(), far_away()].map(is_known), [unix, local, far], "{from}");
         assert_eq!(Access::parse(&text).expect("it was read before").is_open_to_all(), far, "{from}");
     }
-    assert!(Access::default().is_open_to_all() && !Access::parse("").expect("nobody may anything").is_open_to_all());
+    assert!(Access::default().is_open_to_all() && !Access::parse("").expect("nobody may do anything").is_open_to_all());
     let seen_only = "[anonymous]\nfrom = ['anywhere']\nsee = ['']";
     assert!(!Access::parse(seen_only).expect("it is well-formed").is_open_to_all());
 }

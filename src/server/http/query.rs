@@ -48,7 +48,7 @@ fn line(command: &str, mut fields: Map<String, Value>) -> Result<String, String>
     }
 }
 
-/// The text behind `%20` and `+`.
+/// The text that `%20` and `+` stand for.
 fn decoded(text: &str) -> Result<String, String> {
     let digit = |byte: Option<u8>| {
         byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())

@@ -345,7 +345,7 @@ fn a_kick_needs_a_confirmation_and_only_y_confirms() {
     let error = Error::Server { reason: Reason::NotAllowed, message: "not from here".to_owned() };
     model.learn(News::Kick(target, Kicked::Failed(error)), 0.0);
     let said = screen(&model, (80, 8), 0.0)[6..].join(" ");
-    assert!(said.starts_with("Not kicked: ") && said.ends_with("or as a user who may"), "{said}");
+    assert!(said.starts_with("Not kicked: ") && said.ends_with("or as a user who may (--user)"), "{said}");
 }
 
 #[test]

@@ -2,16 +2,19 @@
 //!
 //! The general parser takes 5,000 instructions for a line, as counted by `callgrind`. Most lines are simple: `lock`, `unlock`
 //! or `keep_alive`, each field once, nothing escaped. These are recognised here in a tenth of that and less: the beginning of
-//! the most frequent lines here, other orders of the fields and the spaces of other JSON libraries in [`fields`]. What is
-//! nearly as simple is in [`rare`]. In case of doubt the line is left to the general parser, which defines what a line means:
+//! the most frequent lines here, other orders of the fields and the spaces of other JSON libraries in [`fields`], and again by
+//! their [`shapes`]. What is nearly as simple is in [`rare`]. In case of doubt the line is left to the general parser, which defines what a line means:
 //! the tests and the fuzz targets `plain` and `request` compare every result of this with its result.
 
 mod fields;
 mod rare;
+mod shapes;
 
 use std::borrow::Cow;
 
-use self::fields::{Cursor, Fields, word};
+use self::fields::{Cursor, word};
+use self::shapes::Begun;
+pub use self::shapes::Shapes;
 use super::{Command, Lock, LockName, LockRef, NAME_BYTES_MAX, Operation, Request};
 use crate::wire::digits::Digits;
 use crate::wire::{Id, IdRef, OwnerRef};
@@ -28,6 +31,20 @@ pub struct Plain<'a> {
     pub operation: PlainOperation<'a>,
 }
 
+impl<'a> Plain<'a> {
+    /// A `lock` with a name and nothing else.
+    #[inline(always)]
+    pub fn lock(name: &'a str) -> Self {
+        Word::Lock.plain(name, None, None, None)
+    }
+
+    /// The same, to `unlock`.
+    #[inline(always)]
+    pub fn unlock(name: &'a str) -> Self {
+        Word::Unlock.plain(name, None, None, None)
+    }
+}
+
 /// What a plain request can ask for: the same as the [`Operation`] of this name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PlainOperation<'a> {
@@ -36,8 +53,8 @@ pub enum PlainOperation<'a> {
     KeepAlive,
 }
 
-/// The request in the first line of `text`, and the length of that line with its `\n`, if the line is complete and
-/// plain. None says nothing about the line.
+/// The request in the first line of `text`, and what comes after that line and its `\n`, if the line is complete and plain.
+/// None says nothing about the line.
 ///
 /// A plain line is one object of the keys `command`, `id`, `owner`, `name`, `timeout`, `queue_max`, `fence` and `token`, in
 /// any order, each once at most; with at most one space after `{` and each `:` and `,`, and no other white space; strings
@@ -46,35 +63,76 @@ pub enum PlainOperation<'a> {
 /// If there are several lines in one buffer, the caller checks it for UTF-8 once, and need not search for line ends:
 /// for a single line, these two are a third of the cost of recognising it.
 ///
-/// All of it is here, and nothing of what it returns was something else before: the compiler copies a [`Plain`] that passes
+/// All of it is inlined, and nothing of what it returns was something else before: the compiler copies a [`Plain`] that passes
 /// from one result into another, once for each of them.
 #[inline(always)]
-pub fn recognise_line(text: &str) -> Option<(Plain<'_>, usize)> {
-    let mut cursor = Cursor { rest: text };
-    // The beginning of nearly all lines is compared at once.
-    let word = if cursor.skip("{\"command\":\"lock\",\"name\":\"").is_some() {
-        Word::Lock
-    } else if cursor.skip("{\"command\":\"unlock\",\"name\":\"").is_some() {
-        Word::Unlock
-    } else {
-        return cursor.object_of_line();
-    };
-    let name = cursor.rest_of_text().filter(|name| is_name(name))?;
-    // Most lines end here, and then the compiler knows that all other fields are absent.
-    if cursor.skip("}\n").is_some() {
-        return Some((word.plain(name, None, None, None), text.len() - cursor.rest.len()));
+pub fn recognise_line<'a>(text: &'a str, shapes: &mut Shapes) -> Option<(Plain<'a>, &'a str)> {
+    match Start::of(text) {
+        Start::Lock(name, after) => Some((Plain::lock(name), after)),
+        Start::Unlock(name, after) => Some((Plain::unlock(name), after)),
+        start => start.recognise(text, shapes),
     }
-    // This is what the next most frequent lines have, in this order. As bytes: a text may not be cut just anywhere, and that
-    // is checked.
-    let mut rest = cursor.rest.as_bytes();
-    let owner = number_of(b",\"owner\":", &mut rest).map(Id::Number);
-    let fence = rest.strip_prefix(b",\"fence\":true").map(|after| rest = after);
-    let id = number_of(b",\"id\":", &mut rest).map(Id::Number);
-    if let Some(next) = rest.strip_prefix(b"}\n") {
-        return Some((word.plain(name, owner, fence.map(|()| true), id), text.len() - next.len()));
+}
+
+/// How a line begins, for who makes a difference between the most frequent lines and all others.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    /// A `lock` with a name and nothing else, and what comes after its line.
+    Lock(&'a str, &'a str),
+    /// The same, to `unlock`.
+    Unlock(&'a str, &'a str),
+    /// A command and a name, and what comes after them.
+    Named(Begun<'a>, &'a str),
+    /// Something else.
+    Other,
+    /// Nothing that is plain.
+    NotPlain,
+}
+
+impl<'a> Start<'a> {
+    /// The beginning of the first line of a text.
+    #[inline(always)]
+    pub(crate) fn of(text: &'a str) -> Self {
+        let mut cursor = Cursor { rest: text };
+        // The beginning of nearly all lines is compared at once.
+        let word = if cursor.skip("{\"command\":\"lock\",\"name\":\"").is_some() {
+            Word::Lock
+        } else if cursor.skip("{\"command\":\"unlock\",\"name\":\"").is_some() {
+            Word::Unlock
+        } else if text.is_empty() {
+            return Start::NotPlain;
+        } else {
+            return Start::Other;
+        };
+        let Some(name) = cursor.rest_of_text().filter(|name| is_name(name)) else { return Start::NotPlain };
+        // Most lines end here, and then the compiler knows that all other fields are absent.
+        match (cursor.skip("}\n"), word) {
+            (Some(()), Word::Lock) => Start::Lock(name, cursor.rest),
+            (Some(()), _) => Start::Unlock(name, cursor.rest),
+            (None, word) => Start::Named(Begun { word, name }, cursor.rest),
+        }
     }
-    let rest = text.get(text.len() - rest.len()..)?;
-    Cursor { rest }.fields_of_line(Fields::of(word, name, owner, fence.map(|()| true), id), text)
+
+    /// The request in the line that begins so, as from [`recognise_line`], if it is not whole.
+    #[inline(always)]
+    pub(crate) fn recognise(self, text: &'a str, shapes: &mut Shapes) -> Option<(Plain<'a>, &'a str)> {
+        let (begun, rest) = match self {
+            Start::Named(begun, rest) => (begun, rest),
+            Start::Other => return shapes.line(text, None, text),
+            Start::Lock(..) | Start::Unlock(..) | Start::NotPlain => return None,
+        };
+        // This is what the next most frequent lines have, in this order. As bytes: a text may not be cut just anywhere, and that
+        // is checked.
+        let mut bytes = rest.as_bytes();
+        let owner = number_of(b",\"owner\":", &mut bytes).map(Id::Number);
+        let fence = bytes.strip_prefix(b",\"fence\":true").map(|after| bytes = after);
+        let id = number_of(b",\"id\":", &mut bytes).map(Id::Number);
+        if let Some(next) = bytes.strip_prefix(b"}\n") {
+            let after = rest.get(rest.len() - next.len()..)?;
+            return Some((begun.word.plain(begun.name, owner, fence.map(|()| true), id), after));
+        }
+        shapes.line(text, Some(begun), rest)
+    }
 }
 
 /// The value of a key, if both are next and it is a number of up to 15 digits, other than 0. Otherwise nothing is taken.
@@ -129,7 +187,7 @@ fn in_line(id: IdRef<'_>) -> Id<Cow<'_, str>> {
 }
 
 /// The frequent commands.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Word {
     Lock,
     Unlock,

@@ -266,7 +266,8 @@ pub(super) fn check_surrogates(value: &RawValue) -> Result<(), Rejection> {
 }
 
 /// serde_json steps over a value that nobody looks at without minding how deep it is or how large its numbers are. The
-/// answer must not depend on whether a field is read, so both are checked here. `value` is known to be JSON, inside `depth` others.
+/// answer must not depend on whether a field is read, so both are checked here. `value` is known to be JSON, inside `depth`
+/// others.
 fn check_skipped(value: &str, mut depth: usize) -> Result<(), Rejection> {
     let bytes = value.as_bytes();
     let mut at = 0;

@@ -161,7 +161,8 @@ impl Pair {
         let mut replies = Recorded::default();
         let (id, owner) =
             (request.id.as_ref().map(officer::wire::Id::as_ref), request.owner.as_ref().map(officer::wire::Id::as_ref));
-        let context = Context { session, id: id.as_ref(), owner: owner.as_ref(), now: Moment::from_nanos(self.now) };
+        let (id, owner, now) = (id.as_ref(), owner.as_ref(), Moment::from_nanos(self.now));
+        let context = Context { session, id, owner, is_verbatim: false, now };
         match &request.command {
             Command::Locks(operation) => self.engine.request(operation, &context, &mut replies),
             Command::Transfer(transfer) => {

@@ -27,10 +27,14 @@ fn files_that_are_not_good_are_named_in_one_line() {
     // Opening it waits for nobody.
     let fifo = directory.file("fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
+    // Everybody would wait while it is read.
+    let huge = file("huge", b"");
+    fs::File::options().write(true).open(&huge).unwrap().set_len((4 << 20) + 1).unwrap();
     for (cert, key, client_ca, expected) in [
         (&absent, &good.key, None, "cannot read /absent: "),
         (&good.cert, &absent, None, "cannot read /absent: "),
         (&good.cert, &fifo, None, "cannot read /fifo: it is not a regular file; "),
+        (&huge, &good.key, None, "cannot read /huge: it is larger than 4194304 bytes; "),
         (&empty, &good.key, None, "/empty has no certificate; "),
         (&text, &good.key, None, "/text has no certificate; "),
         (&broken, &good.key, None, "/broken is not a PEM file "),

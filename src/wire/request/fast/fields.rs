@@ -43,22 +43,6 @@ pub(super) mod key {
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a line that begins with a command and a name, and then may have some of these others.
-    #[inline(always)]
-    pub(super) fn of(
-        command: Word,
-        name: &'a str,
-        owner: Option<OwnerRef<'a>>,
-        fence: Option<bool>,
-        id: Option<IdRef<'a>>,
-    ) -> Self {
-        let bit_if = |bit: u16, is_seen: bool| if is_seen { bit } else { 0 };
-        let optional =
-            bit_if(key::OWNER, owner.is_some()) | bit_if(key::FENCE, fence.is_some()) | bit_if(key::ID, id.is_some());
-        let seen = key::COMMAND | key::NAME | optional;
-        Fields { command: Some(command), name: Some(name), owner, fence, id, seen, ..Fields::default() }
-    }
-
     /// Fields that the command does not have are ignored. None also if it lacks one.
     #[inline(always)]
     pub(super) fn plain(&self) -> Option<Plain<'a>> {
@@ -85,22 +69,13 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// An object that is a line of its own, and the length of that line.
+    /// An object that is a line of its own, and what comes after that line.
     #[inline(never)]
-    pub(super) fn object_of_line(mut self) -> Option<(Plain<'a>, usize)> {
-        let bytes = self.rest.len();
+    pub(super) fn object_of_line(mut self) -> Option<(Plain<'a>, &'a str)> {
         self.skip("{")?;
         let mut fields = Fields::default();
         self.read_fields(&mut fields, None, "}\n")?;
-        Some((fields.plain()?, bytes - self.rest.len()))
-    }
-
-    /// The same for the rest of an object, which ends a line of this text.
-    #[inline(never)]
-    pub(super) fn fields_of_line(mut self, mut fields: Fields<'a>, text: &str) -> Option<(Plain<'a>, usize)> {
-        self.skip(",")?;
-        self.read_fields(&mut fields, None, "}\n")?;
-        Some((fields.plain()?, text.len() - self.rest.len()))
+        Some((fields.plain()?, self.rest))
     }
 
     /// An object that is the whole text, and may have what no [`Plain`] has.
@@ -201,7 +176,7 @@ impl<'a> Cursor<'a> {
 
     /// The next eight bytes.
     #[inline(always)]
-    fn word(&self) -> u64 {
+    pub(super) fn word(&self) -> u64 {
         word(self.rest.as_bytes())
     }
 
@@ -324,7 +299,7 @@ impl<'a> Cursor<'a> {
     /// general parser, which reads a double, reads the same. A digit that is left after 16 others ends no field, so the line
     /// is not plain.
     #[inline(always)]
-    fn digits(&mut self, word: u64) -> Option<Digits> {
+    pub(super) fn digits(&mut self, word: u64) -> Option<Digits> {
         let (digits, rest) = match Digits::short_in(word) {
             Some((digits, length)) => (digits, self.rest.get(length..)?),
             None => other_digits(word, self.rest)?,

@@ -12,11 +12,13 @@ fn is_recognised(line: impl AsRef<[u8]>) -> bool {
     let plain = alone.filter(|request| is_plain(request, line));
     // Whatever follows it, the line is read as it is alone, and only when its end is there.
     if let Ok(text) = std::str::from_utf8(line) {
-        assert_eq!(recognise_line(text), None, "{text}");
+        let mut shapes = Shapes::default();
+        // At first its shape is not known.
         for next in ["", "}", "\n", "9999", text] {
+            assert_eq!(recognise_line(text, &mut shapes), None, "{text}");
             let lines = format!("{text}\n{next}");
-            let in_lines = recognise_line(&lines).map(|(plain, len)| (plain.into(), len));
-            assert_eq!(in_lines, plain.clone().map(|request| (request, line.len() + 1)), "{lines}");
+            let in_lines = recognise_line(&lines, &mut shapes).map(|(plain, after)| (plain.into(), after));
+            assert_eq!(in_lines, plain.clone().map(|request| (request, next)), "{lines}");
         }
     }
     plain.is_some()
@@ -31,39 +33,82 @@ fn is_plain(request: &Request<'_>, line: &[u8]) -> bool {
     is_plain && ![&b"\"lease\":"[..], b"\"names\":", b"\"any\":", b"\\"].into_iter().any(has)
 }
 
+/// What clients send.
+const LINES: [&str; 27] = [
+    r#"{"command":"lock","name":"boss:17"}"#,
+    r#"{"command":"lock","name":"boss:17","timeout":null,"queue_max":null}"#,
+    r#"{"command":"lock","name":"boss:17","timeout":5,"queue_max":3}"#,
+    r#"{"command":"lock","name":"boss:17","timeout":0.25}"#,
+    r#"{"command":"lock","id":7,"name":"boss:17","timeout":5.0}"#,
+    r#"{"command":"unlock","id":8,"name":"boss:17"}"#,
+    r#"{"command":"unlock","name":"boss:17"}"#,
+    r#"{"command":"keep_alive"}"#,
+    r#"{"command":"keep_alive","id":"k-1"}"#,
+    r#"{"name":"boss:17","command":"lock"}"#,
+    r#"{"command": "lock", "name": "boss:17", "timeout": 5, "queue_max": 1, "id": "x"}"#,
+    r#"{"command":"lock","name":"café 🔒"}"#,
+    r#"{"command":"lock","name":"boss:17","owner":4711,"fence":true,"id":7}"#,
+    r#"{"command":"lock","name":"boss:17","owner":"player-5","fence":false}"#,
+    r#"{"command":"lock","name":"boss:17","fence": null, "owner": 9007199254740991}"#,
+    r#"{"owner":"","command":"unlock","name":"boss:17","token":1234567890123456}"#,
+    r#"{"command":"unlock","name":"boss:17","token":null}"#,
+    r#"{"command":"lock","name":"boss:17","owner":"player-5"}"#,
+    r#"{"command":"unlock","name":"boss:17","owner":"player-5"}"#,
+    // As libraries of other languages write them: in the order of insertion, sorted, with spaces, and with omitted fields
+    // as null.
+    r#"{"id": 1, "command": "lock", "name": "boss:17", "owner": "player-5", "timeout": 5.0, "fence": true}"#,
+    r#"{"command":"lock","id":7,"name":"boss:17","owner":"player-5","timeout":5}"#,
+    r#"{"command":"unlock","id":"c81e-7","name":"boss:17","owner":4711,"token":1234567890123456}"#,
+    r#"{"id":null,"command":"lock","name":"boss:17","owner":null,"fence":null,"timeout":2.5}"#,
+    r#"{ "command":"lock","name":"boss:17"}"#,
+    // Fields of other commands.
+    r#"{"command":"keep_alive","owner":7,"fence":true,"token":5}"#,
+    r#"{"command":"unlock","name":"boss:17","fence":true,"timeout":1}"#,
+    r#"{"command":"lock","name":"boss:17","token":5}"#,
+];
+
 #[test]
 fn the_lines_that_clients_send_are_recognised() {
-    for line in [
-        r#"{"command":"lock","name":"boss:17"}"#,
-        r#"{"command":"lock","name":"boss:17","timeout":null,"queue_max":null}"#,
-        r#"{"command":"lock","name":"boss:17","timeout":5,"queue_max":3}"#,
-        r#"{"command":"lock","name":"boss:17","timeout":0.25}"#,
-        r#"{"command":"lock","id":7,"name":"boss:17","timeout":5.0}"#,
-        r#"{"command":"unlock","id":8,"name":"boss:17"}"#,
-        r#"{"command":"unlock","name":"boss:17"}"#,
-        r#"{"command":"keep_alive"}"#,
-        r#"{"command":"keep_alive","id":"k-1"}"#,
-        r#"{"name":"boss:17","command":"lock"}"#,
-        r#"{"command": "lock", "name": "boss:17", "timeout": 5, "queue_max": 1, "id": "x"}"#,
-        r#"{"command":"lock","name":"café 🔒"}"#,
-        r#"{"command":"lock","name":"boss:17","owner":4711,"fence":true,"id":7}"#,
-        r#"{"command":"lock","name":"boss:17","owner":"player-5","fence":false}"#,
-        r#"{"command":"lock","name":"boss:17","fence": null, "owner": 9007199254740991}"#,
-        r#"{"owner":"","command":"unlock","name":"boss:17","token":1234567890123456}"#,
-        r#"{"command":"unlock","name":"boss:17","token":null}"#,
-        // As libraries of other languages write them: in the order of insertion, sorted, with spaces, and with omitted fields
-        // as null.
-        r#"{"id": 1, "command": "lock", "name": "boss:17", "owner": "player-5", "timeout": 5.0, "fence": true}"#,
-        r#"{"command":"lock","id":7,"name":"boss:17","owner":"player-5","timeout":5}"#,
-        r#"{"command":"unlock","id":"c81e-7","name":"boss:17","owner":4711,"token":1234567890123456}"#,
-        r#"{"id":null,"command":"lock","name":"boss:17","owner":null,"fence":null,"timeout":2.5}"#,
-        r#"{ "command":"lock","name":"boss:17"}"#,
-        // Fields of other commands.
-        r#"{"command":"keep_alive","owner":7,"fence":true,"token":5}"#,
-        r#"{"command":"unlock","name":"boss:17","fence":true,"timeout":1}"#,
-        r#"{"command":"lock","name":"boss:17","token":5}"#,
-    ] {
+    for line in LINES {
         assert!(is_recognised(line), "{line}");
+    }
+}
+
+/// Whatever shapes are known: those of the same line, of all, and none.
+#[test]
+fn what_is_recognised_does_not_depend_on_the_shapes_that_are_known() {
+    let lines = LINES.map(|line| format!("{line}\n"));
+    let mut of_all = Shapes::default();
+    let mut check = |line: &str, changed: &str| {
+        let unknown = recognise_line(changed, &mut Shapes::default());
+        let mut of_line = Shapes::default();
+        recognise_line(line, &mut of_line).expect("it is plain");
+        assert_eq!(recognise_line(changed, &mut of_line), unknown, "{changed}");
+        assert_eq!(recognise_line(changed, &mut of_all), unknown, "{changed}");
+    };
+    let texts = [0, 1, 63, 64, 65, 1024, 1025].map(|length| "x".repeat(length));
+    let numbers = ["0", "07", "-7", "7.0", "7e1", "9007199254740991", "9007199254740992", "12345678901234567", "null"];
+    for line in &lines {
+        for at in 0..line.len() {
+            for byte in *b"\"\\\n 0179x,}n" {
+                let mut changed = line.clone().into_bytes();
+                changed[at] = byte;
+                if let Ok(changed) = String::from_utf8(changed) {
+                    check(line, &changed);
+                }
+            }
+        }
+        for value in ["boss:17", "player-5", "c81e-7", "k-1"] {
+            texts.iter().for_each(|text| check(line, &line.replace(value, text)));
+        }
+        for key in ["id", "owner", "token", "timeout"] {
+            for space in ["", " "] {
+                let key = format!("\"{key}\":{space}");
+                let Some((before, value)) = line.split_once(&key) else { continue };
+                let after = value.trim_start_matches(|char: char| char.is_ascii_digit());
+                numbers.iter().for_each(|number| check(line, &format!("{before}{key}{number}{after}")));
+            }
+        }
     }
 }
 
