@@ -401,6 +401,8 @@ fn hottest_locks_are_those_that_were_waited_for_longest_in_this_half_minute_and_
     world.say(carl, r#"{"command":"lock","names":["b","c"],"timeout":4}"#);
     world.say(bob, &lock("b", r#""timeout":0"#));
     world.say(bob, &lock("c", r#""priority":3"#));
+    // That they have begun to wait is not forgotten because somebody asks.
+    told(&mut world, &[]);
     world.pass(SECOND * 3);
     // While they wait.
     told(&mut world, &[("a", 6.0, 2), ("c", 6.0, 2), ("b", 3.0, 1)]);

@@ -35,18 +35,23 @@ fn a_page_of_contended_locks_has_those_that_somebody_waits_for() {
     for name in ["10999", "7", "70"] {
         assert!(world.say(bob, &lock(name, "")).is_empty());
     }
-    let mut page = |fields: &str| -> (Vec<String>, Option<String>) {
+    let page = |world: &mut World, fields: &str| -> (Vec<String>, Option<String>) {
         let line = format!(r#"{{"command":"locks","contended":true{fields}}}"#);
         let page: Value = serde_json::from_str(&world.say(ann, &line)[0].1).expect("JSON");
         let names = page["value"].as_object().expect("a page").keys().cloned().collect();
         (names, page["next"].as_str().map(str::to_owned))
     };
-    assert_eq!(page("").0, ["10999", "7", "70"], "of the last lock as well, in one page");
-    assert_eq!(page(r#","prefix":"7""#).0, ["7", "70"]);
-    let (first, next) = page(r#","limit":2"#);
-    let (second, end) = page(&format!(r#","limit":2,"after":"{}""#, next.expect("there is more")));
+    assert_eq!(page(&mut world, "").0, ["10999", "7", "70"], "of the last lock as well, in one page");
+    assert_eq!(page(&mut world, r#","prefix":"7""#).0, ["7", "70"]);
+    let (first, next) = page(&mut world, r#","limit":2"#);
+    let (second, end) = page(&mut world, &format!(r#","limit":2,"after":"{}""#, next.expect("there is more")));
     assert_eq!(([first, second].concat(), end), (vec!["10999".into(), "7".into(), "70".into()], None));
     assert!(world.say(bob, r#"{"command":"unlock","name":"7"}"#).len() == 1);
+    // Of more than ten thousand it says where to go on.
+    world.send(bob, lines.as_bytes());
+    let (none, next) = page(&mut world, r#","prefix":"10998""#);
+    let after = format!(r#","prefix":"10998","after":"{}""#, next.expect("there is more"));
+    assert_eq!((none, page(&mut world, &after)), (Vec::new(), (vec!["10998".into()], None)));
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn long_requests_of_the_protocol_get_every_other_turn() {
 #[test]
 fn they_count_as_no_connection_of_the_protocol() {
     let mut world = World::new();
+    assert_eq!(world.server.sockets(), 0);
     let client = connect(&mut world);
     let [ann] = world.connect();
     assert_eq!((world.server.connections(), world.server.sockets()), (1, 2));
