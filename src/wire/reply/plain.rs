@@ -52,12 +52,19 @@ impl PlainReply<'_> {
     #[inline(always)]
     pub fn encode(&self, out: &mut Vec<u8>) {
         if !self.is_verbatim && !self.is_plain() {
-            return Reply::from(*self).encode(out);
+            return self.encode_as_any(out);
         }
         match self.outcome {
             PlainOutcome::Acquired { token } => self.encode_with(out, b"\",\"result\":\"acquired\"}\n", token),
             PlainOutcome::Released => self.encode_with(out, b"\",\"result\":\"released\"}\n", None),
         }
+    }
+
+    /// For few: a function of its own, so that the others are smaller.
+    #[cold]
+    #[inline(never)]
+    fn encode_as_any(&self, out: &mut Vec<u8>) {
+        Reply::from(*self).encode(out);
     }
 
     /// Whether nothing has to be escaped.
@@ -90,12 +97,9 @@ impl PlainReply<'_> {
 
     #[inline(never)]
     fn encode_with_members(&self, out: &mut Vec<u8>, rest: &[u8; 23], token: Option<Digits>) {
-        let is_short = |id: &&IdRef<'_>| match id {
-            Id::Number(_) => true,
-            Id::Text(text) => text.len() <= SHORT,
-        };
-        if self.name.len() > SHORT || !self.owner.iter().chain(&self.id).all(is_short) {
-            return Reply::from(*self).encode(out);
+        let is_short = |id: Option<&IdRef<'_>>| !matches!(id, Some(Id::Text(text)) if text.len() > SHORT);
+        if self.name.len() > SHORT || !is_short(self.owner) || !is_short(self.id) {
+            return self.encode_as_any(out);
         }
         let start = out.len();
         let mut line = Line::<ROOM>::at_end_of(out);
