@@ -50,6 +50,7 @@ fn blank_lines_buy_no_time() {
     world.put(client, b"\r\n");
     world.step();
     assert!(world.is_closed(client));
+    assert_eq!(world.take_bytes(client), b"", "it has asked for nothing");
 }
 
 #[test]
