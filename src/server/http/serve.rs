@@ -134,9 +134,9 @@ impl<S: Socket> Server<S> {
         let now = self.connections.now;
         self.http.figures.on_answer(way.route, answer.status);
         let connection = self.http.known(key);
-        let before = connection.output.len();
+        // Nothing is left of the answer before it.
         answer.encode(way, &mut connection.output);
-        let bytes = connection.output.len() - before;
+        let bytes = connection.output.len();
         self.http.unsent += bytes;
         self.http.enter(key, Phase::Answering { closes: way.closes }, now, &self.connections.limits);
         self.http.mark_dirty(key);

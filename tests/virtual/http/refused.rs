@@ -94,6 +94,24 @@ fn what_can_be_read_in_two_ways_is_refused_and_nothing_after_it_is_executed() {
 }
 
 #[test]
+fn what_no_head_has_is_refused_at_once_and_said() {
+    let mut world = World::new();
+    for (beginning, what) in [
+        (&b"{"[..], "this port speaks HTTP"),
+        (b"GET /health HTTP/1.1\n", "a line ends with a line feed alone"),
+        (b"GET /health HTTP/1.1\rX", "a carriage return stands alone"),
+        (b"GET /health HTTP/1.1\r\r", "a carriage return stands alone"),
+        (b"GET /health HTTP/1.1\r\n ", "a field goes on in the next line"),
+        (b"GET /\0", "the head has a control character"),
+        (b"GET /health HTTP/1.1\r\nX: a\x7f", "the head has a control character"),
+    ] {
+        let (answers, is_at_end) = answered(&mut world, beginning, usize::MAX);
+        assert_eq!((answers.len(), answers[0].status, is_at_end), (1, 400, true), "{what}");
+        assert_eq!(answers[0].body, format!("{what}\n"));
+    }
+}
+
+#[test]
 fn it_makes_no_difference_in_which_pieces_requests_come() {
     let mut world = World::new();
     let good = [

@@ -29,9 +29,10 @@ fn health_needs_neither_host_nor_user_nor_this_machine() {
     let mut world = World::new();
     world.set_users("[users.ops]\nuid = 5\nadmin = true");
     let client = connect_from(&mut world, "10.1.2.3:4");
-    for request in [HEALTH.to_owned(), "GET /health?now HTTP/1.0\r\nConnection: x\r\n\r\n".to_owned()] {
-        let answer = ask(&mut world, client, &request);
-        assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"), "{request}");
+    let others = ["GET /health HTTP/1.1\r\nX:\ta\tb\r\n\r\n", "GET /health?now HTTP/1.0\r\nConnection: x\r\n\r\n"];
+    for request in [HEALTH, others[0], others[1]] {
+        let answer = ask(&mut world, client, request);
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"), "{request:?}");
     }
     let client = connect_from(&mut world, "10.1.2.3:5");
     world.send(client, b"HEAD /health HTTP/1.1\r\nHost: evil.example\r\nVia: 1.1 x\r\nOrigin: null\r\n\r\n");
