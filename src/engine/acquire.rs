@@ -349,8 +349,8 @@ impl<S: BuildHasher> Engine<S> {
         key
     }
 
-    /// Writes the terms of a request into its place. `priority` is that of a waiter; holders have none. If the request may close
-    /// the lock, it is counted with `closing_group`.
+    /// Writes the terms of a request into its place. `priority` is that of a waiter; holders have none. If the request may
+    /// close the lock, it is counted with `closing_group`.
     pub(super) fn set_terms(
         &mut self,
         place: &mut Place,

@@ -66,7 +66,8 @@ impl<S: Socket> Connections<S> {
         self.push_with(to, secret, |out| reply.encode(out));
     }
 
-    /// Appends a reply to what a connection is sent, by `write`, unless it is about to end. The log is not told the secret in it.
+    /// Appends a reply to what a connection is sent, by `write`, unless it is about to end. The log is not told the secret in
+    /// it.
     #[inline(always)]
     pub(super) fn push_with(&mut self, to: ConnectionKey, secret: Option<&str>, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.slots.get_mut(to) else { return };

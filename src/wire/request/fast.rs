@@ -2,9 +2,10 @@
 //!
 //! The general parser takes 5,000 instructions for a line, as counted by `callgrind`. Most lines are simple: `lock`, `unlock`
 //! or `keep_alive`, each field once, nothing escaped. These are recognised here in a tenth of that and less: the beginning of
-//! the most frequent lines here, other orders of the fields and the spaces of other JSON libraries in [`fields`], and again by
-//! their [`shapes`]. What is nearly as simple is in [`rare`]. In case of doubt the line is left to the general parser, which defines what a line means:
-//! the tests and the fuzz targets `plain` and `request` compare every result of this with its result.
+//! the most frequent lines here, other orders of the fields and the spaces of other JSON libraries in [`fields`], and when they
+//! come again, by their [`shapes`]. What is nearly as simple is in [`rare`]. In case of doubt the line is left to the general
+//! parser, which defines what a line means: the tests and the fuzz targets `plain` and `request` compare every result of this
+//! with its result.
 
 mod fields;
 mod rare;
@@ -121,8 +122,8 @@ impl<'a> Start<'a> {
             Start::Other => return shapes.line(text, None, text),
             Start::Lock(..) | Start::Unlock(..) | Start::NotPlain => return None,
         };
-        // This is what the next most frequent lines have, in this order. As bytes: a text may not be cut just anywhere, and that
-        // is checked.
+        // This is what the next most frequent lines have, in this order. As bytes: a text may not be cut just anywhere, and
+        // that is checked.
         let mut bytes = rest.as_bytes();
         let owner = number_of(b",\"owner\":", &mut bytes).map(Id::Number);
         let fence = bytes.strip_prefix(b",\"fence\":true").map(|after| bytes = after);

@@ -36,8 +36,8 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// The plain request in the first line of `text`, as [`recognise_line`](super::recognise_line) returns it. `rest` is what of
-    /// the text comes after what is known of that line.
+    /// The plain request in the first line of `text`, as [`recognise_line`](super::recognise_line) returns it. `rest` is what
+    /// of the text comes after what is known of that line.
     #[inline(never)]
     pub(super) fn line<'a>(
         &mut self,
