@@ -15,8 +15,7 @@ mod values;
 use std::borrow::Cow;
 use std::fmt;
 
-pub(crate) use self::fast::Start;
-pub use self::fast::{Plain, PlainOperation, Shapes, recognise, recognise_line};
+pub use self::fast::{Plain, PlainOperation, Shapes, Start, recognise};
 pub use self::general::{parse_in_full, parse_strictly};
 pub use self::terms::{Fit, LockMany, Named, Names, Renewal, Revocation, Terms, Transfer};
 

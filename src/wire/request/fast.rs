@@ -54,30 +54,12 @@ pub enum PlainOperation<'a> {
     KeepAlive,
 }
 
-/// The request in the first line of `text`, and what comes after that line and its `\n`, if the line is complete and plain.
-/// None says nothing about the line.
-///
-/// A plain line is one object of the keys `command`, `id`, `owner`, `name`, `timeout`, `queue_max`, `fence` and `token`, in
-/// any order, each once at most; with at most one space after `{` and each `:` and `,`, and no other white space; strings
-/// without escapes; numbers without sign and exponent, or `null`.
+/// How the first line of a text begins, and all of it if it is one of the most frequent: for who executes these apart.
 ///
 /// If there are several lines in one buffer, the caller checks it for UTF-8 once, and need not search for line ends:
 /// for a single line, these two are a third of the cost of recognising it.
-///
-/// All of it is inlined, and nothing of what it returns was something else before: the compiler copies a [`Plain`] that passes
-/// from one result into another, once for each of them.
-#[inline(always)]
-pub fn recognise_line<'a>(text: &'a str, shapes: &mut Shapes) -> Option<(Plain<'a>, &'a str)> {
-    match Start::of(text) {
-        Start::Lock(name, after) => Some((Plain::lock(name), after)),
-        Start::Unlock(name, after) => Some((Plain::unlock(name), after)),
-        start => start.recognise(text, shapes),
-    }
-}
-
-/// How a line begins, for who makes a difference between the most frequent lines and all others.
 #[derive(Clone, Copy)]
-pub(crate) enum Start<'a> {
+pub enum Start<'a> {
     /// A `lock` with a name and nothing else, and what comes after its line.
     Lock(&'a str, &'a str),
     /// The same, to `unlock`.
@@ -93,7 +75,7 @@ pub(crate) enum Start<'a> {
 impl<'a> Start<'a> {
     /// The beginning of the first line of a text.
     #[inline(always)]
-    pub(crate) fn of(text: &'a str) -> Self {
+    pub fn of(text: &'a str) -> Self {
         let mut cursor = Cursor { rest: text };
         // The beginning of nearly all lines is compared at once.
         let word = if cursor.skip("{\"command\":\"lock\",\"name\":\"").is_some() {
@@ -114,13 +96,23 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// The request in the line that begins so, as from [`recognise_line`], if it is not whole.
+    /// The request in the line of this text that begins so, and what comes after that line and its `\n`, if the line is
+    /// complete and plain. None says nothing about the line.
+    ///
+    /// A plain line is one object of the keys `command`, `id`, `owner`, `name`, `timeout`, `queue_max`, `fence` and `token`,
+    /// in any order, each once at most; with at most one space after `{` and each `:` and `,`, and no other white space;
+    /// strings without escapes; numbers without sign and exponent, or `null`.
+    ///
+    /// All of it is inlined, and nothing of what it returns was something else before: the compiler copies a [`Plain`] that
+    /// passes from one result into another, once for each of them.
     #[inline(always)]
-    pub(crate) fn recognise(self, text: &'a str, shapes: &mut Shapes) -> Option<(Plain<'a>, &'a str)> {
+    pub fn recognise(self, text: &'a str, shapes: &mut Shapes) -> Option<(Plain<'a>, &'a str)> {
         let (begun, rest) = match self {
             Start::Named(begun, rest) => (begun, rest),
             Start::Other => return shapes.line(text, None, text),
-            Start::Lock(..) | Start::Unlock(..) | Start::NotPlain => return None,
+            Start::Lock(name, after) => return Some((Plain::lock(name), after)),
+            Start::Unlock(name, after) => return Some((Plain::unlock(name), after)),
+            Start::NotPlain => return None,
         };
         // This is what the next most frequent lines have, in this order. As bytes: a text may not be cut just anywhere, and
         // that is checked.
@@ -158,7 +150,7 @@ fn number_of<const KEY: usize>(key: &[u8; KEY], rest: &mut &[u8]) -> Option<Digi
     Some(number)
 }
 
-/// The request in a line without its `\n`, if it is plain, as for [`recognise_line`], or nearly so: names may have escapes,
+/// The request in a line without its `\n`, if it is plain, as for [`Start::recognise`], or nearly so: names may have escapes,
 /// the command may also be `renew`, and there may also be the keys `names`, `any` and `lease`.
 pub fn recognise(line: &[u8]) -> Option<Request<'_>> {
     let (fields, rare) = Cursor { rest: str::from_utf8(line).ok()? }.object()?;

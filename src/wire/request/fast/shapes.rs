@@ -36,7 +36,7 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// The plain request in the first line of `text`, as [`recognise_line`](super::recognise_line) returns it. `rest` is what
+    /// The plain request in the first line of `text`, as [`Start`](super::Start) returns it. `rest` is what
     /// of the text comes after what is known of that line.
     #[inline(never)]
     pub(super) fn line<'a>(
@@ -61,16 +61,16 @@ impl Shapes {
         begun: Option<Begun<'a>>,
         rest: &'a str,
     ) -> Option<(Plain<'a>, &'a str)> {
+        // Lines of several names, and renewals: they need not be compared with all.
+        let is_rare = |start: &str| text.starts_with(start);
+        if is_rare("{\"command\":\"re") || is_rare("{\"command\":\"lock\",\"names\"") {
+            return None;
+        }
         for (number, shape) in self.shapes[..self.known].iter().enumerate() {
             if let Some(found) = shape.line(text, begun, rest) {
                 self.go_on_with(number);
                 return Some(found);
             }
-        }
-        // Lines of several names, and renewals.
-        let is_rare = |start: &str| text.starts_with(start);
-        if is_rare("{\"command\":\"re") || is_rare("{\"command\":\"lock\",\"names\"") {
-            return None;
         }
         let found = Cursor { rest: text }.object_of_line();
         if let Some((plain, after)) = &found {
@@ -106,7 +106,7 @@ impl Shapes {
 
 /// What is known of a line that begins as most do.
 #[derive(Clone, Copy)]
-pub(crate) struct Begun<'a> {
+pub struct Begun<'a> {
     pub(super) word: Word,
     pub(super) name: &'a str,
 }
@@ -340,14 +340,15 @@ impl Literal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::request::fast::recognise_line;
+    use crate::wire::request::fast::Start;
 
     /// How many of these lines had no shape that was known.
     fn unknown(shapes: &mut Shapes, lines: impl IntoIterator<Item = String>) -> usize {
         let count = |shapes: &Shapes| (shapes.known, shapes.oldest, shapes.unknown);
         let is_unknown = |line: &String| {
             let before = count(shapes);
-            recognise_line(&format!("{line}\n"), shapes).expect("it is plain");
+            let line = format!("{line}\n");
+            Start::of(&line).recognise(&line, shapes).expect("it is plain");
             count(shapes) != before
         };
         lines.into_iter().filter(is_unknown).count()

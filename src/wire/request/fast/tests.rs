@@ -1,6 +1,10 @@
 use super::*;
 use crate::wire::request::parse_in_full;
 
+fn recognise_line<'a>(text: &'a str, shapes: &mut Shapes) -> Option<(Plain<'a>, &'a str)> {
+    Start::of(text).recognise(text, shapes)
+}
+
 /// Whether the line was recognised as plain; if so, or nearly so, checks that the general parser reads the same.
 #[track_caller]
 fn is_recognised(line: impl AsRef<[u8]>) -> bool {
