@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::event::Source;
 use mio::net::UnixStream;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 
 /// Once it exists, the signals no longer end the process.
 #[derive(Debug)]
@@ -37,9 +37,12 @@ impl Signals {
             signal_hook::flag::register(signal, flag.clone())?;
             signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
         }
-        // Comes with the error of a write that a limit on the size of files forbids. It costs a line of the log, and must not
-        // cost the locks.
-        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+        // What asks for nothing here must not cost the locks. The first comes with the error of a write that a limit on the size
+        // of files forbids, which costs a line of the log. The others tell many a server to open its log again, and by default
+        // end a process.
+        for signal in [SIGXFSZ, SIGUSR1, SIGUSR2] {
+            signal_hook::flag::register(signal, Arc::default())?;
+        }
         Ok(signals)
     }
 

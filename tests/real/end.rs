@@ -56,6 +56,17 @@ fn it_exits_within_a_second_with_peers_that_do_not_read() {
 }
 
 #[test]
+fn signals_that_ask_it_for_nothing_cost_no_locks() {
+    let server = Server::tcp(&[]);
+    let mut ann = server.connect();
+    ann.acquire("db");
+    for signal in [Signal::USR1, Signal::USR2, Signal::XFSZ] {
+        server.signal(signal);
+        assert_eq!(ann.my_locks(), [json!("db")], "{signal:?}");
+    }
+}
+
+#[test]
 fn the_socket_file_is_removed_with_the_server() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::unix(&[]);
