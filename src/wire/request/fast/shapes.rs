@@ -270,6 +270,10 @@ fn take_number<'a>(text: &'a str, rest: &mut &'a [u8]) -> Option<Digits> {
 
 #[inline(never)]
 fn take_seconds<'a>(text: &'a str, rest: &mut &'a [u8]) -> Option<Option<Span>> {
+    // The space that is allowed is a part of the literal.
+    if rest.starts_with(b" ") {
+        return None;
+    }
     take(text, rest, Cursor::seconds)
 }
 

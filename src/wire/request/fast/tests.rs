@@ -87,11 +87,17 @@ fn what_is_recognised_does_not_depend_on_the_shapes_that_are_known() {
         let unknown = recognise_line(changed, &mut Shapes::default());
         let mut of_line = Shapes::default();
         recognise_line(line, &mut of_line).expect("it is plain");
+        // Timeouts that differ.
+        for timeout in ["\":6", "\": 6"] {
+            let other = line.replace(&timeout.replace('6', "5"), timeout).replace(&timeout.replace('6', "2"), timeout);
+            recognise_line(&other, &mut of_line).expect("it is plain");
+        }
         assert_eq!(recognise_line(changed, &mut of_line), unknown, "{changed}");
         assert_eq!(recognise_line(changed, &mut of_all), unknown, "{changed}");
     };
     let texts = [0, 1, 63, 64, 65, 1024, 1025].map(|length| "x".repeat(length));
-    let numbers = ["0", "07", "-7", "7.0", "7e1", "9007199254740991", "9007199254740992", "12345678901234567", "null"];
+    let numbers =
+        ["0", " 7", "07", "-7", "7.0", "7e1", "9007199254740991", "9007199254740992", "12345678901234567", "null"];
     for line in &lines {
         for at in 0..line.len() {
             for byte in *b"\"\\\n 0179x,}n" {
