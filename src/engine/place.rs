@@ -93,7 +93,7 @@ impl Place {
         self.is_holding() && self.extras.is_none() && self.deadline.is_none()
     }
 
-    /// What it was asked for with, if that was anything special.
+    /// Its priority among those who wait: 0, unless it was asked for with another.
     pub(super) fn priority(&self) -> u8 {
         self.extras.as_ref().map_or(0, |extras| extras.priority)
     }

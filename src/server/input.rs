@@ -192,7 +192,7 @@ impl<S: Socket> Server<S> {
                 session = going_on;
             }
             let sender = Sender { key, session, peer, is_restricted };
-            // Executed apart, the most frequent lines cost a tenth less: the compiler knows what they do not have.
+            // Executed apart, the most frequent lines cost 8 % less: the compiler knows what they do not have.
             let start = Start::of(rest);
             if let Start::Lock(name, after) = start
                 && let Some(line) = line_before(rest, after, all_bytes_max)
