@@ -1,6 +1,7 @@
 //! `officer restart` ends nothing before it knows that the new server can start, as far as that can be known.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 
 use crate::background::{Background, address_of, connect};
@@ -100,12 +101,21 @@ fn a_restart_with_the_same_state_directory_is_possible_and_tokens_rise() {
 
 #[test]
 fn what_is_lost_is_said_if_the_new_one_does_not_start_all_the_same() {
-    let (background, address, mut ann) = server_in_use();
+    // In the way of one that listens on all addresses, which can't be told while the old one is. The port is the server's
+    // choice, for which only its own address had to be free.
+    let in_use_and_in_the_way = || {
+        let (background, address, ann) = server_in_use();
+        let port = address.tcp().port();
+        match TcpListener::bind(("127.0.0.2", port)) {
+            Ok(other) => Some((background, port.to_string(), ann, other)),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => None,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let found = std::iter::repeat_with(in_use_and_in_the_way).take(10).flatten().next();
+    let (background, port, mut ann, _other) = found.expect("a port that is free on both addresses");
     let pid = background.pid();
-    let Address::Tcp(tcp) = address else { panic!("TCP") };
-    // In the way of one that listens on all addresses, which can't be told while the old one is.
-    let _other = TcpListener::bind(("127.0.0.2", tcp.port())).unwrap();
-    let end = background.run("restart", &["-h", "0.0.0.0", "-p", &tcp.port().to_string(), "--open"]);
+    let end = background.run("restart", &["-h", "0.0.0.0", "-p", &port, "--open"]);
     assert_eq!(end.code, 1, "{end:?}");
     assert!(end.stderr.contains("is in use by another program"), "{end:?}");
     let lost =
