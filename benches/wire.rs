@@ -8,7 +8,7 @@ use officer::wire::Id;
 use officer::wire::line::LineScanner;
 use officer::wire::peer::Peer;
 use officer::wire::reply::{Outcome, Reason, Reply, Subject};
-use officer::wire::request::{Shapes, Start, parse, parse_in_full, recognise};
+use officer::wire::request::{Plain, Shapes, Start, parse, parse_in_full, recognise};
 
 /// Each form of a request, and the most expensive errors.
 const LINES: [(&str, &str); 25] = [
@@ -70,7 +70,8 @@ fn recognise_lines(criterion: &mut Criterion) {
     group.bench_function("lines_of_a_read", |bencher| {
         bencher.iter(|| {
             let (mut text, mut found) = (str::from_utf8(black_box(&bytes)).expect("it is ASCII"), 0);
-            while let Some((request, after)) = Start::of(text).recognise(text, &mut shapes) {
+            let mut request = Plain::default();
+            while let Some(after) = Start::of(text).recognise(text, &mut shapes, &mut request) {
                 black_box(request);
                 text = after;
                 found += 1;

@@ -155,11 +155,10 @@ pub(crate) const FORMS: [Form; 24] = [
 /// These are counted in every layer, the others only in the server over a socket in memory: each row takes seconds.
 const EVERYWHERE: [&str; 5] = ["plain", "id", "owner", "owners", "long"];
 
-/// These may cost more than [`RATIO_MAX`](crate::RATIO_MAX) times the plain form: `long` has numbers of two words each, and
-/// the next six have ids or owners that are text, or ten fields or so, which replies return in part. Of the others, a lease is
-/// armed and ended, `renewed` has three requests and `names` two locks, and an escape is read by serde_json.
-const DEARER: [&str; 11] =
-    ["long", "python-all", "ruby", "js", "go", "go-map", "csharp", "lease", "renewed", "escaped", "names"];
+/// These may cost more than [`RATIO_MAX`](crate::RATIO_MAX) times the plain form: the first five have an id and an owner,
+/// which replies return, and more, up to ten fields. Of the others, a lease is armed and ended, `renewed` has three requests
+/// and `names` two locks, and an escape is read by serde_json.
+const DEARER: [&str; 9] = ["python-all", "ruby", "go", "go-map", "csharp", "lease", "renewed", "escaped", "names"];
 
 impl Form {
     pub(crate) fn is_everywhere(&self) -> bool {

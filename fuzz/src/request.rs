@@ -3,8 +3,8 @@
 use officer::time::Span;
 use officer::wire::Id;
 use officer::wire::request::{
-    BadRequest, Command, ConnectionsPage, Fit, Hello, Lock, LockMany, LockName, Named, Names, Operation, Page, Renewal,
-    Request, Revocation, Shapes, Start, Terms, Transfer, parse, parse_in_full, parse_strictly, recognise,
+    BadRequest, Command, ConnectionsPage, Fit, Hello, Lock, LockMany, LockName, Named, Names, Operation, Page, Plain,
+    Renewal, Request, Revocation, Shapes, Start, Terms, Transfer, parse, parse_in_full, parse_strictly, recognise,
 };
 
 use crate::json::Json;
@@ -131,8 +131,11 @@ pub fn check_shortcut(mut lines: &str) {
             let in_full = parse_in_full(line.as_bytes());
             assert_eq!(Ok(request), in_full.as_ref(), "{line}: the shortcut says something else");
         }
-        let mut in_lines =
-            || Start::of(lines).recognise(lines, &mut shapes).map(|(plain, after)| (plain.into(), after));
+        let mut in_lines = || {
+            let mut plain = Plain::default();
+            let after = Start::of(lines).recognise(lines, &mut shapes, &mut plain)?;
+            Some((plain.into(), after))
+        };
         let (in_lines, again) = (in_lines(), in_lines());
         assert_eq!(in_lines, again, "{lines}: the same by its shape");
         // Some are recognised only alone.

@@ -185,6 +185,7 @@ impl<S: Socket> Server<S> {
         let all_bytes_max = self.connections.limits.line_bytes_max;
         let Some(mut session) = self.session_for_line(key) else { return };
         let mut rest = scanner.rest_of(text);
+        let mut plain = Plain::default();
         loop {
             if self.connections.has_stopped {
                 self.connections.has_stopped = false;
@@ -210,13 +211,12 @@ impl<S: Socket> Server<S> {
                 self.execute_plain(sender, &Plain::unlock(name), line);
                 continue;
             }
-            // By reference: moved out, it would be copied once more.
-            if let Some((plain, after)) = &start.recognise(rest, &mut self.shapes)
+            if let Some(after) = start.recognise(rest, &mut self.shapes, &mut plain)
                 && let Some(line) = line_before(rest, after, all_bytes_max)
             {
                 scanner.step_over(line.len());
                 rest = after;
-                self.execute_plain(sender, plain, line);
+                self.execute_plain(sender, &plain, line);
                 continue;
             }
             let before = *scanner;

@@ -11,27 +11,21 @@ pub struct Digits {
 }
 
 impl Digits {
-    /// The number at the beginning of a word, and how many digits it has, if it has 1 to 7 and does not begin with 0.
+    /// The number at the beginning of a word, and how many digits it has, if it has 1 to 15 and does not begin with 0. The
+    /// second word is asked for only if the number may go on there.
     #[inline(always)]
-    pub(super) fn short_in(word: u64) -> Option<(Self, usize)> {
-        let others = others_in(word);
-        if !matches!(word.to_le_bytes()[0], b'1'..=b'9') || others == 0 {
+    pub(super) fn at_start_of(first: u64, second: impl FnOnce() -> Option<u64>) -> Option<(Self, usize)> {
+        if !matches!(first.to_le_bytes()[0], b'1'..=b'9') {
             return None;
         }
-        // Ones up to the first other byte, and then without that byte.
-        let before = (others ^ (others - 1)) >> 8;
-        Some((Digits { first: word & before, rest: 0 }, others.trailing_zeros() as usize / 8))
-    }
-
-    /// The same for a number that goes on in a second word, and has 8 to 15 digits.
-    #[inline(always)]
-    pub(super) fn long_in(first: u64, second: u64) -> Option<(Self, usize)> {
+        let others = others_in(first);
+        if others != 0 {
+            return Some((Digits { first: first & before(others), rest: 0 }, others.trailing_zeros() as usize / 8));
+        }
+        let second = second()?;
         let others = others_in(second);
-        if others_in(first) != 0 || first.to_le_bytes()[0] == b'0' || others == 0 {
-            return None;
-        }
-        let before = (others ^ (others - 1)) >> 8;
-        Some((Digits { first, rest: second & before }, 8 + others.trailing_zeros() as usize / 8))
+        let digits = 8 + others.trailing_zeros() as usize / 8;
+        (others != 0).then(|| (Digits { first, rest: second & before(others) }, digits))
     }
 
     /// The digits at the beginning of a word, of which there are up to 7, and the first is not a superfluous 0.
@@ -219,7 +213,7 @@ fn push_digits(out: &mut Vec<u8>, word: u64) {
 
 /// How many bytes of a word there are before those that are 0 at its end.
 #[inline(always)]
-fn length(word: u64) -> usize {
+pub(super) fn length(word: u64) -> usize {
     // A digit is not 0 without its lowest bit either; so it is known that there is something to be found.
     (word | 1).ilog2() as usize / 8 + 1
 }
@@ -230,12 +224,19 @@ pub(super) fn digits_in(word: u64) -> usize {
     others_in(word).trailing_zeros() as usize / 8
 }
 
-/// The highest bit of each byte of a word that is not a digit.
+/// The highest bit of each byte of a word that is not a digit. Above the lowest of them other bits may be set too, by a
+/// carry.
 #[inline(always)]
 fn others_in(word: u64) -> u64 {
     // Digits become 0 to 9. Adding 118 sets the highest bit of all that is more.
     let values = word ^ ZEROS;
-    (values | ((values & each(0x7f)) + each(118))) & each(0x80)
+    (values | values.wrapping_add(each(118))) & each(0x80)
+}
+
+/// Ones up to the first byte that is no digit, of which [`others_in`] has found one.
+#[inline(always)]
+fn before(others: u64) -> u64 {
+    (others ^ (others - 1)) >> 8
 }
 
 /// The number in the digits at the beginning of a word, of which there are 1 to 8.
@@ -345,18 +346,17 @@ mod tests {
             let text = number.to_string();
             for after in (0..=u8::MAX).filter(|after| !after.is_ascii_digit()) {
                 let [first, second] = words(&text, after);
-                let all = Some((number.into(), text.len()));
+                let read = Digits::at_start_of(first, || Some(second));
                 // A single 0 begins with 0 as well, and is left to whoever reads any number.
-                assert_eq!(Digits::short_in(first), all.filter(|_| number > 0 && text.len() < 8), "{text} {after}");
-                if text.len() >= 8 {
-                    assert_eq!(Digits::long_in(first, second), all.filter(|_| text.len() < 16), "{text} {after}");
-                }
+                let all = Some((number.into(), text.len())).filter(|_| number > 0 && text.len() < 16);
+                assert_eq!(read, all, "{text} {after}");
+                let alone = Digits::at_start_of(first, || None);
+                assert_eq!(alone, all.filter(|_| text.len() < 8), "{text} {after}, and no second word");
             }
         }
-        for text in ["", "01", "x1", "1234567x", "0123456789"] {
+        for text in ["", "01", "x1", "0123456789"] {
             let [first, second] = words(text, b',');
-            assert!(!text.starts_with(['0', 'x']) || Digits::short_in(first).is_none(), "{text}");
-            assert_eq!(Digits::long_in(first, second), None, "{text}");
+            assert_eq!(Digits::at_start_of(first, || Some(second)), None, "{text}");
         }
     }
 

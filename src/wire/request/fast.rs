@@ -13,7 +13,7 @@ mod shapes;
 
 use std::borrow::Cow;
 
-use self::fields::{Cursor, word};
+use self::fields::{Cursor, word_at};
 use self::shapes::Begun;
 pub use self::shapes::Shapes;
 use super::{Command, Lock, LockName, LockRef, NAME_BYTES_MAX, Operation, Request};
@@ -30,6 +30,14 @@ pub struct Plain<'a> {
     pub owner: Option<OwnerRef<'a>>,
     /// What is asked for.
     pub operation: PlainOperation<'a>,
+}
+
+impl Default for Plain<'_> {
+    /// That with the fewest values.
+    #[inline(always)]
+    fn default() -> Self {
+        Plain { id: None, owner: None, operation: PlainOperation::KeepAlive }
+    }
 }
 
 impl<'a> Plain<'a> {
@@ -96,22 +104,28 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// The request in the line of this text that begins so, and what comes after that line and its `\n`, if the line is
-    /// complete and plain. None says nothing about the line.
+    /// Writes the request in the line of this text that begins so to `plain`, and returns what comes after that line and its
+    /// `\n`, if the line is complete and plain. None says nothing about the line, and `plain` nothing then.
     ///
     /// A plain line is one object of the keys `command`, `id`, `owner`, `name`, `timeout`, `queue_max`, `fence` and `token`,
     /// in any order, each once at most; with at most one space after `{` and each `:` and `,`, and no other white space;
     /// strings without escapes; numbers without sign and exponent, or `null`.
     ///
-    /// All of it is inlined, and nothing of what it returns was something else before: the compiler copies a [`Plain`] that
+    /// All of it is inlined, and the request is written where the caller has it: the compiler copies a [`Plain`] that
     /// passes from one result into another, once for each of them.
     #[inline(always)]
-    pub fn recognise(self, text: &'a str, shapes: &mut Shapes) -> Option<(Plain<'a>, &'a str)> {
+    pub fn recognise(self, text: &'a str, shapes: &mut Shapes, plain: &mut Plain<'a>) -> Option<&'a str> {
         let (begun, rest) = match self {
             Start::Named(begun, rest) => (begun, rest),
-            Start::Other => return shapes.line(text, None, text),
-            Start::Lock(name, after) => return Some((Plain::lock(name), after)),
-            Start::Unlock(name, after) => return Some((Plain::unlock(name), after)),
+            Start::Other => return shapes.line(text, None, text, plain),
+            Start::Lock(name, after) => {
+                *plain = Plain::lock(name);
+                return Some(after);
+            }
+            Start::Unlock(name, after) => {
+                *plain = Plain::unlock(name);
+                return Some(after);
+            }
             Start::NotPlain => return None,
         };
         // This is what the next most frequent lines have, in this order. As bytes: a text may not be cut just anywhere, and
@@ -121,14 +135,14 @@ impl<'a> Start<'a> {
         let fence = bytes.strip_prefix(b",\"fence\":true").map(|after| bytes = after);
         let id = number_of(b",\"id\":", &mut bytes).map(Id::Number);
         if let Some(next) = bytes.strip_prefix(b"}\n") {
-            let after = rest.get(rest.len() - next.len()..)?;
-            return Some((begun.word.plain(begun.name, owner, fence.map(|()| true), id), after));
+            *plain = begun.word.plain(begun.name, owner, fence.map(|()| true), id);
+            return rest.get(rest.len() - next.len()..);
         }
         // No key of a plain line begins so. Most other lines end here: those with a lease, a mode, slots, a priority.
         if let [b',', b'"', b'l' | b'm' | b's' | b'p', ..] = bytes {
             return None;
         }
-        shapes.line(text, Some(begun), rest)
+        shapes.line(text, Some(begun), rest, plain)
     }
 }
 
@@ -136,16 +150,8 @@ impl<'a> Start<'a> {
 #[inline(always)]
 fn number_of<const KEY: usize>(key: &[u8; KEY], rest: &mut &[u8]) -> Option<Digits> {
     let value = rest.strip_prefix(key)?;
-    let first = match value.first_chunk() {
-        Some(word) => u64::from_le_bytes(*word),
-        // The last eight bytes, of which the end of the key is shifted out.
-        None if value.is_empty() => return None,
-        None => u64::from_le_bytes(*rest.last_chunk()?) >> (8 * (8 - value.len())),
-    };
-    let (number, digits) = match Digits::short_in(first) {
-        Some(short) => short,
-        None => Digits::long_in(first, word(value.get(8..)?))?,
-    };
+    let word = |at| word_at(rest, KEY + at);
+    let (number, digits) = Digits::at_start_of(word(0)?, || word(8))?;
     *rest = value.get(digits..)?;
     Some(number)
 }

@@ -300,7 +300,7 @@ impl<'a> Cursor<'a> {
     /// is not plain.
     #[inline(always)]
     pub(super) fn digits(&mut self, word: u64) -> Option<Digits> {
-        let (digits, rest) = match Digits::short_in(word) {
+        let (digits, rest) = match Digits::at_start_of(word, || None) {
             Some((digits, length)) => (digits, self.rest.get(length..)?),
             None => other_digits(word, self.rest)?,
         };
@@ -372,6 +372,18 @@ pub(super) fn end_of_text(bytes: &[u8]) -> Option<usize> {
         }
         end += 8;
     }
+}
+
+/// The eight bytes from a place on, the first of them lowest. Those after the end are 0, which no string contains. None if there
+/// are none at that place, or too few before it as well.
+#[inline(always)]
+pub(super) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+    if let Some(word) = bytes.get(at..)?.first_chunk() {
+        return Some(u64::from_le_bytes(*word));
+    }
+    let missing = at + 8 - bytes.len();
+    let last = u64::from_le_bytes(*bytes.last_chunk()?);
+    (missing < 8).then(|| last >> (8 * missing))
 }
 
 /// The first eight bytes, the first of them lowest. Those after the end are 0, which no string contains.

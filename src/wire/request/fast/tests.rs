@@ -2,7 +2,9 @@ use super::*;
 use crate::wire::request::parse_in_full;
 
 fn recognise_line<'a>(text: &'a str, shapes: &mut Shapes) -> Option<(Plain<'a>, &'a str)> {
-    Start::of(text).recognise(text, shapes)
+    let mut plain = Plain::default();
+    let after = Start::of(text).recognise(text, shapes, &mut plain)?;
+    Some((plain, after))
 }
 
 /// Whether the line was recognised as plain; if so, or nearly so, checks that the general parser reads the same.
