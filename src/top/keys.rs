@@ -22,8 +22,8 @@ pub(super) enum Action {
     Leave,
 }
 
-/// Handles a key, on a screen with this many rows of a table.
-pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment) -> Action {
+/// Handles a key that was read then, on a screen with this many rows of a table.
+pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, read_at: Moment) -> Action {
     if key.kind == KeyEventKind::Release {
         return Action::Nothing;
     }
@@ -41,7 +41,7 @@ pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment
     match model.over {
         Over::Nothing => {
             model.clear_message();
-            press_in_table(model, key.code, height, now)
+            press_in_table(model, key.code, height, read_at)
         }
         Over::Help => {
             model.over = Over::Nothing;
@@ -49,11 +49,13 @@ pub(super) fn press(model: &mut Model, key: KeyEvent, height: usize, now: Moment
         }
         Over::Filter => press_in_filter(model, key.code),
         // It was typed before the question was on the screen, so it is not an answer to it.
-        Over::Question { is_seen: false, .. } if is_yes(key.code) => Action::Nothing,
+        Over::Question { seen_at, .. } if is_yes(key.code) && seen_at.is_none_or(|seen_at| read_at <= seen_at) => {
+            Action::Nothing
+        }
         Over::Question { .. } => match std::mem::replace(&mut model.over, Over::Nothing) {
             Over::Question { target, .. } if is_yes(key.code) => {
                 // Shown at once, so that a slow server does not look like a lost key.
-                model.tell(format!("Asking the server to kick {}", Shown(&target.connection)), now);
+                model.tell(format!("Asking the server to kick {}", Shown(&target.connection)), read_at);
                 Action::Order(Order::Kick(target))
             }
             _ => Action::Nothing,
@@ -88,7 +90,7 @@ fn press_in_table(model: &mut Model, code: KeyCode, height: usize, now: Moment) 
         KeyCode::Home => model.go(isize::MIN, height),
         KeyCode::End => model.go(isize::MAX, height),
         KeyCode::Char('k') => match model.target() {
-            Some(target) => model.over = Over::Question { target, is_seen: false },
+            Some(target) => model.over = Over::Question { target, seen_at: None },
             None => model.tell("There is nobody to kick here".to_owned(), now),
         },
         _ if model.queue.is_some() => {

@@ -31,7 +31,7 @@ use signal_hook::consts::SIGCONT;
 use self::keys::Action;
 use self::model::Model;
 use self::poller::{Clock, News, Order, Poller};
-use self::row::{Column, Filter, Sort};
+use self::row::{Column, Filter, Moment, Sort};
 use self::screen::Screen;
 use self::view::Theme;
 use crate::client::Client;
@@ -99,8 +99,8 @@ pub(super) struct Options {
 /// Everything that can happen.
 #[derive(Debug)]
 enum Event {
-    /// A key, a new size, or pasted text.
-    Input(Input),
+    /// A key, a new size, or pasted text, and when it was read. What could be read together has the same time.
+    Input(Input, Moment),
     /// No more keys can be read.
     InputFailed(io::Error),
     News(News),
@@ -144,7 +144,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let clock = Clock::start();
     poll(options, client, clock, inbox, sender.clone()).map_err(Failure::System)?;
     let mut screen = Screen::take().map_err(Failure::Terminal)?;
-    screen::listen_to_keys(sender).map_err(Failure::System)?;
+    screen::listen_to_keys(clock, sender).map_err(Failure::System)?;
     let live = Live { model: options.model(), clock, orders, theme: Theme { has_color: has_color(), is_live: true } };
     let left = live.run(&mut screen, &events);
     drop(screen);
@@ -203,7 +203,7 @@ impl Live {
             let draw = |frame: &mut ratatui::Frame<'_>| view::draw(frame.buffer_mut(), &self.model, self.theme, now);
             screen.terminal.draw(draw).map_err(Failure::Terminal)?;
             if view::has_room_for_question(area) {
-                self.model.question_is_seen();
+                self.model.question_is_seen(self.clock.now());
             }
             let first = events.recv_timeout(DRAW_EVERY).ok();
             // All pending events are handled before drawing: repeating keys are faster than some terminals.
@@ -230,14 +230,14 @@ impl Live {
     fn take(&mut self, event: Event, area: Rect) -> Result<Action, Left> {
         let now = self.clock.now();
         match event {
-            Event::Input(Input::Key(key)) => {
+            Event::Input(Input::Key(key), read_at) => {
                 let height = view::table_height(&self.model, area, now);
-                Ok(keys::press(&mut self.model, key, height, now))
+                Ok(keys::press(&mut self.model, key, height, read_at))
             }
-            Event::Input(Input::Paste(text)) => Ok(keys::paste(&mut self.model, &text)),
+            Event::Input(Input::Paste(text), _) => Ok(keys::paste(&mut self.model, &text)),
             // The terminal may have rearranged the old screen.
-            Event::Input(Input::Resize(..)) => Ok(Action::Redraw),
-            Event::Input(_) => Ok(Action::Nothing),
+            Event::Input(Input::Resize(..), _) => Ok(Action::Redraw),
+            Event::Input(..) => Ok(Action::Nothing),
             Event::News(news) => {
                 self.model.learn(news, now);
                 Ok(Action::Nothing)

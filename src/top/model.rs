@@ -62,10 +62,10 @@ pub(super) enum Over {
     Help,
     /// The filter is being typed.
     Filter,
-    /// Whether to kick. A question that has not been on the screen yet can't be answered.
+    /// Whether to kick. What was typed before it was on the screen is no answer.
     Question {
         target: Target,
-        is_seen: bool,
+        seen_at: Option<Moment>,
     },
 }
 
@@ -297,9 +297,9 @@ impl Model {
     }
 
     /// The screen was drawn, with the question, if there is one.
-    pub(super) fn question_is_seen(&mut self) {
-        if let Over::Question { is_seen, .. } = &mut self.over {
-            *is_seen = true;
+    pub(super) fn question_is_seen(&mut self, now: Moment) {
+        if let Over::Question { seen_at, .. } = &mut self.over {
+            seen_at.get_or_insert(now);
         }
     }
 

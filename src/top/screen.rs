@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Once};
 use std::thread;
+use std::time::Duration;
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -19,6 +20,7 @@ use rustix::process::Signal;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::Event;
+use super::poller::Clock;
 use crate::console::signals;
 
 /// The whole terminal, until this is dropped.
@@ -120,11 +122,19 @@ pub(super) fn size() -> Option<(u16, u16)> {
 }
 
 /// From now on keys and new sizes are events.
-pub(super) fn listen_to_keys(events: Sender<Event>) -> io::Result<()> {
+pub(super) fn listen_to_keys(clock: Clock, events: Sender<Event>) -> io::Result<()> {
     thread::Builder::new().name("officer-keys".to_owned()).spawn(move || {
+        // When everything was read that was there to be read.
+        let mut read_at = None;
         loop {
-            let (event, is_over) = match event::read() {
-                Ok(event) => (Event::Input(event), false),
+            // The thread that draws may be faster than this one. What was typed together must not become an answer to what
+            // the first of it leads to.
+            let next = event::poll(Duration::ZERO).and_then(|is_more| {
+                read_at = read_at.filter(|_| is_more);
+                event::read()
+            });
+            let (event, is_over) = match next {
+                Ok(event) => (Event::Input(event, *read_at.get_or_insert_with(|| clock.now())), false),
                 Err(error) => (Event::InputFailed(error), true),
             };
             if events.send(event).is_err() || is_over {

@@ -66,7 +66,11 @@ fn screen(model: &Model, size: (u16, u16), now: Moment) -> Vec<String> {
 
 /// Presses a key, on a screen with 5 rows.
 fn key(model: &mut Model, code: KeyCode) -> Action {
-    press(model, KeyEvent::new(code, KeyModifiers::NONE), 5, 0.0)
+    key_at(model, code, 0.0)
+}
+
+fn key_at(model: &mut Model, code: KeyCode, read_at: Moment) -> Action {
+    press(model, KeyEvent::new(code, KeyModifiers::NONE), 5, read_at)
 }
 
 fn lost() -> News {
@@ -335,10 +339,15 @@ fn a_kick_needs_a_confirmation_and_only_y_confirms() {
     key(&mut model, KeyCode::Char('k'));
     assert!(matches!(key(&mut model, KeyCode::Char('y')), Action::Nothing));
     assert!(matches!(model.over, Over::Question { .. }));
-    model.question_is_seen();
+    // Also if it is handled after that.
+    model.question_is_seen(1.0);
+    model.question_is_seen(2.0);
+    assert!(matches!(key_at(&mut model, KeyCode::Char('y'), 1.0), Action::Nothing));
+    assert!(matches!(model.over, Over::Question { .. }));
     // Whatever is under the cursor by then.
     see(&mut model, picture(vec![row("other", "10.0.0.9:1", 1.0, &[9.0])]));
-    let Action::Order(Order::Kick(target)) = key(&mut model, KeyCode::Char('y')) else { panic!("{model:?}") };
+    let answer = key_at(&mut model, KeyCode::Char('y'), 1.1);
+    let Action::Order(Order::Kick(target)) = answer else { panic!("{model:?}") };
     assert_eq!(screen(&model, (80, 8), 0.0)[7], "Asking the server to kick 127.0.0.1:40312");
     assert_eq!((target.lock.as_str(), target.connection.as_str()), ("boss:17", "127.0.0.1:40312"));
     assert!(target.is_holder && target.since == -75.0);
@@ -401,7 +410,7 @@ fn pasted_text_goes_into_a_filter_and_nowhere_else() {
     assert_eq!((&model.over, model.filter.as_str(), model.list().len()), (&Over::Filter, "raid:\u{9f8d}", 1));
     key(&mut model, KeyCode::Enter);
     key(&mut model, KeyCode::Char('k'));
-    model.question_is_seen();
+    model.question_is_seen(0.0);
     assert!(matches!(paste(&mut model, "y"), Action::Nothing));
     assert!(matches!(model.over, Over::Question { .. }));
 }
