@@ -10,6 +10,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::support::client::Client;
 use crate::support::directory::Directory;
+use crate::support::patience::Ending;
 use crate::support::server::{Server, officer};
 use crate::support::users::{hello, table, write};
 
@@ -27,6 +28,8 @@ fn log_in(server: &Server) -> Client {
 /// A connection from one of these addresses of this machine.
 fn stranger(server: SocketAddr, source: Ipv4Addr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // It leaves nothing behind. Otherwise nobody could listen on any of these thousands of ports for a minute after its end.
+    socket.set_linger(Some(Duration::ZERO)).unwrap();
     socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
     socket.connect(&server.into()).unwrap();
     socket.into()
@@ -60,8 +63,8 @@ fn fifteen_thousand_that_say_nothing_keep_nobody_out_and_hold_nobody_up() {
         let mut times = Vec::new();
         let newcomers = thread::scope(|scope| {
             scope.spawn(|| {
+                let _ending = Ending(&is_over);
                 flood(server.address().tcp(), addresses);
-                is_over.store(true, Ordering::Relaxed);
             });
             // From an address of its own, which makes way only when it has most strangers.
             let newcomers =
