@@ -1,9 +1,10 @@
 //! Redis and memcached, where they are installed.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddrV4, TcpStream};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::address::{free_port, own_host};
 use crate::support::certificates::{Authority, Identity, Valid};
 use crate::support::directory::Directory;
 use crate::support::patience::{PATIENCE, eventually};
@@ -12,62 +13,66 @@ use crate::{bench, expect_latency};
 
 struct Other {
     child: Child,
+    host: String,
     port: String,
 }
 
 impl Other {
     /// None: it is not installed, and a message says so.
-    fn start(program: &str, args: impl Fn(&str) -> Vec<String>) -> Option<Other> {
-        // Neither can pick a free port and report it. Another process may take the port first; then the next one is
-        // tried.
-        for _ in 0..10 {
-            let port = free_port();
-            let mut command = Command::new(program);
-            command.args(args(&port)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            let Ok(child) = command.spawn() else {
-                skipped(&format!("there is no {program} on this machine"));
-                return None;
-            };
-            let mut other = Other { child, port };
-            let mut is_up = false;
-            eventually("it listens or exits", || {
-                let has_ended = other.child.try_wait().unwrap().is_some();
-                is_up = !has_ended && TcpStream::connect(format!("127.0.0.1:{}", other.port)).is_ok();
-                is_up || has_ended
-            });
-            if is_up {
-                return Some(other);
-            }
-        }
-        panic!("{program} does not start");
+    fn start(program: &str, args: impl Fn(&str, &str) -> Vec<String>) -> Option<Other> {
+        // It can't pick a free port and report it.
+        let host = own_host();
+        let (host, port) = (host.to_string(), free_port(host).to_string());
+        let mut command = Command::new(program);
+        command.args(args(&host, &port)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let Ok(child) = command.spawn() else {
+            skipped(&format!("there is no {program} on this machine"));
+            return None;
+        };
+        let mut other = Other { child, host, port };
+        eventually("it listens", || {
+            assert!(other.child.try_wait().unwrap().is_none(), "{program} does not start");
+            other.connect().is_ok()
+        });
+        Some(other)
     }
 
     fn redis() -> Option<Other> {
-        Other::start("redis-server", |port| {
-            ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(str::to_owned).to_vec()
+        Other::start("redis-server", |host, port| {
+            ["--port", port, "--bind", host, "--save", "", "--appendonly", "no"].map(str::to_owned).to_vec()
         })
     }
 
-    /// With a port for TLS.
-    fn redis_with_tls(tls_port: &str, identity: &Identity) -> Option<Other> {
+    /// With a port for TLS, which is free on its host.
+    fn redis_with_tls(tls: SocketAddrV4, identity: &Identity) -> Option<Other> {
         let [cert, key] = [&identity.cert, &identity.key].map(|path| path.to_str().unwrap());
-        Other::start("redis-server", |port| {
-            let mut args = vec!["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-            args.extend(["--tls-port", tls_port, "--tls-cert-file", cert, "--tls-key-file", key]);
+        let (tls_host, tls_port) = (tls.ip().to_string(), tls.port().to_string());
+        Other::start("redis-server", |host, port| {
+            let mut args = vec!["--port", port, "--bind", host, &tls_host, "--save", "", "--appendonly", "no"];
+            args.extend(["--tls-port", &tls_port, "--tls-cert-file", cert, "--tls-key-file", key]);
             args.extend(["--tls-ca-cert-file", cert, "--tls-auth-clients", "no"]);
             args.into_iter().map(str::to_owned).collect()
         })
     }
 
     fn memcached() -> Option<Other> {
-        Other::start("memcached", |port| {
-            ["-p", port, "-l", "127.0.0.1", "-U", "0", "-t", "1", "-u", "nobody"].map(str::to_owned).to_vec()
+        Other::start("memcached", |host, port| {
+            ["-p", port, "-l", host, "-U", "0", "-t", "1", "-u", "nobody"].map(str::to_owned).to_vec()
         })
+    }
+
+    fn connect(&self) -> io::Result<TcpStream> {
+        TcpStream::connect(format!("{}:{}", self.host, self.port))
+    }
+
+    /// The options with which a command connects to it.
+    fn options(&self) -> [&str; 4] {
+        ["-h", &self.host, "-p", &self.port]
     }
 
     /// What it answers, up to a final line.
     fn ask(&self, question: &str, end: &str) -> String {
-        let mut socket = TcpStream::connect(format!("127.0.0.1:{}", self.port)).unwrap();
+        let mut socket = self.connect().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.write_all(question.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -94,7 +99,7 @@ fn redis_has_executed_the_counted_pairs() {
     for in_flight in ["1", "16"] {
         redis.ask("CONFIG RESETSTAT\r\n", "+OK\r\n");
         let args = ["-c", "5", "--in-flight", in_flight, "--pairs", "1000"];
-        let figures = bench(&[&["pair", "--protocol", "redis", "-p", &redis.port], &args[..]].concat());
+        let figures = bench(&[&["pair", "--protocol", "redis"], &redis.options()[..], &args].concat());
         assert_eq!(figures["pairs"], 1000, "{figures}");
         assert_eq!(figures["server"]["pid"], redis.child.id());
         expect_latency(&figures, "latency_us");
@@ -102,24 +107,22 @@ fn redis_has_executed_the_counted_pairs() {
         assert!(stats.contains("cmdstat_set:calls=1000,") && stats.contains("cmdstat_del:calls=1000,"), "{stats}");
         assert_eq!(redis.ask("DBSIZE\r\n", "\r\n"), ":0\r\n");
     }
-    let figures = bench(&["hold", "--protocol", "redis", "-p", &redis.port, "-c", "20", "--seconds", "0.1"]);
+    let figures =
+        bench(&[&["hold", "--protocol", "redis", "-c", "20", "--seconds", "0.1"], &redis.options()[..]].concat());
     assert_eq!(figures["server"]["pid"], redis.child.id());
     assert_eq!(redis.ask("DBSIZE\r\n", "\r\n"), ":0\r\n");
-}
-
-fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }
 
 #[test]
 fn redis_has_executed_the_counted_pairs_over_tls() {
     let directory = Directory::new();
     let authority = Authority::new(&directory, "authority");
-    let identity = authority.issue("server", &["ip:127.0.0.1"], Valid::Now);
-    let tls_port = free_port();
-    let Some(redis) = Other::redis_with_tls(&tls_port, &identity) else { return };
-    let ca = authority.pem();
-    let tls = ["--protocol", "redis", "-p", &tls_port, "--tls", "--tls-ca", ca.to_str().unwrap()];
+    let host = own_host();
+    let identity = authority.issue("server", &[&format!("ip:{host}")], Valid::Now);
+    let tls = SocketAddrV4::new(host, free_port(host));
+    let Some(redis) = Other::redis_with_tls(tls, &identity) else { return };
+    let (host, port, ca) = (host.to_string(), tls.port().to_string(), authority.pem());
+    let tls = ["--protocol", "redis", "-h", &host, "-p", &port, "--tls", "--tls-ca", ca.to_str().unwrap()];
     for args in [
         &["pair", "-c", "5", "--pairs", "1000"][..],
         &["pair", "-c", "5", "--in-flight", "16", "--pairs", "1000"],
@@ -146,7 +149,7 @@ fn memcached_has_executed_the_counted_pairs() {
     let Some(memcached) = Other::memcached() else { return };
     for (in_flight, total) in [("1", 1000), ("16", 2000)] {
         let args = ["-c", "5", "--in-flight", in_flight, "--pairs", "1000"];
-        let figures = bench(&[&["pair", "--protocol", "memcached", "-p", &memcached.port], &args[..]].concat());
+        let figures = bench(&[&["pair", "--protocol", "memcached"], &memcached.options()[..], &args].concat());
         assert_eq!(figures["pairs"], 1000, "{figures}");
         assert_eq!(figures["server"]["pid"], memcached.child.id());
         expect_latency(&figures, "latency_us");

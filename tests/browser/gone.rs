@@ -1,17 +1,14 @@
 //! The server goes away and comes back.
 
-use std::process;
-
 use rustix::process::Signal;
 
 use crate::page::Page;
+use crate::support::address::own_host;
 use crate::support::server::{Server, officer};
 
 #[test]
 fn a_server_that_is_gone_is_noticed_and_so_is_its_return() {
-    // An address that no other process has, so that its ports are free when the server wants them again.
-    let [_, _, high, low] = process::id().to_be_bytes();
-    let address = format!("127.77.{high}.{low}");
+    let address = own_host();
     let start = |ports: [u16; 2]| {
         let list = format!("tcp://{address}:{},http://{address}:{}", ports[0], ports[1]);
         let mut server = Server::start(officer(&["run", "--listen"]).arg(list));

@@ -11,7 +11,7 @@ use officer::client::{Error, Guard, LockOptions, Options, Reason};
 use rustix::process::Signal;
 
 use super::fake::{Fake, HELLO};
-use super::own_host;
+use super::support::address::own_host;
 use super::support::patience::{PATIENCE, eventually};
 use super::support::server::Server;
 use super::{Call, Task, assert_lost, connections_on, lock_in_a_thread, task};

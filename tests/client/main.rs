@@ -21,9 +21,6 @@ mod threads;
 mod tls;
 mod watching;
 
-use std::net::Ipv4Addr;
-use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 
@@ -45,10 +42,19 @@ fn task<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Task<T>
 
 impl<T> Task<T> {
     fn end(self) -> T {
-        match self.0.recv_timeout(PATIENCE) {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => panic!("the thread hangs"),
-            Err(RecvTimeoutError::Disconnected) => panic!("the thread panicked"),
+        self.end_of_work(|| 0)
+    }
+
+    /// For work of many steps, which may take long as a whole on a busy machine: the limit is for the next step of any thread.
+    fn end_of_work(self, steps: impl Fn() -> u64) -> T {
+        let mut done = 0;
+        loop {
+            match self.0.recv_timeout(PATIENCE) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Timeout) if steps() > done => done = steps(),
+                Err(RecvTimeoutError::Timeout) => panic!("the thread hangs"),
+                Err(RecvTimeoutError::Disconnected) => panic!("the thread panicked"),
+            }
         }
     }
 }
@@ -71,12 +77,4 @@ fn is_lost<T>(result: &Result<T, Error>) -> bool {
 #[track_caller]
 fn assert_lost<T: std::fmt::Debug>(result: Result<T, Error>) {
     assert!(is_lost(&result), "{result:?}");
-}
-
-/// An address of this machine that no other test listens on, where a port stays free while its server is down.
-fn own_host() -> Ipv4Addr {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let [.., high, low] = process::id().to_be_bytes();
-    Ipv4Addr::new(127, high, low, u8::try_from(count % 200).expect("a small number") + 2)
 }

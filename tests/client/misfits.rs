@@ -1,13 +1,14 @@
 //! Servers that are not Officer, and unexpected answers.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use officer::client::{Client, Error, LockOptions, Options, Reason};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::fake::Fake;
+use super::support::address::{free_port, own_host};
 use super::support::directory::Directory;
 use super::support::patience::PATIENCE;
 use super::{Call, assert_lost, lock_in_a_thread, task};
@@ -22,9 +23,8 @@ fn connect_kind(error: Error) -> ErrorKind {
 
 #[test]
 fn a_port_that_nobody_listens_on_is_reported_with_its_address() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    drop(listener);
+    let host = own_host();
+    let address = SocketAddr::from((host, free_port(host))).to_string();
     let error = Client::connect(address.as_str()).unwrap_err();
     assert!(error.to_string().contains(&address), "{error}");
     assert_eq!(connect_kind(error), ErrorKind::ConnectionRefused);

@@ -8,10 +8,11 @@ use std::time::Duration;
 use officer::client::{Client, Error, LockOptions, Loss, Options};
 use rustix::process::Signal;
 
+use super::support::address::own_host;
 use super::support::patience::{PATIENCE, eventually};
 use super::support::proxy::{Direction, Proxy};
 use super::support::server::Server;
-use super::{assert_lost, connections_on, lock_in_a_thread, own_host, task};
+use super::{assert_lost, connections_on, lock_in_a_thread, task};
 
 /// Far more than a test takes.
 const GRACE: Duration = Duration::from_secs(200);

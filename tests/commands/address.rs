@@ -1,8 +1,8 @@
 //! The options that say where the server is, for every command alike.
 
-use std::net::TcpListener;
 use std::process::Command;
 
+use crate::support::address::{free_port, own_host};
 use crate::support::directory::Directory;
 use crate::support::program::run;
 use crate::support::server::{Server, officer};
@@ -36,9 +36,9 @@ fn every_command_reaches_it(options: &[&str], variables: &[(&str, &str)]) {
 }
 
 /// An address on which nobody listens, and its port.
-fn dead() -> (&'static str, String) {
-    const HOST: &str = "127.67.89.11";
-    (HOST, TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port().to_string())
+fn dead() -> (String, String) {
+    let host = own_host();
+    (host.to_string(), free_port(host).to_string())
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_socket_file_on_the_command_line_means_unix() {
     let server = Server::unix(&[]);
     let file = server.file().to_str().unwrap();
     let (host, port) = dead();
-    let elsewhere = [("OFFICER_HOST", host), ("OFFICER_PORT", &port), ("OFFICER_SOCKET_TYPE", "TCP")];
+    let elsewhere = [("OFFICER_HOST", host.as_str()), ("OFFICER_PORT", &port), ("OFFICER_SOCKET_TYPE", "TCP")];
     every_command_reaches_it(&["-f", file], &elsewhere);
     every_command_reaches_it(&["-o", "unix", "-f", file], &elsewhere);
     every_command_reaches_it(&[], &[("OFFICER_SOCKET_TYPE", "UNIX"), ("OFFICER_SOCKET_FILE", file)]);
@@ -110,20 +110,20 @@ fn an_address_of_ipv6_may_stand_in_brackets() {
 
 #[test]
 fn what_kubernetes_puts_into_the_variable_for_the_port_is_ignored_with_a_word() {
-    const HOST: &str = "127.67.89.12";
     const SAID: &str = "officer: OFFICER_PORT is 'tcp://10.0.0.3:11500', as Kubernetes sets it for a service called \
                         officer: ignored, the port is 11500; ";
     let link = ("OFFICER_PORT", "tcp://10.0.0.3:11500");
-    let server = Server::start(officer(&["run", "-h", HOST]).env(link.0, link.1));
-    assert_eq!(server.options(), ["-h", HOST, "-p", "11500"]);
+    let host = own_host().to_string();
+    let server = Server::start(officer(&["run", "-h", &host]).env(link.0, link.1));
+    assert_eq!(server.options(), ["-h", &host, "-p", "11500"]);
     server.log().wait_for(SAID);
     for command in COMMANDS {
-        let end = run(with_options(command, &["-h", HOST]).env(link.0, link.1));
+        let end = run(with_options(command, &["-h", &host]).env(link.0, link.1));
         let said: Vec<_> = end.stderr.iter().filter(|line| line.starts_with(SAID)).collect();
         assert_eq!(said.len(), 1, "{end:?}");
     }
     // Whoever gives a port has it.
-    let end = run(officer(&["ping", "-h", HOST, "-p", "11500"]).env(link.0, link.1));
+    let end = run(officer(&["ping", "-h", &host, "-p", "11500"]).env(link.0, link.1));
     assert_eq!(end.expect_success().len(), 1);
     let end = run(officer(&["ping", "-f", "/no/such/directory/officer.sock"]).env(link.0, link.1));
     end.expect_failure(69, "no connection to /no/such/directory/officer.sock");

@@ -8,6 +8,7 @@ use std::process::Command;
 use officer::client::Client;
 use rustix::process::Signal;
 
+use crate::support::address::own_host;
 use crate::support::lines::LineReader;
 use crate::support::patience::eventually;
 use crate::support::program::{Program, is_alive, run};
@@ -106,14 +107,15 @@ fn the_command_ends_while_its_session_surely_goes_on() {
 #[test]
 fn it_survives_no_restart_of_the_server() {
     for is_started_again in [false, true] {
-        let server = Server::tcp(&[]);
+        let host = own_host().to_string();
+        let server = Server::tcp(&["-h", &host]);
         let port = server.port();
         let args = ["--session=3", "-k", "0.1", "x"];
         let program = Program::start(&mut server.lock(&args, &["sh", "-c", STUBBORN]));
         let command = program.line();
         server.signal(Signal::KILL);
         drop(server);
-        let _server = is_started_again.then(|| Server::start(&mut officer(&["run", "-p", &port])));
+        let _server = is_started_again.then(|| Server::tcp(&["-h", &host, "-p", &port]));
         program.end().expect_failure(73, "the lock 'x' was lost while the command ran");
         assert!(!is_alive(&command));
     }

@@ -10,6 +10,7 @@ use std::thread;
 use rustix::process::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::support::address::{free_port, own_host};
 use crate::support::directory::Directory;
 use crate::support::patience::{PATIENCE, eventually};
 use crate::support::program::{Program, run};
@@ -50,9 +51,9 @@ fn stranger(says: impl Into<String>) -> String {
 
 #[test]
 fn a_server_that_is_down_is_told() {
-    // Nobody else listens there, so the port stays free.
-    let port = TcpListener::bind("127.67.89.10:0").unwrap().local_addr().unwrap().port().to_string();
-    every_command_fails(&["-h", "127.67.89.10", "-p", &port], "start a server there with 'officer run', or say where");
+    let host = own_host();
+    let (host, port) = (host.to_string(), free_port(host).to_string());
+    every_command_fails(&["-h", &host, "-p", &port], "start a server there with 'officer run', or say where");
 }
 
 #[test]
@@ -136,16 +137,15 @@ fn officer_with_files(files: &[(&str, &str)], directory: &Directory, args: &[&st
 #[test]
 fn a_silent_name_server_is_not_waited_for_longer_than_asked() {
     let directory = Directory::new();
-    let Ok(name_server) = UdpSocket::bind("127.67.89.53:53") else {
+    let host = own_host();
+    let Ok(name_server) = UdpSocket::bind((host, 53)) else {
         skipped("no permission to use the port of a name server");
         return;
     };
     name_server.set_read_timeout(Some(PATIENCE)).unwrap();
     // It would take two minutes.
-    let files = [
-        ("/etc/resolv.conf", "nameserver 127.67.89.53\noptions timeout:30 attempts:4\n"),
-        ("/etc/nsswitch.conf", "hosts: dns\n"),
-    ];
+    let resolv = format!("nameserver {host}\noptions timeout:30 attempts:4\n");
+    let files = [("/etc/resolv.conf", resolv.as_str()), ("/etc/nsswitch.conf", "hosts: dns\n")];
     let options = ["-h", "db1.test", "--connect-timeout", "0.3"];
     for args in [
         &[&["ping"], &options[..]].concat(),
@@ -161,14 +161,15 @@ fn a_silent_name_server_is_not_waited_for_longer_than_asked() {
 
 #[test]
 fn of_several_addresses_the_one_that_works_is_found() {
-    let server = Server::start(&mut officer(&["run", "-h", "127.67.89.55", "-p", "0"]));
+    let [first, second] = [own_host(), own_host()];
+    let server = Server::start(&mut officer(&["run", "-h", &second.to_string(), "-p", "0"]));
     let directory = Directory::new();
-    let (hosts, port) = ("127.67.89.54 db1.test\n127.67.89.55 db1.test\n", server.port());
+    let (hosts, port) = (format!("{first} db1.test\n{second} db1.test\n"), server.port());
     // On the first address, with the same port, nobody is ever accepted.
     let hole = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    hole.bind(&format!("127.67.89.54:{port}").parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    hole.bind(&std::net::SocketAddr::from((first, port.parse().unwrap())).into()).unwrap();
     let _queue = full_queue(&hole);
-    let files = [("/etc/hosts", hosts), ("/etc/nsswitch.conf", "hosts: files\n")];
+    let files = [("/etc/hosts", hosts.as_str()), ("/etc/nsswitch.conf", "hosts: files\n")];
     for command in [&["ping"][..], &["locks", "--json"], &["top", "--once"]] {
         let args = [command, &["-h", "db1.test", "-p", &port, "--connect-timeout", "5"]].concat();
         let Some(mut command) = officer_with_files(&files, &directory, &args) else { return };

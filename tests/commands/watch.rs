@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use officer::client::LockOptions;
 use rustix::process::Signal;
 
+use crate::support::address::own_host;
 use crate::support::client::Client;
 use crate::support::lines::LineReader;
 use crate::support::patience::eventually;
@@ -107,7 +108,8 @@ fn it_ends_when_nobody_reads_any_more_even_if_nothing_happens() {
 
 #[test]
 fn a_lost_connection_is_told_and_made_again() {
-    let server = Server::tcp(&[]);
+    let host = own_host().to_string();
+    let server = Server::tcp(&["-h", &host]);
     let port = server.port();
     let [text, json] = [&[][..], &["--json"]].map(|args| start(&server, args));
     assert_eq!(json.line(), r#"{"result":"watching"}"#);
@@ -119,13 +121,13 @@ fn a_lost_connection_is_told_and_made_again() {
     server.end();
     for program in [&text, &json] {
         let said = program.said();
-        assert!(said.starts_with(&format!("officer: the connection to 127.0.0.1:{port} was lost: ")), "{said}");
+        assert!(said.starts_with(&format!("officer: the connection to {host}:{port} was lost: ")), "{said}");
         assert!(said.ends_with("; events may be missing until there is a new one"), "{said}");
     }
     let line = json.line();
     assert!(line.starts_with(r#"{"notice":"interrupted","reason":""#), "{line}");
 
-    let server = Server::start(&mut officer(&["run", "-p", &port]));
+    let server = Server::tcp(&["-h", &host, "-p", &port]);
     wait_for_watchers(&server, 2);
     for program in [&text, &json] {
         assert_eq!(program.said(), "officer: watching again; what happened in between is not shown");

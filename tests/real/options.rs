@@ -1,8 +1,9 @@
 //! Options: flags, environment, help and errors.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::{fs, process};
 
+use crate::support::address::own_host;
 use crate::support::client::Address;
 use crate::support::directory::Directory;
 use crate::support::server::{Server, officer, run};
@@ -127,9 +128,7 @@ fn the_separator_of_the_original_s_manual_has_no_effect() {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_port_is_11500_unless_another_is_given() {
-    // An address that no other run of this test uses.
-    let number = process::id();
-    let host = format!("127.{}.{}.{}", 100 + (number >> 16) % 100, (number >> 8) & 255, number & 255);
+    let host = own_host().to_string();
     let server = Server::start(&mut officer(&["run", "-h", &host]));
     assert_eq!(*server.address(), Address::Tcp(format!("{host}:11500").parse().unwrap()));
     server.connect().acquire("db");

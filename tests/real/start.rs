@@ -8,6 +8,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::support::address::own_host;
 use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
 use crate::support::server::{Server, officer, run};
@@ -138,14 +139,15 @@ fn the_socket_file_has_the_given_mode() {
 
 #[test]
 fn a_server_can_be_started_again_on_its_port_at_once() {
-    let mut server = Server::tcp(&[]);
+    let host = own_host().to_string();
+    let mut server = Server::tcp(&["-h", &host]);
     let port = server.port();
     for _ in 0..3 {
         let mut ann = server.connect();
         ann.acquire("db");
         server.end();
         ann.expect_end();
-        server = Server::start(&mut officer(&["run", "-p", &port]));
+        server = Server::start(&mut officer(&["run", "-h", &host, "-p", &port]));
         assert_eq!(server.port(), port);
         assert_eq!(server.connect().locks(), json!({}));
     }

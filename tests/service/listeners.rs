@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::background::{Background, End, connect};
+use crate::support::address::{free_port, own_host};
 use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
 use crate::support::server::{Server, officer};
@@ -87,11 +88,12 @@ fn the_list_comes_from_the_environment_too_and_overrules_what_one_address_has_th
 fn what_can_not_be_listened_on_is_one_line_that_names_the_option() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let host = own_host();
+    let free = SocketAddr::from((host, free_port(host)));
     let directory = Directory::new();
     let file = format!("unix:{}", directory.file("officer.sock").display());
     let unix_twice = format!("{file} is listened on twice, because of {file}; leave out one of the two");
-    let http_twice = format!("http://127.0.0.1:{free} is listened on twice, because of tcp://127.0.0.1:{free}; ");
+    let [by_tcp, by_http] = ["tcp", "http"].map(|first| format!("is listened on twice, because of {first}://{free}; "));
     for (list, code, said) in [
         (
             format!("tcp://127.0.0.1:{port}"),
@@ -104,11 +106,7 @@ fn what_can_not_be_listened_on_is_one_line_that_names_the_option() {
             "192.0.2.1 is not an address of this machine; choose another with --listen",
         ),
         ("tcp://127.0.0.1:0,unix:/nowhere/x".to_owned(), 1, "create it or choose another with --listen"),
-        (
-            format!("tcp://127.0.0.1:{free},tcp://127.0.0.1:{free}"),
-            1,
-            "is listened on twice, because of tcp://127.0.0.1:",
-        ),
+        (format!("tcp://{free},tcp://{free}"), 1, &by_tcp),
         (format!("{file},{file}"), 1, &unix_twice),
         ("ftp://127.0.0.1:0".to_owned(), 2, "use tcp://, tls://, http:// or https:// with HOST:PORT, or unix:PATH"),
         (
@@ -116,12 +114,8 @@ fn what_can_not_be_listened_on_is_one_line_that_names_the_option() {
             1,
             "TLS needs a certificate and its key; add them with --tls-cert and --tls-key",
         ),
-        (
-            format!("http://127.0.0.1:{free},tcp://127.0.0.1:{free}"),
-            1,
-            "is listened on twice, because of http://127.0.0.1:",
-        ),
-        (format!("tcp://127.0.0.1:{free},http://127.0.0.1:{free}"), 1, &http_twice),
+        (format!("http://{free},tcp://{free}"), 1, &by_http),
+        (format!("tcp://{free},http://{free}"), 1, &by_tcp),
         ("tcp://127.0.0.1".to_owned(), 2, "'tcp://127.0.0.1' for '--listen <URL>': the port is missing"),
     ] {
         End::of(&mut officer(&["run", "--listen", &list])).expect_failure(code, said);
@@ -159,7 +153,8 @@ fn a_flood_at_one_listener_does_not_starve_another() {
 fn a_server_in_the_background_tells_all_of_its_addresses() {
     let background = Background::new();
     let file = background.file("officer.sock");
-    let list = format!("tcp://127.0.0.1:0,unix:{}", file.display());
+    // While it restarts, nobody else takes the port.
+    let list = format!("tcp://{}:0,unix:{}", own_host(), file.display());
     let started = background.run("start", &["--listen", &list]).expect_success();
     let lines: Vec<&str> = started.lines().collect();
     let [tcp, unix, process] = lines.as_slice() else { panic!("{started:?}") };

@@ -1,7 +1,6 @@
 //! `officer top --once`, and where there is no terminal.
 
-use std::net::TcpListener;
-
+use crate::support::address::{free_port, own_host};
 use crate::support::patience::eventually;
 use crate::support::server::{PROGRAM, Server, officer, run};
 use crate::terminal::Terminal;
@@ -136,8 +135,9 @@ fn a_name_can_break_neither_the_terminal_nor_the_table() {
 
 #[test]
 fn without_a_server_it_says_so_in_one_line() {
-    let port = TcpListener::bind("127.67.89.11:0").unwrap().local_addr().unwrap().port().to_string();
-    let output = run(officer(&["top", "--once", "-h", "127.67.89.11", "-p", &port]).env("COLUMNS", "80"));
+    let host = own_host();
+    let (host, port) = (host.to_string(), free_port(host).to_string());
+    let output = run(officer(&["top", "--once", "-h", &host, "-p", &port]).env("COLUMNS", "80"));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), output.stdout.len(), said.lines().count()), (Some(69), 0, 1), "{said}");
     assert!(said.contains("start a server there with 'officer run'"), "{said}");
