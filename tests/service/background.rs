@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::client::{Address, Client};
 use crate::support::directory::Directory;
+use crate::support::patience::eventually;
 use crate::support::server::{PROGRAM, officer, run};
 
 /// A pid directory. When this is dropped, a server that still runs is stopped.
@@ -113,7 +114,7 @@ impl Background {
     pub(crate) fn kill(&self) {
         let pid = self.pid();
         kill_process(pid, Signal::KILL).unwrap();
-        crate::support::patience::eventually("its lock is free", || self.status() != 0);
+        eventually("its lock is free", || self.status() != 0);
     }
 }
 
@@ -137,6 +138,13 @@ pub(crate) fn address_of(printed: &str) -> Address {
 
 pub(crate) fn connect(address: &Address) -> Client {
     Client::connect(address).expect("the server takes connections")
+}
+
+/// Stops a server, so that it can't react. A signal that is sent before it has stopped may count as delivered.
+pub(crate) fn suspend(pid: Pid) {
+    kill_process(pid, Signal::STOP).unwrap();
+    let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    eventually("it is stopped", || stat().contains(") T "));
 }
 
 /// Some other process, which nobody else may end.

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::{Signal, kill_process};
 
-use crate::background::{Background, End, connect};
+use crate::background::{Background, End, connect, suspend};
 use crate::support::patience::eventually;
 use crate::support::server::{officer, spawn};
 
@@ -53,7 +53,7 @@ fn a_server_that_does_not_answer_is_reported() {
     let background = Background::new();
     background.start(&[]);
     let pid = background.pid();
-    kill_process(pid, Signal::STOP).unwrap();
+    suspend(pid);
     background.run("reload", &[]).expect_failure(1, &format!("process {pid} has not said whether it has reloaded"));
     kill_process(pid, Signal::CONT).unwrap();
 }
@@ -63,7 +63,7 @@ fn a_server_that_is_killed_meanwhile_is_not_waited_for() {
     let background = Background::new();
     background.start(&[]);
     let pid = background.pid();
-    kill_process(pid, Signal::STOP).unwrap();
+    suspend(pid);
     let reload = spawn(background.officer("reload", &[]).stderr(std::process::Stdio::piped()));
     eventually("the signal is there", || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

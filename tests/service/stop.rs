@@ -1,21 +1,12 @@
 //! `officer stop` waits, but not forever.
 
-use std::fs;
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
-use crate::background::{Background, End, connect};
+use crate::background::{Background, End, connect, suspend};
 use crate::support::lines::{Arriving, lines_of_pipe};
-use crate::support::patience::eventually;
 use crate::support::server::{officer, officer_after};
-
-/// Stops the server, so that it can't react.
-fn stop(pid: Pid) {
-    kill_process(pid, Signal::STOP).unwrap();
-    let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    eventually("it is stopped", || stat().contains(") T "));
-}
 
 #[test]
 fn stop_waits_for_a_slow_server() {
@@ -38,7 +29,7 @@ fn a_server_that_does_not_exit_is_killed_with_a_message() {
     let background = Background::new();
     let mut ann = connect(&background.start(&[]));
     let pid = background.pid();
-    stop(pid);
+    suspend(pid);
     assert_eq!(background.status(), 0);
     let end = background.run("stop", &["--stop-timeout", "0.1"]);
     assert_eq!((end.code, end.stdout), (0, format!("officer: process {pid} has ended\n")));
@@ -56,7 +47,7 @@ fn a_delayed_server_that_exits_in_time_is_not_killed() {
     let background = Background::new();
     background.start(&["-l", "info"]);
     let pid = background.pid();
-    stop(pid);
+    suspend(pid);
     let mut stop = background.officer("stop", &["--stop-timeout", "1000"]);
     let mut stop = stop.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let said = Arriving::of(lines_of_pipe(stop.stderr.take().unwrap()));
