@@ -287,7 +287,7 @@ fn a_lock_that_is_held_for_a_time_at_least_is_closed_after_its_release() {
 fn a_lock_that_is_lost_stays_closed_for_its_delay() {
     let server = Server::tcp(&[]);
     let [ann, bob] = [server.client(), server.client()];
-    let guard = ann.lock_with("boss", LockOptions::default().lost_delay(SHORT)).expect("the lock");
+    let guard = ann.lock_with("boss", LockOptions::default().lost_delay(LONG)).expect("the lock");
     assert_eq!(bob.kick(&ann.connection_name()), Ok(true));
     assert!(matches!(bob.lock_with("boss", LockOptions::no_wait()), Err(Error::TimedOut { .. })));
     bob.lock_with("boss", LockOptions::timeout(PATIENCE)).expect("the lock").release().expect("held");

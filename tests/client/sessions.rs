@@ -408,8 +408,8 @@ fn a_lock_whose_time_is_over_without_a_connection_has_timed_out_and_is_not_left_
 #[test]
 fn lines_are_counted_whatever_they_are() {
     let fake = Fake::new();
-    // Keep-alives, too, and what is sent after a resumption.
-    let (client, mut peer) = fake.connect_session(fake.options().session(GRACE).keep_alive(Duration::from_millis(40)));
+    // Keep-alives, too, and what is sent after a resumption. Each has to be answered within a part of this time.
+    let (client, mut peer) = fake.connect_session(fake.options().session(GRACE).keep_alive(Duration::from_millis(600)));
     let mut executed = 1;
     for round in 0..3 {
         for _ in 0..3 {
@@ -655,7 +655,7 @@ const BRIEF_GRACE: Duration = Duration::from_secs(2);
 #[test]
 fn a_session_is_relied_on_for_its_grace_after_the_last_keep_alive_that_was_answered() {
     let fake = Fake::new();
-    let options = fake.options().session(BRIEF_GRACE).keep_alive(Duration::from_millis(100));
+    let options = fake.options().session(BRIEF_GRACE).keep_alive(Duration::from_millis(900));
     let (client, mut peer) = fake.connect_session(options);
     let guard = acquired(&client, &mut peer, "boss");
     let mut count = 2;

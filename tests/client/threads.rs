@@ -76,7 +76,7 @@ fn count_together(clients: &[Client], threads: usize, rounds: usize) {
             })
         })
         .collect();
-    tasks.into_iter().for_each(super::Task::end);
+    tasks.into_iter().for_each(|task| task.end_of_work(|| counters.sum()));
     assert_eq!(counters.sum(), (threads * clients.len() * rounds) as u64);
     for client in clients {
         assert_eq!(client.my_locks(), Ok(Vec::new()));
@@ -122,7 +122,7 @@ fn threads_that_keep_giving_up_leave_nothing_behind() {
             })
         })
         .collect();
-    let had: u64 = tasks.into_iter().map(super::Task::end).sum();
+    let had: u64 = tasks.into_iter().map(|task| task.end_of_work(|| counters.sum())).sum();
     assert_eq!(counters.sum(), had);
     assert_eq!(clients[0].locks().map(|locks| locks.len()), Ok(0));
     for client in &clients {
@@ -153,7 +153,7 @@ fn a_thread_that_gives_up_leaves_the_queue_to_the_others() {
     let [ann, bob] = [quiet(&server), quiet(&server)];
     let guard = ann.lock("boss").expect("the lock");
     let (anns, bobs) = (ann.connection_name(), bob.connection_name());
-    let first = lock_in_a_thread(&bob, "boss", LockOptions::timeout(Duration::from_millis(300)));
+    let first = lock_in_a_thread(&bob, "boss", LockOptions::timeout(Duration::from_secs(2)));
     eventually("it waits", || connections_on(&ann, "boss").len() == 2);
     let second = lock_in_a_thread(&bob, "boss", LockOptions::timeout(PATIENCE));
     eventually("both wait", || connections_on(&ann, "boss") == [&*anns, &*bobs, &*bobs]);

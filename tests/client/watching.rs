@@ -104,7 +104,7 @@ fn a_watch_whose_connection_is_lost_says_so_and_goes_on() {
 #[test]
 fn a_watch_keeps_its_connection_alive_and_notices_when_it_is_not() {
     let fake = Fake::new();
-    let options = fake.options().namespace("red").keep_alive(Duration::from_millis(200));
+    let options = fake.options().namespace("red").keep_alive(Duration::from_secs(1));
     let (client, _first) = fake.connect_with(options);
     let (mut watch, mut peer) = watching(&fake, &client, "");
     let events = task(move || {
@@ -122,9 +122,9 @@ fn a_watch_keeps_its_connection_alive_and_notices_when_it_is_not() {
 
 #[test]
 fn a_watch_with_many_events_is_kept_alive_too() {
-    const COUNT: usize = 60;
+    const COUNT: usize = 80;
     let fake = Fake::new();
-    let options = fake.options().namespace("red").keep_alive(Duration::from_millis(200));
+    let options = fake.options().namespace("red").keep_alive(Duration::from_secs(1));
     let (client, _first) = fake.connect_with(options);
     let (mut watch, mut peer) = watching(&fake, &client, "");
     let events = task(move || {
