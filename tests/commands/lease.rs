@@ -7,17 +7,19 @@ use crate::support::program::{Program, is_alive, run};
 use crate::support::server::Server;
 use crate::wait_for_count;
 
+// A renewal that is answered within a third of the lease is in time. On a busy machine that takes a part of a second.
+
 #[test]
 fn a_lease_is_renewed_while_the_command_runs() {
     let server = Server::tcp(&[]);
     let observer = server.client();
-    let mut program = Program::start(&mut server.lock(&["--lease", "0.3", "x"], &["cat"]));
+    let mut program = Program::start(&mut server.lock(&["--lease", "2", "x"], &["cat"]));
     wait_for_count(&observer, "x", 1);
     let token = observer.lock_status("x").unwrap().unwrap().holders[0].token;
     eventually("it has been held for three leases", || {
         let holder = &observer.lock_status("x").unwrap().expect("it is held").holders[0];
         assert!(holder.token == token && holder.lease_left.is_some(), "{holder:?}");
-        holder.held_for > Some(0.9)
+        holder.held_for > Some(6.0)
     });
     drop(program.take_input());
     program.end().expect_success();
@@ -26,7 +28,7 @@ fn a_lease_is_renewed_while_the_command_runs() {
 #[test]
 fn who_is_stopped_loses_the_lock_after_the_lease_and_ends_its_command() {
     let server = Server::tcp(&[]);
-    let program = Program::start(&mut server.lock(&["--lease", "0.3", "x"], &["sh", "-c", "echo $$; exec cat"]));
+    let program = Program::start(&mut server.lock(&["--lease", "1", "x"], &["sh", "-c", "echo $$; exec cat"]));
     let command = program.line();
     program.signal(Signal::STOP);
     assert_eq!(run(&mut server.lock(&["x"], &["echo", "next"])).expect_success(), ["next"]);
