@@ -31,7 +31,8 @@ fn a_silent_connection_is_closed_and_its_lock_passes_on() {
 
 #[test]
 fn keep_alive_keeps_a_connection_open_but_waiting_and_being_answered_do_not() {
-    let server = Server::tcp(&["-m", "1"]);
+    // Seconds, of which a busy machine may take one away.
+    let server = Server::tcp(&["-m", "2"]);
     let [mut holder, mut keen, mut still] = [server.connect(), server.connect(), server.connect()];
     let names: Vec<String> = (0..100).map(|number| format!("lock {number}")).collect();
     names.iter().for_each(|name| holder.acquire(name));
@@ -45,7 +46,7 @@ fn keep_alive_keeps_a_connection_open_but_waiting_and_being_answered_do_not() {
     });
     let started = Instant::now();
     let mut names = names.iter();
-    while started.elapsed() < Duration::from_millis(2500) {
+    while started.elapsed() < Duration::from_secs(5) {
         if let Some(name) = names.next() {
             holder.release(name);
         }
@@ -55,7 +56,7 @@ fn keep_alive_keeps_a_connection_open_but_waiting_and_being_answered_do_not() {
     }
     let (replies, closed) = is_closed.join().unwrap();
     assert!(replies > 0, "it got locks");
-    assert!(closed.duration_since(started) < Duration::from_millis(2500), "and was closed all the same");
+    assert!(closed.duration_since(started) < Duration::from_secs(5), "and was closed all the same");
     assert_eq!(holder.locks()["db"], json!([holder.name(), keen.name()]));
     holder.release("db");
     keen.expect_acquired("db");
@@ -63,10 +64,10 @@ fn keep_alive_keeps_a_connection_open_but_waiting_and_being_answered_do_not() {
 
 #[test]
 fn a_partial_line_counts_as_activity_once() {
-    let server = Server::tcp(&["-m", "0.5"]);
+    let server = Server::tcp(&["-m", "1.5"]);
     let mut ann = server.connect();
     let started = Instant::now();
-    while started.elapsed() < Duration::from_millis(800) {
+    while started.elapsed() < Duration::from_millis(2500) {
         ann.write(b" ");
         thread::sleep(Duration::from_millis(20));
     }
