@@ -69,7 +69,7 @@ impl Workload for ClosedLoop {
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.busy == 0
+    fn busy(&self) -> usize {
+        self.busy
     }
 }

@@ -1,5 +1,6 @@
 //! The loop that every workload runs in: one thread and one poll, as in the server.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -22,9 +23,11 @@ use crate::time::Span;
 const EVENTS_MAX: usize = 1024;
 /// The poll sleeps no longer than this, so that the progress bar moves.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
-/// How long pairs in flight may take to finish when the time is over. They are not counted, but the server is left as
-/// it was found.
-const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long the server may be silent.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The same while pairs in flight finish, when the time is over. They are not counted, but the server is left as it was
+/// found.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The time in nanoseconds, of the clock that all processes of a machine share.
 pub(super) fn now() -> u64 {
@@ -39,8 +42,13 @@ pub(super) trait Workload {
     fn ready(&mut self, event: &Event, tally: &mut Tally);
     /// Begins nothing new.
     fn stop(&mut self);
+    /// Connections that wait for an answer.
+    fn busy(&self) -> usize;
+
     /// Whether all requests have been answered.
-    fn is_idle(&self) -> bool;
+    fn is_idle(&self) -> bool {
+        self.busy() == 0
+    }
 }
 
 /// How long a workload runs.
@@ -94,6 +102,7 @@ pub(super) fn drive(
     let mut has_begun = warm_up == 0;
     let mut end_at = now().saturating_add(measured);
     workload.start(tally);
+    let mut silence = Silence::new(PATIENCE);
     let is_interrupted = loop {
         let now = now();
         if !has_begun && now >= begin_at {
@@ -103,19 +112,19 @@ pub(super) fn drive(
             end_at = self::now().saturating_add(measured);
         }
         let is_interrupted = interrupted.load(Ordering::Relaxed);
-        if (has_begun && now >= end_at) || workload.is_idle() || is_interrupted {
+        if (has_begun && now >= end_at) || workload.is_idle() || is_interrupted || silence.is_over(now) {
             break is_interrupted;
         }
         let step = if matches!(plan, Plan::Count(_)) { tally.operations } else { now - start };
         progress.tick(now, step, || rate(tally.operations, begun.at.elapsed()));
         let next = if has_begun { end_at } else { begin_at };
-        turn(workload, poll, &mut events, Duration::from_nanos(next.saturating_sub(now)), tally)?;
+        turn(workload, poll, &mut events, Duration::from_nanos(next.saturating_sub(now)), tally, &mut silence)?;
     };
     let spent = Spent { is_interrupted, ..begun.spent(server) };
     // If nothing is left to do, nothing is missed.
     if !workload.is_idle() {
         tally.end(now());
-        drain(workload, poll, &mut events, tally)?;
+        drain(workload, poll, &mut events, tally, silence)?;
     }
     Ok(spent)
 }
@@ -126,6 +135,7 @@ fn turn(
     events: &mut Events,
     sleep: Duration,
     tally: &mut Tally,
+    silence: &mut Silence,
 ) -> Result<(), Failure> {
     match poll.poll(events, Some(sleep.min(SLEEP_MAX))) {
         Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
@@ -134,16 +144,58 @@ fn turn(
     for event in events.iter() {
         workload.ready(event, tally);
     }
+    if !events.is_empty() {
+        silence.begin_again();
+    }
     Ok(())
 }
 
-fn drain(workload: &mut impl Workload, poll: &mut Poll, events: &mut Events, tally: &mut Tally) -> Result<(), Failure> {
+/// Waits for what is in flight, as long as any of it is answered.
+fn drain(
+    workload: &mut impl Workload,
+    poll: &mut Poll,
+    events: &mut Events,
+    tally: &mut Tally,
+    mut silence: Silence,
+) -> Result<(), Failure> {
     workload.stop();
-    let give_up = now() + nanos(DRAIN_MAX);
-    while !workload.is_idle() && now() < give_up {
-        turn(workload, poll, events, SLEEP_MAX, tally)?;
+    if !silence.is_over(now()) {
+        silence = Silence::new(DRAIN_PATIENCE);
+    }
+    while !workload.is_idle() && !silence.is_over(now()) {
+        turn(workload, poll, events, SLEEP_MAX, tally, &mut silence)?;
+    }
+    for _ in 0..workload.busy() {
+        tally.lost.add(silence.to_string());
     }
     Ok(())
+}
+
+/// For how long the server has said nothing, although it was asked.
+#[derive(Clone, Copy, Debug)]
+struct Silence {
+    since: u64,
+    max: Duration,
+}
+
+impl Silence {
+    fn new(max: Duration) -> Self {
+        Silence { since: now(), max }
+    }
+
+    fn begin_again(&mut self) {
+        self.since = now();
+    }
+
+    fn is_over(&self, now: u64) -> bool {
+        now.saturating_sub(self.since) >= nanos(self.max)
+    }
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server has not answered for {} s", self.max.as_secs())
+    }
 }
 
 /// Becomes true when a signal asks this process to end. A second signal ends it at once. Every call returns the same

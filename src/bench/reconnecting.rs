@@ -141,7 +141,7 @@ impl Workload for Reconnecting {
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.busy == 0
+    fn busy(&self) -> usize {
+        self.busy
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::stand_in;
-use crate::support::program::{run, shell};
+use crate::support::program::{Program, run, shell};
 use crate::support::server::officer;
 
 #[test]
@@ -84,6 +84,37 @@ fn lost_connections_are_reported() {
     for workload in ["hold", "storm"] {
         let end = run(&mut officer(&["bench", workload, "-p", &port, "-c", "3"]));
         end.expect_failure(1, "connections were lost (1)");
+    }
+}
+
+#[test]
+fn a_server_that_takes_connections_and_never_answers_is_reported() {
+    let (port, _) = stand_in::start(|_| Some(String::new()));
+    let time = ["--seconds", "0.2", "--warm-up", "0.1"];
+    let programs: Vec<(Program, &str)> = [
+        ("pair", &time[..], "5 s"),
+        ("pair", &[&time[..], &["--processes", "2"]].concat(), "5 s"),
+        ("pair", &["--in-flight", "2", "--seconds", "1000"], "30 s"),
+        ("pair", &["--pairs", "9"], "30 s"),
+        ("bundle", &time, "5 s"),
+        ("connect", &time, "5 s"),
+        ("handoff", &time, "5 s"),
+    ]
+    .iter()
+    .map(|(workload, more, silent)| {
+        let args = [&["bench", workload, "-p", &port, "-c", "3", "--json"], *more].concat();
+        (Program::start(&mut officer(&args)), *silent)
+    })
+    .collect();
+    for (program, silent) in programs {
+        let end = program.end();
+        assert_eq!(end.code(), 1, "{end:?}");
+        let figures: Value = serde_json::from_str(&end.stdout[0]).unwrap();
+        assert_eq!((&figures["lost_connections"], &figures["pairs"]), (&3.into(), &0.into()), "{figures}");
+        let said = format!(
+            "connections were lost (3), so the figures mean little; the first one: the server has not answered for {silent}"
+        );
+        assert_eq!(end.stderr, [format!("officer: {said}")]);
     }
 }
 
