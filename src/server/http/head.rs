@@ -177,13 +177,12 @@ impl<'a> Head<'a> {
 
 /// Digits alone: what one program reads as a number, another may not.
 fn content_length(value: &[u8]) -> Result<usize, Answer> {
-    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    let length = str::from_utf8(value).ok().filter(|_| is_number).and_then(|value| value.parse::<usize>().ok());
-    match length {
-        None => Err(bad("Content-Length is not a number")),
-        Some(length) if length > BODY_BYTES_MAX => Err(Answer::text(413, "the body is longer than 4 KiB")),
-        Some(length) => Ok(length),
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(bad("Content-Length is not a number"));
     }
+    // What has too many digits to be read is too long as well.
+    let length = str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+    length.filter(|length| *length <= BODY_BYTES_MAX).ok_or_else(|| Answer::text(413, "the body is longer than 4 KiB"))
 }
 
 /// Drops blank lines in front of a request, which some programs send after a body.

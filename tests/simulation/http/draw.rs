@@ -161,7 +161,7 @@ const BAD: [(&str, u16); 16] = [
     ("Host: localhost\r\nHost: localhost", 400),
     ("Authorization: Basic eDp5\r\nAuthorization: Basic eDp5", 400),
     ("Content-Length: 4097", 413),
-    ("Content-Length: 99999999999999999999", 400),
+    ("Content-Length: 99999999999999999999", 413),
     ("Expect: 100-continue", 417),
     ("", 431),
 ];

@@ -18,7 +18,8 @@ fn refused() -> Vec<(String, u16)> {
         "Content-Length: 0x2",
         "Content-Length: 2.0",
         "Content-Length:",
-        "Content-Length: 99999999999999999999",
+        "Content-Length: 99999999999999999999x",
+        "Content-Length: -99999999999999999999",
         "Content-Length : 2",
         "Content-Length\t: 2",
         "Content-Length: 2\r\n folded",
@@ -40,7 +41,10 @@ fn refused() -> Vec<(String, u16)> {
     .iter()
     .map(|field| (with(field), 400))
     .collect();
-    refused.push((with("Content-Length: 4097"), 413));
+    let nines = "9".repeat(5_000);
+    for length in ["4097", "18446744073709551615", "18446744073709551616", "99999999999999999999", &nines] {
+        refused.push((with(&format!("Content-Length: {length}")), 413));
+    }
     refused.push((with("Content-Length: 2\r\nExpect: 100-continue"), 417));
     for (request, status) in [
         ("GET /health HTTP/1.1\n\n", 400),
