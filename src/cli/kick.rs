@@ -4,8 +4,10 @@ use std::io::{self, Write};
 
 use clap::Args;
 
+use crate::client::{Error, Reason};
 use crate::console::Failure;
 use crate::console::address::ServerOptions;
+use crate::console::failure::NOT_ALLOWED;
 use crate::console::shown::Shown;
 
 const AFTER: &str = "\
@@ -39,7 +41,7 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let client = options.server.connect()?;
     if let Some(user) = &options.all_of {
-        let count = client.kick_user(user).map_err(|error| options.server.failure(error))?;
+        let count = client.kick_user(user).map_err(|error| failure(options, error))?;
         let count = count.ok_or_else(|| Failure::NoConnection(user.clone()))?;
         return writeln!(io::stdout(), "{} was kicked: {count} connections and sessions end", Shown(user))
             .map_err(Failure::Output);
@@ -51,4 +53,16 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let connection = Shown(connection);
     writeln!(io::stdout(), "{connection} was kicked: its locks have passed on, and it has left all queues")
         .map_err(Failure::Output)
+}
+
+/// Why a user was not kicked. If that is not allowed, the server says what it takes; to do it on its own machine is of no use.
+fn failure(options: &Options, error: Error) -> Failure {
+    match error {
+        Error::Server { reason: Reason::NotAllowed, message } => {
+            let (address, message) = (options.server.shown(), Shown(&message));
+            let line = format!("the server at {} refuses: {message} (not_allowed)", Shown(&address));
+            Failure::Specific { error: line.into(), exit_code: NOT_ALLOWED }
+        }
+        error => options.server.failure(error),
+    }
 }

@@ -325,7 +325,8 @@ impl<S: Socket> Server<S> {
             return Err(refusal.into());
         }
         if !self.connections.roles.has_users() {
-            return Err(without_admin("kick").into());
+            let message = "this server has no users; it gets them from a file, with --users".into();
+            return Err(Outcome::Error { reason: Reason::NotAllowed, message, subject: None }.into());
         }
         let role = self.connections.roles.of_user(user).ok_or(Box::new(Outcome::KickFailed))?;
         let is_its = |connection: &Connection<S>| connection.role == Some(role) && connection.phase == Phase::Open;

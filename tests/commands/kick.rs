@@ -28,3 +28,15 @@ fn who_is_not_there_can_not_be_kicked() {
     }
     run(&mut officer(&["kick"])).expect_failure(2, "<CONNECTION>");
 }
+
+#[test]
+fn a_server_without_users_says_that_it_has_none_to_kick() {
+    let server = Server::tcp(&[]);
+    let line = format!(
+        "the server at {} refuses: this server has no users; it gets them from a file, with --users (not_allowed)",
+        server.client_address()
+    );
+    let end = run(&mut server.officer("kick", &["--all-of", "game"]));
+    end.expect_failure(77, &line);
+    assert!(end.stderr[0].ends_with(&line), "nothing that would not help is advised: {end:?}");
+}

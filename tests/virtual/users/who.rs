@@ -278,6 +278,21 @@ fn without_users_everybody_may_everything_and_nobody_is_a_user() {
     assert_eq!(word(&mut world, client, STATS), "stats");
 }
 
+/// Nobody can be an admin there, and nobody has to be one.
+#[test]
+fn without_users_a_kick_of_one_is_refused_for_that_reason_and_the_other_commands_are_as_ever() {
+    let mut world = World::new();
+    let ann = world.connect_as(unix(1));
+    let [bob] = world.connect();
+    let reply = ask(&mut world, ann, r#"{"command":"kick","user":"game"}"#);
+    let message = "this server has no users; it gets them from a file, with --users";
+    assert_eq!((word_of(&reply), &reply["message"]), ("not_allowed".to_owned(), &json!(message)), "{reply}");
+    world.say(bob, &lock("a", ""));
+    assert_eq!(word(&mut world, ann, &request("revoke", "a", "")), "revoked");
+    let kick = format!(r#"{{"command":"kick","connection":"{}"}}"#, world.name(bob));
+    assert_eq!(word(&mut world, ann, &kick), "kicked");
+}
+
 #[test]
 fn whoever_is_no_user_is_told_whether_there_are_any() {
     for (mut world, message) in
