@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 
 #[cfg(feature = "cli")]
 use super::Listen;
@@ -19,6 +20,9 @@ use crate::time::Moment;
 
 /// After descriptors ran out, accepting is tried again after this time, or when a connection ends.
 const ACCEPT_RETRY: Duration = Duration::from_millis(500);
+
+/// After a turn in which all clients of a listener failed, it is tried again after this time.
+const FAILURES_RETRY: Duration = Duration::from_millis(50);
 
 /// What handshakes may take of a turn. They are hundreds of times as dear as a lock.
 const TURN_HANDSHAKES_MAX: Duration = Duration::from_millis(2);
@@ -42,6 +46,8 @@ struct Queue {
     listener: Listener,
     /// More may be waiting. The poll announces only that some have come, once.
     is_pending: bool,
+    /// All clients that a turn had time for failed, and no other was accepted since. It is tried again at this time.
+    fails_until: Option<Moment>,
 }
 
 /// More are waiting, but there were no descriptors for them. It is tried again at this time, or with fewer connections than
@@ -70,7 +76,8 @@ impl Listeners {
         if tls.is_none() && listeners.iter().any(Listener::is_tls) {
             return Err(BindError::NoCertificate);
         }
-        let list = listeners.into_iter().map(|listener| Queue { listener, is_pending: true }).collect();
+        let list =
+            listeners.into_iter().map(|listener| Queue { listener, is_pending: true, fails_until: None }).collect();
         let handshakes = Arc::new(HandshakeBudget::new(TURN_HANDSHAKES_MAX));
         Ok(Listeners { list, has_pending: true, first: 0, shortage: None, tls, handshakes })
     }
@@ -130,10 +137,7 @@ impl Listeners {
             Some(shortage) if server.sockets() >= shortage.connections => return Some(shortage.retry_at),
             _ => {}
         }
-        match self.list.iter().any(|queue| queue.is_pending && !queue.can_wait()) {
-            true => Some(Moment::START),
-            false => server.welcomes_handshakes_at(),
-        }
+        self.list.iter().filter(|queue| queue.is_pending).filter_map(|queue| queue.due(server)).min()
     }
 
     /// What encrypts connections from now on, if there are listeners for TLS. Those that there are stay as they are.
@@ -201,6 +205,12 @@ impl Queue {
         self.listener.is_tls() && !self.listener.is_http()
     }
 
+    /// When to accept its clients again, of which there are some. None: not before another event.
+    fn due(&self, server: &Server<Socket>) -> Option<Moment> {
+        let at = if self.can_wait() { server.welcomes_handshakes_at()? } else { Moment::START };
+        Some(self.fails_until.map_or(at, |until| until.max(at)))
+    }
+
     /// An error concerns all connections that are still to come, at whatever listener.
     fn accept(
         &mut self,
@@ -210,12 +220,14 @@ impl Queue {
         encrypt: impl Fn(TcpSocket) -> TlsSocket<TcpSocket>,
         now: Moment,
     ) -> io::Result<()> {
+        let mut failed = 0;
         for _ in 0..if self.is_pending { turn_max } else { 0 } {
-            if self.can_wait() && server.welcomes_handshakes_at().is_none_or(|at| at > now) {
+            if self.due(server).is_none_or(|at| at > now) {
                 break;
             }
             match self.listener.accept() {
                 Ok((socket, peer)) => {
+                    self.fails_until = None;
                     let socket = match socket {
                         Socket::Tcp(socket) if self.listener.is_tls() => Socket::Tls(Box::new(encrypt(socket))),
                         socket => socket,
@@ -228,16 +240,34 @@ impl Queue {
                         register(server, registry, key);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_pending = false,
-                // The peer was gone before it was accepted, or a signal came; the next one may be there all the same.
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => return Err(error),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    (self.is_pending, self.fails_until) = (false, None);
+                }
+                Err(error) if is_shortage(&error) => return Err(error),
+                // The peer was gone before it was accepted, its network or a firewall is in the way, or a signal came; the next
+                // one may be there all the same. But an error without an end must not keep the processor busy.
+                Err(error) => {
+                    failed += 1;
+                    if failed == turn_max {
+                        self.rest(&error, now);
+                    }
+                }
             }
             if !self.is_pending {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Lets its clients wait for a moment, because they fail.
+    #[cold]
+    fn rest(&mut self, error: &io::Error, now: Moment) {
+        if self.fails_until.is_none() {
+            let place = self.listener.place();
+            log::warn!("cannot accept connections at {place}: {error}; trying again every {FAILURES_RETRY:?}");
+        }
+        self.fails_until = Some(now.after(FAILURES_RETRY.into()));
     }
 }
 
@@ -251,7 +281,9 @@ fn register(server: &mut Server<Socket>, registry: &Registry, key: ConnectionKey
     }
 }
 
-/// Whether an error of accept is about the one connection only, so that the next can be tried.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted)
+/// Whether an error of accept is about this process or its machine, so that the next connection would fail as well. All others
+/// are taken for those of one connection: Linux passes on whatever has happened to it.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
 }

@@ -1,5 +1,6 @@
 //! The program itself, as people run it: `officer run` in a process of its own, over real TCP and UNIX sockets.
 
+mod accepting;
 mod bad_input;
 mod beside;
 mod conversations;
@@ -30,4 +31,5 @@ mod strangers;
 mod support;
 mod tls;
 mod tokens;
+mod traced;
 mod watching;

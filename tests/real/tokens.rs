@@ -102,16 +102,8 @@ fn a_server_that_is_killed_while_it_starts_harms_no_token() {
 
 /// A server whose system calls are written to a file, or fail, or kill it. None: that is not possible here.
 fn traced(directory: &Directory, what: &str) -> Option<Command> {
-    let mut command = Command::new("strace");
-    forget_options(&mut command);
-    // The server is the child, and the tracer is not.
-    command.args(["-D", "-f", "-q", "-e", what, "-o"]).arg(directory.file("trace"));
-    let attempt = Command::new("strace").args(["-o", "/dev/null", "-e", what, "true"]).output();
-    if !attempt.as_ref().is_ok_and(|output| output.status.success()) {
-        skipped(&format!("system calls can't be traced here ({attempt:?})"));
-        return None;
-    }
-    command.args([PROGRAM, "run", "-p", "0", "--state-dir"]).arg(directory.file(""));
+    let mut command = crate::traced::traced(&directory.file("trace"), &[what])?;
+    command.args(["run", "-p", "0", "--state-dir"]).arg(directory.file(""));
     Some(command)
 }
 
