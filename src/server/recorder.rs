@@ -48,17 +48,36 @@ pub(super) fn has_word_before_secrets(line: &[u8]) -> bool {
 /// Where the first secret of a line may begin. The end of the line: nowhere.
 fn first_secret(line: &[u8]) -> usize {
     let after = |word: &[u8]| {
-        let starts = memchr::memchr2_iter(word[0], word[0].to_ascii_uppercase(), line);
-        let mut ends = starts.map(|start| start + word.len());
-        ends.find(|end| line.get(end - word.len()..*end).is_some_and(|found| found.eq_ignore_ascii_case(word)))
+        let mut starts = memchr::memchr3_iter(word[0], word[0].to_ascii_uppercase(), b'\\', line);
+        starts.find_map(|start| Some(line.len() - after_word(&line[start..], word)?.len()))
     };
     BEFORE_SECRETS.into_iter().filter_map(after).min().unwrap_or(line.len())
+}
+
+/// What follows a word that text begins with: in upper or lower case, and each letter as it is or as `\u0073`.
+fn after_word<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
+    word.iter().try_fold(text, |rest, letter| {
+        let (found, rest) = match rest {
+            [b'\\', b'u', digits @ ..] => {
+                let (digits, rest) = digits.split_at_checked(4)?;
+                let code = u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+                (u8::try_from(code).ok()?, rest)
+            }
+            [found, rest @ ..] => (*found, rest),
+            [] => return None,
+        };
+        found.eq_ignore_ascii_case(letter).then_some(rest)
+    })
 }
 
 /// Whether a line has a field `secret`, of whatever command.
 pub(super) fn has_secret_field(line: &[u8]) -> bool {
     const FIELD: &[u8] = b"\"secret\"";
-    memchr::memmem::find_iter(line, FIELD).any(|start| line[start + FIELD.len()..].trim_ascii_start().starts_with(b":"))
+    let is_field = |after: &[u8]| after.trim_ascii_start().starts_with(b":");
+    // Few lines have escapes, and only these are looked at closely.
+    memchr::memmem::find_iter(line, FIELD).any(|start| is_field(&line[start + FIELD.len()..]))
+        || (memchr::memchr(b'\\', line).is_some()
+            && memchr::memchr_iter(b'"', line).any(|start| after_word(&line[start..], FIELD).is_some_and(is_field)))
 }
 
 /// Whether a line has text that is not written as it reads, such as the name of a field.
@@ -243,6 +262,36 @@ mod tests {
         assert_eq!(masked(escaped, Some("swordfish")), vec![b'*'; escaped.len()]);
         let short = r#"{"resume":"","id":"0123456789abcdef"}"#;
         assert_eq!(masked(short.as_bytes(), Some("")), short.as_bytes());
+    }
+
+    #[test]
+    fn a_field_is_found_however_its_name_is_written() {
+        for (line, is_field) in [
+            (r#"{"secret":1}"#, true),
+            (r#"{"x":"secret"}"#, false),
+            (r#"{"secret" : 1}"#, true),
+            (r#"{"\u0073ecret":1}"#, true),
+            (r#"{"secre\u0074" : 1}"#, true),
+            (r#"{"\u0073\u0065\u0063\u0072\u0065\u0074":1}"#, true),
+            (r#"{"x":"\n","s\u0065cret":1}"#, true),
+            (r#"{"x":"\u0073ecret"}"#, false),
+            (r#"{"\u0073ecrets":1}"#, false),
+            (r#"{"\u0173ecret":1}"#, false),
+            (r#"{"\u007"#, false),
+            (r#"{"\u0073ecre"#, false),
+        ] {
+            assert_eq!(has_secret_field(line.as_bytes()), is_field, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_name_of_a_secret_is_blanked_however_it_is_written() {
+        for name in ["secret", r"S\u0065cret", r"\u0052\u0065\u0073ume", r"Authorizatio\u006E", r"\\u0073ecret"] {
+            let line = format!("{{\"é\\u00e9\\\":{name}");
+            let (secret, blank) = ([&line, "\":123\n"].concat(), [&line, "*****\n"].concat());
+            let shown = without_secrets(secret.as_bytes(), Event::Received);
+            assert_eq!(String::from_utf8(shown).unwrap(), blank);
+        }
     }
 
     const ANN: Peer = Peer::Unix(1);
