@@ -1,4 +1,4 @@
-//! Sixteen bytes at a time, in a register of the processor.
+//! Sixteen bytes at a time, in a register of the processor, or in two of them.
 //!
 //! In words of eight bytes, the bytes of a string cost two instructions each to look at. This is the only place where lines
 //! are looked at with unsafe code.

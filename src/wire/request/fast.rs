@@ -9,6 +9,7 @@
 
 mod fields;
 mod rare;
+mod reader;
 mod shapes;
 
 use std::borrow::Cow;
