@@ -49,7 +49,11 @@ fn session(config: &Arc<ClientConfig>) -> ClientConnection {
 impl Peer {
     fn connect(config: &Arc<ClientConfig>, session: ClientConnection, server: &Address) -> Peer {
         let stream = TcpStream::connect(server.tcp()).unwrap();
-        Peer { config: Arc::clone(config), stream, session, heard: Vec::new() }
+        let mut peer = Peer { config: Arc::clone(config), stream, session, heard: Vec::new() };
+        // It says something at once, as one of its own process would: all of them share one thread here, and the server throws
+        // out those that are silent. If it is not connected yet, or no more, an event says so.
+        let _ = peer.go_on();
+        peer
     }
 
     /// Both of its requests are answered.
