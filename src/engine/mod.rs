@@ -1,11 +1,11 @@
 //! The lock engine: who gets which lock, and when. No IO and no clock: requests and the time go in, replies come out.
 //!
 //! A request enters through [`Engine::request`]; [`caller`] has what comes with it, and where replies go. [`acquire`] judges
-//! what becomes of a `lock`, [`bundle`] of one for several; [`fit`] says who may hold together, [`deadlock`] whether a wait would
-//! close a circle. [`release`] is the way out of a lock, whatever the reason, and [`settle`] grants to the waiters. [`table`] has
-//! the locks by name, [`askers`] who holds and waits, [`place`] the record that ties one of each together; what only some locks
-//! and requests have is in [`special`] and [`extras`]. [`watch`] tells others what happens to locks; [`contention`] has those that
-//! are waited for.
+//! what becomes of a `lock`, [`bundle`] of one for several; [`fit`] says who may hold together, [`deadlock`] whether a wait
+//! would close a circle. [`release`] is the way out of a lock, whatever the reason, and [`settle`] grants to the waiters.
+//! [`table`] has the locks by name, [`askers`] who holds and waits, [`place`] the record that ties one of each together;
+//! what only some locks and requests have is in [`special`] and [`extras`]. [`watch`] tells others what happens to locks;
+//! [`contention`] has those that are waited for.
 
 mod acquire;
 mod askers;
