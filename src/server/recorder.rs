@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::time::Moment;
 use crate::wire::peer::Peer;
@@ -73,11 +76,17 @@ fn after_word<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
 /// Whether a line has a field `secret`, of whatever command.
 pub(super) fn has_secret_field(line: &[u8]) -> bool {
     const FIELD: &[u8] = b"\"secret\"";
+    // To make it costs as much as to search a line.
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(FIELD));
     let is_field = |after: &[u8]| after.trim_ascii_start().starts_with(b":");
-    // Few lines have escapes, and only these are looked at closely.
-    memchr::memmem::find_iter(line, FIELD).any(|start| is_field(&line[start + FIELD.len()..]))
-        || (memchr::memchr(b'\\', line).is_some()
+    FINDER.find_iter(line).any(|start| is_field(&line[start + FIELD.len()..]))
+        || (has_escaped_letter(line)
             && memchr::memchr_iter(b'"', line).any(|start| after_word(&line[start..], FIELD).is_some_and(is_field)))
+}
+
+/// Whether a letter may be written as an escape, which few lines have: only these are looked at closely.
+fn has_escaped_letter(line: &[u8]) -> bool {
+    memchr::memchr_iter(b'\\', line).any(|start| matches!(line[start..], [_, b'u', b'0', b'0', b'4'..=b'7', ..]))
 }
 
 /// Whether a line has text that is not written as it reads, such as the name of a field.
