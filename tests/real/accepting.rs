@@ -55,6 +55,7 @@ fn connections_that_all_fail_keep_the_server_from_nothing_else() {
     let mut bob = server.connect();
     let said = server.log().wait_for(LINE);
     assert!(said.contains("Protocol error"), "{said}");
+    // For more than a second something else wakes the server up again and again, which must not make it try each time.
     for _ in 0..30 {
         ann.my_locks();
         thread::sleep(Duration::from_millis(40));

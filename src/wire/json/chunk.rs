@@ -4,10 +4,21 @@
 //! are looked at with unsafe code.
 
 /// Where in 16 bytes the first is that needs an escape in a JSON string; 16 if none does.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(in crate::wire) fn first_special(chunk: &[u8; 16]) -> usize {
     // The mask has 16 bits, and one more ends it.
     (specials(chunk) | 1 << 16).trailing_zeros() as usize
+}
+
+/// The same for other processors, where a mask of all costs more than the first.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub(in crate::wire) fn first_special(chunk: &[u8; 16]) -> usize {
+    let (words, _) = chunk.as_chunks();
+    let [first, second] = [0, 1].map(|word| super::special_bytes(u64::from_le_bytes(words[word])));
+    let bits = if first != 0 { first.trailing_zeros() } else { 64 + second.trailing_zeros() };
+    bits as usize / 8
 }
 
 /// Which of 16 bytes need an escape in a JSON string: a bit for each, the lowest for the first.
@@ -113,6 +124,7 @@ mod tests {
                 let mut chunk = [b'x'; 16];
                 chunk[at] = byte;
                 assert_eq!(first_special(&chunk), if is_special { at } else { 16 }, "{byte} at {at}");
+                assert_eq!(specials(&chunk), u32::from(is_special) << at, "{byte} at {at}");
                 // Others after it make no difference.
                 chunk[at..].fill(byte);
                 assert_eq!(first_special(&chunk), if is_special { at } else { 16 }, "{byte} from {at} on");
