@@ -470,7 +470,7 @@ impl<S: BuildHasher> Engine<S> {
     fn join_wait(&mut self, key: PlaceKey, timeout: Option<Span>, now: Moment, replies: &mut impl Replies) {
         match (self.table.place(key).deadline, timeout) {
             (Some(_), _) | (None, None) => {}
-            (None, Some(Span::ZERO)) if !self.is_left_over(key) => self.time_out(key, now, replies),
+            (None, Some(Span::ZERO)) if self.is_left_over(key) == Some(false) => self.time_out(key, now, replies),
             (None, Some(timeout)) => {
                 let deadline = self.deadlines.arm(now.after(timeout), Due::Wait(key));
                 self.table.place_mut(key).deadline = Some(deadline);

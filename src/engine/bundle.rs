@@ -394,7 +394,7 @@ impl<S: BuildHasher> Engine<S> {
         place.has_fence = request.has_fence;
         self.set_terms(&mut place, &request.terms, None, None);
         place.extras.get_or_insert_with(|| self.pool.take()).bundle = Some(bundle);
-        self.table.special_mut(lock);
+        self.table.count_part(lock);
         self.join(place)
     }
 

@@ -74,7 +74,7 @@ impl<S: BuildHasher> Engine<S> {
             match self.bundle_of(key) {
                 Some(bundle) => assert!(self.bundle(bundle).places.contains(&key), "a bundle knows its places"),
                 None => {
-                    let is_granted = !self.is_left_over(key) || self.is_put_off(key);
+                    let is_granted = !self.is_known_left_over(key) || self.is_put_off(key);
                     assert!(is_granted, "nobody stays waiting who waits for nobody");
                 }
             }

@@ -113,6 +113,12 @@ impl<T: Copy> Deadlines<T> {
         self.remove(position)
     }
 
+    /// What is due next, if it is at or before `now`.
+    pub fn next_due(&self, now: Moment) -> Option<T> {
+        let first = self.heap.first().filter(|first| first.at <= now)?;
+        Some(self.armed[first.slot as usize].due)
+    }
+
     /// Takes out the next deadline if it is at or before `now`.
     pub fn pop_due(&mut self, now: Moment) -> Option<T> {
         (self.next()? <= now).then(|| self.remove(0))
@@ -256,7 +262,8 @@ mod tests {
                 }
                 _ => {
                     now += random.u64(0..3);
-                    while let Some(what) = deadlines.pop_due(Moment::from_nanos(now)) {
+                    while let Some(what) = deadlines.next_due(Moment::from_nanos(now)) {
+                        assert_eq!(deadlines.pop_due(Moment::from_nanos(now)), Some(what));
                         let first = *model.first_key_value().unwrap().0;
                         assert!(first.0 <= Moment::from_nanos(now));
                         assert_eq!(model.remove(&first), Some(what));

@@ -24,20 +24,28 @@ pub(super) enum Due {
 }
 
 impl<S: BuildHasher> Engine<S> {
-    /// Executes the next deadline, if there is one at or before `due_by`, at the moment `now`. Says whether there was.
+    /// Executes the next deadline, if there is one at or before `due_by`, at the moment `now`. Says whether there was one that
+    /// this turn may execute.
     pub fn expire_next(&mut self, due_by: Moment, now: Moment, replies: &mut impl Replies) -> bool {
-        let Some(due) = self.deadlines.pop_due(due_by) else { return false };
-        // It is no longer armed, so what follows must not cancel it.
+        let Some(due) = self.deadlines.next_due(due_by) else { return false };
+        let is_left_over = match due {
+            Due::Wait(place) => self.is_left_over(place),
+            Due::WaitForMany(bundle) => Some(self.is_bundle_left_over(bundle)),
+            Due::Lease(_) | Due::Opening(_) | Due::SlowHold(_) => Some(false),
+        };
+        let Some(is_left_over) = is_left_over else { return false };
+        // It is no longer armed then, so what follows must not cancel it.
+        self.deadlines.pop_due(due_by);
         match due {
             Due::Wait(place) => {
                 self.table.place_mut(place).deadline = None;
-                if !self.is_left_over(place) {
+                if !is_left_over {
                     self.time_out(place, now, replies);
                 }
             }
             Due::WaitForMany(bundle) => {
                 self.bundle_mut(bundle).deadline = None;
-                if !self.is_bundle_left_over(bundle) {
+                if !is_left_over {
                     self.time_out_many(bundle, now, replies);
                 }
             }

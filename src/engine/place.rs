@@ -61,6 +61,7 @@ pub(super) enum Standing {
     /// Waits for somebody on this lock.
     Waiting,
     /// Waits for nobody on this lock, but was not granted: it needs other locks as well, or is left over for the next turn.
+    /// Not all of these are marked: see [`super::special`].
     Ready,
 }
 
@@ -91,6 +92,11 @@ impl Place {
     #[inline(always)]
     pub(super) fn is_plain_hold(&self) -> bool {
         self.is_holding() && self.extras.is_none() && self.deadline.is_none()
+    }
+
+    /// Whether it is a part of a wait for several locks.
+    pub(super) fn is_part(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.bundle.is_some())
     }
 
     /// Its priority among those who wait: 0, unless it was asked for with another.

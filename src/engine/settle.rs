@@ -102,8 +102,12 @@ impl<S: BuildHasher> Engine<S> {
             }
             if std::mem::take(&mut is_free) || self.spend_grant() {
                 self.grant(key, now, replies);
-            } else {
-                self.leave_over(key);
+                continue;
+            }
+            self.leave_over(key);
+            if !self.table.has_parts(lock) {
+                // All others who wait for nobody are left over with it.
+                break;
             }
         }
         self.table.release_if_free(lock);
@@ -124,14 +128,20 @@ impl<S: BuildHasher> Engine<S> {
         bundle.is_any || bundle.places.iter().all(is_ready)
     }
 
-    /// Whether a wait was not granted only because of the budget.
-    pub(super) fn is_left_over(&self, key: PlaceKey) -> bool {
+    /// Whether a wait was not granted only because of the budget. None: the turn has looked at the most places that it may
+    /// look at, so a later one will know.
+    pub(super) fn is_left_over(&mut self, key: PlaceKey) -> Option<bool> {
+        self.table.look_up_to(key, &mut self.walk_left).then(|| self.is_known_left_over(key))
+    }
+
+    /// The same of a place that is marked if it waits for nobody on its lock.
+    pub(super) fn is_known_left_over(&self, key: PlaceKey) -> bool {
         self.table.place(key).standing == Standing::Ready && self.is_grantable(key)
     }
 
-    /// The same, for a wait for several.
+    /// Whether a wait for several was not granted only because of the budget.
     pub(super) fn is_bundle_left_over(&self, key: BundleKey) -> bool {
-        self.bundle(key).places.iter().any(|place| self.is_left_over(*place))
+        self.bundle(key).places.iter().any(|place| self.is_known_left_over(*place))
     }
 
     /// Whether somebody on a lock is left over.

@@ -1,8 +1,10 @@
 //! What most locks don't have: shared holders, units, priorities, waits for several locks, closed times.
 //!
-//! The first waiters of such a lock may be [`Standing::Ready`]: they wait for nobody on this lock, but were not granted,
-//! because their request needs other locks as well, or because the budget of a turn has left them over. All that are ready
-//! come before all that are not.
+//! The first waiters of such a lock may wait for nobody on it and not be granted all the same, because their request needs
+//! other locks as well, or because the budget of a turn has left them over. These are marked as [`Standing::Ready`], from the
+//! first on. All of them are, while one of the lock's waiters waits for several locks, because such a wait is over once each
+//! of its places is marked. Otherwise only the first must be: there may be any number of them when a lock becomes free, so
+//! the others are marked when somebody asks for them.
 
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
@@ -36,7 +38,9 @@ pub(super) struct Special {
     pub(super) units: u32,
     /// How many units it has, while there are any such.
     pub(super) slots: u32,
-    /// The last waiter that is ready.
+    /// Waiters that are part of a wait for several locks.
+    pub(super) parts: u32,
+    /// The last waiter that is marked as ready.
     pub(super) last_ready: Option<PlaceKey>,
     /// The last waiter of each priority above 0, from 1 on.
     levels: [Option<PlaceKey>; PRIORITY_MAX as usize],
@@ -118,6 +122,9 @@ impl<S: BuildHasher> Table<S> {
     pub(super) fn join_queue(&mut self, place: Place, has_left_over: bool, of_asker: &mut List<OfAsker>) -> PlaceKey {
         let (lock, priority) = (place.lock, place.priority());
         self.special_mut(lock);
+        if has_left_over {
+            self.look_to_the_end(lock);
+        }
         let special = self.special(lock).expect("it was added");
         let mut previous = self.level_end(special, priority);
         let is_ready = |place| at(&self.places, place).standing == Standing::Ready;
@@ -193,6 +200,11 @@ impl<S: BuildHasher> Table<S> {
         }
     }
 
+    /// Counts a part of a wait for several locks that is about to be added.
+    pub(super) fn count_part(&mut self, lock: LockKey) {
+        self.special_mut(lock).parts += 1;
+    }
+
     /// After a waiter was added: if it waits for nobody, and was not granted only because others are left over, it is left
     /// over too.
     #[inline]
@@ -202,9 +214,38 @@ impl<S: BuildHasher> Table<S> {
         }
     }
 
-    /// Marks all further waiters as ready that wait for nobody on this lock.
+    /// Marks all further waiters as ready that wait for nobody on this lock, if any of its waiters waits for several locks.
     pub(super) fn look_for_ready(&mut self, lock: LockKey) {
+        if self.has_parts(lock) {
+            self.look_to_the_end(lock);
+        }
+    }
+
+    /// Whether any of a lock's waiters waits for several locks.
+    pub(super) fn has_parts(&self, lock: LockKey) -> bool {
+        self.special(lock).is_some_and(|special| special.parts > 0)
+    }
+
+    /// Marks all further waiters as ready that wait for nobody on this lock.
+    fn look_to_the_end(&mut self, lock: LockKey) {
         while self.next_ready(lock).is_some() {}
+    }
+
+    /// Marks waiters as ready up to this one, if it is, and takes each that it marks from `looks`. Returns false if these are
+    /// used up before it is known whether it is ready.
+    pub(super) fn look_up_to(&mut self, key: PlaceKey, looks: &mut usize) -> bool {
+        let lock = at(&self.places, key).lock;
+        let is_put_off = self.special(lock).is_some_and(|special| special.is_put_off);
+        while is_put_off && at(&self.places, key).standing == Standing::Waiting {
+            if *looks == 0 {
+                return false;
+            }
+            *looks -= 1;
+            if self.next_ready(lock).is_none() {
+                break;
+            }
+        }
+        true
     }
 
     fn forget_ready(&mut self, lock: LockKey) {
@@ -250,7 +291,9 @@ impl<S: BuildHasher> Table<S> {
         let (previous, priority) = (place.in_queue.previous(), place.priority());
         let is_of_level = |place: &PlaceKey| at(&self.places, *place).priority() == priority;
         let before_in_level = previous.filter(is_of_level);
+        let is_part = place.is_part();
         let special = self.special_mut(lock);
+        special.parts -= u32::from(is_part);
         if special.last_ready == Some(key) {
             special.last_ready = previous;
         }
@@ -294,26 +337,32 @@ impl<S: BuildHasher> Table<S> {
             kinds.first() != Some(&Kind::Unit) || kinds.len() <= special.slots as usize,
             "no more units than there are"
         );
-        let mut ready = Vec::new();
-        let mut is_beginning = true;
+        let parts = entry.waiters.iter(&self.places).filter(|(_, place)| place.is_part()).count();
+        assert_eq!(parts, special.parts as usize, "parts of waits for several are counted");
+        let mut ahead = Vec::new();
+        let mut marked = None;
+        let (mut is_beginning, mut are_all_marked) = (true, true);
         for (key, place) in entry.waiters.iter(&self.places) {
-            let passes = ready.iter().all(|(_, kind)| place.kind.passes(*kind));
+            let passes = ahead.iter().all(|kind| place.kind.passes(*kind));
             is_beginning &= special.closing.is_none() && passes && self.fits_holders(lock, place.kind, special.slots);
-            assert_eq!(
-                place.standing == Standing::Ready,
-                is_beginning,
-                "who waits for nobody is ready, and nobody else"
-            );
+            let is_marked = place.standing == Standing::Ready;
+            assert!(is_beginning || !is_marked, "only who waits for nobody is ready");
             if is_beginning {
-                ready.push((key, place.kind));
+                assert!(are_all_marked || !is_marked, "whoever is ready comes first");
+                are_all_marked &= is_marked;
+                marked = if is_marked { Some(key) } else { marked };
+                ahead.push(place.kind);
             }
         }
+        assert!(parts == 0 || are_all_marked, "where somebody waits for several, whoever waits for nobody is ready");
+        let is_left_over = marked.is_some() && special.is_put_off;
+        assert!(parts > 0 || ahead.is_empty() || is_left_over, "whoever waits for nobody is left over");
         for (count, level) in special.level_counts.iter().zip(1..) {
             let of_level = entry.waiters.iter(&self.places).filter(|(_, place)| place.priority() == level);
             assert_eq!(*count as usize, of_level.count(), "the waiters of each priority are counted");
         }
         let priorities = entry.waiters.iter(&self.places).map(|(_, place)| place.priority());
         assert!(special.is_mixed || priorities.is_sorted_by(|one, next| one >= next), "higher priorities come first");
-        assert_eq!(special.last_ready, ready.last().map(|(key, _)| *key), "the last that is ready is known");
+        assert_eq!(special.last_ready, marked, "the last that is ready is known");
     }
 }

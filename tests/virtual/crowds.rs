@@ -70,6 +70,39 @@ fn those_that_a_turn_has_left_over_do_not_time_out() {
 }
 
 #[test]
+fn who_waits_for_somebody_behind_those_left_over_times_out_as_ever() {
+    for walk in [Limits::default().turn_walk_max, 5] {
+        let mut world = World::with_limits(Limits { turn_grants_max: 1, turn_walk_max: walk, ..Limits::default() });
+        let [ann, bob, carl, dora] = world.connect();
+        world.say(ann, &lock("db", ""));
+        let owners: Vec<usize> = (0..30).collect();
+        let lines: String = owners
+            .iter()
+            .map(|owner| with(&lock("db", SHARED), &format!(r#""owner":{owner},"timeout":1"#)) + "\n")
+            .collect();
+        world.send(bob, lines.as_bytes());
+        world.say(carl, &lock("db", ""));
+        world.say(dora, &lock("db", r#""mode":"shared","timeout":1"#));
+        world.put(ann, format!("{}\n", unlock("db")).as_bytes());
+        world.oversleep(std::time::Duration::from_secs(1));
+        let (mut of_bob, mut timed_out_in) = (Vec::new(), None);
+        for turn in 1..=owners.len() {
+            let received = world.step_once();
+            world.server.check_all();
+            of_bob.extend(received.iter().filter(|(client, _)| *client == bob).cloned());
+            if received.iter().any(|(client, line)| *client == dora && line.contains(r#""result":"timed_out""#)) {
+                assert_eq!(timed_out_in.replace(turn), None);
+            }
+        }
+        assert_eq!(granted(&of_bob, bob), owners, "none of them has timed out");
+        // To see that she waits for Carl, all before him are looked at: the first three are because two of them are granted and
+        // one is left over, and the other 27 by five in a turn, if there is little to spend.
+        let expected = if walk == 5 { 6 } else { 1 };
+        assert_eq!(timed_out_in, Some(expected));
+    }
+}
+
+#[test]
 fn a_request_that_is_refused_for_a_deadlock_grants_nobody_who_is_left_over() {
     let mut world = World::with_limits(Limits { turn_grants_max: 1, ..Limits::default() });
     let [ann, bob, carl] = world.connect();
