@@ -17,6 +17,8 @@ use crate::wire::request::{Fit, Page};
 pub const PAGE_SLOTS: u32 = 10_000;
 /// A page that has this many bytes takes no further row.
 pub const PAGE_BYTES: usize = 64 << 10;
+/// Holds and waits of others that a page of somebody's own looks at, but for those on the first lock.
+const PAGE_PLACES: usize = 50_000;
 
 impl<S: BuildHasher> Engine<S> {
     /// Every lock with its connections, holders first, then the waiters in order.
@@ -135,12 +137,19 @@ impl<S: BuildHasher> Engine<S> {
             places.map(|(_, place)| place.lock).filter(|lock| lock.slot() >= page.after).collect();
         locks.sort_unstable_by_key(|lock| lock.slot());
         locks.dedup();
-        let mut found = locks.into_iter();
-        let left = listing.object_within(PAGE_BYTES, found.by_ref().take(page.limit), |listing, lock| {
-            let sees = sees(self.table.name(lock));
+        let mut found = locks.into_iter().map(|lock| (lock, sees(self.table.name(lock)))).peekable();
+        // To find its own among those that it is not shown, all are looked at.
+        let mut looked_at = 0;
+        let mut is_within_budget = |(lock, sees): &(LockKey, bool)| {
+            let before = looked_at;
+            looked_at += if *sees { 0 } else { self.table.places_on(*lock) };
+            before == 0 || looked_at <= PAGE_PLACES
+        };
+        let rows = std::iter::from_fn(|| found.next_if(&mut is_within_budget));
+        let left = listing.object_within(PAGE_BYTES, rows.take(page.limit), |listing, (lock, sees)| {
             self.list_lock(listing, lock, page.has_detail, context.now, (!sees).then_some(context.session))
         })?;
-        let next = left.or_else(|| found.next()).map(LockKey::slot);
+        let next = left.or_else(|| found.next()).map(|(lock, _)| lock.slot());
         Ok((listing, next))
     }
 
@@ -150,7 +159,8 @@ impl<S: BuildHasher> Engine<S> {
             || (has_detail && self.table.special(lock).is_some_and(|special| special.closing.is_some()))
     }
 
-    /// Who is on a lock: everybody, or only one session.
+    /// Who is on a lock: everybody, or only one session. Of the holders, and of the waiters, only the first
+    /// [`QUEUE_PEERS_MAX`], so that one lock of very many fits into a reply.
     fn list_lock(
         &self,
         listing: &mut Listing,
@@ -164,21 +174,24 @@ impl<S: BuildHasher> Engine<S> {
         let is_shown = move |place: &Place| {
             connection.is_none_or(|connection| self.askers.session_of(place.asker).connection == connection)
         };
-        let on = move || self.table.on(lock).filter(move |(_, place)| is_shown(place));
+        let [holders, waiters] = self.table.lists_on(lock).map(|places| {
+            let places = places.map(|(_, place)| place).filter(move |place| is_shown(place));
+            places.take(QUEUE_PEERS_MAX)
+        });
         if !has_detail {
-            return listing.lock(name, on().map(|(_, place)| self.askers.session_of(place.asker).peer));
+            let peers = holders.chain(waiters).map(|place| self.askers.session_of(place.asker).peer);
+            return listing.lock(name, peers.take(QUEUE_PEERS_MAX));
         }
-        let rows = |is_holding| {
-            let places = on().filter(move |(_, place)| place.is_holding() == is_holding);
-            places.map(move |(_, place)| self.row(place, now))
-        };
         let closing = self.table.special(lock).and_then(|special| special.closing);
         let row = LockRow {
             name,
+            // How many others there are is no more shown than who they are.
+            holding: if only.is_none() { self.table.holders(lock) } else { 0 },
             waiting: self.table.waiters(lock),
             closed_for: closing.map(|deadline| self.deadlines.at(deadline).since(now)),
         };
-        listing.lock_in_detail(&row, rows(true), rows(false).take(QUEUE_PEERS_MAX))
+        let row_of = |place| self.row(place, now);
+        listing.lock_in_detail(&row, holders.map(row_of), waiters.map(row_of))
     }
 
     /// Reads who is on a lock, up to the number that a reply shows, into `self.queue`: nobody, if the session may not be

@@ -191,6 +191,10 @@ impl<S: BuildHasher> Table<S> {
         self.entry(lock).places()
     }
 
+    pub(super) fn holders(&self, lock: LockKey) -> usize {
+        self.entry(lock).holders.len()
+    }
+
     pub(super) fn waiters(&self, lock: LockKey) -> usize {
         self.entry(lock).waiters.len()
     }
@@ -221,8 +225,14 @@ impl<S: BuildHasher> Table<S> {
 
     /// All places on a lock: the holders, then the waiters in order.
     pub(super) fn on(&self, lock: LockKey) -> impl Iterator<Item = (PlaceKey, &Place)> {
+        let [holders, waiters] = self.lists_on(lock);
+        holders.chain(waiters)
+    }
+
+    /// The holders of a lock, and its waiters in order.
+    pub(super) fn lists_on(&self, lock: LockKey) -> [impl Iterator<Item = (PlaceKey, &Place)>; 2] {
         let entry = self.entry(lock);
-        entry.holders.iter(&self.places).chain(entry.waiters.iter(&self.places))
+        [&entry.holders, &entry.waiters].map(|list| list.iter(&self.places))
     }
 
     /// All locks that are not free.

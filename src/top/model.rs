@@ -111,8 +111,8 @@ impl Seen {
 
     /// The waiters that the server does not list share a row.
     fn row_count(&self) -> usize {
-        let listed = self.detail.waiters.len();
-        self.detail.holders.len() + listed + usize::from(self.detail.waiting > listed as u64)
+        let [_, unlisted] = self.detail.unlisted();
+        self.detail.holders.len() + self.detail.waiters.len() + usize::from(unlisted > 0)
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Row {
     pub(super) name: String,
     /// The first of its holders. None: it is free.
     pub(super) holder: Option<Holder>,
-    pub(super) holders: usize,
+    pub(super) holders: u64,
     pub(super) waiters: u64,
     /// Until when it stays closed although nobody holds it.
     pub(super) closed_until: Option<Moment>,
@@ -55,7 +55,7 @@ impl Row {
         Row {
             name,
             waited_since: detail.waiters.iter().map(waited).min_by(f64::total_cmp),
-            holders: detail.holders.len(),
+            holders: detail.holders.len() as u64 + detail.unlisted()[0],
             closed_until: detail.closed_for.map(|left| at + left),
             holder: detail.holders.into_iter().next().map(|place| Holder {
                 since: at - place.held_for.unwrap_or(0.0),

@@ -133,8 +133,11 @@ impl fmt::Display for Asker {
 #[serde(default)]
 #[cfg_attr(not(feature = "unstable"), non_exhaustive)]
 pub struct LockDetail {
-    /// Who holds it.
+    /// Who holds it; at most 1,000 of them are listed.
     pub holders: Vec<PlaceDetail>,
+    /// How many hold it, if not all of them are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holding: Option<u64>,
     /// Who waits for it, in order; at most 1,000 of them are listed.
     pub waiters: Vec<PlaceDetail>,
     /// How many wait for it.
@@ -142,6 +145,14 @@ pub struct LockDetail {
     /// For how many seconds nobody gets it although nobody holds it, because of a `min_hold` or `lost_delay`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_for: Option<f64>,
+}
+
+impl LockDetail {
+    /// How many hold it, and how many wait for it, who are not listed.
+    pub(crate) fn unlisted(&self) -> [u64; 2] {
+        let [holders, waiters] = [&self.holders, &self.waiters].map(|listed| listed.len() as u64);
+        [self.holding.unwrap_or(0).saturating_sub(holders), self.waiting.saturating_sub(waiters)]
+    }
 }
 
 /// A holder or a waiter in a listing with detail.

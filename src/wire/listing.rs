@@ -90,11 +90,17 @@ pub enum RowStanding {
 pub struct LockRow<'a> {
     /// Its name.
     pub name: &'a str,
+    /// How many hold it, including those that are not listed. Written only if there are such.
+    pub holding: usize,
     /// How many wait for it, including those that are not listed.
     pub waiting: usize,
     /// How long it stays closed, if it is.
     pub closed_for: Option<Span>,
 }
+
+/// The holders of a lock that have this many bytes are followed by no further one, and so are the waiters: a page with one lock
+/// whose thousands have long names and labels is no larger than a reply may be.
+const PLACES_BYTES: usize = 1 << 20;
 
 impl Listing {
     /// An empty listing of at most `bytes_max` bytes. It may exceed that by one name before it reports it.
@@ -153,9 +159,11 @@ impl Listing {
     ) -> Written {
         self.key(lock.name);
         self.raw("{\"holders\":");
-        self.array(holders, Self::place)?;
+        if self.places(holders)? < lock.holding {
+            self.number(",\"holding\":", lock.holding as u64);
+        }
         self.raw(",\"waiters\":");
-        self.array(waiters, Self::place)?;
+        self.places(waiters)?;
         self.raw(",\"waiting\":");
         push_u64(&mut self.text, lock.waiting as u64);
         self.span(",\"closed_for\":", lock.closed_for);
@@ -202,6 +210,16 @@ impl Listing {
     /// The JSON text so far.
     pub(super) fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// Returns how many of them there was room for.
+    fn places<'a>(&mut self, rows: impl Iterator<Item = PlaceRow<'a>>) -> Written<usize> {
+        let mut listed = 0;
+        self.enclosed([b'[', b']'], PLACES_BYTES, rows, |listing, row| {
+            listed += 1;
+            listing.place(row)
+        })?;
+        Ok(listed)
     }
 
     fn place(&mut self, row: PlaceRow<'_>) -> Written {
@@ -348,7 +366,7 @@ mod tests {
             PlaceRow { standing: waits(1, Some(seconds(4))), ..rich },
         ];
         let mut listing = Listing::new(10_000);
-        let lock = LockRow { name: "a", waiting: 9, closed_for: Some(seconds(8)) };
+        let lock = LockRow { name: "a", holding: 2, waiting: 9, closed_for: Some(seconds(8)) };
         listing
             .object(0..1, |listing, _| listing.lock_in_detail(&lock, holders.into_iter(), waiters.into_iter()))
             .unwrap();
@@ -362,6 +380,33 @@ mod tests {
             r#"],"waiting":9,"closed_for":8}}"#,
         ];
         assert_eq!(String::from_utf8(listing.text().to_vec()).unwrap(), expected.concat());
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_counted() {
+        let long = "\u{1}".repeat(128);
+        let held = RowStanding::Holder { token: 1, held_for: Span::ZERO, lease_left: None };
+        let row = PlaceRow {
+            connection: Peer::Unix(1),
+            client: Some(&long),
+            owner: Some(OwnerRef::Text(&long[..64])),
+            fit: Fit::Shared,
+            label: Some(&long),
+            standing: held,
+        };
+        for (count, are_all_listed) in [(500, true), (1000, false)] {
+            let mut listing = Listing::new(4 << 20);
+            let lock = LockRow { name: "a", holding: count, waiting: count, closed_for: None };
+            let rows = std::iter::repeat_n(row, count);
+            listing.object(0..1, |listing, _| listing.lock_in_detail(&lock, rows.clone(), rows.clone())).unwrap();
+            let value: serde_json::Value = serde_json::from_slice(listing.text()).unwrap();
+            let lock = &value["a"];
+            let [holders, waiters] = ["holders", "waiters"].map(|key| lock[key].as_array().unwrap().len());
+            assert_eq!((holders == count, waiters == count), (are_all_listed, are_all_listed), "{holders}, {waiters}");
+            assert!(holders > 400 && listing.text().len() < (2 << 20) + 10_000);
+            assert_eq!(lock.get("holding"), (!are_all_listed).then_some(&count.into()));
+            assert_eq!(lock["waiting"], count);
+        }
     }
 
     #[test]

@@ -76,6 +76,20 @@ fn the_filter_keeps_what_it_is_asked_for() {
 }
 
 #[test]
+fn of_more_holders_than_the_server_lists_the_page_shows_the_number() {
+    let (server, http) = serve(&[]);
+    let Some(page) = Page::open(http) else { return };
+    let mut ann = server.connect();
+    for owner in 0..1_200 {
+        ann.send(json!({"command": "lock", "name": "arena", "mode": "shared", "owner": owner}));
+        assert_eq!(ann.receive()["result"], "acquired");
+    }
+    page.wait_for_row("arena", "cells.join(' ').includes('+ 1,199') && cells.join(' ').includes('shared by 1,200')");
+    page.open_lock("arena");
+    page.wait("document.querySelector('#holders-note').textContent === 'and 1,125 more'");
+}
+
+#[test]
 fn a_lock_shows_its_queue_in_order() {
     let (server, http) = serve(&[]);
     let Some(page) = Page::open(http) else { return };

@@ -79,3 +79,51 @@ fn a_session_without_a_connection_is_found_behind_ten_thousand_others() {
     }
     panic!("the pages never end, after {rows:?}");
 }
+
+#[test]
+fn a_lock_of_fifty_thousand_holders_and_as_many_waiters_fits_into_a_page() {
+    const COUNT: usize = 50_000;
+    let limits = Limits { connection_locks_max: 2 * COUNT + 1, turn_read_bytes: 16 << 20, ..Limits::default() };
+    let mut world = World::with_limits(limits);
+    let [ann, bob] = world.connect();
+    let lines = |mode: &str, owners: std::ops::Range<usize>| -> String {
+        owners.map(|owner| lock("db", &format!(r#""mode":"{mode}","owner":{owner}"#)) + "\n").collect()
+    };
+    assert_eq!(world.send(ann, lines("shared", 0..COUNT).as_bytes()).len(), COUNT);
+    assert_eq!(world.send(ann, lines("exclusive", COUNT..2 * COUNT).as_bytes()), []);
+    world.say(ann, &lock("other", ""));
+    let mut ask = |line: &str| -> Value { serde_json::from_str(&world.say(bob, line)[0].1).expect("JSON") };
+    let page = ask(r#"{"command":"locks","limit":9,"detail":true}"#);
+    let db = &page["value"]["db"];
+    let [holders, waiters] = ["holders", "waiters"].map(|key| db[key].as_array().expect("a list"));
+    assert_eq!((holders.len(), waiters.len()), (1000, 1000));
+    assert_eq!((&holders[999]["owner"], &waiters[999]["owner"]), (&json!(999), &json!(COUNT + 999)));
+    assert_eq!((&db["holding"], &db["waiting"]), (&json!(COUNT), &json!(COUNT)));
+    let one = ask(r#"{"command":"locks","name":"db","detail":true}"#);
+    assert_eq!(one["value"]["db"], *db);
+    // What is listed after it comes in the next page.
+    assert_eq!(page["value"].as_object().expect("a page").len(), 1);
+    let next = page["next"].as_str().expect("there is more");
+    let after = ask(&format!(r#"{{"command":"locks","detail":true,"after":"{next}"}}"#));
+    assert_eq!(after["value"]["other"]["holders"].as_array().expect("a list").len(), 1);
+    for line in [r#"{"command":"locks","limit":1}"#, r#"{"command":"locks","name":"db"}"#] {
+        assert_eq!(ask(line)["value"]["db"].as_array().expect("a list").len(), 1000);
+    }
+    // The whole listing, as the original had it, has all of them.
+    assert_eq!(ask(r#"{"command":"locks"}"#)["value"]["db"].as_array().expect("a list").len(), 2 * COUNT);
+}
+
+#[test]
+fn holders_are_counted_only_if_they_are_not_all_listed() {
+    let mut world = World::new();
+    let [ann, bob] = world.connect();
+    for (owners, counted) in [(0..1000, None), (1000..1001, Some(1001))] {
+        let lines: String =
+            owners.map(|owner| lock("db", &format!(r#""slots":2000,"owner":{owner}"#)) + "\n").collect();
+        world.send(ann, lines.as_bytes());
+        let line = r#"{"command":"locks","name":"db","detail":true}"#;
+        let one: Value = serde_json::from_str(&world.say(bob, line)[0].1).expect("JSON");
+        assert_eq!(one["value"]["db"]["holders"].as_array().expect("a list").len(), 1000);
+        assert_eq!(one["value"]["db"].get("holding").and_then(Value::as_u64), counted);
+    }
+}

@@ -136,7 +136,7 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
         let unlisted = all.unlisted;
         let _ = writeln!(
             io::stderr(),
-            "officer: {unlisted} more wait; a server lists only the first 1,000 waiters of each lock"
+            "officer: {unlisted} more hold or wait; a server lists only the first 1,000 holders and waiters of each lock"
         );
     }
     Ok(())
@@ -147,13 +147,13 @@ pub(in crate::cli) fn run(options: &Options) -> Result<(), Failure> {
 struct All {
     connections: BTreeMap<String, Connection>,
     has_every_name: bool,
-    /// Waiters that the server did not list.
+    /// Holders and waiters that the server did not list.
     unlisted: u64,
 }
 
 impl All {
     fn add(&mut self, name: &str, detail: LockDetail) {
-        self.unlisted += detail.waiting.saturating_sub(detail.waiters.len() as u64);
+        self.unlisted += detail.unlisted().iter().sum::<u64>();
         for place in detail.holders {
             self.add_place(name, place, |connection| &mut connection.holds);
         }

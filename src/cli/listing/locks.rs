@@ -28,7 +28,8 @@ With --json every lock is one JSON object on one line. Times are in seconds:
 These keys are there if they apply: client, owner, mode, slots, priority, lease_left,
 timeout_left, label, and closed_for of the lock.
 
-A server lists the first 1,000 waiters of a lock; "waiting" is their number.
+A server lists the first 1,000 holders and the first 1,000 waiters of a lock.
+"waiting" is the number of waiters, and "holding" that of holders, if there are more.
 
 Exit status:
   0   the locks were listed, even if there were none
@@ -136,13 +137,17 @@ fn rows<'a>(
     let listed = if has_waiters { detail.waiters.as_slice() } else { &[] };
     let waiters =
         (1..).zip(listed).map(move |(position, waiter)| row(format!("  waiter {position}"), waiter, String::new()));
-    let hidden = detail.waiting.saturating_sub(detail.waiters.len() as u64);
-    let more = (has_waiters && hidden > 0).then(|| {
-        let mut cells = <[String; 6]>::default();
-        cells[0] = format!("  and {hidden} more");
-        cells
-    });
-    nobody.into_iter().chain(holders).chain(waiters).chain(more)
+    let [unlisted_holders, unlisted_waiters] = detail.unlisted();
+    let more = |count: u64, what: &str| {
+        (count > 0).then(|| {
+            let mut cells = <[String; 6]>::default();
+            cells[0] = format!("  and {count} more{what}");
+            cells
+        })
+    };
+    let more_holders = more(unlisted_holders, " holders");
+    let more_waiters = more(if has_waiters { unlisted_waiters } else { 0 }, "");
+    nobody.into_iter().chain(holders).chain(more_holders).chain(waiters).chain(more_waiters)
 }
 
 #[cfg(test)]
@@ -172,6 +177,9 @@ mod tests {
             ]
         );
         assert_eq!(rows("a", &detail, (false, false), &Graces::default()).count(), 2);
+        let crowd = LockDetail { holding: Some(1002), ..detail };
+        let all: Vec<_> = rows("a", &crowd, (true, false), &Graces::default()).map(|[first, ..]| first).collect();
+        assert_eq!(all, ["a", "a", "  and 1000 more holders", "  waiter 1", "  and 1000 more"]);
     }
 
     #[test]

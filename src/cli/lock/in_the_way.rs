@@ -39,7 +39,7 @@ pub(super) fn client_of(client: &Client, names: &[String], holder: &str) -> Opti
 fn line(lock: &LockDetail, us: &str, has_order: bool) -> Option<String> {
     let mut others = lock.holders.iter().filter(|holder| holder.connection != us);
     let mut line = match (others.next(), lock.closed_for) {
-        (Some(holder), _) => held_by(holder, others.count()),
+        (Some(holder), _) => held_by(holder, others.count() as u64 + lock.unlisted()[0]),
         (None, Some(closed_for)) => format!("closed for another {}", Span::of_seconds(closed_for)),
         (None, None) => return None,
     };
@@ -53,7 +53,7 @@ fn line(lock: &LockDetail, us: &str, has_order: bool) -> Option<String> {
     Some(line)
 }
 
-fn held_by(holder: &PlaceDetail, others: usize) -> String {
+fn held_by(holder: &PlaceDetail, others: u64) -> String {
     let mut line = format!("held by {}", Shown(&holder.connection));
     if let Some(client) = &holder.client {
         line.push_str(&format!(" ({})", Shown(client)));
@@ -90,6 +90,8 @@ mod tests {
         assert_eq!(told(&lock, "unix:9", false), r"held by unix:3 (a\nb) for 12s");
         lock.holders = vec![place("unix:3"), place("unix:4")];
         assert_eq!(told(&lock, "unix:5", true), "held by unix:3 and 1 more");
+        lock.holding = Some(100);
+        assert_eq!(told(&lock, "unix:5", true), "held by unix:3 and 99 more");
         lock.holders.clear();
         assert_eq!(line(&lock, "unix:5", true), None);
         lock.closed_for = Some(75.0);

@@ -87,7 +87,7 @@ fn rows(queue: &Queue, circles: &[Circle], seen: &Seen, now: Moment, has_token: 
     };
     let holders = seen.detail.holders.iter().map(|holder| cells("holder".to_owned(), holder));
     let waiters = (1..).zip(&seen.detail.waiters).map(|(position, waiter)| cells(Count(position).to_string(), waiter));
-    let hidden = seen.detail.waiting.saturating_sub(seen.detail.waiters.len() as u64);
+    let [_, hidden] = seen.detail.unlisted();
     let more = (hidden > 0).then(|| {
         let mut cells = Cells::default();
         (cells[PLACE], cells[CONNECTION]) = (Count(hidden).to_string(), "more, not listed".to_owned());

@@ -23,6 +23,10 @@ pub(super) fn title(model: &Model, now: Moment) -> String {
             Some(seen) if seen.detail.holders.is_empty() && waiting == 0 => {
                 format!("'{}' is free: nobody holds it or waits for it", Shown(&queue.name))
             }
+            Some(Seen { detail: LockDetail { holding: Some(holding), .. }, .. }) => {
+                let (name, holders) = (Shown(&queue.name), counted(*holding, "holder", "holders"));
+                format!("'{name}': {holders}, not all listed; {}", counted(waiting, "waiter", "waiters"))
+            }
             Some(_) => format!("'{}': {}", Shown(&queue.name), counted(waiting, "waiter", "waiters")),
             None => format!("'{}'", Shown(&queue.name)),
         };

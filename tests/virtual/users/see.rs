@@ -89,6 +89,30 @@ fn a_page_ends_before_more_than_fifty_thousand_locks_are_looked_at_for_it() {
 }
 
 #[test]
+fn a_page_of_its_own_ends_before_more_than_fifty_thousand_of_others_are_looked_at_for_it() {
+    let limits = Limits { connection_locks_max: 70_000, turn_read_bytes: 16 << 20, ..Limits::default() };
+    let mut world = world_with(limits, &file(&[("game", "locks = [\"h\"]\nsee = [\"a\"]")]));
+    let [game, all] = ["game", "all"].map(|user| log_in(&mut world, user));
+    // With its own the first two come to just as many.
+    for (name, others) in [("h1", 29_999), ("h2", 19_999), ("h3", 1)] {
+        let shared = |owner: usize| lock(name, &format!(r#""mode":"shared","owner":{owner}"#)) + "\n";
+        world.send(all, (0..others).map(shared).collect::<String>().as_bytes());
+        world.say(game, &lock(name, r#""mode":"shared""#));
+    }
+    let line = with(MY_LOCKS, r#""limit":9"#);
+    let page = ask(&mut world, game, &line);
+    let own = world.name(game).to_owned();
+    let row = json!([own]);
+    assert_eq!((&page["value"], &page["next"]), (&json!({"h1": row, "h2": row}), &json!("2")));
+    let page = ask(&mut world, game, &with(&line, r#""after":"2""#));
+    assert_eq!((&page["value"], &page["next"]), (&json!({"h3": row}), &json!(null)));
+    // How many others hold it is no more shown than who they are.
+    let page = ask(&mut world, game, &with(&line, r#""detail":true"#));
+    let lock = &page["value"]["h1"];
+    assert_eq!((lock["holders"].as_array().expect("a list").len(), lock.get("holding")), (1, None), "{page}");
+}
+
+#[test]
 fn a_hidden_lock_that_is_held_looks_free() {
     let (mut world, [game, all, _]) = limited();
     let line = request("locks", "h1", "");

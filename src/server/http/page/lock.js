@@ -72,7 +72,7 @@ class LockView {
     });
     keep($("queue"), row.waiters.slice(0, LIST_MAX), place => place.key, place => this.buildPlace(place, false), updatePlace);
     const left = (all, shown) => all > shown ? `and ${count(all - shown)} more` : "";
-    set($("holders-note"), left(row.holders.length, LIST_MAX) || (row.holders.length > 0 || row.crowd ? "" : "Nobody holds it."));
+    set($("holders-note"), left(row.holding, Math.min(row.holders.length, LIST_MAX)) || (row.holding > 0 ? "" : "Nobody holds it."));
     set($("queue-note"), left(row.waiting, Math.min(row.waiters.length, LIST_MAX)) || (row.waiting > 0 ? "" : "Nobody waits."));
     hide($("closed"), !row.until);
     this.tick(performance.now());

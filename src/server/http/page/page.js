@@ -45,7 +45,7 @@ class Sweep {
     let came = 0;
     if (!this.after) [this.begun, this.began] = [round, performance.now()];
     for (let request = 0; request < REQUESTS_MAX && came < limit && !document.hidden; request += 1) {
-      const answer = await this.page({ ...this.fields, limit: limit - came, ...this.after && { after: this.after } });
+      const answer = await ask(query("api/locks", { ...this.fields, limit: limit - came, ...this.after && { after: this.after } }));
       const at = performance.now();
       for (const [name, detail] of Object.entries(answer.value)) {
         came += 1;
@@ -63,16 +63,6 @@ class Sweep {
     }
     this.isWhole = false;
     return came;
-  }
-
-  async page(fields) {
-    try {
-      return await ask(query("api/locks", fields));
-    } catch (error) {
-      // A lock has more holders than a reply has room for. Its connections alone may fit.
-      if (error.status === 500) return ask(query("api/locks", { ...fields, detail: false }));
-      throw error;
-    }
   }
 }
 

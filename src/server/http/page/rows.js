@@ -10,8 +10,7 @@ function whoOf({ connection, owner }) {
 
 /// What the server says of a lock, with the times at which things began. `before` is what it said the last time.
 function digest(before, name, detail, at) {
-  // Without detail these are only connections, see `Sweep`.
-  const { holders, waiters, waiting, closed_for } = Array.isArray(detail) ? FREE : detail;
+  const { holders, waiters, waiting, closed_for } = detail;
   const known = new Map([...before?.holders ?? [], ...before?.waiters ?? []].map(place => [place.key, place]));
   const place = (fields, key, age, left) => ({
     ...fields, key, who: whoOf(fields),
@@ -20,7 +19,8 @@ function digest(before, name, detail, at) {
   });
   const row = {
     name, waiting, at,
-    crowd: Array.isArray(detail) ? detail.length : 0,
+    // The server lists only the first of very many.
+    holding: detail.holding ?? holders.length,
     holders: holders.map(holder => place(holder, `token ${holder.token}`, holder.held_for, holder.lease_left)),
     waiters: waiters.map(waiter =>
       place(waiter, whoOf(waiter), waiter.waited_for, waiter.timeout_left)),
@@ -91,10 +91,9 @@ function orderBy(column, isReversed) {
 function noteOf(row, now) {
   const notes = [];
   const [first] = row.holders;
-  if (row.crowd > 0) notes.push(`${count(row.crowd)} hold or await it, too many to list`);
   if (row.until) notes.push(`closed, opens in ${span((row.until.from - now) / 1000)}`);
-  if (first?.slots) notes.push(`${count(row.holders.length)} of ${counted(first.slots, "unit", "units")}`);
-  if (first?.mode === "shared") notes.push(row.holders.length === 1 ? "shared" : `shared by ${count(row.holders.length)}`);
+  if (first?.slots) notes.push(`${count(row.holding)} of ${counted(first.slots, "unit", "units")}`);
+  if (first?.mode === "shared") notes.push(row.holding === 1 ? "shared" : `shared by ${count(row.holding)}`);
   if (first?.until) notes.push(`lease ${span((first.until.from - now) / 1000)}`);
   return notes.join(", ");
 }
@@ -137,7 +136,7 @@ function updateRow(element, row) {
   put(parts.connection, first?.connection);
   put(parts.client, first?.client);
   put(parts.label, first?.label);
-  set(parts.others, row.holders.length > 1 ? `+ ${count(row.holders.length - 1)}` : first || row.crowd ? "" : "nobody");
+  set(parts.others, row.holding > 1 ? `+ ${count(row.holding - 1)}` : first ? "" : "nobody");
 }
 
 /// The times of a row go on.
