@@ -147,7 +147,7 @@ impl Both {
             }
             Operation::BeginTurn => {
                 let mut replies = Recorded::default();
-                self.engine.begin_turn(Moment::from_nanos(self.now), &mut replies);
+                self.engine.begin_turn(Moment::from_nanos(self.now), &mut replies, || false);
                 let expected = self.model.begin_turn(self.now);
                 self.compare(replies, expected);
             }

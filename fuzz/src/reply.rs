@@ -83,12 +83,19 @@ enum Kind {
     Error(u8, String, Option<About>),
 }
 
-/// A lock with its holders and its waiters, and for how many nanoseconds it is closed.
+/// A lock with its holders and its waiters, how many more hold it, and for how many nanoseconds it is closed.
 #[derive(Arbitrary, Debug)]
 struct Detail {
     holders: Vec<Stay>,
+    unlisted: u32,
     waiters: Vec<Stay>,
     closed_ns: Option<u64>,
+}
+
+impl Detail {
+    fn holding(&self) -> usize {
+        self.holders.len() + self.unlisted as usize
+    }
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -234,6 +241,7 @@ impl Said {
                 let expected = of.iter().map(|(name, lock)| {
                     let detail = LockDetail {
                         holders: lock.holders.iter().map(|stay| stay.detail(true)).collect(),
+                        holding: (lock.unlisted > 0).then(|| lock.holding() as u64),
                         waiters: lock.waiters.iter().map(|stay| stay.detail(false)).collect(),
                         waiting: lock.waiters.len() as u64,
                         closed_for: lock.closed_ns.and_then(|nanos| seconds(nanos).as_f64()),
@@ -378,7 +386,8 @@ impl Kind {
                 let closed_for = lock.closed_ns.map(Span::from_nanos);
                 let holders = lock.holders.iter().map(|stay| stay.row(true));
                 let waiters = lock.waiters.iter().map(|stay| stay.row(false));
-                listing.lock_in_detail(&LockRow { name, waiting: lock.waiters.len(), closed_for }, holders, waiters)
+                let (holding, waiting) = (lock.holding(), lock.waiters.len());
+                listing.lock_in_detail(&LockRow { name, holding, waiting, closed_for }, holders, waiters)
             })?,
             _ => {}
         }
@@ -539,6 +548,9 @@ impl Kind {
                         "waiters": of(&lock.waiters, false),
                         "waiting": lock.waiters.len(),
                     });
+                    if lock.unlisted > 0 {
+                        value["holding"] = lock.holding().into();
+                    }
                     if let Some(nanos) = lock.closed_ns {
                         value["closed_for"] = seconds(nanos);
                     }

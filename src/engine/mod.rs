@@ -165,13 +165,17 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    /// Begins a turn: grants to the waiters that the budget of the last turn has left over, and starts a new budget.
-    pub fn begin_turn(&mut self, now: Moment, replies: &mut impl Replies) {
+    /// Begins a turn: starts a new budget, and grants to the waiters that the last turn has left over, until `is_over`, which
+    /// is asked after each few grants.
+    pub fn begin_turn(&mut self, now: Moment, replies: &mut impl Replies, mut is_over: impl FnMut() -> bool) {
         self.grants_left = self.limits.turn_grants_max;
         self.walk_left = self.limits.turn_walk_max;
         self.graces.begin_turn(now);
-        if !self.put_off.is_empty() {
-            self.settle_left_over(now, replies);
+        while !self.put_off.is_empty() && self.grants_left > 0 {
+            self.settle_some_left_over(now, replies);
+            if is_over() {
+                break;
+            }
         }
     }
 

@@ -17,6 +17,9 @@ use super::{Due, Engine, Replies};
 use crate::time::Moment;
 use crate::wire::reply::{Happening, Outcome, Subject};
 
+/// Grants to those that were left over before there is a look at the clock.
+const GRANTS_AT_ONCE: usize = 16;
+
 impl<S: BuildHasher> Engine<S> {
     /// After a place has left a lock, for whatever reason.
     #[inline(always)]
@@ -53,8 +56,16 @@ impl<S: BuildHasher> Engine<S> {
         self.settle_touched(now, replies);
     }
 
-    /// Continues where the budget of the last turn ended, in the order of the locks.
-    pub(super) fn settle_left_over(&mut self, now: Moment, replies: &mut impl Replies) {
+    /// Grants to some of those that were left over.
+    pub(super) fn settle_some_left_over(&mut self, now: Moment, replies: &mut impl Replies) {
+        let later = self.grants_left.saturating_sub(GRANTS_AT_ONCE);
+        self.grants_left -= later;
+        self.settle_left_over(now, replies);
+        self.grants_left += later;
+    }
+
+    /// Continues where the last budget ended, in the order of the locks.
+    fn settle_left_over(&mut self, now: Moment, replies: &mut impl Replies) {
         let mut locks = std::mem::take(&mut self.put_off);
         while self.grants_left > 0
             && let Some(lock) = locks.pop_front()
@@ -63,7 +74,7 @@ impl<S: BuildHasher> Engine<S> {
             self.grant_from(self.table.entry(lock).waiters.first(), lock, false, now, replies);
             self.settle_touched(now, replies);
             if self.put_off.contains(&lock) {
-                // The budget is used up. The next turn continues with this lock.
+                // The budget is used up. The next one continues with this lock.
                 self.put_off.retain(|other| *other != lock);
                 locks.push_front(lock);
             }

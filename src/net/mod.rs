@@ -237,7 +237,8 @@ impl Net {
             if now >= self.outside_due {
                 self.tell_outside(now);
             }
-            self.server.turn(now);
+            let start = self.start;
+            self.server.turn_by(now, &|| moment(start));
             self.server.ended(self.now());
             if self.server.wants_tokens()
                 && let Err(error) = self.renew_tokens(now)

@@ -26,6 +26,7 @@ mod outbox;
 mod output;
 mod recorder;
 mod sessions;
+mod slice;
 mod slow_hold;
 mod socket;
 mod strangers;

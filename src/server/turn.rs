@@ -3,6 +3,7 @@
 use super::connection::Phase;
 use super::farewell::{Farewell, Why};
 use super::sessions::{Record, RecordKey};
+use super::slice::Slice;
 use super::{Server, Socket};
 use crate::engine::ConnectionKey;
 use crate::time::Moment;
@@ -12,6 +13,12 @@ impl<S: Socket> Server<S> {
     /// waiter before that one's timeout is looked at, and all that is decided is written at the end, once per connection.
     /// Deadlines are executed up to the last complete poll: see [`Server::polled`].
     pub fn turn(&mut self, now: Moment) {
+        self.turn_by(now, &|| now);
+    }
+
+    /// The same on a clock that goes on meanwhile: what is due and who is to end wait for the next turn when these have taken
+    /// long enough.
+    pub fn turn_by(&mut self, now: Moment, clock: &dyn Fn() -> Moment) {
         self.connections.now = now;
         self.connections.figures.on_turn();
         if !self.is_shutting_down {
@@ -19,13 +26,14 @@ impl<S: Socket> Server<S> {
             if self.connections.watchers.has_work() {
                 self.tell_missed();
             }
-            self.engine.begin_turn(now, &mut self.connections);
+            let mut slice = Slice::new(clock);
+            self.engine.begin_turn(now, &mut self.connections, || slice.is_over());
             if self.http.has_listed() {
                 self.serve_http();
             }
             self.read_ready();
-            self.expire();
-            self.close_doomed();
+            self.expire(clock);
+            self.close_doomed(clock);
         }
         self.connections.flush_dirty(&mut self.spare);
         if self.http.has_dirty() {
@@ -58,21 +66,26 @@ impl<S: Socket> Server<S> {
     }
 
     /// Connections that were silent or deaf for too long, then waits. The rest of what is due comes in the next turn.
-    fn expire(&mut self) {
+    fn expire(&mut self, clock: &dyn Fn() -> Moment) {
         // Everything that a complete poll reported has been read by now, but for input that is held up on purpose: of a
         // connection that is paused by its unsent output, or after a long request that waits for another turn.
         let due_by = self.horizon.reached();
         let (expiries_max, bytes_max) =
             (self.connections.limits.turn_expiries_max, self.connections.limits.turn_expiry_bytes);
+        let mut slice = Slice::new(clock);
         for _ in 0..expiries_max {
             let Some(key) = self.connections.deadlines.pop_due(due_by) else { break };
             self.connections.on_deadline(key, due_by);
+            if slice.is_over() {
+                break;
+            }
         }
         if self.http.next_deadline().is_some_and(|at| at <= due_by) {
             self.expire_http(due_by);
         }
         let bytes_before = self.connections.bytes_pushed;
         let mut ends_left = self.connections.limits.turn_ends_max;
+        let mut slice = Slice::new(clock);
         for _ in 0..expiries_max {
             if self.connections.bytes_pushed - bytes_before >= bytes_max as u64 {
                 break;
@@ -87,14 +100,18 @@ impl<S: Socket> Server<S> {
             } else if !self.engine.expire_next(due_by, self.connections.now, &mut self.connections) {
                 break;
             }
+            if slice.is_over() {
+                break;
+            }
         }
     }
 
     /// Ends the sessions of those that are to end, some per turn, each of them whole.
-    fn close_doomed(&mut self) {
+    fn close_doomed(&mut self, clock: &dyn Fn() -> Moment) {
         if !self.ending.is_empty() {
-            self.end_some_sessions();
+            self.end_some_sessions(clock);
         }
+        let mut slice = Slice::new(clock);
         let mut ends_left = self.connections.limits.turn_ends_max;
         while ends_left > 0
             && let Some((key, why)) = self.connections.next_doomed()
@@ -106,6 +123,9 @@ impl<S: Socket> Server<S> {
             ends_left -= 1;
             self.end_session(key, &why);
             self.connections.begin_drain(key);
+            if slice.is_over() {
+                break;
+            }
         }
     }
 

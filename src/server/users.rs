@@ -6,8 +6,10 @@ use super::access::{Access, Identity, LoginFailed, Refusal, RoleKey};
 use super::commands::Actor;
 use super::connection::{Connection, Phase};
 use super::sessions::RecordKey;
+use super::slice::Slice;
 use super::{Credentials, Disconnect, LOG_TARGET, Server, Socket};
 use crate::engine::{ConnectionKey, Context, Replies, SessionKey};
+use crate::time::Moment;
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
 use crate::wire::request::{Command, Login, Operation, PlainOperation, Request};
@@ -352,12 +354,16 @@ impl<S: Socket> Server<S> {
     }
 
     /// Ends some of the sessions that are to end and have no connection.
-    pub(super) fn end_some_sessions(&mut self) {
+    pub(super) fn end_some_sessions(&mut self, clock: &dyn Fn() -> Moment) {
+        let mut slice = Slice::new(clock);
         for _ in 0..self.connections.limits.turn_ends_max {
             let Some((record, why)) = self.ending.pop_front() else { break };
             // It may be over meanwhile, or have got a connection, which is told on its own.
             if self.sessions.is_detached(record) {
                 self.end_detached(record, why);
+            }
+            if slice.is_over() {
+                break;
             }
         }
     }

@@ -207,6 +207,62 @@ fn a_turn_expires_a_limited_number_of_waits() {
     assert_eq!(order, in_order);
 }
 
+/// How many of a turn's steps there is time for, if each look at the clock takes 0.4 ms: the clock is looked at after the first
+/// step, when its millisecond begins, and after each fourth one, and the third of these is 1.2 ms later.
+const STEPS_OF_SLOW_TURN: usize = 12;
+const SLOW: Duration = Duration::from_micros(400);
+
+#[test]
+fn a_turn_whose_expiries_take_long_leaves_the_others_for_the_next_one() {
+    let mut world = World::new();
+    let [ann] = world.connect();
+    world.say(ann, &lock("db", ""));
+    let count = 3 * STEPS_OF_SLOW_TURN + 1;
+    for owner in 0..count {
+        world.say(ann, &lock("db", &format!(r#""timeout":1,"owner":{owner}"#)));
+    }
+    world.oversleep(SECOND);
+    for expected in [STEPS_OF_SLOW_TURN, STEPS_OF_SLOW_TURN, STEPS_OF_SLOW_TURN, 1, 0] {
+        world.slow_turn(SLOW);
+        assert_eq!(world.receive().len(), expected);
+    }
+}
+
+#[test]
+fn a_turn_whose_ends_take_long_leaves_the_others_for_the_next_one() {
+    for is_kept in [false, true] {
+        let mut world = World::new();
+        let clients = world.connect_many(STEPS_OF_SLOW_TURN + 1);
+        for client in &clients {
+            if is_kept {
+                world.say(*client, r#"{"command":"hello","session":{"grace":1}}"#);
+            }
+            world.say(*client, &lock("db", ""));
+        }
+        clients.iter().for_each(|client| world.put_end(*client));
+        if is_kept {
+            world.step();
+            world.oversleep(SECOND);
+        }
+        for expected in [1, 0] {
+            world.slow_turn(SLOW);
+            let stats = world.server.stats();
+            assert_eq!(stats.held + stats.waiting, expected, "{is_kept}");
+        }
+    }
+}
+
+#[test]
+fn a_turn_in_which_many_idle_connections_take_long_to_close_leaves_the_others_for_the_next_one() {
+    let mut world = World::new();
+    world.connect_many(STEPS_OF_SLOW_TURN + 1);
+    world.oversleep(60 * SECOND);
+    for left in [1, 0] {
+        world.slow_turn(SLOW);
+        assert_eq!(world.server.connections(), left);
+    }
+}
+
 #[test]
 fn a_turn_closes_a_limited_number_of_idle_connections() {
     let mut world = World::with_limits(Limits { turn_expiries_max: 3, ..Limits::default() });

@@ -58,6 +58,28 @@ fn two_thousand_five_hundred_shared_waiters_are_granted_in_three_turns_and_nobod
 }
 
 #[test]
+fn a_turn_whose_grants_take_long_leaves_the_others_for_the_next_one() {
+    let mut world = World::new();
+    let [ann, bob, carl] = world.connect();
+    world.say(ann, &lock("db", ""));
+    world.send(bob, shared_of_owners().as_bytes());
+    world.put(ann, format!("{}\n", unlock("db")).as_bytes());
+    let mut granted_to_bob = granted(&world.step_once(), bob);
+    assert_eq!(granted_to_bob.len(), 1001);
+    world.put(carl, format!("{}\n", lock("db", SHARED)).as_bytes());
+    // The clock is looked at after 16 grants, when the millisecond begins, and after each 64.
+    world.slow_turn(std::time::Duration::from_micros(400));
+    let of_slow_turn = granted(&world.receive(), bob);
+    assert_eq!(of_slow_turn.len(), 192);
+    granted_to_bob.extend(of_slow_turn);
+    assert_eq!(world.server.next_turn(), Some(Moment::START), "the poll must not sleep");
+    let rest = world.step();
+    granted_to_bob.extend(granted(&rest[..rest.len() - 1], bob));
+    assert_eq!(granted_to_bob, (0..WAITERS).collect::<Vec<_>>());
+    assert_eq!(rest.last(), Some(&(carl, r#"{"name":"db","result":"acquired"}"#.to_owned())));
+}
+
+#[test]
 fn those_that_a_turn_has_left_over_do_not_time_out() {
     let mut world = World::new();
     let [ann, bob] = world.connect();

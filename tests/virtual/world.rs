@@ -3,7 +3,7 @@
 //! When a [`World`] is dropped, all its clients disconnect, and nothing may be left of them: every conversation ends
 //! this way.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -296,6 +296,15 @@ impl World {
         if self.check_all {
             self.server.check_all();
         }
+        self.collect();
+    }
+
+    /// One turn in which the clock goes on by so much whenever it is looked at.
+    pub(crate) fn slow_turn(&mut self, time: Duration) {
+        let now = self.moment();
+        let clock = Cell::new(now);
+        self.server.polled(now, true);
+        self.server.turn_by(now, &|| clock.replace(clock.get().after(time.into())));
         self.collect();
     }
 

@@ -31,6 +31,25 @@ fn a_user_that_is_gone_ends_with_its_sessions() {
 }
 
 #[test]
+fn sessions_of_a_user_who_is_gone_end_in_several_turns_if_that_takes_long() {
+    let mut world = world_with(Limits::default(), &file(&[("game", "locks = [\"\"]")]));
+    let other = log_in(&mut world, "all");
+    for number in 0..13 {
+        let lost = log_in(&mut world, "game");
+        ask(&mut world, lost, r#"{"command":"hello","session":{"grace":300}}"#);
+        world.say(lost, &lock(&format!("db{number}"), ""));
+        world.vanish(lost);
+    }
+    world.server.set_access(officer::server::Access::parse(&file(&[])).expect("it is valid"));
+    // The clock is looked at after the first, when a millisecond begins, and after each fourth.
+    for left in [1, 0] {
+        world.slow_turn(Duration::from_micros(400));
+        assert_eq!(world.server.stats().held, left);
+    }
+    world.say(other, &lock("db12", ""));
+}
+
+#[test]
 fn a_lost_session_of_a_user_who_stays_outlives_a_reload() {
     let users = file(&[("game", "locks = [\"\"]")]);
     let mut world = world_with(Limits::default(), &users);
