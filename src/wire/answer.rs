@@ -147,6 +147,7 @@ pub struct LockDetail {
     pub closed_for: Option<f64>,
 }
 
+#[cfg(feature = "cli")]
 impl LockDetail {
     /// How many hold it, and how many wait for it, who are not listed.
     pub(crate) fn unlisted(&self) -> [u64; 2] {
