@@ -147,7 +147,9 @@ impl Both {
             }
             Operation::BeginTurn => {
                 let mut replies = Recorded::default();
-                self.engine.begin_turn(Moment::from_nanos(self.now), &mut replies, || false);
+                let now = Moment::from_nanos(self.now);
+                self.engine.begin_turn(now);
+                self.engine.settle_left_over(now, &mut replies, || false);
                 let expected = self.model.begin_turn(self.now);
                 self.compare(replies, expected);
             }

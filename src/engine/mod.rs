@@ -165,18 +165,12 @@ impl<S: BuildHasher> Engine<S> {
         }
     }
 
-    /// Begins a turn: starts a new budget, and grants to the waiters that the last turn has left over, until `is_over`, which
-    /// is asked after each few grants.
-    pub fn begin_turn(&mut self, now: Moment, replies: &mut impl Replies, mut is_over: impl FnMut() -> bool) {
+    /// Begins a turn: starts new budgets. If there [is left-over work](Engine::has_left_over_work), that comes before any
+    /// request: see [`Engine::settle_left_over`].
+    pub fn begin_turn(&mut self, now: Moment) {
         self.grants_left = self.limits.turn_grants_max;
         self.walk_left = self.limits.turn_walk_max;
         self.graces.begin_turn(now);
-        while !self.put_off.is_empty() && self.grants_left > 0 {
-            self.settle_some_left_over(now, replies);
-            if is_over() {
-                break;
-            }
-        }
     }
 
     /// Whether another turn has something to do at once.

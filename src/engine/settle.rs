@@ -56,16 +56,22 @@ impl<S: BuildHasher> Engine<S> {
         self.settle_touched(now, replies);
     }
 
-    /// Grants to some of those that were left over.
-    pub(super) fn settle_some_left_over(&mut self, now: Moment, replies: &mut impl Replies) {
-        let later = self.grants_left.saturating_sub(GRANTS_AT_ONCE);
-        self.grants_left -= later;
-        self.settle_left_over(now, replies);
-        self.grants_left += later;
+    /// Grants to the waiters that earlier turns have left over, as many as the budget allows, or until `is_over`, which is
+    /// asked after each few of them.
+    pub fn settle_left_over(&mut self, now: Moment, replies: &mut impl Replies, mut is_over: impl FnMut() -> bool) {
+        while !self.put_off.is_empty() && self.grants_left > 0 {
+            let later = self.grants_left.saturating_sub(GRANTS_AT_ONCE);
+            self.grants_left -= later;
+            self.settle_put_off(now, replies);
+            self.grants_left += later;
+            if is_over() {
+                break;
+            }
+        }
     }
 
     /// Continues where the last budget ended, in the order of the locks.
-    fn settle_left_over(&mut self, now: Moment, replies: &mut impl Replies) {
+    fn settle_put_off(&mut self, now: Moment, replies: &mut impl Replies) {
         let mut locks = std::mem::take(&mut self.put_off);
         while self.grants_left > 0
             && let Some(lock) = locks.pop_front()

@@ -161,6 +161,10 @@ impl<S: Socket> Connections<S> {
         std::mem::replace(&mut self.listed, empty)
     }
 
+    pub(super) fn has_doomed(&self) -> bool {
+        !self.doomed.is_empty()
+    }
+
     pub(super) fn next_doomed(&mut self) -> Option<(ConnectionKey, Why)> {
         self.doomed.pop_front()
     }

@@ -26,14 +26,22 @@ impl<S: Socket> Server<S> {
             if self.connections.watchers.has_work() {
                 self.tell_missed();
             }
-            let mut slice = Slice::new(clock);
-            self.engine.begin_turn(now, &mut self.connections, || slice.is_over());
+            self.engine.begin_turn(now);
+            if self.engine.has_left_over_work() {
+                let mut slice = Slice::new(clock);
+                self.engine.settle_left_over(now, &mut self.connections, || slice.is_over());
+            }
             if self.http.has_listed() {
                 self.serve_http();
             }
             self.read_ready();
             self.expire(clock);
-            self.close_doomed(clock);
+            if !self.ending.is_empty() {
+                self.end_some_sessions(clock);
+            }
+            if self.connections.has_doomed() {
+                self.close_doomed(clock);
+            }
         }
         self.connections.flush_dirty(&mut self.spare);
         if self.http.has_dirty() {
@@ -65,24 +73,39 @@ impl<S: Socket> Server<S> {
         }
     }
 
-    /// Connections that were silent or deaf for too long, then waits. The rest of what is due comes in the next turn.
+    /// Whatever is due, some of it per turn: first connections that were silent or deaf for too long, then graces, leases and
+    /// waits. Each part looks whether it has anything to do before it begins, because that is rare.
+    #[inline(always)]
     fn expire(&mut self, clock: &dyn Fn() -> Moment) {
         // Everything that a complete poll reported has been read by now, but for input that is held up on purpose: of a
         // connection that is paused by its unsent output, or after a long request that waits for another turn.
         let due_by = self.horizon.reached();
-        let (expiries_max, bytes_max) =
-            (self.connections.limits.turn_expiries_max, self.connections.limits.turn_expiry_bytes);
+        let is_due = |at: Option<Moment>| at.is_some_and(|at| at <= due_by);
+        if is_due(self.connections.deadlines.next()) {
+            self.expire_connections(due_by, clock);
+        }
+        if is_due(self.http.next_deadline()) {
+            self.expire_http(due_by);
+        }
+        if is_due(self.engine.next_deadline()) {
+            self.expire_places(due_by, clock);
+        }
+    }
+
+    fn expire_connections(&mut self, due_by: Moment, clock: &dyn Fn() -> Moment) {
         let mut slice = Slice::new(clock);
-        for _ in 0..expiries_max {
+        for _ in 0..self.connections.limits.turn_expiries_max {
             let Some(key) = self.connections.deadlines.pop_due(due_by) else { break };
             self.connections.on_deadline(key, due_by);
             if slice.is_over() {
                 break;
             }
         }
-        if self.http.next_deadline().is_some_and(|at| at <= due_by) {
-            self.expire_http(due_by);
-        }
+    }
+
+    fn expire_places(&mut self, due_by: Moment, clock: &dyn Fn() -> Moment) {
+        let (expiries_max, bytes_max) =
+            (self.connections.limits.turn_expiries_max, self.connections.limits.turn_expiry_bytes);
         let bytes_before = self.connections.bytes_pushed;
         let mut ends_left = self.connections.limits.turn_ends_max;
         let mut slice = Slice::new(clock);
@@ -108,9 +131,6 @@ impl<S: Socket> Server<S> {
 
     /// Ends the sessions of those that are to end, some per turn, each of them whole.
     fn close_doomed(&mut self, clock: &dyn Fn() -> Moment) {
-        if !self.ending.is_empty() {
-            self.end_some_sessions(clock);
-        }
         let mut slice = Slice::new(clock);
         let mut ends_left = self.connections.limits.turn_ends_max;
         while ends_left > 0

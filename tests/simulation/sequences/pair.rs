@@ -120,7 +120,8 @@ impl Pair {
         }
         let now = Moment::from_nanos(self.now);
         let mut replies = Recorded::default();
-        self.engine.begin_turn(now, &mut replies, || false);
+        self.engine.begin_turn(now);
+        self.engine.settle_left_over(now, &mut replies, || false);
         match operation {
             Operation::Ask(seat, request) => replies.0.extend(self.say(*seat, &request.line())),
             Operation::Switch(seat) => self.switch(*seat, &mut replies),
