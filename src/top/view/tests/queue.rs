@@ -125,3 +125,14 @@ fn a_queue_has_its_holder_and_its_waiters_with_their_times() {
     // The list is outdated by the time that the queue was shown.
     assert!(screen(&model, (80, 8), 9.0)[1].starts_with("fetching again; "));
 }
+
+#[test]
+fn holders_that_are_not_listed_are_counted_above_the_queue() {
+    let mut model = some();
+    key(&mut model, KeyCode::Enter);
+    let holder = PlaceDetail { connection: "a".to_owned(), held_for: Some(1.0), ..PlaceDetail::default() };
+    let detail = LockDetail { holders: vec![holder], holding: Some(5_000), waiting: 2, ..LockDetail::default() };
+    let Order::Look(number, _) = model.order() else { unreachable!() };
+    model.learn(News::One(number, Some(detail), 0.0), 0.0);
+    assert_eq!(screen(&model, (60, 9), 1.0)[0], "'boss:17': 5,000 holders, not all listed; 2 waiters");
+}
