@@ -53,17 +53,18 @@ pub struct Limits {
     pub kick_from_anywhere: bool,
     /// Bytes read from one connection in one turn.
     pub turn_read_bytes: usize,
-    /// Deadlines executed in one turn.
+    /// Deadlines executed in one turn, if these take no longer than a millisecond.
     pub turn_expiries_max: usize,
     /// Once the deadlines of one turn have written this many bytes, the others wait for the next turn.
     pub turn_expiry_bytes: usize,
     /// Grants in one turn, not counting the first on each lock after a hold or wait ended.
     pub turn_grants_max: usize,
     /// Places that walks for deadlocks look at in one turn, before further requests that need one wait for the next turn;
-    /// also the most that one of them may look at.
+    /// also the most that one of them may look at. To know whether a wait may time out while others are left over, places are
+    /// looked at as well.
     pub turn_walk_max: usize,
-    /// Connections ended in one turn, and as many sessions that have none. What such a connection held is released, however
-    /// much it is. Closing a socket is what takes long: 10 to 20 µs.
+    /// Connections ended in one turn, and as many sessions that have none, if these take no longer than a millisecond each. What
+    /// such a connection held is released, however much it is. Closing a socket is what takes long: 10 to 20 µs.
     pub turn_ends_max: usize,
 }
 
