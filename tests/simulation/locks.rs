@@ -378,7 +378,8 @@ impl Draw {
     }
 
     /// More who share a lock than a turn grants, so that several turns leave some over, and then what must not get ahead of
-    /// these: a timeout, a priority, or a request that shares the other lock of one of them.
+    /// these: a timeout, a priority, or a request that shares the other lock of one of them. Or a semaphore has units for one
+    /// more than is granted, and the others wait on.
     pub(crate) fn plan_left_over(&mut self) {
         // Often such that nobody else has.
         let (name, other) = match self.random.u8(0..4) {
@@ -386,8 +387,11 @@ impl Draw {
             _ => ("crowded".to_owned(), "beside".to_owned()),
         };
         let (holder, waiters, late) = (self.seat(), self.seat(), self.seat());
-        let shared = || Extra { mode: Some(Mode::Shared), ..Extra::default() };
         let meets = self.random.u8(0..3);
+        let has_units = meets < 2 && self.random.bool();
+        let slots = Some(whole(self.random.u128(3..5), false)).filter(|_| has_units);
+        let mode = Some(Mode::Shared).filter(|_| !has_units);
+        let shared = || Extra { mode, slots: slots.clone(), ..Extra::default() };
         let mut steps: Vec<Step> = [holder, waiters, late].map(|seat| self.arrive(seat)).into();
         steps.push(self.tell(holder, Ask::Lock(Box::new(Lock::plain(&name, None, None))), None));
         steps.push(Step::Settle(self.random.u64(..)));
