@@ -379,7 +379,7 @@ impl Draw {
 
     /// More who share a lock than a turn grants, so that several turns leave some over, and then what must not get ahead of
     /// these: a timeout, a priority, or a request that shares the other lock of one of them. Or a semaphore has units for one
-    /// more than is granted, and the others wait on.
+    /// more than is granted, and whoever has a priority comes before those who wait on.
     pub(crate) fn plan_left_over(&mut self) {
         // Often such that nobody else has.
         let (name, other) = match self.random.u8(0..4) {
@@ -388,7 +388,7 @@ impl Draw {
         };
         let (holder, waiters, late) = (self.seat(), self.seat(), self.seat());
         let meets = self.random.u8(0..3);
-        let has_units = meets < 2 && self.random.bool();
+        let has_units = meets == 1 && self.random.bool();
         let slots = Some(whole(self.random.u128(3..5), false)).filter(|_| has_units);
         let mode = Some(Mode::Shared).filter(|_| !has_units);
         let shared = || Extra { mode, slots: slots.clone(), ..Extra::default() };
@@ -416,6 +416,7 @@ impl Draw {
             let (name, priority) = if meets == 1 { (&name, self.random.u8(1..4)) } else { (&other, 0) };
             let mut extra = if meets == 1 && self.random.bool() { Extra::default() } else { shared() };
             extra.priority = Some(whole(priority.into(), false));
+            extra.progress = Some(true);
             let lock = Lock { extra, ..Lock::plain(name, None, None) };
             steps.extend([Step::Turn, self.tell(late, Ask::Lock(Box::new(lock)), Some(Id::number(count)))]);
         }

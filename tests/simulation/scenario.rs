@@ -174,7 +174,8 @@ impl Draw {
             }
         }
         let is_patient = limits.max_idle.is_none();
-        let leaves_over = limits.turn_grants_max < 3;
+        // A timeout that comes to nothing is a step for the server and none for the model, so there must be steps to spare.
+        let leaves_over = limits.turn_grants_max < 3 && limits.turn_expiries_max > 100;
         let line_bytes_max = limits.line_bytes_max;
         let next_id = 0;
         Draw {
