@@ -111,8 +111,6 @@ pub(crate) struct Draw {
     is_slow: bool,
     /// Nobody is closed for being silent, so time may pass in years.
     is_patient: bool,
-    /// A turn grants so few that it is easily met.
-    leaves_over: bool,
     /// Steps that come next, the last one first.
     pub(crate) planned: Vec<Step>,
     /// Some of those who asked for locks.
@@ -174,8 +172,6 @@ impl Draw {
             }
         }
         let is_patient = limits.max_idle.is_none();
-        // A timeout that comes to nothing is a step for the server and none for the model, so there must be steps to spare.
-        let leaves_over = limits.turn_grants_max < 3 && limits.turn_expiries_max > 100;
         let line_bytes_max = limits.line_bytes_max;
         let next_id = 0;
         Draw {
@@ -191,7 +187,6 @@ impl Draw {
             on_unix,
             is_slow,
             is_patient,
-            leaves_over,
             planned: Vec::new(),
             recent: Vec::new(),
             next_id,
@@ -221,7 +216,6 @@ impl Draw {
             self.plan_simultaneous_timeouts();
         } else if !self.is_plain() && self.random.u8(0..55) == 0 {
             match self.random.u8(0..7) {
-                0 if self.leaves_over => self.plan_left_over(),
                 0 | 1 => self.plan_crowd(),
                 2 => self.plan_lease(),
                 3 => self.plan_passing(),
