@@ -122,6 +122,7 @@ const REQUIRED: &[&str] = &[
     "notice revoked",
     "limit closing_locks_max",
     "cut turn_grants_max",
+    "a timeout that comes to nothing",
     "a grant of several",
     "a grant of several after a wait",
     "a grant of one of several after a wait",

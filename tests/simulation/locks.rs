@@ -377,6 +377,54 @@ impl Draw {
         self.planned = steps;
     }
 
+    /// More who share a lock than a turn grants, so that several turns leave some over, and then what must not get ahead of
+    /// these: a timeout, a priority, or a request that shares the other lock of one of them. Or a semaphore has units for one
+    /// more than is granted: those who wait on time out, and whoever has a priority comes before them.
+    pub(crate) fn plan_left_over(&mut self) {
+        // Often such that nobody else has.
+        let (name, other) = match self.random.u8(0..4) {
+            0 => (self.name(), self.name()),
+            _ => ("crowded".to_owned(), "beside".to_owned()),
+        };
+        let (holder, waiters, late) = (self.seat(), self.seat(), self.seat());
+        let meets = self.random.u8(0..3);
+        let has_units = meets < 2 && self.random.bool();
+        let slots = Some(whole(self.random.u128(3..5), false)).filter(|_| has_units);
+        let mode = Some(Mode::Shared).filter(|_| !has_units);
+        let fitting = || Extra { mode, slots: slots.clone(), ..Extra::default() };
+        let mut steps: Vec<Step> = [holder, waiters, late].map(|seat| self.arrive(seat)).into();
+        steps.push(self.tell(holder, Ask::Lock(Box::new(Lock::plain(&name, None, None))), None));
+        steps.push(Step::Settle(self.random.u64(..)));
+        let count = self.random.u64(4..8);
+        for number in 0..count {
+            let mut lock = Lock { extra: fitting(), ..Lock::plain(&name, None, None) };
+            if meets == 0 {
+                lock.timeout = Some(Span { written: "0.5".to_owned(), nanos: SECOND / 2 });
+            } else if meets == 2 && number + 1 == count && name != other {
+                lock.target = Target::Several(vec![name.clone(), other.clone()]);
+            }
+            steps.push(self.tell(waiters, Ask::Lock(Box::new(lock)), Some(Id::number(number))));
+        }
+        steps.push(Step::Settle(self.random.u64(..)));
+        steps.push(self.tell(holder, Ask::Unlock { target: Target::One(name.clone()), token: None }, None));
+        let poll = Step::Poll { order: self.random.u64(..), ago: 0, most: None };
+        steps.push(poll.clone());
+        if meets == 0 {
+            steps.extend((0..self.random.u8(0..2)).map(|_| Step::Turn));
+            steps.push(Step::Oversleep(SECOND));
+        } else {
+            let (name, priority) = if meets == 1 { (&name, self.random.u8(1..8)) } else { (&other, 0) };
+            let mut extra = if meets == 1 && self.random.bool() { Extra::default() } else { fitting() };
+            extra.priority = Some(whole(priority.into(), false));
+            extra.progress = Some(true);
+            let lock = Lock { extra, ..Lock::plain(name, None, None) };
+            steps.extend([Step::Turn, self.tell(late, Ask::Lock(Box::new(lock)), Some(Id::number(count)))]);
+        }
+        steps.extend([poll, Step::Turn]);
+        steps.reverse();
+        self.planned = steps;
+    }
+
     pub(crate) fn tell(&mut self, seat: usize, ask: Ask, owner: Option<Id>) -> Step {
         let request = Request { owner, id: self.id(), ask };
         let line = Box::new(Line::Request { request, picks: Picks::default(), padding: 0, ending: "\n" });

@@ -111,6 +111,8 @@ pub(crate) struct Draw {
     is_slow: bool,
     /// Nobody is closed for being silent, so time may pass in years.
     is_patient: bool,
+    /// A turn grants so few that it is easily met.
+    leaves_over: bool,
     /// Steps that come next, the last one first.
     pub(crate) planned: Vec<Step>,
     /// Some of those who asked for locks.
@@ -172,6 +174,7 @@ impl Draw {
             }
         }
         let is_patient = limits.max_idle.is_none();
+        let leaves_over = limits.turn_grants_max < 3;
         let line_bytes_max = limits.line_bytes_max;
         let next_id = 0;
         Draw {
@@ -187,6 +190,7 @@ impl Draw {
             on_unix,
             is_slow,
             is_patient,
+            leaves_over,
             planned: Vec::new(),
             recent: Vec::new(),
             next_id,
@@ -216,6 +220,7 @@ impl Draw {
             self.plan_simultaneous_timeouts();
         } else if !self.is_plain() && self.random.u8(0..55) == 0 {
             match self.random.u8(0..7) {
+                0 if self.leaves_over => self.plan_left_over(),
                 0 | 1 => self.plan_crowd(),
                 2 => self.plan_lease(),
                 3 => self.plan_passing(),

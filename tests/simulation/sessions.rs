@@ -71,7 +71,7 @@ impl Draw {
         Step::Say { seat, line: Box::new(line), arrives: usize::MAX }
     }
 
-    fn arrive(&mut self, seat: Seat) -> Step {
+    pub(crate) fn arrive(&mut self, seat: Seat) -> Step {
         let from = if self.random.bool() { From::Loopback } else { From::Unix };
         Step::Connect { seat, from, read_max: None, refuses_half_close: false }
     }

@@ -136,18 +136,27 @@ impl Expected {
     pub(super) fn time_out(&mut self) {
         let bytes_max = self.limits.turn_expiry_bytes;
         let (mut bytes, mut count, mut sessions) = (0, 0, 0);
-        while self.locks.next_due().is_some_and(|at| at <= self.horizon) {
+        loop {
+            let is_void = self.locks.is_void_next(self.horizon);
+            if !is_void && self.locks.next_due().is_none_or(|at| at > self.horizon) {
+                return;
+            }
             if count == self.limits.turn_expiries_max {
                 return self.coverage.count("cut turn_expiries_max");
             }
             if bytes >= bytes_max {
                 return self.coverage.count("cut turn_expiry_bytes");
             }
+            count += 1;
+            if is_void {
+                self.coverage.count("a timeout that comes to nothing");
+                self.locks.pass_void(self.horizon);
+                continue;
+            }
             let is_grace = self.locks.is_grace_next();
             self.coverage.event(if is_grace { Happening::Grace } else { Happening::Timeout });
             self.mark_watchers();
             let said = self.locks.expire_next(self.now).expect("one is due");
-            count += 1;
             for (to, reply) in said {
                 bytes += self.push(to, reply);
             }

@@ -2,7 +2,7 @@
 
 use super::end::End;
 use super::text::notice;
-use super::{Hold, Model, Said, Seat, Who, heard, with_owner};
+use super::{Hold, Model, Said, Seat, Wait, Who, heard, with_owner};
 
 /// What comes first in one moment.
 const GRACE: u8 = 0;
@@ -57,6 +57,25 @@ impl Model {
         }
         self.forget();
         Some(heard(said))
+    }
+
+    /// Whether the next thing that is due by then is the timeout of a wait that is left over.
+    pub fn is_void_next(&self, by: u64) -> bool {
+        self.void(by).is_some()
+    }
+
+    /// The timeout of a wait that is left over comes to nothing, now and later.
+    pub fn pass_void(&mut self, by: u64) {
+        let number = self.void(by).expect("one is next");
+        self.wait_mut(number).until = None;
+    }
+
+    fn void(&self, by: u64) -> Option<u64> {
+        let left_over = self.waits.iter().filter(|wait| self.is_left_over(wait));
+        let of_wait = |wait: &Wait| wait.until.map(|(at, order)| ((at, TIMEOUT, order), wait.number));
+        let (when, number) = left_over.filter_map(of_wait).min()?;
+        let is_next = self.due().first().is_none_or(|(first, _)| when < *first);
+        (when.0 <= by && is_next).then_some(number)
     }
 
     /// In the order in which it happens: of one moment, graces come first, then leases and closed locks, then timeouts. A

@@ -143,8 +143,7 @@ impl Model {
             return;
         }
         let until = self.arm(now.saturating_add(timeout));
-        let wait = self.waits.iter_mut().find(|wait| wait.number == number).expect("it waits");
-        wait.until = Some(until);
+        self.wait_mut(number).until = Some(until);
         if timeout == 0 && !self.is_left_over(self.wait(number)) {
             self.time_out(number, now, said);
         }

@@ -362,6 +362,10 @@ impl Model {
         self.waits.iter().find(|wait| wait.number == number).expect("it waits")
     }
 
+    fn wait_mut(&mut self, number: u64) -> &mut Wait {
+        self.waits.iter_mut().find(|wait| wait.number == number).expect("it waits")
+    }
+
     fn queue(&self, name: &str) -> &[u64] {
         self.queues.iter().find(|queue| queue.name == name).map_or(&[], |queue| &queue.waits)
     }
