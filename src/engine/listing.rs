@@ -17,8 +17,8 @@ use crate::wire::request::{Fit, Page};
 pub const PAGE_SLOTS: u32 = 10_000;
 /// A page that has this many bytes takes no further row.
 pub const PAGE_BYTES: usize = 64 << 10;
-/// Holds and waits of others that a page of somebody's own looks at, but for those on the first lock.
-const PAGE_PLACES: usize = 50_000;
+/// Holds and waits that a page looks at for somebody who may not see all of them, but for those of its first row.
+pub const PAGE_PLACES: usize = 50_000;
 
 impl<S: BuildHasher> Engine<S> {
     /// Every lock with its connections, holders first, then the waiters in order.

@@ -72,7 +72,7 @@ pub use self::caller::{ConnectionKey, ConnectionTag, Context, EngineLimits, Repl
 pub use self::histogram::Histogram;
 #[cfg(feature = "unstable")]
 pub use self::hottest::HotLock;
-pub use self::listing::{PAGE_BYTES, PAGE_SLOTS, in_order_of_names, outcome as listing_outcome};
+pub use self::listing::{PAGE_BYTES, PAGE_PLACES, PAGE_SLOTS, in_order_of_names, outcome as listing_outcome};
 #[cfg(feature = "unstable")]
 pub use self::prefixes::PrefixFigures;
 pub use self::slow_hold::SlowHold;

@@ -366,3 +366,64 @@ impl<S: BuildHasher> Table<S> {
         assert_eq!(special.last_ready, marked, "the last that is ready is known");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{ConnectionKey, Context, Engine, EngineLimits, Replies, SessionKey, TokenBlock};
+    use crate::time::Moment;
+    use crate::wire::Id;
+    use crate::wire::peer::Peer;
+    use crate::wire::reply::Reply;
+    use crate::wire::request::{Command, parse};
+
+    struct Nobody;
+
+    impl Replies for Nobody {
+        fn push(&mut self, _: ConnectionKey, _: &Reply<'_>) {}
+    }
+
+    fn say(engine: &mut Engine, session: SessionKey, line: &str) {
+        let request = parse(line.as_bytes()).expect("it is valid");
+        let Command::Locks(operation) = &request.command else { panic!("not for the engine: {line}") };
+        let owner = request.owner.as_ref().map(Id::as_ref);
+        let context = Context { session, id: None, owner: owner.as_ref(), is_verbatim: false, now: Moment::START };
+        engine.request(operation, &context, &mut Nobody);
+        engine.check_all();
+    }
+
+    /// How many are marked as ready, and how many wait.
+    fn marked(engine: &Engine) -> (usize, usize) {
+        let waits: Vec<Standing> = engine.table.places().iter().map(|(_, place)| place.standing).collect();
+        let count = |wanted: Standing| waits.iter().filter(|standing| **standing == wanted).count();
+        (count(Standing::Ready), count(Standing::Ready) + count(Standing::Waiting))
+    }
+
+    #[test]
+    fn of_those_left_over_one_is_marked_until_somebody_asks_for_the_others() {
+        let limits = EngineLimits {
+            session_locks_max: 1000,
+            lock_waits_max: 1000,
+            closing_locks_max: 1,
+            turn_grants_max: 10,
+            turn_walk_max: 1,
+            reply_bytes_max: 100,
+        };
+        let mut engine = Engine::new(limits, TokenBlock::new(1, 1000));
+        let session = engine.connect(ConnectionKey::from_bits(0), Peer::Unix(0));
+        say(&mut engine, session, r#"{"command":"lock","name":"db"}"#);
+        for owner in 0..100 {
+            say(&mut engine, session, &format!(r#"{{"command":"lock","name":"db","mode":"shared","owner":{owner}}}"#));
+        }
+        say(&mut engine, session, r#"{"command":"unlock","name":"db"}"#);
+        assert_eq!(marked(&engine), (1, 89));
+        engine.begin_turn(Moment::START);
+        engine.settle_left_over(Moment::START, &mut Nobody, || false);
+        assert_eq!(marked(&engine), (1, 79));
+        // One more of them is no reason, but a priority has to come after all of them.
+        say(&mut engine, session, r#"{"command":"lock","name":"db","mode":"shared","owner":100}"#);
+        assert_eq!(marked(&engine), (1, 80));
+        say(&mut engine, session, r#"{"command":"lock","name":"db","priority":3,"owner":101}"#);
+        assert_eq!(marked(&engine), (80, 81));
+    }
+}

@@ -9,7 +9,9 @@ use super::connections::Connections;
 use super::farewell::Why;
 use super::sessions::{Record, RecordKey};
 use super::{Disconnect, Server, Socket};
-use crate::engine::{ConnectionKey, Context, PAGE_BYTES, PAGE_SLOTS, Replies, SessionKey, in_order_of_names};
+use crate::engine::{
+    ConnectionKey, Context, PAGE_BYTES, PAGE_PLACES, PAGE_SLOTS, Replies, SessionKey, in_order_of_names,
+};
 use crate::wire::listing::{ConnectionRow, Listing, ListingTooLarge, Written};
 use crate::wire::peer::Peer;
 use crate::wire::reply::{Outcome, Reason, Reply, Subject};
@@ -20,9 +22,6 @@ use crate::wire::transcript::Escaped;
 const ROW_NAMES_MAX: usize = 1000;
 /// Where the sessions without a connection begin in the pages of `connections`. There are always fewer connections than that.
 const FIRST_SESSION: u32 = 1 << 31;
-
-/// Holds and waits that a page for somebody who may not see everything looks at, but for those of the first connection.
-const PAGE_PLACES: usize = 50_000;
 
 /// What has a row in the pages of `connections`.
 enum Named<'a, S> {
