@@ -14,6 +14,9 @@ use crate::support::server::Server;
 /// Names of each kind, and the most locks that a connection may have in these tests.
 const NAMES: usize = 1 << 14;
 
+/// How often each kind is measured. The least counts.
+const ATTEMPTS: usize = 5;
+
 /// The hash of rustc's own tables: fast, and the same everywhere.
 fn fx(name: &str) -> u64 {
     name.as_bytes().chunks_exact(8).fold(0, |hash, word| {
@@ -85,17 +88,23 @@ fn time_per_name(names: &[String]) -> Duration {
 #[test]
 fn names_that_collide_under_hashes_without_a_key_cost_no_more_than_others() {
     let mut random = fastrand::Rng::with_seed(1);
-    let ordinary: Vec<String> = (0..NAMES).map(|_| format!("{:016x}", random.u64(..))).collect();
-    let expected = time_per_name(&ordinary);
-    for (which, names) in
-        [("FxHash", colliding_under_fx(&mut random)), ("a product with 31", colliding_under_a_product())]
-    {
-        let time = time_per_name(&names);
-        println!(
-            "{NAMES} names that collide under {which}: {time:?} of the server's time each, random ones {expected:?}"
-        );
-        // If they were in the same place, each of the others would have to pass the first.
-        assert!(time < expected * 6, "{which}: {time:?}, not {expected:?}");
+    let ordinary = (0..NAMES).map(|_| format!("{:016x}", random.u64(..))).collect();
+    let kinds: [(&str, Vec<String>); 3] = [
+        ("chosen at random", ordinary),
+        ("that collide under FxHash", colliding_under_fx(&mut random)),
+        ("that collide under a product with 31", colliding_under_a_product()),
+    ];
+    // If they were in the same place, each would have to pass all before it, every time: 150 times as long. What else the
+    // machine does makes only some of the measurements longer.
+    let mut least = [Duration::MAX; 3];
+    for _ in 0..ATTEMPTS {
+        for (least, (_, names)) in least.iter_mut().zip(&kinds) {
+            *least = time_per_name(names).min(*least);
+        }
+    }
+    for (time, (which, _)) in least.iter().zip(&kinds) {
+        println!("{NAMES} names {which}: {time:?} of the server's time each");
+        assert!(*time < least[0] * 20, "{which}: {time:?}, not {:?}", least[0]);
     }
 }
 
