@@ -98,7 +98,8 @@ impl<S: Socket> Server<S> {
     /// Executes what was just read, right from the buffer unless a part of a line came before.
     fn execute_input(&mut self, key: ConnectionKey, input: &[u8], received: Received) {
         self.connections.figures.on_received(input.len());
-        self.connections.recorder.remember(self.connections.now, received.peer, Event::Received, input);
+        let is_rest = received.inbox.is_some();
+        self.connections.recorder.remember_received(self.connections.now, received.peer, input, is_rest);
         if let Some(mut inbox) = received.inbox {
             inbox.bytes.extend_from_slice(input);
             if !received.is_ours {

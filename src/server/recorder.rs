@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -138,6 +139,32 @@ struct Piece {
     peer: Peer,
     event: Event,
     len: usize,
+    /// Whether it begins within a line.
+    is_rest: bool,
+    /// Whether the line that it ends within has more bytes that were read and not remembered.
+    is_cut: bool,
+}
+
+/// What is remembered of one direction of a connection.
+struct Text {
+    of: (Peer, Event),
+    /// Where its bytes are.
+    places: Vec<usize>,
+    /// Whether the next byte is in a line of which something before was forgotten. That may be what a secret follows.
+    is_without_name: bool,
+}
+
+impl Text {
+    /// Adds a piece, which is here in these bytes, and blanks what may be a secret in it for all that is known.
+    fn add(&mut self, piece: &Piece, range: Range<usize>, bytes: &mut [u8]) {
+        self.places.extend(range.clone());
+        if self.is_without_name {
+            let line_end = bytes[range.clone()].iter().position(|byte| *byte == b'\n');
+            bytes[range.start..line_end.map_or(range.end, |end| range.start + end)].fill(BLANK);
+            self.is_without_name = line_end.is_none();
+        }
+        self.is_without_name |= piece.is_cut && piece.event == Event::Received;
+    }
 }
 
 impl Recorder {
@@ -149,14 +176,25 @@ impl Recorder {
         }
     }
 
-    /// Remembers what was read or written at once, or something that happened.
+    /// Remembers what was written at once, or something that happened.
     pub(super) fn remember(&mut self, at: Moment, peer: Peer, event: Event, bytes: &[u8]) {
+        self.remember_piece(at, peer, event, bytes, false);
+    }
+
+    /// Remembers what was read at once. `is_rest`: it begins within a line.
+    #[inline]
+    pub(super) fn remember_received(&mut self, at: Moment, peer: Peer, bytes: &[u8], is_rest: bool) {
+        self.remember_piece(at, peer, Event::Received, bytes, is_rest);
+    }
+
+    fn remember_piece(&mut self, at: Moment, peer: Peer, event: Event, bytes: &[u8], is_rest: bool) {
         let kept = &bytes[..bytes.len().min(PIECE_BYTES_MAX)];
         while self.pieces.len() == PIECES_MAX || self.bytes.len() + kept.len() > BYTES_MAX {
             let oldest = self.pieces.pop_front().expect("one piece has room when there is no other");
             self.bytes.drain(..oldest.len);
         }
-        self.pieces.push_back(Piece { at, peer, event, len: kept.len() });
+        let is_cut = bytes[kept.len()..].last().is_some_and(|last| *last != b'\n');
+        self.pieces.push_back(Piece { at, peer, event, len: kept.len(), is_rest, is_cut });
         self.bytes.extend(kept);
     }
 
@@ -189,17 +227,20 @@ impl Recorder {
     fn without_secrets(&self) -> Vec<u8> {
         let mut bytes: Vec<u8> = self.bytes.iter().copied().collect();
         // Of each connection and direction, where its bytes are: a line may be in several pieces.
-        let mut places: Vec<((Peer, Event), Vec<usize>)> = Vec::new();
+        let mut texts: Vec<Text> = Vec::new();
         let mut start = 0;
         for piece in &self.pieces {
-            let (of, range) = ((piece.peer, piece.event), start..start + piece.len);
+            let range = start..start + piece.len;
             start = range.end;
-            match places.iter_mut().find(|(other, _)| *other == of) {
-                Some((_, places)) => places.extend(range),
-                None => places.push((of, range.collect())),
-            }
+            let of = (piece.peer, piece.event);
+            let known = texts.iter().position(|text| text.of == of);
+            let text = known.unwrap_or_else(|| {
+                texts.push(Text { of, places: Vec::new(), is_without_name: piece.is_rest });
+                texts.len() - 1
+            });
+            texts[text].add(piece, range, &mut bytes);
         }
-        for ((_, event), places) in places {
+        for Text { of: (_, event), places, .. } in texts {
             let text: Vec<u8> = places.iter().map(|place| bytes[*place]).collect();
             let lines = text.split_inclusive(|byte| *byte == b'\n').flat_map(|line| without_secrets(line, event));
             places.iter().zip(lines).for_each(|(place, byte)| bytes[*place] = byte);
@@ -211,7 +252,7 @@ impl Recorder {
     fn last_lines(&self) -> Vec<String> {
         let mut bytes = self.without_secrets();
         let mut lines = Vec::new();
-        for &Piece { at, peer, event, len } in &self.pieces {
+        for &Piece { at, peer, event, len, .. } in &self.pieces {
             let rest = bytes.split_off(len);
             let piece = std::mem::replace(&mut bytes, rest);
             let show = |bytes: &[u8]| Record { at, peer, event, bytes }.to_string();
@@ -339,7 +380,44 @@ mod tests {
         assert_eq!(recorder.bytes.capacity(), memory);
         let lines = recorder.last_lines();
         assert_eq!(lines.last(), Some(&format!("@0.000000099 unix:1 > {} [cut]", "y".repeat(1000))));
-        assert!(lines.contains(&format!("@0.000000099 unix:1 < {} [cut]", "x".repeat(PIECE_BYTES_MAX))));
+        // It continues a line of which something was not remembered.
+        assert!(lines.contains(&format!("@0.000000099 unix:1 < {} [cut]", "*".repeat(PIECE_BYTES_MAX))));
+    }
+
+    #[test]
+    fn what_may_follow_the_name_of_a_secret_that_is_forgotten_is_blanked_up_to_the_end_of_its_line() {
+        const BOB: Peer = Peer::Unix(2);
+        let mut recorder = Recorder::new();
+        let mut receive = |peer, bytes: &[u8], is_rest| {
+            recorder.remember_received(Moment::from_nanos(1), peer, bytes, is_rest);
+        };
+        // The name was in a piece that is forgotten.
+        receive(ANN, b"swordfish", true);
+        // It was in what is not remembered of a piece, which was not the end of its line.
+        let begun = [b"x".repeat(PIECE_BYTES_MAX).as_slice(), b",\"secret\":"].concat();
+        receive(BOB, &begun, false);
+        receive(ANN, b"\"}\none\ntwo", true);
+        receive(BOB, b"swordfish", true);
+        receive(BOB, b"\"}\nthree\n", true);
+        // Here it was.
+        receive(BOB, &[b"y".repeat(PIECE_BYTES_MAX).as_slice(), b"\n"].concat(), false);
+        receive(BOB, b"four\n", false);
+        let shown = |line: &String| line.split_once(" < ").unwrap().1.to_owned();
+        assert_eq!(
+            recorder.last_lines().iter().map(shown).collect::<Vec<_>>(),
+            [
+                "********* [cut]",
+                &("x".repeat(PIECE_BYTES_MAX) + " [cut]"),
+                "**",
+                "one",
+                "two [cut]",
+                "********* [cut]",
+                "**",
+                "three",
+                &("y".repeat(PIECE_BYTES_MAX) + " [cut]"),
+                "four",
+            ]
+        );
     }
 
     #[test]

@@ -142,6 +142,11 @@ fn a_server_that_ends_by_a_contradiction_shows_no_secret() {
         in_pieces(&hello),
         in_pieces(&resume),
         in_pieces(&format!("{hello}\n")),
+        // The name of the secret is in what is not remembered of a piece.
+        vec![
+            hello.replace("{", &format!("{{{}", " ".repeat(5_000))).replace("swordfish\"}", ""),
+            "swordfish\"".to_owned(),
+        ],
     ];
     let of_other_protocols: Vec<Vec<String>> = vec![
         line("GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Basic swordfish\r\n\r"),
@@ -165,6 +170,22 @@ fn a_server_that_ends_by_a_contradiction_shows_no_secret() {
         }
     }
     assert_eq!(told, []);
+}
+
+#[test]
+fn what_follows_the_name_of_a_secret_is_not_shown_when_the_name_is_forgotten() {
+    let mut world = world(&[("game", "")]);
+    let other = log_in(&mut world, "game");
+    let [client] = world.connect();
+    let hello = hello("game", "swordfish");
+    let (name, rest) = hello.split_at(hello.find("swordfish").expect("it is in it"));
+    world.send(client, name.as_bytes());
+    // Of the last traffic there are 128 pieces.
+    (0..100).for_each(|_| _ = world.say(other, PING));
+    world.send(client, rest.as_bytes());
+    let shown = world.transcript();
+    assert!(!shown.contains("10.0.0.2:1 < {") && !shown.contains("sword"), "{shown}");
+    assert!(shown.contains(&format!("10.0.0.2:1 < {} [cut]", "*".repeat(rest.len()))), "{shown}");
 }
 
 /// The log of a server that contradicts itself after somebody has sent this.
