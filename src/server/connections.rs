@@ -209,7 +209,7 @@ impl<S: Socket> Connections<S> {
 
     fn record(&mut self, peer: Peer, event: Event, bytes: &[u8]) {
         self.recorder.log(self.now, peer, event, bytes);
-        self.recorder.remember(self.now, peer, event, bytes);
+        self.recorder.remember(self.now, peer, event, bytes, false);
     }
 
     /// Refuses a new connection for lack of room. It gets an error, and is neither one of the connections nor a stranger.

@@ -99,7 +99,7 @@ impl<S: Socket> Server<S> {
     fn execute_input(&mut self, key: ConnectionKey, input: &[u8], received: Received) {
         self.connections.figures.on_received(input.len());
         let is_rest = received.inbox.is_some();
-        self.connections.recorder.remember_received(self.connections.now, received.peer, input, is_rest);
+        self.connections.recorder.remember(self.connections.now, received.peer, Event::Received, input, is_rest);
         if let Some(mut inbox) = received.inbox {
             inbox.bytes.extend_from_slice(input);
             if !received.is_ours {

@@ -141,7 +141,7 @@ impl<S: Socket> Connections<S> {
             Ok(0) => self.doom(key, Disconnect::Io(ErrorKind::WriteZero.into())),
             Ok(bytes) => {
                 let sent = &outbox.unsent()[..bytes];
-                self.recorder.remember(now, connection.peer, Event::Sent, sent);
+                self.recorder.remember(now, connection.peer, Event::Sent, sent, false);
                 if connection.flags.owes_secret {
                     self.recorder.blank(connection.peer, Event::Sent);
                 }

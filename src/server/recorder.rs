@@ -176,24 +176,15 @@ impl Recorder {
         }
     }
 
-    /// Remembers what was written at once, or something that happened.
-    pub(super) fn remember(&mut self, at: Moment, peer: Peer, event: Event, bytes: &[u8]) {
-        self.remember_piece(at, peer, event, bytes, false);
-    }
-
-    /// Remembers what was read at once. `is_rest`: it begins within a line.
-    #[inline]
-    pub(super) fn remember_received(&mut self, at: Moment, peer: Peer, bytes: &[u8], is_rest: bool) {
-        self.remember_piece(at, peer, Event::Received, bytes, is_rest);
-    }
-
-    fn remember_piece(&mut self, at: Moment, peer: Peer, event: Event, bytes: &[u8], is_rest: bool) {
+    /// Remembers what was read or written at once, or something that happened. `is_rest`: it was read, and begins within a
+    /// line.
+    pub(super) fn remember(&mut self, at: Moment, peer: Peer, event: Event, bytes: &[u8], is_rest: bool) {
         let kept = &bytes[..bytes.len().min(PIECE_BYTES_MAX)];
         while self.pieces.len() == PIECES_MAX || self.bytes.len() + kept.len() > BYTES_MAX {
             let oldest = self.pieces.pop_front().expect("one piece has room when there is no other");
             self.bytes.drain(..oldest.len);
         }
-        let is_cut = bytes[kept.len()..].last().is_some_and(|last| *last != b'\n');
+        let is_cut = kept.len() < bytes.len() && !bytes.ends_with(b"\n");
         self.pieces.push_back(Piece { at, peer, event, len: kept.len(), is_rest, is_cut });
         self.bytes.extend(kept);
     }
@@ -350,10 +341,16 @@ mod tests {
     fn what_was_last_is_kept_in_order_and_taken_apart_into_lines() {
         let mut recorder = Recorder::new();
         for number in 0..PIECES_MAX as u64 {
-            recorder.remember(Moment::from_nanos(number), ANN, Event::Received, format!("line {number}\n").as_bytes());
+            recorder.remember(
+                Moment::from_nanos(number),
+                ANN,
+                Event::Received,
+                format!("line {number}\n").as_bytes(),
+                false,
+            );
         }
-        recorder.remember(Moment::from_nanos(997), ANN, Event::Sent, b"one\ntwo\n\npart");
-        recorder.remember(Moment::from_nanos(998), ANN, Event::Closed, b"why");
+        recorder.remember(Moment::from_nanos(997), ANN, Event::Sent, b"one\ntwo\n\npart", false);
+        recorder.remember(Moment::from_nanos(998), ANN, Event::Closed, b"why", false);
         let lines = recorder.last_lines();
         assert_eq!(lines.len(), PIECES_MAX - 2 + 4 + 1);
         assert_eq!(lines[0], "@0.000000002 unix:1 < line 2");
@@ -374,8 +371,8 @@ mod tests {
         let mut recorder = Recorder::new();
         let memory = recorder.bytes.capacity();
         for number in 0..100 {
-            recorder.remember(Moment::from_nanos(number), ANN, Event::Received, &vec![b'x'; 1 << 20]);
-            recorder.remember(Moment::from_nanos(number), ANN, Event::Sent, &[b'y'; 1000]);
+            recorder.remember(Moment::from_nanos(number), ANN, Event::Received, &vec![b'x'; 1 << 20], false);
+            recorder.remember(Moment::from_nanos(number), ANN, Event::Sent, &[b'y'; 1000], false);
         }
         assert_eq!(recorder.bytes.capacity(), memory);
         let lines = recorder.last_lines();
@@ -389,7 +386,7 @@ mod tests {
         const BOB: Peer = Peer::Unix(2);
         let mut recorder = Recorder::new();
         let mut receive = |peer, bytes: &[u8], is_rest| {
-            recorder.remember_received(Moment::from_nanos(1), peer, bytes, is_rest);
+            recorder.remember(Moment::from_nanos(1), peer, Event::Received, bytes, is_rest);
         };
         // The name was in a piece that is forgotten.
         receive(ANN, b"swordfish", true);
@@ -426,7 +423,7 @@ mod tests {
         let full = BYTES_MAX / PIECE_BYTES_MAX;
         for number in 0..=full as u64 {
             let before = recorder.pieces.len();
-            recorder.remember(Moment::from_nanos(number), ANN, Event::Received, &[b'x'; PIECE_BYTES_MAX]);
+            recorder.remember(Moment::from_nanos(number), ANN, Event::Received, &[b'x'; PIECE_BYTES_MAX], false);
             assert_eq!(recorder.pieces.len(), (before + 1).min(full));
         }
     }
