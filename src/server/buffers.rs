@@ -2,6 +2,9 @@
 
 /// What a pool lends.
 pub(super) trait Buffer: Default {
+    /// How many large ones are kept.
+    const LARGE_MAX: usize;
+
     /// Forgets the content, keeps the memory.
     fn clear(&mut self);
 
@@ -9,20 +12,23 @@ pub(super) trait Buffer: Default {
     fn capacity(&self) -> usize;
 }
 
-/// Keeps returned buffers for the next borrower: at most [`POOLED_MAX`], and none that has grown large.
+/// Keeps returned buffers for the next borrower: at most [`POOLED_MAX`], and apart from them a few large ones.
 #[derive(Debug)]
 pub(super) struct Pool<B> {
     // Boxed, as a connection keeps it: handing one over moves a pointer.
     free: Vec<Box<B>>,
+    large: Vec<Box<B>>,
 }
 
 /// As many as connections may need one within a turn, at 16 KiB: 16 MiB at the most.
 const POOLED_MAX: usize = 1024;
 const POOLED_CAPACITY_MAX: usize = 16 << 10;
+/// What a large buffer has. One that has grown beyond that is not kept.
+pub(super) const LARGE_CAPACITY: usize = 256 << 10;
 
 impl<B> Default for Pool<B> {
     fn default() -> Self {
-        Pool { free: Vec::new() }
+        Pool { free: Vec::new(), large: Vec::new() }
     }
 }
 
@@ -32,13 +38,29 @@ impl<B: Buffer> Pool<B> {
         self.free.pop().unwrap_or_default()
     }
 
+    /// A large one, if one was returned.
+    pub(super) fn take_large(&mut self) -> Option<Box<B>> {
+        self.large.pop()
+    }
+
     /// Takes a buffer back.
     pub(super) fn put(&mut self, mut buffer: Box<B>) {
-        if self.free.len() < POOLED_MAX && buffer.capacity() <= POOLED_CAPACITY_MAX {
+        let (kept, most) = match buffer.capacity() {
+            ..=POOLED_CAPACITY_MAX => (&mut self.free, POOLED_MAX),
+            LARGE_CAPACITY => (&mut self.large, B::LARGE_MAX),
+            _ => return,
+        };
+        if kept.len() < most {
             buffer.clear();
-            self.free.push(buffer);
+            kept.push(buffer);
         }
     }
+}
+
+/// Whether a buffer with this capacity is becoming large.
+#[inline(always)]
+pub(super) fn becomes_large(capacity: usize) -> bool {
+    (POOLED_CAPACITY_MAX + 1..LARGE_CAPACITY).contains(&capacity)
 }
 
 /// Gives back the memory of a buffer that was once much fuller. The limit on the content of all buffers together should limit
@@ -57,6 +79,8 @@ mod tests {
     use super::*;
 
     impl Buffer for Vec<u8> {
+        const LARGE_MAX: usize = 3;
+
         fn clear(&mut self) {
             Vec::clear(self);
         }
@@ -77,9 +101,17 @@ mod tests {
         assert!(again.is_empty());
         assert_eq!(again.as_ptr(), memory, "the memory is used again");
         pool.put(Box::new(Vec::with_capacity(POOLED_CAPACITY_MAX + 1)));
-        assert_eq!(pool.free.len(), 0, "a large one is not kept");
+        pool.put(Box::new(Vec::with_capacity(LARGE_CAPACITY + 1)));
+        assert_eq!(
+            (pool.free.len(), pool.take_large()),
+            (0, None),
+            "neither is a small one, or of the size of large ones"
+        );
         (0..POOLED_MAX + 5).for_each(|_| pool.put(Box::default()));
-        assert_eq!(pool.free.len(), POOLED_MAX);
+        (0..8).for_each(|_| pool.put(Box::new(Vec::with_capacity(LARGE_CAPACITY))));
+        assert_eq!((pool.free.len(), pool.large.len()), (POOLED_MAX, 3));
+        assert_eq!(pool.take_large().map(|large| (large.len(), large.capacity())), Some((0, LARGE_CAPACITY)));
+        assert_eq!(pool.take().capacity(), 0, "who needs little gets no large one");
     }
 
     #[test]

@@ -31,6 +31,9 @@ impl Inbox {
 }
 
 impl Buffer for Inbox {
+    /// Hardly any line is so long.
+    const LARGE_MAX: usize = 0;
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.scanner = LineScanner::default();

@@ -1,6 +1,6 @@
 //! What is decided for a connection and not yet sent.
 
-use super::buffers::{Buffer, give_back};
+use super::buffers::{Buffer, LARGE_CAPACITY, Pool, give_back};
 
 /// Bytes to be sent. Invariant: `sent <= bytes.len()`.
 #[derive(Debug, Default)]
@@ -18,18 +18,39 @@ impl Outbox {
         &self.bytes[self.sent..]
     }
 
+    /// For one that gets or has much at once: it goes on in memory that was used before. Memory that is new to the process takes
+    /// a page fault for each 4 KiB, which was half of the time of the longest turns.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn enlarge(self: &mut Box<Self>, pool: &mut Pool<Outbox>) {
+        let mut large = pool.take_large().unwrap_or_else(|| {
+            let bytes = Vec::with_capacity(LARGE_CAPACITY);
+            Box::new(Outbox { bytes, sent: 0 })
+        });
+        large.bytes.extend_from_slice(self.unsent());
+        std::mem::swap(self, &mut large);
+        pool.put(large);
+    }
+
+    /// Gives back most of the memory that it had for more: it may have to wait for long with what is in it.
+    pub(super) fn give_back(&mut self) {
+        give_back(&mut self.bytes, 2 * COMPACT_BYTES);
+    }
+
     pub(super) fn mark_sent(&mut self, bytes: usize) {
         self.sent += bytes;
         assert!(self.sent <= self.bytes.len(), "no more is sent than there was");
         if self.sent >= COMPACT_BYTES && self.sent >= self.bytes.len() / 2 {
             self.bytes.drain(..self.sent);
             self.sent = 0;
-            give_back(&mut self.bytes, 2 * COMPACT_BYTES);
         }
     }
 }
 
 impl Buffer for Outbox {
+    /// Of a page for operators, some watchers, and whoever is granted very much at once. 4 MiB in all.
+    const LARGE_MAX: usize = 16;
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.sent = 0;
@@ -60,6 +81,20 @@ mod tests {
     fn a_buffer_that_was_fuller_gives_its_memory_back() {
         let mut outbox = Outbox { bytes: vec![0; 1 << 20], sent: 0 };
         outbox.mark_sent((1 << 20) - 1);
+        outbox.give_back();
         assert_eq!((outbox.unsent().len(), outbox.capacity()), (1, 2 * COMPACT_BYTES));
+    }
+
+    #[test]
+    fn what_is_large_goes_on_in_memory_that_was_used_before() {
+        let mut pool = Pool::default();
+        let mut outbox = Box::new(Outbox { bytes: b"sent, and not sent".to_vec(), sent: 5 });
+        outbox.enlarge(&mut pool);
+        assert_eq!((outbox.unsent(), outbox.capacity()), (&b" and not sent"[..], LARGE_CAPACITY));
+        let memory = outbox.bytes.as_ptr();
+        pool.put(outbox);
+        let mut other = Box::new(Outbox { bytes: b"other".to_vec(), sent: 0 });
+        other.enlarge(&mut pool);
+        assert_eq!((other.unsent(), other.bytes.as_ptr()), (&b"other"[..], memory));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use super::access::RoleKey;
+use super::buffers::{LARGE_CAPACITY, becomes_large};
 use super::connection::{Connection, Leave, Phase};
 use super::connections::Connections;
 use super::recorder::masked;
@@ -26,7 +27,7 @@ impl<S: Socket> Replies for Connections<S> {
 
     #[inline(always)]
     fn push_plain(&mut self, to: ConnectionKey, reply: &PlainReply<'_>) {
-        self.push_with(to, None, |out| reply.encode(out));
+        self.push_with(to, None, None, |out| reply.encode(out));
     }
 
     fn begin_event(&mut self) {
@@ -63,13 +64,20 @@ impl<S: Socket> Connections<S> {
             Outcome::Hello { session: Some(HelloSession { secret, .. }), .. } => Some(*secret),
             _ => None,
         };
-        self.push_with(to, secret, |out| reply.encode(out));
+        self.push_with(to, secret, Some(reply.listed_bytes()), |out| reply.encode(out));
     }
 
     /// Appends a reply to what a connection is sent, by `write`, unless it is about to end. The log is not told the secret in
-    /// it.
+    /// it. `bytes`: what it has at least. None: it is short, and so many are sent that none is looked at for whether its outbox
+    /// gets large.
     #[inline(always)]
-    pub(super) fn push_with(&mut self, to: ConnectionKey, secret: Option<&str>, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn push_with(
+        &mut self,
+        to: ConnectionKey,
+        secret: Option<&str>,
+        bytes: Option<usize>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let Some(connection) = self.slots.get_mut(to) else { return };
         if connection.phase != Phase::Open {
             return;
@@ -78,6 +86,9 @@ impl<S: Socket> Connections<S> {
             connection.last_progress = self.now;
         }
         let outbox = connection.outbox.get_or_insert_with(|| self.outboxes.take());
+        if bytes.is_some_and(becomes_large) && outbox.bytes.capacity() < LARGE_CAPACITY {
+            outbox.enlarge(&mut self.outboxes);
+        }
         let start = outbox.bytes.len();
         write(&mut outbox.bytes);
         let added = outbox.bytes.len() - start;
@@ -87,6 +98,9 @@ impl<S: Socket> Connections<S> {
                 Some(secret) => self.recorder.log(self.now, connection.peer, Event::Sent, &masked(line, Some(secret))),
                 None => self.recorder.log(self.now, connection.peer, Event::Sent, line),
             }
+        }
+        if bytes.is_some() && becomes_large(outbox.bytes.capacity()) && !connection.flags.is_blocked {
+            outbox.enlarge(&mut self.outboxes);
         }
         let unsent = outbox.unsent().len();
         if !connection.flags.is_blocked && !std::mem::replace(&mut connection.flags.is_dirty, true) {
@@ -171,6 +185,7 @@ impl<S: Socket> Connections<S> {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 connection.flags.is_blocked = true;
+                outbox.give_back();
                 self.arm(key);
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {

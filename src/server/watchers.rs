@@ -144,7 +144,7 @@ impl<S: Socket> Connections<S> {
         let is_sent = line.len() <= self.watchers.bytes_left;
         if is_sent {
             self.watchers.bytes_left -= line.len();
-            self.push_with(to, None, |out| out.extend_from_slice(&line));
+            self.push_with(to, None, Some(0), |out| out.extend_from_slice(&line));
         } else {
             self.list_behind(to);
         }

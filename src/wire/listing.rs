@@ -1,5 +1,7 @@
 //! Listings: rows of the lock table as JSON, written row by row and abandoned when they get too large.
 
+use std::cell::Cell;
+
 use super::OwnerRef;
 use super::digits::push_u64;
 use super::items::push_id;
@@ -102,10 +104,27 @@ pub struct LockRow<'a> {
 /// whose thousands have long names and labels is no larger than a reply may be.
 const PLACES_BYTES: usize = 1 << 20;
 
+thread_local! {
+    /// The memory of the last listing, for the next one: new memory takes a page fault for each 4 KiB.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The memory of larger listings is not kept.
+const SPARE_BYTES_MAX: usize = 256 << 10;
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        if self.text.capacity() <= SPARE_BYTES_MAX {
+            self.text.clear();
+            SPARE.set(std::mem::take(&mut self.text));
+        }
+    }
+}
+
 impl Listing {
     /// An empty listing of at most `bytes_max` bytes. It may exceed that by one name before it reports it.
     pub fn new(bytes_max: usize) -> Self {
-        Listing { text: Vec::new(), bytes_max }
+        Listing { text: SPARE.take(), bytes_max }
     }
 
     /// An object with one key for each item; `row` writes it, by one of the methods for rows below.

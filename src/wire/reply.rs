@@ -253,6 +253,19 @@ pub const QUEUE_PEERS_MAX: usize = 1000;
 pub const CYCLE_MAX: usize = 1000;
 
 impl<'a> Reply<'a> {
+    /// The bytes of the listing in it, if there is one.
+    pub fn listed_bytes(&self) -> usize {
+        match self.outcome {
+            Outcome::Locks(value)
+            | Outcome::LocksPage { value, .. }
+            | Outcome::Connections(value)
+            | Outcome::ConnectionsPage { value, .. }
+            | Outcome::MyLocks(value)
+            | Outcome::MyLocksPage { value, .. } => value.text().len(),
+            _ => 0,
+        }
+    }
+
     /// An error without a request.
     pub fn error(reason: Reason, message: impl Into<Cow<'a, str>>) -> Self {
         Reply { id: None, owner: None, outcome: Outcome::Error { reason, message: message.into(), subject: None } }
