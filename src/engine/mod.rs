@@ -107,6 +107,8 @@ pub struct Engine<S = RandomState> {
     grants_left: usize,
     /// What is left of the budget of this turn for walks.
     walk_left: usize,
+    /// The same for whether waits that are due are left over. Of its own: walks would hold up all that is due.
+    looks_left: usize,
     /// What follows is kept between requests, so that they allocate nothing.
     ///
     /// Who is on a lock.
@@ -152,6 +154,7 @@ impl<S: BuildHasher> Engine<S> {
             put_off: VecDeque::new(),
             grants_left: limits.turn_grants_max,
             walk_left: limits.turn_walk_max,
+            looks_left: limits.turn_walk_max,
             queue: Vec::new(),
             wanted: Vec::new(),
             left: Vec::new(),
@@ -169,7 +172,7 @@ impl<S: BuildHasher> Engine<S> {
     /// request: see [`Engine::settle_left_over`].
     pub fn begin_turn(&mut self, now: Moment) {
         self.grants_left = self.limits.turn_grants_max;
-        self.walk_left = self.limits.turn_walk_max;
+        (self.walk_left, self.looks_left) = (self.limits.turn_walk_max, self.limits.turn_walk_max);
         self.graces.begin_turn(now);
     }
 

@@ -17,6 +17,17 @@ use super::{Due, Engine, Replies};
 use crate::time::Moment;
 use crate::wire::reply::{Happening, Outcome, Subject};
 
+/// What is known of the waiters of a lock that are marked as ready already.
+#[derive(Clone, Copy, PartialEq)]
+enum Known {
+    /// None of them can be granted: they wait for other locks.
+    Waiting,
+    /// Those that can be granted are left over, on all locks that they are to get. When one of them is so again, the others
+    /// need not be looked at: they may be very many, and this is done after each end.
+    LeftOver,
+    Any,
+}
+
 /// Grants to those that were left over before there is a look at the clock.
 const GRANTS_AT_ONCE: usize = 16;
 
@@ -35,14 +46,14 @@ impl<S: BuildHasher> Engine<S> {
     fn settle_special(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
         // Waiters that were ready before need other locks as well, unless they are left over.
         let is_put_off = self.table.special(lock).is_some_and(|special| special.is_put_off);
-        let first = if is_put_off { self.table.entry(lock).waiters.first() } else { None };
-        self.grant_from(first, lock, true, now, replies);
+        let known = if is_put_off { Known::LeftOver } else { Known::Waiting };
+        self.grant_from(known, lock, true, now, replies);
         self.settle_touched(now, replies);
     }
 
     /// After a holder has handed its lock to a waiter: that was the grant which is not counted.
     pub(super) fn settle_handed_over(&mut self, lock: LockKey, now: Moment, replies: &mut impl Replies) {
-        self.grant_from(None, lock, false, now, replies);
+        self.grant_from(Known::Waiting, lock, false, now, replies);
         self.settle_touched(now, replies);
     }
 
@@ -51,7 +62,7 @@ impl<S: BuildHasher> Engine<S> {
         // Before any grant, because another request for several of these locks may wait for nobody now.
         locks.iter().for_each(|lock| self.table.look_for_ready(*lock));
         for lock in locks {
-            self.grant_from(self.table.entry(*lock).waiters.first(), *lock, true, now, replies);
+            self.grant_from(Known::Any, *lock, true, now, replies);
         }
         self.settle_touched(now, replies);
     }
@@ -65,7 +76,8 @@ impl<S: BuildHasher> Engine<S> {
             self.settle_put_off(now, replies);
             self.grants_left += later;
             if is_over() {
-                break;
+                // Or whoever leaves such a lock in this turn would have them all granted.
+                self.grants_left = 0;
             }
         }
     }
@@ -77,7 +89,7 @@ impl<S: BuildHasher> Engine<S> {
             && let Some(lock) = locks.pop_front()
         {
             self.table.special_mut(lock).is_put_off = false;
-            self.grant_from(self.table.entry(lock).waiters.first(), lock, false, now, replies);
+            self.grant_from(Known::LeftOver, lock, false, now, replies);
             self.settle_touched(now, replies);
             if self.put_off.contains(&lock) {
                 // The budget is used up. The next one continues with this lock.
@@ -94,22 +106,15 @@ impl<S: BuildHasher> Engine<S> {
         while let Some(lock) = self.touched.pop_front() {
             // It may have been on the list twice, and be gone.
             if self.table.contains(lock) {
-                self.grant_from(self.table.entry(lock).waiters.first(), lock, false, now, replies);
+                self.grant_from(Known::Any, lock, false, now, replies);
             }
         }
     }
 
-    /// Grants the waiters of a lock that wait for nobody: those already marked as ready, from `first` on, then those that
-    /// become ready. `is_free`: the first grant is not counted.
-    fn grant_from(
-        &mut self,
-        first: Option<PlaceKey>,
-        lock: LockKey,
-        mut is_free: bool,
-        now: Moment,
-        replies: &mut impl Replies,
-    ) {
-        let mut next = first;
+    /// Grants the waiters of a lock that wait for nobody: those already marked as ready, then those that become ready.
+    /// `is_free`: the first grant is not counted.
+    fn grant_from(&mut self, marked: Known, lock: LockKey, mut is_free: bool, now: Moment, replies: &mut impl Replies) {
+        let mut next = if marked == Known::Waiting { None } else { self.table.entry(lock).waiters.first() };
         loop {
             let known = next.filter(|key| self.table.place(*key).standing == Standing::Ready);
             let Some(key) = known.or_else(|| self.table.next_ready(lock)) else { break };
@@ -125,6 +130,9 @@ impl<S: BuildHasher> Engine<S> {
             if !self.table.has_parts(lock) {
                 // All others who wait for nobody are left over with it.
                 break;
+            }
+            if marked == Known::LeftOver {
+                next = None;
             }
         }
         self.table.release_if_free(lock);
@@ -148,7 +156,7 @@ impl<S: BuildHasher> Engine<S> {
     /// Whether a wait was not granted only because of the budget. None: the turn has looked at the most places that it may
     /// look at, so a later one will know.
     pub(super) fn is_left_over(&mut self, key: PlaceKey) -> Option<bool> {
-        self.table.look_up_to(key, &mut self.walk_left).then(|| self.is_known_left_over(key))
+        self.table.look_up_to(key, &mut self.looks_left).then(|| self.is_known_left_over(key))
     }
 
     /// The same of a place that is marked if it waits for nobody on its lock.

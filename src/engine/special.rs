@@ -61,6 +61,11 @@ impl Special {
     pub(super) fn keeps_entry(&self) -> bool {
         self.closing.is_some() || self.is_put_off
     }
+
+    /// The last waiter of this priority, if there is one, and of each higher one. The priority is above 0.
+    fn level_ends(&self, priority: u8) -> impl Iterator<Item = PlaceKey> {
+        self.levels[usize::from(priority) - 1..].iter().flatten().copied()
+    }
 }
 
 impl<S: BuildHasher> Table<S> {
@@ -96,7 +101,7 @@ impl<S: BuildHasher> Table<S> {
             && match entry.waiters.last() {
                 None => true,
                 // A waiter ahead of it waits for somebody, and the new request would have to wait for the same one.
-                Some(_) if priority > 0 => self.level_end(special, priority).is_none(),
+                Some(_) if priority > 0 => special.level_ends(priority).next().is_none(),
                 Some(last) => special.last_ready == Some(last) && kind.passes(at(&self.places, last).kind),
             }
     }
@@ -112,11 +117,6 @@ impl<S: BuildHasher> Table<S> {
         self.entry(lock).holders.first().is_none_or(|first| kind.fits(at(&self.places, first).kind))
     }
 
-    /// The last waiter with this priority or a higher one. The priority is above 0.
-    fn level_end(&self, special: &Special, priority: u8) -> Option<PlaceKey> {
-        special.levels[usize::from(priority) - 1..].iter().find_map(|last| *last)
-    }
-
     /// Adds a waiter with a priority above 0: after the waiters with that priority or a higher one, and after those that are
     /// left over.
     pub(super) fn join_queue(&mut self, place: Place, has_left_over: bool, of_asker: &mut List<OfAsker>) -> PlaceKey {
@@ -125,12 +125,7 @@ impl<S: BuildHasher> Table<S> {
         if has_left_over {
             self.look_to_the_end(lock);
         }
-        let special = self.special(lock).expect("it was added");
-        let mut previous = self.level_end(special, priority);
-        let is_ready = |place| at(&self.places, place).standing == Standing::Ready;
-        if has_left_over && previous.is_none_or(is_ready) {
-            previous = special.last_ready;
-        }
+        let previous = self.last_ahead(lock, priority, has_left_over);
         let was_empty = self.entry(lock).waiters.is_empty();
         let key = self.join_after(previous, place, of_asker);
         let special = self.special_mut(lock);
@@ -138,6 +133,19 @@ impl<S: BuildHasher> Table<S> {
         special.level_counts[usize::from(priority) - 1] += 1;
         special.is_mixed = has_left_over || (special.is_mixed && !was_empty);
         key
+    }
+
+    /// The last waiter that stays ahead of a request with such a priority.
+    fn last_ahead(&self, lock: LockKey, priority: u8, has_left_over: bool) -> Option<PlaceKey> {
+        let special = self.special(lock)?;
+        let mut ends = special.level_ends(priority);
+        if has_left_over {
+            // They come before all others, so a level that ends with one of them has no other.
+            let is_left_over = |place: &PlaceKey| at(&self.places, *place).standing == Standing::Ready;
+            ends.find(|last| !is_left_over(last)).or(special.last_ready)
+        } else {
+            ends.next()
+        }
     }
 
     /// How many wait before a waiter that has just joined its queue.
@@ -235,8 +243,9 @@ impl<S: BuildHasher> Table<S> {
     /// used up before it is known whether it is ready.
     pub(super) fn look_up_to(&mut self, key: PlaceKey, looks: &mut usize) -> bool {
         let lock = at(&self.places, key).lock;
-        let is_put_off = self.special(lock).is_some_and(|special| special.is_put_off);
-        while is_put_off && at(&self.places, key).standing == Standing::Waiting {
+        // While somebody waits for several, all are marked.
+        let are_some_marked = self.special(lock).is_some_and(|special| special.is_put_off && special.parts == 0);
+        while are_some_marked && at(&self.places, key).standing == Standing::Waiting {
             if *looks == 0 {
                 return false;
             }

@@ -28,7 +28,7 @@ impl<S: Socket> Server<S> {
             }
             self.engine.begin_turn(now);
             if self.engine.has_left_over_work() {
-                let mut slice = Slice::new(clock);
+                let slice = Slice::new(clock);
                 self.engine.settle_left_over(now, &mut self.connections, || slice.is_over());
             }
             if self.http.has_listed() {
@@ -97,7 +97,7 @@ impl<S: Socket> Server<S> {
         for _ in 0..self.connections.limits.turn_expiries_max {
             let Some(key) = self.connections.deadlines.pop_due(due_by) else { break };
             self.connections.on_deadline(key, due_by);
-            if slice.is_over() {
+            if slice.is_over_after_short_step() {
                 break;
             }
         }
@@ -117,13 +117,12 @@ impl<S: Socket> Server<S> {
                 let record = self.sessions.of(session).expect("only such a session has a grace");
                 self.end_detached(record, "not resumed within its grace");
                 ends_left -= 1;
-                if ends_left == 0 {
+                if ends_left == 0 || slice.is_over() {
                     break;
                 }
-            } else if !self.engine.expire_next(due_by, self.connections.now, &mut self.connections) {
-                break;
-            }
-            if slice.is_over() {
+            } else if !self.engine.expire_next(due_by, self.connections.now, &mut self.connections)
+                || slice.is_over_after_short_step()
+            {
                 break;
             }
         }
@@ -131,7 +130,7 @@ impl<S: Socket> Server<S> {
 
     /// Ends the sessions of those that are to end, some per turn, each of them whole.
     fn close_doomed(&mut self, clock: &dyn Fn() -> Moment) {
-        let mut slice = Slice::new(clock);
+        let slice = Slice::new(clock);
         let mut ends_left = self.connections.limits.turn_ends_max;
         while ends_left > 0
             && let Some((key, why)) = self.connections.next_doomed()

@@ -355,7 +355,7 @@ impl<S: Socket> Server<S> {
 
     /// Ends some of the sessions that are to end and have no connection.
     pub(super) fn end_some_sessions(&mut self, clock: &dyn Fn() -> Moment) {
-        let mut slice = Slice::new(clock);
+        let slice = Slice::new(clock);
         for _ in 0..self.connections.limits.turn_ends_max {
             let Some((record, why)) = self.ending.pop_front() else { break };
             // It may be over meanwhile, or have got a connection, which is told on its own.

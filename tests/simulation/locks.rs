@@ -391,7 +391,9 @@ impl Draw {
         let has_units = meets < 2 && self.random.bool();
         let slots = Some(whole(self.random.u128(3..5), false)).filter(|_| has_units);
         let mode = Some(Mode::Shared).filter(|_| !has_units);
-        let fitting = || Extra { mode, slots: slots.clone(), ..Extra::default() };
+        let priority = if meets == 1 { self.random.u8(0..4) } else { 0 };
+        let priority = Some(whole(priority.into(), false)).filter(|priority| priority.value > 0);
+        let fitting = || Extra { mode, slots: slots.clone(), priority: priority.clone(), ..Extra::default() };
         let mut steps: Vec<Step> = [holder, waiters, late].map(|seat| self.arrive(seat)).into();
         steps.push(self.tell(holder, Ask::Lock(Box::new(Lock::plain(&name, None, None))), None));
         steps.push(Step::Settle(self.random.u64(..)));
@@ -419,6 +421,11 @@ impl Draw {
             extra.progress = Some(true);
             let lock = Lock { extra, ..Lock::plain(name, None, None) };
             steps.extend([Step::Turn, self.tell(late, Ask::Lock(Box::new(lock)), Some(Id::number(count)))]);
+            if meets == 1 {
+                // One more like those that are left over, which has to come after the one above if that has a higher priority.
+                let lock = Lock { extra: fitting(), ..Lock::plain(name, None, None) };
+                steps.push(self.tell(holder, Ask::Lock(Box::new(lock)), Some(Id::number(count))));
+            }
         }
         steps.extend([poll, Step::Turn]);
         steps.reverse();
