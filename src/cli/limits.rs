@@ -112,7 +112,7 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().turn_read_bytes, value_parser = from_1_to(64 << 20))]
     turn_read_bytes: usize,
 
-    /// Deadlines executed in one turn
+    /// Deadlines executed in one turn, at most
     #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_EXPIRIES_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().turn_expiries_max, value_parser = count())]
     turn_expiries_max: usize,
@@ -127,12 +127,12 @@ pub(super) struct LimitOptions {
     #[arg(default_value_t = Limits::default().turn_grants_max, value_parser = count())]
     turn_grants_max: usize,
 
-    /// Places on locks that are looked at for deadlocks in one turn
+    /// Places on locks that are looked at for deadlocks in one turn, and as many for waits that are due
     #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_WALK_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().turn_walk_max, value_parser = count())]
     turn_walk_max: usize,
 
-    /// Connections closed in one turn
+    /// Connections closed in one turn, at most
     #[arg(long, value_name = "COUNT", env = "OFFICER_TURN_ENDS_MAX", hide_env_values = true)]
     #[arg(default_value_t = Limits::default().turn_ends_max, value_parser = count())]
     turn_ends_max: usize,

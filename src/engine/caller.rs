@@ -92,7 +92,8 @@ pub struct EngineLimits {
     pub closing_locks_max: usize,
     /// Grants in one turn, not counting the first on each lock after a hold or wait ended.
     pub turn_grants_max: usize,
-    /// Places that walks for deadlocks look at in one turn, and the most that one of them looks at.
+    /// Places that walks for deadlocks look at in one turn, and the most that one of them looks at. As many others are
+    /// looked at to know whether waits that are due are left over.
     pub turn_walk_max: usize,
     /// The largest listing, in bytes.
     pub reply_bytes_max: usize,

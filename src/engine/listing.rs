@@ -185,7 +185,7 @@ impl<S: BuildHasher> Engine<S> {
         let closing = self.table.special(lock).and_then(|special| special.closing);
         let row = LockRow {
             name,
-            // How many others there are is no more shown than who they are.
+            // Of those who are not shown only how many wait is told.
             holding: if only.is_none() { self.table.holders(lock) } else { 0 },
             waiting: self.table.waiters(lock),
             closed_for: closing.map(|deadline| self.deadlines.at(deadline).since(now)),

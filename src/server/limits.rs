@@ -60,8 +60,8 @@ pub struct Limits {
     /// Grants in one turn, not counting the first on each lock after a hold or wait ended.
     pub turn_grants_max: usize,
     /// Places that walks for deadlocks look at in one turn, before further requests that need one wait for the next turn;
-    /// also the most that one of them may look at. To know whether a wait may time out while others are left over, places are
-    /// looked at as well.
+    /// also the most that one of them may look at. As many others are looked at to know whether waits that are due are left
+    /// over.
     pub turn_walk_max: usize,
     /// Connections ended in one turn, and as many sessions that have none, if these take no longer than a millisecond each. What
     /// such a connection held is released, however much it is. Closing a socket is what takes long: 10 to 20 µs.

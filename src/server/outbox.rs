@@ -18,8 +18,8 @@ impl Outbox {
         &self.bytes[self.sent..]
     }
 
-    /// For one that gets or has much at once: it goes on in memory that was used before. Memory that is new to the process takes
-    /// a page fault for each 4 KiB, which was half of the time of the longest turns.
+    /// For one that gets or has much at once: it goes on in memory that was used before. Memory that is new to the process
+    /// takes a page fault for each 4 KiB, which was half of the time of the longest turns.
     #[cold]
     #[inline(never)]
     pub(super) fn enlarge(self: &mut Box<Self>, pool: &mut Pool<Outbox>) {

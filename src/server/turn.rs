@@ -16,8 +16,8 @@ impl<S: Socket> Server<S> {
         self.turn_by(now, &|| now);
     }
 
-    /// The same on a clock that goes on meanwhile: what is due and who is to end wait for the next turn when these have taken
-    /// long enough.
+    /// The same on a clock that goes on meanwhile: who is left over, what is due and who is to end wait for the next turn when
+    /// these have taken long enough.
     pub fn turn_by(&mut self, now: Moment, clock: &dyn Fn() -> Moment) {
         self.connections.now = now;
         self.connections.figures.on_turn();
