@@ -65,6 +65,9 @@ pub(super) struct Connections<S> {
     pub(super) slow_hold_lines: Throttle,
 }
 
+/// Room for connections that are to end which is kept when there are none: many can end at once.
+const DOOMED_KEPT: usize = 256;
+
 impl<S: Socket> Connections<S> {
     pub(super) fn new(limits: Limits) -> Self {
         Connections {
@@ -166,7 +169,11 @@ impl<S: Socket> Connections<S> {
     }
 
     pub(super) fn next_doomed(&mut self) -> Option<(ConnectionKey, Why)> {
-        self.doomed.pop_front()
+        let next = self.doomed.pop_front();
+        if self.doomed.is_empty() {
+            self.doomed.shrink_to(DOOMED_KEPT);
+        }
+        next
     }
 
     /// Decides that a connection ends. Its session is ended when its turn comes; until then nothing of it is executed and
