@@ -22,9 +22,10 @@ pub(super) struct Pool<B> {
 
 /// As many as connections may need one within a turn, at 16 KiB: 16 MiB at the most.
 const POOLED_MAX: usize = 1024;
-const POOLED_CAPACITY_MAX: usize = 16 << 10;
-/// What a large buffer has. One that has grown beyond that is not kept.
-pub(super) const LARGE_CAPACITY: usize = 256 << 10;
+pub(super) const POOLED_CAPACITY_MAX: usize = 16 << 10;
+/// What a large buffer has at least, and at most: one that has grown beyond that is not kept.
+pub(super) const LARGE_CAPACITY_MIN: usize = 64 << 10;
+pub(super) const LARGE_CAPACITY_MAX: usize = 256 << 10;
 
 impl<B> Default for Pool<B> {
     fn default() -> Self {
@@ -47,7 +48,7 @@ impl<B: Buffer> Pool<B> {
     pub(super) fn put(&mut self, mut buffer: Box<B>) {
         let (kept, most) = match buffer.capacity() {
             ..=POOLED_CAPACITY_MAX => (&mut self.free, POOLED_MAX),
-            LARGE_CAPACITY => (&mut self.large, B::LARGE_MAX),
+            LARGE_CAPACITY_MIN..=LARGE_CAPACITY_MAX => (&mut self.large, B::LARGE_MAX),
             _ => return,
         };
         if kept.len() < most {
@@ -57,10 +58,10 @@ impl<B: Buffer> Pool<B> {
     }
 }
 
-/// Whether a buffer with this capacity is becoming large.
+/// Whether a buffer with this capacity has outgrown the others, and is not large.
 #[inline(always)]
 pub(super) fn becomes_large(capacity: usize) -> bool {
-    (POOLED_CAPACITY_MAX + 1..LARGE_CAPACITY).contains(&capacity)
+    (POOLED_CAPACITY_MAX + 1..LARGE_CAPACITY_MIN).contains(&capacity)
 }
 
 /// Gives back the memory of a buffer that was once much fuller. The limit on the content of all buffers together should limit
@@ -101,16 +102,17 @@ mod tests {
         assert!(again.is_empty());
         assert_eq!(again.as_ptr(), memory, "the memory is used again");
         pool.put(Box::new(Vec::with_capacity(POOLED_CAPACITY_MAX + 1)));
-        pool.put(Box::new(Vec::with_capacity(LARGE_CAPACITY + 1)));
+        pool.put(Box::new(Vec::with_capacity(LARGE_CAPACITY_MIN - 1)));
+        pool.put(Box::new(Vec::with_capacity(LARGE_CAPACITY_MAX + 1)));
         assert_eq!(
             (pool.free.len(), pool.take_large()),
             (0, None),
             "neither is a small one, or of the size of large ones"
         );
         (0..POOLED_MAX + 5).for_each(|_| pool.put(Box::default()));
-        (0..8).for_each(|_| pool.put(Box::new(Vec::with_capacity(LARGE_CAPACITY))));
+        (0..8).for_each(|_| pool.put(Box::new(Vec::with_capacity(LARGE_CAPACITY_MIN))));
         assert_eq!((pool.free.len(), pool.large.len()), (POOLED_MAX, 3));
-        assert_eq!(pool.take_large().map(|large| (large.len(), large.capacity())), Some((0, LARGE_CAPACITY)));
+        assert_eq!(pool.take_large().map(|large| (large.len(), large.capacity())), Some((0, LARGE_CAPACITY_MIN)));
         assert_eq!(pool.take().capacity(), 0, "who needs little gets no large one");
     }
 

@@ -1,6 +1,6 @@
 //! What is decided for a connection and not yet sent.
 
-use super::buffers::{Buffer, LARGE_CAPACITY, Pool, give_back};
+use super::buffers::{Buffer, LARGE_CAPACITY_MAX, POOLED_CAPACITY_MAX, Pool, give_back};
 
 /// Bytes to be sent. Invariant: `sent <= bytes.len()`.
 #[derive(Debug, Default)]
@@ -18,18 +18,22 @@ impl Outbox {
         &self.bytes[self.sent..]
     }
 
-    /// For one that gets or has much at once: it goes on in memory that was used before. Memory that is new to the process
-    /// takes a page fault for each 4 KiB, which was half of the time of the longest turns.
+    /// For one that gets or has much at once: it goes on in memory that was used before, if there is such. Memory that is new
+    /// to the process takes a page fault for each 4 KiB, which was half of the time of the longest turns.
     #[cold]
     #[inline(never)]
     pub(super) fn enlarge(self: &mut Box<Self>, pool: &mut Pool<Outbox>) {
-        let mut large = pool.take_large().unwrap_or_else(|| {
-            let bytes = Vec::with_capacity(LARGE_CAPACITY);
-            Box::new(Outbox { bytes, sent: 0 })
-        });
+        let Some(mut large) = pool.take_large() else { return };
         large.bytes.extend_from_slice(self.unsent());
         std::mem::swap(self, &mut large);
         pool.put(large);
+    }
+
+    /// Whether so much more is better written into a large one.
+    #[inline(always)]
+    pub(super) fn is_better_large_for(&self, bytes: usize) -> bool {
+        let needed = self.bytes.len() + bytes;
+        needed > self.bytes.capacity() && (POOLED_CAPACITY_MAX + 1..=LARGE_CAPACITY_MAX).contains(&needed)
     }
 
     /// Gives back most of the memory that it had for more: it may have to wait for long with what is in it.
@@ -90,11 +94,16 @@ mod tests {
         let mut pool = Pool::default();
         let mut outbox = Box::new(Outbox { bytes: b"sent, and not sent".to_vec(), sent: 5 });
         outbox.enlarge(&mut pool);
-        assert_eq!((outbox.unsent(), outbox.capacity()), (&b" and not sent"[..], LARGE_CAPACITY));
-        let memory = outbox.bytes.as_ptr();
-        pool.put(outbox);
-        let mut other = Box::new(Outbox { bytes: b"other".to_vec(), sent: 0 });
-        other.enlarge(&mut pool);
-        assert_eq!((other.unsent(), other.bytes.as_ptr()), (&b"other"[..], memory));
+        assert_eq!((&outbox.bytes[..], outbox.sent), (&b"sent, and not sent"[..], 5), "there is none");
+        let large = Box::new(Outbox { bytes: vec![0; 100 << 10], sent: 0 });
+        let memory = large.bytes.as_ptr();
+        pool.put(large);
+        assert!(
+            !outbox.is_better_large_for(0) && !outbox.is_better_large_for(POOLED_CAPACITY_MAX - outbox.bytes.len())
+        );
+        assert!(outbox.is_better_large_for(POOLED_CAPACITY_MAX) && !outbox.is_better_large_for(LARGE_CAPACITY_MAX));
+        outbox.enlarge(&mut pool);
+        assert!(!outbox.is_better_large_for(99 << 10), "it has room");
+        assert_eq!((outbox.unsent(), outbox.bytes.as_ptr()), (&b" and not sent"[..], memory));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use super::access::RoleKey;
-use super::buffers::{LARGE_CAPACITY, becomes_large};
+use super::buffers::becomes_large;
 use super::connection::{Connection, Leave, Phase};
 use super::connections::Connections;
 use super::recorder::masked;
@@ -86,7 +86,7 @@ impl<S: Socket> Connections<S> {
             connection.last_progress = self.now;
         }
         let outbox = connection.outbox.get_or_insert_with(|| self.outboxes.take());
-        if bytes.is_some_and(becomes_large) && outbox.bytes.capacity() < LARGE_CAPACITY {
+        if bytes.is_some_and(|bytes| outbox.is_better_large_for(bytes)) {
             outbox.enlarge(&mut self.outboxes);
         }
         let start = outbox.bytes.len();
